@@ -1,0 +1,148 @@
+//! What happened to the sources of answers.
+
+use serde::{Deserialize, Serialize};
+
+use super::dependency::{
+    Dependency, DocumentVersion, any_change_of, chunk, collection, itself, namespace, tag, whole_change_of,
+};
+use crate::error::{Error, Result};
+use crate::key::{DependencyId, EntryId, Namespace, check_name};
+
+/// A change in the outside world that ends answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Change {
+    /// A document changed or was deleted. If a version is given and is the registered one, nothing
+    /// changed and nothing is dropped; otherwise it is registered. Without one, and by a change of
+    /// everything, the registered version is forgotten. So either tell every change or no version: a
+    /// change that was never told, and then undone, looks like none.
+    Document {
+        /// The document's id.
+        id: String,
+        /// Its version from now on.
+        version: Option<DocumentVersion>,
+    },
+    /// Some chunks of a document changed or went; the others stayed as they were.
+    Chunks {
+        /// The document's id.
+        document: String,
+        /// The hashes that the changed chunks had when answers were derived from them.
+        hashes: Vec<String>,
+        /// The document's version from now on.
+        version: Option<DocumentVersion>,
+    },
+    /// A collection gained, lost or changed a document.
+    Collection(String),
+    /// Everything with this tag changed.
+    Tag(String),
+    /// Everything in this namespace and below it changed.
+    Namespace(Namespace),
+    /// One entry is wrong.
+    Entry(EntryId),
+    /// Everything in the corpus changed.
+    Everything,
+}
+
+impl Change {
+    /// A document changed, and its new version is not known.
+    pub fn document(id: impl Into<String>) -> Self {
+        Self::Document { id: id.into(), version: None }
+    }
+
+    /// A document may have changed; `version` is its version or content hash from now on.
+    pub fn document_version(id: impl Into<String>, version: impl Into<DocumentVersion>) -> Self {
+        Self::Document { id: id.into(), version: Some(version.into()) }
+    }
+
+    /// Checks the names in the change.
+    pub(crate) fn check(&self) -> Result<()> {
+        match self {
+            Self::Document { id, version } => {
+                Dependency::Document { id: id.clone(), version: version.clone() }.check()
+            }
+            Self::Chunks { document, hashes, version } => {
+                Dependency::Document { id: document.clone(), version: version.clone() }.check()?;
+                if hashes.is_empty() {
+                    return Err(Error::invalid("no changed chunk is named"));
+                }
+                hashes.iter().try_for_each(|hash| check_name("chunk hash", hash))
+            }
+            Self::Collection(name) => check_name("collection", name),
+            Self::Tag(name) => check_name("tag", name),
+            Self::Namespace(_) | Self::Entry(_) | Self::Everything => Ok(()),
+        }
+    }
+
+    /// The dependency ids that the change ends; none for [`Change::Everything`], which needs none.
+    pub(crate) fn dependency_ids(&self) -> Vec<DependencyId> {
+        match self {
+            Self::Document { id, .. } => vec![any_change_of(id), whole_change_of(id)],
+            Self::Chunks { document, hashes, .. } => std::iter::once(any_change_of(document))
+                .chain(hashes.iter().map(|hash| chunk(document, hash)))
+                .collect(),
+            Self::Collection(name) => vec![collection(name)],
+            Self::Tag(name) => vec![tag(name)],
+            Self::Namespace(path) => vec![namespace(path.as_str())],
+            Self::Entry(id) => vec![itself(*id)],
+            Self::Everything => Vec::new(),
+        }
+    }
+
+    /// The document that the change is of, and its version from now on if the change tells it.
+    pub(crate) fn document_told(&self) -> Option<(&str, Option<&DocumentVersion>)> {
+        match self {
+            Self::Document { id: document, version } | Self::Chunks { document, version, .. } => {
+                Some((document, version.as_ref()))
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(dependency: &Dependency) -> Vec<DependencyId> {
+        let mut ids = Vec::new();
+        dependency.collect_ids(&mut ids);
+        ids
+    }
+
+    fn ends(change: &Change, dependency: &Dependency) -> bool {
+        change.dependency_ids().iter().any(|id| ids(dependency).contains(id))
+    }
+
+    #[test]
+    fn a_change_ends_what_it_should_and_nothing_else() {
+        let whole = Dependency::document_version("a", "1");
+        let (one, two) = (Dependency::chunk("a", "1"), Dependency::chunk("a", "2"));
+        let document = Change::document("a");
+        let chunks = Change::Chunks { document: "a".into(), hashes: vec!["1".into()], version: None };
+        for (change, dependency, expected) in [
+            (&document, &whole, true),
+            (&document, &one, true),
+            (&document, &two, true),
+            // An answer from the whole document cannot know that the changed chunk did not matter.
+            (&chunks, &whole, true),
+            (&chunks, &one, true),
+            (&chunks, &two, false),
+            (&document, &Dependency::document("b"), false),
+            (&document, &Dependency::Tag("a".into()), false),
+            (&Change::Tag("a".into()), &Dependency::Collection("a".into()), false),
+        ] {
+            assert_eq!(ends(change, dependency), expected, "{change:?} on {dependency:?}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_ends_what_is_below_it() {
+        let path = |path| Namespace::new(path).unwrap();
+        let entry = Dependency::Namespace(path("docs:technical"));
+        assert!(ends(&Change::Namespace(path("docs")), &entry));
+        assert!(ends(&Change::Namespace(path("docs:technical")), &entry));
+        assert!(!ends(&Change::Namespace(path("docs:technical:api")), &entry));
+        assert!(!ends(&Change::Namespace(path("doc")), &entry));
+    }
+}

@@ -1,0 +1,239 @@
+//! What the cache keeps: answers, and the names by which they can be invalidated. Pure data.
+
+mod change;
+mod dependency;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use self::change::Change;
+pub use self::dependency::{Dependency, DocumentVersion};
+pub(crate) use self::dependency::{any_change_of, itself, whole_change_of};
+use crate::clock::Timestamp;
+use crate::embedding::Embedding;
+use crate::error::{Error, Result};
+use crate::key::{Corpus, DependencyId, EntryId, MAX_JSON_DEPTH, ScopeId, is_deeper_than};
+
+/// The most dependency ids that one entry may have, its own and its namespaces' included.
+pub const MAX_DEPENDENCIES: usize = 256;
+
+/// How fast an answer ages; each type has its own time to live in `Ttls`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ContentType {
+    /// No particular type: the default time to live.
+    #[default]
+    General,
+    /// Facts that hardly change: 24 hours by default.
+    StaticFact,
+    /// Documentation: 6 hours by default.
+    Documentation,
+    /// Data of a user: 1 hour by default.
+    UserData,
+    /// Prices, weather, states: 2 minutes by default.
+    RealTime,
+}
+
+/// What making the answer consumed, and so what a hit on it saves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens sent to the LLM.
+    pub prompt_tokens: u64,
+    /// Tokens received from it.
+    pub completion_tokens: u64,
+    /// The price of the call in millionths of a US dollar.
+    pub cost_microusd: u64,
+}
+
+/// An answer with what decides how long it lives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Answer {
+    /// The answer itself.
+    pub text: Arc<str>,
+    /// How fast it ages.
+    pub content_type: ContentType,
+    /// Its time to live, if not that of its content type.
+    pub ttl: Option<Duration>,
+    /// Whether it says that nothing was found; such answers have a short time to live of their own.
+    pub negative: bool,
+    /// What making it consumed.
+    pub usage: Option<Usage>,
+    /// Anything that the caller wants back with the answer; `null` if nothing. Nested no deeper than
+    /// [`MAX_JSON_DEPTH`].
+    pub metadata: Value,
+}
+
+impl Answer {
+    /// An answer of general content.
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
+        Self {
+            text: text.into(),
+            content_type: ContentType::General,
+            ttl: None,
+            negative: false,
+            usage: None,
+            metadata: Value::Null,
+        }
+    }
+
+    /// An answer that says that nothing was found.
+    pub fn negative(text: impl Into<Arc<str>>) -> Self {
+        Self { negative: true, ..Self::new(text) }
+    }
+
+    /// Sets how fast the answer ages.
+    #[must_use]
+    pub fn content_type(mut self, content_type: ContentType) -> Self {
+        self.content_type = content_type;
+        self
+    }
+
+    /// Sets the time to live, over that of the content type.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// Sets what making the answer consumed.
+    #[must_use]
+    pub fn usage(mut self, usage: Usage) -> Self {
+        self.usage = Some(usage);
+        self
+    }
+
+    /// Attaches data that the caller wants back with the answer.
+    #[must_use]
+    pub fn metadata(mut self, metadata: impl Into<Value>) -> Self {
+        self.metadata = metadata.into();
+        self
+    }
+}
+
+impl<T: Into<Arc<str>>> From<T> for Answer {
+    fn from(text: T) -> Self {
+        Self::new(text)
+    }
+}
+
+/// An answer as it is stored, with everything that must be known to find, serve and invalidate it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The entry's identity.
+    pub id: EntryId,
+    /// The corpus that it derives from.
+    pub corpus: Corpus,
+    /// Who may share it.
+    pub scope: ScopeId,
+    /// The normalised question that was answered.
+    pub question: Arc<str>,
+    /// The question's embedding; none if it was too long for the model to see whole, so that the entry
+    /// can be hit exactly only.
+    pub embedding: Option<Embedding>,
+    /// The answer.
+    pub answer: Answer,
+    /// What the answer was derived from or belongs to.
+    pub dependencies: Vec<Dependency>,
+    /// When the answer was stored.
+    pub created_at: Timestamp,
+    /// When it expires.
+    pub expires_at: Timestamp,
+    /// How long making the answer took, from the miss to the fill.
+    pub recompute: Duration,
+}
+
+impl Entry {
+    /// The ids by which the entry can be invalidated, without duplicates: those of its dependencies and
+    /// its own.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if a name is not valid or there are more than [`MAX_DEPENDENCIES`].
+    pub fn dependency_ids(&self) -> Result<Vec<DependencyId>> {
+        let mut ids = Vec::with_capacity(self.dependencies.len() + 1);
+        for dependency in &self.dependencies {
+            dependency.check()?;
+            dependency.collect_ids(&mut ids);
+        }
+        ids.push(itself(self.id));
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.len() > MAX_DEPENDENCIES {
+            return Err(Error::invalid(format!(
+                "answer has {} dependencies, the limit is {MAX_DEPENDENCIES}; name a collection or a tag instead",
+                ids.len()
+            )));
+        }
+        Ok(ids)
+    }
+
+    /// Checks what a store keeps without looking at it, and returns the ids that it needs.
+    pub(crate) fn check(&self) -> Result<Vec<DependencyId>> {
+        // A parser that reads it back has a limit, too.
+        if is_deeper_than(&self.answer.metadata, MAX_JSON_DEPTH) {
+            return Err(Error::invalid(format!(
+                "answer metadata is nested deeper than {MAX_JSON_DEPTH} levels"
+            )));
+        }
+        self.dependency_ids()
+    }
+
+    /// The documents, with the versions that were read where they are known.
+    pub fn documents(&self) -> impl Iterator<Item = (&str, Option<&DocumentVersion>)> {
+        self.dependencies.iter().filter_map(|dependency| match dependency {
+            Dependency::Document { id, version } => Some((id.as_str(), version.as_ref())),
+            Dependency::Chunk { document, .. } => Some((document.as_str(), None)),
+            _ => None,
+        })
+    }
+
+    /// About how many bytes the entry takes in memory or on disk.
+    pub fn size(&self) -> usize {
+        const FIXED: usize = 256;
+        let names: usize = self
+            .dependencies
+            .iter()
+            .map(|dependency| match dependency {
+                Dependency::Document { id, version } => {
+                    id.len() + version.as_ref().map_or(0, |v| v.as_str().len())
+                }
+                Dependency::Chunk { document, hash } => document.len() + hash.len(),
+                Dependency::Collection(name) | Dependency::Tag(name) => name.len(),
+                Dependency::Namespace(path) => path.as_str().len(),
+            } + 64)
+            .sum();
+        FIXED
+            + self.question.len()
+            + self.answer.text.len()
+            + json_bytes(&self.answer.metadata)
+            + self.embedding.as_ref().map_or(0, |embedding| embedding.dimensions() * size_of::<f32>())
+            + names
+    }
+}
+
+/// About how many bytes `value` takes. Without recursion, since it may be of any depth.
+fn json_bytes(value: &Value) -> usize {
+    let mut bytes = 0;
+    let mut open = vec![value];
+    while let Some(value) = open.pop() {
+        bytes += match value {
+            Value::Null => 0,
+            Value::Bool(_) | Value::Number(_) => 8,
+            Value::String(text) => text.len() + 8,
+            Value::Array(items) => {
+                open.extend(items);
+                8
+            }
+            Value::Object(fields) => {
+                open.extend(fields.values());
+                8 + fields.keys().map(|name| name.len() + 8).sum::<usize>()
+            }
+        };
+    }
+    bytes
+}

@@ -1,0 +1,105 @@
+//! The one error type of the library.
+//!
+//! An [`Error`] means that something broke. Expected outcomes (a miss, a refused fill, a bypass) are
+//! variants of the types that report them and never errors. Messages name what failed on what, and
+//! never contain a question or an answer.
+
+use std::fmt;
+
+/// What kind of failure an [`Error`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The caller passed something that cannot be accepted: an empty question, a NUL, a wrong dimension.
+    InvalidInput,
+    /// A setting is wrong or contradicts another.
+    Config,
+    /// A model file is missing, altered or not what its manifest says.
+    Model,
+    /// The embedder could not turn text into vectors.
+    Embedding,
+    /// The store failed or cannot be reached.
+    Store,
+    /// Stored data is damaged or was not written by this program.
+    Corrupt,
+    /// Another process holds the store.
+    Locked,
+    /// The cache is shutting down.
+    Closed,
+    /// Something took longer than its limit.
+    Timeout,
+    /// A service that this program calls, such as a language model, failed or cannot be reached.
+    Upstream,
+}
+
+/// An opaque error: a [kind](Error::kind), a message and, where there is one, the underlying cause.
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// A result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of `kind` that says `message`: lowercase, no full stop, no question and no answer.
+    ///
+    /// Public so that stores, embedders and verifiers outside this crate can report failures.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), source: None }
+    }
+
+    /// The same error with its underlying cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidInput, message)
+    }
+
+    /// What kind of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// Whether the caller's input is at fault, so that trying again cannot help.
+    pub fn is_invalid_input(&self) -> bool {
+        self.kind == ErrorKind::InvalidInput
+    }
+
+    /// Whether another process holds the store.
+    pub fn is_locked(&self) -> bool {
+        self.kind == ErrorKind::Locked
+    }
+
+    /// Whether stored data is damaged or foreign.
+    pub fn is_corrupt(&self) -> bool {
+        self.kind == ErrorKind::Corrupt
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.kind)
+            .field("message", &self.message)
+            .field("source", &self.source)
+            .finish()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}

@@ -1,0 +1,410 @@
+//! From a question to the keys that it is found by. Pure: no I/O, no time, no randomness.
+//!
+//! Every hash is SHA-256 over length-prefixed parts under a label of its own, so two different inputs
+//! never meet by concatenation. Text is normalised to Unicode NFC (UAX #15) and its whitespace folded.
+//! Letter case stays, and so do compatibility forms: `m²` is not `m2`, and `US` is not always `us`.
+
+mod scope;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use unicode_normalization::UnicodeNormalization;
+
+pub use self::scope::Scope;
+use crate::error::{Error, Result};
+
+/// The longest question that the cache accepts, in bytes.
+pub const MAX_QUESTION_BYTES: usize = 64 * 1024;
+/// The longest name of a corpus, tenant, document, tag, collection or namespace, in bytes.
+pub const MAX_NAME_BYTES: usize = 1024;
+/// The greatest size of a scope's parameters as canonical JSON, in bytes.
+pub const MAX_PARAMETER_BYTES: usize = 1024 * 1024;
+/// The deepest nesting of arrays and objects in a scope's parameters and in an answer's metadata.
+pub const MAX_JSON_DEPTH: usize = 64;
+/// The most levels in a namespace: `a:b:c` has three.
+pub const MAX_NAMESPACE_LEVELS: usize = 16;
+
+/// The body of documents that answers derive from. Document ids are unique in it, and clocks and
+/// invalidations belong to it. The default corpus is named `default`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Corpus(Arc<str>);
+
+impl Corpus {
+    /// The corpus named `name`.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if the name is empty, longer than [`MAX_NAME_BYTES`] or holds a control character.
+    pub fn new(name: &str) -> Result<Self> {
+        check_name("corpus", name)?;
+        Ok(Self(name.into()))
+    }
+
+    /// The corpus' name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for Corpus {
+    fn default() -> Self {
+        Self("default".into())
+    }
+}
+
+/// A hierarchical name such as `docs:technical`, most general level first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Namespace(Arc<str>);
+
+impl Namespace {
+    /// The namespace of `path`, levels separated by `:`.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if a level is empty, if there are more than [`MAX_NAMESPACE_LEVELS`], or if the
+    /// path is not a valid name.
+    pub fn new(path: &str) -> Result<Self> {
+        check_name("namespace", path)?;
+        if path.split(':').any(str::is_empty) {
+            return Err(Error::invalid("namespace has an empty level, write it like docs:technical"));
+        }
+        if path.split(':').count() > MAX_NAMESPACE_LEVELS {
+            return Err(Error::invalid(format!("namespace has more than {MAX_NAMESPACE_LEVELS} levels")));
+        }
+        Ok(Self(path.into()))
+    }
+
+    /// The whole path.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Every prefix of the path that ends at a level, the most general first, the path itself last.
+    pub fn prefixes(&self) -> impl Iterator<Item = &str> {
+        self.0.match_indices(':').map(|(end, _)| &self.0[..end]).chain(std::iter::once(&*self.0))
+    }
+}
+
+macro_rules! validated_name {
+    ($($name:ident),*) => {$(
+        impl TryFrom<String> for $name {
+            type Error = Error;
+
+            fn try_from(name: String) -> Result<Self> {
+                Self::new(&name)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = Error;
+
+            fn from_str(name: &str) -> Result<Self> {
+                Self::new(name)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )*};
+}
+
+validated_name!(Corpus, Namespace);
+
+macro_rules! hex_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 16]);
+
+        impl $name {
+            /// The id with these bytes, as read from a store.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+
+            /// The bytes of the id.
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&hex::encode(self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self> {
+                let mut bytes = [0; 16];
+                hex::decode_to_slice(text, &mut bytes)
+                    .map_err(|_| Error::invalid(concat!($what, " is not 32 hexadecimal digits")))?;
+                Ok(Self(bytes))
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+hex_id! {
+    /// The identity of a scope within its corpus and embedding model: a partition of the index.
+    ScopeId, "scope id"
+}
+
+hex_id! {
+    /// The identity of an entry: 128 bits of the SHA-256 of its corpus, scope and question. The question
+    /// itself is stored beside it and compared on every exact hit.
+    EntryId, "entry id"
+}
+
+hex_id! {
+    /// The identity of anything that an answer can be invalidated by: 128 bits of the SHA-256 of its
+    /// kind and name.
+    DependencyId, "dependency id"
+}
+
+impl DependencyId {
+    pub(crate) fn of(kind: &str, parts: &[&str]) -> Self {
+        let label = format!("wellspring.dependency.{kind}.1");
+        let parts: Vec<&[u8]> = parts.iter().map(|part| part.as_bytes()).collect();
+        Self(first_half(&hash(&label, &parts)))
+    }
+}
+
+/// What a question is looked up by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheKey {
+    /// The corpus that the answer would derive from.
+    pub corpus: Corpus,
+    /// Who may share the answer.
+    pub scope: ScopeId,
+    /// The entry that holds the answer to exactly this question, if there is one.
+    pub exact: EntryId,
+    /// The normalised question.
+    pub text: Arc<str>,
+}
+
+impl CacheKey {
+    /// The key of `question` in a scope of `corpus`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`normalise`].
+    pub fn new(corpus: Corpus, scope: ScopeId, question: &str) -> Result<Self> {
+        let text = normalise(question)?;
+        let digest =
+            hash("wellspring.exact.1", &[corpus.as_str().as_bytes(), scope.as_bytes(), text.as_bytes()]);
+        Ok(Self { corpus, scope, exact: EntryId(first_half(&digest)), text: text.into() })
+    }
+}
+
+/// The question in Unicode NFC, with each run of whitespace and control characters folded to one space
+/// and none at its ends.
+///
+/// # Errors
+///
+/// `InvalidInput` if nothing is left, if the text is longer than [`MAX_QUESTION_BYTES`], or if it holds
+/// a NUL: what comes after one is often cut off on the way, so two questions could look the same.
+pub fn normalise(question: &str) -> Result<String> {
+    if question.len() > MAX_QUESTION_BYTES {
+        return Err(Error::invalid(format!(
+            "question has {} bytes, the limit is {MAX_QUESTION_BYTES}",
+            question.len()
+        )));
+    }
+    if question.contains('\0') {
+        return Err(Error::invalid("question holds a NUL character, remove it"));
+    }
+    let mut text = String::with_capacity(question.len());
+    for word in question.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty())
+    {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.extend(word.nfc());
+    }
+    if text.is_empty() {
+        return Err(Error::invalid("question is empty"));
+    }
+    Ok(text)
+}
+
+/// Checks a name that a user gives to `what`.
+pub(crate) fn check_name(what: &str, name: &str) -> Result<()> {
+    if name.is_empty() {
+        return Err(Error::invalid(format!("{what} is empty")));
+    }
+    if name.len() > MAX_NAME_BYTES {
+        return Err(Error::invalid(format!(
+            "{what} has {} bytes, the limit is {MAX_NAME_BYTES}",
+            name.len()
+        )));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(Error::invalid(format!("{what} holds a control character")));
+    }
+    Ok(())
+}
+
+fn hash(label: &str, parts: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for part in std::iter::once(&label.as_bytes()).chain(parts) {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().into()
+}
+
+/// 64 bits of the hash of `parts` under `label`, to tell damage by.
+#[cfg(feature = "embedded")]
+pub(crate) fn short_hash(label: &str, parts: &[&[u8]]) -> u64 {
+    let digest = hash(label, parts);
+    let mut short = [0; 8];
+    short.copy_from_slice(&digest[..8]);
+    u64::from_le_bytes(short)
+}
+
+fn first_half(digest: &[u8; 32]) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&digest[..16]);
+    half
+}
+
+/// Without recursion, so that a value of any depth can be refused.
+pub(crate) fn is_deeper_than(value: &Value, limit: usize) -> bool {
+    let mut open = vec![(value, 0)];
+    while let Some((value, depth)) = open.pop() {
+        if depth > limit {
+            return true;
+        }
+        match value {
+            Value::Array(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
+            Value::Object(fields) => open.extend(fields.values().map(|item| (item, depth + 1))),
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn scope_id(scope: &Scope) -> ScopeId {
+        scope.id(&Corpus::default(), "model").unwrap()
+    }
+
+    fn exact(question: &str) -> EntryId {
+        CacheKey::new(Corpus::default(), scope_id(&Scope::new()), question).unwrap().exact
+    }
+
+    #[test]
+    fn whitespace_and_composition_do_not_matter_but_case_does() {
+        assert_eq!(exact("  caf\u{e9}\tau \n\u{7f} lait "), exact("cafe\u{301} au lait"));
+        assert_ne!(exact("who leads the US"), exact("who leads the us"));
+        assert_ne!(exact("10 m²"), exact("10 m2"));
+    }
+
+    #[test]
+    fn moving_a_boundary_changes_the_scope() {
+        let corpus = |name| Corpus::new(name).unwrap();
+        let ids = [
+            Scope::new().tenant("ab").id(&corpus("c"), "m").unwrap(),
+            Scope::new().tenant("b").id(&corpus("ca"), "m").unwrap(),
+            Scope::new().id(&corpus("c"), "m").unwrap(),
+            Scope::new().tenant("ab").id(&corpus("c"), "n").unwrap(),
+            Scope::new().namespace(Namespace::new("ab").unwrap()).id(&corpus("c"), "m").unwrap(),
+            Scope::new().tenant("ab").private().id(&corpus("c"), "m").unwrap(),
+        ];
+        for (i, a) in ids.iter().enumerate() {
+            for b in &ids[i + 1..] {
+                assert_ne!(a, b);
+            }
+        }
+    }
+
+    #[test]
+    fn equal_parameters_are_one_scope_in_any_order_and_spelling() {
+        let a = Scope::new().parameter("tools", json!({"b": 1, "a": [1.0, 2]})).parameter("model", "x");
+        let b = Scope::new().parameter("model", "x").parameter("tools", json!({"a": [1, 2.0], "b": 1.0}));
+        assert_eq!(scope_id(&a), scope_id(&b));
+        assert_ne!(scope_id(&a), scope_id(&b.parameter("model", "y")));
+    }
+
+    #[test]
+    fn deep_parameters_are_refused_without_recursion() {
+        let mut deep = json!(1);
+        for _ in 0..5_000 {
+            deep = Value::Array(vec![deep]);
+        }
+        let scope = Scope::new().parameter("deep", deep);
+        assert!(scope.id(&Corpus::default(), "model").unwrap_err().is_invalid_input());
+    }
+
+    #[test]
+    fn bad_questions_say_what_is_wrong() {
+        let message = |question: &str| normalise(question).unwrap_err().to_string();
+        assert_eq!(message(" \n "), "question is empty");
+        assert_eq!(message("a\0b"), "question holds a NUL character, remove it");
+        assert!(message(&"x".repeat(MAX_QUESTION_BYTES + 1)).contains("the limit is 65536"));
+    }
+
+    #[test]
+    fn a_namespace_has_itself_and_its_parents_as_prefixes() {
+        let namespace = Namespace::new("docs:technical:api").unwrap();
+        assert_eq!(
+            namespace.prefixes().collect::<Vec<_>>(),
+            ["docs", "docs:technical", "docs:technical:api"]
+        );
+        for bad in ["", ":", "docs:", "a::b", "a\nb", "a:a:a:a:a:a:a:a:a:a:a:a:a:a:a:a:a"] {
+            assert!(Namespace::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn ids_read_back_what_they_print() {
+        let id = exact("question");
+        assert_eq!(id.to_string().parse::<EntryId>().unwrap(), id);
+        assert!("12".parse::<EntryId>().unwrap_err().is_invalid_input());
+    }
+
+    proptest! {
+        #[test]
+        fn normalising_twice_changes_nothing(text in any::<String>()) {
+            if let Ok(once) = normalise(&text) {
+                prop_assert_eq!(normalise(&once).unwrap(), once);
+            }
+        }
+    }
+}

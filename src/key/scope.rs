@@ -1,0 +1,147 @@
+//! Who may share answers.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{
+    Corpus, MAX_JSON_DEPTH, MAX_PARAMETER_BYTES, Namespace, ScopeId, check_name, first_half, hash,
+    is_deeper_than,
+};
+use crate::error::{Error, Result};
+
+/// Who may share answers within a corpus: tenant, namespace, and every parameter that changes the answer
+/// (model, system prompt, temperature, retriever, tools).
+///
+/// Scopes with the same content are the same scope, whatever the order in which it was given. A search
+/// never crosses a scope. Parameters are hashed as canonical JSON (RFC 8785) and never stored.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Scope {
+    tenant: Option<String>,
+    namespace: Option<Namespace>,
+    private: bool,
+    parameters: BTreeMap<String, Value>,
+    similarity_threshold: Option<f32>,
+}
+
+impl Scope {
+    /// A scope that everyone shares and that no parameter narrows.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Limits the scope to one tenant, user or access group.
+    #[must_use]
+    pub fn tenant(mut self, tenant: impl Into<String>) -> Self {
+        self.tenant = Some(tenant.into());
+        self
+    }
+
+    /// Places answers under a namespace. Each answer filled in this scope depends on the namespace and
+    /// on every prefix of it.
+    #[must_use]
+    pub fn namespace(mut self, namespace: Namespace) -> Self {
+        self.namespace = Some(namespace);
+        self
+    }
+
+    /// Marks answers as personal. Without a tenant such a scope stores nothing: nobody else may be
+    /// given the answer, and nothing says whose it is.
+    #[must_use]
+    pub fn private(mut self) -> Self {
+        self.private = true;
+        self
+    }
+
+    /// Adds a parameter that changes the answer; the last value of a name counts.
+    #[must_use]
+    pub fn parameter(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.parameters.insert(name.into(), value.into());
+        self
+    }
+
+    /// Sets the least similarity of another question whose answer may be served in this scope, over that
+    /// of the cache. It is no part of the scope's identity.
+    #[must_use]
+    pub fn similarity_threshold(mut self, threshold: f32) -> Self {
+        self.similarity_threshold = Some(threshold);
+        self
+    }
+
+    pub(crate) fn threshold(&self) -> Option<f32> {
+        self.similarity_threshold
+    }
+
+    /// The namespace, if there is one.
+    pub fn as_namespace(&self) -> Option<&Namespace> {
+        self.namespace.as_ref()
+    }
+
+    /// Whether the scope is private but names no tenant.
+    pub fn lacks_tenant(&self) -> bool {
+        self.private && self.tenant.is_none()
+    }
+
+    /// The scope's identity for vectors of the model that `model_fingerprint` describes.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if the tenant is not a valid name, or the parameters are larger than
+    /// [`MAX_PARAMETER_BYTES`] or nested deeper than [`MAX_JSON_DEPTH`].
+    pub fn id(&self, corpus: &Corpus, model_fingerprint: &str) -> Result<ScopeId> {
+        if let Some(tenant) = &self.tenant {
+            check_name("tenant", tenant)?;
+        }
+        if self.parameters.values().any(|value| is_deeper_than(value, MAX_JSON_DEPTH)) {
+            return Err(Error::invalid(format!(
+                "scope parameters are nested deeper than {MAX_JSON_DEPTH} levels"
+            )));
+        }
+        let parameters = serde_json_canonicalizer::to_vec(&self.parameters)
+            .map_err(|e| Error::invalid("scope parameters have no canonical JSON").with_source(e))?;
+        if parameters.len() > MAX_PARAMETER_BYTES {
+            return Err(Error::invalid(format!("scope parameters exceed {MAX_PARAMETER_BYTES} bytes")));
+        }
+        let mut large = String::new();
+        for value in self.parameters.values() {
+            collect_large_numbers(value, &mut large);
+        }
+        let tenant = self.tenant.as_deref();
+        let namespace = self.namespace.as_ref().map(Namespace::as_str);
+        let digest = hash(
+            "wellspring.scope.1",
+            &[
+                corpus.as_str().as_bytes(),
+                model_fingerprint.as_bytes(),
+                // An absent name differs from an empty one.
+                &[u8::from(tenant.is_some()), u8::from(namespace.is_some()), u8::from(self.private)],
+                tenant.unwrap_or_default().as_bytes(),
+                namespace.unwrap_or_default().as_bytes(),
+                &parameters,
+                large.as_bytes(),
+            ],
+        );
+        Ok(ScopeId(first_half(&digest)))
+    }
+}
+
+/// Writes out the numbers that a double need not hold exactly, in the order of the fields' names. Canonical
+/// JSON rounds them, and two large seeds would be one. The depth of `value` was checked.
+fn collect_large_numbers(value: &Value, found: &mut String) {
+    const FIRST_INEXACT: f64 = 9_007_199_254_740_992.0;
+    match value {
+        Value::Number(number) if number.as_f64().is_none_or(|number| number.abs() >= FIRST_INEXACT) => {
+            found.push_str(&number.to_string());
+            found.push(',');
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect_large_numbers(item, found)),
+        Value::Object(fields) => {
+            let mut fields: Vec<(&String, &Value)> = fields.iter().collect();
+            fields.sort_unstable_by_key(|&(name, _)| name);
+            for (_, value) in fields {
+                collect_large_numbers(value, found);
+            }
+        }
+        _ => {}
+    }
+}

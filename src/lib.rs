@@ -1,0 +1,12 @@
+//! Wellspring: cached answers that know their sources.
+
+pub mod clock;
+pub mod embedding;
+pub mod entry;
+pub mod error;
+pub mod key;
+
+pub use embedding::Embedding;
+pub use entry::{Answer, Change, ContentType, Dependency, DocumentVersion, Entry, Usage};
+pub use error::{Error, ErrorKind, Result};
+pub use key::{Corpus, EntryId, Namespace, Scope};
