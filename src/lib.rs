@@ -1,11 +1,13 @@
 //! Wellspring: cached answers that know their sources.
 
 pub mod clock;
+pub mod embed;
 pub mod embedding;
 pub mod entry;
 pub mod error;
 pub mod key;
 
+pub use embed::Embedder;
 pub use embedding::Embedding;
 pub use entry::{Answer, Change, ContentType, Dependency, DocumentVersion, Entry, Usage};
 pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,32 @@
+# Thin names over cargo and scripts/.
+.DEFAULT_GOAL := help
+.PHONY: help run test bench setup check clean
+
+# Official builds of ONNX Runtime report to their maker; nothing that make runs here shall.
+export ORT_DISABLE_TELEMETRY := 1
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' Makefile
+
+run: setup ## Build Wellspring and play the demo
+	cargo build --release --features cli
+	target/release/wellspring demo
+
+test: setup ## Run all tests, those in the documentation too
+	cargo test --features cli
+
+bench: setup ## Run the benchmarks
+	cargo bench --features cli
+
+setup: ## Fetch the ONNX Runtime library into .deps/ (about 24 MB, once)
+	@scripts/fetch-onnxruntime.sh
+
+check: ## Check formatting, lints and documentation
+	cargo fmt --check
+	cargo clippy --all-targets --features cli -- -D warnings
+	cargo clippy --lib --no-default-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features cli
+
+clean: ## Remove what was built and fetched
+	cargo clean
+	rm -rf .deps

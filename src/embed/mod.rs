@@ -1,0 +1,85 @@
+//! From text to embeddings.
+//!
+//! An [`Embedder`] names its model exactly: vectors of different models, revisions or dimensions are
+//! never compared, because the model's fingerprint is part of every scope.
+
+#[cfg(any(feature = "_local", feature = "remote"))]
+mod checked;
+mod fake;
+#[cfg(feature = "_local")]
+mod onnx;
+#[cfg(feature = "remote")]
+mod remote;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+pub use self::fake::FakeEmbedder;
+#[cfg(feature = "_local")]
+pub use self::onnx::{BUNDLED_MODEL, OnnxEmbedder, OnnxOptions};
+#[cfg(feature = "remote")]
+pub use self::remote::{RemoteBuilder, RemoteEmbedder};
+use crate::embedding::Embedding;
+use crate::error::Result;
+
+/// Which model makes the vectors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ModelInfo {
+    /// The model's name, such as `all-MiniLM-L6-v2-int8`.
+    pub name: String,
+    /// What tells two files of one name apart: a revision or a checksum.
+    pub revision: String,
+    /// The number of components of its vectors.
+    pub dimensions: usize,
+    /// The longest text that it sees whole, in tokens; none if it does not say.
+    pub max_tokens: Option<usize>,
+}
+
+impl ModelInfo {
+    /// Describes a model.
+    pub fn new(name: impl Into<String>, revision: impl Into<String>, dimensions: usize) -> Self {
+        Self { name: name.into(), revision: revision.into(), dimensions, max_tokens: None }
+    }
+
+    /// What every scope includes, so that vectors of different models never meet.
+    pub fn fingerprint(&self) -> String {
+        format!("{}@{}/{}", self.name, self.revision, self.dimensions)
+    }
+}
+
+/// What became of a text.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Embedded {
+    /// Its embedding.
+    Vector(Embedding),
+    /// The model would see only its beginning. Two texts that differ after that would look the same,
+    /// so it has no embedding and can be matched exactly only.
+    TooLong,
+    /// The model would see its unknown token in place of a part of it, such as an emoji or a rare script. Two texts that
+    /// differ there would look the same, so it has no embedding and can be matched exactly only.
+    Unreadable,
+}
+
+/// Turns texts into embeddings of one model.
+#[async_trait]
+pub trait Embedder: fmt::Debug + Send + Sync {
+    /// The model.
+    fn model(&self) -> &ModelInfo;
+
+    /// Embeds `texts`; the results come in their order, none for none.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Embedding`](crate::ErrorKind::Embedding) or [`ErrorKind::Timeout`](crate::ErrorKind::Timeout)
+    /// if the model fails, cannot be reached or gives vectors of another dimension than it said. One text
+    /// that fails fails the call.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future abandons the work and changes nothing.
+    async fn embed(&self, texts: &[String]) -> Result<Vec<Embedded>>;
+}

@@ -1,0 +1,197 @@
+//! Local embedding with ONNX Runtime.
+//!
+//! [`OnnxEmbedder`] runs a model in this process: the bundled one, one from a folder with a manifest, or one
+//! that fastembed knows by name. Guarantees that the model is the one that its manifest describes (every
+//! checksum is verified at load), that a text's embedding depends on nothing but the text, and that no
+//! async thread ever computes. Deliberately has no GPU providers: one short question at a time gains
+//! nothing from them; for that, run an embedding server and use
+//! [`RemoteEmbedder`](crate::embed::RemoteEmbedder).
+
+mod batch;
+mod manifest;
+mod model;
+mod runtime;
+mod worker;
+
+use std::env;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+
+use self::manifest::{MANIFEST_FILE, Manifest};
+use self::model::OnnxModel;
+use self::worker::Worker;
+use super::{Embedded, Embedder, ModelInfo};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The folder name of the model that comes with Wellspring.
+pub const BUNDLED_MODEL: &str = "all-MiniLM-L6-v2-int8";
+
+/// The variable that names the folder of model folders.
+const MODELS_VARIABLE: &str = "WELLSPRING_MODELS_DIR";
+
+/// An embedder whose model runs in this process, on a thread of its own.
+///
+/// The thread takes what waits, up to 32 texts at a time, embeds equal texts once, and runs texts of like
+/// length together where the model allows it. A dynamically quantized model (the bundled one) does not: its
+/// activations are scaled by their range over the batch, so it takes each text alone.
+///
+/// Dropping the embedder joins the thread, which takes at most the time of 32 texts.
+///
+/// Where the process also uses fastembed or `ort` directly: one ONNX Runtime environment may exist in a process.
+/// Create fastembed's first, and Wellspring shares it.
+#[derive(Debug)]
+pub struct OnnxEmbedder {
+    model: ModelInfo,
+    worker: Worker,
+}
+
+/// How an [`OnnxEmbedder`] is loaded.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+#[must_use]
+pub struct OnnxOptions {
+    threads: NonZeroUsize,
+}
+
+impl Default for OnnxOptions {
+    fn default() -> Self {
+        Self { threads: NonZeroUsize::MIN }
+    }
+}
+
+impl OnnxOptions {
+    /// How many threads compute one text; 1 by default, which leaves the other cores to the application. With 2, the
+    /// bundled model takes about 0.7 of the time, if the second core is idle: ONNX Runtime's threads spin while they
+    /// wait for each other, and without spinning 2 threads are slower than 1.
+    pub fn threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Loads the bundled model, as [`OnnxEmbedder::bundled`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`OnnxEmbedder::bundled`].
+    pub fn bundled(&self) -> Result<OnnxEmbedder> {
+        self.from_dir(bundled_folder()?)
+    }
+
+    /// Loads the model of a folder, as [`OnnxEmbedder::from_dir`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`OnnxEmbedder::from_dir`].
+    pub fn from_dir(&self, folder: impl AsRef<Path>) -> Result<OnnxEmbedder> {
+        let folder = folder.as_ref();
+        let manifest = Manifest::read(folder)?;
+        let model = OnnxModel::load(&manifest, manifest.read_files(folder)?, self.threads.get())?;
+        let mut info = ModelInfo::new(manifest.name, manifest.revision, manifest.dimensions);
+        info.max_tokens = Some(manifest.max_tokens);
+        OnnxEmbedder::start(info, model)
+    }
+
+    /// Loads a model that fastembed knows, as [`OnnxEmbedder::named`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`OnnxEmbedder::named`].
+    pub fn named(&self, name: &str) -> Result<OnnxEmbedder> {
+        let (info, model) = model::named(name, self.threads.get())?;
+        OnnxEmbedder::start(info, model)
+    }
+}
+
+impl OnnxEmbedder {
+    /// Loads the model that comes with Wellspring: `all-MiniLM-L6-v2-int8`, 384 dimensions, English, texts of
+    /// up to 256 tokens.
+    ///
+    /// Its folder is looked for in `$WELLSPRING_MODELS_DIR` alone if that is set, else in `models/` beside the executable,
+    /// in `../share/wellspring/models`, in `models/` of the current folder, and in the source tree that this
+    /// was built from. Blocks for about 0.2 s, like every constructor here: on an async thread, wrap it in
+    /// `tokio::task::spawn_blocking`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Model`] if the model or ONNX Runtime is not found, or if a file is missing or altered.
+    pub fn bundled() -> Result<Self> {
+        OnnxOptions::default().bundled()
+    }
+
+    /// Loads the model in `folder`, which must hold a `manifest.json` like the bundled one's.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Model`] if ONNX Runtime is not found, or if a file is missing, altered or not a model.
+    pub fn from_dir(folder: impl AsRef<Path>) -> Result<Self> {
+        OnnxOptions::default().from_dir(folder)
+    }
+
+    /// Loads a model that fastembed knows, by its variant (`BGESmallENV15`) or its repository
+    /// (`Xenova/bge-small-en-v1.5`; the first variant, where there are several), from its cache
+    /// (`FASTEMBED_CACHE_DIR`, `HF_HOME`) or from its hub. Needs the cargo feature `hub`.
+    ///
+    /// No manifest checks these files: the hub's commit becomes the model's revision.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if fastembed knows no such model or this build lacks the feature;
+    /// [`ErrorKind::Model`] if it cannot be fetched or ONNX Runtime is not found.
+    pub fn named(name: &str) -> Result<Self> {
+        OnnxOptions::default().named(name)
+    }
+
+    /// The options, to set some before loading.
+    pub fn options() -> OnnxOptions {
+        OnnxOptions::default()
+    }
+
+    fn start(model: ModelInfo, onnx: OnnxModel) -> Result<Self> {
+        let worker = Worker::start(onnx, model.dimensions)?;
+        Ok(Self { model, worker })
+    }
+}
+
+#[async_trait]
+impl Embedder for OnnxEmbedder {
+    fn model(&self) -> &ModelInfo {
+        &self.model
+    }
+
+    async fn embed(&self, texts: &[String]) -> Result<Vec<Embedded>> {
+        self.worker.embed(texts).await
+    }
+}
+
+fn bundled_folder() -> Result<PathBuf> {
+    let named = env::var_os(MODELS_VARIABLE).filter(|folder| !folder.is_empty());
+    let folders = match named {
+        // This one or none: a wrong setting must not pass unseen.
+        Some(folder) => vec![PathBuf::from(folder)],
+        None => model_folders(env::current_exe().ok().as_deref()),
+    };
+    folders
+        .iter()
+        .map(|folder| folder.join(BUNDLED_MODEL))
+        .find(|folder| folder.join(MANIFEST_FILE).is_file())
+        .ok_or_else(|| {
+            let searched: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+            let message = format!(
+                "model {BUNDLED_MODEL} not found in {}: set {MODELS_VARIABLE} to the models/ folder of a \
+                 Wellspring checkout",
+                searched.join(", ")
+            );
+            Error::new(ErrorKind::Model, message)
+        })
+}
+
+fn model_folders(executable: Option<&Path>) -> Vec<PathBuf> {
+    let beside = executable.and_then(Path::parent);
+    let mut folders: Vec<PathBuf> =
+        beside.into_iter().flat_map(|b| [b.join("models"), b.join("../share/wellspring/models")]).collect();
+    folders.push(PathBuf::from("models"));
+    folders.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("models"));
+    folders
+}

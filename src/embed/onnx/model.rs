@@ -1,0 +1,189 @@
+//! A loaded model: fastembed's session and tokenizer behind what the worker needs of them.
+//!
+//! Guarantees that a text is never truncated silently: truncation is off, and [`Model::read`] tells which
+//! texts the model cannot see whole.
+
+use fastembed::{InitOptionsUserDefined, Pooling, TextEmbedding, TokenizerFiles, UserDefinedEmbeddingModel};
+
+use super::batch::Batching;
+use super::manifest::{self, Manifest, ModelFiles, Quantization};
+use super::runtime;
+use crate::embed::ModelInfo;
+use crate::error::{Error, ErrorKind, Result};
+
+/// A token covers at most this many bytes of ordinary text; longer texts are not even tokenized, so that a
+/// megabyte of question costs nothing.
+const MAX_BYTES_PER_TOKEN: usize = 64;
+
+/// What the unknown token is called: in BERT's vocabularies, and in those of `SentencePiece`.
+const UNKNOWN_TOKENS: [&str; 2] = ["[UNK]", "<unk>"];
+
+/// What the worker runs; a trait so that tests can make it fail.
+pub(super) trait Model: Send + 'static {
+    /// How the model sees `text`.
+    ///
+    /// # Errors
+    ///
+    /// If the tokenizer fails.
+    fn read(&self, text: &str) -> Result<Reading>;
+
+    /// Whether texts may share a run.
+    fn batching(&self) -> Batching;
+
+    /// One vector per text, in their order.
+    ///
+    /// # Errors
+    ///
+    /// If the model fails.
+    fn run(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>>;
+}
+
+/// How a model sees a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// Whole, in this many tokens, special ones included.
+    Tokens(usize),
+    /// Only its beginning.
+    TooLong,
+    /// With a part replaced by the unknown token.
+    Unreadable,
+}
+
+/// A model that runs in ONNX Runtime.
+pub(super) struct OnnxModel {
+    inner: TextEmbedding,
+    batching: Batching,
+    max_tokens: usize,
+    unknown: Option<u32>,
+}
+
+impl OnnxModel {
+    /// Loads the model that `manifest` describes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Model`] if the runtime is missing or the files are not a model that it can run.
+    pub(super) fn load(manifest: &Manifest, files: ModelFiles, threads: usize) -> Result<Self> {
+        let tokenizer = TokenizerFiles {
+            tokenizer_file: files.tokenizer,
+            config_file: files.config,
+            special_tokens_map_file: files.special_tokens_map,
+            tokenizer_config_file: files.tokenizer_config,
+        };
+        let pooling = match manifest.pooling {
+            manifest::Pooling::Mean => Pooling::Mean,
+            manifest::Pooling::Cls => Pooling::Cls,
+        };
+        let model = UserDefinedEmbeddingModel::new(files.model, tokenizer).with_pooling(pooling);
+        let mut options = InitOptionsUserDefined::new().with_intra_threads(threads);
+        if let Some(environment) = runtime::environment()? {
+            options = options.with_environment(environment);
+        }
+        let inner = TextEmbedding::try_new_from_user_defined(model, options).map_err(|error| {
+            let message = format!("model {} cannot be loaded by ONNX Runtime", manifest.name);
+            Error::new(ErrorKind::Model, message).with_source(error)
+        })?;
+        Self::new(inner, batching(manifest.quantization), manifest.max_tokens)
+    }
+
+    fn new(mut inner: TextEmbedding, batching: Batching, max_tokens: usize) -> Result<Self> {
+        // `read` refuses what is too long. A tokenizer that truncated would hide it.
+        inner.tokenizer.with_truncation(None).map_err(|error| {
+            Error::new(ErrorKind::Model, "the model's tokenizer cannot be set up").with_source(error)
+        })?;
+        let unknown = UNKNOWN_TOKENS.iter().find_map(|token| inner.tokenizer.token_to_id(token));
+        Ok(Self { inner, batching, max_tokens, unknown })
+    }
+}
+
+fn batching(quantization: Quantization) -> Batching {
+    match quantization {
+        Quantization::Dynamic => Batching::Alone,
+        Quantization::None | Quantization::Static => Batching::ByLength,
+    }
+}
+
+impl Model for OnnxModel {
+    fn read(&self, text: &str) -> Result<Reading> {
+        if text.len() > self.max_tokens.saturating_mul(MAX_BYTES_PER_TOKEN) {
+            return Ok(Reading::TooLong);
+        }
+        let encoding = self.inner.tokenizer.encode(text, true).map_err(|error| {
+            Error::new(ErrorKind::Embedding, "the model's tokenizer failed on a text").with_source(error)
+        })?;
+        Ok(if encoding.len() > self.max_tokens {
+            Reading::TooLong
+        } else if self.unknown.is_some_and(|unknown| encoding.get_ids().contains(&unknown)) {
+            Reading::Unreadable
+        } else {
+            Reading::Tokens(encoding.len())
+        })
+    }
+
+    fn batching(&self) -> Batching {
+        self.batching
+    }
+
+    fn run(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        self.inner.embed(texts, Some(texts.len())).map_err(|error| {
+            Error::new(ErrorKind::Embedding, "the model failed on a text").with_source(error)
+        })
+    }
+}
+
+/// Loads a model by the name that fastembed knows it by.
+#[cfg(not(feature = "hub"))]
+pub(super) fn named(name: &str, _threads: usize) -> Result<(ModelInfo, OnnxModel)> {
+    let message = format!("model {name} cannot be fetched: this build lacks the cargo feature `hub`");
+    Err(Error::new(ErrorKind::Config, message))
+}
+
+/// Loads a model by the name that fastembed knows it by.
+#[cfg(feature = "hub")]
+pub(super) fn named(name: &str, threads: usize) -> Result<(ModelInfo, OnnxModel)> {
+    use fastembed::{QuantizationMode, TextInitOptions};
+
+    let known = TextEmbedding::list_supported_models()
+        .into_iter()
+        .find(|known| {
+            [known.model_code.as_str(), &format!("{:?}", known.model)]
+                .iter()
+                .any(|one| one.eq_ignore_ascii_case(name))
+        })
+        .ok_or_else(|| {
+            let message = format!("fastembed knows no model {name}: see its list of supported models");
+            Error::new(ErrorKind::Config, message)
+        })?;
+    let mut options = TextInitOptions::new(known.model.clone())
+        .with_intra_threads(threads)
+        .with_show_download_progress(false);
+    if let Some(environment) = runtime::environment()? {
+        options = options.with_environment(environment);
+    }
+    let cache = std::env::var_os("HF_HOME").map_or_else(|| options.cache_dir.clone(), Into::into);
+    let inner = TextEmbedding::try_new(options).map_err(|error| {
+        let message = format!("model {name} cannot be fetched or loaded: check the network and the cache");
+        Error::new(ErrorKind::Model, message).with_source(error)
+    })?;
+    let batching = match TextEmbedding::get_quantization_mode(&known.model) {
+        QuantizationMode::Dynamic => Batching::Alone,
+        QuantizationMode::None | QuantizationMode::Static => Batching::ByLength,
+    };
+    let max_tokens = inner.tokenizer.get_truncation().map_or(512, |truncation| truncation.max_length);
+    // Not the repository's name, which a model and its quantized form may share.
+    let variant = format!("{:?}", known.model);
+    let mut info = ModelInfo::new(variant, hub_revision(&cache, &known.model_code)?, known.dim);
+    info.max_tokens = Some(max_tokens);
+    Ok((info, OnnxModel::new(inner, batching, max_tokens)?))
+}
+
+/// The commit that the hub's cache holds of a model: what tells two versions of one name apart.
+#[cfg(feature = "hub")]
+fn hub_revision(cache: &std::path::Path, model_code: &str) -> Result<String> {
+    let path = cache.join(format!("models--{}", model_code.replace('/', "--"))).join("refs/main");
+    let revision = std::fs::read_to_string(&path).map_err(|error| {
+        let message = format!("the revision of model {model_code} cannot be read from {}", path.display());
+        Error::new(ErrorKind::Model, message).with_source(error)
+    })?;
+    Ok(revision.trim().to_owned())
+}

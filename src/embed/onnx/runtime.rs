@@ -1,0 +1,219 @@
+//! Where the ONNX Runtime library is found, and the one environment that it runs in.
+//!
+//! Guarantees that a missing, foreign or too old library is an error, though `ort` panics on first use
+//! without one; and that the runtime's telemetry is off, which official builds send by default.
+//!
+//! Deliberately does not look into the current folder: whoever can write there could make the process run
+//! their code.
+
+use std::sync::{Mutex, PoisonError};
+
+use ort::environment::{Environment, EnvironmentBuilder};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The process's ONNX Runtime environment, made on the first call; none if another user of fastembed in
+/// this process has made one already, which fastembed then shares.
+///
+/// # Errors
+///
+/// [`ErrorKind::Model`] if no usable library is found, or if the process has an environment that fastembed
+/// does not know.
+pub(super) fn environment() -> Result<Option<Environment>> {
+    static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
+    // Poison is harmless: the value is written in one step, after everything that can fail.
+    let mut environment = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
+    if environment.is_none() {
+        // Telemetry off: a cache sees the questions of its users. The runtime still announces its own start, unless
+        // `ORT_DISABLE_TELEMETRY=1` stands in the environment; setting it from here would be a data race.
+        match load()?.with_name("wellspring").with_telemetry(false).build() {
+            Ok(built) => *environment = Some(built),
+            Err(error) if error.message().contains("only one environment") => return Ok(None),
+            Err(error) => {
+                let message = "cannot start ONNX Runtime: fetch the pinned library with `make setup`";
+                return Err(Error::new(ErrorKind::Model, message).with_source(error));
+            }
+        }
+    }
+    Ok(environment.clone())
+}
+
+#[cfg(not(feature = "onnx"))]
+#[expect(clippy::unnecessary_wraps, reason = "loading at run time, the other form, can fail")]
+fn load() -> Result<EnvironmentBuilder> {
+    Ok(ort::init())
+}
+
+#[cfg(feature = "onnx")]
+fn load() -> Result<EnvironmentBuilder> {
+    search::load(&search::Places::of_this_process())
+}
+
+#[cfg(feature = "onnx")]
+mod search {
+    use std::env;
+    use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
+    use std::path::{Path, PathBuf};
+
+    use ort::environment::EnvironmentBuilder;
+
+    use crate::error::{Error, ErrorKind, Result};
+
+    /// The variable that names the library; `ort` and fastembed know it too.
+    const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
+
+    /// Where to look, apart from the process's state so that tests can say it.
+    #[derive(Debug, Default)]
+    pub(super) struct Places {
+        /// Named by the user: this one or none.
+        named: Option<PathBuf>,
+        folders: Vec<PathBuf>,
+        /// Ask the system's loader last.
+        system: bool,
+    }
+
+    impl Places {
+        pub(super) fn of_this_process() -> Self {
+            let named = env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
+            let executable = env::current_exe().ok();
+            Self { named, folders: folders(executable.as_deref()), system: executable.is_some() }
+        }
+
+        /// The libraries to try, best first.
+        fn candidates(&self) -> Vec<PathBuf> {
+            if let Some(named) = &self.named {
+                return vec![named.clone()];
+            }
+            let mut candidates: Vec<PathBuf> =
+                self.folders.iter().flat_map(|folder| libraries(folder)).collect();
+            if self.system {
+                candidates.push(PathBuf::from(format!("{DLL_PREFIX}onnxruntime{DLL_SUFFIX}")));
+            }
+            candidates
+        }
+    }
+
+    fn folders(executable: Option<&Path>) -> Vec<PathBuf> {
+        let mut folders = Vec::new();
+        if let Some(beside) = executable.and_then(Path::parent) {
+            folders.push(beside.to_path_buf());
+            folders.push(beside.join("../lib"));
+            // The root of a checkout, seen from target/release/ and from target/debug/deps/.
+            folders.push(beside.join("../../.deps/onnxruntime"));
+            folders.push(beside.join("../../../.deps/onnxruntime"));
+        }
+        folders.push(Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps/onnxruntime"));
+        folders
+    }
+
+    /// The runtime's libraries in `folder`, the unversioned name first, then the newest.
+    fn libraries(folder: &Path) -> Vec<PathBuf> {
+        let Ok(entries) = folder.read_dir() else { return Vec::new() };
+        let mut found: Vec<(Vec<u32>, PathBuf)> = entries
+            .filter_map(|entry| {
+                Some((version(entry.as_ref().ok()?.file_name().to_str()?)?, entry.ok()?.path()))
+            })
+            .collect();
+        found.sort_by(|(a, _), (b, _)| a.is_empty().cmp(&b.is_empty()).then_with(|| a.cmp(b)).reverse());
+        found.into_iter().map(|(_, path)| path).collect()
+    }
+
+    /// The version in a library's file name, empty if it has none; none if it is another file.
+    /// The version stands after `.so` on Linux and before `.dylib` on macOS.
+    fn version(file_name: &str) -> Option<Vec<u32>> {
+        let rest = file_name.strip_prefix(DLL_PREFIX)?.strip_prefix("onnxruntime")?;
+        let version = match rest.strip_suffix(DLL_SUFFIX) {
+            Some(before) => before,
+            None => rest.strip_prefix(DLL_SUFFIX)?,
+        };
+        version.split('.').filter(|part| !part.is_empty()).map(|part| part.parse().ok()).collect()
+    }
+
+    /// Loads the first usable library.
+    pub(super) fn load(places: &Places) -> Result<EnvironmentBuilder> {
+        let mut unusable = None;
+        for candidate in places.candidates() {
+            match ort::init_from(&candidate) {
+                Ok(builder) => return Ok(builder),
+                // The system's loader says only that it found none; that is no better than our own words.
+                Err(error) if candidate.is_absolute() || places.named.is_some() => {
+                    unusable.get_or_insert((candidate, error));
+                }
+                Err(_) => {}
+            }
+        }
+        Err(match unusable {
+            Some((path, error)) => Error::new(
+                ErrorKind::Model,
+                format!(
+                    "ONNX Runtime library {} cannot be loaded: run `make setup`, or set {LIBRARY_VARIABLE} to \
+                     libonnxruntime {} or newer",
+                    path.display(),
+                    oldest(),
+                ),
+            )
+            .with_source(error),
+            None => Error::new(
+                ErrorKind::Model,
+                format!(
+                    "no ONNX Runtime library found: run `make setup` in a checkout, or unpack the PyPI wheel \
+                     onnxruntime 1.31.1 and set {LIBRARY_VARIABLE} to its onnxruntime/capi/libonnxruntime file"
+                ),
+            ),
+        })
+    }
+
+    fn oldest() -> String {
+        format!("1.{}", ort::MINOR_VERSION)
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        fn in_folder(folder: &Path) -> Places {
+            Places { folders: vec![folder.to_path_buf()], ..Places::default() }
+        }
+
+        fn touch(folder: &Path, name: &str) {
+            std::fs::write(folder.join(name), b"not a library").unwrap();
+        }
+
+        #[test]
+        fn a_missing_library_is_one_sentence_on_how_to_get_it() {
+            let error = load(&Places::default()).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Model);
+            assert!(error.to_string().contains("make setup"), "{error}");
+            assert!(error.to_string().contains("ORT_DYLIB_PATH"), "{error}");
+        }
+
+        #[cfg(target_os = "linux")]
+        #[test]
+        fn the_unversioned_name_comes_first_then_the_newest() {
+            let folder = tempfile::tempdir().unwrap();
+            for name in [
+                "libonnxruntime.so.1.9.0",
+                "libonnxruntime.so.1.31.1",
+                "libonnxruntime.so",
+                "libonnxruntime_providers_shared.so",
+                "libonnxruntime.so.sha256",
+                "libother.so",
+            ] {
+                touch(folder.path(), name);
+            }
+            let names: Vec<_> = in_folder(folder.path())
+                .candidates()
+                .iter()
+                .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
+                .collect();
+            assert_eq!(names, ["libonnxruntime.so", "libonnxruntime.so.1.31.1", "libonnxruntime.so.1.9.0"]);
+        }
+
+        #[test]
+        fn a_named_library_is_the_only_one_tried() {
+            let places =
+                Places { named: Some("/nowhere/libonnxruntime.so".into()), ..Places::of_this_process() };
+            assert_eq!(places.candidates(), [Path::new("/nowhere/libonnxruntime.so")]);
+        }
+    }
+}

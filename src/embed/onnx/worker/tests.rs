@@ -1,0 +1,149 @@
+//! The worker before a model that fails on command.
+
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::*;
+use crate::embed::onnx::batch::Batching;
+
+/// A model of two dimensions: the length of a text and one. Some texts make it fail.
+struct Double {
+    batching: Batching,
+    /// Every run, as it came.
+    runs: Arc<Mutex<Vec<Vec<String>>>>,
+    /// If there, each run says that it began and waits for leave.
+    gate: Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>,
+}
+
+impl Model for Double {
+    fn read(&self, text: &str) -> Result<Reading> {
+        Ok(match text {
+            "long" => Reading::TooLong,
+            "unknown" => Reading::Unreadable,
+            "panic in the tokenizer" => panic!("as asked"),
+            _ => Reading::Tokens(text.len()),
+        })
+    }
+
+    fn batching(&self) -> Batching {
+        self.batching
+    }
+
+    fn run(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        self.runs.lock().unwrap().push(texts.iter().map(|&text| text.to_owned()).collect());
+        if let Some((began, leave)) = &self.gate {
+            began.send(()).unwrap();
+            leave.recv().unwrap();
+        }
+        if texts.contains(&"lost") {
+            return Ok(Vec::new());
+        }
+        texts
+            .iter()
+            .map(|text| match *text {
+                "panic" => panic!("as asked"),
+                "error" => Err(Error::new(ErrorKind::Embedding, "as asked")),
+                "wide" => Ok(vec![1.0; 3]),
+                "nan" => Ok(vec![f32::NAN, 1.0]),
+                "zero" => Ok(vec![0.0, 0.0]),
+                _ => Ok(vec![text.len() as f32, 1.0]),
+            })
+            .collect()
+    }
+}
+
+struct Fixture {
+    worker: Worker,
+    runs: Arc<Mutex<Vec<Vec<String>>>>,
+}
+
+fn start(batching: Batching, gate: Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>) -> Fixture {
+    let runs = Arc::new(Mutex::new(Vec::new()));
+    let worker = Worker::start(Double { batching, runs: Arc::clone(&runs), gate }, 2).unwrap();
+    Fixture { worker, runs }
+}
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|&text| text.to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_text_that_breaks_the_model_fails_its_own_request_only() {
+    let Fixture { worker, .. } = start(Batching::ByLength, None);
+    for bad in ["panic", "error", "wide", "nan", "zero", "lost", "panic in the tokenizer"] {
+        let (good, bad) = (texts(&["good"]), texts(&["fine", bad]));
+        let (good, bad) = tokio::join!(worker.embed(&good), worker.embed(&bad));
+        assert!(matches!(good.unwrap()[..], [Embedded::Vector(_)]));
+        assert_eq!(bad.unwrap_err().kind(), ErrorKind::Embedding);
+    }
+}
+
+#[tokio::test]
+async fn texts_that_the_model_cannot_see_whole_are_outcomes_and_not_errors() {
+    let Fixture { worker, .. } = start(Batching::ByLength, None);
+    let embedded = worker.embed(&texts(&["long", "short", "unknown"])).await.unwrap();
+    assert!(matches!(embedded[..], [Embedded::TooLong, Embedded::Vector(_), Embedded::Unreadable]));
+}
+
+#[tokio::test]
+async fn no_text_is_no_work() {
+    let Fixture { worker, runs } = start(Batching::ByLength, None);
+    assert!(worker.embed(&[]).await.unwrap().is_empty());
+    assert!(runs.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn equal_texts_run_once_and_order_is_kept() {
+    let Fixture { worker, runs } = start(Batching::Alone, None);
+    let embedded = worker.embed(&texts(&["bb", "a", "bb"])).await.unwrap();
+    assert_eq!(*runs.lock().unwrap(), [["bb"], ["a"]]);
+    let vectors: Vec<_> = embedded
+        .iter()
+        .map(|one| match one {
+            Embedded::Vector(vector) => vector,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(vectors[0], vectors[2]);
+    assert_ne!(vectors[0], vectors[1]);
+}
+
+#[tokio::test]
+async fn a_dropped_request_is_skipped_and_waiting_ones_share_a_run() {
+    let (announce, running) = mpsc::channel();
+    let (leave, leave_given) = mpsc::channel();
+    let Fixture { worker, runs } = start(Batching::ByLength, Some((announce, leave_given)));
+    let worker = Arc::new(worker);
+    let spawn = |text: &'static str| {
+        let worker = Arc::clone(&worker);
+        tokio::spawn(async move { worker.embed(&texts(&[text])).await })
+    };
+    let first = spawn("first");
+    tokio::task::yield_now().await;
+    running.recv_timeout(Duration::from_secs(10)).unwrap();
+    // The thread is held inside "first"; these three wait in the queue.
+    let (dropped, second, third) = (spawn("dropped"), spawn("second"), spawn("third"));
+    tokio::task::yield_now().await;
+    dropped.abort();
+    assert!(dropped.await.unwrap_err().is_cancelled());
+    leave.send(()).unwrap();
+    leave.send(()).unwrap();
+    for task in [first, second, third] {
+        assert_eq!(task.await.unwrap().unwrap().len(), 1);
+    }
+    // By length, so the order within the run is not that of arrival.
+    assert_eq!(*runs.lock().unwrap(), [vec!["first"], vec!["third", "second"]]);
+}
+
+#[tokio::test]
+async fn a_large_request_lets_a_lone_one_in_between() {
+    let Fixture { worker, runs } = start(Batching::ByLength, None);
+    let many: Vec<String> = (0..200).map(|number| format!("text {number:03}")).collect();
+    let lone = texts(&["lone"]);
+    let (all, one) = tokio::join!(worker.embed(&many), worker.embed(&lone));
+    assert_eq!((all.unwrap().len(), one.unwrap().len()), (200, 1));
+    let runs = runs.lock().unwrap();
+    let place = runs.iter().position(|run| run.contains(&"lone".to_owned())).unwrap();
+    assert!(place <= 2, "the lone text ran after {place} runs");
+}
