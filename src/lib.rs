@@ -5,6 +5,7 @@ pub mod embed;
 pub mod embedding;
 pub mod entry;
 pub mod error;
+pub mod index;
 pub mod key;
 
 pub use embed::Embedder;

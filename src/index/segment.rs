@@ -1,0 +1,87 @@
+//! A part of an index that takes no more insertions.
+//!
+//! Its rows and links never change, so it is searched without a lock; a removal only marks the row as
+//! dead. A segment has a graph, or is still waiting for one and is scanned.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use super::Neighbor;
+use super::graph::Graph;
+use super::rows::{Query, Rows};
+use crate::key::EntryId;
+
+#[derive(Debug)]
+pub(super) struct Segment {
+    rows: Rows,
+    graph: Option<Graph>,
+    /// One bit per row. Relaxed accesses suffice: the lock of the index orders a removal before every
+    /// search that begins after it.
+    dead: Vec<AtomicU64>,
+    live: AtomicUsize,
+}
+
+impl Segment {
+    pub(super) fn new(rows: Rows, graph: Option<Graph>) -> Self {
+        let dead = (0..rows.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        Self { dead, live: AtomicUsize::new(rows.len()), rows, graph }
+    }
+
+    /// The live rows of `segments`, which have no id in common, in one segment with a graph. `None` if
+    /// there are none or if `stop` was set.
+    pub(super) fn merge(
+        segments: &[std::sync::Arc<Self>],
+        build_threads: usize,
+        stop: &AtomicBool,
+    ) -> Option<Self> {
+        let len = segments.iter().map(|segment| segment.live()).sum();
+        let mut rows = Rows::with_capacity(segments.first()?.rows.dimensions(), len);
+        for segment in segments {
+            for row in (0_u32..).take(segment.rows.len()).filter(|&row| segment.is_live(row)) {
+                rows.push_from(&segment.rows, row);
+            }
+        }
+        let graph = Graph::build(&rows, build_threads, stop)?;
+        Some(Self::new(rows, Some(graph)))
+    }
+
+    pub(super) fn search(&self, query: &Query, k: usize, floor: f32, ef: usize) -> Vec<Neighbor> {
+        let Some(graph) = &self.graph else {
+            return self.rows.scan(query, k, floor, |row| self.is_live(row));
+        };
+        let ef = if k == 0 { 0 } else { ef.max(Rows::candidates_for(k)) };
+        let candidates = graph.search(&self.rows, query, ef, |row| self.is_live(row));
+        self.rows.rank(query, candidates, k, floor)
+    }
+
+    /// Marks `id` as dead; whether it was live here.
+    pub(super) fn remove(&self, id: EntryId) -> bool {
+        let Some(row) = self.rows.row_of(id) else { return false };
+        let bit = 1 << (row % 64);
+        let was_live = self.dead[row as usize / 64].fetch_or(bit, Ordering::Relaxed) & bit == 0;
+        if was_live {
+            self.live.fetch_sub(1, Ordering::Relaxed);
+        }
+        was_live
+    }
+
+    pub(super) fn has_graph(&self) -> bool {
+        self.graph.is_some()
+    }
+
+    pub(super) fn live(&self) -> usize {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn dead_share(&self) -> f64 {
+        1.0 - self.live() as f64 / self.rows.len() as f64
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        let graph = self.graph.as_ref().map_or(0, Graph::memory_bytes);
+        self.rows.memory_bytes() + graph + self.dead.capacity() * size_of::<AtomicU64>()
+    }
+
+    fn is_live(&self, row: u32) -> bool {
+        self.dead[row as usize / 64].load(Ordering::Relaxed) & 1 << (row % 64) == 0
+    }
+}

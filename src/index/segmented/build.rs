@@ -1,0 +1,187 @@
+//! When a graph is due, what goes into it, and the thread that builds it.
+
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::{self, JoinHandle};
+
+use super::{Build, SegmentedIndexBuilder, State};
+use crate::index::rows::Rows;
+use crate::index::segment::Segment;
+
+/// What the index and its builder thread share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) settings: SegmentedIndexBuilder,
+    pub(super) state: RwLock<State>,
+    /// Set once, when the index is dropped.
+    stop: AtomicBool,
+    /// The builder thread, and perhaps some that have ended or are about to.
+    builders: Mutex<Vec<JoinHandle<()>>>,
+    /// Told when a build has ended.
+    ended: Condvar,
+}
+
+impl State {
+    /// Whether a build is due that nobody has claimed; if so, it now belongs to the caller.
+    pub(super) fn claim_build(&mut self, settings: &SegmentedIndexBuilder) -> bool {
+        let is_due = matches!(self.build, Build::Idle)
+            && (self.newest.len() >= settings.scan_limit
+                || self.segments.iter().any(|segment| must_rebuild(segment, settings)))
+            && self.len() >= self.retry_at;
+        if is_due {
+            self.build = Build::Running { removed: Vec::new() };
+        }
+        is_due
+    }
+
+    /// Seals the newest rows if they are many, and chooses what to link next: all segments that wait
+    /// for a graph or have too many dead rows, and every other one no larger than what was chosen so far.
+    fn next_input(&mut self, settings: &SegmentedIndexBuilder) -> Vec<Arc<Segment>> {
+        if self.newest.len() >= settings.scan_limit {
+            let newest = mem::replace(&mut self.newest, Rows::new(settings.dimensions));
+            Arc::make_mut(&mut self.segments).push(Arc::new(Segment::new(newest, None)));
+        }
+        let (mut chosen, mut others): (Vec<_>, Vec<_>) =
+            self.segments.iter().cloned().partition(|segment| must_rebuild(segment, settings));
+        if chosen.is_empty() {
+            self.build = Build::Idle;
+            return chosen;
+        }
+        others.sort_by_key(|segment| segment.live());
+        let mut total: usize = chosen.iter().map(|segment| segment.live()).sum();
+        for segment in others {
+            let live = segment.live();
+            if live > total {
+                break;
+            }
+            total += live;
+            chosen.push(segment);
+        }
+        self.build = Build::Running { removed: Vec::new() };
+        chosen
+    }
+
+    /// Puts `built` in the place of its `input`. Returns what is no longer needed, so that the caller can
+    /// release it outside the lock.
+    fn exchange(&mut self, input: &[Arc<Segment>], built: Option<Segment>) -> Arc<Vec<Arc<Segment>>> {
+        let mut segments: Vec<_> = self
+            .segments
+            .iter()
+            .filter(|segment| !input.iter().any(|used| Arc::ptr_eq(used, segment)))
+            .cloned()
+            .collect();
+        if let (Some(built), Build::Running { removed }) = (built, &self.build) {
+            for &id in removed {
+                built.remove(id);
+            }
+            segments.push(Arc::new(built));
+        }
+        mem::replace(&mut self.segments, Arc::new(segments))
+    }
+}
+
+fn must_rebuild(segment: &Segment, settings: &SegmentedIndexBuilder) -> bool {
+    !segment.has_graph() || segment.dead_share() >= settings.max_dead_share
+}
+
+impl Shared {
+    pub(super) fn new(settings: SegmentedIndexBuilder) -> Self {
+        let state = State {
+            newest: Rows::new(settings.dimensions),
+            segments: Arc::new(Vec::new()),
+            build: Build::Idle,
+            retry_at: 0,
+        };
+        Self {
+            settings,
+            state: RwLock::new(state),
+            stop: AtomicBool::new(false),
+            builders: Mutex::new(Vec::new()),
+            ended: Condvar::new(),
+        }
+    }
+
+    /// Starts a thread for the build that the caller has claimed.
+    pub(super) fn spawn_build(self: &Arc<Self>) {
+        let claim = Claim { shared: Arc::clone(self), succeeded: false };
+        match thread::Builder::new().name("wellspring-index".into()).spawn(move || claim.run()) {
+            Ok(handle) => {
+                let mut builders = self.builders();
+                builders.retain(|builder| !builder.is_finished());
+                builders.push(handle);
+            }
+            Err(error) => tracing::warn!(%error, "no thread for building an index could be started"),
+        }
+    }
+
+    pub(super) fn wait_until_idle(&self) {
+        let mut builders = self.builders();
+        while self.is_building() {
+            builders = self.ended.wait(builders).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Ends the build in progress, if there is one, and waits for its thread.
+    pub(super) fn stop_build(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let builders = mem::take(&mut *self.builders());
+        for builder in builders {
+            // A panic of the thread has been reported by its claim.
+            let _ = builder.join();
+        }
+    }
+
+    fn builders(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.builders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_building(&self) -> bool {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        matches!(state.build, Build::Running { .. })
+    }
+}
+
+/// The right to build. Given back when dropped, also by a panic or when no thread could be started.
+struct Claim {
+    shared: Arc<Shared>,
+    succeeded: bool,
+}
+
+impl Claim {
+    fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        while !shared.stop.load(Ordering::Relaxed) {
+            let input = self.with_state(|state| state.next_input(&shared.settings));
+            if input.is_empty() {
+                break;
+            }
+            let built = Segment::merge(&input, shared.settings.build_threads, &shared.stop);
+            if shared.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let replaced = self.with_state(|state| state.exchange(&input, built));
+            drop(replaced);
+        }
+        self.succeeded = true;
+    }
+
+    fn with_state<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        change(&mut self.shared.state.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.succeeded {
+            tracing::error!("an index build failed, its entries stay in the scan until they have doubled");
+            self.with_state(|state| {
+                state.retry_at = state.len().saturating_mul(2);
+                state.build = Build::Idle;
+            });
+        }
+        // Through the lock, so that a waiter is either told or has not looked at the state yet.
+        drop(self.shared.builders());
+        self.shared.ended.notify_all();
+    }
+}

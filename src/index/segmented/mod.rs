@@ -1,0 +1,255 @@
+//! The index that the cache uses: an exact scan for the newest entries, graphs for the rest.
+//!
+//! Insertions go to the *newest* rows, which every search scans. When there are as many of them as the
+//! scan limit, they are *sealed* into a segment, and a background thread links it into an HNSW graph,
+//! together with older segments that are no larger; so there are few graphs, each larger than all
+//! smaller ones together, and an entry is linked again only about log2(entries / scan limit) times.
+//! Removals mark rows of a segment as dead, and a segment with too large a share of dead rows is linked
+//! anew without them.
+//!
+//! # Guarantees
+//!
+//! - A live entry is live in exactly one place: in the newest rows or in one segment.
+//! - A search reads the segments that it found at its beginning, then the newest rows, and begins
+//!   again if segments were exchanged meanwhile. Since entries move only from the newest rows into a segment
+//!   or from segments into another one, none is missed on its way, and none comes back after its removal.
+//! - Building holds no lock. It reads sealed rows; ids that are removed meanwhile are noted and marked as dead
+//!   in the new segment in the same step in which it takes the place of the old ones.
+//! - While a graph is built, its entries are scanned: a search is slower, never less exact.
+//! - One build at a time per index. Dropping the index stops the build and waits for its end, which is
+//!   within one insertion into the graph and the release of its memory.
+//!
+//! # Limits
+//!
+//! Entries that arrive faster than they can be linked (about 1,000 a second and thread) wait in the newest rows
+//! at the cost of a longer scan. Indexes do not coordinate their builds: many scopes that outgrow the scan at
+//! once build at once. Nothing is persisted.
+
+mod build;
+
+use std::collections::HashSet;
+use std::sync::{Arc, PoisonError, RwLockReadGuard};
+
+use self::build::Shared;
+use super::rows::{Query, Rows};
+use super::segment::Segment;
+use super::{Neighbor, VectorIndex, check_dimensions, nearest_first};
+use crate::embedding::{Embedding, MAX_DIMENSIONS};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::EntryId;
+
+/// An exact scan while there are few entries, HNSW graphs beside it when there are many.
+#[derive(Debug)]
+pub struct SegmentedIndex {
+    shared: Arc<Shared>,
+}
+
+/// Everything that an insertion, a removal or an exchange of segments changes.
+#[derive(Debug)]
+struct State {
+    newest: Rows,
+    /// Exchanged as a whole, so that a search can tell whether it has been.
+    segments: Arc<Vec<Arc<Segment>>>,
+    build: Build,
+    /// After a build failed: not to try again with fewer entries than this.
+    retry_at: usize,
+}
+
+#[derive(Debug)]
+enum Build {
+    Idle,
+    /// With the ids that were removed from segments since its input was chosen.
+    Running {
+        removed: Vec<EntryId>,
+    },
+}
+
+/// The settings of a [`SegmentedIndex`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct SegmentedIndexBuilder {
+    dimensions: usize,
+    scan_limit: usize,
+    max_dead_share: f64,
+    ef_search: usize,
+    build_threads: usize,
+}
+
+impl SegmentedIndex {
+    /// Settings for an index of embeddings of `dimensions` components.
+    pub fn builder(dimensions: usize) -> SegmentedIndexBuilder {
+        SegmentedIndexBuilder {
+            dimensions,
+            scan_limit: 8_192,
+            max_dead_share: 0.2,
+            ef_search: 96,
+            build_threads: 1,
+        }
+    }
+
+    /// Waits until no build runs or is due.
+    ///
+    /// For benchmarks, tests and the end of an import; a cache in use never needs it. Under constant insertion
+    /// it may wait long.
+    pub fn settle(&self) {
+        self.shared.wait_until_idle();
+    }
+
+    /// The number of graphs that a search walks, beside its scan.
+    #[must_use]
+    pub fn graphs(&self) -> usize {
+        self.read().segments.iter().filter(|segment| segment.has_graph()).count()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.shared.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state, then starts a build if the change made one due.
+    fn update<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let (result, is_due) = {
+            let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
+            let result = change(&mut state);
+            (result, state.claim_build(&self.shared.settings))
+        };
+        if is_due {
+            self.shared.spawn_build();
+        }
+        result
+    }
+}
+
+impl VectorIndex for SegmentedIndex {
+    fn insert(&self, id: EntryId, embedding: &Embedding) -> Result<()> {
+        check_dimensions(self.shared.settings.dimensions, embedding)?;
+        self.update(|state| {
+            // In this order: a search reads the newest rows last, so it meets the old or the new vector.
+            if !state.newest.insert(id, embedding) {
+                state.remove_from_segments(id);
+            }
+        });
+        Ok(())
+    }
+
+    fn remove(&self, id: EntryId) -> bool {
+        self.update(|state| state.newest.remove(id) || state.remove_from_segments(id))
+    }
+
+    fn search(&self, query: &Embedding, k: usize, floor: f32) -> Result<Vec<Neighbor>> {
+        check_dimensions(self.shared.settings.dimensions, query)?;
+        let query = Query::new(query);
+        loop {
+            let segments = Arc::clone(&self.read().segments);
+            let older: Vec<Neighbor> = segments
+                .iter()
+                .flat_map(|segment| segment.search(&query, k, floor, self.shared.settings.ef_search))
+                .collect();
+            let state = self.read();
+            // The held handle keeps the old address taken, so equal addresses mean that nothing changed.
+            if Arc::ptr_eq(&segments, &state.segments) {
+                let newest = state.newest.scan(&query, k, floor, |_| true);
+                drop(state);
+                return Ok(merge(older, newest, k));
+            }
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.read().len()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let state = self.read();
+        let segments: usize = state.segments.iter().map(|segment| segment.memory_bytes()).sum();
+        size_of::<Shared>() + state.newest.memory_bytes() + segments
+    }
+}
+
+/// An entry that was replaced during the search may be in both; the newest is meant.
+fn merge(older: Vec<Neighbor>, newest: Vec<Neighbor>, k: usize) -> Vec<Neighbor> {
+    if older.is_empty() {
+        return newest;
+    }
+    let replaced: HashSet<EntryId> = newest.iter().map(|neighbor| neighbor.id).collect();
+    let mut merged = newest;
+    merged.extend(older.into_iter().filter(|neighbor| !replaced.contains(&neighbor.id)));
+    merged.sort_unstable_by(nearest_first);
+    merged.truncate(k);
+    merged
+}
+
+impl State {
+    fn len(&self) -> usize {
+        self.newest.len() + self.segments.iter().map(|segment| segment.live()).sum::<usize>()
+    }
+
+    fn remove_from_segments(&mut self, id: EntryId) -> bool {
+        let was_live = self.segments.iter().any(|segment| segment.remove(id));
+        if let (true, Build::Running { removed }) = (was_live, &mut self.build) {
+            removed.push(id);
+        }
+        was_live
+    }
+}
+
+impl SegmentedIndexBuilder {
+    /// How many entries are scanned before they are linked into a graph (default 8,192: about 0.1 ms).
+    pub fn scan_limit(mut self, entries: usize) -> Self {
+        self.scan_limit = entries;
+        self
+    }
+
+    /// The share of dead rows above which a graph is built anew (default 0.2).
+    pub fn max_dead_share(mut self, share: f64) -> Self {
+        self.max_dead_share = share;
+        self
+    }
+
+    /// How many candidates a search holds per graph (default 96). More find more and take longer: in a graph of
+    /// 100,000 question embeddings, 32 find the nearest in 98.5 % of searches, 96 in 99.7 % at twice the time.
+    pub fn ef_search(mut self, candidates: usize) -> Self {
+        self.ef_search = candidates;
+        self
+    }
+
+    /// How many threads link a graph (default 1, so that a build leaves the processor to the requests).
+    pub fn build_threads(mut self, threads: usize) -> Self {
+        self.build_threads = threads;
+        self
+    }
+
+    /// The empty index.
+    ///
+    /// # Errors
+    ///
+    /// `Config` if the dimensions are not within `1..=`[`MAX_DIMENSIONS`], if the scan limit, the candidates
+    /// or the threads are zero, or if the share is not above 0 and at most 1.
+    pub fn build(self) -> Result<SegmentedIndex> {
+        let fail = |message: String| Err(Error::new(ErrorKind::Config, message));
+        if self.dimensions == 0 || self.dimensions > MAX_DIMENSIONS {
+            return fail(format!("index has {} dimensions, expected 1 to {MAX_DIMENSIONS}", self.dimensions));
+        }
+        for (name, value) in [
+            ("scan_limit", self.scan_limit),
+            ("ef_search", self.ef_search),
+            ("build_threads", self.build_threads),
+        ] {
+            if value == 0 {
+                return fail(format!("index setting {name} is 0, expected at least 1"));
+            }
+        }
+        if !(self.max_dead_share > 0.0 && self.max_dead_share <= 1.0) {
+            return fail(format!(
+                "index setting max_dead_share is {}, expected above 0 and at most 1",
+                self.max_dead_share
+            ));
+        }
+        Ok(SegmentedIndex { shared: Arc::new(Shared::new(self)) })
+    }
+}
+
+impl Drop for SegmentedIndex {
+    fn drop(&mut self) {
+        self.shared.stop_build();
+    }
+}
