@@ -7,9 +7,11 @@ pub mod entry;
 pub mod error;
 pub mod index;
 pub mod key;
+pub mod verify;
 
 pub use embed::Embedder;
 pub use embedding::Embedding;
 pub use entry::{Answer, Change, ContentType, Dependency, DocumentVersion, Entry, Usage};
 pub use error::{Error, ErrorKind, Result};
 pub use key::{Corpus, EntryId, Namespace, Scope};
+pub use verify::{Guards, Threshold, Verifier};

@@ -1,0 +1,200 @@
+//! Whether opposites stand against each other: `enable` in one question where the other has `disable`.
+//!
+//! Only one side each counts: a question that holds both ("the difference between import and export")
+//! asks about the pair. Beside the list, a word is opposed to itself with a negating prefix (`subscribe`,
+//! `unsubscribe`). The list is short on purpose: pairs whose words are mostly used in other senses (`old`
+//! in "how old", `over`, `up`) would veto more right answers than wrong ones.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::reading::Reading;
+
+/// The two sides of each opposition, as the forms of words that stand for them.
+#[rustfmt::skip]
+const PAIRS: &[(&str, &str)] = &[
+    ("enable enables enabled enabling", "disable disables disabled disabling"),
+    ("activate activated activating", "deactivate deactivated deactivating"),
+    ("increase increases increased increasing increasingly", "decrease decreases decreased decreasing reduce reduces reduced reducing"),
+    ("gain gains gained gaining", "lose loses lost losing"),
+    ("rise rises rising rose", "fall falls falling fell decline declined"),
+    ("before", "after"),
+    ("include includes included including", "exclude excludes excluded excluding"),
+    ("allow allows allowed allowing permit permits permitted", "forbid forbids forbidden prohibit prohibits prohibited deny denied ban banned"),
+    ("add adds added adding", "remove removes removed removing"),
+    ("start starts started starting begin begins began", "stop stops stopped stopping end ends ended"),
+    ("open opens opened opening", "close closes closed closing"),
+    ("buy buys buying bought", "sell sells selling sold"),
+    ("import imports imported importing", "export exports exported exporting"),
+    ("upload uploads uploaded uploading", "download downloads downloaded downloading"),
+    ("send sends sent sending", "receive receives received receiving"),
+    ("encrypt encrypted encrypting encryption", "decrypt decrypted decrypting decryption"),
+    ("encode encoded encoding", "decode decoded decoding"),
+    ("accept accepts accepted accepting", "reject rejects rejected rejecting"),
+    ("win wins won winning", "lose loses lost losing"),
+    ("pass passes passed passing", "fail fails failed failing"),
+    ("maximum max maximise maximize", "minimum min minimise minimize"),
+    ("most", "least"),
+    ("more", "less fewer"),
+    ("best", "worst"),
+    ("better", "worse"),
+    ("highest", "lowest"),
+    ("higher", "lower"),
+    ("largest biggest", "smallest"),
+    ("larger bigger", "smaller"),
+    ("longest", "shortest"),
+    ("longer", "shorter"),
+    ("oldest", "youngest newest"),
+    ("older", "younger newer"),
+    ("fastest", "slowest"),
+    ("first", "last"),
+    ("earliest", "latest"),
+    ("above", "below"),
+    ("left", "right"),
+    ("north northern", "south southern"),
+    ("east eastern", "west western"),
+    ("inside internal", "outside external"),
+    ("input inputs", "output outputs"),
+    ("ascending", "descending"),
+    ("public", "private"),
+    ("positive", "negative"),
+    ("advantage advantages pros", "disadvantage disadvantages cons"),
+    ("benefits", "drawbacks"),
+    ("strengths strength", "weaknesses weakness"),
+    ("male males man men boy boys", "female females woman women girl girls"),
+    ("husband", "wife"),
+    ("father dad", "mother mom"),
+    ("brother", "sister"),
+    ("rich", "poor"),
+    ("hot", "cold"),
+    ("summer", "winter"),
+    ("love loves", "hate hates"),
+    ("always", "never"),
+    ("debit", "credit"),
+    ("employer employers", "employee employees"),
+    ("introvert introverts", "extrovert extroverts"),
+    ("simple simplicity", "complex complexity"),
+    ("major", "minor"),
+];
+
+/// Prefixes that turn a word into its opposite. Short ones need a longer rest: `inform` is no `form`.
+const PREFIXES: &[(&str, usize)] =
+    &[("un", 4), ("dis", 4), ("non", 4), ("in", 6), ("im", 6), ("ir", 6), ("il", 5)];
+
+/// A side of a pair: the pair's place in the list, and whether it is the second side.
+type Side = (usize, bool);
+
+static SIDES: LazyLock<HashMap<&str, Vec<Side>>> = LazyLock::new(|| {
+    let mut sides: HashMap<&str, Vec<Side>> = HashMap::new();
+    for (pair, (one, other)) in PAIRS.iter().enumerate() {
+        one.split(' ').for_each(|word| sides.entry(word).or_default().push((pair, false)));
+        other.split(' ').for_each(|word| sides.entry(word).or_default().push((pair, true)));
+    }
+    sides
+});
+
+/// Which opposites the two questions hold against each other, if they do.
+pub(super) fn difference(question: &Reading, cached: &Reading) -> Option<String> {
+    let (asked, answered) = (Vocabulary::of(question), Vocabulary::of(cached));
+    let (left, right) = listed(&asked, &answered)
+        .or_else(|| prefixed(&asked, &answered))
+        .or_else(|| prefixed(&answered, &asked).map(|(right, left)| (left, right)))?;
+    Some(format!("opposites: `{left}` against `{right}`"))
+}
+
+/// The words of a question, and those that have a listed opposite.
+struct Vocabulary<'a> {
+    words: Vec<&'a str>,
+    sides: Vec<(Side, &'a str)>,
+}
+
+impl<'a> Vocabulary<'a> {
+    fn of(reading: &'a Reading) -> Self {
+        let mut words: Vec<&str> = reading.words().map(|word| word.text).collect();
+        words.sort_unstable();
+        words.dedup();
+        let sides = words
+            .iter()
+            .flat_map(|&word| SIDES.get(word).into_iter().flatten().map(move |&side| (side, word)))
+            .collect();
+        Self { words, sides }
+    }
+
+    fn holds(&self, word: &str) -> bool {
+        self.words.binary_search(&word).is_ok()
+    }
+
+    fn on_side(&self, side: Side) -> Option<&'a str> {
+        self.sides.iter().find(|(held, _)| *held == side).map(|&(_, word)| word)
+    }
+}
+
+fn listed<'a>(asked: &Vocabulary<'a>, answered: &Vocabulary<'a>) -> Option<(&'a str, &'a str)> {
+    asked.sides.iter().find_map(|&((pair, second), word)| {
+        let opposite = answered.on_side((pair, !second))?;
+        let alone = asked.on_side((pair, !second)).is_none() && answered.on_side((pair, second)).is_none();
+        alone.then_some((word, opposite))
+    })
+}
+
+/// A word of `negated` that is a word of `plain` with a negating prefix.
+fn prefixed<'a>(negated: &Vocabulary<'a>, plain: &Vocabulary<'a>) -> Option<(&'a str, &'a str)> {
+    negated.words.iter().find_map(|&word| {
+        let root = PREFIXES.iter().find_map(|&(prefix, least)| {
+            word.strip_prefix(prefix).filter(|root| root.len() >= least && plain.holds(root))
+        })?;
+        (!plain.holds(word) && !negated.holds(root)).then_some((word, root))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn differ(a: &str, b: &str) -> bool {
+        difference(&Reading::of(a), &Reading::of(b)).is_some()
+    }
+
+    #[test]
+    fn opposites_against_each_other_are_different_questions() {
+        for (a, b) in [
+            ("How do I enable 2FA?", "How do I disable 2FA?"),
+            ("What did he do before the war?", "What did he do after the war?"),
+            ("How can I lose weight?", "How can I gain weight?"),
+            ("How do I subscribe to it?", "How do I unsubscribe from it?"),
+            ("Is it legal in Germany?", "Is it illegal in Germany?"),
+            ("Which is the largest city?", "Which is the smallest city?"),
+            ("Who founded public schools?", "Who founded private schools?"),
+            ("Which algorithm is efficient?", "Which algorithm is inefficient?"),
+        ] {
+            assert!(differ(a, b), "{a} | {b}");
+        }
+    }
+
+    #[test]
+    fn a_pair_within_one_question_is_what_is_asked_about() {
+        for (a, b) in [
+            ("the difference between import and export", "how do import and export differ"),
+            ("decreased rates or actually I mean increased rates", "increased rates"),
+            ("Can a private school become public?", "Can a public school be private?"),
+            ("What information does the form need?", "What does the form need?"),
+            ("enable it", "turn it on"),
+        ] {
+            assert!(!differ(a, b), "{a} | {b}");
+        }
+    }
+
+    #[test]
+    fn no_word_stands_on_both_sides_of_a_pair() {
+        for (one, other) in PAIRS {
+            assert!(one.split(' ').all(|word| !other.split(' ').any(|opposite| opposite == word)), "{one}");
+        }
+    }
+
+    #[test]
+    fn the_detail_names_the_opposites_in_order() {
+        let (locked, unlocked) = (Reading::of("locked door"), Reading::of("unlocked door"));
+        assert_eq!(difference(&locked, &unlocked).unwrap(), "opposites: `locked` against `unlocked`");
+        assert_eq!(difference(&unlocked, &locked).unwrap(), "opposites: `unlocked` against `locked`");
+    }
+}

@@ -1,0 +1,228 @@
+//! Cheap vetoes: differences that an embedding hardly sees and that change the answer.
+//!
+//! "Population in 2019" and "population in 2021" lie closer together than most paraphrases. Each
+//! [`Guard`] looks for one kind of such a difference, in microseconds and without a model: [numbers],
+//! [negation] and [antonyms]. A guard can only veto; what all of them let pass is not thereby the same
+//! question. They know English: in other languages only digits are compared.
+//!
+//! Spoken questions correct themselves ("in 2018, no wait, 2019"). What was taken back is read as
+//! optional, so that a correction is compared by what it ended up asking; see [`reading`].
+//!
+//! Every guard is symmetric in its two questions and never vetoes a question against itself.
+
+mod antonyms;
+mod negation;
+mod numbers;
+mod numerals;
+mod reading;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use self::reading::Reading;
+use super::threshold::Threshold;
+use super::{Candidate, Check, Verdict, Verifier};
+use crate::error::Result;
+
+/// One kind of difference that makes two similar questions different ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Guard {
+    /// The sets of numbers differ: years, counts, versions, ordinals, in digits or in words.
+    Numbers,
+    /// One question is negated and the other is not.
+    Negation,
+    /// Opposites stand against each other: `enable` against `disable`, `before` against `after`.
+    Antonyms,
+}
+
+impl Guard {
+    /// Every guard, in the order in which they run.
+    pub const ALL: [Self; 3] = [Self::Numbers, Self::Negation, Self::Antonyms];
+
+    /// The guard's name, as it stands in [`Check::name`].
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Numbers => "numbers",
+            Self::Negation => "negation",
+            Self::Antonyms => "antonyms",
+        }
+    }
+
+    /// The difference that this guard finds between the two questions, if there is one.
+    fn difference(self, question: &Reading, cached: &Reading) -> Option<String> {
+        match self {
+            Self::Numbers => numbers::difference(question, cached),
+            Self::Negation => negation::difference(question, cached),
+            Self::Antonyms => antonyms::difference(question, cached),
+        }
+    }
+
+    fn check(self, question: &Reading, cached: &Reading) -> Check {
+        let difference = self.difference(question, cached);
+        let passed = difference.is_none();
+        Check { name: self.name(), passed, detail: difference.unwrap_or_else(|| "no difference".into()) }
+    }
+}
+
+/// The plain [`Threshold`], then those guards that are switched on.
+///
+/// The confidence is the similarity, uncalibrated as that of the threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct Guards {
+    enabled: [bool; Guard::ALL.len()],
+}
+
+impl Guards {
+    /// All guards.
+    pub fn all() -> Self {
+        Self { enabled: [true; Guard::ALL.len()] }
+    }
+
+    /// No guard: the plain threshold.
+    pub fn none() -> Self {
+        Self { enabled: [false; Guard::ALL.len()] }
+    }
+
+    /// Switches `guard` on.
+    pub fn with(mut self, guard: Guard) -> Self {
+        self.enabled[guard as usize] = true;
+        self
+    }
+
+    /// Switches `guard` off.
+    pub fn without(mut self, guard: Guard) -> Self {
+        self.enabled[guard as usize] = false;
+        self
+    }
+
+    /// Whether `guard` is switched on.
+    pub fn is_enabled(self, guard: Guard) -> bool {
+        self.enabled[guard as usize]
+    }
+
+    /// Runs the checks one after the other until `stop` says so.
+    fn checks(self, candidate: &Candidate<'_>, stop: impl Fn(&Check) -> bool) -> Vec<Check> {
+        let mut checks = vec![Threshold::check(candidate)];
+        if stop(&checks[0]) {
+            return checks;
+        }
+        let question = Reading::of(candidate.question);
+        let cached = Reading::of(candidate.cached_question);
+        for guard in Guard::ALL.into_iter().filter(|&guard| self.is_enabled(guard)) {
+            let check = guard.check(&question, &cached);
+            let stopped = stop(&check);
+            checks.push(check);
+            if stopped {
+                break;
+            }
+        }
+        checks
+    }
+}
+
+impl Default for Guards {
+    fn default() -> Self {
+        Self::all()
+    }
+}
+
+#[async_trait]
+impl Verifier for Guards {
+    async fn verify(&self, candidate: Candidate<'_>) -> Result<Verdict> {
+        Ok(Verdict::from_checks(candidate.similarity, self.checks(&candidate, |check| !check.passed)))
+    }
+
+    async fn explain(&self, candidate: Candidate<'_>) -> Result<Verdict> {
+        Ok(Verdict::from_checks(candidate.similarity, self.checks(&candidate, |_| false)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn explain(guards: Guards, a: &str, b: &str) -> Verdict {
+        let checks = guards.checks(&Candidate::new(a, b, 0.9, 0.8), |_| false);
+        Verdict::from_checks(0.9, checks)
+    }
+
+    #[tokio::test]
+    async fn verification_stops_at_the_first_failure_and_explanation_does_not() {
+        let candidate = Candidate::new("enable 2 of them", "do not disable 3 of them", 0.5, 0.8);
+        let verified = Guards::all().verify(candidate).await.unwrap();
+        assert_eq!(verified.checks.len(), 1);
+        let explained = Guards::all().explain(candidate).await.unwrap();
+        let names: Vec<_> = explained.checks.iter().map(|check| check.name).collect();
+        assert_eq!(names, ["threshold", "numbers", "negation", "antonyms"]);
+        assert!(explained.checks.iter().all(|check| !check.passed));
+        assert!(!verified.accepted && !explained.accepted);
+    }
+
+    #[test]
+    fn each_guard_is_switched_alone() {
+        let (a, b) = ("enable 2 of them", "do not disable 3 of them");
+        for guard in Guard::ALL {
+            assert_eq!(explain(Guards::none().with(guard), a, b).checks[1].name, guard.name());
+            assert!(
+                !explain(Guards::all().without(guard), a, b).checks.iter().any(|c| c.name == guard.name())
+            );
+        }
+        assert!(explain(Guards::none(), a, b).accepted);
+    }
+
+    #[test]
+    fn a_correction_is_compared_by_what_it_ended_up_asking() {
+        for (asked, meant, taken_back) in [
+            (
+                "When was Frankfurt ranked 22nd, no wait, when was Warsaw ranked 23rd?",
+                "When was Warsaw ranked 23rd?",
+                "When was Warsaw ranked 22nd?",
+            ),
+            (
+                "How many students enrolled in 2011, actually, no, in 2014?",
+                "How many students enrolled in 2014?",
+                "How many students enrolled in 2011?",
+            ),
+        ] {
+            assert!(explain(Guards::all(), asked, meant).accepted, "{asked}");
+            assert!(!explain(Guards::all(), asked, taken_back).accepted, "{asked}");
+        }
+    }
+
+    /// Words that the guards know, so that random questions exercise them.
+    fn question() -> impl Strategy<Value = String> {
+        let word = prop_oneof![
+            "(no|not|never|don't|without|wait|or|i|mean|er|second|two|twenty|hundred|and|XIV|War|I)",
+            "(enable|disabled|before|after|unlock|lock|[0-9]{1,5}(k|th|\\.[0-9]+)?|1,000|[a-z]{2,6})",
+            "\\PC{0,6}",
+        ];
+        prop::collection::vec(word, 0..14).prop_map(|words| words.join(" "))
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics_and_is_symmetric(a in any::<String>(), b in any::<String>()) {
+            prop_assert_eq!(explain(Guards::all(), &a, &b).accepted, explain(Guards::all(), &b, &a).accepted);
+        }
+
+        #[test]
+        fn each_guard_is_symmetric(a in question(), b in question()) {
+            let outcome = |verdict: Verdict| -> Vec<bool> { verdict.checks.iter().map(|c| c.passed).collect() };
+            prop_assert_eq!(
+                outcome(explain(Guards::all(), &a, &b)),
+                outcome(explain(Guards::all(), &b, &a))
+            );
+        }
+
+        #[test]
+        fn a_question_never_vetoes_itself(a in question(), b in any::<String>()) {
+            prop_assert!(explain(Guards::all(), &a, &a).accepted);
+            prop_assert!(explain(Guards::all(), &b, &b).accepted);
+        }
+    }
+}

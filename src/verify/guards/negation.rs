@@ -1,0 +1,171 @@
+//! Whether one question is negated and the other is not.
+//!
+//! Negations are counted: two in one question cancel each other, as they do in "nobody does not". A
+//! contraction that opens a question ("Isn't it true that…") and a tag that ends it ("…, isn't it?") ask
+//! the same as without it. Where a question takes itself back, a negation before that may or may not
+//! hold, and so may one that belongs to the correction ("no sorry, not there"): either reading is
+//! accepted.
+
+use super::reading::Reading;
+
+/// The parity of the negations in a question, and the words that make it.
+#[derive(Debug)]
+struct Polarity<'a> {
+    cues: Vec<&'a str>,
+    /// Whether the number of negations is odd; none if it depends on what was taken back.
+    is_negated: Option<bool>,
+}
+
+/// How the negations of the two questions differ, if they do.
+pub(super) fn difference(question: &Reading, cached: &Reading) -> Option<String> {
+    let (asked, answered) = (polarity(question), polarity(cached));
+    let (left, right) = (asked.is_negated?, answered.is_negated?);
+    (left != right).then(|| {
+        format!("negation differs: {} against {}", described(&asked.cues), described(&answered.cues))
+    })
+}
+
+fn described(cues: &[&str]) -> String {
+    const SHOWN: usize = 4;
+    if cues.is_empty() { "none".into() } else { format!("`{}`", cues[..cues.len().min(SHOWN)].join(" … ")) }
+}
+
+fn polarity(reading: &Reading) -> Polarity<'_> {
+    let negated = |&position: &usize| is_negation(reading, position);
+    let retracted = (0..reading.len()).any(|position| negated(&position) && is_uncertain(reading, position));
+    let cues: Vec<&str> =
+        (reading.retracted()..reading.len()).filter(negated).map(|position| reading.text(position)).collect();
+    let is_negated = (!retracted).then_some(cues.len() % 2 == 1);
+    Polarity { cues, is_negated }
+}
+
+/// Whether a correction leaves open if the negation at `position` holds: it was said before, or it
+/// rules out what was corrected, right after the correction or at the very end ("Venice, not Paris").
+fn is_uncertain(reading: &Reading, position: usize) -> bool {
+    const AT_THE_END: usize = 4;
+    #[rustfmt::skip]
+    const NEGATABLE: &[&str] = &[
+        "is", "are", "was", "were", "be", "do", "does", "did", "can", "could", "will", "would", "should", "may",
+        "might", "must", "has", "have", "had",
+    ];
+    let corrected = reading.retracted();
+    let rules_out = || {
+        let negates_verb =
+            !reading.is_paused_at(position) && NEGATABLE.contains(&reading.text_before(position));
+        let ends = position + AT_THE_END >= reading.len() && !negates_verb;
+        reading.text(position) == "not" && (position == corrected || ends)
+    };
+    corrected > 0 && (position < corrected || rules_out())
+}
+
+fn is_negation(reading: &Reading, position: usize) -> bool {
+    let (before, word, after) =
+        (reading.text_before(position), reading.text(position), reading.text(position + 1));
+    match word {
+        // "whether or not", "is it or not": both readings are asked for. "not only" affirms.
+        "not" if matches!(before, "why" | "if") => !reading.is_paused_at(position + 1),
+        "not" => before != "or" && !matches!(after, "only" | "just"),
+        "no" => reading.is_negating_no(position),
+        "cannot" | "never" | "neither" | "none" | "nobody" | "nothing" | "nowhere" | "without" | "unable"
+        | "non" => true,
+        _ => is_contraction(word) && !opens_or_tags(reading, position),
+    }
+}
+
+/// `don't`, and `dont` as it is often typed.
+fn is_contraction(word: &str) -> bool {
+    word.ends_with("n't")
+        || matches!(
+            word,
+            "dont"
+                | "doesnt"
+                | "didnt"
+                | "isnt"
+                | "arent"
+                | "wasnt"
+                | "werent"
+                | "cant"
+                | "couldnt"
+                | "wouldnt"
+                | "shouldnt"
+                | "wont"
+                | "hasnt"
+                | "havent"
+                | "hadnt"
+        )
+}
+
+/// Whether the contraction opens a question or, with a pronoun, ends it after a pause.
+fn opens_or_tags(reading: &Reading, position: usize) -> bool {
+    let Some(word) = reading.get(position) else { return false };
+    position == 0 || (word.after_pause && position + 2 >= reading.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn differ(a: &str, b: &str) -> bool {
+        difference(&Reading::of(a), &Reading::of(b)).is_some()
+    }
+
+    #[test]
+    fn one_negation_more_is_another_question() {
+        for (a, b) in [
+            ("Which drugs are covered?", "Which drugs are not covered?"),
+            ("Why do people vote?", "Why don't people vote?"),
+            ("Why does it work?", "Why doesn’t it work?"),
+            ("Who can apply?", "Who cannot apply?"),
+            ("Travel with a visa", "Travel without a visa"),
+            ("Who has always lived there?", "Who has never lived there?"),
+            ("pancakes with eggs", "pancakes with no eggs"),
+            ("Why cant I log in?", "Why can I log in?"),
+            ("violent protest", "non-violent protest"),
+            ("Why is there oxygen?", "Why is there no oxygen?"),
+        ] {
+            assert!(differ(a, b), "{a} | {b}");
+        }
+    }
+
+    #[test]
+    fn some_negations_ask_the_same() {
+        for (a, b) in [
+            ("Isn't it dangerous?", "Is it dangerous?"),
+            ("It is dangerous, isn't it?", "Is it dangerous?"),
+            ("Do you know whether or not it works?", "Do you know whether it works?"),
+            ("Why can't I log in?", "Why am I unable to log in?"),
+            ("Who bought not only red but blue?", "Who bought red and blue?"),
+            ("Is nobody not allowed?", "Is everybody allowed?"),
+            ("Is it good? Why or why not?", "Is it good?"),
+            ("Can we travel in time? If not, why?", "Can we travel in time?"),
+            ("What is train no. 12?", "What is train number 12?"),
+        ] {
+            assert!(!differ(a, b), "{a} | {b}");
+        }
+    }
+
+    #[test]
+    fn corrections_do_not_negate() {
+        for (a, b) in [
+            ("In Paris no sorry Venice?", "In Venice?"),
+            ("What month no I mean year was it?", "What year was it?"),
+            ("Where did the Khan no the Canal begin?", "Where did the Canal begin?"),
+            (
+                "What is not due to architects umm rather a professional?",
+                "What is not due to a professional?",
+            ),
+            ("What happens no tell me what is not important?", "What is not important?"),
+            ("In Paris no sorry not there but in Venice?", "In Venice?"),
+            ("When did, no, who did, not when?", "Who did?"),
+        ] {
+            assert!(!differ(a, b), "{a} | {b}");
+        }
+        assert!(differ("What happens no tell me what is not important?", "What is important?"));
+    }
+
+    #[test]
+    fn the_detail_names_the_words() {
+        let detail = difference(&Reading::of("Who can't vote?"), &Reading::of("Who votes?")).unwrap();
+        assert_eq!(detail, "negation differs: `can't` against none");
+    }
+}

@@ -1,0 +1,244 @@
+//! Whether two questions name the same numbers.
+//!
+//! `1,000`, `1k`, `1000` and `a thousand` are one number; so are `2`, `2nd`, `two` and `second`. Zeros at
+//! the end of a fraction count, because `3.10` is another version than `3.1`. Order, units and signs do
+//! not count, and neither do digits of scripts other than Latin (apart from their full-width forms).
+//!
+//! Some mentions of a number hardly restrict a question: "the *first* president", "*two* kinds of",
+//! "iPhone*6*", "*II*". These are [`Strength::Loose`]: a loose number that the other question leaves out
+//! is no difference, but two loose numbers that contradict each other are.
+
+use std::fmt::Write;
+
+use super::numerals::{number_words, ordinal, roman, scale};
+use super::reading::Reading;
+
+/// Up to this, numbers in words are loose: "the two kinds of" asks no less for "the kinds of".
+const LARGEST_LOOSE: u64 = 12;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Strength {
+    /// Possibly taken back by a correction: may match, is never missed.
+    Retracted,
+    /// Incidental: may match, is missed only if the other question has another one instead.
+    Loose,
+    /// Must stand in the other question too.
+    Stated,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Number {
+    value: String,
+    strength: Strength,
+}
+
+/// How the numbers of the two questions differ, if they do.
+pub(super) fn difference(question: &Reading, cached: &Reading) -> Option<String> {
+    let (asked, answered) = (numbers(question), numbers(cached));
+    let left = strongest_unmatched(&asked, &answered);
+    let right = strongest_unmatched(&answered, &asked);
+    let stated = left == Some(Strength::Stated) || right == Some(Strength::Stated);
+    let contradicting = left >= Some(Strength::Loose) && right >= Some(Strength::Loose);
+    (stated || contradicting).then(|| format!("numbers differ: {} against {}", set(&asked), set(&answered)))
+}
+
+fn strongest_unmatched(numbers: &[Number], others: &[Number]) -> Option<Strength> {
+    let unmatched = |number: &&Number| others.iter().all(|other| other.value != number.value);
+    numbers.iter().filter(unmatched).map(|number| number.strength).max()
+}
+
+/// The values in braces, at most a handful: questions can be 64 KiB long.
+fn set(numbers: &[Number]) -> String {
+    const SHOWN: usize = 8;
+    let mut values: Vec<&str> = numbers.iter().map(|number| number.value.as_str()).collect();
+    values.sort_unstable();
+    values.dedup();
+    let mut text = format!("{{{}", values[..values.len().min(SHOWN)].join(", "));
+    if values.len() > SHOWN {
+        // Writing to a string cannot fail.
+        let _ = write!(text, ", and {} more", values.len() - SHOWN);
+    }
+    text.push('}');
+    text
+}
+
+/// The numbers of a question, each value at most once per strength, at most `MAX_NUMBERS` of them.
+fn numbers(reading: &Reading) -> Vec<Number> {
+    /// Beyond this many, a question is a table and comparing all with all would cost too much. The same
+    /// limit on both sides keeps a question equal to itself.
+    const MAX_NUMBERS: usize = 64;
+    let mut numbers: Vec<Number> = Vec::new();
+    let mut position = 0;
+    while position < reading.len() && numbers.len() < MAX_NUMBERS {
+        let Some((value, strength, words)) = number_at(reading, position) else {
+            position += 1;
+            continue;
+        };
+        let strength = if reading.is_retracted(position) { Strength::Retracted } else { strength };
+        let number = Number { value, strength };
+        if !numbers.contains(&number) {
+            numbers.push(number);
+        }
+        position += words;
+    }
+    numbers
+}
+
+/// The number that starts at `position`, its strength and how many words it takes.
+fn number_at(reading: &Reading, position: usize) -> Option<(String, Strength, usize)> {
+    let word = reading.get(position)?;
+    let first = word.text.chars().next()?;
+    if digit(first).is_some() {
+        return Some(leading_digits(reading, position));
+    }
+    if let Some((value, words)) = number_words(reading, position) {
+        let strength = if value <= LARGEST_LOOSE { Strength::Loose } else { Strength::Stated };
+        return Some((value.to_string(), strength, words));
+    }
+    if let Some(value) = ordinal(word.text).or_else(|| roman(reading, position)) {
+        return Some((value.to_string(), Strength::Loose, 1));
+    }
+    let digits: String = word.text.chars().skip_while(|&c| digit(c).is_none()).map_while(digit).collect();
+    (!digits.is_empty()).then(|| (canonical(&digits), Strength::Loose, 1))
+}
+
+/// A word that starts with a digit: `1,000`, `3.5`, `2nd`, `1990s`, `10k`, `5` before `million`.
+fn leading_digits(reading: &Reading, position: usize) -> (String, Strength, usize) {
+    let text = reading.text(position);
+    let numeral: String =
+        text.chars().map_while(|c| digit(c).or((c == ',' || c == '.').then_some(c))).collect();
+    let suffix = text.char_indices().nth(numeral.chars().count()).map_or("", |(at, _)| &text[at..]);
+    let value = canonical(&ungrouped(&numeral));
+    let (factor, words) = match (suffix, scale(reading.text(position + 1))) {
+        ("k", _) => (Some(1_000), 1),
+        ("", Some(factor)) => (Some(factor), 2),
+        _ => (None, 1),
+    };
+    let value = factor.and_then(|factor| scaled(&value, factor)).unwrap_or(value);
+    (value, Strength::Stated, words)
+}
+
+/// Removes commas that group thousands; any other comma ends the number, as in a list without spaces.
+fn ungrouped(numeral: &str) -> String {
+    let whole = numeral.split('.').next().unwrap_or_default();
+    let mut groups = whole.split(',');
+    let leads = groups.next().is_some_and(|group| (1..=3).contains(&group.len()));
+    if leads && groups.all(|group| group.len() == 3) {
+        numeral.replace(',', "")
+    } else {
+        numeral.replace(',', "/")
+    }
+}
+
+/// One spelling for each value: no leading zeros, no fraction of zeros only.
+fn canonical(numeral: &str) -> String {
+    let numeral = numeral.trim_start_matches('0');
+    let numeral = match numeral.split_once('.') {
+        Some((whole, fraction)) if fraction.bytes().all(|byte| byte == b'0') => whole,
+        _ => numeral,
+    };
+    if numeral.is_empty() || numeral.starts_with('.') { format!("0{numeral}") } else { numeral.into() }
+}
+
+/// `value` times `factor`, if both fit exactly.
+fn scaled(value: &str, factor: u64) -> Option<String> {
+    const MAX_FRACTION: u32 = 3;
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, ""));
+    let places = u32::try_from(fraction.len()).ok().filter(|&places| places <= MAX_FRACTION)?;
+    let digits: u64 = format!("{whole}{fraction}").parse().ok()?;
+    let product = digits.checked_mul(factor)?;
+    let divisor = 10_u64.pow(places);
+    (product % divisor == 0).then(|| (product / divisor).to_string())
+}
+
+/// The ASCII digit that `character` stands for, if it is one or a full-width form of one.
+fn digit(character: char) -> Option<char> {
+    match character {
+        '0'..='9' => Some(character),
+        '０'..='９' => char::from_digit(character as u32 - '０' as u32, 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn differ(a: &str, b: &str) -> bool {
+        difference(&Reading::of(a), &Reading::of(b)).is_some()
+    }
+
+    fn values(question: &str) -> String {
+        set(&numbers(&Reading::of(question)))
+    }
+
+    #[test]
+    fn one_value_has_many_spellings() {
+        for (value, spellings) in [
+            ("{1000}", &["1,000", "1000", "1k", "a thousand", "one thousand", "1 thousand", "１０００"][..]),
+            ("{2}", &["two", "2", "2nd", "second", "World War II", "02", "2.0"]),
+            ("{21}", &["twenty-one", "21st", "the twenty-first", "XXI"]),
+            ("{1500000}", &["1.5 million", "1,500,000", "one million five hundred thousand"]),
+            ("{205}", &["two hundred and five", "two hundred five", "205"]),
+            ("{24}", &["two dozen", "24"]),
+            ("{1990}", &["the 1990s", "1990's", "'1990"]),
+            ("{6}", &["iPhone6", "iPhone 6s"]),
+            ("{1}", &["World War I", "one", "first"]),
+            ("{3.10}", &["Python 3.10"]),
+            ("{0.5}", &["0.5", "00.5"]),
+            ("{5, 6}", &["five six", "5 and 6"]),
+            ("{2010/2011}", &["2010,2011"]),
+            ("{}", &["How do I wait seconds?", "someone", "hundreds of", ""]),
+        ] {
+            for spelling in spellings {
+                assert_eq!(values(spelling), *value, "{spelling}");
+            }
+        }
+    }
+
+    #[test]
+    fn stated_numbers_must_be_the_same() {
+        for (a, b) in [
+            ("population in 2019", "population in 2021"),
+            ("population in 2019", "population"),
+            ("Python 3.1", "Python 3.10"),
+            ("4g against 5g", "3g against 5g"),
+            ("the first world war", "the second world war"),
+            ("World War I", "World War II"),
+            ("three ways to cook rice", "five ways to cook rice"),
+            ("gpt4 or claude", "gpt3 or claude"),
+            ("a hundred ways", "a thousand ways"),
+        ] {
+            assert!(differ(a, b), "{a} | {b}");
+        }
+    }
+
+    #[test]
+    fn loose_mentions_are_not_missed() {
+        for (a, b) in [
+            ("who was the first president of Poland", "who was the president of Poland"),
+            ("what are the two kinds of reduction", "what kinds of reduction are there"),
+            ("can I get one of these", "can I get these"),
+            ("how to convert to mp3", "how to convert a song"),
+            ("causes of world war 2", "causes of the Second World War"),
+            ("within eight days", "within 8 days"),
+        ] {
+            assert!(!differ(a, b), "{a} | {b}");
+        }
+    }
+
+    #[test]
+    fn what_was_taken_back_is_optional() {
+        assert!(!differ("primes modulo 8 or wait 9", "primes modulo 9"));
+        assert!(differ("primes modulo 8 or wait 9", "primes modulo 8"));
+        assert!(!differ("when in 1990 did, no wait, who invaded", "who invaded in 1990"));
+    }
+
+    #[test]
+    fn the_detail_names_both_sets() {
+        let detail = difference(&Reading::of("in 2019"), &Reading::of("from 2021 to 1999")).unwrap();
+        assert_eq!(detail, "numbers differ: {2019} against {1999, 2021}");
+        let many = (0..20).map(|number| number.to_string()).collect::<Vec<_>>().join(" ");
+        assert!(values(&many).ends_with(", and 12 more}"));
+    }
+}

@@ -1,0 +1,268 @@
+//! A question read as words, with the place up to which it took itself back.
+//!
+//! Speakers correct themselves: "When was Frankfurt, no sorry, Warsaw ranked". What precedes the last
+//! such correction may or may not be part of what was asked in the end, so guards treat it as optional.
+//! Markers that good questions also use as ordinary words ("actually", "rather") count only in
+//! combinations that do not occur otherwise.
+
+/// A word of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Word<'a> {
+    /// The word in lower case, with straight apostrophes and without surrounding punctuation.
+    pub(super) text: &'a str,
+    /// Whether it began with a capital letter.
+    pub(super) capitalised: bool,
+    /// Whether punctuation stands between it and the word before.
+    pub(super) after_pause: bool,
+}
+
+/// The words of a question.
+#[derive(Debug)]
+pub(super) struct Reading {
+    lower: String,
+    spans: Vec<Span>,
+    retracted: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: usize,
+    end: usize,
+    capitalised: bool,
+    after_pause: bool,
+}
+
+impl Reading {
+    pub(super) fn of(question: &str) -> Self {
+        let mut reading =
+            Self { lower: String::with_capacity(question.len()), spans: Vec::new(), retracted: 0 };
+        reading.split(question);
+        reading.retracted = reading.find_retracted();
+        reading
+    }
+
+    /// How many words the question has.
+    pub(super) fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// The word at `position`, if the question is that long.
+    pub(super) fn get(&self, position: usize) -> Option<Word<'_>> {
+        let span = self.spans.get(position)?;
+        Some(Word {
+            text: &self.lower[span.start..span.end],
+            capitalised: span.capitalised,
+            after_pause: span.after_pause,
+        })
+    }
+
+    /// The text of the word at `position`; empty beyond the end.
+    pub(super) fn text(&self, position: usize) -> &str {
+        self.get(position).map_or("", |word| word.text)
+    }
+
+    /// The text of the word before `position`; empty at the start.
+    pub(super) fn text_before(&self, position: usize) -> &str {
+        position.checked_sub(1).map_or("", |before| self.text(before))
+    }
+
+    pub(super) fn words(&self) -> impl Iterator<Item = Word<'_>> {
+        (0..self.len()).filter_map(|position| self.get(position))
+    }
+
+    /// The number of words up to and including the last correction: they may have been taken back.
+    pub(super) fn retracted(&self) -> usize {
+        self.retracted
+    }
+
+    /// Whether the word at `position` may have been taken back.
+    pub(super) fn is_retracted(&self, position: usize) -> bool {
+        position < self.retracted
+    }
+
+    fn split(&mut self, question: &str) {
+        let mut word: Option<Span> = None;
+        let mut pause = false;
+        let mut characters = question.chars().peekable();
+        let mut previous = ' ';
+        while let Some(character) = characters.next() {
+            let next = characters.peek().copied().unwrap_or(' ');
+            if character.is_alphanumeric() || is_inner(previous, character, next) {
+                let span = word.get_or_insert(Span {
+                    start: self.lower.len(),
+                    end: 0,
+                    capitalised: character.is_uppercase(),
+                    after_pause: std::mem::take(&mut pause),
+                });
+                push_lower(&mut self.lower, character);
+                span.end = self.lower.len();
+            } else {
+                self.spans.extend(word.take());
+                pause |= !character.is_whitespace();
+            }
+            previous = character;
+        }
+        self.spans.extend(word);
+    }
+
+    fn find_retracted(&self) -> usize {
+        (0..self.len()).rev().find_map(|position| self.correction_at(position)).unwrap_or(0)
+    }
+
+    /// The end of a correction marker that starts at `position`, if one does.
+    fn correction_at(&self, position: usize) -> Option<usize> {
+        let length = match (self.text(position), self.text(position + 1)) {
+            (word, _) if is_filler(word) => 1,
+            ("let", "me") if self.text(position + 2) == "say" => 3,
+            ("should", "say") if self.text_before(position) != "i" => 2,
+            ("i", "mean" | "meant")
+            | ("never", "mind")
+            | ("make" | "scratch", "that")
+            | ("rather", "tell")
+            | ("well", "actually")
+            | ("oh" | "or" | "wait" | "no", "no")
+            | ("or", "wait" | "rather" | "actually" | "sorry" | "better")
+            | ("no", "sorry" | "wait" | "rather" | "actually")
+            | ("wait", "i" | "what" | "sorry" | "wait")
+            | ("sorry", "i" | "what" | "wait" | "sorry" | "actually") => 2,
+            ("no" | "nope", _) if !self.is_negating_no(position) => 1,
+            ("sorry" | "actually" | "wait", _) if self.is_set_apart(position) => 1,
+            _ => return None,
+        };
+        Some(position + length)
+    }
+
+    /// Whether the word stands between two pauses, as an interjection does.
+    fn is_set_apart(&self, position: usize) -> bool {
+        let pause = |at: usize| self.spans.get(at).is_some_and(|span| span.after_pause);
+        position > 0 && pause(position) && pause(position + 1)
+    }
+
+    /// Whether the `no` at `position` negates what follows, as in `there is no`, rather than correcting
+    /// what precedes, as in `in Paris no in Venice`.
+    pub(super) fn is_negating_no(&self, position: usize) -> bool {
+        if self.text(position) != "no" {
+            return false;
+        }
+        let next = self.text(position + 1);
+        NO_TAKES.contains(&next)
+            || TAKES_NO.contains(&self.text_before(position))
+                && !RESUMES.contains(&next)
+                && !is_filler(next)
+                && !self.is_paused_at(position + 1)
+    }
+
+    /// Whether a pause or the end of the question precedes `position`.
+    pub(super) fn is_paused_at(&self, position: usize) -> bool {
+        self.spans.get(position).is_none_or(|span| span.after_pause)
+    }
+}
+
+/// Whether `character` belongs to the word around it although it is not a letter or digit: the
+/// apostrophe in `don't`, the separators in `1,000` and `3.5`.
+fn is_inner(previous: char, character: char, next: char) -> bool {
+    match character {
+        '\'' | '’' => previous.is_alphabetic() && next.is_alphabetic(),
+        '.' | ',' => previous.is_ascii_digit() && next.is_ascii_digit(),
+        _ => false,
+    }
+}
+
+fn push_lower(lower: &mut String, character: char) {
+    if character == '’' {
+        lower.push('\'');
+    } else {
+        lower.extend(character.to_lowercase());
+    }
+}
+
+/// Sounds of hesitation, which nobody writes but in a transcript.
+fn is_filler(word: &str) -> bool {
+    matches!(
+        word,
+        "uh" | "uhh"
+            | "um"
+            | "umm"
+            | "uhm"
+            | "er"
+            | "err"
+            | "errr"
+            | "erm"
+            | "ugh"
+            | "oops"
+            | "whoops"
+            | "ahh"
+    )
+}
+
+/// Words with which `no` negates when they follow it.
+const NO_TAKES: &[&str] =
+    &["longer", "one", "matter", "way", "more", "doubt", "difference", "such", "other", "place"];
+
+/// Words after which `no` negates: forms of being and having, verbs that take an object, prepositions.
+#[rustfmt::skip]
+const TAKES_NO: &[&str] = &[
+    "is", "are", "was", "were", "be", "been", "being", "there", "there's", "has", "have", "had", "having", "i've",
+    "get", "gets", "got", "getting", "make", "makes", "made", "do", "does", "did", "say", "says", "said", "leave",
+    "leaves", "show", "shows", "see", "know", "need", "needs", "contain", "contains", "pay", "take", "takes",
+    "with", "by", "of", "in", "at", "under", "for", "if", "why", "and", "almost", "virtually",
+];
+
+/// Words with which a speaker starts again after a correcting `no`.
+#[rustfmt::skip]
+const RESUMES: &[&str] = &[
+    "what", "which", "who", "whom", "whose", "when", "where", "why", "how", "no", "not", "wait", "sorry", "i",
+    "make", "scratch", "rather", "actually", "instead", "tell", "the", "a", "an", "in", "on", "at", "of", "by",
+    "just", "that", "it", "is", "was", "did", "does",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(question: &str) -> Vec<String> {
+        Reading::of(question).words().map(|word| word.text.to_owned()).collect()
+    }
+
+    #[test]
+    fn words_keep_apostrophes_and_separators_inside_numbers() {
+        assert_eq!(words("Don’t pay $1,000.50, or (3.5)?"), ["don't", "pay", "1,000.50", "or", "3.5"]);
+        assert_eq!(words("'quoted' co-operate 1, 2"), ["quoted", "co", "operate", "1", "2"]);
+        assert!(words("?! …").is_empty());
+    }
+
+    #[test]
+    fn what_precedes_a_correction_may_have_been_taken_back() {
+        for (question, kept) in [
+            ("in Paris no sorry Venice?", "venice"),
+            ("In what month or no year", "year"),
+            ("the English Channel or rather the Rhine", "the rhine"),
+            ("modulo 8 or wait 9", "9"),
+            ("the Kublai Khan no the Grand Canal", "the grand canal"),
+            ("When is, no make that where is it", "where is it"),
+            ("Who did no what did they", "what did they"),
+            ("in the spring of 2011, actually, in 2014", "in 2014"),
+            ("the 1343 or let me say the black death", "the black death"),
+        ] {
+            let reading = Reading::of(question);
+            let rest: Vec<_> = reading.words().skip(reading.retracted()).map(|word| word.text).collect();
+            assert_eq!(rest.join(" "), kept, "{question}");
+        }
+    }
+
+    #[test]
+    fn ordinary_questions_take_nothing_back() {
+        for question in [
+            "Why is there no oxygen on the moon?",
+            "Which games are no longer played?",
+            "Does it actually work, or is it rather a placebo?",
+            "How do I say sorry to her?",
+            "Can I wait or should I call?",
+            "What does it mean to have no money?",
+            "Why is no one continuing to challenge it?",
+            "What should I say in an interview?",
+        ] {
+            assert_eq!(Reading::of(question).retracted(), 0, "{question}");
+        }
+    }
+}

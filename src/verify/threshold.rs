@@ -1,0 +1,83 @@
+//! The plain threshold on cosine similarity.
+//!
+//! This is the baseline that every semantic cache has. It cannot tell "enable 2FA" from "disable 2FA",
+//! whose embeddings are nearly the same; [`Guards`](super::Guards) catches the cheapest of such cases.
+
+use async_trait::async_trait;
+
+use super::{Candidate, Check, Verdict, Verifier};
+use crate::error::Result;
+
+/// Accepts a candidate whose similarity reaches the caller's threshold.
+///
+/// The confidence is the similarity, which is *not* a probability: at a cosine of 0.9 far more than one
+/// answer in ten can be wrong.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Threshold;
+
+impl Threshold {
+    /// The plain threshold.
+    pub fn new() -> Self {
+        Self
+    }
+
+    /// Compares the similarity with the threshold. A similarity that is not a number never passes.
+    pub(super) fn check(candidate: &Candidate<'_>) -> Check {
+        let passed = candidate.similarity >= candidate.threshold;
+        let relation = if passed { "reaches" } else { "is below" };
+        Check {
+            name: "threshold",
+            passed,
+            detail: format!(
+                "similarity {:.4} {relation} the threshold {:.4}",
+                candidate.similarity, candidate.threshold
+            ),
+        }
+    }
+}
+
+#[async_trait]
+impl Verifier for Threshold {
+    async fn verify(&self, candidate: Candidate<'_>) -> Result<Verdict> {
+        let check = Self::check(&candidate);
+        Ok(Verdict::from_checks(candidate.similarity, vec![check]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn verdict(similarity: f32, threshold: f32) -> Verdict {
+        Threshold::new().verify(Candidate::new("a", "b", similarity, threshold)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn reaching_the_threshold_is_enough() {
+        let verdict = verdict(0.85, 0.85).await;
+        assert!(verdict.accepted);
+        assert!((verdict.confidence - 0.85).abs() < f32::EPSILON);
+        assert_eq!(verdict.checks[0].detail, "similarity 0.8500 reaches the threshold 0.8500");
+    }
+
+    #[tokio::test]
+    async fn below_the_threshold_nothing_is_served() {
+        let verdict = verdict(0.8499, 0.85).await;
+        assert!(!verdict.accepted);
+        assert_eq!(verdict.checks[0].name, "threshold");
+        assert_eq!(verdict.checks[0].detail, "similarity 0.8499 is below the threshold 0.8500");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_a_number_never_passes() {
+        assert!(!verdict(f32::NAN, 0.85).await.accepted);
+        assert!(!verdict(0.9, f32::NAN).await.accepted);
+        assert!(verdict(f32::NAN, 0.85).await.confidence.abs() < f32::EPSILON);
+    }
+
+    #[tokio::test]
+    async fn confidence_stays_in_its_range() {
+        assert!(verdict(-0.5, -1.0).await.confidence.abs() < f32::EPSILON);
+    }
+}
