@@ -1,0 +1,269 @@
+//! What stands in the file.
+//!
+//! Every part of an entry ends in the CRC-32 of what comes before it: a damaged entry is a miss, never a
+//! wrong answer. The clocks beside them are in [`clock_rows`](super::clock_rows).
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use serde::{Deserialize, Serialize};
+
+use super::Serial;
+use super::clock_rows::{self, ClockRows};
+use super::file::{corrupt, read_error};
+use crate::clock::Timestamp;
+use crate::embedding::Embedding;
+use crate::entry::{Answer, ContentType, Dependency, Entry, Usage};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Corpus, DependencyId, EntryId, ScopeId};
+use crate::store::Snapshot;
+use crate::store::ledger::{Ledger, Resident};
+
+/// The version of this layout; a file of another one is refused.
+const FORMAT: u64 = 1;
+
+pub(super) type Id = &'static [u8; 16];
+
+/// `format` -> the version of the layout.
+const META: TableDefinition<&str, u64> = TableDefinition::new("wellspring.meta");
+/// Entry -> what the books need to know.
+const HEADS: TableDefinition<Id, &[u8]> = TableDefinition::new("wellspring.heads");
+/// Entry -> the rest.
+pub(super) const BODIES: TableDefinition<Id, &[u8]> = TableDefinition::new("wellspring.bodies");
+/// Entry -> hits and the time of the last one.
+const HITS: TableDefinition<Id, (u64, u64)> = TableDefinition::new("wellspring.hits");
+#[derive(Serialize, Deserialize)]
+struct Head {
+    serial: Serial,
+    corpus: Corpus,
+    scope: [u8; 16],
+    incarnation: u128,
+    sequence: u64,
+    dependencies: Vec<[u8; 16]>,
+    expires_at: Timestamp,
+    bytes: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Body {
+    serial: Serial,
+    corpus: Corpus,
+    scope: [u8; 16],
+    question: String,
+    embedding: Option<Vec<f32>>,
+    text: String,
+    content_type: ContentType,
+    ttl: Option<Duration>,
+    negative: bool,
+    usage: Option<Usage>,
+    /// As JSON, because the encoding is not self-describing.
+    metadata: String,
+    dependencies: Vec<Dependency>,
+    created_at: Timestamp,
+    expires_at: Timestamp,
+    recompute: Duration,
+}
+
+/// An entry as it is written.
+pub(super) struct Record {
+    pub(super) id: EntryId,
+    head: Vec<u8>,
+    body: Vec<u8>,
+}
+
+impl Record {
+    pub(super) fn new(resident: &Resident<Serial>, entry: &Entry) -> Result<Self> {
+        let head = Head {
+            serial: resident.payload,
+            corpus: entry.corpus.clone(),
+            scope: *entry.scope.as_bytes(),
+            incarnation: resident.snapshot.incarnation,
+            sequence: resident.snapshot.sequence,
+            dependencies: resident.dependencies.iter().map(|id| *id.as_bytes()).collect(),
+            expires_at: entry.expires_at,
+            bytes: resident.bytes,
+        };
+        let body = Body {
+            serial: resident.payload,
+            corpus: entry.corpus.clone(),
+            scope: *entry.scope.as_bytes(),
+            question: entry.question.to_string(),
+            embedding: entry.embedding.as_ref().map(|embedding| embedding.as_slice().to_vec()),
+            text: entry.answer.text.to_string(),
+            content_type: entry.answer.content_type,
+            ttl: entry.answer.ttl,
+            negative: entry.answer.negative,
+            usage: entry.answer.usage,
+            metadata: entry.answer.metadata.to_string(),
+            dependencies: entry.dependencies.clone(),
+            created_at: entry.created_at,
+            expires_at: entry.expires_at,
+            recompute: entry.recompute,
+        };
+        Ok(Self { id: entry.id, head: seal(&head)?, body: seal(&body)? })
+    }
+}
+
+/// The entry in a body, and the serial number that it was written with; none if it is damaged.
+pub(super) fn decode_body(id: EntryId, bytes: &[u8]) -> Option<(Serial, Entry)> {
+    let body: Body = unseal(bytes)?;
+    let answer = Answer {
+        text: body.text.into(),
+        content_type: body.content_type,
+        ttl: body.ttl,
+        negative: body.negative,
+        usage: body.usage,
+        metadata: serde_json::from_str(&body.metadata).ok()?,
+    };
+    let embedding = match body.embedding {
+        Some(components) => Some(Embedding::restore(components)?),
+        None => None,
+    };
+    let entry = Entry {
+        id,
+        corpus: body.corpus,
+        scope: ScopeId::from_bytes(body.scope),
+        question: body.question.into(),
+        embedding,
+        answer,
+        dependencies: body.dependencies,
+        created_at: body.created_at,
+        expires_at: body.expires_at,
+        recompute: body.recompute,
+    };
+    Some((body.serial, entry))
+}
+
+fn seal(value: &impl Serialize) -> Result<Vec<u8>> {
+    let mut bytes = postcard::to_stdvec(value)
+        .map_err(|e| Error::new(ErrorKind::Store, "cannot encode an entry").with_source(e))?;
+    bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
+    Ok(bytes)
+}
+
+fn unseal<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Option<T> {
+    let (value, checksum) = bytes.split_last_chunk::<4>()?;
+    if crc32fast::hash(value) != u32::from_le_bytes(*checksum) {
+        tracing::warn!("an entry in the store is damaged and is treated as missing");
+        return None;
+    }
+    postcard::from_bytes(value).ok()
+}
+
+/// One transaction's worth of changes to the file.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) records: Vec<Record>,
+    pub(super) removed: Vec<EntryId>,
+    pub(super) hits: Vec<(EntryId, u64)>,
+    pub(super) clocks: Vec<ClockRows>,
+}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.removed.is_empty() && self.hits.is_empty() && self.clocks.is_empty()
+    }
+
+    /// Writes all of it into `transaction`, which the caller commits.
+    pub(super) fn write(&self, transaction: &WriteTransaction, now: Timestamp) -> Result<(), redb::Error> {
+        let mut heads = transaction.open_table(HEADS)?;
+        let mut bodies = transaction.open_table(BODIES)?;
+        let mut hits = transaction.open_table(HITS)?;
+        for id in &self.removed {
+            heads.remove(id.as_bytes())?;
+            bodies.remove(id.as_bytes())?;
+            hits.remove(id.as_bytes())?;
+        }
+        for record in &self.records {
+            heads.insert(record.id.as_bytes(), record.head.as_slice())?;
+            bodies.insert(record.id.as_bytes(), record.body.as_slice())?;
+            hits.insert(record.id.as_bytes(), (0, now.as_millis()))?;
+        }
+        for (id, count) in &self.hits {
+            hits.insert(id.as_bytes(), (*count, now.as_millis()))?;
+        }
+        for rows in &self.clocks {
+            rows.write(transaction)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads clocks and heads into `ledger`; returns the next serial number.
+pub(super) fn load(database: &Database, ledger: &Ledger<Serial>, path: &Path) -> Result<Serial> {
+    if !check_format(database, path)? {
+        create(database).map_err(|e| {
+            Error::new(ErrorKind::Store, format!("cannot write the store {}", path.display())).with_source(e)
+        })?;
+    }
+    let transaction = database.begin_read().map_err(read_error)?;
+    clock_rows::load(&transaction, ledger, path)?;
+    load_heads(&transaction, ledger)
+}
+
+/// Whether the file is a store of this layout rather than a new one. Fails if it is anything else.
+pub(super) fn check_format(database: &impl ReadableDatabase, path: &Path) -> Result<bool> {
+    let reading = database.begin_read().map_err(read_error)?;
+    match reading.open_table(META) {
+        Ok(meta) => {
+            let format = meta.get("format").map_err(read_error)?.map(|format| format.value());
+            match format {
+                Some(FORMAT) => Ok(true),
+                Some(other) => {
+                    Err(corrupt(path, &format!("its format is {other}, this version reads {FORMAT}")))
+                }
+                None => Err(corrupt(path, "its format is not stated")),
+            }
+        }
+        Err(TableError::TableDoesNotExist(_)) => {
+            if reading.list_tables().map_err(read_error)?.next().is_some() {
+                return Err(corrupt(path, "it is the database of another program"));
+            }
+            Ok(false)
+        }
+        Err(error) => Err(read_error(error)),
+    }
+}
+
+/// Makes all tables, so that readers find them.
+pub(super) fn create(database: &Database) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    transaction.open_table(META)?.insert("format", FORMAT)?;
+    transaction.open_table(HEADS)?;
+    transaction.open_table(BODIES)?;
+    transaction.open_table(HITS)?;
+    clock_rows::create(&transaction)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn load_heads(transaction: &redb::ReadTransaction, ledger: &Ledger<Serial>) -> Result<Serial> {
+    let hits = transaction.open_table(HITS).map_err(read_error)?;
+    let mut residents = Vec::new();
+    for row in transaction.open_table(HEADS).map_err(read_error)?.iter().map_err(read_error)? {
+        let (id, head) = row.map_err(read_error)?;
+        let Some(head) = unseal::<Head>(head.value()) else { continue };
+        let (count, used_at) = hits.get(id.value()).map_err(read_error)?.map_or((0, 0), |hits| hits.value());
+        let resident = Resident {
+            corpus: head.corpus,
+            scope: ScopeId::from_bytes(head.scope),
+            snapshot: Snapshot { incarnation: head.incarnation, sequence: head.sequence },
+            dependencies: head.dependencies.into_iter().map(DependencyId::from_bytes).collect(),
+            expires_at: head.expires_at,
+            bytes: head.bytes,
+            hits: 0.into(),
+            payload: head.serial,
+        };
+        resident.hits.store(count, Ordering::Relaxed);
+        residents.push((used_at, EntryId::from_bytes(*id.value()), resident));
+    }
+    // The least recently used first, so that it is also the first to go.
+    residents.sort_unstable_by_key(|&(used_at, id, _)| (used_at, id));
+    let next = residents.iter().map(|(_, _, resident)| resident.payload + 1).max().unwrap_or(0);
+    for (_, id, resident) in residents {
+        ledger.insert(id, resident);
+    }
+    Ok(next)
+}

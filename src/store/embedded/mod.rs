@@ -1,0 +1,242 @@
+//! A store in one file on disk, for one process at a time.
+//!
+//! Reads take the entry's place in the books from memory and its body from the file (redb, read
+//! transactions that never wait). Writes go through one thread, which gathers what waits into one
+//! transaction and one fsync. So a fill that returned is on disk, and so is an invalidation.
+//!
+//! The clock in memory is ahead of the one on disk, never behind: it advances before the transaction is
+//! committed, and nothing that was stored under the newer clock is written earlier than it.
+//!
+//! Copying an old file back over a newer one brings back what was invalidated in between; nothing in
+//! the file can tell. Invalidate everything after restoring a backup.
+
+mod clock_rows;
+mod file;
+mod format;
+mod writer;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use async_trait::async_trait;
+use redb::ReadableDatabase;
+
+use self::file::{StoreFile, corrupt, read_error};
+use self::writer::{Step, Writer};
+use crate::clock::{Clock, SystemClock};
+use crate::entry::{Change, DocumentVersion, Entry};
+use crate::error::Result;
+use crate::key::{Corpus, EntryId};
+use crate::store::ledger::Ledger;
+use crate::store::{
+    ChangeOutcome, Fetched, Filled, Found, Limits, RemovalListener, Snapshot, Store, StoreStatus, StoredEntry,
+};
+
+/// Numbers the writes, so that a body is served only together with the books' entry that it was
+/// written with.
+type Serial = u64;
+
+/// How an [`EmbeddedStore`] is opened.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct EmbeddedOptions {
+    limits: Limits,
+    cache_bytes: usize,
+    clock: Arc<dyn Clock>,
+}
+
+impl Default for EmbeddedOptions {
+    fn default() -> Self {
+        Self { limits: Limits::default(), cache_bytes: 64 << 20, clock: Arc::new(SystemClock) }
+    }
+}
+
+impl EmbeddedOptions {
+    /// Sets what the store may hold. The file is somewhat larger than its entries and does not shrink.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets how many bytes of the file are kept in this process's memory, 64 MiB by default. The
+    /// operating system's page cache comes on top.
+    pub fn cache_bytes(mut self, cache_bytes: usize) -> Self {
+        self.cache_bytes = cache_bytes;
+        self
+    }
+
+    /// Sets what expiry is told by.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Opens the store at `path`, which is created if there is none, with its folder.
+    ///
+    /// # Errors
+    ///
+    /// `Locked` if another process has it open; `Corrupt` if the file is damaged or is not a Wellspring
+    /// store, in which case it is left as it was; `Store` if it cannot be read or written.
+    pub fn open(self, path: impl AsRef<Path>) -> Result<EmbeddedStore> {
+        let path = path.as_ref();
+        // redb asserts what it expects of its own files, and a damaged one can break that.
+        catch_unwind(AssertUnwindSafe(|| self.open_file(path)))
+            .unwrap_or_else(|_| Err(corrupt(path, "its structure is damaged")))
+    }
+
+    fn open_file(self, path: &Path) -> Result<EmbeddedStore> {
+        let database = StoreFile::open(path, self.cache_bytes)?;
+        let ledger = Arc::new(Ledger::new(self.limits, Arc::clone(&self.clock)));
+        let next_serial = format::load(&database, &ledger, path)?;
+        let database = Arc::new(database);
+        let writer = Writer::spawn(Arc::clone(&database), Arc::clone(&ledger), self.clock, next_serial)?;
+        Ok(EmbeddedStore { database, ledger, writer, path: path.to_owned() })
+    }
+}
+
+/// A store in one file on disk, for one process at a time.
+///
+/// A fill that returned is on disk, and so is an invalidation; writes that come together share one fsync.
+/// Putting an old copy of the file back revives what was invalidated since, and nothing in the file can
+/// tell: invalidate everything after restoring a backup.
+///
+/// The file is free for another process once the last handle is dropped.
+pub struct EmbeddedStore {
+    // Dropped first: the writer ends before the database closes.
+    writer: Writer,
+    database: Arc<StoreFile>,
+    ledger: Arc<Ledger<Serial>>,
+    path: PathBuf,
+}
+
+impl fmt::Debug for EmbeddedStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedStore").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl EmbeddedStore {
+    /// Opens the store at `path` with default options.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`EmbeddedOptions::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::options().open(path)
+    }
+
+    /// How to open a store otherwise.
+    pub fn options() -> EmbeddedOptions {
+        EmbeddedOptions::default()
+    }
+
+    /// The body of an entry; none if it was replaced or removed since its place was looked up, or if it
+    /// is damaged. Reading costs some microseconds and happens where it is called.
+    fn body(&self, id: EntryId, serial: Serial) -> Result<Option<Arc<Entry>>> {
+        let body = catch_unwind(AssertUnwindSafe(|| {
+            let transaction = self.database.begin_read().map_err(read_error)?;
+            let bodies = transaction.open_table(format::BODIES).map_err(read_error)?;
+            let body = bodies.get(id.as_bytes()).map_err(read_error)?;
+            Ok(body.and_then(|body| format::decode_body(id, body.value())))
+        }))
+        .unwrap_or_else(|_| Err(corrupt(&self.path, "its structure is damaged")))?;
+        Ok(body.filter(|&(written, _)| written == serial).map(|(_, entry)| Arc::new(entry)))
+    }
+
+    fn bodies(&self, residents: Vec<(EntryId, ResidentRef)>) -> Result<Vec<StoredEntry>> {
+        let mut entries = Vec::with_capacity(residents.len());
+        for (id, resident) in residents {
+            if let Some(entry) = self.body(id, resident.payload)? {
+                entries.push(StoredEntry { entry, hits: resident.hits.load(Ordering::Relaxed) });
+            }
+        }
+        Ok(entries)
+    }
+}
+
+type ResidentRef = Arc<crate::store::ledger::Resident<Serial>>;
+
+#[async_trait]
+impl Store for EmbeddedStore {
+    async fn lookup(&self, corpus: &Corpus, id: EntryId) -> Result<Fetched> {
+        self.writer.check_open()?;
+        let (snapshot, found) = self.ledger.lookup(corpus, id);
+        let found = match found {
+            None => Found::Absent,
+            Some(Err(reason)) => Found::Dead(reason),
+            Some(Ok(resident)) => self.body(id, resident.payload)?.map_or(Found::Absent, Found::Live),
+        };
+        Ok(Fetched { snapshot, found })
+    }
+
+    async fn fill(&self, snapshot: Snapshot, entry: Arc<Entry>) -> Result<Filled> {
+        let dependencies = entry.check()?;
+        self.ledger.check_size(&entry)?;
+        self.writer.fill(snapshot, dependencies, entry).await
+    }
+
+    async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Vec<ChangeOutcome>> {
+        changes.iter().try_for_each(Change::check)?;
+        self.writer.advance(corpus, changes.iter().cloned().map(Step::Apply).collect()).await
+    }
+
+    async fn begin_update(&self, corpus: &Corpus, document: &str) -> Result<()> {
+        Change::document(document).check()?;
+        self.writer.advance(corpus, vec![Step::Hold(document.to_owned())]).await.map(drop)
+    }
+
+    async fn end_update(
+        &self,
+        corpus: &Corpus,
+        document: &str,
+        version: Option<DocumentVersion>,
+    ) -> Result<ChangeOutcome> {
+        let change = Change::Document { id: document.to_owned(), version };
+        change.check()?;
+        let release = Step::Release { document: document.to_owned(), change };
+        let outcomes = self.writer.advance(corpus, vec![release]).await?;
+        Ok(outcomes.into_iter().next().unwrap_or(ChangeOutcome::Dropped(0)))
+    }
+
+    async fn dependants(&self, corpus: &Corpus, change: &Change) -> Result<Vec<StoredEntry>> {
+        self.writer.check_open()?;
+        change.check()?;
+        self.bodies(self.ledger.dependants(corpus, change))
+    }
+
+    async fn scan(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<StoredEntry>> {
+        self.writer.check_open()?;
+        let mut after = after;
+        loop {
+            let page = self.ledger.page(after, limit);
+            let Some(&(last, _)) = page.last() else { return Ok(Vec::new()) };
+            let entries = self.bodies(page)?;
+            // A whole page may be gone meanwhile or damaged, and an empty one says that this is the end.
+            if !entries.is_empty() {
+                return Ok(entries);
+            }
+            after = Some(last);
+        }
+    }
+
+    fn record_hit(&self, id: EntryId) {
+        self.ledger.record_hit(id);
+        self.writer.record_hit(id);
+    }
+
+    fn on_removal(&self, listener: Arc<dyn RemovalListener>) {
+        self.ledger.on_removal(listener);
+    }
+
+    async fn status(&self) -> Result<StoreStatus> {
+        self.writer.settle().await?;
+        Ok(StoreStatus { location: format!("embedded:{}", self.path.display()), ..self.ledger.status() })
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.writer.close().await
+    }
+}

@@ -1,0 +1,143 @@
+//! The way to the thread that writes the file: commands, and the handle that sends them.
+
+mod thread;
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use self::thread::WriterThread;
+use super::Serial;
+use super::file::StoreFile;
+use crate::clock::Clock;
+use crate::entry::{Change, Entry, any_change_of, whole_change_of};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Corpus, DependencyId, EntryId};
+use crate::store::ledger::{Ledger, Resident};
+use crate::store::{ChangeOutcome, Filled, Snapshot, closed};
+
+/// The most commands that wait for the writer; further callers wait for a place.
+const MAX_WAITING: usize = 1024;
+
+/// A step of a corpus' clock.
+#[derive(Debug)]
+pub(super) enum Step {
+    Apply(Change),
+    Hold(String),
+    Release { document: String, change: Change },
+}
+
+impl Step {
+    fn dependency_ids(&self) -> Vec<DependencyId> {
+        match self {
+            Self::Apply(change) => change.dependency_ids(),
+            Self::Hold(document) | Self::Release { document, .. } => {
+                vec![any_change_of(document), whole_change_of(document)]
+            }
+        }
+    }
+}
+
+enum Command {
+    /// Stores an entry if the clock lets it in.
+    Fill { resident: Resident<Serial>, entry: Arc<Entry>, reply: oneshot::Sender<Result<Filled>> },
+    /// Moves a clock.
+    Advance { corpus: Corpus, steps: Vec<Step>, reply: oneshot::Sender<Result<Vec<ChangeOutcome>>> },
+    /// Cleans up all there is.
+    Settle { reply: oneshot::Sender<Result<()>> },
+    /// Writes out what is pending and ends the thread.
+    Close { reply: oneshot::Sender<Result<()>> },
+}
+
+/// The handle of the writer thread. Dropping it ends the thread after what was sent is written.
+#[derive(Debug)]
+pub(super) struct Writer {
+    sender: Option<Sender<(Command, OwnedSemaphorePermit)>>,
+    places: Arc<Semaphore>,
+    hit: Arc<Mutex<HashSet<EntryId>>>,
+    closed: AtomicBool,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    pub(super) fn spawn(
+        database: Arc<StoreFile>,
+        ledger: Arc<Ledger<Serial>>,
+        clock: Arc<dyn Clock>,
+        next_serial: Serial,
+    ) -> Result<Self> {
+        let (sender, receiver) = channel();
+        let hit = Arc::new(Mutex::new(HashSet::new()));
+        let state = WriterThread::new(database, ledger, clock, next_serial, Arc::clone(&hit));
+        let thread = std::thread::Builder::new()
+            .name("wellspring-store".into())
+            .spawn(move || state.run(&receiver))
+            .map_err(|e| Error::new(ErrorKind::Store, "cannot start the store's thread").with_source(e))?;
+        let places = Arc::new(Semaphore::new(MAX_WAITING));
+        Ok(Self { sender: Some(sender), places, hit, closed: AtomicBool::new(false), thread: Some(thread) })
+    }
+
+    pub(super) async fn fill(
+        &self,
+        snapshot: Snapshot,
+        dependencies: Vec<DependencyId>,
+        entry: Arc<Entry>,
+    ) -> Result<Filled> {
+        // The writer numbers it.
+        let resident = Resident::new(&entry, snapshot, dependencies, 0);
+        self.call(|reply| Command::Fill { resident, entry, reply }).await
+    }
+
+    pub(super) async fn advance(&self, corpus: &Corpus, steps: Vec<Step>) -> Result<Vec<ChangeOutcome>> {
+        self.call(|reply| Command::Advance { corpus: corpus.clone(), steps, reply }).await
+    }
+
+    pub(super) async fn settle(&self) -> Result<()> {
+        self.call(|reply| Command::Settle { reply }).await
+    }
+
+    pub(super) async fn close(&self) -> Result<()> {
+        self.closed.store(true, Ordering::Release);
+        match self.send(|reply| Command::Close { reply }).await {
+            // The thread has ended already.
+            Err(error) if error.kind() == ErrorKind::Closed => Ok(()),
+            done => done,
+        }
+    }
+
+    /// An error once the store is closed.
+    pub(super) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(()) }
+    }
+
+    pub(super) fn record_hit(&self, id: EntryId) {
+        self.hit.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+    }
+
+    async fn call<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command) -> Result<T> {
+        self.check_open()?;
+        self.send(command).await
+    }
+
+    async fn send<T>(&self, command: impl FnOnce(oneshot::Sender<Result<T>>) -> Command) -> Result<T> {
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(|_| closed())?;
+        let (reply, answer) = oneshot::channel();
+        let sender = self.sender.as_ref().ok_or_else(closed)?;
+        sender.send((command(reply), place)).map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.sender = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was reported to its callers.
+            drop(thread.join());
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! What a ledger keeps under its lock: entries, the sets of their dependants, and the clocks.
+
+use std::collections::hash_set::IntoIter;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use crate::clock::Timestamp;
+use crate::entry::{Change, Entry, itself};
+use crate::key::{Corpus, DependencyId, EntryId, ScopeId};
+use crate::store::invalidation_clock::{InvalidationClock, MAX_MARKS};
+use crate::store::{DeadReason, Snapshot};
+
+/// What the ledger knows of an entry; `P` is the store's own part.
+#[derive(Debug)]
+pub(in crate::store) struct Resident<P> {
+    pub(in crate::store) corpus: Corpus,
+    pub(in crate::store) scope: ScopeId,
+    pub(in crate::store) snapshot: Snapshot,
+    pub(in crate::store) dependencies: Box<[DependencyId]>,
+    pub(in crate::store) expires_at: Timestamp,
+    pub(in crate::store) bytes: u64,
+    pub(in crate::store) hits: AtomicU64,
+    pub(in crate::store) payload: P,
+}
+
+impl<P> Resident<P> {
+    /// `dependencies` are the entry's own, already checked.
+    pub(in crate::store) fn new(
+        entry: &Entry,
+        snapshot: Snapshot,
+        dependencies: Vec<DependencyId>,
+        payload: P,
+    ) -> Self {
+        Self {
+            corpus: entry.corpus.clone(),
+            scope: entry.scope,
+            snapshot,
+            dependencies: dependencies.into(),
+            expires_at: entry.expires_at,
+            bytes: entry.size() as u64,
+            hits: AtomicU64::new(0),
+            payload,
+        }
+    }
+}
+
+pub(super) type Shared<P> = Arc<Resident<P>>;
+/// Everything that changes together, under one lock.
+#[derive(Debug)]
+pub(super) struct Books<P> {
+    pub(super) entries: BTreeMap<EntryId, Shared<P>>,
+    pub(super) corpora: HashMap<Corpus, CorpusBooks>,
+    pub(super) expiries: BTreeSet<(Timestamp, EntryId)>,
+    pub(super) bytes: u64,
+    /// Sets whose members may be dead, to be looked through by `drain`.
+    pub(super) detached: VecDeque<IntoIter<EntryId>>,
+}
+
+/// The books of one corpus.
+#[derive(Debug)]
+pub(super) struct CorpusBooks {
+    pub(super) clock: InvalidationClock,
+    /// The entries that carry an id. An entry's own id is not listed: it names the entry itself.
+    pub(super) dependants: HashMap<DependencyId, HashSet<EntryId>>,
+    pub(super) entries: HashSet<EntryId>,
+}
+
+impl CorpusBooks {
+    pub(super) fn new(clock: InvalidationClock) -> Self {
+        Self { clock, dependants: HashMap::new(), entries: HashSet::new() }
+    }
+}
+
+impl<P> Books<P> {
+    pub(super) fn corpus(&mut self, corpus: &Corpus) -> &mut CorpusBooks {
+        // Not `entry`, which would clone the name on every call.
+        if !self.corpora.contains_key(corpus) {
+            let clock = InvalidationClock::new(rand::random());
+            self.corpora.insert(corpus.clone(), CorpusBooks::new(clock));
+        }
+        self.corpora.get_mut(corpus).expect("inserted above")
+    }
+
+    /// Lists an entry in place of the one that had its id.
+    pub(super) fn link(&mut self, id: EntryId, resident: Shared<P>) {
+        self.unlink(id);
+        self.bytes += resident.bytes;
+        self.expiries.insert((resident.expires_at, id));
+        let corpus = self.corpus(&resident.corpus);
+        corpus.entries.insert(id);
+        for &dependency in &resident.dependencies {
+            if dependency != itself(id) {
+                corpus.dependants.entry(dependency).or_default().insert(id);
+            }
+        }
+        self.entries.insert(id, resident);
+    }
+
+    pub(super) fn unlink(&mut self, id: EntryId) -> Option<Shared<P>> {
+        let resident = self.entries.remove(&id)?;
+        self.bytes -= resident.bytes;
+        self.expiries.remove(&(resident.expires_at, id));
+        let corpus = self.corpus(&resident.corpus);
+        corpus.entries.remove(&id);
+        for dependency in &resident.dependencies {
+            if let Some(set) = corpus.dependants.get_mut(dependency) {
+                set.remove(&id);
+                if set.is_empty() {
+                    corpus.dependants.remove(dependency);
+                }
+            }
+        }
+        Some(resident)
+    }
+
+    /// Applies a change, detaches what it ends, and says how many that were.
+    pub(super) fn invalidate(&mut self, corpus: &Corpus, change: &Change) -> u64 {
+        let books = self.corpus(corpus);
+        books.clock.apply(change);
+        let ended = match change {
+            Change::Everything => std::mem::take(&mut books.entries),
+            Change::Entry(id) => books.entries.get(id).copied().into_iter().collect(),
+            change => {
+                let mut ended = HashSet::new();
+                for id in change.dependency_ids() {
+                    let mut set = books.dependants.remove(&id).unwrap_or_default();
+                    // The smaller set is moved into the larger: a large one costs nothing.
+                    if set.len() > ended.len() {
+                        std::mem::swap(&mut set, &mut ended);
+                    }
+                    ended.extend(set);
+                }
+                ended
+            }
+        };
+        let dropped = ended.len() as u64;
+        if books.clock.compact(MAX_MARKS) {
+            // Rare: some of them are dead now, and nothing lists which.
+            let suspects = books.entries.clone();
+            self.detached.push_back(suspects.into_iter());
+        }
+        if !ended.is_empty() {
+            self.detached.push_back(ended.into_iter());
+        }
+        dropped
+    }
+}
+
+/// Why an entry must not be served; none if it is live.
+pub(super) fn death<P>(
+    clock: &InvalidationClock,
+    resident: &Resident<P>,
+    now: Timestamp,
+) -> Option<DeadReason> {
+    let expired = (resident.expires_at <= now).then_some(DeadReason::Expired);
+    clock.death(resident.snapshot, &resident.dependencies).or(expired)
+}

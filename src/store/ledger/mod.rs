@@ -1,0 +1,379 @@
+//! The books of a store that one process owns: which entries there are, what they depend on, what the
+//! clocks say of them, and what must go for want of room or time.
+//!
+//! Both local stores run on it: the memory store keeps its payloads in it, the embedded store its
+//! payloads on disk. It keeps to one order: an entry is findable last and forgotten first, and what it
+//! forgets its listener hears of before the same id can come back.
+//!
+//! Cleaning up is spread out. An invalidation only advances the clock and detaches the set of
+//! dependants, which costs the same for one and for a million; [`Ledger::drain`] then removes them in
+//! bounded steps. Until then they are dead already: every read asks the clock.
+
+mod books;
+mod weight;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::fmt;
+use std::ops::Bound;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use moka::notification::RemovalCause;
+use moka::policy::EvictionPolicy;
+
+pub(super) use self::books::Resident;
+use self::books::{Books, Shared, death};
+use self::weight::{capacity, weight};
+use crate::clock::Clock;
+use crate::entry::{Change, Entry};
+use crate::error::{Error, Result};
+use crate::key::{Corpus, EntryId};
+use crate::store::invalidation_clock::InvalidationClock;
+use crate::store::{
+    ChangeOutcome, CorpusStatus, DeadReason, Eviction, Limits, RefusedReason, RemovalListener, Snapshot,
+    StoreStatus,
+};
+
+/// How many entries one call of [`Ledger::drain`] or [`Ledger::sweep`] removes at most, so that nobody
+/// waits long for the lock.
+pub(super) const STEP: usize = 32;
+
+type Evicted<P> = Vec<(EntryId, Shared<P>)>;
+
+pub(super) struct Ledger<P> {
+    /// The same entries as the books list, with the policy that says which of them goes first.
+    residents: moka::sync::Cache<EntryId, Shared<P>>,
+    /// What moka evicted and the books still list. Filled by moka's listener, which may run inside any
+    /// call and so must not take the lock of the books.
+    evicted: Arc<Mutex<Evicted<P>>>,
+    books: RwLock<Books<P>>,
+    listener: RwLock<Option<Arc<dyn RemovalListener>>>,
+    clock: Arc<dyn Clock>,
+    limits: Limits,
+    evictions: AtomicU64,
+    expirations: AtomicU64,
+}
+
+impl<P> fmt::Debug for Ledger<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ledger").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl<P: Send + Sync + 'static> Ledger<P> {
+    pub(super) fn new(limits: Limits, clock: Arc<dyn Clock>) -> Self {
+        let evicted = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&evicted);
+        let residents = moka::sync::Cache::builder()
+            .max_capacity(capacity(limits))
+            .weigher(move |_, resident: &Shared<P>| weight(limits, resident.bytes))
+            .eviction_policy(match limits.eviction {
+                Eviction::LeastRecentlyUsed => EvictionPolicy::lru(),
+                Eviction::LeastFrequentlyUsed => EvictionPolicy::tiny_lfu(),
+            })
+            .eviction_listener(move |id: Arc<EntryId>, resident, cause| {
+                if cause == RemovalCause::Size {
+                    lock(&sink).push((*id, resident));
+                }
+            })
+            .build();
+        Self {
+            residents,
+            evicted,
+            books: RwLock::new(Books {
+                entries: BTreeMap::new(),
+                corpora: HashMap::new(),
+                expiries: BTreeSet::new(),
+                bytes: 0,
+                detached: VecDeque::new(),
+            }),
+            listener: RwLock::default(),
+            clock,
+            limits,
+            evictions: AtomicU64::new(0),
+            expirations: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn on_removal(&self, listener: Arc<dyn RemovalListener>) {
+        *self.listener.write().unwrap_or_else(PoisonError::into_inner) = Some(listener);
+    }
+
+    /// The clock's snapshot, and the entry or why it must not be served; none if there is no such entry.
+    pub(super) fn lookup(
+        &self,
+        corpus: &Corpus,
+        id: EntryId,
+    ) -> (Snapshot, Option<Result<Shared<P>, DeadReason>>) {
+        let resident = self.residents.get(&id);
+        let now = self.clock.now();
+        let (snapshot, death) = self.with_clock(corpus, |clock| {
+            let death = resident.as_ref().map(|resident| death(clock, resident, now));
+            (clock.snapshot(), death)
+        });
+        let found = resident.zip(death).map(|(resident, death)| match death {
+            Some(reason) => Err(reason),
+            None => Ok(resident),
+        });
+        (snapshot, found)
+    }
+
+    /// Runs `read` on the corpus' clock, which is made if there was none.
+    pub(super) fn with_clock<T>(&self, corpus: &Corpus, read: impl FnOnce(&InvalidationClock) -> T) -> T {
+        if let Some(books) = self.read().corpora.get(corpus) {
+            return read(&books.clock);
+        }
+        read(&self.write().corpus(corpus).clock)
+    }
+
+    /// An error for an entry that is larger than all the room there is. Listing it would push out every
+    /// other one and pass the limit all the same.
+    pub(super) fn check_size(&self, entry: &Entry) -> Result<()> {
+        let (bytes, limit) = (entry.size() as u64, self.limits.max_bytes);
+        if bytes > limit {
+            return Err(Error::invalid(format!("answer takes {bytes} bytes, the whole store has {limit}")));
+        }
+        Ok(())
+    }
+
+    /// Why a fill must be refused, if it must.
+    #[cfg(feature = "embedded")]
+    pub(super) fn refusal(&self, resident: &Resident<P>, entry: &Entry) -> Option<RefusedReason> {
+        self.with_clock(&resident.corpus, |clock| {
+            clock.refusal(resident.snapshot, &resident.dependencies, entry.documents())
+        })
+    }
+
+    /// Lists an entry, unless the fill must be refused. What has to go for it goes.
+    pub(super) fn fill(&self, entry: &Entry, resident: Resident<P>) -> Result<(), RefusedReason> {
+        let mut books = self.write();
+        let clock = &books.corpus(&resident.corpus).clock;
+        if let Some(reason) = clock.refusal(resident.snapshot, &resident.dependencies, entry.documents()) {
+            return Err(reason);
+        }
+        self.list(&mut books, entry.id, Arc::new(resident));
+        Ok(())
+    }
+
+    /// Lists an entry that was admitted before. If a change ended it since, it is dead and the next
+    /// [`drain`](Self::drain) finds it.
+    #[cfg(feature = "embedded")]
+    pub(super) fn insert(&self, id: EntryId, resident: Resident<P>) {
+        let mut books = self.write();
+        let clock = &books.corpus(&resident.corpus).clock;
+        if clock.death(resident.snapshot, &resident.dependencies).is_some() {
+            books.detached.push_back(std::collections::HashSet::from([id]).into_iter());
+        }
+        self.list(&mut books, id, Arc::new(resident));
+    }
+
+    fn list(&self, books: &mut Books<P>, id: EntryId, resident: Shared<P>) {
+        books.link(id, Arc::clone(&resident));
+        self.residents.insert(id, resident);
+    }
+
+    /// Enforces the limits now, and returns what had to go since the last call.
+    pub(super) fn evict(&self) -> Vec<EntryId> {
+        self.residents.run_pending_tasks();
+        let evicted = std::mem::take(&mut *lock(&self.evicted));
+        if evicted.is_empty() {
+            return Vec::new();
+        }
+        let mut books = self.write();
+        let gone = evicted
+            .into_iter()
+            // An entry that came back under its id meanwhile is another one, and stays.
+            .filter(|(id, old)| books.entries.get(id).is_some_and(|listed| Arc::ptr_eq(listed, old)))
+            .map(|(id, _)| id)
+            .collect();
+        let gone = self.forget(&mut books, gone);
+        self.evictions.fetch_add(gone.len() as u64, Ordering::Relaxed);
+        gone
+    }
+
+    /// Applies `changes` to the clock and detaches what they end. The outcomes come in their order.
+    pub(super) fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Vec<ChangeOutcome> {
+        let mut books = self.write();
+        changes
+            .iter()
+            .map(|change| {
+                if books.corpus(corpus).clock.is_unchanged(change) {
+                    ChangeOutcome::Unchanged
+                } else {
+                    ChangeOutcome::Dropped(books.invalidate(corpus, change))
+                }
+            })
+            .collect()
+    }
+
+    pub(super) fn begin_update(&self, corpus: &Corpus, document: &str) {
+        self.write().corpus(corpus).clock.hold(document);
+    }
+
+    /// Ends a hold and applies `change`, in one step: nothing may look in between.
+    pub(super) fn end_update(&self, corpus: &Corpus, document: &str, change: &Change) -> ChangeOutcome {
+        let mut books = self.write();
+        books.corpus(corpus).clock.release(document);
+        ChangeOutcome::Dropped(books.invalidate(corpus, change))
+    }
+
+    /// Looks through up to [`STEP`] detached entries and forgets the dead. Returns them, and whether
+    /// there is more to do.
+    pub(super) fn drain(&self) -> (Vec<EntryId>, bool) {
+        // Nearly always there is nothing, and then nobody needs to wait.
+        if self.read().detached.is_empty() {
+            return (Vec::new(), false);
+        }
+        let now = self.clock.now();
+        let mut guard = self.write();
+        let books = &mut *guard;
+        let mut dead = Vec::new();
+        for _ in 0..STEP {
+            let Some(set) = books.detached.front_mut() else { break };
+            let Some(id) = set.next() else {
+                books.detached.pop_front();
+                continue;
+            };
+            let Some(resident) = books.entries.get(&id) else { continue };
+            let clock = books.corpora.get(&resident.corpus).map(|corpus| &corpus.clock);
+            // A newer answer may have come under the same id.
+            if clock.is_some_and(|clock| death(clock, resident, now).is_some()) {
+                dead.push(id);
+            }
+        }
+        let gone = self.forget(books, dead);
+        (gone, !books.detached.is_empty())
+    }
+
+    /// Forgets up to [`STEP`] entries whose time is over. Returns them, and whether there may be more.
+    pub(super) fn sweep(&self) -> (Vec<EntryId>, bool) {
+        let now = self.clock.now();
+        // Nearly always nothing is due, and then nobody needs to wait.
+        if self.read().expiries.first().is_none_or(|&(at, _)| at > now) {
+            return (Vec::new(), false);
+        }
+        let mut books = self.write();
+        let due: Vec<EntryId> =
+            books.expiries.iter().take_while(|&&(at, _)| at <= now).take(STEP).map(|&(_, id)| id).collect();
+        let gone = self.forget(&mut books, due);
+        self.expirations.fetch_add(gone.len() as u64, Ordering::Relaxed);
+        let more = gone.len() == STEP;
+        (gone, more)
+    }
+
+    /// Strikes entries off, tells the listener, and returns them.
+    fn forget(&self, books: &mut Books<P>, ids: Vec<EntryId>) -> Vec<EntryId> {
+        if ids.is_empty() {
+            return ids;
+        }
+        let mut gone = Vec::with_capacity(ids.len());
+        for &id in &ids {
+            self.residents.invalidate(&id);
+            gone.extend(books.unlink(id).map(|resident| (id, resident.scope)));
+        }
+        if let Some(listener) = &*self.listener.read().unwrap_or_else(PoisonError::into_inner) {
+            listener.removed(&gone);
+        }
+        ids
+    }
+
+    /// The live entries that `change` would end, ordered by id.
+    pub(super) fn dependants(&self, corpus: &Corpus, change: &Change) -> Vec<(EntryId, Shared<P>)> {
+        let books = self.read();
+        let Some(of_corpus) = books.corpora.get(corpus) else { return Vec::new() };
+        let ids: BTreeSet<EntryId> = match change {
+            _ if of_corpus.clock.is_unchanged(change) => BTreeSet::new(),
+            Change::Everything => of_corpus.entries.iter().copied().collect(),
+            Change::Entry(id) => of_corpus.entries.get(id).copied().into_iter().collect(),
+            change => {
+                let sets = change.dependency_ids();
+                sets.iter().filter_map(|id| of_corpus.dependants.get(id)).flatten().copied().collect()
+            }
+        };
+        self.live(&books, ids.into_iter()).collect()
+    }
+
+    /// Up to `limit` live entries whose ids follow `after`, ordered by id.
+    pub(super) fn page(&self, after: Option<EntryId>, limit: usize) -> Vec<(EntryId, Shared<P>)> {
+        let books = self.read();
+        let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let ids = books.entries.range(range).map(|(&id, _)| id);
+        self.live(&books, ids).take(limit).collect()
+    }
+
+    fn live<'a>(
+        &self,
+        books: &'a Books<P>,
+        ids: impl Iterator<Item = EntryId> + 'a,
+    ) -> impl Iterator<Item = (EntryId, Shared<P>)> + 'a {
+        let now = self.clock.now();
+        ids.filter_map(move |id| {
+            let resident = books.entries.get(&id)?;
+            let clock = &books.corpora.get(&resident.corpus)?.clock;
+            death(clock, resident, now).is_none().then(|| (id, Arc::clone(resident)))
+        })
+    }
+
+    pub(super) fn record_hit(&self, id: EntryId) {
+        if let Some(resident) = self.residents.get(&id) {
+            resident.hits.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How often an entry was served; none if it is not listed.
+    #[cfg(feature = "embedded")]
+    pub(super) fn hits(&self, id: EntryId) -> Option<u64> {
+        self.read().entries.get(&id).map(|resident| resident.hits.load(Ordering::Relaxed))
+    }
+
+    /// The ledger's part of a status; the store adds where it is.
+    pub(super) fn status(&self) -> StoreStatus {
+        let books = self.read();
+        let mut corpora: Vec<CorpusStatus> = books
+            .corpora
+            .iter()
+            .map(|(corpus, books)| {
+                let mut held: Vec<String> = books.clock.held.values().cloned().collect();
+                held.sort_unstable();
+                CorpusStatus {
+                    corpus: corpus.clone(),
+                    entries: books.entries.len() as u64,
+                    sequence: books.clock.sequence,
+                    marks: books.clock.marks.len() as u64,
+                    held,
+                }
+            })
+            .collect();
+        corpora.sort_by(|a, b| a.corpus.cmp(&b.corpus));
+        StoreStatus {
+            location: String::new(),
+            entries: corpora.iter().map(|corpus| corpus.entries).sum(),
+            bytes: books.bytes,
+            evictions: self.evictions.load(Ordering::Relaxed),
+            expirations: self.expirations.load(Ordering::Relaxed),
+            max_entries: self.limits.max_entries,
+            max_bytes: self.limits.max_bytes,
+            corpora,
+        }
+    }
+
+    /// Puts a clock that was read from disk in its place.
+    #[cfg(feature = "embedded")]
+    pub(super) fn restore_clock(&self, corpus: Corpus, clock: InvalidationClock) {
+        self.write().corpora.insert(corpus, books::CorpusBooks::new(clock));
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Books<P>> {
+        // Every change to the books is complete before anything that can panic runs, so a poisoned lock
+        // guards sound books.
+        self.books.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Books<P>> {
+        self.books.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

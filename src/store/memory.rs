@@ -1,0 +1,143 @@
+//! A store in the memory of one process: quick, bounded, and gone with it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+
+use crate::clock::{Clock, SystemClock};
+use crate::entry::{Change, DocumentVersion, Entry};
+use crate::error::Result;
+use crate::key::{Corpus, EntryId};
+use crate::store::ledger::{Ledger, Resident};
+use crate::store::{
+    ChangeOutcome, Fetched, Filled, Found, Limits, RemovalListener, Snapshot, Store, StoreStatus,
+    StoredEntry, closed,
+};
+
+/// A bounded store in memory.
+///
+/// Nothing of it outlives the process, and no other process sees it. No method fails but for invalid
+/// input, and none waits for anything but a short lock.
+#[derive(Debug)]
+pub struct MemoryStore {
+    ledger: Ledger<Arc<Entry>>,
+    closed: AtomicBool,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new(limits: Limits) -> Self {
+        Self::with_clock(limits, Arc::new(SystemClock))
+    }
+
+    /// An empty store that tells expiry by `clock`.
+    pub fn with_clock(limits: Limits, clock: Arc<dyn Clock>) -> Self {
+        Self { ledger: Ledger::new(limits, clock), closed: AtomicBool::new(false) }
+    }
+
+    fn ledger(&self) -> Result<&Ledger<Arc<Entry>>> {
+        if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(&self.ledger) }
+    }
+
+    /// One bounded step of cleaning up; whether there is more to do.
+    fn clean(&self) -> bool {
+        let (_, more_dead) = self.ledger.drain();
+        let (_, more_expired) = self.ledger.sweep();
+        let evicted = self.ledger.evict();
+        more_dead || more_expired || !evicted.is_empty()
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn lookup(&self, corpus: &Corpus, id: EntryId) -> Result<Fetched> {
+        let (snapshot, found) = self.ledger()?.lookup(corpus, id);
+        let found = match found {
+            None => Found::Absent,
+            Some(Ok(resident)) => Found::Live(Arc::clone(&resident.payload)),
+            Some(Err(reason)) => Found::Dead(reason),
+        };
+        Ok(Fetched { snapshot, found })
+    }
+
+    async fn fill(&self, snapshot: Snapshot, entry: Arc<Entry>) -> Result<Filled> {
+        let ledger = self.ledger()?;
+        let dependencies = entry.check()?;
+        ledger.check_size(&entry)?;
+        let resident = Resident::new(&entry, snapshot, dependencies, Arc::clone(&entry));
+        let filled = match ledger.fill(&entry, resident) {
+            Ok(()) => Filled::Stored,
+            Err(reason) => Filled::Refused(reason),
+        };
+        self.clean();
+        Ok(filled)
+    }
+
+    async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Vec<ChangeOutcome>> {
+        changes.iter().try_for_each(Change::check)?;
+        let outcomes = self.ledger()?.invalidate(corpus, changes);
+        self.clean();
+        Ok(outcomes)
+    }
+
+    async fn begin_update(&self, corpus: &Corpus, document: &str) -> Result<()> {
+        Change::document(document).check()?;
+        self.ledger()?.begin_update(corpus, document);
+        Ok(())
+    }
+
+    async fn end_update(
+        &self,
+        corpus: &Corpus,
+        document: &str,
+        version: Option<DocumentVersion>,
+    ) -> Result<ChangeOutcome> {
+        let change = Change::Document { id: document.to_owned(), version };
+        change.check()?;
+        let outcome = self.ledger()?.end_update(corpus, document, &change);
+        self.clean();
+        Ok(outcome)
+    }
+
+    async fn dependants(&self, corpus: &Corpus, change: &Change) -> Result<Vec<StoredEntry>> {
+        change.check()?;
+        Ok(self.ledger()?.dependants(corpus, change).iter().map(|(_, resident)| stored(resident)).collect())
+    }
+
+    async fn scan(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<StoredEntry>> {
+        Ok(self.ledger()?.page(after, limit).iter().map(|(_, resident)| stored(resident)).collect())
+    }
+
+    fn record_hit(&self, id: EntryId) {
+        self.ledger.record_hit(id);
+    }
+
+    fn on_removal(&self, listener: Arc<dyn RemovalListener>) {
+        self.ledger.on_removal(listener);
+    }
+
+    async fn status(&self) -> Result<StoreStatus> {
+        let ledger = self.ledger()?;
+        // What is dead but not cleaned up yet would be counted.
+        while self.clean() {
+            tokio::task::yield_now().await;
+        }
+        Ok(StoreStatus { location: "memory:".into(), ..ledger.status() })
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.closed.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+fn stored(resident: &Resident<Arc<Entry>>) -> StoredEntry {
+    StoredEntry { entry: Arc::clone(&resident.payload), hits: resident.hits.load(Ordering::Relaxed) }
+}

@@ -1,0 +1,337 @@
+//! Where answers live, and the clock that says which of them may be served.
+//!
+//! Every [`Store`] runs the same protocol. A miss hands out a [`Snapshot`] of the corpus' invalidation
+//! clock, taken before anything is retrieved. A fill is stored only if none of the answer's
+//! dependencies was invalidated since that snapshot; a hit is served only if none was invalidated since
+//! the entry's snapshot, checked when it is read. Whatever else a store keeps, such as the sets of
+//! dependants, only frees memory early: losing it never makes an answer stale.
+//!
+//! Stores do not embed, search or decide what is worth keeping.
+
+#[cfg(feature = "embedded")]
+mod embedded;
+mod invalidation_clock;
+mod ledger;
+mod memory;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Serialize;
+
+#[cfg(feature = "embedded")]
+pub use self::embedded::{EmbeddedOptions, EmbeddedStore};
+pub use self::memory::MemoryStore;
+use crate::entry::{Change, DocumentVersion, Entry};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Corpus, EntryId, ScopeId};
+
+/// What a local store may hold, and what goes first when it is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// The greatest number of entries, 1,000,000 by default.
+    pub max_entries: u64,
+    /// The greatest size of all entries together in bytes, 1 GiB by default.
+    pub max_bytes: u64,
+    /// What goes first, the least recently used by default.
+    pub eviction: Eviction,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_entries: 1_000_000, max_bytes: 1 << 30, eviction: Eviction::LeastRecentlyUsed }
+    }
+}
+
+impl Limits {
+    /// Sets the greatest number of entries.
+    #[must_use]
+    pub fn max_entries(mut self, max_entries: u64) -> Self {
+        self.max_entries = max_entries;
+        self
+    }
+
+    /// Sets the greatest size of all entries together, in bytes.
+    #[must_use]
+    pub fn max_bytes(mut self, max_bytes: u64) -> Self {
+        self.max_bytes = max_bytes;
+        self
+    }
+
+    /// Sets what goes first.
+    #[must_use]
+    pub fn eviction(mut self, eviction: Eviction) -> Self {
+        self.eviction = eviction;
+        self
+    }
+}
+
+/// What goes first when a store is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Eviction {
+    /// What was not hit for the longest time.
+    #[default]
+    LeastRecentlyUsed,
+    /// What is hit least often (W-TinyLFU, Einziger et al., <https://arxiv.org/abs/1512.00727>). A new
+    /// entry that is asked for less often than those it would displace is not kept.
+    LeastFrequentlyUsed,
+}
+
+/// The state of a corpus' invalidation clock at one moment.
+///
+/// Which documents an answer will need is known only after they were read, so a snapshot taken then
+/// could miss a change that came in between. It is therefore taken at the miss, before retrieval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Identifies the clock; a new clock trusts nothing that was stored under another.
+    pub incarnation: u128,
+    /// How many invalidations the clock had counted.
+    pub sequence: u64,
+}
+
+/// What a lookup by id found.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// The clock at the time of the lookup: what a fill that starts now must carry.
+    pub snapshot: Snapshot,
+    /// The entry, or why there is none to serve.
+    pub found: Found,
+}
+
+/// An entry, or why there is none to serve.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Found {
+    /// The entry may be served.
+    Live(Arc<Entry>),
+    /// Nothing is stored under this id.
+    Absent,
+    /// Something is stored, but it must not be served.
+    Dead(DeadReason),
+}
+
+/// Why a stored entry must not be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DeadReason {
+    /// Its time to live is over.
+    Expired,
+    /// Something that it depends on was invalidated after its snapshot.
+    Invalidated,
+    /// Something that it depends on is being updated.
+    Held,
+    /// The clock that it was stored under is gone.
+    ClockLost,
+}
+
+impl fmt::Display for DeadReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Expired => "expired",
+            Self::Invalidated => "a dependency was invalidated after its snapshot",
+            Self::Held => "a dependency is being updated",
+            Self::ClockLost => "its clock is gone",
+        })
+    }
+}
+
+/// What became of a fill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Filled {
+    /// The entry is stored.
+    Stored,
+    /// The entry is not stored: it may be older than one of its documents.
+    Refused(RefusedReason),
+}
+
+/// Why a fill was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum RefusedReason {
+    /// A dependency was invalidated while the answer was made.
+    DependencyChanged,
+    /// A dependency is being updated.
+    Held,
+    /// The answer was derived from another version of a document than the registered one.
+    VersionMismatch,
+    /// The clock that the snapshot was taken from is gone.
+    ClockLost,
+}
+
+impl fmt::Display for RefusedReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DependencyChanged => "a dependency changed while the answer was made",
+            Self::Held => "a dependency is being updated",
+            Self::VersionMismatch => "a document was read in another version than the registered one",
+            Self::ClockLost => "the clock of the snapshot is gone",
+        })
+    }
+}
+
+/// What a [`Change`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ChangeOutcome {
+    /// This many entries that were stored are no longer served.
+    Dropped(u64),
+    /// The document already had this version: nothing was done.
+    Unchanged,
+}
+
+/// What a store holds and may hold.
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
+pub struct StoreStatus {
+    /// The store's kind and place, such as `embedded:wellspring.redb`.
+    pub location: String,
+    /// Entries stored.
+    pub entries: u64,
+    /// Their size in bytes.
+    pub bytes: u64,
+    /// Entries removed for want of room since the store was opened.
+    pub evictions: u64,
+    /// Entries removed because their time was over since the store was opened.
+    pub expirations: u64,
+    /// The greatest number of entries.
+    pub max_entries: u64,
+    /// The greatest size in bytes.
+    pub max_bytes: u64,
+    /// Each corpus that was ever used, by name.
+    pub corpora: Vec<CorpusStatus>,
+}
+
+/// What a store knows of one corpus.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct CorpusStatus {
+    /// The corpus.
+    pub corpus: Corpus,
+    /// Entries stored.
+    pub entries: u64,
+    /// Invalidations that the clock has counted.
+    pub sequence: u64,
+    /// Names that the clock remembers as invalidated.
+    pub marks: u64,
+    /// Documents held by [`Store::begin_update`].
+    pub held: Vec<String>,
+}
+
+/// An entry with how often it was served.
+#[derive(Debug, Clone)]
+pub struct StoredEntry {
+    /// The entry.
+    pub entry: Arc<Entry>,
+    /// How often it was served since it was stored.
+    pub hits: u64,
+}
+
+/// Hears which entries a store removed, so that indexes can forget them early.
+///
+/// Called with a lock of the store held: implementations must be quick and must not call the store.
+pub trait RemovalListener: Send + Sync {
+    /// These entries, each with its scope, are no longer stored.
+    fn removed(&self, entries: &[(EntryId, ScopeId)]);
+}
+
+/// A place for answers that runs the freshness protocol.
+///
+/// Every method may be dropped at any await point: what it was about to write is then written whole or
+/// not at all.
+#[async_trait]
+pub trait Store: fmt::Debug + Send + Sync {
+    /// Finds the entry `id` and checks it against the clock.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read. The caller then goes without the cache.
+    async fn lookup(&self, corpus: &Corpus, id: EntryId) -> Result<Fetched>;
+
+    /// Stores `entry`, unless one of its dependencies changed since `snapshot`.
+    ///
+    /// Once this returns [`Filled::Stored`], lookups find the entry; an embedded store has it on disk.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for an entry whose dependencies or metadata are not valid or that is larger than
+    /// the whole store; others if the store cannot be written. Nothing is stored then.
+    async fn fill(&self, snapshot: Snapshot, entry: Arc<Entry>) -> Result<Filled>;
+
+    /// Ends every answer that depends on one of `changes`, and refuses those on their way.
+    ///
+    /// Once this returns, no lookup that starts later is served such an answer. Trying again after an
+    /// error is safe. The outcomes come in the order of the changes.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a name that is not valid: nothing was changed. Others if the clock could not
+    /// be advanced durably: the invalidation must be tried again.
+    async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Vec<ChangeOutcome>>;
+
+    /// Holds `document`: until [`end_update`](Self::end_update), nothing that depends on it is served
+    /// or stored. Holding a held document changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`invalidate`](Self::invalidate).
+    async fn begin_update(&self, corpus: &Corpus, document: &str) -> Result<()>;
+
+    /// Ends the hold on `document` and invalidates it, whether or not it was held.
+    ///
+    /// # Errors
+    ///
+    /// As for [`invalidate`](Self::invalidate).
+    async fn end_update(
+        &self,
+        corpus: &Corpus,
+        document: &str,
+        version: Option<DocumentVersion>,
+    ) -> Result<ChangeOutcome>;
+
+    /// The live entries that `change` would end; none for a change of a document to its own version.
+    ///
+    /// # Errors
+    ///
+    /// As for [`lookup`](Self::lookup).
+    async fn dependants(&self, corpus: &Corpus, change: &Change) -> Result<Vec<StoredEntry>>;
+
+    /// Up to `limit` live entries whose ids follow `after`, ordered by id, over all corpora.
+    ///
+    /// # Errors
+    ///
+    /// As for [`lookup`](Self::lookup).
+    async fn scan(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<StoredEntry>>;
+
+    /// Counts a hit on `id`: what eviction and reports go by. Best effort; never waits.
+    fn record_hit(&self, id: EntryId);
+
+    /// Sets who hears of removals from now on.
+    fn on_removal(&self, listener: Arc<dyn RemovalListener>);
+
+    /// What the store holds.
+    ///
+    /// # Errors
+    ///
+    /// As for [`lookup`](Self::lookup).
+    async fn status(&self) -> Result<StoreStatus>;
+
+    /// Writes out what is pending and ends background work. Later calls fail, but closing again does
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// If something could not be written.
+    async fn close(&self) -> Result<()>;
+}
+
+fn closed() -> Error {
+    Error::new(ErrorKind::Closed, "the store is closed")
+}

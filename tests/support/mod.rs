@@ -1,0 +1,140 @@
+//! What the suites share: entries, stores to run on, an embedder without a model.
+
+#![allow(dead_code, reason = "every suite uses a part of it")]
+
+pub(crate) mod embedder;
+pub(crate) mod faulty;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use wellspring::clock::{ManualClock, Timestamp};
+use wellspring::key::{CacheKey, ScopeId};
+use wellspring::store::{EmbeddedStore, Fetched, Found, Limits, MemoryStore, Snapshot, Store};
+use wellspring::{Answer, Corpus, Dependency, Entry, EntryId};
+
+/// Long after the epoch, so that subtracting does not end at zero.
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+pub(crate) const HOUR: Duration = Duration::from_hours(1);
+pub(crate) const SCOPE: ScopeId = ScopeId::from_bytes([7; 16]);
+
+/// The entry that answers `question` in `corpus`, derived from `dependencies`, for an hour.
+pub(crate) fn entry_in(corpus: &Corpus, question: &str, dependencies: Vec<Dependency>) -> Entry {
+    let key = CacheKey::new(corpus.clone(), SCOPE, question).unwrap();
+    Entry {
+        id: key.exact,
+        corpus: key.corpus,
+        scope: key.scope,
+        question: key.text,
+        embedding: None,
+        answer: Answer::new(format!("answer to {question}")),
+        dependencies,
+        created_at: START,
+        expires_at: START.saturating_add(HOUR),
+        recompute: Duration::from_millis(500),
+    }
+}
+
+/// The same in the default corpus.
+pub(crate) fn entry(question: &str, dependencies: Vec<Dependency>) -> Entry {
+    entry_in(&Corpus::default(), question, dependencies)
+}
+
+/// An entry that depends on one whole document.
+pub(crate) fn about(question: &str, document: &str) -> Entry {
+    entry(question, vec![Dependency::document(document)])
+}
+
+/// Which store a test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Memory,
+    Embedded,
+}
+
+/// A place for stores, with the clock that they go by.
+pub(crate) struct Bench {
+    pub(crate) kind: Kind,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) folder: TempDir,
+}
+
+impl Bench {
+    pub(crate) fn new(kind: Kind) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { kind, clock: Arc::new(ManualClock::new(START)), folder }
+    }
+
+    /// Opens the store; an embedded one has what the last one left.
+    pub(crate) fn open(&self, limits: Limits) -> Arc<dyn Store> {
+        match self.kind {
+            Kind::Memory => Arc::new(MemoryStore::with_clock(limits, Arc::clone(&self.clock) as _)),
+            Kind::Embedded => Arc::new(self.embedded(limits)),
+        }
+    }
+
+    pub(crate) fn embedded(&self, limits: Limits) -> EmbeddedStore {
+        let options = EmbeddedStore::options().limits(limits).clock(Arc::clone(&self.clock) as _);
+        options.open(self.path()).unwrap()
+    }
+
+    pub(crate) fn path(&self) -> std::path::PathBuf {
+        self.folder.path().join("store.redb")
+    }
+}
+
+/// The clock of the default corpus now.
+pub(crate) async fn snapshot(store: &dyn Store) -> Snapshot {
+    fetch(store, EntryId::from_bytes([0; 16])).await.snapshot
+}
+
+pub(crate) async fn fetch(store: &dyn Store, id: EntryId) -> Fetched {
+    store.lookup(&Corpus::default(), id).await.unwrap()
+}
+
+pub(crate) async fn found(store: &dyn Store, entry: &Entry) -> Found {
+    store.lookup(&entry.corpus, entry.id).await.unwrap().found
+}
+
+/// Whether the store serves exactly `entry`.
+pub(crate) async fn serves(store: &dyn Store, entry: &Entry) -> bool {
+    match found(store, entry).await {
+        Found::Live(served) => {
+            assert_eq!(*served, *entry, "another entry is served");
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Stores entries with snapshots of their own; each must be taken.
+pub(crate) async fn fill_all(store: &dyn Store, entries: &[Entry]) {
+    for entry in entries {
+        let snapshot = store.lookup(&entry.corpus, entry.id).await.unwrap().snapshot;
+        let filled = store.fill(snapshot, Arc::new(entry.clone())).await.unwrap();
+        assert_eq!(filled, wellspring::store::Filled::Stored, "{}", entry.question);
+    }
+}
+
+/// Which of `entries` are served, as their places.
+pub(crate) async fn served(store: &dyn Store, entries: &[Entry]) -> Vec<usize> {
+    let mut served = Vec::new();
+    for (place, entry) in entries.iter().enumerate() {
+        if serves(store, entry).await {
+            served.push(place);
+        }
+    }
+    served
+}
+
+/// Waits until `reached`; panics after ten seconds. For what background work does, not for timing.
+pub(crate) async fn eventually(what: &str, mut reached: impl AsyncFnMut() -> bool) {
+    for _ in 0..2_000 {
+        if reached().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("not reached: {what}");
+}
