@@ -1,0 +1,246 @@
+//! How a cache is put together.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cache::indexes::Indexes;
+use crate::cache::query::check_threshold;
+use crate::cache::refresh::{Refresh, Refresher};
+use crate::cache::{Cache, Inner, Settings, seeded};
+use crate::clock::{Clock, SystemClock};
+use crate::embed::Embedder;
+use crate::entry::{Answer, Dependency};
+use crate::error::{Error, ErrorKind, Result};
+use crate::flight::SingleFlight;
+use crate::metrics::CacheMetrics;
+use crate::policy::{Admission, EarlyRefresh, Ttls};
+use crate::store::{RemovalListener, Store};
+use crate::verify::{Guards, Verifier};
+
+/// How many entries are read at a time when indexes are built.
+const SCAN_PAGE: usize = 1_000;
+/// The most candidates that a lookup may ask the index for.
+const MAX_CANDIDATES: usize = 64;
+
+/// Builds a [`Cache`].
+#[must_use]
+pub struct CacheBuilder {
+    embedder: Arc<dyn Embedder>,
+    store: Arc<dyn Store>,
+    verifier: Arc<dyn Verifier>,
+    clock: Arc<dyn Clock>,
+    ttls: Ttls,
+    admission: Admission,
+    settings: Settings,
+    refresher: Option<Refresher>,
+    write_behind: usize,
+    seed: Option<u64>,
+}
+
+impl std::fmt::Debug for CacheBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CacheBuilder").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl CacheBuilder {
+    pub(super) fn new(embedder: Arc<dyn Embedder>, store: Arc<dyn Store>) -> Self {
+        Self {
+            embedder,
+            store,
+            verifier: Arc::new(Guards::default()),
+            clock: Arc::new(SystemClock),
+            ttls: Ttls::default(),
+            admission: Admission::default(),
+            settings: Settings {
+                similarity_threshold: 0.92,
+                candidates: 4,
+                embed_timeout: Duration::from_secs(5),
+                follow_timeout: Duration::from_mins(1),
+                early_refresh: None,
+                refresh_on_invalidation: 0,
+            },
+            refresher: None,
+            write_behind: 0,
+            seed: None,
+        }
+    }
+
+    /// Sets the least cosine similarity of another question whose answer may be served, in
+    /// `-1.0..=1.0`; 0.92 by default. Scopes and queries may set their own.
+    pub fn similarity_threshold(mut self, threshold: f32) -> Self {
+        self.settings.similarity_threshold = threshold;
+        self
+    }
+
+    /// Sets how many near neighbours a lookup looks at, 4 by default and 64 at most.
+    pub fn candidates(mut self, candidates: usize) -> Self {
+        self.settings.candidates = candidates;
+        self
+    }
+
+    /// Sets what decides whether a near neighbour is a hit: threshold and [`Guards`] by default.
+    pub fn verifier(mut self, verifier: impl Verifier + 'static) -> Self {
+        self.verifier = Arc::new(verifier);
+        self
+    }
+
+    /// Sets the times to live.
+    pub fn ttls(mut self, ttls: Ttls) -> Self {
+        self.ttls = ttls;
+        self
+    }
+
+    /// Sets which answers are worth keeping.
+    pub fn admission(mut self, admission: Admission) -> Self {
+        self.admission = admission;
+        self
+    }
+
+    /// Sets how long a lookup waits for the embedder before it bypasses the cache, 5 seconds by default.
+    pub fn embed_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.embed_timeout = timeout;
+        self
+    }
+
+    /// Sets how long [`Cache::get_or_fill`] waits for another caller's answer to the same question before it
+    /// makes its own, 1 minute by default. Set it above the time that an answer may take.
+    pub fn follow_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.follow_timeout = timeout;
+        self
+    }
+
+    /// Sets the closure that makes answers anew in the background, for
+    /// [`early_refresh`](Self::early_refresh) and
+    /// [`refresh_on_invalidation`](Self::refresh_on_invalidation).
+    pub fn refresh_with<F, Fut, A, D, E>(mut self, refresh: F) -> Self
+    where
+        F: Fn(Refresh) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(A, D), E>> + Send + 'static,
+        A: Into<Answer>,
+        D: Into<Vec<Dependency>>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.refresher = Some(Arc::new(move |entry| {
+            let made = refresh(entry);
+            Box::pin(async move {
+                let (answer, dependencies) = made.await.map_err(Into::into)?;
+                Ok((answer.into(), dependencies.into()))
+            })
+        }));
+        self
+    }
+
+    /// Refreshes entries near their end in the background when they are hit. Off by default; needs
+    /// [`refresh_with`](Self::refresh_with).
+    pub fn early_refresh(mut self, early_refresh: EarlyRefresh) -> Self {
+        self.settings.early_refresh = Some(early_refresh);
+        self
+    }
+
+    /// After a change, makes up to `entries` of the answers that it ended anew in the background, those
+    /// hit most often first. They are gone all the same until they are made. 0, the default, only drops
+    /// them; needs [`refresh_with`](Self::refresh_with).
+    pub fn refresh_on_invalidation(mut self, entries: usize) -> Self {
+        self.settings.refresh_on_invalidation = entries;
+        self
+    }
+
+    /// Lets fills return before they are stored, up to `queue` at a time; more wait as usual. 0, the
+    /// default, stores each before it returns.
+    ///
+    /// [`Cache::close`] writes what waits. A crash loses it: those answers are made again.
+    pub fn write_behind(mut self, queue: usize) -> Self {
+        self.write_behind = queue;
+        self
+    }
+
+    /// Sets what ages and expiry are told by. Give the store the same clock.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Seeds the random numbers of jitter and early refresh, for tests.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Checks the settings, reads the store's entries into the indexes and makes the cache.
+    ///
+    /// Takes about a second for 100,000 entries. Must be called within a Tokio runtime with time
+    /// enabled.
+    ///
+    /// # Errors
+    ///
+    /// `Config` for settings that are not valid or contradict one another; others if the store cannot
+    /// be read.
+    pub async fn build(self) -> Result<Cache> {
+        self.check()?;
+        let indexes = Arc::new(Indexes::new(self.embedder.model().dimensions));
+        // The listener comes before the scan, so that nothing that goes meanwhile is missed.
+        self.store.on_removal(Arc::clone(&indexes) as Arc<dyn RemovalListener>);
+        let inner = Inner {
+            fingerprint: self.embedder.model().fingerprint(),
+            store: self.store,
+            embedder: self.embedder,
+            verifier: self.verifier,
+            indexes,
+            flights: SingleFlight::default(),
+            refreshes: SingleFlight::default(),
+            ttls: self.ttls,
+            admission: self.admission,
+            metrics: CacheMetrics::default(),
+            clock: self.clock,
+            random: seeded(self.seed).into(),
+            settings: self.settings,
+            refresher: self.refresher,
+            write_behind: (self.write_behind > 0).then(|| Arc::new(Semaphore::new(self.write_behind))),
+            tasks: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+        };
+        inner.load_indexes().await?;
+        Ok(Cache { inner: Arc::new(inner) })
+    }
+
+    fn check(&self) -> Result<()> {
+        let config = |message: &str| Err(Error::new(ErrorKind::Config, message));
+        check_threshold(self.settings.similarity_threshold)
+            .map_err(|e| Error::new(ErrorKind::Config, e.to_string()))?;
+        if !(1..=MAX_CANDIDATES).contains(&self.settings.candidates) {
+            return config("candidates is not in 1..=64");
+        }
+        if self.settings.early_refresh.is_some_and(|early| !early.beta.is_finite() || early.beta < 0.0) {
+            return config("early refresh has a beta that is negative or not finite");
+        }
+        let refreshes = self.settings.early_refresh.is_some() || self.settings.refresh_on_invalidation > 0;
+        if refreshes && self.refresher.is_none() {
+            return config("refreshing needs a closure, set it by refresh_with");
+        }
+        if self.write_behind > Semaphore::MAX_PERMITS {
+            return config("the write-behind queue is too long");
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    async fn load_indexes(&self) -> Result<()> {
+        let mut after = None;
+        loop {
+            let page = self.store.scan(after, SCAN_PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = Some(last.entry.id);
+            for stored in &page {
+                self.indexes.insert(&stored.entry);
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}

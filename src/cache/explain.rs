@@ -1,0 +1,179 @@
+//! Why a question is a hit or not.
+
+use serde::Serialize;
+
+use crate::cache::query::Prepared;
+use crate::cache::{Cache, Query};
+use crate::error::Result;
+use crate::key::{Corpus, EntryId, ScopeId};
+use crate::store::{DeadReason, Found};
+use crate::verify::{Candidate, Check};
+
+/// How many candidates are explained.
+const EXPLAINED: usize = 8;
+
+/// What a lookup would find, and why.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// The question, normalised.
+    pub question: String,
+    /// The corpus that was looked in.
+    pub corpus: Corpus,
+    /// The scope that was looked in.
+    pub scope: ScopeId,
+    /// The entry that would answer exactly this question.
+    pub exact: EntryId,
+    /// Whether it can be served: `live`, `absent` or why it is dead.
+    pub exact_state: EntryState,
+    /// The least similarity that is accepted.
+    pub threshold: f32,
+    /// The nearest other questions, nearest first, whatever their similarity. None if the question is
+    /// too long to be embedded.
+    pub candidates: Vec<ExplainedCandidate>,
+    /// The entry that would be served; none for a miss.
+    pub served: Option<EntryId>,
+    /// The decision in a sentence.
+    pub decision: String,
+}
+
+/// Whether an entry can be served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EntryState {
+    /// It can.
+    Live,
+    /// There is none.
+    Absent,
+    /// It must not be served.
+    Dead(DeadReason),
+}
+
+/// A near neighbour with every verdict on it.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct ExplainedCandidate {
+    /// The entry.
+    pub entry: EntryId,
+    /// The question that it answered; none if the entry is not live.
+    pub question: Option<String>,
+    /// Cosine similarity to the question asked.
+    pub similarity: f32,
+    /// What the invalidation clock and the time to live say.
+    pub state: EntryState,
+    /// What the verifier checked.
+    pub checks: Vec<Check>,
+    /// Whether the verifier accepted it.
+    pub accepted: bool,
+}
+
+impl From<&Found> for EntryState {
+    fn from(found: &Found) -> Self {
+        match found {
+            Found::Live(_) => Self::Live,
+            Found::Absent => Self::Absent,
+            Found::Dead(reason) => Self::Dead(*reason),
+        }
+    }
+}
+
+impl Cache {
+    /// Explains what [`lookup`](Self::lookup) would do with `query`. Counts nothing and stores nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of `lookup`, and failures of the store, the embedder or the verifier, which `lookup`
+    /// bypasses.
+    pub async fn explain(&self, query: Query) -> Result<Explanation> {
+        let inner = &self.inner;
+        let prepared = Prepared::new(query, inner)?;
+        let key = &prepared.key;
+        let exact = inner.store.lookup(&key.corpus, key.exact).await?.found;
+        let mut explanation = Explanation {
+            question: key.text.to_string(),
+            corpus: key.corpus.clone(),
+            scope: key.scope,
+            exact: key.exact,
+            exact_state: (&exact).into(),
+            threshold: prepared.threshold,
+            candidates: self.candidates(&prepared).await?,
+            served: None,
+            decision: String::new(),
+        };
+        explanation.decide(inner.settings.candidates);
+        Ok(explanation)
+    }
+
+    async fn candidates(&self, prepared: &Prepared) -> Result<Vec<ExplainedCandidate>> {
+        let inner = &self.inner;
+        let embedding = match &prepared.given {
+            Some(given) => given.clone(),
+            None => match inner.embedder.embed(&[prepared.key.text.to_string()]).await?.pop() {
+                Some(crate::embed::Embedded::Vector(embedding)) => embedding,
+                _ => return Ok(Vec::new()),
+            },
+        };
+        let mut candidates = Vec::new();
+        for neighbor in inner.indexes.search(prepared.key.scope, &embedding, EXPLAINED + 1, -1.0)? {
+            if neighbor.id == prepared.key.exact || candidates.len() == EXPLAINED {
+                continue;
+            }
+            let found = inner.store.lookup(&prepared.key.corpus, neighbor.id).await?.found;
+            let mut candidate = ExplainedCandidate {
+                entry: neighbor.id,
+                question: None,
+                similarity: neighbor.similarity,
+                state: (&found).into(),
+                checks: Vec::new(),
+                accepted: false,
+            };
+            if let Found::Live(entry) = found {
+                if let Some(cached) = &entry.embedding {
+                    candidate.similarity = cached.similarity(&embedding);
+                }
+                let pair = Candidate::new(
+                    &prepared.key.text,
+                    &entry.question,
+                    candidate.similarity,
+                    prepared.threshold,
+                );
+                let verdict = inner.verifier.explain(pair).await?;
+                candidate.accepted = verdict.accepted;
+                candidate.checks = verdict.checks;
+                candidate.question = Some(entry.question.to_string());
+            }
+            candidates.push(candidate);
+        }
+        Ok(candidates)
+    }
+}
+
+impl Explanation {
+    /// Decides as a lookup that looks at `looked_at` candidates does.
+    fn decide(&mut self, looked_at: usize) {
+        if self.exact_state == EntryState::Live {
+            self.served = Some(self.exact);
+            self.decision = "hit: the same question was answered before".into();
+            return;
+        }
+        let accepted = self.candidates.iter().take(looked_at).find(|candidate| candidate.accepted);
+        if let Some(candidate) = accepted {
+            self.served = Some(candidate.entry);
+            self.decision =
+                format!("hit: a question of similarity {:.3} was answered before", candidate.similarity);
+            return;
+        }
+        let why = match (self.exact_state, self.candidates.first()) {
+            (EntryState::Dead(reason), _) => format!("the stored answer may not be served: {reason}"),
+            (_, None) => "nothing similar is stored".into(),
+            (_, Some(nearest)) => match nearest.checks.iter().find(|check| !check.passed) {
+                Some(check) => {
+                    format!("for the nearest question, {}", check.detail)
+                }
+                None => "the nearest stored answer may not be served".into(),
+            },
+        };
+        self.decision = format!("miss: {why}");
+    }
+}

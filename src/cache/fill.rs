@@ -1,0 +1,179 @@
+//! From an answer to an entry.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::cache::Cache;
+use crate::cache::query::Prepared;
+use crate::embedding::Embedding;
+use crate::entry::{Answer, Dependency, Entry};
+use crate::error::Error;
+use crate::flight::{Landing, Leader};
+use crate::key::EntryId;
+use crate::policy::DeclinedReason;
+use crate::store::{Filled, RefusedReason, Snapshot};
+
+/// The permission to store the answer to one question, and the only way to do it.
+///
+/// It carries the state of the invalidation clock from before anything was retrieved: if a document that
+/// the answer depends on changed since, the answer is not stored. Dropping it lets somebody else make
+/// the answer.
+#[derive(Debug)]
+#[must_use = "without a fill, the next one who asks makes the answer again"]
+pub struct FillPermit {
+    cache: Cache,
+    prepared: Prepared,
+    snapshot: Snapshot,
+    embedding: Option<Embedding>,
+    leader: Option<Leader>,
+    started: Instant,
+}
+
+/// What became of an answer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FillOutcome {
+    /// It is stored under this id.
+    Stored(EntryId),
+    /// It is on its way to the store, behind the caller's back.
+    Queued(EntryId),
+    /// It is not stored, because it may be older than one of its documents.
+    Refused(RefusedReason),
+    /// It is not stored, because it is not worth it.
+    Declined(DeclinedReason),
+    /// It is not stored, because its dependencies are not valid or the store failed.
+    Failed(Error),
+}
+
+impl FillPermit {
+    pub(super) fn new(
+        cache: Cache,
+        prepared: Prepared,
+        snapshot: Snapshot,
+        embedding: Option<Embedding>,
+        leader: Option<Leader>,
+    ) -> Self {
+        Self { cache, prepared, snapshot, embedding, leader, started: Instant::now() }
+    }
+
+    /// The question, normalised.
+    pub fn question(&self) -> &str {
+        &self.prepared.key.text
+    }
+
+    /// The id that the answer will be stored under.
+    pub fn entry_id(&self) -> EntryId {
+        self.prepared.key.exact
+    }
+
+    /// The question's embedding, for retrieval; none if the question is too long for the model, or was
+    /// looked up exactly only.
+    pub fn embedding(&self) -> Option<&Embedding> {
+        self.embedding.as_ref()
+    }
+
+    /// Whether nobody else is known to be making this answer.
+    pub fn is_leader(&self) -> bool {
+        self.leader.is_some()
+    }
+
+    /// Stores `answer`, which was derived from `dependencies`.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, the answer is stored or not, and somebody else may make it.
+    pub async fn fill(
+        mut self,
+        answer: impl Into<Answer>,
+        dependencies: impl Into<Vec<Dependency>>,
+    ) -> FillOutcome {
+        let entry = match self.entry(answer.into(), dependencies.into()) {
+            Ok(entry) => entry,
+            Err(reason) => {
+                self.cache.inner.metrics.fill.declined.increment(&reason);
+                self.land(Landing::Unshared);
+                return FillOutcome::Declined(reason);
+            }
+        };
+        let tasks = self.cache.inner.tasks.clone();
+        // Counts as a task from before the question whether the cache is closing, so that a close which
+        // comes in between waits for what is spawned below.
+        let _waited_for = tasks.token();
+        let place = self.cache.inner.write_behind.clone().and_then(|queue| queue.try_acquire_owned().ok());
+        let Some(place) = place.filter(|_| !self.cache.inner.shutdown.is_cancelled()) else {
+            return self.store(entry).await;
+        };
+        let id = entry.id;
+        tasks.spawn(async move {
+            self.store(entry).await;
+            drop(place);
+        });
+        FillOutcome::Queued(id)
+    }
+
+    /// The error of a closure that made no answer goes to those who waited for it.
+    pub(super) fn fail(mut self, error: crate::SharedError) {
+        self.land(Landing::Failed(error));
+    }
+
+    async fn store(mut self, entry: Arc<Entry>) -> FillOutcome {
+        let inner = Arc::clone(&self.cache.inner);
+        let metrics = &inner.metrics.fill;
+        let started = Instant::now();
+        let filled = inner.store.fill(self.snapshot, Arc::clone(&entry)).await;
+        metrics.fill.record(started.elapsed());
+        match filled {
+            Ok(Filled::Stored) => {
+                inner.index(&entry).await;
+                metrics.stored.increment();
+                self.land(Landing::Stored);
+                FillOutcome::Stored(entry.id)
+            }
+            Ok(Filled::Refused(reason)) => {
+                metrics.refused.increment(&reason);
+                self.land(Landing::Refused);
+                FillOutcome::Refused(reason)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an answer is not stored");
+                metrics.failed.increment();
+                self.land(Landing::Unshared);
+                FillOutcome::Failed(error)
+            }
+        }
+    }
+
+    fn entry(&self, answer: Answer, mut dependencies: Vec<Dependency>) -> Result<Arc<Entry>, DeclinedReason> {
+        let inner = &self.cache.inner;
+        if self.prepared.lacks_tenant {
+            return Err(DeclinedReason::PrivateWithoutTenant);
+        }
+        if let Some(reason) = inner.admission.decline(&answer, &inner.ttls) {
+            return Err(reason);
+        }
+        let namespace = self.prepared.namespace.clone().map(Dependency::Namespace);
+        // A refreshed answer has it already.
+        dependencies.extend(namespace.filter(|namespace| !dependencies.contains(namespace)));
+        let created_at = inner.clock.now();
+        let ttl = inner.ttls.jittered(&answer, inner.random());
+        let key = &self.prepared.key;
+        Ok(Arc::new(Entry {
+            id: key.exact,
+            corpus: key.corpus.clone(),
+            scope: key.scope,
+            question: Arc::clone(&key.text),
+            embedding: self.embedding.clone(),
+            answer,
+            dependencies,
+            created_at,
+            expires_at: created_at.saturating_add(ttl),
+            recompute: self.started.elapsed(),
+        }))
+    }
+
+    fn land(&mut self, landing: Landing) {
+        if let Some(leader) = self.leader.take() {
+            leader.land(landing);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The whole cache in one call.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::cache::lookup::{BypassReason, Exact, Hit, Semantic, Tier};
+use crate::cache::query::{Mode, Prepared};
+use crate::cache::{Cache, FillOutcome, FillPermit, Query};
+use crate::embedding::Embedding;
+use crate::entry::{Answer, Dependency};
+use crate::flight::{Landing, Leader, Role, SharedError};
+use crate::key::EntryId;
+use crate::store::Found;
+
+/// How often a caller waits for another one's answer and then does not find it, because it was refused
+/// or is gone already, before it makes its own.
+const MAX_LANDINGS: usize = 3;
+
+/// What a closure that makes an answer is given.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Miss {
+    /// The question, as the caller wrote it up to whitespace and Unicode composition.
+    pub question: Arc<str>,
+    /// Its embedding, so that retrieval need not compute it again. None if the question is too long for
+    /// the model, was looked up exactly only, or the cache is bypassed.
+    pub embedding: Option<Embedding>,
+}
+
+/// An answer, from wherever it came.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Served {
+    /// The answer.
+    pub answer: Answer,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// Where an answer came from.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Origin {
+    /// From the cache.
+    Hit(Hit),
+    /// From this caller's closure; what became of it in the cache.
+    Made(FillOutcome),
+    /// From this caller's closure, without the cache.
+    Bypassed(BypassReason),
+}
+
+impl Served {
+    /// Whether the answer came from the cache.
+    pub fn is_hit(&self) -> bool {
+        matches!(self.origin, Origin::Hit(_))
+    }
+}
+
+impl Cache {
+    /// Answers `query` from the cache, or by `compute`, whose answer is then stored.
+    ///
+    /// `compute` retrieves and asks the LLM; it returns the answer and everything that it was derived
+    /// from. Of all who ask the same at the same time, one computes and the others wait; each calls its
+    /// own `compute` at most once. Followers are never given an answer that was begun before a change
+    /// which was reported before they asked: they look it up, and if it was refused they try again, at
+    /// most three times before each makes its own.
+    ///
+    /// A broken cache never makes this fail: then `compute` is called, and the [`Origin`] says why.
+    ///
+    /// # Errors
+    ///
+    /// The error of `compute`, shared with those who waited for it. Nothing is stored then.
+    ///
+    /// # Cancel safety
+    ///
+    /// If a caller that computes is dropped, one of those who wait computes next.
+    pub async fn get_or_fill<F, Fut, A, D, E>(&self, query: Query, compute: F) -> Result<Served, SharedError>
+    where
+        F: FnOnce(Miss) -> Fut,
+        Fut: Future<Output = Result<(A, D), E>>,
+        A: Into<Answer>,
+        D: Into<Vec<Dependency>>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        match self.plan(query).await {
+            Plan::Serve(hit) => Ok(Served { answer: hit.entry.answer.clone(), origin: Origin::Hit(hit) }),
+            Plan::Fail(error) => Err(error),
+            Plan::Bypass(reason, question) => {
+                let (answer, _) = self.compute(compute, Miss { question, embedding: None }).await?;
+                Ok(Served { answer, origin: Origin::Bypassed(reason) })
+            }
+            Plan::Make(permit) => {
+                let miss =
+                    Miss { question: permit.question().into(), embedding: permit.embedding().cloned() };
+                match self.compute(compute, miss).await {
+                    Ok((answer, dependencies)) => {
+                        let outcome = permit.fill(answer.clone(), dependencies).await;
+                        Ok(Served { answer, origin: Origin::Made(outcome) })
+                    }
+                    Err(error) => {
+                        permit.fail(error.clone());
+                        Err(error)
+                    }
+                }
+            }
+        }
+    }
+
+    async fn compute<F, Fut, A, D, E>(
+        &self,
+        compute: F,
+        miss: Miss,
+    ) -> Result<(Answer, Vec<Dependency>), SharedError>
+    where
+        F: FnOnce(Miss) -> Fut,
+        Fut: Future<Output = Result<(A, D), E>>,
+        A: Into<Answer>,
+        D: Into<Vec<Dependency>>,
+        E: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let metrics = &self.inner.metrics.fill;
+        let started = Instant::now();
+        match compute(miss).await {
+            Ok((answer, dependencies)) => {
+                metrics.compute.record(started.elapsed());
+                Ok((answer.into(), dependencies.into()))
+            }
+            Err(error) => {
+                metrics.compute_failed.increment();
+                Err(SharedError::new(error))
+            }
+        }
+    }
+
+    /// Finds an answer or decides who makes it, waiting for others who ask the same.
+    async fn plan(&self, query: Query) -> Plan {
+        let started = Instant::now();
+        let text = query.text().into();
+        let prepared = match Prepared::new(query, &self.inner) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                tracing::warn!(%error, "a question cannot be looked up");
+                return Plan::Bypass(self.inner.bypass(BypassReason::InvalidQuery), text);
+            }
+        };
+        if prepared.mode == Mode::Nothing {
+            return Plan::Bypass(self.inner.bypass(BypassReason::NoStore), Arc::clone(&prepared.key.text));
+        }
+        // Nothing can come of it that another caller may be given, not even an error.
+        if prepared.lacks_tenant {
+            return self.lead(prepared, None, started).await;
+        }
+        let mut landings = 0;
+        let mut waited = false;
+        loop {
+            match self.exact(&prepared, started).await {
+                Ok(Exact::Hit(hit)) => return self.serve(hit, waited),
+                Ok(Exact::Miss(_)) => {}
+                Err(reason) => return Plan::Bypass(reason, Arc::clone(&prepared.key.text)),
+            }
+            let leader = match self.inner.flights.join(prepared.flight_key()) {
+                Role::Leader(leader) => Some(leader),
+                Role::Follower(_) if landings == MAX_LANDINGS || prepared.mode == Mode::Renew => None,
+                Role::Follower(follower) => {
+                    waited = true;
+                    let limit = self.inner.settings.follow_timeout;
+                    let landing = tokio::time::timeout(limit, follower.landing()).await;
+                    match landing.unwrap_or(Landing::Unshared) {
+                        Landing::Abandoned => continue,
+                        Landing::Stored | Landing::Refused => {
+                            landings += 1;
+                            continue;
+                        }
+                        // Another question's answer is not what was asked for.
+                        Landing::Near { .. } if prepared.mode == Mode::ExactOnly => {
+                            landings += 1;
+                            continue;
+                        }
+                        Landing::Near { entry, similarity, confidence } => {
+                            landings += 1;
+                            match self
+                                .follow(&prepared, entry, Tier::Semantic { similarity, confidence })
+                                .await
+                            {
+                                Some(hit) => return self.serve(hit, waited),
+                                None => continue,
+                            }
+                        }
+                        Landing::Failed(error) => return Plan::Fail(error),
+                        // There is nothing to share: waiting for one another would only form a queue.
+                        Landing::Unshared => None,
+                    }
+                }
+            };
+            return self.lead(prepared, leader, started).await;
+        }
+    }
+
+    /// Looks once more, since another flight may have landed between the miss and the lead, then by
+    /// meaning.
+    async fn lead(&self, prepared: Prepared, leader: Option<Leader>, started: Instant) -> Plan {
+        let snapshot = match self.exact(&prepared, started).await {
+            Ok(Exact::Hit(hit)) => return self.serve(hit, false),
+            Ok(Exact::Miss(snapshot)) => snapshot,
+            Err(reason) => return bypass(reason, &prepared, leader),
+        };
+        match self.semantic(&prepared, snapshot, started).await {
+            Ok(Semantic::Hit(hit)) => {
+                if let (Some(leader), Tier::Semantic { similarity, confidence }) = (leader, hit.tier) {
+                    leader.land(Landing::Near { entry: hit.entry.id, similarity, confidence });
+                }
+                self.serve(hit, false)
+            }
+            Ok(Semantic::Miss(embedding)) => {
+                Plan::Make(self.permit(prepared, snapshot, embedding, leader, started))
+            }
+            Err(reason) => bypass(reason, &prepared, leader),
+        }
+    }
+
+    /// Serves the entry that another caller's search ended at, if it is still live.
+    async fn follow(&self, prepared: &Prepared, id: EntryId, tier: Tier) -> Option<Hit> {
+        let fetched = self.inner.fetch(prepared, id).await.ok()?;
+        let Found::Live(entry) = fetched.found else { return None };
+        self.inner.metrics.lookup.semantic_hits.increment();
+        Some(self.hit(entry, tier, fetched.snapshot))
+    }
+
+    fn serve(&self, hit: Hit, waited: bool) -> Plan {
+        if waited {
+            self.inner.metrics.lookup.coalesced.increment();
+        }
+        Plan::Serve(hit)
+    }
+}
+
+/// What a caller of [`Cache::get_or_fill`] has to do.
+enum Plan {
+    Serve(Hit),
+    Make(FillPermit),
+    /// Make the answer to this question without the cache.
+    Bypass(BypassReason, Arc<str>),
+    Fail(SharedError),
+}
+
+/// Goes without the cache, and lets those who wait go at once.
+fn bypass(reason: BypassReason, prepared: &Prepared, leader: Option<Leader>) -> Plan {
+    if let Some(leader) = leader {
+        leader.land(Landing::Unshared);
+    }
+    Plan::Bypass(reason, Arc::clone(&prepared.key.text))
+}

@@ -1,0 +1,325 @@
+//! From a question to a hit, a permit to fill, or the reason to go without the cache.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::cache::fill::FillPermit;
+use crate::cache::query::{Mode, Prepared};
+use crate::cache::{Cache, Inner, Query};
+use crate::embed::Embedded;
+use crate::embedding::Embedding;
+use crate::entry::{Answer, Dependency, Entry};
+use crate::error::{Error, Result};
+use crate::flight::Leader;
+use crate::key::EntryId;
+use crate::store::{Found, Snapshot};
+use crate::verify::Candidate;
+
+/// Index similarities may be rounded; what lies this little below the threshold is measured exactly.
+const ROUNDING: f32 = 0.001;
+/// How many candidates that the store no longer has are passed over before the lookup is a miss.
+const MAX_DEAD_CANDIDATES: usize = 2;
+
+/// What a lookup found.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Lookup {
+    /// An answer that is as new as its documents.
+    Hit(Hit),
+    /// No answer, and the permission to store one.
+    Miss(FillPermit),
+    /// The cache is not used for this question: make the answer, and do not store it.
+    Bypass(BypassReason),
+}
+
+/// Why the cache was not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum BypassReason {
+    /// The query asked for it.
+    NoStore,
+    /// The store failed.
+    Store,
+    /// The embedder failed or took too long. Exact hits go on.
+    Embedder,
+    /// The question cannot be looked up. Only [`Cache::get_or_fill`] bypasses for this; other methods
+    /// return the error.
+    InvalidQuery,
+    /// The verifier failed on a candidate. The answer is made, not guessed.
+    Verifier,
+}
+
+/// How an answer was found.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(tag = "tier", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Tier {
+    /// The same question was answered before.
+    Exact,
+    /// A question of the same meaning was answered before.
+    Semantic {
+        /// Cosine similarity of the two questions, in `-1.0..=1.0`.
+        similarity: f32,
+        /// How sure the verifier is, in `0.0..=1.0`.
+        confidence: f32,
+    },
+}
+
+/// An answer from the cache.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Hit {
+    /// How it was found.
+    pub tier: Tier,
+    /// How long ago it was stored.
+    pub age: Duration,
+    /// The entry: answer, the question that it answered, dependencies.
+    pub entry: Arc<Entry>,
+}
+
+impl Hit {
+    /// The answer.
+    pub fn answer(&self) -> &Answer {
+        &self.entry.answer
+    }
+
+    /// What the answer was derived from.
+    pub fn dependencies(&self) -> &[Dependency] {
+        &self.entry.dependencies
+    }
+}
+
+impl Cache {
+    /// Looks for an answer to `query`.
+    ///
+    /// Does not wait for others who ask the same; [`get_or_fill`](Self::get_or_fill) does. A miss must
+    /// be looked up *before* anything is retrieved for the answer: its permit remembers what the
+    /// documents were like.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a question, scope, embedding or threshold that is not valid. Failures of the
+    /// store or the embedder are a [`Lookup::Bypass`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
+    pub async fn lookup(&self, query: Query) -> Result<Lookup> {
+        let started = Instant::now();
+        let prepared = Prepared::new(query, &self.inner)?;
+        if prepared.mode == Mode::Nothing {
+            return Ok(Lookup::Bypass(self.inner.bypass(BypassReason::NoStore)));
+        }
+        let snapshot = match self.exact(&prepared, started).await {
+            Ok(Exact::Hit(hit)) => return Ok(Lookup::Hit(hit)),
+            Ok(Exact::Miss(snapshot)) => snapshot,
+            Err(reason) => return Ok(Lookup::Bypass(reason)),
+        };
+        let leader = self.inner.flights.try_lead(prepared.flight_key());
+        Ok(match self.semantic(&prepared, snapshot, started).await {
+            Ok(Semantic::Hit(hit)) => {
+                // Whoever joined meanwhile looks for the same hit.
+                drop(leader);
+                Lookup::Hit(hit)
+            }
+            Ok(Semantic::Miss(embedding)) => {
+                Lookup::Miss(self.permit(prepared, snapshot, embedding, leader, started))
+            }
+            Err(reason) => Lookup::Bypass(reason),
+        })
+    }
+
+    pub(super) fn permit(
+        &self,
+        prepared: Prepared,
+        snapshot: Snapshot,
+        embedding: Option<Embedding>,
+        leader: Option<Leader>,
+        started: Instant,
+    ) -> FillPermit {
+        self.inner.metrics.lookup.misses.increment();
+        self.inner.metrics.lookup.miss.record(started.elapsed());
+        FillPermit::new(self.clone(), prepared, snapshot, embedding, leader)
+    }
+
+    /// Looks for the same question.
+    pub(super) async fn exact(&self, prepared: &Prepared, started: Instant) -> Result<Exact, BypassReason> {
+        let inner = &self.inner;
+        let key = &prepared.key;
+        let fetched = inner.fetch(prepared, key.exact).await?;
+        if let Found::Live(entry) = fetched.found
+            && prepared.mode != Mode::Renew
+            // The id is a hash; the question itself decides.
+            && entry.question == key.text
+        {
+            let hit = self.hit(entry, Tier::Exact, fetched.snapshot);
+            inner.metrics.lookup.exact_hits.increment();
+            inner.metrics.lookup.exact_hit.record(started.elapsed());
+            return Ok(Exact::Hit(hit));
+        }
+        Ok(Exact::Miss(fetched.snapshot))
+    }
+
+    /// Looks for another question of the same meaning.
+    pub(super) async fn semantic(
+        &self,
+        prepared: &Prepared,
+        snapshot: Snapshot,
+        started: Instant,
+    ) -> Result<Semantic, BypassReason> {
+        let inner = &self.inner;
+        if prepared.mode == Mode::ExactOnly && prepared.given.is_none() {
+            return Ok(Semantic::Miss(None));
+        }
+        let Some(embedding) = inner.embedding(prepared).await? else { return Ok(Semantic::Miss(None)) };
+        if prepared.mode != Mode::All {
+            return Ok(Semantic::Miss(Some(embedding)));
+        }
+        let mut dead = 0;
+        for neighbor in inner.neighbors(prepared, &embedding)? {
+            let fetched = inner.fetch(prepared, neighbor).await?;
+            let Found::Live(entry) = fetched.found else {
+                if matches!(fetched.found, Found::Absent) {
+                    inner.unindex(&prepared.key.corpus, prepared.key.scope, neighbor).await;
+                }
+                dead += 1;
+                if dead > MAX_DEAD_CANDIDATES {
+                    break;
+                }
+                continue;
+            };
+            let Some(similarity) = entry.embedding.as_ref().map(|cached| cached.similarity(&embedding))
+            else {
+                continue;
+            };
+            if let Some(confidence) = inner.verify(prepared, &entry, similarity).await? {
+                let tier = Tier::Semantic { similarity, confidence };
+                let hit = self.hit(entry, tier, snapshot);
+                inner.metrics.lookup.semantic_hits.increment();
+                inner.metrics.lookup.semantic_hit.record(started.elapsed());
+                return Ok(Semantic::Hit(hit));
+            }
+        }
+        Ok(Semantic::Miss(Some(embedding)))
+    }
+
+    /// Serves `entry`, which the store just said to be live; `snapshot` is from before that.
+    pub(super) fn hit(&self, entry: Arc<Entry>, tier: Tier, snapshot: Snapshot) -> Hit {
+        let inner = &self.inner;
+        inner.store.record_hit(entry.id);
+        if let Some(usage) = entry.answer.usage {
+            inner.metrics.lookup.prompt_tokens_saved.add(usage.prompt_tokens);
+            inner.metrics.lookup.completion_tokens_saved.add(usage.completion_tokens);
+            inner.metrics.lookup.cost_saved_microusd.add(usage.cost_microusd);
+        }
+        self.maybe_refresh(&entry, snapshot);
+        Hit { tier, age: inner.clock.now().saturating_since(entry.created_at), entry }
+    }
+}
+
+/// What the exact tier found.
+pub(super) enum Exact {
+    Hit(Hit),
+    Miss(Snapshot),
+}
+
+/// What the semantic tier found; a miss hands back the embedding, if the question has one.
+pub(super) enum Semantic {
+    Hit(Hit),
+    Miss(Option<Embedding>),
+}
+
+impl Inner {
+    /// Counts a bypass.
+    pub(super) fn bypass(&self, reason: BypassReason) -> BypassReason {
+        self.metrics.lookup.bypasses.increment(&reason);
+        reason
+    }
+
+    fn broken(&self, reason: BypassReason, error: &Error) -> BypassReason {
+        tracing::warn!(?reason, %error, "the cache is bypassed");
+        self.bypass(reason)
+    }
+
+    pub(super) async fn fetch(
+        &self,
+        prepared: &Prepared,
+        id: EntryId,
+    ) -> Result<crate::store::Fetched, BypassReason> {
+        let started = Instant::now();
+        let fetched = self.store.lookup(&prepared.key.corpus, id).await;
+        self.metrics.lookup.store.record(started.elapsed());
+        fetched.map_err(|error| self.broken(BypassReason::Store, &error))
+    }
+
+    /// The question's embedding; none if it is too long to have one.
+    pub(super) async fn embedding(&self, prepared: &Prepared) -> Result<Option<Embedding>, BypassReason> {
+        if let Some(given) = &prepared.given {
+            return Ok(Some(given.clone()));
+        }
+        let started = Instant::now();
+        let texts = [prepared.key.text.to_string()];
+        let embedded = tokio::time::timeout(self.settings.embed_timeout, self.embedder.embed(&texts)).await;
+        self.metrics.lookup.embed.record(started.elapsed());
+        let timed_out = |_| Error::new(crate::ErrorKind::Timeout, "the embedder took longer than its limit");
+        match embedded.map_err(timed_out).and_then(|embedded| embedded) {
+            Ok(embedded) => match embedded.into_iter().next() {
+                Some(Embedded::Vector(vector)) if vector.dimensions() == self.embedder.model().dimensions => {
+                    Ok(Some(vector))
+                }
+                Some(Embedded::TooLong | Embedded::Unreadable) => Ok(None),
+                Some(Embedded::Vector(_)) | None => {
+                    let error = Error::new(
+                        crate::ErrorKind::Embedding,
+                        "the embedder gave another number or dimension of vectors than was asked for",
+                    );
+                    Err(self.broken(BypassReason::Embedder, &error))
+                }
+            },
+            Err(error) => Err(self.broken(BypassReason::Embedder, &error)),
+        }
+    }
+
+    /// The nearest entries that may be similar enough, nearest first.
+    fn neighbors(&self, prepared: &Prepared, embedding: &Embedding) -> Result<Vec<EntryId>, BypassReason> {
+        let started = Instant::now();
+        let floor = prepared.threshold - ROUNDING;
+        let found = self.indexes.search(prepared.key.scope, embedding, self.settings.candidates, floor);
+        self.metrics.lookup.search.record(started.elapsed());
+        match found {
+            Ok(neighbors) => Ok(neighbors.into_iter().map(|neighbor| neighbor.id).collect()),
+            Err(error) => Err(self.broken(BypassReason::Store, &error)),
+        }
+    }
+
+    /// How sure it is that `entry` answers the question; none if it is not served.
+    async fn verify(
+        &self,
+        prepared: &Prepared,
+        entry: &Entry,
+        similarity: f32,
+    ) -> Result<Option<f32>, BypassReason> {
+        let started = Instant::now();
+        let candidate = Candidate::new(&prepared.key.text, &entry.question, similarity, prepared.threshold);
+        let verdict = self.verifier.verify(candidate).await;
+        self.metrics.lookup.verify.record(started.elapsed());
+        match verdict {
+            Ok(verdict) if verdict.accepted => Ok(Some(verdict.confidence)),
+            Ok(_) => {
+                self.metrics.lookup.rejected.increment();
+                Ok(None)
+            }
+            Err(error) => Err(self.broken(BypassReason::Verifier, &error)),
+        }
+    }
+}
+
+impl Prepared {
+    /// What makes two callers ask the same: the same question at the same accepted similarity.
+    pub(super) fn flight_key(&self) -> crate::flight::FlightKey {
+        (self.key.exact, self.threshold.to_bits())
+    }
+}

@@ -1,0 +1,217 @@
+//! The cache: where keys, embedder, index, verifier and store meet.
+//!
+//! [`Cache::get_or_fill`] is the whole of it in one call. [`Cache::lookup`] and [`FillPermit::fill`] are
+//! its two halves, for pipelines that cannot be put into a closure.
+//!
+//! The cache never breaks the pipeline that it stands in: where its store or embedder fails, lookups
+//! [bypass](Lookup::Bypass) it, and answers are made as if there were none.
+
+mod builder;
+mod explain;
+mod fill;
+mod get_or_fill;
+mod indexes;
+mod lookup;
+mod query;
+mod refresh;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use self::builder::CacheBuilder;
+pub use self::explain::{EntryState, ExplainedCandidate, Explanation};
+pub use self::fill::{FillOutcome, FillPermit};
+pub use self::get_or_fill::{Miss, Origin, Served};
+use self::indexes::Indexes;
+pub use self::lookup::{BypassReason, Hit, Lookup, Tier};
+pub use self::query::Query;
+pub use self::refresh::Refresh;
+use self::refresh::Refresher;
+use crate::clock::Clock;
+use crate::embed::Embedder;
+use crate::entry::Entry;
+use crate::error::Result;
+use crate::flight::SingleFlight;
+use crate::key::{Corpus, EntryId, ScopeId};
+use crate::metrics::{CacheMetrics, Metrics};
+use crate::policy::{Admission, EarlyRefresh, Ttls};
+use crate::store::{Found, Store, StoreStatus, StoredEntry};
+use crate::verify::Verifier;
+
+/// A handle on a cache; clones share it.
+#[derive(Clone)]
+pub struct Cache {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) embedder: Arc<dyn Embedder>,
+    pub(crate) fingerprint: String,
+    pub(crate) verifier: Arc<dyn Verifier>,
+    pub(crate) indexes: Arc<Indexes>,
+    pub(crate) flights: SingleFlight,
+    pub(crate) refreshes: SingleFlight,
+    pub(crate) ttls: Ttls,
+    pub(crate) admission: Admission,
+    pub(crate) metrics: CacheMetrics,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Mutex<SmallRng>,
+    pub(crate) settings: Settings,
+    pub(crate) refresher: Option<Refresher>,
+    /// Places for fills that wait to be written behind.
+    pub(crate) write_behind: Option<Arc<Semaphore>>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) shutdown: CancellationToken,
+}
+
+/// The settings that lookups go by.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) similarity_threshold: f32,
+    pub(crate) candidates: usize,
+    pub(crate) embed_timeout: Duration,
+    pub(crate) follow_timeout: Duration,
+    pub(crate) early_refresh: Option<EarlyRefresh>,
+    pub(crate) refresh_on_invalidation: usize,
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("store", &self.inner.store)
+            .field("embedder", &self.inner.embedder)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Cache {
+    /// A builder of a cache that embeds with `embedder` and keeps its answers in `store`.
+    pub fn builder(embedder: impl Embedder + 'static, store: impl Store + 'static) -> CacheBuilder {
+        CacheBuilder::new(Arc::new(embedder), Arc::new(store))
+    }
+
+    /// The same for parts that are shared.
+    pub fn builder_from(embedder: Arc<dyn Embedder>, store: Arc<dyn Store>) -> CacheBuilder {
+        CacheBuilder::new(embedder, store)
+    }
+
+    /// What the cache did since it was built.
+    pub fn metrics(&self) -> Metrics {
+        self.inner.metrics.read()
+    }
+
+    /// What the store holds.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub async fn status(&self) -> Result<StoreStatus> {
+        self.inner.store.status().await
+    }
+
+    /// About how many bytes of memory the vector indexes take.
+    pub fn index_bytes(&self) -> usize {
+        self.inner.indexes.memory_bytes()
+    }
+
+    /// Up to `limit` live entries whose ids follow `after`, ordered by id, over all corpora.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub async fn entries(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<StoredEntry>> {
+        self.inner.store.scan(after, limit).await
+    }
+
+    /// The live entry `id`, if there is one. Does not count as a hit.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub async fn entry(&self, corpus: &Corpus, id: EntryId) -> Result<Option<StoredEntry>> {
+        let change = crate::entry::Change::Entry(id);
+        Ok(self.inner.store.dependants(corpus, &change).await?.pop())
+    }
+
+    /// Waits until background work is done: the removal of what was invalidated, expired or evicted, and
+    /// the building of indexes. For the end of an import, for benchmarks and for tests.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub async fn settle(&self) -> Result<()> {
+        self.inner.store.status().await?;
+        let indexes = Arc::clone(&self.inner.indexes);
+        // It ends only with the runtime, or by a panic of its own.
+        drop(tokio::task::spawn_blocking(move || indexes.settle()).await);
+        Ok(())
+    }
+
+    /// Ends background refreshes, writes what waits to be written, and closes the store. Answers filled
+    /// later are not stored.
+    ///
+    /// Without it, dropping the last handle abandons refreshes and answers that wait to be written
+    /// behind; what was stored stays stored.
+    ///
+    /// # Errors
+    ///
+    /// If something could not be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, some of the work is left undone; call it again.
+    pub async fn close(&self) -> Result<()> {
+        self.inner.shutdown.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        self.inner.store.close().await
+    }
+}
+
+impl Inner {
+    /// A number uniform in `0.0..1.0`.
+    pub(crate) fn random(&self) -> f64 {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).random()
+    }
+
+    /// Makes an entry that was just stored findable by meaning, unless it is gone already: a store that
+    /// is full may let it go at once, before the index had anything to forget.
+    pub(crate) async fn index(&self, entry: &Entry) {
+        if entry.embedding.is_none() {
+            return;
+        }
+        self.indexes.insert(entry);
+        if let Ok(Found::Absent) =
+            self.store.lookup(&entry.corpus, entry.id).await.map(|fetched| fetched.found)
+        {
+            self.unindex(&entry.corpus, entry.scope, entry.id).await;
+        }
+    }
+
+    /// Has the index forget an entry that the store does not have, and puts it back if it is live after
+    /// all, in case it was filled just then.
+    pub(crate) async fn unindex(&self, corpus: &Corpus, scope: ScopeId, id: EntryId) {
+        self.indexes.remove(scope, id);
+        if let Ok(Found::Live(entry)) = self.store.lookup(corpus, id).await.map(|fetched| fetched.found) {
+            self.indexes.insert(&entry);
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+fn seeded(seed: Option<u64>) -> SmallRng {
+    seed.map_or_else(|| SmallRng::seed_from_u64(rand::random()), SmallRng::seed_from_u64)
+}

@@ -1,0 +1,131 @@
+//! Making answers anew in the background: near their end, or after one of their documents changed.
+//!
+//! Both use the closure that the builder was given. A refresh is fenced like any other fill, and of one
+//! entry there is one at a time in this process.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::StreamExt as _;
+
+use crate::cache::Cache;
+use crate::cache::fill::FillPermit;
+use crate::cache::query::{Mode, Prepared};
+use crate::embedding::Embedding;
+use crate::entry::{Answer, Dependency, Entry};
+use crate::flight::{FlightKey, Leader};
+use crate::key::CacheKey;
+use crate::store::Snapshot;
+
+/// How many answers are made anew at the same time after a change.
+const CONCURRENT_REFRESHES: usize = 4;
+
+/// What a refresh closure is given: the entry that is to be made anew.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Refresh {
+    /// The question.
+    pub question: Arc<str>,
+    /// Its embedding, if it has one.
+    pub embedding: Option<Embedding>,
+    /// The present entry. Whatever the closure must know beyond the question belongs into the metadata
+    /// of its answer.
+    pub entry: Arc<Entry>,
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The closure that makes answers anew.
+pub(crate) type Refresher =
+    Arc<dyn Fn(Refresh) -> BoxFuture<Result<(Answer, Vec<Dependency>), BoxError>> + Send + Sync>;
+
+impl Cache {
+    /// Refreshes `entry` in the background if its end is near. `snapshot` was taken for this hit.
+    pub(super) fn maybe_refresh(&self, entry: &Arc<Entry>, snapshot: Snapshot) {
+        let Some(early) = self.inner.settings.early_refresh else { return };
+        let left = entry.expires_at.saturating_since(self.inner.clock.now());
+        if !early.is_due(left, entry.recompute, self.inner.random()) {
+            return;
+        }
+        let Some(leader) = self.inner.refreshes.try_lead(refresh_key(entry)) else { return };
+        let cache = self.clone();
+        let entry = Arc::clone(entry);
+        self.spawn(async move { cache.refresh(entry, snapshot, leader).await });
+    }
+
+    /// Makes the answers of `entries` anew, which a change just ended.
+    pub(crate) fn refresh_ended(&self, entries: Vec<Arc<Entry>>) {
+        if entries.is_empty() {
+            return;
+        }
+        let cache = self.clone();
+        self.spawn(async move {
+            futures::stream::iter(entries)
+                .for_each_concurrent(CONCURRENT_REFRESHES, |entry| async {
+                    let Some(leader) = cache.inner.refreshes.try_lead(refresh_key(&entry)) else { return };
+                    // The clock is asked now, after the change and before anything is retrieved.
+                    let Ok(fetched) = cache.inner.store.lookup(&entry.corpus, entry.id).await else { return };
+                    cache.refresh(entry, fetched.snapshot, leader).await;
+                })
+                .await;
+        });
+    }
+
+    async fn refresh(&self, entry: Arc<Entry>, snapshot: Snapshot, leader: Leader) {
+        let Some(refresher) = &self.inner.refresher else { return };
+        let key = CacheKey {
+            corpus: entry.corpus.clone(),
+            scope: entry.scope,
+            exact: entry.id,
+            text: Arc::clone(&entry.question),
+        };
+        // An entry that is stored had a tenant if it needed one, and it keeps the namespaces that it lists.
+        let prepared = Prepared {
+            key,
+            namespace: None,
+            lacks_tenant: false,
+            given: None,
+            threshold: 1.0,
+            mode: Mode::Renew,
+        };
+        let embedding = entry.embedding.clone();
+        let permit = FillPermit::new(self.clone(), prepared, snapshot, embedding.clone(), Some(leader));
+        let started = Instant::now();
+        let namespaces = entry.dependencies.iter().filter(|d| matches!(d, Dependency::Namespace(_))).cloned();
+        let mut kept: Vec<Dependency> = namespaces.collect();
+        match refresher(Refresh { question: Arc::clone(&entry.question), embedding, entry }).await {
+            Ok((answer, dependencies)) => {
+                self.inner.metrics.fill.compute.record(started.elapsed());
+                kept.retain(|namespace| !dependencies.contains(namespace));
+                kept.extend(dependencies);
+                permit.fill(answer, kept).await;
+                self.inner.metrics.fill.refreshed.increment();
+            }
+            Err(error) => {
+                tracing::warn!(%error, "an answer could not be made anew");
+                self.inner.metrics.fill.compute_failed.increment();
+            }
+        }
+    }
+
+    /// Runs `work` until it ends or the cache is closed.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let shutdown = self.inner.shutdown.clone();
+        if shutdown.is_cancelled() {
+            return;
+        }
+        self.inner.tasks.spawn(async move {
+            tokio::select! {
+                () = shutdown.cancelled() => {}
+                () = work => {}
+            }
+        });
+    }
+}
+
+fn refresh_key(entry: &Entry) -> FlightKey {
+    (entry.id, 0)
+}

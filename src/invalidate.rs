@@ -1,0 +1,159 @@
+//! Ending answers whose documents changed.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::cache::Cache;
+use crate::entry::{Change, DocumentVersion, Entry};
+use crate::error::Result;
+use crate::key::Corpus;
+use crate::store::{ChangeOutcome, StoredEntry};
+
+/// What an invalidation did.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Invalidation {
+    /// What each change did, in the order of the changes.
+    pub outcomes: Vec<ChangeOutcome>,
+    /// How long it took until it was in force.
+    #[serde(rename = "elapsed_us", serialize_with = "as_micros")]
+    pub elapsed: Duration,
+}
+
+fn as_micros<S: serde::Serializer>(elapsed: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(elapsed.as_secs_f64() * 1e6)
+}
+
+impl Invalidation {
+    /// How many entries are no longer served.
+    pub fn dropped(&self) -> u64 {
+        let dropped = |outcome: &ChangeOutcome| match outcome {
+            ChangeOutcome::Dropped(entries) => *entries,
+            ChangeOutcome::Unchanged => 0,
+        };
+        self.outcomes.iter().map(dropped).sum()
+    }
+
+    /// Whether no stored answer depended on any of the changes. Often a sign that the ids of the
+    /// ingestion hook and those of retrieval differ.
+    pub fn matched_nothing(&self) -> bool {
+        self.outcomes.contains(&ChangeOutcome::Dropped(0)) && self.dropped() == 0
+    }
+
+    /// Whether every change told a version that was known already.
+    pub fn is_unchanged(&self) -> bool {
+        self.outcomes.iter().all(|outcome| *outcome == ChangeOutcome::Unchanged)
+    }
+}
+
+impl Cache {
+    /// Ends every answer that depends on one of `changes` in `corpus`.
+    ///
+    /// Once this returns, no lookup that starts later is served such an answer, and no answer begun
+    /// before is stored. Call it after the change is visible to retrieval; if retrieval lags behind, put
+    /// [`begin_update`](Self::begin_update) and [`end_update`](Self::end_update) around the change.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a name that is not valid: nothing was changed. Others if the invalidation is
+    /// not certain to hold: try again until it succeeds, which is safe.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, the changes may be applied or not; call it again.
+    pub async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Invalidation> {
+        let ended = self.to_refresh(corpus, changes).await;
+        let started = Instant::now();
+        let outcomes = self.inner.store.invalidate(corpus, changes).await;
+        self.report(started, outcomes, ended)
+    }
+
+    /// Holds `document`: until [`end_update`](Self::end_update), nothing that depends on it is served or
+    /// stored. For documents whose new version takes time to become visible to retrieval.
+    ///
+    /// If the process dies in between, the document stays held; [`Cache::status`] lists it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`invalidate`](Self::invalidate).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`invalidate`](Self::invalidate).
+    pub async fn begin_update(&self, corpus: &Corpus, document: &str) -> Result<()> {
+        self.inner.store.begin_update(corpus, document).await
+    }
+
+    /// Ends the hold on `document`, invalidates it and registers its version if one is given.
+    ///
+    /// # Errors
+    ///
+    /// As for [`invalidate`](Self::invalidate).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`invalidate`](Self::invalidate).
+    pub async fn end_update(
+        &self,
+        corpus: &Corpus,
+        document: &str,
+        version: Option<DocumentVersion>,
+    ) -> Result<Invalidation> {
+        let started = Instant::now();
+        let outcome = self.inner.store.end_update(corpus, document, version).await;
+        self.report(started, outcome.map(|outcome| vec![outcome]), Vec::new())
+    }
+
+    /// The entries that `change` would end, with how often each was hit, the most often first.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a name that is not valid; others if the store cannot be read.
+    pub async fn impact(&self, corpus: &Corpus, change: &Change) -> Result<Vec<StoredEntry>> {
+        let mut entries = self.inner.store.dependants(corpus, change).await?;
+        entries.sort_by_key(|stored| (std::cmp::Reverse(stored.hits), stored.entry.id));
+        Ok(entries)
+    }
+
+    /// The entries to be made anew after `changes`. If the store cannot tell, none: the invalidation
+    /// itself matters more.
+    async fn to_refresh(&self, corpus: &Corpus, changes: &[Change]) -> Vec<Arc<Entry>> {
+        let limit = self.inner.settings.refresh_on_invalidation;
+        let mut entries: Vec<StoredEntry> = Vec::new();
+        if limit == 0 {
+            return Vec::new();
+        }
+        let mut seen = HashSet::new();
+        for change in changes {
+            let ended = self.impact(corpus, change).await.unwrap_or_default();
+            entries.extend(ended.into_iter().filter(|stored| seen.insert(stored.entry.id)));
+        }
+        entries.sort_by_key(|stored| std::cmp::Reverse(stored.hits));
+        entries.into_iter().take(limit).map(|stored| stored.entry).collect()
+    }
+
+    fn report(
+        &self,
+        started: Instant,
+        outcomes: Result<Vec<ChangeOutcome>>,
+        ended: Vec<Arc<Entry>>,
+    ) -> Result<Invalidation> {
+        let metrics = &self.inner.metrics.invalidation;
+        let elapsed = started.elapsed();
+        let outcomes = outcomes.inspect_err(|_| metrics.failed.increment())?;
+        metrics.invalidate.record(elapsed);
+        metrics.changes.add(outcomes.len() as u64);
+        for outcome in &outcomes {
+            match outcome {
+                ChangeOutcome::Unchanged => metrics.unchanged.increment(),
+                ChangeOutcome::Dropped(0) => metrics.unmatched.increment(),
+                ChangeOutcome::Dropped(entries) => metrics.dropped.add(*entries),
+            }
+        }
+        self.refresh_ended(ended);
+        Ok(Invalidation { outcomes, elapsed })
+    }
+}

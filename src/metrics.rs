@@ -1,0 +1,231 @@
+//! What the cache counts: one small struct per subsystem, read together as [`Metrics`].
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// A count that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn increment(&self) {
+        self.add(1);
+    }
+
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn value(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts by reason.
+#[derive(Debug, Default)]
+pub(crate) struct Counters(Mutex<BTreeMap<String, u64>>);
+
+impl Counters {
+    /// Counts one of `reason`, under the name that it has in JSON.
+    pub(crate) fn increment(&self, reason: &impl Serialize) {
+        let name = match serde_json::to_value(reason) {
+            Ok(serde_json::Value::String(name)) => name,
+            _ => "other".to_owned(),
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() += 1;
+    }
+
+    fn values(&self) -> BTreeMap<String, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Durations from a microsecond to a minute, to two significant digits.
+#[derive(Debug)]
+pub(crate) struct Histogram(Mutex<hdrhistogram::Histogram<u64>>);
+
+impl Default for Histogram {
+    fn default() -> Self {
+        let histogram = hdrhistogram::Histogram::new_with_bounds(1, MAX_NANOS, 2);
+        Self(Mutex::new(histogram.expect("constant bounds are valid")))
+    }
+}
+
+const MAX_NANOS: u64 = 60_000_000_000;
+
+impl Histogram {
+    pub(crate) fn record(&self, duration: Duration) {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(MAX_NANOS).clamp(1, MAX_NANOS);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(nanos);
+    }
+
+    fn summary(&self) -> Latency {
+        let histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let micros = |nanos: u64| nanos as f64 / 1_000.0;
+        Latency {
+            count: histogram.len(),
+            mean_us: histogram.mean() / 1_000.0,
+            p50_us: micros(histogram.value_at_quantile(0.5)),
+            p99_us: micros(histogram.value_at_quantile(0.99)),
+            max_us: micros(histogram.max()),
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct LookupMetrics {
+    pub(crate) exact_hits: Counter,
+    pub(crate) semantic_hits: Counter,
+    pub(crate) coalesced: Counter,
+    pub(crate) misses: Counter,
+    pub(crate) bypasses: Counters,
+    pub(crate) rejected: Counter,
+    pub(crate) prompt_tokens_saved: Counter,
+    pub(crate) completion_tokens_saved: Counter,
+    pub(crate) cost_saved_microusd: Counter,
+    pub(crate) exact_hit: Histogram,
+    pub(crate) semantic_hit: Histogram,
+    pub(crate) miss: Histogram,
+    pub(crate) embed: Histogram,
+    pub(crate) search: Histogram,
+    pub(crate) store: Histogram,
+    pub(crate) verify: Histogram,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct FillMetrics {
+    pub(crate) stored: Counter,
+    pub(crate) refused: Counters,
+    pub(crate) declined: Counters,
+    pub(crate) failed: Counter,
+    pub(crate) fill: Histogram,
+    pub(crate) compute: Histogram,
+    pub(crate) compute_failed: Counter,
+    pub(crate) refreshed: Counter,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct InvalidationMetrics {
+    pub(crate) changes: Counter,
+    pub(crate) unchanged: Counter,
+    pub(crate) unmatched: Counter,
+    pub(crate) dropped: Counter,
+    pub(crate) failed: Counter,
+    pub(crate) invalidate: Histogram,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct CacheMetrics {
+    pub(crate) lookup: LookupMetrics,
+    pub(crate) fill: FillMetrics,
+    pub(crate) invalidation: InvalidationMetrics,
+}
+
+impl CacheMetrics {
+    pub(crate) fn read(&self) -> Metrics {
+        let Self { lookup, fill, invalidation } = self;
+        Metrics {
+            exact_hits: lookup.exact_hits.value(),
+            semantic_hits: lookup.semantic_hits.value(),
+            coalesced_hits: lookup.coalesced.value(),
+            misses: lookup.misses.value(),
+            bypasses: lookup.bypasses.values(),
+            rejected_candidates: lookup.rejected.value(),
+            prompt_tokens_saved: lookup.prompt_tokens_saved.value(),
+            completion_tokens_saved: lookup.completion_tokens_saved.value(),
+            cost_saved_usd: lookup.cost_saved_microusd.value() as f64 / 1e6,
+            stored: fill.stored.value(),
+            refused: fill.refused.values(),
+            declined: fill.declined.values(),
+            failed_fills: fill.failed.value(),
+            failed_computations: fill.compute_failed.value(),
+            refreshed: fill.refreshed.value(),
+            changes: invalidation.changes.value(),
+            unchanged: invalidation.unchanged.value(),
+            unmatched: invalidation.unmatched.value(),
+            dropped: invalidation.dropped.value(),
+            failed_invalidations: invalidation.failed.value(),
+            latency: BTreeMap::from([
+                ("compute", fill.compute.summary()),
+                ("embed", lookup.embed.summary()),
+                ("exact_hit", lookup.exact_hit.summary()),
+                ("fill", fill.fill.summary()),
+                ("invalidate", invalidation.invalidate.summary()),
+                ("miss", lookup.miss.summary()),
+                ("search", lookup.search.summary()),
+                ("semantic_hit", lookup.semantic_hit.summary()),
+                ("store", lookup.store.summary()),
+                ("verify", lookup.verify.summary()),
+            ]),
+        }
+    }
+}
+
+/// What this process's cache did since it was built. The store's own sizes are in
+/// [`StoreStatus`](crate::store::StoreStatus).
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Hits on the same question.
+    pub exact_hits: u64,
+    /// Hits on another wording.
+    pub semantic_hits: u64,
+    /// Those of the hits that waited for another caller's answer.
+    pub coalesced_hits: u64,
+    /// Lookups that found nothing.
+    pub misses: u64,
+    /// Lookups that did not use the cache, by reason.
+    pub bypasses: BTreeMap<String, u64>,
+    /// Near neighbours that the verifier did not accept.
+    pub rejected_candidates: u64,
+    /// Prompt tokens that hits did not send again.
+    pub prompt_tokens_saved: u64,
+    /// Completion tokens that hits did not ask for again.
+    pub completion_tokens_saved: u64,
+    /// What hits did not cost again, in US dollars.
+    pub cost_saved_usd: f64,
+    /// Answers stored.
+    pub stored: u64,
+    /// Answers not stored because they may be stale, by reason.
+    pub refused: BTreeMap<String, u64>,
+    /// Answers not worth storing, by reason.
+    pub declined: BTreeMap<String, u64>,
+    /// Answers that the store failed to take.
+    pub failed_fills: u64,
+    /// Closures that gave no answer.
+    pub failed_computations: u64,
+    /// Answers made anew in the background.
+    pub refreshed: u64,
+    /// Changes reported.
+    pub changes: u64,
+    /// Changes that told a version already known.
+    pub unchanged: u64,
+    /// Changes that no stored answer depended on.
+    pub unmatched: u64,
+    /// Entries dropped by changes.
+    pub dropped: u64,
+    /// Calls of `invalidate` that failed.
+    pub failed_invalidations: u64,
+    /// Times by stage. `miss` is what a miss costs beside the answer, `compute` what the answer costs.
+    pub latency: BTreeMap<&'static str, Latency>,
+}
+
+/// The distribution of a time, in microseconds, to two significant digits.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+#[non_exhaustive]
+pub struct Latency {
+    /// How many were measured.
+    pub count: u64,
+    /// Their mean.
+    pub mean_us: f64,
+    /// Half were quicker.
+    pub p50_us: f64,
+    /// 99 % were quicker.
+    pub p99_us: f64,
+    /// The longest.
+    pub max_us: f64,
+}
