@@ -1,7 +1,52 @@
-//! Wellspring: cached answers that know their sources.
+//! Wellspring is a semantic cache for answers of retrieval-augmented generation. A question is matched
+//! by exact hash, then by meaning; each answer is tied to the documents that it came from, and when one
+//! of them changes, every answer derived from it is gone.
+//!
+//! ```text
+//! question -> key -> exact tier -> embed -> index -> threshold -> store (fetch and freshness) -> verify -> Lookup
+//! answer   -> FillPermit::fill(answer, dependencies) -> store and dependency links -> index
+//! change   -> invalidate -> clock -> dependants detached -> removed in the background
+//! ```
+//!
+//! Begin at [`Cache`]: [`Cache::get_or_fill`] wraps an LLM call, [`Cache::invalidate`] tells of changes.
+//!
+//! # Modules
+//!
+//! A module uses only those of the levels above its own, and parts never use each other.
+//!
+//! 1. data: [`error`], [`clock`], [`key`], [`embedding`], [`entry`]
+//! 2. parts: [`embed`], [`index`], [`verify`], [`store`], `flight`, [`policy`], [`metrics`]
+//! 3. composition, where the parts meet: [`cache`], [`invalidate`]
+//! 4. surfaces, which use the public interface only: `config`, `cli`
+//!
+//! # Invariants
+//!
+//! 1. An id becomes findable last: entry and dependency links in the store, then index. The permit is
+//!    released after the write.
+//! 2. A fill is fenced: nothing is stored if a dependency changed since the permit's snapshot, and nothing
+//!    is served unless the entry is live when it is read.
+//! 3. Whatever removes entries early only frees memory; freshness never depends on it.
+//! 4. Search never crosses a scope.
+//! 5. No lock is held across an await. Embedding and building indexes stay off the async threads.
+//! 6. Every queue, batch, retry, timeout and cache has a limit and a documented default.
+//!
+//! # Features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `embedded` | yes | [`store::EmbeddedStore`], on disk |
+//! | `onnx` | yes | local models through an ONNX Runtime library found at run time |
+//! | `onnx-download` | | local models through an ONNX Runtime that is downloaded when the crate is built |
+//! | `hub` | | any model that fastembed knows, by name |
+//! | `remote` | | embeddings from an OpenAI-compatible endpoint |
+//! | `cli` | | the `wellspring` command and its configuration |
 
 pub mod cache;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod clock;
+#[cfg(feature = "cli")]
+pub mod config;
 pub mod embed;
 pub mod embedding;
 pub mod entry;

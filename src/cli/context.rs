@@ -1,0 +1,44 @@
+//! What every command is given: the configuration, and whether to print JSON.
+
+use std::sync::Arc;
+
+use owo_colors::OwoColorize as _;
+
+use crate::cli::output;
+use crate::clock::{Clock as _, SystemClock, Timestamp};
+use crate::config::{Config, Loaded, Opening, Origin};
+use crate::error::{Error, ErrorKind};
+use crate::store::Store;
+
+/// What every command is given.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    pub(crate) origins: Vec<(&'static str, Origin)>,
+    pub(crate) json: bool,
+}
+
+impl Context {
+    /// Tells the warnings of the configuration.
+    pub(crate) fn new(loaded: Loaded, json: bool) -> Self {
+        for warning in &loaded.warnings {
+            output::note(format_args!("{} {warning}", "warning:".yellow().bold()));
+        }
+        Self { config: loaded.config, origins: loaded.origins, json }
+    }
+
+    /// The store alone, for commands that need no model: they work without one, and sooner.
+    pub(crate) async fn store(&self) -> crate::Result<Arc<dyn Store>> {
+        self.config.open_store(Opening::Existing).await
+    }
+
+    /// The time that ages are told by.
+    pub(crate) fn now() -> Timestamp {
+        SystemClock.now()
+    }
+}
+
+/// An error of whoever called the program.
+pub(crate) fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidInput, message)
+}

@@ -1,0 +1,264 @@
+//! Measures over scored, labelled pairs. Pure functions.
+
+use serde::Serialize;
+
+/// The standard normal quantile of a two-sided 95 % interval.
+const Z_95: f64 = 1.959_963_984_540_054;
+
+/// A pair with a policy's score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Scored {
+    /// How sure the policy is that the questions ask the same; none if it vetoed the pair.
+    pub(super) score: Option<f32>,
+    /// Whether they do.
+    pub(super) is_same: bool,
+}
+
+/// How well scores separate pairs that are the same question from pairs that are not.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Scores {
+    /// The probability that a random positive ranks above a random negative, ties counting half; none if
+    /// there are no positives or no negatives.
+    pub(crate) roc_auc: Option<f64>,
+    /// Precision averaged over the recall of each score, ties taken together; none without positives.
+    pub(crate) average_precision: Option<f64>,
+    /// The greatest F1 over all thresholds, found on these pairs: an upper bound, not a promise.
+    pub(crate) best_f1: Option<BestF1>,
+    /// What each threshold accepts.
+    pub(crate) thresholds: Vec<ThresholdRow>,
+}
+
+/// The greatest F1 and the threshold that reaches it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct BestF1 {
+    /// The harmonic mean of precision and recall.
+    pub(crate) f1: f64,
+    /// The score from which pairs are accepted.
+    pub(crate) threshold: f32,
+}
+
+/// What one threshold accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(crate) struct ThresholdRow {
+    /// Pairs with at least this score are accepted, unless vetoed.
+    pub(crate) threshold: f32,
+    /// The accepted share of positives.
+    pub(crate) accepted_positive: Option<f64>,
+    /// The accepted share of negatives.
+    pub(crate) accepted_negative: Option<f64>,
+    /// The share of positives among the accepted.
+    pub(crate) precision: Option<f64>,
+    /// The same as `accepted_positive`, under its usual name.
+    pub(crate) recall: Option<f64>,
+    /// The accepted share of all pairs.
+    pub(crate) hit_rate: f64,
+    /// The share of negatives among the accepted: 1 - precision.
+    pub(crate) false_hits_per_hit: Option<f64>,
+    /// The upper end of the Wilson interval of `false_hits_per_hit` at 95 % (two-sided). What few hits
+    /// cannot show is not shown: with none accepted it is 1.
+    pub(crate) false_hits_per_hit_upper95: f64,
+}
+
+impl Scores {
+    /// Measures `pairs`, with a row for each of `thresholds`.
+    pub(super) fn of(pairs: &[Scored], thresholds: &[f32]) -> Self {
+        let groups = Groups::of(pairs);
+        Self {
+            roc_auc: groups.roc_auc(),
+            average_precision: groups.average_precision(),
+            best_f1: groups.best_f1(),
+            thresholds: thresholds.iter().map(|&threshold| groups.row(threshold)).collect(),
+        }
+    }
+}
+
+/// Pairs of the same score.
+#[derive(Debug, Clone, Copy)]
+struct Group {
+    score: Option<f32>,
+    positives: usize,
+    negatives: usize,
+}
+
+/// All pairs by score, the highest first and the vetoed ones last.
+struct Groups {
+    ranked: Vec<Group>,
+    positives: usize,
+    negatives: usize,
+}
+
+impl Groups {
+    fn of(pairs: &[Scored]) -> Self {
+        // A score that is not a number says nothing in favour of a pair.
+        let rank = |pair: &Scored| pair.score.filter(|score| !score.is_nan());
+        let mut sorted: Vec<(Option<f32>, bool)> =
+            pairs.iter().map(|pair| (rank(pair), pair.is_same)).collect();
+        sorted.sort_by(|(a, _), (b, _)| {
+            b.partial_cmp(a).expect("scores that are not numbers have been removed")
+        });
+        let ranked = sorted
+            .chunk_by(|(a, _), (b, _)| a == b)
+            .map(|chunk| {
+                let positives = chunk.iter().filter(|(_, is_same)| *is_same).count();
+                Group { score: chunk[0].0, positives, negatives: chunk.len() - positives }
+            })
+            .collect();
+        let positives = pairs.iter().filter(|pair| pair.is_same).count();
+        Self { ranked, positives, negatives: pairs.len() - positives }
+    }
+
+    /// The Mann-Whitney statistic over the number of comparisons.
+    fn roc_auc(&self) -> Option<f64> {
+        let (mut below, mut wins) = (self.negatives as f64, 0.0);
+        for group in &self.ranked {
+            let (positives, negatives) = (group.positives as f64, group.negatives as f64);
+            below -= negatives;
+            wins += positives * (below + negatives / 2.0);
+        }
+        share_of(wins, self.positives as f64 * self.negatives as f64)
+    }
+
+    fn average_precision(&self) -> Option<f64> {
+        let sum = self
+            .cumulative()
+            .map(|(group, positives, negatives)| {
+                group.positives as f64 * positives as f64 / (positives + negatives) as f64
+            })
+            .sum();
+        share_of(sum, self.positives as f64)
+    }
+
+    fn best_f1(&self) -> Option<BestF1> {
+        self.cumulative()
+            .filter_map(|(group, positives, negatives)| {
+                // F1 = 2 TP / (2 TP + FP + FN)
+                let f1 = 2.0 * positives as f64 / (positives + negatives + self.positives) as f64;
+                Some(BestF1 { f1, threshold: group.score? })
+            })
+            // Of equals the first: the higher threshold is the safer one.
+            .reduce(|best, next| if next.f1 > best.f1 { next } else { best })
+    }
+
+    fn row(&self, threshold: f32) -> ThresholdRow {
+        let accepted = |group: &&Group| group.score.is_some_and(|score| score >= threshold);
+        let (positives, negatives) =
+            self.ranked.iter().take_while(accepted).fold((0, 0), |(positives, negatives), group| {
+                (positives + group.positives, negatives + group.negatives)
+            });
+        let hits = positives + negatives;
+        let recall = share(positives, self.positives);
+        ThresholdRow {
+            threshold,
+            accepted_positive: recall,
+            accepted_negative: share(negatives, self.negatives),
+            precision: share(positives, hits),
+            recall,
+            hit_rate: share(hits, self.positives + self.negatives).unwrap_or(0.0),
+            false_hits_per_hit: share(negatives, hits),
+            false_hits_per_hit_upper95: wilson_upper95(negatives, hits),
+        }
+    }
+
+    /// Each group with the numbers of positives and negatives down to and including it.
+    fn cumulative(&self) -> impl Iterator<Item = (&Group, usize, usize)> {
+        self.ranked.iter().scan((0, 0), |(positives, negatives), group| {
+            *positives += group.positives;
+            *negatives += group.negatives;
+            Some((group, *positives, *negatives))
+        })
+    }
+}
+
+/// The upper end of the Wilson score interval at 95 % for `count` of `trials`; 1 without trials.
+pub(crate) fn wilson_upper95(count: usize, trials: usize) -> f64 {
+    if trials == 0 {
+        return 1.0;
+    }
+    let (n, p, z2) = (trials as f64, count as f64 / trials as f64, Z_95 * Z_95);
+    let margin = Z_95 * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
+    ((p + z2 / (2.0 * n) + margin) / (1.0 + z2 / n)).min(1.0)
+}
+
+fn share(count: usize, of: usize) -> Option<f64> {
+    share_of(count as f64, of as f64)
+}
+
+fn share_of(part: f64, whole: f64) -> Option<f64> {
+    (whole > 0.0).then(|| part / whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scored(pairs: &[(f32, bool)]) -> Vec<Scored> {
+        pairs.iter().map(|&(score, is_same)| Scored { score: Some(score), is_same }).collect()
+    }
+
+    #[track_caller]
+    fn close(value: impl Into<Option<f64>>, expected: f64) {
+        let value = value.into().unwrap();
+        assert!((value - expected).abs() < 1e-9, "{value} is not {expected}");
+    }
+
+    #[test]
+    fn ranking_measures_match_those_worked_out_by_hand() {
+        // Ranks: +.9 -.8 {+.7 -.7} -.1. Comparisons won: 3 + (1 tie -> .5, 1) = 4.5 of 6.
+        let pairs = scored(&[(0.7, true), (0.1, false), (0.9, true), (0.7, false), (0.8, false)]);
+        let scores = Scores::of(&pairs, &[]);
+        close(scores.roc_auc, 4.5 / 6.0);
+        // Precision 1 at the first positive; 2 of 4 at the tied second.
+        close(scores.average_precision, f64::midpoint(1.0, 0.5));
+        // At .9: TP 1, FP 0, FN 1 -> 2/3. At .7: TP 2, FP 2, FN 0 -> 4/6, the same.
+        assert_eq!(scores.best_f1, Some(BestF1 { f1: 2.0 / 3.0, threshold: 0.9 }));
+    }
+
+    #[test]
+    fn vetoed_pairs_rank_last_and_are_never_accepted() {
+        let mut pairs = scored(&[(0.9, true), (0.2, true)]);
+        pairs.push(Scored { score: None, is_same: false });
+        pairs.push(Scored { score: Some(f32::NAN), is_same: true });
+        let scores = Scores::of(&pairs, &[-1.0]);
+        close(scores.roc_auc, 2.5 / 3.0);
+        close(scores.thresholds[0].accepted_negative, 0.0);
+        close(scores.thresholds[0].hit_rate, 0.5);
+    }
+
+    #[test]
+    fn a_threshold_accepts_what_reaches_it() {
+        let pairs = scored(&[(0.9, true), (0.85, false), (0.8, true), (0.5, true), (0.4, false)]);
+        let scores = Scores::of(&pairs, &[0.85, 0.95]);
+        let row = scores.thresholds[0];
+        close(row.accepted_positive, 1.0 / 3.0);
+        close(row.recall, 1.0 / 3.0);
+        close(row.accepted_negative, 0.5);
+        close(row.precision, 0.5);
+        close(row.hit_rate, 0.4);
+        close(row.false_hits_per_hit, 0.5);
+        let none = scores.thresholds[1];
+        assert_eq!((none.precision, none.false_hits_per_hit), (None, None));
+        close(none.hit_rate, 0.0);
+        close(none.false_hits_per_hit_upper95, 1.0);
+    }
+
+    #[test]
+    fn the_wilson_bound_matches_published_values() {
+        // Newcombe (1998), table I: 81/263 -> .3662, 15/148 -> .1605, 0/20 -> .1611, 1/29 -> .1718.
+        for (count, trials, upper) in [(81, 263, 0.3662), (15, 148, 0.1605), (0, 20, 0.1611), (1, 29, 0.1718)]
+        {
+            let bound = wilson_upper95(count, trials);
+            assert!((bound - upper).abs() < 5e-5, "{count}/{trials}: {bound}");
+        }
+        close(wilson_upper95(5, 5), 1.0);
+    }
+
+    #[test]
+    fn one_kind_of_label_leaves_some_measures_open() {
+        let scores = Scores::of(&scored(&[(0.9, true)]), &[0.5]);
+        assert_eq!(scores.roc_auc, None);
+        assert_eq!(scores.thresholds[0].accepted_negative, None);
+        close(scores.average_precision, 1.0);
+        let negatives = Scores::of(&scored(&[(0.9, false)]), &[0.5]);
+        assert_eq!((negatives.roc_auc, negatives.average_precision), (None, None));
+    }
+}

@@ -1,0 +1,107 @@
+//! `wellspring invalidate`: ends answers whose documents changed.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use owo_colors::OwoColorize as _;
+use serde::Serialize;
+
+use crate::cli::context::{Context, invalid};
+use crate::cli::exit::Exit;
+use crate::cli::output::{self, Column, table};
+use crate::cli::target::{TargetArgs, TargetOptions, describe};
+use crate::cli::units;
+use crate::entry::Change;
+use crate::key::Corpus;
+use crate::store::ChangeOutcome;
+
+/// End the answers that depend on something that changed
+///
+/// Once it returns, none of them is served. Run it after the change is visible to retrieval; if retrieval
+/// lags behind, put begin-update and end-update around the change.
+#[derive(Debug, Args)]
+pub(crate) struct InvalidateArgs {
+    /// Do not ask before --everything
+    #[arg(long, short)]
+    yes: bool,
+    #[command(flatten)]
+    targets: TargetArgs,
+    #[command(flatten)]
+    options: TargetOptions,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    corpus: &'a Corpus,
+    dropped: u64,
+    elapsed_us: f64,
+    changes: Vec<ReportedChange<'a>>,
+}
+
+#[derive(Serialize)]
+struct ReportedChange<'a> {
+    change: &'a Change,
+    outcome: ChangeOutcome,
+}
+
+pub(crate) async fn run(args: InvalidateArgs, context: &Context) -> anyhow::Result<Exit> {
+    let everything = args.targets.everything;
+    let changes = args.targets.changes(&args.options)?;
+    let corpus = &args.options.corpus;
+    let store = context.store().await?;
+    if everything && !args.yes && !confirm(corpus)? {
+        output::note("nothing was changed");
+        return Ok(Exit::Success);
+    }
+    let started = Instant::now();
+    let outcomes = store.invalidate(corpus, &changes).await?;
+    let elapsed = started.elapsed();
+    store.close().await?;
+    report(corpus, &changes, &outcomes, elapsed, context.json)?;
+    Ok(Exit::Success)
+}
+
+/// Asks on the terminal. Without one nobody can answer, so the flag is needed.
+fn confirm(corpus: &Corpus) -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(invalid("--everything asks for confirmation, add --yes where nobody can answer").into());
+    }
+    write!(anstream::stderr(), "drop every answer of the corpus {corpus}? [y/N] ")?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Tells what each change did.
+pub(crate) fn report(
+    corpus: &Corpus,
+    changes: &[Change],
+    outcomes: &[ChangeOutcome],
+    elapsed: Duration,
+    json: bool,
+) -> anyhow::Result<()> {
+    let dropped = outcomes.iter().map(|outcome| match outcome {
+        ChangeOutcome::Dropped(entries) => *entries,
+        ChangeOutcome::Unchanged => 0,
+    });
+    let dropped = dropped.sum();
+    if json {
+        let changes = changes.iter().zip(outcomes);
+        let changes = changes.map(|(change, &outcome)| ReportedChange { change, outcome }).collect();
+        return output::json(&Report { corpus, dropped, elapsed_us: elapsed.as_secs_f64() * 1e6, changes });
+    }
+    let rows = changes.iter().zip(outcomes);
+    let rows = rows.map(|(change, outcome)| vec![describe(change), verdict(*outcome)]);
+    output::line(table(&[Column::Rest("CHANGED"), Column::Left("ANSWERS")], rows))?;
+    let total = units::counted(dropped, "answer");
+    output::line(format_args!("\n{} in {}", format_args!("{total} dropped").bold(), units::elapsed(elapsed)))
+}
+
+fn verdict(outcome: ChangeOutcome) -> String {
+    match outcome {
+        ChangeOutcome::Unchanged => "unchanged (same version)".into(),
+        ChangeOutcome::Dropped(0) => "matched no cached answers".into(),
+        ChangeOutcome::Dropped(entries) => format!("{} dropped", units::count(entries)),
+    }
+}

@@ -1,0 +1,158 @@
+//! The `wellspring` command: one file or folder per subcommand.
+//!
+//! It uses the library as any program would, through its public API. Results go to the standard output;
+//! notes, warnings, errors and progress to the standard error stream. With `--json` both carry JSON.
+
+mod completions;
+mod config;
+mod context;
+mod entry_view;
+mod eval;
+mod exit;
+mod export;
+mod get;
+mod impact;
+mod import;
+mod input;
+mod invalidate;
+mod list;
+mod output;
+mod pages;
+mod put;
+mod record;
+mod scope;
+mod sources;
+mod stats;
+mod target;
+mod units;
+mod update;
+mod why;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+use self::context::Context;
+use self::exit::Exit;
+use crate::config::{Config, Sources};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  success; for `get`, a hit
+  1  `get`: a miss; `put`: the answer was not stored
+  2  wrong usage, input or configuration
+  3  the store, the model or something else failed
+
+Configuration:
+  Flags go over environment variables such as WELLSPRING_TTL_DEFAULT, those
+  over wellspring.toml in the current folder, that over defaults.
+  `wellspring config` shows every setting and where its value comes from.
+
+JSON:
+  With --json, results are JSON on the standard output, and errors are
+  {\"error\":{\"kind\":…,\"message\":…}} on the standard error stream.";
+
+/// A semantic cache for RAG answers that knows which documents each answer came from
+#[derive(Debug, Parser)]
+#[command(name = "wellspring", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+struct Cli {
+    /// Where answers are kept: embedded:PATH or memory: [default: embedded:wellspring.redb]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
+    store: Option<String>,
+    /// Read this configuration instead of wellspring.toml
+    #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
+    config: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long, global = true, help_heading = "Global options")]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+// Each is described where its arguments are.
+#[derive(Debug, Subcommand)]
+enum Command {
+    Get(get::GetArgs),
+    Put(put::PutArgs),
+    Invalidate(invalidate::InvalidateArgs),
+    BeginUpdate(update::BeginUpdateArgs),
+    EndUpdate(update::EndUpdateArgs),
+    Why(why::WhyArgs),
+    Impact(impact::ImpactArgs),
+    Sources(sources::SourcesArgs),
+    List(list::ListArgs),
+    Stats(stats::StatsArgs),
+    Import(import::ImportArgs),
+    Export(export::ExportArgs),
+    Eval(eval::EvalArgs),
+    Config(config::ConfigArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs the command that the process was started with; returns its exit code.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error),
+    };
+    let json = cli.json;
+    match execute(cli) {
+        Ok(exit) => exit.into(),
+        Err(error) => exit::failed(&error, json),
+    }
+}
+
+fn execute(cli: Cli) -> anyhow::Result<Exit> {
+    if let Command::Completions(args) = &cli.command {
+        return completions::run(args);
+    }
+    let mut sources = Sources::of_this_process();
+    if let Some(path) = cli.config {
+        sources = sources.file(path);
+    }
+    if let Some(url) = cli.store {
+        sources = sources.flag("--store", "store.url", url);
+    }
+    let context = Context::new(Config::load(&sources)?, cli.json);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the async runtime")?;
+    runtime.block_on(dispatch(cli.command, &context))
+}
+
+async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
+    match command {
+        Command::Get(args) => get::run(args, context).await,
+        Command::Put(args) => put::run(args, context).await,
+        Command::Invalidate(args) => invalidate::run(args, context).await,
+        Command::BeginUpdate(args) => update::begin(args, context).await,
+        Command::EndUpdate(args) => update::end(args, context).await,
+        Command::Why(args) => why::run(args, context).await,
+        Command::Impact(args) => impact::run(args, context).await,
+        Command::Sources(args) => sources::run(args, context).await,
+        Command::List(args) => list::run(args, context).await,
+        Command::Stats(args) => stats::run(args, context).await,
+        Command::Import(args) => import::run(args, context).await,
+        Command::Export(args) => export::run(args, context).await,
+        Command::Eval(args) => eval::run(args, context).await,
+        Command::Config(args) => config::run(args, context),
+        Command::Completions(args) => completions::run(&args),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,97 @@
+//! `wellspring why`: explains a hit or a miss.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use owo_colors::OwoColorize as _;
+
+use crate::cache::{EntryState, ExplainedCandidate, Explanation};
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::scope::ScopeArgs;
+use crate::cli::{input, output, units};
+use crate::config::Opening;
+
+/// Explain why a question is a hit or a miss
+///
+/// Shows the nearest stored questions, whatever their similarity, and every verdict on each. Counts
+/// nothing and stores nothing.
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    /// The question; - reads it from the standard input
+    question: String,
+    /// The least cosine similarity of another question whose answer is served
+    #[arg(long, value_name = "COSINE", allow_negative_numbers = true)]
+    threshold: Option<f32>,
+    #[command(flatten)]
+    scope: ScopeArgs,
+}
+
+pub(crate) async fn run(args: WhyArgs, context: &Context) -> anyhow::Result<Exit> {
+    let mut query = args.scope.query(input::question(args.question)?);
+    if let Some(threshold) = args.threshold {
+        query = query.similarity_threshold(threshold);
+    }
+    let cache = context.config.open_cache(Opening::Existing).await?;
+    let explanation = cache.explain(query).await?;
+    cache.close().await?;
+    if context.json {
+        output::json(&explanation)?;
+    } else {
+        output::line(text(&explanation))?;
+    }
+    Ok(Exit::Success)
+}
+
+fn text(explanation: &Explanation) -> String {
+    let exact = match explanation.exact_state {
+        EntryState::Absent => "no answer to exactly this question".to_owned(),
+        state => format!("{}  {}", units::short(explanation.exact), describe(state)),
+    };
+    let mut text = output::fields(&[
+        ("question", explanation.question.clone()),
+        ("corpus", explanation.corpus.to_string()),
+        ("scope", explanation.scope.to_string()),
+        ("threshold", format!("{:.3}", explanation.threshold)),
+        ("exact", exact),
+    ]);
+    if !explanation.candidates.is_empty() {
+        text.push_str("\n\nnearest other questions\n");
+    }
+    for candidate in &explanation.candidates {
+        add_candidate(&mut text, candidate);
+    }
+    let decision = &explanation.decision;
+    let decision = match explanation.served {
+        Some(_) => decision.green().bold().to_string(),
+        None => decision.yellow().bold().to_string(),
+    };
+    let _ = write!(text, "\n{decision}");
+    text
+}
+
+fn add_candidate(text: &mut String, candidate: &ExplainedCandidate) {
+    let question = candidate.question.as_deref().unwrap_or("(its answer is not served)");
+    let _ = writeln!(
+        text,
+        "\n  {}  {}  {question}",
+        format_args!("{:.3}", candidate.similarity).bold(),
+        units::short(candidate.entry).dimmed(),
+    );
+    let mut add = |passed: bool, name: &str, detail: &str| {
+        let mark = if passed { "✓".green().to_string() } else { "✗".red().to_string() };
+        let _ = writeln!(text, "    {mark} {name:10} {}", detail.dimmed());
+    };
+    add(candidate.state == EntryState::Live, "clock", &describe(candidate.state));
+    for check in &candidate.checks {
+        add(check.passed, check.name, &check.detail);
+    }
+}
+
+fn describe(state: EntryState) -> String {
+    match state {
+        EntryState::Live => "live".into(),
+        EntryState::Absent => "no longer stored".into(),
+        EntryState::Dead(reason) => reason.to_string(),
+    }
+}

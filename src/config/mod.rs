@@ -1,0 +1,304 @@
+//! Configuration: flags over environment over `wellspring.toml` over defaults.
+//!
+//! Every value is checked in the layer that it comes from, so an error names the file and line, the
+//! variable or the flag that is at fault, and what is expected there. Unknown fields are errors, unknown
+//! variables are warnings: the environment is shared with others. Secrets are never part of it; the
+//! configuration names the variable that holds one.
+
+mod environment;
+mod file;
+mod layers;
+mod open;
+mod settings;
+mod units;
+mod value;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+pub use self::layers::{FILE_NAME, Loaded, Origin, Sources};
+pub use self::open::{Opening, StoreUrl};
+pub use self::units::ByteSize;
+use crate::entry::ContentType;
+use crate::error::{Error, ErrorKind};
+use crate::key::MAX_NAME_BYTES;
+use crate::policy::{Admission, Ttls};
+use crate::store::{Eviction, Limits};
+use crate::verify::{Guard, Guards};
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where answers are kept.
+    pub store: StoreConfig,
+    /// What turns questions into vectors.
+    pub embedding: EmbeddingConfig,
+    /// When another question's answer is served.
+    #[serde(rename = "match")]
+    pub matching: MatchConfig,
+    /// How long answers live.
+    pub ttl: TtlConfig,
+    /// Which answers are kept.
+    pub admission: AdmissionConfig,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct StoreConfig {
+    /// The store's kind and place.
+    pub url: StoreUrl,
+    /// The greatest number of entries.
+    pub max_entries: u64,
+    /// The greatest size of all entries together.
+    pub max_bytes: ByteSize,
+    /// What goes first when the store is full.
+    pub eviction: Eviction,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        let limits = Limits::default();
+        Self {
+            url: StoreUrl::default(),
+            max_entries: limits.max_entries,
+            max_bytes: ByteSize(limits.max_bytes),
+            eviction: limits.eviction,
+        }
+    }
+}
+
+/// `[embedding]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct EmbeddingConfig {
+    /// `bundled`, the path of a model folder (begin it with `.` or `/`), the name of a model that
+    /// fastembed knows, or, beside `url`, the name that the endpoint knows.
+    #[serde(deserialize_with = "name")]
+    pub model: String,
+    /// The base URL of an OpenAI-compatible embeddings API.
+    pub url: Option<String>,
+    /// The environment variable that holds the key of the API.
+    #[serde(deserialize_with = "name")]
+    pub api_key_env: String,
+    /// The dimensions of the vectors that the API gives.
+    pub dimensions: Option<usize>,
+    /// The longest text that the model behind the API sees whole, in tokens.
+    pub max_tokens: Option<usize>,
+    /// What tells models of one name behind the API apart.
+    pub revision: Option<String>,
+    /// How many threads compute one text.
+    #[serde(deserialize_with = "threads")]
+    pub threads: usize,
+}
+
+impl Default for EmbeddingConfig {
+    fn default() -> Self {
+        Self {
+            model: "bundled".into(),
+            url: None,
+            api_key_env: "WELLSPRING_EMBEDDING_API_KEY".into(),
+            dimensions: None,
+            max_tokens: None,
+            revision: None,
+            threads: 1,
+        }
+    }
+}
+
+/// `[match]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct MatchConfig {
+    /// The least cosine similarity of another question whose answer may be served.
+    #[serde(deserialize_with = "similarity")]
+    pub similarity_threshold: f64,
+    /// How many near neighbours a lookup looks at.
+    #[serde(deserialize_with = "candidates")]
+    pub candidates: usize,
+    /// The cheap vetoes.
+    pub guards: GuardsConfig,
+}
+
+impl Default for MatchConfig {
+    fn default() -> Self {
+        Self { similarity_threshold: 0.92, candidates: 4, guards: GuardsConfig::default() }
+    }
+}
+
+/// `[match.guards]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct GuardsConfig {
+    /// Veto where numbers differ.
+    pub numbers: bool,
+    /// Veto where one question is negated.
+    pub negation: bool,
+    /// Veto where opposites stand against each other.
+    pub antonyms: bool,
+}
+
+impl Default for GuardsConfig {
+    fn default() -> Self {
+        Self { numbers: true, negation: true, antonyms: true }
+    }
+}
+
+/// `[ttl]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct TtlConfig {
+    /// Answers of no particular type.
+    #[serde(with = "units::duration")]
+    pub default: Duration,
+    /// Facts that hardly change.
+    #[serde(with = "units::duration")]
+    pub static_fact: Duration,
+    /// Documentation.
+    #[serde(with = "units::duration")]
+    pub documentation: Duration,
+    /// Data of a user.
+    #[serde(with = "units::duration")]
+    pub user_data: Duration,
+    /// Prices, weather, states.
+    #[serde(with = "units::duration")]
+    pub real_time: Duration,
+    /// Answers that say that nothing was found.
+    #[serde(with = "units::duration")]
+    pub negative: Duration,
+    /// The greatest share by which a time is lengthened or shortened.
+    #[serde(deserialize_with = "jitter")]
+    pub jitter: f64,
+}
+
+impl Default for TtlConfig {
+    fn default() -> Self {
+        const MINUTE: Duration = Duration::from_mins(1);
+        const HOUR: Duration = Duration::from_hours(1);
+        Self {
+            default: HOUR,
+            static_fact: 24 * HOUR,
+            documentation: 6 * HOUR,
+            user_data: HOUR,
+            real_time: 2 * MINUTE,
+            negative: MINUTE,
+            jitter: 0.1,
+        }
+    }
+}
+
+/// `[admission]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct AdmissionConfig {
+    /// The longest answer that is kept.
+    pub max_answer_bytes: ByteSize,
+}
+
+impl Default for AdmissionConfig {
+    fn default() -> Self {
+        Self { max_answer_bytes: ByteSize(Admission::default().max_answer_bytes as u64) }
+    }
+}
+
+impl Config {
+    /// What a local store may hold.
+    pub fn limits(&self) -> Limits {
+        Limits::default()
+            .max_entries(self.store.max_entries)
+            .max_bytes(self.store.max_bytes.0)
+            .eviction(self.store.eviction)
+    }
+
+    /// The times to live.
+    pub fn ttls(&self) -> Ttls {
+        let ttl = &self.ttl;
+        Ttls::default()
+            .general(ttl.default)
+            .of(ContentType::StaticFact, ttl.static_fact)
+            .of(ContentType::Documentation, ttl.documentation)
+            .of(ContentType::UserData, ttl.user_data)
+            .of(ContentType::RealTime, ttl.real_time)
+            .negative(ttl.negative)
+            .jitter(ttl.jitter)
+    }
+
+    /// Which answers are kept.
+    pub fn admission(&self) -> Admission {
+        let bytes = usize::try_from(self.admission.max_answer_bytes.0).unwrap_or(usize::MAX);
+        Admission::default().max_answer_bytes(bytes)
+    }
+
+    /// The vetoes that are switched on.
+    pub fn guards(&self) -> Guards {
+        let GuardsConfig { numbers, negation, antonyms } = self.matching.guards;
+        let switches = [(Guard::Numbers, numbers), (Guard::Negation, negation), (Guard::Antonyms, antonyms)];
+        let on = switches.into_iter().filter(|(_, on)| *on);
+        on.fold(Guards::none(), |guards, (guard, _)| guards.with(guard))
+    }
+
+    /// The least similarity that is accepted.
+    #[expect(clippy::cast_possible_truncation, reason = "similarities are `f32`")]
+    pub fn similarity_threshold(&self) -> f32 {
+        self.matching.similarity_threshold as f32
+    }
+}
+
+fn config_error(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Config, message)
+}
+
+/// A value that must satisfy `is_valid`. What is expected stands in the table of settings.
+fn checked<'de, D, T>(deserializer: D, is_valid: impl Fn(&T) -> bool) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    let value = T::deserialize(deserializer)?;
+    if is_valid(&value) { Ok(value) } else { Err(serde::de::Error::custom("out of range")) }
+}
+
+fn similarity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    checked(deserializer, |value| (-1.0..=1.0).contains(value))
+}
+
+fn jitter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    checked(deserializer, |value| (0.0..=0.5).contains(value))
+}
+
+fn candidates<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    checked(deserializer, |value| (1..=64).contains(value))
+}
+
+fn threads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    checked(deserializer, |value| (1..=256).contains(value))
+}
+
+fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    checked(deserializer, |value: &String| {
+        !value.trim().is_empty() && value.len() <= MAX_NAME_BYTES && !value.contains('\0')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_library() {
+        let config = Config::default();
+        assert_eq!(config.limits(), Limits::default());
+        assert_eq!(config.ttls(), Ttls::default());
+        assert_eq!(config.admission(), Admission::default());
+        assert_eq!(config.guards(), Guards::default());
+    }
+}

@@ -1,0 +1,73 @@
+//! Every setting with what is expected of it: what errors, the environment and `wellspring config` go by.
+
+/// A setting.
+#[derive(Debug)]
+pub(super) struct Setting {
+    /// Section and field, such as `match.similarity_threshold`.
+    pub(super) key: &'static str,
+    /// What a value must be.
+    pub(super) expected: &'static str,
+}
+
+const DURATION: &str = "a duration such as \"90s\" or \"6h\"";
+const SIZE: &str = "a size such as \"512MiB\", or a number of bytes";
+const SWITCH: &str = "true or false";
+
+/// All settings, in the order in which they are shown.
+pub(super) const SETTINGS: [Setting; 24] = [
+    setting("store.url", "embedded:PATH or memory:"),
+    setting("store.max_entries", "a whole number"),
+    setting("store.max_bytes", SIZE),
+    setting("store.eviction", "\"least_recently_used\" or \"least_frequently_used\""),
+    setting("embedding.model", "\"bundled\", the path of a model folder, or a model's name"),
+    setting("embedding.url", "a URL such as \"https://api.openai.com/v1\""),
+    setting("embedding.api_key_env", "the name of an environment variable"),
+    setting("embedding.dimensions", "a whole number"),
+    setting("embedding.max_tokens", "a whole number"),
+    setting("embedding.revision", "a text"),
+    setting("embedding.threads", "a whole number from 1 to 256"),
+    setting("match.similarity_threshold", "a number from -1 to 1"),
+    setting("match.candidates", "a whole number from 1 to 64"),
+    setting("match.guards.numbers", SWITCH),
+    setting("match.guards.negation", SWITCH),
+    setting("match.guards.antonyms", SWITCH),
+    setting("ttl.default", DURATION),
+    setting("ttl.static_fact", DURATION),
+    setting("ttl.documentation", DURATION),
+    setting("ttl.user_data", DURATION),
+    setting("ttl.real_time", DURATION),
+    setting("ttl.negative", DURATION),
+    setting("ttl.jitter", "a number from 0 to 0.5"),
+    setting("admission.max_answer_bytes", SIZE),
+];
+
+/// Variables that this program or its library reads and that are no settings.
+pub(super) const OTHER_VARIABLES: [&str; 4] =
+    ["WELLSPRING_CONFIG", "WELLSPRING_MODELS_DIR", "WELLSPRING_EMBEDDING_API_KEY", "WELLSPRING_LLM_API_KEY"];
+
+const fn setting(key: &'static str, expected: &'static str) -> Setting {
+    Setting { key, expected }
+}
+
+impl Setting {
+    /// The environment variable that sets it.
+    pub(super) fn variable(&self) -> String {
+        if self.key == "store.url" {
+            // What is set most often has the shortest name, that of the flag.
+            return "WELLSPRING_STORE".into();
+        }
+        format!("WELLSPRING_{}", self.key.replace('.', "_").to_uppercase())
+    }
+
+    /// The setting named `key`.
+    pub(super) fn find(key: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.key == key)
+    }
+}
+
+/// That of `known` which `name` is most likely a misspelling of; none if all are too far off.
+pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let similarity = |known: &str| strsim::jaro_winkler(name, known);
+    let best = known.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)))?;
+    (similarity(best) > 0.75).then_some(best)
+}

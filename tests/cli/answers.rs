@@ -1,0 +1,129 @@
+//! Storing, finding, explaining and ending answers.
+
+use serde_json::json;
+
+use crate::CAPITAL;
+use crate::sandbox::Sandbox;
+
+#[test]
+fn an_answer_is_served_until_its_document_changes() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["put", CAPITAL, "Paris.", "--doc", "geo@v1", "--tag", "europe"]).code(0);
+
+    let hit = sandbox.run(&["get", CAPITAL]).code(0);
+    assert_eq!(hit.stdout, "Paris.\n");
+    assert!(hit.stderr.contains("exact hit") && hit.stderr.contains("document geo@v1, tag europe"));
+
+    let hit = sandbox.json(&["get", "what is the capital  of france", "--threshold", "0.9"], 0);
+    assert_eq!((&hit["outcome"], &hit["tier"]), (&json!("hit"), &json!("semantic")));
+    assert!(hit["similarity"].as_f64().unwrap() > 0.9, "{hit}");
+    assert_eq!((&hit["question"], &hit["answer"]), (&json!(CAPITAL), &json!("Paris.")));
+    assert_eq!(hit["dependencies"][0], json!({ "document": { "id": "geo", "version": "v1" } }));
+    let exact = ["get", "what is the capital of france", "--exact"];
+    assert_eq!(sandbox.json(&exact, 1)["outcome"], "miss");
+
+    let why = sandbox.run(&["why", "What is the capital of Spain?"]).code(0);
+    assert!(why.stdout.contains(CAPITAL) && why.stdout.contains("miss: "), "{}", why.stdout);
+    let why = sandbox.json(&["why", CAPITAL], 0);
+    assert_eq!((&why["exact_state"], &why["served"]), (&json!("live"), &why["exact"]));
+
+    let impact = sandbox.json(&["impact", "--doc", "geo", "--tag", "europe"], 0);
+    assert_eq!((&impact["answers"], &impact["hits"]), (&json!(1), &json!(2)));
+
+    let changed = sandbox.json(&["invalidate", "--doc", "geo@v2", "--doc", "other"], 0);
+    assert_eq!(changed["dropped"], 1);
+    let outcomes: Vec<_> = changed["changes"].as_array().unwrap().iter().map(|c| &c["outcome"]).collect();
+    assert_eq!(outcomes, [&json!({ "dropped": 1 }), &json!({ "dropped": 0 })]);
+    let again = sandbox.run(&["invalidate", "--doc", "geo@v2", "--tag", "none"]).code(0);
+    assert!(again.stdout.contains("unchanged (same version)"), "{}", again.stdout);
+    assert!(again.stdout.contains("matched no cached answers"), "{}", again.stdout);
+
+    let miss = sandbox.run(&["get", CAPITAL]).code(1);
+    assert_eq!(miss.stdout, "");
+    // An answer from the version before is not stored any more.
+    let late = sandbox.run(&["put", CAPITAL, "Paris.", "--doc", "geo@v1"]).code(1);
+    assert!(late.stderr.contains("another version than the registered one"), "{}", late.stderr);
+}
+
+#[test]
+fn scopes_keep_answers_apart() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["put", CAPITAL, "Paris.", "--tenant", "a", "--param", "model=m1"]).code(0);
+    sandbox.run(&["get", CAPITAL]).code(1);
+    sandbox.run(&["get", CAPITAL, "--tenant", "b", "--param", "model=m1"]).code(1);
+    sandbox.run(&["get", CAPITAL, "--tenant", "a", "--param", "model=m1"]).code(0);
+    let private = sandbox.json(&["put", CAPITAL, "Paris.", "--private"], 1);
+    assert_eq!(private, json!({ "outcome": "declined", "reason": "private_without_tenant" }));
+}
+
+#[test]
+fn a_held_document_is_neither_served_nor_stored() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["put", CAPITAL, "Paris.", "--doc", "geo"]).code(0);
+    sandbox.run(&["begin-update", "geo"]).code(0);
+    sandbox.run(&["get", CAPITAL]).code(1);
+    assert_eq!(sandbox.json(&["stats"], 0)["store"]["corpora"][0]["held"], json!(["geo"]));
+    assert_eq!(sandbox.json(&["put", CAPITAL, "Paris.", "--doc", "geo"], 1)["reason"], "held");
+    sandbox.run(&["end-update", "geo", "--doc-version", "v2"]).code(0);
+    sandbox.run(&["put", CAPITAL, "Paris.", "--doc", "geo@v2"]).code(0);
+    sandbox.run(&["get", CAPITAL]).code(0);
+}
+
+#[test]
+fn lists_sources_and_stats_show_what_is_stored() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.run(&["list", "--store", "memory:"]).code(0).stdout, "no answers are stored\n");
+    let usage = ["--prompt-tokens", "100", "--completion-tokens", "20", "--cost", "0.5"];
+    sandbox.run(&[&["put", CAPITAL, "Paris.", "--metadata", "{\"a\":[1]}"], &usage[..]].concat()).code(0);
+    sandbox.run(&["put", "How do I reset my password?", "Click.", "--corpus", "help"]).code(0);
+    sandbox.run(&["get", CAPITAL, "--quiet"]).code(0);
+
+    let list = sandbox.json(&["list"], 0);
+    assert_eq!((&list["total"], &list["entries"][0]["question"]), (&json!(2), &json!(CAPITAL)));
+    assert_eq!(sandbox.json(&["list", "--corpus", "help"], 0)["total"], 1);
+    let id = list["entries"][0]["entry"].as_str().unwrap();
+    let list = sandbox.run(&["list"]).code(0).stdout;
+    assert!(list.lines().count() == 3 && list.contains(&id[..8]), "{list}");
+
+    let entry = sandbox.json(&["sources", &id[..8].to_uppercase()], 0);
+    assert_eq!((&entry["entry"], &entry["metadata"]), (&json!(id), &json!({ "a": [1] })));
+    assert!(sandbox.run(&["sources", id]).code(0).stdout.ends_with("\n\nParis.\n"));
+    for (id, message) in [("ffff", "8 to 32 hexadecimal digits"), ("00000000", "no live entry begins with")] {
+        assert!(sandbox.run(&["sources", id]).code(2).stderr.contains(message));
+    }
+
+    let stats = sandbox.json(&["stats"], 0);
+    assert_eq!(stats["store"]["entries"], 2);
+    let saved = json!({ "hits": 1, "prompt_tokens": 100, "completion_tokens": 20, "cost_usd": 0.5 });
+    assert_eq!(stats["saved"], saved);
+    assert!(stats["index_bytes"].as_u64().unwrap() > 384);
+}
+
+#[test]
+fn everything_needs_a_yes() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["put", CAPITAL, "Paris."]).code(0);
+    let refused = sandbox.run(&["invalidate", "--everything"]).code(2);
+    assert!(refused.stderr.contains("add --yes"), "{}", refused.stderr);
+    assert_eq!(sandbox.json(&["invalidate", "--everything", "--yes"], 0)["dropped"], 1);
+    let none = sandbox.run(&["invalidate"]).code(2);
+    assert!(none.stderr.contains("--doc"), "{}", none.stderr);
+}
+
+#[test]
+fn pairs_are_evaluated() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "pairs.jsonl",
+        br#"{"a":"How do I reset my password?","b":"how can i reset my password","label":1}
+{"a":"Population of Oslo in 2019?","b":"Population of Oslo in 2021?","label":0}
+{"a":"How old is the Earth?","b":"Where is the nearest bakery?","label":0}"#,
+    );
+    let report = sandbox.json(&["eval", "pairs.jsonl"], 0);
+    assert_eq!((&report["pairs"], &report["positives"]), (&json!(3), &json!(1)));
+    assert_eq!(report["policies"][1]["policy"], "threshold+guards");
+    assert_eq!(report["policies"][1]["roc_auc"], 1.0);
+    assert!(sandbox.run(&["eval", "pairs.jsonl"]).code(0).stdout.contains("ROC-AUC 1.000"));
+    let bad = sandbox.run_with(&["eval", "-"], b"{}\n").code(2).stderr;
+    assert!(bad.contains("line 1: field `a` is missing"), "{bad}");
+}

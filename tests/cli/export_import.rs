@@ -1,0 +1,107 @@
+//! Exporting and importing answers by the `wellspring` command.
+
+use serde_json::{Value, json};
+
+use crate::CAPITAL;
+use crate::sandbox::Sandbox;
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn what_is_exported_is_imported_whole() {
+    let from = Sandbox::new();
+    from.run(&["put", CAPITAL, "Paris.", "--doc", "geo@v1", "--ttl", "6h", "--metadata", "{\"a\":1}"])
+        .code(0);
+    from.run(&["put", "Who?", "Nobody.", "--negative", "--tenant", "a", "--namespace", "docs:faq"]).code(0);
+    from.run(&["put", "Where?", "Here.", "--corpus", "maps", "--cost", "0.01"]).code(0);
+    from.run(&["export", "all.jsonl"]).code(0);
+    let exported = std::fs::read_to_string(from.path("all.jsonl")).unwrap();
+    assert_eq!(exported, from.run(&["export"]).code(0).stdout);
+    assert_eq!(exported.lines().count(), 3);
+    assert!(!from.path("all.jsonl.partial").exists());
+
+    let to = Sandbox::new();
+    let report = to.json(&["import", from.path("all.jsonl").to_str().unwrap()], 0);
+    assert_eq!((&report["imported"], &report["bad"]), (&json!(3), &json!(0)));
+    assert_eq!(to.run(&["get", CAPITAL, "-q"]).code(0).stdout, "Paris.\n");
+    to.run(&["get", "what is the capital of france?", "--threshold", "0.9"]).code(0);
+    to.run(&["get", "Who?"]).code(1);
+    to.run(&["get", "Who?", "--tenant", "a", "--namespace", "docs:faq"]).code(0);
+    // Everything is the same but the clock of the store and the hits, which begin anew.
+    let same = |text: &str| {
+        let mut lines = lines(text);
+        for line in &mut lines {
+            line["clock"].take();
+            line["hits"].take();
+        }
+        lines
+    };
+    assert_eq!(same(&exported), same(&to.run(&["export"]).code(0).stdout));
+    assert_eq!(to.json(&["invalidate", "--namespace", "docs"], 0)["dropped"], 1);
+}
+
+#[test]
+fn importing_again_changes_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["put", CAPITAL, "Paris."]).code(0);
+    sandbox.run(&["export", "all.jsonl"]).code(0);
+    sandbox.run(&["put", CAPITAL, "Paris, still."]).code(0);
+    assert_eq!(sandbox.json(&["import", "all.jsonl"], 0)["kept"], 1);
+    assert_eq!(sandbox.run(&["get", CAPITAL, "-q"]).code(0).stdout, "Paris, still.\n");
+}
+
+/// A plain import would store the answer under the clock as it is now, as if it had been made after the
+/// change.
+#[test]
+fn an_import_does_not_bring_back_what_was_invalidated() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["put", CAPITAL, "Paris.", "--doc", "geo"]).code(0);
+    sandbox.run(&["export", "all.jsonl"]).code(0);
+    sandbox.run(&["invalidate", "--doc", "geo"]).code(0);
+    let report = sandbox.json(&["import", "all.jsonl"], 0);
+    assert_eq!(report["imported"], 0);
+    assert_eq!(report["refused"], json!({ "dependency_changed": 1 }));
+    sandbox.run(&["get", CAPITAL]).code(1);
+}
+
+#[test]
+fn bad_lines_are_named_and_the_others_are_stored() {
+    let input = [
+        r#"{"question":"Where?","answer":"Here."}"#,
+        "",
+        r#"{"question":"Where?","answr":"Here."}"#,
+        r#"{"question":"","answer":"x"}"#,
+        r#"{"question":"Old?","answer":"x","expires_at":"2020-01-01T00:00:00Z"}"#,
+        r#"{"question":"What?","answer":"x","dependencies":[{"document":{"id":""}}]}"#,
+        r#"{"question":"What?","answer":"x","expires_at":"soon"}"#,
+        "[[[",
+        r#"{"question":"Who?","answer":"Me.","dependencies":[{"tag":"t"}]}"#,
+    ];
+    let input = input.join("\n");
+
+    let sandbox = Sandbox::new();
+    let run = sandbox.run_with(&["import", "-"], input.as_bytes()).code(2);
+    assert!(run.stderr.contains("line 3: unknown field `answr`"), "{}", run.stderr);
+    assert!(run.stdout.contains("stopped there, see --keep-going"), "{}", run.stdout);
+    assert_eq!(sandbox.json(&["list"], 0)["total"], 1);
+
+    let sandbox = Sandbox::new();
+    let run = sandbox.run_with(&["import", "-", "--keep-going", "--json"], input.as_bytes()).code(2);
+    let report: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((&report["imported"], &report["expired"], &report["bad"]), (&json!(2), &json!(1), &json!(5)));
+    let bad = |index: usize| &report["bad_lines"][index];
+    assert_eq!([0, 1, 2, 3, 4].map(|index| bad(index)["line"].as_u64().unwrap()), [3, 4, 6, 7, 8]);
+    assert_eq!(bad(1)["message"], "question is empty");
+    assert_eq!(bad(2)["message"], "document id is empty");
+    assert_eq!(bad(3)["message"], "expires_at is no time, write it like 2026-11-21T08:00:00Z");
+    assert_eq!(sandbox.run(&["get", "Who?", "-q"]).code(0).stdout, "Me.\n");
+}
+
+#[test]
+fn bytes_that_are_no_text_are_a_bad_line() {
+    let sandbox = Sandbox::new();
+    let run = sandbox.run_with(&["import", "-"], b"{\"question\":\"a\xff\",\"answer\":\"b\"}\n").code(2);
+    assert!(run.stderr.contains("line 1: invalid unicode code point"), "{}", run.stderr);
+}

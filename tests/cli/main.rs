@@ -1,0 +1,12 @@
+//! The `wellspring` command as a person or a script meets it: the real binary with the bundled model.
+
+#![expect(clippy::unwrap_used, reason = "a failed assumption of a test is a failed test")]
+
+mod answers;
+mod configuration;
+mod export_import;
+mod input;
+mod sandbox;
+mod stores;
+
+const CAPITAL: &str = "What is the capital of France?";
