@@ -6,6 +6,7 @@
 mod completions;
 mod config;
 mod context;
+mod demo;
 mod entry_view;
 mod eval;
 mod exit;
@@ -74,6 +75,7 @@ struct Cli {
 // Each is described where its arguments are.
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::DemoArgs),
     Get(get::GetArgs),
     Put(put::PutArgs),
     Invalidate(invalidate::InvalidateArgs),
@@ -127,6 +129,10 @@ fn execute(cli: Cli) -> anyhow::Result<Exit> {
 
 async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
     match command {
+        Command::Demo(args) => {
+            demo::run(&args, context.config.open_embedder().await?, context.json).await?;
+            Ok(Exit::Success)
+        }
         Command::Get(args) => get::run(args, context).await,
         Command::Put(args) => put::run(args, context).await,
         Command::Invalidate(args) => invalidate::run(args, context).await,
