@@ -41,6 +41,11 @@
 //! | `remote` | | embeddings from an OpenAI-compatible endpoint |
 //! | `cli` | | the `wellspring` command and its configuration |
 
+/// Makes a doctest of the README.
+#[cfg(all(doctest, feature = "embedded", feature = "onnx"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod cache;
 #[cfg(feature = "cli")]
 pub mod cli;
