@@ -7,7 +7,7 @@ use crate::cache::Cache;
 use crate::cache::query::Prepared;
 use crate::embedding::Embedding;
 use crate::entry::{Answer, Dependency, Entry};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::flight::{Landing, Leader};
 use crate::key::EntryId;
 use crate::policy::DeclinedReason;
@@ -81,7 +81,7 @@ impl FillPermit {
     ///
     /// # Cancel safety
     ///
-    /// If dropped, the answer is stored or not, and somebody else may make it.
+    /// If dropped once it was polled, the answer is stored all the same.
     pub async fn fill(
         mut self,
         answer: impl Into<Answer>,
@@ -95,20 +95,27 @@ impl FillPermit {
                 return FillOutcome::Declined(reason);
             }
         };
-        let tasks = self.cache.inner.tasks.clone();
+        let inner = Arc::clone(&self.cache.inner);
         // Counts as a task from before the question whether the cache is closing, so that a close which
         // comes in between waits for what is spawned below.
-        let _waited_for = tasks.token();
-        let place = self.cache.inner.write_behind.clone().and_then(|queue| queue.try_acquire_owned().ok());
-        let Some(place) = place.filter(|_| !self.cache.inner.shutdown.is_cancelled()) else {
-            return self.store(entry).await;
-        };
+        let _waited_for = inner.tasks.token();
+        let queue = inner.write_behind.clone().filter(|_| !inner.shutdown.is_cancelled());
+        let place = queue.and_then(|queue| queue.try_acquire_owned().ok());
         let id = entry.id;
-        tasks.spawn(async move {
-            self.store(entry).await;
+        let is_queued = place.is_some();
+        // In a task of its own: an answer that reached the store must reach the index and those who wait for
+        // it, too, even if the caller goes. Closing the cache waits for the task.
+        let storing = inner.tasks.spawn(async move {
+            let outcome = self.store(entry).await;
             drop(place);
+            outcome
         });
-        FillOutcome::Queued(id)
+        if is_queued {
+            return FillOutcome::Queued(id);
+        }
+        storing.await.unwrap_or_else(|broken| {
+            FillOutcome::Failed(Error::new(ErrorKind::Store, "storing an answer broke").with_source(broken))
+        })
     }
 
     /// The error of a closure that made no answer goes to those who waited for it.
