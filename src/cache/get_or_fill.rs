@@ -205,7 +205,7 @@ impl Cache {
             Ok(Exact::Miss(snapshot)) => snapshot,
             Err(reason) => return bypass(reason, &prepared, leader),
         };
-        match self.semantic(&prepared, snapshot, started).await {
+        match self.semantic(&prepared, started).await {
             Ok(Semantic::Hit(hit)) => {
                 if let (Some(leader), Tier::Semantic { similarity, confidence }) = (leader, hit.tier) {
                     leader.land(Landing::Near { entry: hit.entry.id, similarity, confidence });

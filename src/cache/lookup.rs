@@ -119,7 +119,7 @@ impl Cache {
             Err(reason) => return Ok(Lookup::Bypass(reason)),
         };
         let leader = self.inner.flights.try_lead(prepared.flight_key());
-        Ok(match self.semantic(&prepared, snapshot, started).await {
+        Ok(match self.semantic(&prepared, started).await {
             Ok(Semantic::Hit(hit)) => {
                 // Whoever joined meanwhile looks for the same hit.
                 drop(leader);
@@ -167,7 +167,6 @@ impl Cache {
     pub(super) async fn semantic(
         &self,
         prepared: &Prepared,
-        snapshot: Snapshot,
         started: Instant,
     ) -> Result<Semantic, BypassReason> {
         let inner = &self.inner;
@@ -197,7 +196,7 @@ impl Cache {
             };
             if let Some(confidence) = inner.verify(prepared, &entry, similarity).await? {
                 let tier = Tier::Semantic { similarity, confidence };
-                let hit = self.hit(entry, tier, snapshot);
+                let hit = self.hit(entry, tier, fetched.snapshot);
                 inner.metrics.lookup.semantic_hits.increment();
                 inner.metrics.lookup.semantic_hit.record(started.elapsed());
                 return Ok(Semantic::Hit(hit));
@@ -206,7 +205,7 @@ impl Cache {
         Ok(Semantic::Miss(Some(embedding)))
     }
 
-    /// Serves `entry`, which the store just said to be live; `snapshot` is from before that.
+    /// Serves `entry`, which the store just said to be live together with `snapshot`.
     pub(super) fn hit(&self, entry: Arc<Entry>, tier: Tier, snapshot: Snapshot) -> Hit {
         let inner = &self.inner;
         inner.store.record_hit(entry.id);
