@@ -42,7 +42,7 @@ impl Embedding {
     }
 
     /// An embedding that was stored, bit for bit; none if `components` cannot be one.
-    #[cfg(feature = "embedded")]
+    #[cfg(any(feature = "embedded", feature = "valkey"))]
     pub(crate) fn restore(components: Vec<f32>) -> Option<Self> {
         let squares: f32 = components.iter().map(|component| component * component).sum();
         ((squares - 1.0).abs() < 1e-3).then(|| Self(components.into()))

@@ -18,8 +18,12 @@ pub enum ErrorKind {
     Model,
     /// The embedder could not turn text into vectors.
     Embedding,
-    /// The store failed or cannot be reached.
+    /// The store failed.
     Store,
+    /// The store cannot be reached, or did not answer lately and is left alone for a moment.
+    Unavailable,
+    /// An invalidation is not in force everywhere yet: it is kept, and tried again until it is.
+    Incomplete,
     /// Stored data is damaged or was not written by this program.
     Corrupt,
     /// Another process holds the store.

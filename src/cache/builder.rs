@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::flight::SingleFlight;
 use crate::metrics::CacheMetrics;
 use crate::policy::{Admission, EarlyRefresh, Ttls};
-use crate::store::{RemovalListener, Store};
+use crate::store::{ChangeListener, Store};
 use crate::verify::{Guards, Verifier};
 
 /// How many entries are read at a time when indexes are built.
@@ -185,7 +185,7 @@ impl CacheBuilder {
         self.check()?;
         let indexes = Arc::new(Indexes::new(self.embedder.model().dimensions));
         // The listener comes before the scan, so that nothing that goes meanwhile is missed.
-        self.store.on_removal(Arc::clone(&indexes) as Arc<dyn RemovalListener>);
+        self.store.listen(Arc::clone(&indexes) as Arc<dyn ChangeListener>);
         let inner = Inner {
             fingerprint: self.embedder.model().fingerprint(),
             store: self.store,

@@ -13,7 +13,7 @@ use crate::entry::Entry;
 use crate::error::Result;
 use crate::index::{Neighbor, SegmentedIndex, VectorIndex};
 use crate::key::{EntryId, ScopeId};
-use crate::store::RemovalListener;
+use crate::store::ChangeListener;
 
 pub(crate) struct Indexes {
     dimensions: usize,
@@ -104,7 +104,7 @@ fn insert_into(index: &SegmentedIndex, id: EntryId, embedding: &Embedding) {
     }
 }
 
-impl RemovalListener for Indexes {
+impl ChangeListener for Indexes {
     fn removed(&self, entries: &[(EntryId, ScopeId)]) {
         let scopes = self.read();
         let mut emptied = Vec::new();

@@ -208,7 +208,7 @@ impl Cache {
     /// Serves `entry`, which the store just said to be live together with `snapshot`.
     pub(super) fn hit(&self, entry: Arc<Entry>, tier: Tier, snapshot: Snapshot) -> Hit {
         let inner = &self.inner;
-        inner.store.record_hit(entry.id);
+        inner.store.record_hit(&entry.corpus, entry.id);
         if let Some(usage) = entry.answer.usage {
             inner.metrics.lookup.prompt_tokens_saved.add(usage.prompt_tokens);
             inner.metrics.lookup.completion_tokens_saved.add(usage.completion_tokens);

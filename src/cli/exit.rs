@@ -91,6 +91,8 @@ fn name(kind: ErrorKind) -> &'static str {
         ErrorKind::Model => "model",
         ErrorKind::Embedding => "embedding",
         ErrorKind::Store => "store",
+        ErrorKind::Unavailable => "unavailable",
+        ErrorKind::Incomplete => "incomplete",
         ErrorKind::Corrupt => "corrupt",
         ErrorKind::Locked => "locked",
         ErrorKind::Closed => "closed",

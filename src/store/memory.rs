@@ -11,8 +11,8 @@ use crate::error::Result;
 use crate::key::{Corpus, EntryId};
 use crate::store::ledger::{Ledger, Resident};
 use crate::store::{
-    ChangeOutcome, Fetched, Filled, Found, Limits, RemovalListener, Snapshot, Store, StoreStatus,
-    StoredEntry, closed,
+    ChangeListener, ChangeOutcome, Fetched, Filled, Found, Limits, Snapshot, Store, StoreStatus, StoredEntry,
+    closed,
 };
 
 /// A bounded store in memory.
@@ -115,12 +115,12 @@ impl Store for MemoryStore {
         Ok(self.ledger()?.page(after, limit).iter().map(|(_, resident)| stored(resident)).collect())
     }
 
-    fn record_hit(&self, id: EntryId) {
+    fn record_hit(&self, _corpus: &Corpus, id: EntryId) {
         self.ledger.record_hit(id);
     }
 
-    fn on_removal(&self, listener: Arc<dyn RemovalListener>) {
-        self.ledger.on_removal(listener);
+    fn listen(&self, listener: Arc<dyn ChangeListener>) {
+        self.ledger.listen(listener);
     }
 
     async fn status(&self) -> Result<StoreStatus> {

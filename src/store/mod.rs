@@ -13,9 +13,12 @@ mod embedded;
 mod invalidation_clock;
 mod ledger;
 mod memory;
+#[cfg(feature = "valkey")]
+mod valkey;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -23,6 +26,9 @@ use serde::Serialize;
 #[cfg(feature = "embedded")]
 pub use self::embedded::{EmbeddedOptions, EmbeddedStore};
 pub use self::memory::MemoryStore;
+#[cfg(feature = "valkey")]
+pub use self::valkey::{Freshness, ValkeyAddress, ValkeyOptions, ValkeyStore};
+use crate::embedding::Embedding;
 use crate::entry::{Change, DocumentVersion, Entry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Corpus, EntryId, ScopeId};
@@ -205,6 +211,8 @@ pub struct StoreStatus {
     pub max_entries: u64,
     /// The greatest size in bytes.
     pub max_bytes: u64,
+    /// Invalidations that this process could not complete yet, and goes on trying.
+    pub pending_invalidations: u64,
     /// Each corpus that was ever used, by name.
     pub corpora: Vec<CorpusStatus>,
 }
@@ -234,12 +242,71 @@ pub struct StoredEntry {
     pub hits: u64,
 }
 
-/// Hears which entries a store removed, so that indexes can forget them early.
+/// Hears of changes to what a store holds, so that indexes can follow. Only hints: some may be missing.
 ///
 /// Called with a lock of the store held: implementations must be quick and must not call the store.
-pub trait RemovalListener: Send + Sync {
+pub trait ChangeListener: Send + Sync {
     /// These entries, each with its scope, are no longer stored.
     fn removed(&self, entries: &[(EntryId, ScopeId)]);
+
+    /// Another process stored this entry.
+    fn stored(&self, _corpus: &Corpus, _scope: ScopeId, _id: EntryId, _embedding: &Embedding) {}
+
+    /// Changes by other processes may have been missed: what is known of the corpus is to be compared with the store.
+    fn fell_behind(&self, _corpus: &Corpus) {}
+}
+
+/// What tells one claim from another; 128 random bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimToken(u128);
+
+#[cfg(feature = "valkey")]
+impl ClaimToken {
+    fn random() -> Self {
+        Self(rand::random())
+    }
+
+    fn bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+}
+
+/// Who makes an answer that several processes may want.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Claim {
+    /// Whoever asks: there is nobody to wait for.
+    Free,
+    /// The caller, until it [ends](Store::end_claim) the claim or lets it run out.
+    Granted(ClaimToken),
+    /// Another process, which is at it.
+    Taken,
+}
+
+/// How a claim ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClaimEnd {
+    /// The answer is stored, or another one may make it.
+    Released,
+    /// There is an answer, but not one to share: who waits should make its own, and not in turn.
+    Unshared,
+}
+
+/// Some of the entries of a scope.
+#[derive(Debug, Clone, Default)]
+pub struct ScopePage {
+    /// Their ids. One may come twice, and one that is stored or goes meanwhile may or may not come.
+    pub ids: Vec<EntryId>,
+    /// Where to go on; none at the end.
+    pub next: Option<ScopeCursor>,
+}
+
+/// A place in the entries of a scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ScopeCursor {
+    pub(crate) bucket: u16,
+    pub(crate) at: u64,
 }
 
 /// A place for answers that runs the freshness protocol.
@@ -311,10 +378,10 @@ pub trait Store: fmt::Debug + Send + Sync {
     async fn scan(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<StoredEntry>>;
 
     /// Counts a hit on `id`: what eviction and reports go by. Best effort; never waits.
-    fn record_hit(&self, id: EntryId);
+    fn record_hit(&self, corpus: &Corpus, id: EntryId);
 
-    /// Sets who hears of removals from now on.
-    fn on_removal(&self, listener: Arc<dyn RemovalListener>);
+    /// Sets who hears of changes from now on.
+    fn listen(&self, listener: Arc<dyn ChangeListener>);
 
     /// What the store holds.
     ///
@@ -322,6 +389,82 @@ pub trait Store: fmt::Debug + Send + Sync {
     ///
     /// As for [`lookup`](Self::lookup).
     async fn status(&self) -> Result<StoreStatus>;
+
+    /// Whether other processes may read and write the same answers. A lookup is then a round trip, claims matter,
+    /// and indexes are to be [loaded](Self::scope_page) scope by scope.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// As [`lookup`](Self::lookup); where no live entry is found, also claims the making of the answer.
+    ///
+    /// # Errors
+    ///
+    /// As for [`lookup`](Self::lookup).
+    async fn lookup_or_claim(&self, corpus: &Corpus, id: EntryId) -> Result<(Fetched, Claim)> {
+        Ok((self.lookup(corpus, id).await?, Claim::Free))
+    }
+
+    /// Claims the making of an answer, whether or not there is one.
+    ///
+    /// # Errors
+    ///
+    /// As for [`lookup`](Self::lookup).
+    async fn claim(&self, _corpus: &Corpus, _id: EntryId) -> Result<Claim> {
+        Ok(Claim::Free)
+    }
+
+    /// Makes a claim last for another [`claim_life`](Self::claim_life); whether it was still the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As for [`lookup`](Self::lookup).
+    async fn renew_claim(&self, _corpus: &Corpus, _id: EntryId, _token: ClaimToken) -> Result<bool> {
+        Ok(true)
+    }
+
+    /// Ends a claim. Best effort; never waits.
+    fn end_claim(&self, _corpus: &Corpus, _id: EntryId, _token: ClaimToken, _end: ClaimEnd) {}
+
+    /// How long a claim lasts that is not renewed.
+    fn claim_life(&self) -> Duration {
+        Duration::from_secs(10)
+    }
+
+    /// Begins to tell the [listener](Self::listen) of what other processes store in `corpus`, if nothing of that
+    /// corpus was followed before. What they store after this returns is told.
+    ///
+    /// # Errors
+    ///
+    /// As for [`lookup`](Self::lookup).
+    async fn follow(&self, _corpus: &Corpus) -> Result<()> {
+        Ok(())
+    }
+
+    /// Some of the entries of `scope`, for an index to be loaded from. Only [shared](Self::is_shared) stores list
+    /// them; of others, [`scan`](Self::scan) everything.
+    ///
+    /// # Errors
+    ///
+    /// As for [`lookup`](Self::lookup).
+    async fn scope_page(
+        &self,
+        _corpus: &Corpus,
+        _scope: ScopeId,
+        _cursor: Option<ScopeCursor>,
+    ) -> Result<ScopePage> {
+        Ok(ScopePage::default())
+    }
+
+    /// The embedding of each of these entries; none for one that is gone or has none. For what
+    /// [`scope_page`](Self::scope_page) listed.
+    ///
+    /// # Errors
+    ///
+    /// As for [`lookup`](Self::lookup).
+    async fn embeddings(&self, _corpus: &Corpus, ids: &[EntryId]) -> Result<Vec<Option<Embedding>>> {
+        Ok(vec![None; ids.len()])
+    }
 
     /// Writes out what is pending and ends background work. Later calls fail, but closing again does
     /// nothing.

@@ -32,7 +32,7 @@ use crate::error::Result;
 use crate::key::{Corpus, EntryId};
 use crate::store::ledger::Ledger;
 use crate::store::{
-    ChangeOutcome, Fetched, Filled, Found, Limits, RemovalListener, Snapshot, Store, StoreStatus, StoredEntry,
+    ChangeListener, ChangeOutcome, Fetched, Filled, Found, Limits, Snapshot, Store, StoreStatus, StoredEntry,
 };
 
 /// Numbers the writes, so that a body is served only together with the books' entry that it was
@@ -222,13 +222,13 @@ impl Store for EmbeddedStore {
         }
     }
 
-    fn record_hit(&self, id: EntryId) {
+    fn record_hit(&self, _corpus: &Corpus, id: EntryId) {
         self.ledger.record_hit(id);
         self.writer.record_hit(id);
     }
 
-    fn on_removal(&self, listener: Arc<dyn RemovalListener>) {
-        self.ledger.on_removal(listener);
+    fn listen(&self, listener: Arc<dyn ChangeListener>) {
+        self.ledger.listen(listener);
     }
 
     async fn status(&self) -> Result<StoreStatus> {

@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::key::{Corpus, EntryId};
 use crate::store::invalidation_clock::InvalidationClock;
 use crate::store::{
-    ChangeOutcome, CorpusStatus, DeadReason, Eviction, Limits, RefusedReason, RemovalListener, Snapshot,
+    ChangeListener, ChangeOutcome, CorpusStatus, DeadReason, Eviction, Limits, RefusedReason, Snapshot,
     StoreStatus,
 };
 
@@ -47,7 +47,7 @@ pub(super) struct Ledger<P> {
     /// call and so must not take the lock of the books.
     evicted: Arc<Mutex<Evicted<P>>>,
     books: RwLock<Books<P>>,
-    listener: RwLock<Option<Arc<dyn RemovalListener>>>,
+    listener: RwLock<Option<Arc<dyn ChangeListener>>>,
     clock: Arc<dyn Clock>,
     limits: Limits,
     evictions: AtomicU64,
@@ -95,7 +95,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         }
     }
 
-    pub(super) fn on_removal(&self, listener: Arc<dyn RemovalListener>) {
+    pub(super) fn listen(&self, listener: Arc<dyn ChangeListener>) {
         *self.listener.write().unwrap_or_else(PoisonError::into_inner) = Some(listener);
     }
 
@@ -353,6 +353,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
             expirations: self.expirations.load(Ordering::Relaxed),
             max_entries: self.limits.max_entries,
             max_bytes: self.limits.max_bytes,
+            pending_invalidations: 0,
             corpora,
         }
     }

@@ -1,0 +1,191 @@
+//! What goes on behind the callers' backs: cleaning up, counting hits, retrying, following.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{PushInfo, PushKind};
+use tokio::sync::{mpsc, oneshot};
+
+use super::keys::Bucket;
+use super::link::Trouble;
+use super::script::{COMPACT, HITS};
+use super::{Inner, lock, reply};
+use crate::key::{Corpus, EntryId};
+
+/// The most marks that the clock of a bucket keeps, about 70 bytes each. Above it the older half goes, and with it
+/// every entry that was stored before.
+pub(super) const MAX_MARKS: u64 = 1 << 18;
+/// How many entries are removed at a time, so that nobody waits long for the server.
+const STEP: usize = 512;
+/// The most distinct entries whose hits wait to be counted.
+const MAX_COUNTED: usize = 100_000;
+const HITS_EVERY: Duration = Duration::from_secs(1);
+
+/// Sets of entries that an invalidation detached, and a clock that may have marks to drop.
+#[derive(Debug)]
+pub(super) struct Drain {
+    pub(super) corpus: Corpus,
+    pub(super) bucket: u16,
+    pub(super) sets: Vec<String>,
+    pub(super) compacts: bool,
+}
+
+/// What is done one after another.
+#[derive(Debug)]
+pub(super) enum Chore {
+    Drain(Drain),
+    /// Says when everything before it is done.
+    Mark(oneshot::Sender<()>),
+}
+
+impl Inner {
+    /// Waits until what was invalidated before is cleaned away, or for as long as an invalidation may take.
+    pub(super) async fn drained(&self) {
+        let (done, is_done) = oneshot::channel();
+        if self.drains.send(Chore::Mark(done)).is_ok() {
+            let _ = tokio::time::timeout(self.options.invalidate_timeout, is_done).await;
+        }
+    }
+
+    /// Runs `work` until it ends or the store is closed.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn(async move {
+            shutdown.run_until_cancelled(work).await;
+        });
+    }
+
+    pub(super) fn start(
+        self: &Arc<Self>,
+        drains: mpsc::UnboundedReceiver<Chore>,
+        pushes: mpsc::UnboundedReceiver<PushInfo>,
+    ) {
+        self.spawn(Arc::clone(self).drain(drains));
+        self.spawn(Arc::clone(self).count_hits());
+        self.spawn(Arc::clone(self).retry_pending());
+        self.spawn(Arc::clone(self).follow_streams());
+        if self.tier.bound().is_some() {
+            self.spawn(Arc::clone(self).track(pushes));
+        }
+    }
+
+    async fn drain(self: Arc<Self>, mut drains: mpsc::UnboundedReceiver<Chore>) {
+        while let Some(chore) = drains.recv().await {
+            let drain = match chore {
+                Chore::Drain(drain) => drain,
+                Chore::Mark(done) => {
+                    let _ = done.send(());
+                    continue;
+                }
+            };
+            let bucket = Bucket { corpus: &drain.corpus, number: drain.bucket };
+            for set in &drain.sets {
+                // What cannot be drained now expires with its entries.
+                if let Err(trouble) = self.drain_set(bucket, set).await {
+                    tracing::debug!(%trouble, set, "a set of dead entries is left to expire");
+                }
+            }
+            if drain.compacts
+                && let Err(trouble) = self.compact(bucket).await
+            {
+                tracing::debug!(%trouble, "a clock is left with old marks");
+            }
+        }
+    }
+
+    async fn drain_set(&self, bucket: Bucket<'_>, set: &str) -> Result<(), Trouble> {
+        let mut pop = redis::cmd("SPOP");
+        pop.arg(set).arg(STEP);
+        loop {
+            let popped = self.control.send(&pop, set, self.options.invalidate_timeout).await?;
+            let popped = reply::items(&popped).unwrap_or_default();
+            let ids: Vec<EntryId> = popped
+                .iter()
+                .filter_map(|id| Some(EntryId::from_bytes(reply::bytes(id)?.try_into().ok()?)))
+                .collect();
+            if !ids.is_empty() {
+                self.reap(bucket, &ids).await?;
+            }
+            if popped.len() < STEP {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn compact(&self, bucket: Bucket<'_>) -> Result<(), Trouble> {
+        let names = [self.keys.clock(bucket)];
+        let mut cursor = "0".to_owned();
+        loop {
+            let call = COMPACT.call(&names).nonce().bytes(&cursor);
+            let reply = self.control.call(&call, &names[0], self.options.invalidate_timeout).await?;
+            match reply::text(&reply) {
+                Some("0") | None => return Ok(()),
+                Some(next) => cursor = next.to_owned(),
+            }
+        }
+    }
+
+    pub(super) fn record_hit(&self, corpus: &Corpus, id: EntryId) {
+        let mut hits = lock(&self.hits);
+        if hits.len() < MAX_COUNTED {
+            *hits.entry((corpus.clone(), id)).or_default() += 1;
+        }
+    }
+
+    async fn count_hits(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(HITS_EVERY).await;
+            self.flush_hits().await;
+        }
+    }
+
+    /// Has the server count the hits since the last time. What cannot be counted is not.
+    pub(super) async fn flush_hits(&self) {
+        let hits = std::mem::take(&mut *lock(&self.hits));
+        let mut by_bucket = std::collections::HashMap::<_, Vec<_>>::new();
+        for ((corpus, id), count) in &hits {
+            by_bucket.entry(self.keys.bucket(corpus, *id)).or_default().push((*id, *count));
+        }
+        for (bucket, counted) in by_bucket {
+            for counted in counted.chunks(STEP) {
+                let names: Vec<String> = counted.iter().map(|(id, _)| self.keys.entry(bucket, *id)).collect();
+                let call = counted.iter().fold(HITS.call(&names), |call, (_, count)| call.number(count));
+                if self.control.call(&call, &names[0], self.options.invalidate_timeout).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Hears from the server which clocks changed (RESP3 client tracking in broadcasting mode).
+    async fn track(self: Arc<Self>, mut pushes: mpsc::UnboundedReceiver<PushInfo>) {
+        let mut is_tracking = false;
+        loop {
+            if !is_tracking {
+                let mut tracking = redis::cmd("CLIENT");
+                tracking
+                    .arg("TRACKING")
+                    .arg("ON")
+                    .arg("BCAST")
+                    .arg("PREFIX")
+                    .arg(format!("{}c:", self.keys.prefix()));
+                is_tracking = self.link.send_to_all(&tracking, self.options.invalidate_timeout).await.is_ok();
+                // What changed before is not told.
+                self.tier.distrust();
+            }
+            let retry = Duration::from_secs(if is_tracking { 3_600 } else { 1 });
+            match tokio::time::timeout(retry, pushes.recv()).await {
+                Ok(Some(push)) => {
+                    if push.kind == PushKind::Disconnection {
+                        is_tracking = false;
+                    }
+                    if matches!(push.kind, PushKind::Disconnection | PushKind::Invalidate) {
+                        self.tier.distrust();
+                    }
+                }
+                Ok(None) => return,
+                Err(_) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! What the store holds: reports, listings, and what indexes are loaded from.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use futures::future::try_join_all;
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use redis::Value;
+
+use super::keys::Bucket;
+use super::link::Trouble;
+use super::script::FETCH;
+use super::{Inner, lock, record, reply};
+use crate::embedding::Embedding;
+use crate::entry::Change;
+use crate::error::{Error, Result};
+use crate::key::{Corpus, EntryId, ScopeId};
+use crate::store::{CorpusStatus, ScopeCursor, ScopePage, StoreStatus, StoredEntry};
+
+/// How many members of a set are read at a time.
+const PAGE: usize = 1_000;
+/// How many entries are fetched by one script, so that nobody waits long for the server.
+const FETCHED: usize = 64;
+/// How long the ids of a listing are used for its next pages.
+const LISTING_LIFE: Duration = Duration::from_mins(1);
+
+/// All entries in order, for a caller that reads page by page. The server has no order of its own.
+#[derive(Debug)]
+pub(super) struct Listing {
+    entries: Vec<(EntryId, Corpus)>,
+    taken: Instant,
+}
+
+impl Inner {
+    pub(super) async fn dependants(&self, corpus: &Corpus, change: &Change) -> Result<Vec<StoredEntry>> {
+        self.check_open()?;
+        self.flush_hits().await;
+        let mut ids = BTreeSet::new();
+        if let Change::Entry(id) = change {
+            ids.insert(*id);
+        } else {
+            for bucket in self.keys.buckets(corpus) {
+                if self.is_unchanged(bucket, change).await? {
+                    continue;
+                }
+                let sets = match change {
+                    Change::Everything => vec![self.keys.all(bucket)],
+                    _ => change.dependency_ids().iter().map(|id| self.keys.dependants(bucket, *id)).collect(),
+                };
+                for set in sets {
+                    let mut cursor = 0;
+                    loop {
+                        let (page, next) = self.members(&set, cursor).await?;
+                        ids.extend(page);
+                        cursor = next;
+                        if cursor == 0 {
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        self.fetch(ids.into_iter().map(|id| (id, corpus.clone())).collect()).await
+    }
+
+    /// Whether `change` tells the version that the bucket has registered.
+    async fn is_unchanged(&self, bucket: Bucket<'_>, change: &Change) -> Result<bool> {
+        let Some((document, Some(version))) = change.document_told() else { return Ok(false) };
+        let clock = self.keys.clock(bucket);
+        let id = crate::entry::any_change_of(document);
+        let mut get = redis::cmd("HMGET");
+        let field = [b"v".as_slice(), id.as_bytes()].concat();
+        get.arg(&clock).arg(field).arg(&id.as_bytes()[..]).arg("f");
+        let reply = self.control.send(&get, &clock, self.options.invalidate_timeout).await?;
+        let Some([registered, mark, floor]) = reply::items(&reply) else { return Ok(false) };
+        let (mark, floor) =
+            (reply::number::<u64>(mark).unwrap_or(0), reply::number::<u64>(floor).unwrap_or(0));
+        Ok(reply::text(registered) == Some(version.as_str())
+            && mark > floor
+            && mark != super::super::invalidation_clock::HELD)
+    }
+
+    pub(super) async fn scan(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<StoredEntry>> {
+        self.check_open()?;
+        self.flush_hits().await;
+        let mut after = after;
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let page = self.listed(after, limit - found.len()).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            // Some may be gone since they were listed, so a page of entries may take more than one of ids.
+            found.extend(self.fetch(page).await?);
+        }
+        Ok(found)
+    }
+
+    /// The next ids of the listing, which is made anew where there is none or for a first page.
+    async fn listed(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<(EntryId, Corpus)>> {
+        let from = |listing: &Listing| {
+            let start = listing.entries.partition_point(|(id, _)| after.is_some_and(|after| *id <= after));
+            listing.entries[start..].iter().take(limit).cloned().collect()
+        };
+        let usable = |listing: &&Listing| after.is_some() && listing.taken.elapsed() < LISTING_LIFE;
+        if let Some(page) = lock(&self.listing).as_ref().filter(usable).map(from) {
+            return Ok(page);
+        }
+        let mut entries = Vec::new();
+        for corpus in self.corpora().await? {
+            for bucket in self.keys.buckets(&corpus) {
+                let (set, mut cursor) = (self.keys.all(bucket), 0);
+                loop {
+                    let (page, next) = self.members(&set, cursor).await?;
+                    entries.extend(page.into_iter().map(|id| (id, corpus.clone())));
+                    cursor = next;
+                    if cursor == 0 {
+                        break;
+                    }
+                }
+            }
+        }
+        entries.sort_unstable();
+        entries.dedup();
+        let listing = Listing { entries, taken: Instant::now() };
+        let page = from(&listing);
+        *lock(&self.listing) = Some(listing);
+        Ok(page)
+    }
+
+    pub(super) async fn corpora(&self) -> Result<Vec<Corpus>> {
+        let key = self.keys.corpora();
+        let mut members = redis::cmd("SMEMBERS");
+        members.arg(&key);
+        let reply = self.control.send(&members, &key, self.options.invalidate_timeout).await?;
+        let names = reply::items(&reply).unwrap_or_default();
+        let mut corpora: Vec<Corpus> =
+            names.iter().filter_map(|name| Corpus::new(reply::text(name)?).ok()).collect();
+        // Corpora that this process knows of but the server was not told of yet, or forgot.
+        corpora.extend(lock(&self.listed).iter().cloned());
+        corpora.sort_unstable();
+        corpora.dedup();
+        Ok(corpora)
+    }
+
+    pub(super) async fn scope_page(
+        &self,
+        corpus: &Corpus,
+        scope: ScopeId,
+        cursor: Option<ScopeCursor>,
+    ) -> Result<ScopePage> {
+        self.check_open()?;
+        let ScopeCursor { bucket: number, at } = cursor.unwrap_or(ScopeCursor { bucket: 0, at: 0 });
+        let (ids, next) = self.members(&self.keys.scope(Bucket { corpus, number }, scope), at).await?;
+        let next = match next {
+            0 if number + 1 >= self.keys.bucket_count() => None,
+            0 => Some(ScopeCursor { bucket: number + 1, at: 0 }),
+            at => Some(ScopeCursor { bucket: number, at }),
+        };
+        Ok(ScopePage { ids, next })
+    }
+
+    pub(super) async fn embeddings(
+        &self,
+        corpus: &Corpus,
+        ids: &[EntryId],
+    ) -> Result<Vec<Option<Embedding>>> {
+        let gets = ids.iter().map(|id| async move {
+            let key = self.keys.entry(self.keys.bucket(corpus, *id), *id);
+            let get = redis::cmd("HGET").arg(&key).arg("v").to_owned();
+            let reply = self.control.send(&get, &key, self.options.invalidate_timeout).await?;
+            Ok::<_, Trouble>(
+                reply::bytes(&reply).filter(|bytes| !bytes.is_empty()).and_then(record::vector_of),
+            )
+        });
+        Ok(try_join_all(gets).await?)
+    }
+
+    /// Some members of a set of ids, and the cursor to go on with; 0 at the end.
+    async fn members(&self, set: &str, cursor: u64) -> Result<(Vec<EntryId>, u64)> {
+        let mut scan = redis::cmd("SSCAN");
+        scan.arg(set).arg(cursor).arg("COUNT").arg(PAGE);
+        let reply = self.control.send(&scan, set, self.options.invalidate_timeout).await?;
+        let Some([next, members]) = reply::items(&reply) else { return Err(reply::unexpected("SSCAN")) };
+        let ids = reply::items(members)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|id| Some(EntryId::from_bytes(reply::bytes(id)?.try_into().ok()?)))
+            .collect();
+        Ok((ids, reply::number(next).ok_or_else(|| reply::unexpected("SSCAN"))?))
+    }
+
+    /// Those of `entries` that are live, in the same order.
+    async fn fetch(&self, entries: Vec<(EntryId, Corpus)>) -> Result<Vec<StoredEntry>> {
+        let mut by_bucket = std::collections::BTreeMap::<(&Corpus, u16), Vec<(usize, EntryId)>>::new();
+        for (n, (id, corpus)) in entries.iter().enumerate() {
+            let bucket = self.keys.bucket(corpus, *id);
+            by_bucket.entry((corpus, bucket.number)).or_default().push((n, *id));
+        }
+        let mut calls = Vec::new();
+        for ((corpus, number), ids) in &by_bucket {
+            for ids in ids.chunks(FETCHED) {
+                calls.push(self.fetch_from(Bucket { corpus, number: *number }, ids));
+            }
+        }
+        let mut found: Vec<(usize, StoredEntry)> =
+            stream::iter(calls).buffer_unordered(4).try_concat().await?;
+        found.sort_unstable_by_key(|(n, _)| *n);
+        let now = self.options.clock.now();
+        Ok(found
+            .into_iter()
+            .map(|(_, stored)| stored)
+            .filter(|stored| stored.entry.expires_at > now)
+            .collect())
+    }
+
+    async fn fetch_from(
+        &self,
+        bucket: Bucket<'_>,
+        ids: &[(usize, EntryId)],
+    ) -> Result<Vec<(usize, StoredEntry)>> {
+        let mut names = vec![self.keys.clock(bucket)];
+        names.extend(ids.iter().map(|(_, id)| self.keys.entry(bucket, *id)));
+        let call = FETCH.call(&names).nonce();
+        let reply = self.control.call(&call, &names[0], self.options.invalidate_timeout).await?;
+        let entries = reply::items(&reply).unwrap_or_default();
+        let stored = ids.iter().zip(entries).filter_map(|((n, id), fields)| {
+            let [fields @ .., hits] = reply::items(fields)? else { return None };
+            let entry = record::decode(bucket.corpus, *id, fields)?;
+            Some((*n, StoredEntry { entry: entry.into(), hits: reply::number(hits)? }))
+        });
+        Ok(stored.collect())
+    }
+
+    pub(super) async fn status(&self) -> Result<StoreStatus> {
+        self.check_open()?;
+        self.flush_hits().await;
+        self.drained().await;
+        let mut status = StoreStatus {
+            location: self.address.to_string(),
+            pending_invalidations: self.outbox.len() as u64,
+            ..StoreStatus::default()
+        };
+        for section in ["stats", "memory"] {
+            let mut info = redis::cmd("INFO");
+            info.arg(section);
+            for (_, reply) in self.control.send_to_all(&info, self.options.invalidate_timeout).await? {
+                let text = info_text(&reply);
+                status.evictions += info_number(text, "evicted_keys");
+                status.expirations += info_number(text, "expired_keys");
+                status.bytes += info_number(text, "used_memory");
+                status.max_bytes += info_number(text, "maxmemory");
+            }
+        }
+        for corpus in self.corpora().await? {
+            let corpus = self.corpus_status(corpus).await?;
+            status.entries += corpus.entries;
+            status.corpora.push(corpus);
+        }
+        Ok(status)
+    }
+
+    async fn corpus_status(&self, corpus: Corpus) -> Result<CorpusStatus> {
+        let mut status = CorpusStatus { corpus, entries: 0, sequence: 0, marks: 0, held: Vec::new() };
+        let limit = self.options.invalidate_timeout;
+        for bucket in self.keys.buckets(&status.corpus.clone()) {
+            let (all, clock) = (self.keys.all(bucket), self.keys.clock(bucket));
+            let count = redis::cmd("SCARD").arg(&all).to_owned();
+            let sequence = redis::cmd("HGET").arg(&clock).arg("s").to_owned();
+            let fields = redis::cmd("HLEN").arg(&clock).to_owned();
+            let (count, sequence, fields) = tokio::try_join!(
+                self.control.send(&count, &all, limit),
+                self.control.send(&sequence, &clock, limit),
+                self.control.send(&fields, &clock, limit),
+            )
+            .map_err(Error::from)?;
+            status.entries += reply::number::<u64>(&count).unwrap_or(0);
+            // A change advances every bucket, but one of a single entry.
+            status.sequence = status.sequence.max(reply::number(&sequence).unwrap_or(0));
+            // Not all are marks: some are the clock itself and the versions of documents.
+            status.marks = status.marks.max(reply::number::<u64>(&fields).unwrap_or(0).saturating_sub(6));
+        }
+        let held = self.keys.held(&status.corpus);
+        let names = redis::cmd("HVALS").arg(&held).to_owned();
+        let names = self.control.send(&names, &held, limit).await?;
+        status.held = reply::items(&names)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(reply::text)
+            .map(str::to_owned)
+            .collect();
+        status.held.sort_unstable();
+        Ok(status)
+    }
+}
+
+pub(super) fn info_text(reply: &Value) -> &str {
+    match reply {
+        Value::VerbatimString { text, .. } => text,
+        other => reply::text(other).unwrap_or_default(),
+    }
+}
+
+fn info_number(text: &str, name: &str) -> u64 {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+}

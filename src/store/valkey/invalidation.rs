@@ -1,0 +1,354 @@
+//! Applying an operation to every bucket, and what happens to those that it cannot be applied to.
+//!
+//! All buckets are done at once. Each is in force when its script ran and the replicas that were online then have it.
+//! What is not in force within the limit goes to the outbox, and a task goes on with it until it is.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::background::{Chore, Drain};
+use super::keys::Bucket;
+use super::link::Trouble;
+use super::operation::{Applied, Operation, script, sum};
+use super::{Inner, reply};
+use crate::entry::{Change, DocumentVersion, any_change_of};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::Corpus;
+use crate::store::ChangeOutcome;
+
+/// Between attempts at the same bucket.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+impl Inner {
+    /// Applies `operation` everywhere; what each of its steps did.
+    pub(super) async fn invalidate(&self, operation: Operation) -> Result<Vec<ChangeOutcome>> {
+        self.check_open()?;
+        if operation.steps.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.list(&operation.corpus);
+        let buckets = operation.buckets(&self.keys);
+        let (applied, left, why) = self.apply_everywhere(&operation, buckets).await;
+        if !left.is_empty() {
+            return Err(self.keep_for_later(operation, left, why).await);
+        }
+        let outcomes = self.settle(&operation, &applied).await;
+        self.announce(&operation, &outcomes).await;
+        Ok(outcomes)
+    }
+
+    pub(super) async fn hold(&self, corpus: &Corpus, document: &str) -> Result<()> {
+        self.check_open()?;
+        self.list(corpus);
+        let operation = Operation::hold(corpus, document);
+        let buckets = operation.buckets(&self.keys);
+        let count = buckets.len();
+        let (_, left, why) = self.apply_everywhere(&operation, buckets).await;
+        if !left.is_empty() {
+            // Nothing is kept: the caller must not begin the update, and a hold that comes later would stay.
+            let message = format!(
+                "the document is held in {} of {count} buckets only: {why}; end the update or begin it again",
+                count - left.len()
+            );
+            return Err(Error::new(ErrorKind::Incomplete, message));
+        }
+        let key = self.keys.held(corpus);
+        let mut note = redis::cmd("HSET");
+        note.arg(&key).arg(any_change_of(document).as_bytes()).arg(document);
+        // For reports only.
+        let _ = self.control.send(&note, &key, self.command_limit()).await;
+        Ok(())
+    }
+
+    pub(super) async fn release(
+        &self,
+        corpus: &Corpus,
+        document: &str,
+        version: Option<DocumentVersion>,
+    ) -> Result<ChangeOutcome> {
+        let outcomes = self.invalidate(Operation::release(corpus, document, version)).await?;
+        let key = self.keys.held(corpus);
+        let mut note = redis::cmd("HDEL");
+        note.arg(&key).arg(any_change_of(document).as_bytes());
+        let _ = self.control.send(&note, &key, self.command_limit()).await;
+        Ok(outcomes.into_iter().next().unwrap_or(ChangeOutcome::Dropped(0)))
+    }
+
+    /// Tries every bucket until it is done or the limit is over. Returns what was applied, the buckets that are left,
+    /// and why.
+    async fn apply_everywhere(
+        &self,
+        operation: &Operation,
+        buckets: BTreeSet<u16>,
+    ) -> (Vec<(u16, Applied)>, BTreeSet<u16>, String) {
+        let deadline = Instant::now() + self.options.invalidate_timeout;
+        let mut pause = SHORTEST_PAUSE;
+        let (mut done, mut left, mut why) = (Vec::new(), buckets, String::new());
+        loop {
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            let attempts = left.iter().map(|&number| async move {
+                let bucket = Bucket { corpus: &operation.corpus, number };
+                (number, self.apply(operation, bucket, remaining).await)
+            });
+            let mut applied = Vec::new();
+            for (number, result) in join_all(attempts).await {
+                match result {
+                    Ok(result) => applied.push((number, result)),
+                    Err(trouble) => why = trouble.to_string(),
+                }
+            }
+            let unconfirmed = self.confirm(operation, &applied, deadline).await;
+            if !unconfirmed.is_empty() {
+                why = "a replica did not confirm it in time".into();
+            }
+            for (number, result) in applied {
+                if !unconfirmed.contains(&number) {
+                    left.remove(&number);
+                }
+                done.push((number, result));
+            }
+            if left.is_empty() || Instant::now() + pause >= deadline {
+                return (done, left, why);
+            }
+            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Applies `operation` to one bucket, on whichever node has it.
+    async fn apply(
+        &self,
+        operation: &Operation,
+        bucket: Bucket<'_>,
+        limit: Duration,
+    ) -> Result<Applied, Trouble> {
+        let (names, arguments) = operation.call(&self.keys, bucket);
+        let mut call = script()
+            .call(&names)
+            .nonce()
+            .number(self.options.max_ttl.as_millis())
+            .number(super::background::MAX_MARKS)
+            .number(operation.steps_in(&self.keys, bucket));
+        for argument in &arguments {
+            call = call.bytes(argument);
+        }
+        let reply = match self.control.call(&call, &names[0], limit).await {
+            // The node that has the key did not run the script, so its random bits are still fresh.
+            Err(Trouble::Moving { ask: Some((host, port)) }) => {
+                self.control.ask(&call.whole(), (&host, port), limit).await
+            }
+            result => result,
+        };
+        match reply {
+            Ok(reply) => operation
+                .applied(&self.keys, bucket, &names, &reply)
+                .ok_or_else(|| Trouble::Away("it gave an unexpected reply to an invalidation".into())),
+            Err(Trouble::Refused(error)) => {
+                self.chill(bucket, names.into_iter().next(), &error, operation).await
+            }
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    /// Removes the clock of a bucket where the script failed, for want of memory for example. Everything that is
+    /// stored there is gone with it: more than was asked for, and never less.
+    async fn chill(
+        &self,
+        bucket: Bucket<'_>,
+        clock: Option<String>,
+        error: &redis::RedisError,
+        operation: &Operation,
+    ) -> Result<Applied, Trouble> {
+        let clock = clock.unwrap_or_else(|| self.keys.clock(bucket));
+        tracing::warn!(%error, bucket = clock, "an invalidation failed, so everything in the bucket is dropped");
+        let mut unlink = redis::cmd("UNLINK");
+        unlink.arg(&clock);
+        self.control.send(&unlink, &clock, self.options.invalidate_timeout).await?;
+        let outcomes = vec![Some(ChangeOutcome::Dropped(0)); operation.steps.len()];
+        Ok(Applied { replicas: 0, compacts: false, outcomes, detached: Vec::new() })
+    }
+
+    /// Waits for the replicas that were online; the buckets that they do not confirm.
+    async fn confirm(
+        &self,
+        operation: &Operation,
+        applied: &[(u16, Applied)],
+        deadline: Instant,
+    ) -> BTreeSet<u16> {
+        let waits = applied.iter().filter(|(_, applied)| applied.replicas > 0);
+        // One server has one stream of replication: waiting once is waiting for all buckets.
+        let waits: Vec<(u16, u64)> = match self.control.is_cluster() {
+            true => waits.map(|(number, applied)| (*number, applied.replicas)).collect(),
+            false => waits.map(|(number, applied)| (*number, applied.replicas)).take(1).collect(),
+        };
+        let limit = self.options.replica_timeout.min(deadline.saturating_duration_since(Instant::now()));
+        let waits = waits.iter().map(|&(number, replicas)| async move {
+            let clock = self.keys.clock(Bucket { corpus: &operation.corpus, number });
+            // A limit of nothing would mean to wait for ever.
+            let limit = limit.max(Duration::from_millis(1));
+            (number, self.control.wait(&clock, replicas, limit).await.is_ok_and(|have| have >= replicas))
+        });
+        let unconfirmed: BTreeSet<u16> = join_all(waits)
+            .await
+            .into_iter()
+            .filter(|(_, is_there)| !is_there)
+            .map(|(number, _)| number)
+            .collect();
+        if self.control.is_cluster() || unconfirmed.is_empty() {
+            return unconfirmed;
+        }
+        applied.iter().map(|(number, _)| *number).collect()
+    }
+
+    /// Sums up what was done, and has the dead cleaned away.
+    async fn settle(&self, operation: &Operation, applied: &[(u16, Applied)]) -> Vec<ChangeOutcome> {
+        let mut outcomes: Vec<ChangeOutcome> = (0..operation.steps.len())
+            .map(|n| {
+                sum(applied.iter().filter_map(|(_, applied)| applied.outcomes.get(n).copied().flatten()))
+            })
+            .collect();
+        for (number, applied) in applied {
+            let drain = Drain {
+                corpus: operation.corpus.clone(),
+                bucket: *number,
+                sets: applied.detached.clone(),
+                compacts: applied.compacts,
+            };
+            if !drain.sets.is_empty() || drain.compacts {
+                let _ = self.drains.send(Chore::Drain(drain));
+            }
+        }
+        for (n, id) in operation.entries() {
+            let bucket = self.keys.bucket(&operation.corpus, id);
+            let reaped = self.reap(bucket, &[id]).await.unwrap_or_default();
+            outcomes[n] = ChangeOutcome::Dropped(reaped.len() as u64);
+        }
+        outcomes
+    }
+
+    /// Tells other services of what changed.
+    async fn announce(&self, operation: &Operation, outcomes: &[ChangeOutcome]) {
+        use super::operation::Step;
+        let changes: Vec<Change> = operation
+            .steps
+            .iter()
+            .zip(outcomes)
+            .filter(|(_, outcome)| **outcome != ChangeOutcome::Unchanged)
+            .map(|(step, _)| match step {
+                Step::Change(change) => change.clone(),
+                Step::Hold(document) => Change::document(document),
+                Step::Release { document, version } => {
+                    Change::Document { id: document.clone(), version: version.clone() }
+                }
+            })
+            .collect();
+        if changes.is_empty() {
+            return;
+        }
+        let message = json!({
+            "v": 1,
+            "corpus": operation.corpus.as_str(),
+            "changes": changes,
+            "origin": format!("{:032x}", self.origin),
+            "at_ms": self.options.clock.now().as_millis(),
+        });
+        let channel = self.keys.announcements();
+        let mut publish = redis::cmd("PUBLISH");
+        publish.arg(&channel).arg(message.to_string());
+        // Best effort: freshness does not depend on who hears of it.
+        if let Err(trouble) = self.control.send(&publish, &channel, self.command_limit()).await {
+            tracing::debug!(%trouble, "an invalidation was not announced");
+        }
+    }
+
+    /// Puts what is left of `operation` into the outbox, and returns the error that says so.
+    async fn keep_for_later(&self, operation: Operation, left: BTreeSet<u16>, why: String) -> Error {
+        let count = left.len();
+        let of = self.keys.bucket_count();
+        let outbox = Arc::clone(&self.outbox);
+        let kept = tokio::task::spawn_blocking(move || outbox.add(&operation, left)).await;
+        self.retry.notify_one();
+        let incomplete = |what: &str| {
+            let message =
+                format!("the invalidation is not in force in {count} of {of} buckets ({why}); {what}");
+            Error::new(ErrorKind::Incomplete, message)
+        };
+        match kept {
+            Ok(Ok(())) if self.options.outbox.is_some() => incomplete("it is kept and goes on being tried"),
+            Ok(Ok(())) => incomplete("it goes on being tried while this process lives"),
+            Ok(Err(error)) => incomplete("and it could not be kept: invalidate again").with_source(error),
+            Err(broken) => incomplete("and it could not be kept: invalidate again").with_source(broken),
+        }
+    }
+
+    /// Goes on with what is in the outbox until the store is closed.
+    pub(super) async fn retry_pending(self: Arc<Self>) {
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            let pending = self.outbox.pending();
+            if pending.is_empty() {
+                pause = SHORTEST_PAUSE;
+                self.retry.notified().await;
+                continue;
+            }
+            let before = pending.len();
+            for (id, pending) in pending {
+                let (applied, left, _) =
+                    self.apply_everywhere(&pending.operation, pending.buckets.clone()).await;
+                let done: Vec<u16> = pending.buckets.difference(&left).copied().collect();
+                if done.is_empty() {
+                    // The servers are away for this one, so they are for the others.
+                    break;
+                }
+                let outcomes = self.settle(&pending.operation, &applied).await;
+                let outbox = Arc::clone(&self.outbox);
+                let note = move || done.iter().for_each(|bucket| outbox.done(id, *bucket));
+                let _ = tokio::task::spawn_blocking(note).await;
+                if left.is_empty() {
+                    self.announce(&pending.operation, &outcomes).await;
+                    tracing::info!("an invalidation that was incomplete is in force");
+                }
+            }
+            if self.outbox.len() < before {
+                pause = SHORTEST_PAUSE;
+            }
+            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Deletes those of `ids` that are dead, and tells indexes; what was deleted.
+    pub(super) async fn reap(
+        &self,
+        bucket: Bucket<'_>,
+        ids: &[crate::key::EntryId],
+    ) -> Result<Vec<(crate::key::EntryId, crate::key::ScopeId)>, Trouble> {
+        let mut names = vec![self.keys.clock(bucket), self.keys.all(bucket)];
+        names.extend(ids.iter().map(|id| self.keys.entry(bucket, *id)));
+        let call = super::script::REAP.call(&names).nonce();
+        let call = ids.iter().fold(call, |call, id| call.bytes(id.as_bytes()));
+        let reply = self.control.call(&call, &names[0], self.options.invalidate_timeout).await?;
+        let scopes = reply::items(&reply).unwrap_or_default();
+        let reaped: Vec<_> = ids
+            .iter()
+            .zip(scopes)
+            .filter_map(|(id, scope)| Some((*id, super::record::scope_of(scope)?)))
+            .collect();
+        if !reaped.is_empty() {
+            for (id, _) in &reaped {
+                self.tier.forget(*id);
+            }
+            if let Some(listener) = self.listener() {
+                listener.removed(&reaped);
+            }
+            self.publish_removed(bucket.corpus, &reaped);
+        }
+        Ok(reaped)
+    }
+}

@@ -1,0 +1,206 @@
+//! A cluster.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use redis::cluster::ClusterClient;
+use redis::cluster_async::ClusterConnection;
+use redis::cluster_routing::{
+    MultipleNodeRoutingInfo, ResponsePolicy, Route, RoutingInfo, SingleNodeRoutingInfo, Slot, SlotAddr,
+};
+use redis::{Cmd, ConnectionInfo, ProtocolVersion, PushInfo, TlsCertificates, Value};
+use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::breaker::{Breaker, FAILURES, Gate, pause};
+use super::{Limits, Trouble};
+use crate::error::{Error, ErrorKind};
+
+/// How many breakers the slots are spread over: so many that two of the slots in use hardly share one.
+const BREAKERS: usize = 4_096;
+
+/// A connection to a cluster. Each part of it that is away fails alone.
+#[derive(Debug)]
+pub(in crate::store::valkey) struct Cluster {
+    shared: Arc<Shared>,
+    _opener: AbortOnDropHandle<()>,
+}
+
+struct Shared {
+    /// None until the first node was reached. From then on the library brings connections back.
+    connection: Mutex<Result<ClusterConnection, String>>,
+    breakers: Vec<Breaker>,
+    limits: Limits,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    pub(super) async fn open(
+        nodes: &[ConnectionInfo],
+        certificates: Option<TlsCertificates>,
+        limits: Limits,
+        pushes: Option<mpsc::UnboundedSender<PushInfo>>,
+    ) -> Result<Self, Error> {
+        // No retries: a command that may have been executed must not be sent again as it is.
+        let mut builder = ClusterClient::builder(nodes.to_vec())
+            .retries(0)
+            .use_protocol(ProtocolVersion::RESP3)
+            .connection_timeout(limits.connect)
+            .response_timeout(Duration::from_secs(60));
+        if let Some(certificates) = certificates {
+            builder = builder.certs(certificates);
+        }
+        if let Some(pushes) = pushes {
+            builder = builder.push_sender(pushes);
+        }
+        let client = builder.build().map_err(|error| {
+            Error::new(ErrorKind::Config, "the address of the cluster cannot be used").with_source(error)
+        })?;
+        let shared = Arc::new(Shared {
+            connection: Mutex::new(Err("not connected yet".into())),
+            breakers: std::iter::repeat_with(Breaker::default).take(BREAKERS).collect(),
+            limits,
+        });
+        let (tried, mut first_try) = watch::channel(false);
+        let opener = tokio::spawn(connect(Arc::clone(&shared), client, tried));
+        let _ = timeout(limits.connect, first_try.wait_for(|tried| *tried)).await;
+        Ok(Self { shared, _opener: AbortOnDropHandle::new(opener) })
+    }
+
+    pub(super) async fn send(&self, command: &Cmd, key: &str, limit: Duration) -> Result<Value, Trouble> {
+        let slot = Slot::for_key(key);
+        let breaker = self.shared.breaker(slot);
+        match breaker.gate() {
+            Gate::Closed => {}
+            Gate::Open => return Err(Trouble::Away("its node did not answer lately".into())),
+            Gate::Probe => {
+                self.probe(slot);
+                return Err(Trouble::Away("its node did not answer lately".into()));
+            }
+        }
+        let reply = self.shared.send(command.clone(), primary(slot), limit).await;
+        match &reply {
+            Err(Trouble::Away(_) | Trouble::Late) => breaker.failed(),
+            _ => breaker.succeeded(),
+        }
+        reply
+    }
+
+    pub(super) async fn send_to_primary(
+        &self,
+        command: Cmd,
+        key: &str,
+        limit: Duration,
+    ) -> Result<Value, Trouble> {
+        self.shared.send(command, primary(Slot::for_key(key)), limit).await
+    }
+
+    pub(super) async fn ask(
+        &self,
+        command: &Cmd,
+        host: &str,
+        port: u16,
+        limit: Duration,
+    ) -> Result<Value, Trouble> {
+        let mut connection = self.shared.connection()?;
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("ASKING").add_command(command.clone());
+        let RoutingInfo::SingleNode(route) = by_address(host, port) else {
+            return Err(Trouble::Moving { ask: None });
+        };
+        let replies = timeout(limit, connection.route_pipeline(pipeline, 0, 2, route)).await;
+        let mut replies = replies.map_err(|_| Trouble::Late)??;
+        let reply = replies.pop().ok_or(Trouble::Moving { ask: None })?;
+        Ok(reply.extract_error()?)
+    }
+
+    pub(super) async fn send_to_all(
+        &self,
+        command: &Cmd,
+        limit: Duration,
+    ) -> Result<Vec<(String, Value)>, Trouble> {
+        let everywhere =
+            RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, Some(ResponsePolicy::Special)));
+        let replies = self.shared.send(command.clone(), everywhere, limit).await?;
+        let Value::Map(replies) = replies else { return Ok(Vec::new()) };
+        replies
+            .into_iter()
+            .map(|(node, reply)| {
+                Ok((super::super::reply::text(&node).unwrap_or_default().to_owned(), reply.extract_error()?))
+            })
+            .collect()
+    }
+
+    /// Tries the node of `slot` behind the callers' backs.
+    fn probe(&self, slot: Slot) {
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let reply = shared.send(redis::cmd("PING"), primary(slot), shared.limits.command).await;
+            match reply {
+                Err(Trouble::Away(_) | Trouble::Late) => shared.breaker(slot).failed(),
+                _ => shared.breaker(slot).succeeded(),
+            }
+        });
+    }
+}
+
+impl Shared {
+    fn connection(&self) -> Result<ClusterConnection, Trouble> {
+        let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.clone().map_err(Trouble::Away)
+    }
+
+    fn breaker(&self, slot: Slot) -> &Breaker {
+        let mut hasher = DefaultHasher::new();
+        slot.hash(&mut hasher);
+        // The remainder is less than the number of breakers, whatever the width of the cast.
+        &self.breakers[hasher.finish() as usize % BREAKERS]
+    }
+
+    async fn send(&self, command: Cmd, route: RoutingInfo, limit: Duration) -> Result<Value, Trouble> {
+        let mut connection = self.connection()?;
+        let reply =
+            timeout(limit, connection.route_command(command, route)).await.map_err(|_| Trouble::Late)?;
+        Ok(reply.and_then(Value::extract_error)?)
+    }
+}
+
+/// Tries to reach any node, until one answers.
+async fn connect(shared: Arc<Shared>, client: ClusterClient, tried: watch::Sender<bool>) {
+    let mut failures = FAILURES;
+    loop {
+        let connected = timeout(shared.limits.connect, client.get_async_connection()).await;
+        let connected = match connected {
+            Ok(connected) => connected.map_err(|error| error.to_string()),
+            Err(_) => Err("no node answers in time".into()),
+        };
+        let is_up = connected.is_ok();
+        if let Err(why) = &connected
+            && failures == FAILURES
+        {
+            tracing::warn!(why, "no connection to the cluster");
+        }
+        *shared.connection.lock().unwrap_or_else(PoisonError::into_inner) = connected;
+        tried.send_replace(true);
+        if is_up {
+            return;
+        }
+        tokio::time::sleep(pause(failures)).await;
+        failures += 1;
+    }
+}
+
+fn primary(slot: Slot) -> RoutingInfo {
+    RoutingInfo::SingleNode(SingleNodeRoutingInfo::SpecificNode(Route::with_slot(slot, SlotAddr::Master)))
+}
+
+fn by_address(host: &str, port: u16) -> RoutingInfo {
+    RoutingInfo::SingleNode(SingleNodeRoutingInfo::ByAddress { host: host.to_owned(), port })
+}

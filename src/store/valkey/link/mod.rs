@@ -1,0 +1,188 @@
+//! The way to the servers: connections that come back by themselves, limits on waiting, and a circuit breaker.
+//!
+//! A command either gets its reply within its limit or [`Trouble`] that says what to do. Nothing is sent twice: a
+//! command whose reply was lost may have been executed, and only the caller knows how to repeat it (a script that
+//! opens a clock needs fresh random bits every time it may run).
+//!
+//! While the servers are known to be away, commands fail at once, and a task in the background tries to reach them.
+
+mod breaker;
+mod cluster;
+mod single;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{Cmd, PushInfo, RedisError, ServerErrorKind, TlsCertificates, Value};
+use tokio::sync::mpsc;
+
+use self::cluster::Cluster;
+use self::single::Single;
+use crate::error::{Error, ErrorKind};
+use crate::store::valkey::address::{Topology, ValkeyAddress};
+use crate::store::valkey::script::Call;
+
+/// How long to wait for what.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// For a connection.
+    pub(super) connect: Duration,
+    /// For the reply to an ordinary command.
+    pub(super) command: Duration,
+}
+
+/// Why a command has no reply to show.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// The server cannot be reached, does not answer in time, or is not ready: it is to be left alone for a while.
+    Away(String),
+    /// It did not answer in time, and may have executed the command.
+    Late,
+    /// The key is on its way to another node.
+    Moving {
+        /// The node to ask, if it says.
+        ask: Option<(String, u16)>,
+    },
+    /// The server does not know the script.
+    NoScript,
+    /// The server refused the command, or the script failed.
+    Refused(RedisError),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Away(why) => write!(f, "the server is away: {why}"),
+            Self::Late => f.write_str("the server did not answer in time"),
+            Self::Moving { .. } => f.write_str("the key is moving to another node"),
+            Self::NoScript => f.write_str("the server does not know the script"),
+            Self::Refused(error) => write!(f, "the server refused: {error}"),
+        }
+    }
+}
+
+impl From<Trouble> for Error {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Late => Self::new(ErrorKind::Timeout, trouble.to_string()),
+            Trouble::Away(_) => Self::new(ErrorKind::Unavailable, trouble.to_string()),
+            _ => Self::new(ErrorKind::Store, trouble.to_string()),
+        }
+    }
+}
+
+impl From<RedisError> for Trouble {
+    fn from(error: RedisError) -> Self {
+        use redis::ErrorKind as Kind;
+        match error.kind() {
+            Kind::Server(ServerErrorKind::NoScript) => Self::NoScript,
+            Kind::Server(ServerErrorKind::Ask) => {
+                let node = error.redirect_node().and_then(|(node, _)| {
+                    let (host, port) = node.rsplit_once(':')?;
+                    Some((host.to_owned(), port.parse().ok()?))
+                });
+                Self::Moving { ask: node }
+            }
+            Kind::Server(ServerErrorKind::Moved | ServerErrorKind::TryAgain) => Self::Moving { ask: None },
+            Kind::Server(
+                ServerErrorKind::BusyLoading
+                | ServerErrorKind::ClusterDown
+                | ServerErrorKind::MasterDown
+                | ServerErrorKind::ReadOnly,
+            )
+            | Kind::Io
+            | Kind::Parse
+            | Kind::ClusterConnectionNotFound
+            | Kind::AuthenticationFailed
+            | Kind::MasterNameNotFoundBySentinel
+            | Kind::EmptySentinelList
+            | Kind::NoValidReplicasFoundBySentinel => Self::Away(error.to_string()),
+            _ => Self::Refused(error),
+        }
+    }
+}
+
+/// A connection to the servers, shared by all who use it.
+#[derive(Debug, Clone)]
+pub(super) enum Link {
+    Single(Arc<Single>),
+    Cluster(Arc<Cluster>),
+}
+
+impl Link {
+    /// Begins to connect, and waits for the first connection for as long as one may take. Pushed messages go to
+    /// `pushes`.
+    pub(super) async fn open(
+        address: &ValkeyAddress,
+        certificates: Option<TlsCertificates>,
+        limits: Limits,
+        pushes: Option<mpsc::UnboundedSender<PushInfo>>,
+    ) -> Result<Self, Error> {
+        match &address.topology {
+            Topology::Cluster(nodes) => {
+                Ok(Self::Cluster(Cluster::open(nodes, certificates, limits, pushes).await?.into()))
+            }
+            _ => Ok(Self::Single(Single::open(address, certificates, limits, pushes).await?.into())),
+        }
+    }
+
+    /// Sends `command`, whose first key decides where to, and waits for the reply for at most `limit`.
+    pub(super) async fn send(&self, command: &Cmd, key: &str, limit: Duration) -> Result<Value, Trouble> {
+        match self {
+            Self::Single(single) => single.send(command, limit).await,
+            Self::Cluster(cluster) => cluster.send(command, key, limit).await,
+        }
+    }
+
+    /// Calls a script whose first key is `key`.
+    pub(super) async fn call(&self, call: &Call<'_>, key: &str, limit: Duration) -> Result<Value, Trouble> {
+        match self.send(&call.by_hash(), key, limit).await {
+            // It was not executed, so its random bits are still fresh.
+            Err(Trouble::NoScript) => self.send(&call.whole(), key, limit).await,
+            result => result,
+        }
+    }
+
+    /// Sends `command` to the node at `host` and `port`, which is about to receive the key.
+    pub(super) async fn ask(
+        &self,
+        command: &Cmd,
+        (host, port): (&str, u16),
+        limit: Duration,
+    ) -> Result<Value, Trouble> {
+        match self {
+            Self::Single(single) => single.send(command, limit).await,
+            Self::Cluster(cluster) => cluster.ask(command, host, port, limit).await,
+        }
+    }
+
+    /// Waits until `replicas` have what was written to the node of `key` through this link; how many have it.
+    pub(super) async fn wait(&self, key: &str, replicas: u64, limit: Duration) -> Result<u64, Trouble> {
+        let mut command = redis::cmd("WAIT");
+        command.arg(replicas).arg(limit.as_millis().to_string());
+        // The server keeps to the limit itself; the margin is for its reply.
+        let limit = limit + Duration::from_millis(250);
+        let reply = match self {
+            Self::Single(single) => single.send(&command, limit).await?,
+            Self::Cluster(cluster) => cluster.send_to_primary(command, key, limit).await?,
+        };
+        Ok(super::reply::number(&reply).unwrap_or(0))
+    }
+
+    /// Sends `command` to every primary; the replies with their addresses.
+    pub(super) async fn send_to_all(
+        &self,
+        command: &Cmd,
+        limit: Duration,
+    ) -> Result<Vec<(String, Value)>, Trouble> {
+        match self {
+            Self::Single(single) => Ok(vec![(single.name(), single.send(command, limit).await?)]),
+            Self::Cluster(cluster) => cluster.send_to_all(command, limit).await,
+        }
+    }
+
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self, Self::Cluster(_))
+    }
+}

@@ -1,0 +1,243 @@
+//! One server, or the primary that sentinels name.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use redis::aio::{ConnectionLike as _, MultiplexedConnection};
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ProtocolVersion, PushInfo, PushKind, TlsCertificates, Value,
+};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::breaker::{FAILURES, pause};
+use super::{Limits, Trouble};
+use crate::error::{Error, ErrorKind};
+use crate::store::valkey::address::{Topology, ValkeyAddress};
+use crate::store::valkey::{reply, script};
+
+/// A connection to one server, with a task that brings it back.
+#[derive(Debug)]
+pub(in crate::store::valkey) struct Single {
+    shared: Arc<Shared>,
+    _keeper: AbortOnDropHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    name: String,
+    limits: Limits,
+    state: Mutex<State>,
+    /// Replies in a row that did not come in time.
+    late: AtomicU32,
+    lost: Notify,
+}
+
+#[derive(Debug)]
+enum State {
+    Up(MultiplexedConnection, u64),
+    Down(String),
+}
+
+impl Single {
+    pub(super) async fn open(
+        address: &ValkeyAddress,
+        certificates: Option<TlsCertificates>,
+        limits: Limits,
+        pushes: Option<mpsc::UnboundedSender<PushInfo>>,
+    ) -> Result<Self, Error> {
+        let source = Source::new(address, certificates)?;
+        let shared = Arc::new(Shared {
+            name: address.to_string(),
+            limits,
+            state: Mutex::new(State::Down("not connected yet".into())),
+            late: AtomicU32::new(0),
+            lost: Notify::new(),
+        });
+        let (tried, mut first_try) = watch::channel(false);
+        let keeper = tokio::spawn(keep(Arc::clone(&shared), source, pushes, tried));
+        // It ends well or not; the task goes on either way.
+        let _ = timeout(limits.connect, first_try.wait_for(|tried| *tried)).await;
+        Ok(Self { shared, _keeper: AbortOnDropHandle::new(keeper) })
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.shared.name.clone()
+    }
+
+    pub(super) async fn send(&self, command: &Cmd, limit: Duration) -> Result<Value, Trouble> {
+        let shared = &*self.shared;
+        let (mut connection, serial) = match &*shared.lock() {
+            State::Up(connection, serial) => (connection.clone(), *serial),
+            State::Down(why) => return Err(Trouble::Away(why.clone())),
+        };
+        let Ok(reply) = timeout(limit, connection.req_packed_command(command)).await else {
+            if shared.late.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES {
+                shared.lose(serial, "it does not answer in time");
+            }
+            return Err(Trouble::Late);
+        };
+        let trouble = match reply.and_then(Value::extract_error) {
+            Ok(reply) => {
+                shared.late.store(0, Ordering::Relaxed);
+                return Ok(reply);
+            }
+            Err(error) => Trouble::from(error),
+        };
+        if let Trouble::Away(why) = &trouble {
+            shared.lose(serial, why);
+        }
+        Err(trouble)
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the connection up, if it is still the one.
+    fn lose(&self, serial: u64, why: &str) {
+        let mut state = self.lock();
+        if matches!(&*state, State::Up(_, current) if *current == serial) {
+            *state = State::Down(why.to_owned());
+            self.lost.notify_one();
+        }
+    }
+}
+
+/// Where connections come from.
+enum Source {
+    Client(Client),
+    Sentinel(Box<tokio::sync::Mutex<SentinelClient>>),
+}
+
+impl Source {
+    fn new(address: &ValkeyAddress, certificates: Option<TlsCertificates>) -> Result<Self, Error> {
+        let config = |error: redis::RedisError| {
+            Error::new(ErrorKind::Config, format!("{address} cannot be used")).with_source(error)
+        };
+        match &address.topology {
+            Topology::Single(info) => {
+                let client = match certificates.filter(|_| address.is_tls()) {
+                    Some(certificates) => Client::build_with_tls(info.clone(), certificates),
+                    None => Client::open(info.clone()),
+                };
+                Ok(Self::Client(client.map_err(config)?))
+            }
+            Topology::Sentinel { sentinels, name, node, tls } => {
+                let mut builder = SentinelClientBuilder::new(
+                    sentinels.iter().map(|info| info.addr().clone()),
+                    name,
+                    SentinelServerType::Master,
+                )
+                .map_err(config)?
+                .set_client_to_redis_db(node.db())
+                .set_client_to_redis_protocol(ProtocolVersion::RESP3);
+                if let Some(username) = node.username() {
+                    builder = builder.set_client_to_redis_username(username);
+                }
+                if let Some(password) = node.password() {
+                    builder = builder.set_client_to_redis_password(password);
+                }
+                if let Some(mode) = tls {
+                    builder = builder.set_client_to_redis_tls_mode(*mode);
+                    if let Some(certificates) = certificates {
+                        builder = builder
+                            .set_client_to_redis_certificates(certificates.clone())
+                            .set_client_to_sentinel_certificates(certificates);
+                    }
+                }
+                Ok(Self::Sentinel(Box::new(builder.build().map_err(config)?.into())))
+            }
+            Topology::Cluster(_) => Err(Error::new(ErrorKind::Config, "a cluster is not one server")),
+        }
+    }
+
+    async fn client(&self) -> redis::RedisResult<Client> {
+        match self {
+            Self::Client(client) => Ok(client.clone()),
+            Self::Sentinel(client) => client.lock().await.async_get_client().await,
+        }
+    }
+}
+
+/// Keeps the connection up for as long as the link lives.
+async fn keep(
+    shared: Arc<Shared>,
+    source: Source,
+    pushes: Option<mpsc::UnboundedSender<PushInfo>>,
+    tried: watch::Sender<bool>,
+) {
+    let mut failures = 0;
+    for serial in 0_u64.. {
+        let disconnected = Arc::clone(&shared);
+        let pushes = pushes.clone();
+        let listen = move |push: PushInfo| {
+            if push.kind == PushKind::Disconnection {
+                disconnected.lose(serial, "the connection was closed");
+            }
+            if let Some(pushes) = &pushes {
+                // Nobody listens any more when the store is gone.
+                let _ = pushes.send(push);
+            }
+            Ok::<(), redis::aio::SendError>(())
+        };
+        let connected = timeout(shared.limits.connect, connect(&shared, &source, listen)).await;
+        match connected.unwrap_or_else(|_| Err("it cannot be reached in time".into())) {
+            Ok(connection) => {
+                failures = 0;
+                shared.late.store(0, Ordering::Relaxed);
+                *shared.lock() = State::Up(connection, serial);
+                tried.send_replace(true);
+                shared.lost.notified().await;
+                tracing::warn!(server = shared.name, "lost the connection");
+            }
+            Err(why) => {
+                if failures == 0 {
+                    tracing::warn!(server = shared.name, why, "no connection");
+                }
+                failures += 1;
+                *shared.lock() = State::Down(why);
+                tried.send_replace(true);
+                tokio::time::sleep(pause(failures + FAILURES - 1)).await;
+            }
+        }
+    }
+}
+
+/// A connection to a primary that answers in time and knows the scripts.
+async fn connect(
+    shared: &Shared,
+    source: &Source,
+    listen: impl Fn(PushInfo) -> Result<(), redis::aio::SendError> + Send + Sync + 'static,
+) -> Result<MultiplexedConnection, String> {
+    let message = |error: redis::RedisError| error.to_string();
+    let client = source.client().await.map_err(message)?;
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(shared.limits.connect))
+        .set_response_timeout(None)
+        .set_push_sender(listen);
+    let mut connection =
+        client.get_multiplexed_async_connection_with_config(&config).await.map_err(message)?;
+    for script in script::all() {
+        let load = redis::cmd("SCRIPT").arg("LOAD").arg(script.source()).to_owned();
+        // Where it is not permitted, scripts are sent whole when they are called.
+        let _ = connection.req_packed_command(&load).await.map_err(message)?;
+    }
+    // Last, so that it is the server's usual speed that is tested.
+    let info = redis::cmd("INFO").arg("replication").to_owned();
+    let info = timeout(shared.limits.command, connection.req_packed_command(&info))
+        .await
+        .map_err(|_| "it does not answer in time")?
+        .and_then(Value::extract_error)
+        .map_err(message)?;
+    match &info {
+        Value::VerbatimString { text, .. } if text.contains("role:master") => Ok(connection),
+        other if reply::text(other).is_some_and(|text| text.contains("role:master")) => Ok(connection),
+        _ => Err("it is not a primary".into()),
+    }
+}

@@ -1,0 +1,50 @@
+-- Stores an entry, unless one of its dependencies changed since the caller's snapshot.
+--
+-- KEYS  clock, entry, the set of all entries, then the set of each name that is to list the entry
+-- ARGV  nonce, incarnation and sequence of the snapshot, time to live in ms, packed dependencies, entry id,
+--       number of documents read in a known version, id and version of each, then the entry's fields and values
+-- Returns `stored`, or why it is not.
+local i, _, f = open(KEYS[1], ARGV[1])
+local refused = death(KEYS[1], i, f, ARGV[2], ARGV[3], ARGV[5])
+if refused then
+  return refused
+end
+-- Retrieval can lag behind the ingestion hook: the snapshot is then new and the document old. A version lives as
+-- long as the mark that it came with.
+local at = 8
+for _ = 1, tonumber(ARGV[7]) do
+  local registered = redis.call('HMGET', KEYS[1], 'v' .. ARGV[at], ARGV[at])
+  if registered[1] and registered[1] ~= ARGV[at + 1] and tonumber(registered[2] or 0) > f then
+    return 'version'
+  end
+  at = at + 2
+end
+-- An entry that is replaced is no longer listed under what the new one does not depend on.
+local sets = string.sub(KEYS[3], 1, -4)
+local old = redis.call('HGET', KEYS[2], 'd')
+if old and old ~= ARGV[5] then
+  for first = 1, #old, 16 do
+    redis.call('SREM', sets .. hex(string.sub(old, first, first + 15)), ARGV[6])
+  end
+end
+redis.call('UNLINK', KEYS[2])
+redis.call('HSET', KEYS[2], 'i', ARGV[2], 's', ARGV[3], 'd', ARGV[5], unpack(ARGV, at))
+redis.call('PEXPIRE', KEYS[2], ARGV[4])
+-- The sets are for reports and early deletion only: where there is no room for them, the entry does without.
+local ttl = tonumber(ARGV[4])
+local entries = string.sub(KEYS[2], 1, -33)
+for n = 3, #KEYS do
+  -- Each fill adds one member and looks at two. So the share of those that expired or were evicted stays small, even
+  -- in a set that never expires itself.
+  local seen = redis.call('SRANDMEMBER', KEYS[n], 2)
+  for m = 1, #seen do
+    if redis.call('EXISTS', entries .. hex(seen[m])) == 0 then
+      redis.call('SREM', KEYS[n], seen[m])
+    end
+  end
+  redis.pcall('SADD', KEYS[n], ARGV[6])
+  if redis.call('PTTL', KEYS[n]) < ttl then
+    redis.call('PEXPIRE', KEYS[n], ttl)
+  end
+end
+return 'stored'

@@ -1,0 +1,10 @@
+-- Counts hits. An entry that is gone is not brought back by its count.
+--
+-- KEYS  entries
+-- ARGV  hits of each
+for n = 1, #KEYS do
+  if redis.call('EXISTS', KEYS[n]) == 1 then
+    redis.call('HINCRBY', KEYS[n], 'h', ARGV[n])
+  end
+end
+return 0

@@ -1,0 +1,47 @@
+-- What every script begins with: the clock of a bucket, and what it says of an entry.
+
+-- A mark above every snapshot: the name is held.
+local HELD = 9007199254740991
+
+-- Opens the clock and returns its incarnation, sequence and floor.
+--
+-- A clock that is gone, or that was written under another replication id (the server restarted, was rolled back, or
+-- a replica took over), cannot vouch for anything. It starts anew under `nonce`, 128 random bits that the caller
+-- made for this call alone: an incarnation that was used before would trust what was stored under it.
+local function open(clock, nonce)
+  local replication = redis.call('INFO', 'replication')
+  local replid = string.match(replication, 'master_replid:(%x+)')
+  local c = redis.call('HMGET', clock, 'r', 'i', 's', 'f')
+  if c[1] == replid and c[2] and c[3] and c[4] then
+    return c[2], tonumber(c[3]), tonumber(c[4]), replication
+  end
+  redis.call('UNLINK', clock)
+  redis.call('HSET', clock, 'r', replid, 'i', nonce, 's', '0', 'f', '0')
+  return nonce, 0, 0, replication
+end
+
+local function hex(id)
+  return (string.gsub(id, '.', function(byte) return string.format('%02x', string.byte(byte)) end))
+end
+
+-- Why an entry stored with this incarnation, sequence and packed dependencies is dead; nil if it is live.
+local function death(clock, i, f, entry_i, entry_s, packed)
+  if entry_i ~= i then
+    return 'clock'
+  end
+  entry_s = tonumber(entry_s)
+  local dead = entry_s < f
+  local fields = {}
+  for at = 1, #packed, 16 do
+    fields[#fields + 1] = string.sub(packed, at, at + 15)
+  end
+  local marks = redis.call('HMGET', clock, unpack(fields))
+  for n = 1, #fields do
+    local mark = tonumber(marks[n] or 0)
+    if mark == HELD then
+      return 'held'
+    end
+    dead = dead or mark > entry_s
+  end
+  return dead and 'invalidated' or nil
+end

@@ -1,0 +1,486 @@
+//! A store on Valkey or Redis, shared by any number of processes.
+//!
+//! Answers are hashes, and what decides about them are the invalidation clocks beside them: one for each bucket of a
+//! corpus, opened, asked and advanced by scripts, so that a lookup is one round trip and nothing can come between
+//! looking and asking. A clock that the server lost, or that it has from before a restart or a failover, is never
+//! trusted again: what was stored under it is gone.
+//!
+//! # Guarantees
+//!
+//! Once an invalidation returned, no lookup by any process that starts later is served what it ended, whatever the
+//! server evicts, forgets, or takes over. One case is left: a process that is cut off together with an old primary,
+//! which was replaced meanwhile and does not know it yet, may be served by that primary until it does (at most the
+//! cluster's node timeout).
+//!
+//! Servers that are away or slow make lookups fail within [`command_timeout`](ValkeyOptions::command_timeout), and
+//! after three failures at once, until they are back. An invalidation that cannot be completed is reported as
+//! [`Incomplete`](ErrorKind::Incomplete), kept in an outbox and tried again; meanwhile this process serves nothing
+//! from the buckets that it concerns.
+//!
+//! # What only saves memory and time
+//!
+//! Sets of dependants, the change stream, the memory tier's contents and announcements are hints. Each may be lost.
+//!
+//! Counts of dropped entries are taken from the sets: they may include entries that expired or were evicted before.
+
+mod address;
+mod background;
+mod holdings;
+mod invalidation;
+mod keys;
+mod link;
+mod operation;
+mod options;
+mod outbox;
+mod record;
+mod reply;
+mod script;
+mod stream;
+mod tier;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::Value;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use self::address::ValkeyAddress;
+use self::holdings::Listing;
+use self::keys::{Bucket, Keys};
+use self::link::Link;
+use self::operation::Operation;
+pub use self::options::{Freshness, ValkeyOptions};
+use self::outbox::Outbox;
+use self::script::{CLAIM, FILL, LOOKUP};
+use self::stream::Follower;
+use self::tier::{FillName, MemoryTier};
+use crate::embedding::Embedding;
+use crate::entry::{Change, DocumentVersion, Entry, any_change_of, itself};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Corpus, EntryId, ScopeId};
+use crate::store::{
+    ChangeListener, ChangeOutcome, Claim, ClaimEnd, ClaimToken, DeadReason, Fetched, Filled, Found,
+    RefusedReason, ScopeCursor, ScopePage, Snapshot, Store, StoreStatus, StoredEntry, closed,
+};
+
+/// The largest entry. A larger one would hold up every command that comes after it.
+const MAX_ENTRY_BYTES: usize = 8 << 20;
+/// The layout of keys and values. Another one is refused.
+const FORMAT: &str = "1";
+/// How long word is left that an answer cannot be shared, so that those who wait hear of it.
+const UNSHARED_WORD: Duration = Duration::from_secs(1);
+
+/// A store on Valkey (or Redis 7 and later), one server, a group behind sentinels, or a cluster.
+///
+/// ```no_run
+/// # async fn example() -> wellspring::Result<()> {
+/// use wellspring::store::ValkeyStore;
+///
+/// let store = ValkeyStore::options().outbox("/var/lib/app/outbox").connect("valkey://localhost").await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct ValkeyStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    address: ValkeyAddress,
+    options: ValkeyOptions,
+    keys: Keys,
+    /// For what callers wait for.
+    link: Link,
+    /// For what may wait itself: invalidations and their replicas, cleaning up, reports.
+    control: Link,
+    tier: MemoryTier,
+    outbox: Arc<Outbox>,
+    /// Tells this process' events in the change stream from others'.
+    origin: u128,
+    hits: Mutex<HashMap<(Corpus, EntryId), u64>>,
+    listener: RwLock<Option<Arc<dyn ChangeListener>>>,
+    follower: Follower,
+    listing: Mutex<Option<Listing>>,
+    /// Corpora that this process has put on the server's list.
+    listed: Mutex<std::collections::HashSet<Corpus>>,
+    /// Set once the server's layout was found to be this one.
+    checked: tokio::sync::OnceCell<()>,
+    drains: mpsc::UnboundedSender<background::Chore>,
+    retry: tokio::sync::Notify,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+}
+
+impl fmt::Debug for ValkeyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ValkeyStore")
+            .field("address", &self.inner.address)
+            .field("options", &self.inner.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ValkeyStore {
+    /// Settings, to [connect](ValkeyOptions::connect) with.
+    pub fn options() -> ValkeyOptions {
+        ValkeyOptions::default()
+    }
+
+    async fn open(address: ValkeyAddress, options: ValkeyOptions) -> Result<Self> {
+        let path = options.outbox.clone();
+        let outbox = tokio::task::spawn_blocking(move || Outbox::open(path.as_deref())).await;
+        let outbox = outbox
+            .map_err(|broken| Error::new(ErrorKind::Store, "the outbox broke").with_source(broken))??;
+        let (pushes, pushed) = mpsc::unbounded_channel();
+        let tracks = options.freshness != Freshness::Validated;
+        let limits = options.limits();
+        let (link, control) = tokio::try_join!(
+            Link::open(&address, options.certificates(), limits, tracks.then_some(pushes)),
+            Link::open(&address, options.certificates(), limits, None),
+        )?;
+        let (drains, to_drain) = mpsc::unbounded_channel();
+        let inner = Arc::new(Inner {
+            keys: Keys::new(options.prefix.clone(), options.buckets),
+            tier: MemoryTier::new(options.memory_tier_bytes, options.freshness),
+            outbox: Arc::new(outbox),
+            origin: rand::random(),
+            hits: Mutex::default(),
+            listener: RwLock::default(),
+            follower: Follower::default(),
+            listing: Mutex::default(),
+            listed: Mutex::default(),
+            checked: tokio::sync::OnceCell::new(),
+            drains,
+            retry: tokio::sync::Notify::new(),
+            tasks: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+            address,
+            options,
+            link,
+            control,
+        });
+        if let Err(error) = inner.check_layout().await
+            && error.kind() == ErrorKind::Config
+        {
+            return Err(error);
+        }
+        inner.start(to_drain, pushed);
+        Ok(Self { inner })
+    }
+}
+
+impl Drop for ValkeyStore {
+    fn drop(&mut self) {
+        self.inner.shutdown.cancel();
+    }
+}
+
+impl Inner {
+    fn command_limit(&self) -> Duration {
+        self.options.command_timeout
+    }
+
+    /// Makes sure, once, that the server was not used with another layout.
+    async fn check_layout(&self) -> Result<()> {
+        self.checked.get_or_try_init(|| self.compare_layout()).await.copied()
+    }
+
+    async fn compare_layout(&self) -> Result<()> {
+        let key = self.keys.format();
+        let limit = self.command_limit();
+        for (field, ours) in
+            [("format", FORMAT.to_owned()), ("buckets", self.keys.bucket_count().to_string())]
+        {
+            let mut set = redis::cmd("HSETNX");
+            set.arg(&key).arg(field).arg(&ours);
+            self.link.send(&set, &key, limit).await?;
+            let mut get = redis::cmd("HGET");
+            get.arg(&key).arg(field);
+            let found = self.link.send(&get, &key, limit).await?;
+            if reply::text(&found) != Some(&*ours) {
+                let found = reply::text(&found).unwrap_or("nothing").to_owned();
+                let message = format!(
+                    "{} is in use with {field} {found}, not {ours}: use the same, or another prefix",
+                    self.address
+                );
+                return Err(Error::new(ErrorKind::Config, message));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.shutdown.is_cancelled() { Err(closed()) } else { Ok(()) }
+    }
+
+    /// An error while an invalidation of a bucket is not complete: what is stored there may be stale.
+    fn check_bucket(&self, bucket: Bucket<'_>) -> Result<()> {
+        if self.outbox.is_pending_in(bucket.corpus, bucket.number) {
+            return Err(Error::new(ErrorKind::Incomplete, "an invalidation is not complete yet"));
+        }
+        Ok(())
+    }
+
+    async fn find(&self, corpus: &Corpus, id: EntryId, claims: bool) -> Result<(Fetched, Claim)> {
+        self.check_open()?;
+        if !self.checked.initialized() {
+            self.check_layout().await?;
+        }
+        let bucket = self.keys.bucket(corpus, id);
+        self.check_bucket(bucket)?;
+        let copy = self.tier.get(id);
+        if let Some(copy) = copy.as_ref().filter(|copy| self.tier.is_trusted(copy)) {
+            let found = self.alive(Arc::clone(&copy.entry));
+            return Ok((Fetched { snapshot: copy.validated, found }, Claim::Free));
+        }
+        let distrusts = self.tier.distrusts();
+        let have = copy.as_ref().map_or([].as_slice(), |copy| &copy.fill);
+        let token = claims.then(ClaimToken::random);
+        let names = [self.keys.clock(bucket), self.keys.entry(bucket, id), self.keys.claim(bucket, id)];
+        let call = LOOKUP
+            .call(&names)
+            .nonce()
+            .bytes(have)
+            .owned(token.map(|token| token.bytes().to_vec()).unwrap_or_default())
+            .number(self.options.claim_life.as_millis());
+        let reply = self.link.call(&call, &names[0], self.command_limit()).await?;
+        let (what, snapshot, rest) = parse_lookup(&reply).ok_or_else(|| reply::unexpected("a lookup"))?;
+        let found = match (what, &copy) {
+            ("same", Some(copy)) => {
+                self.tier.keep(Arc::clone(&copy.entry), copy.fill, snapshot, distrusts);
+                self.alive(Arc::clone(&copy.entry))
+            }
+            ("live", _) => match parse_live(corpus, id, rest) {
+                Some((entry, fill)) => {
+                    let entry = Arc::new(entry);
+                    self.tier.keep(Arc::clone(&entry), fill, snapshot, distrusts);
+                    self.alive(entry)
+                }
+                None => {
+                    tracing::warn!(%id, "an entry on the server is damaged or foreign");
+                    Found::Absent
+                }
+            },
+            ("held", _) => Found::Dead(DeadReason::Held),
+            ("invalidated", _) => Found::Dead(DeadReason::Invalidated),
+            ("clock", _) => Found::Dead(DeadReason::ClockLost),
+            _ => Found::Absent,
+        };
+        if !matches!(found, Found::Live(_)) {
+            self.tier.forget(id);
+        }
+        let claim = match (rest.first().and_then(reply::text), token) {
+            (Some("granted"), Some(token)) => Claim::Granted(token),
+            (Some("taken"), _) => Claim::Taken,
+            _ => Claim::Free,
+        };
+        Ok((Fetched { snapshot, found }, if what == "live" { Claim::Free } else { claim }))
+    }
+
+    /// An entry that the clock lets live, unless its time is over.
+    fn alive(&self, entry: Arc<Entry>) -> Found {
+        if entry.expires_at <= self.options.clock.now() {
+            return Found::Dead(DeadReason::Expired);
+        }
+        Found::Live(entry)
+    }
+
+    async fn fill(&self, snapshot: Snapshot, entry: &Entry) -> Result<Filled> {
+        let dependencies = entry.check()?;
+        if entry.size() > MAX_ENTRY_BYTES {
+            let message = format!("answer takes {} bytes, the limit is {MAX_ENTRY_BYTES}", entry.size());
+            return Err(Error::invalid(message));
+        }
+        self.check_open()?;
+        let bucket = self.keys.bucket(&entry.corpus, entry.id);
+        self.check_bucket(bucket)?;
+        let mut names = vec![self.keys.clock(bucket), self.keys.entry(bucket, entry.id)];
+        names.extend([self.keys.all(bucket), self.keys.scope(bucket, entry.scope)]);
+        let own = itself(entry.id);
+        let listed = dependencies.iter().filter(|name| **name != own);
+        names.extend(listed.map(|name| self.keys.dependants(bucket, *name)));
+        let packed: Vec<u8> = dependencies.iter().flat_map(|name| *name.as_bytes()).collect();
+        let ttl = entry.expires_at.saturating_since(self.options.clock.now()).as_millis().max(1);
+        let versions: Vec<_> = entry
+            .documents()
+            .filter_map(|(document, version)| Some((any_change_of(document), version?)))
+            .collect();
+        let mut call = FILL
+            .call(&names)
+            .nonce()
+            .owned(snapshot.incarnation.to_be_bytes())
+            .number(snapshot.sequence)
+            .number(ttl)
+            .bytes(&packed)
+            .bytes(entry.id.as_bytes())
+            .number(versions.len());
+        for (document, version) in &versions {
+            call = call.owned(*document.as_bytes()).bytes(version.as_str());
+        }
+        call = call.bytes("u").owned(rand::random::<FillName>());
+        for (name, value) in record::fields(entry)? {
+            call = call.bytes(name).owned(value);
+        }
+        let reply = self.link.call(&call, &names[0], self.command_limit()).await?;
+        let refused = match reply::text(&reply) {
+            Some("stored") => {
+                self.stored(entry);
+                return Ok(Filled::Stored);
+            }
+            Some("held") => RefusedReason::Held,
+            Some("invalidated") => RefusedReason::DependencyChanged,
+            Some("clock") => RefusedReason::ClockLost,
+            Some("version") => RefusedReason::VersionMismatch,
+            _ => return Err(reply::unexpected("a fill")),
+        };
+        Ok(Filled::Refused(refused))
+    }
+
+    async fn claims(&self, corpus: &Corpus, id: EntryId, token: ClaimToken, action: &str) -> Result<bool> {
+        let life = if action == "open" { UNSHARED_WORD } else { self.options.claim_life };
+        let names = [self.keys.claim(self.keys.bucket(corpus, id), id)];
+        let call = CLAIM.call(&names).owned(token.bytes()).bytes(action).number(life.as_millis());
+        let reply = self.link.call(&call, &names[0], self.command_limit()).await?;
+        Ok(reply::number(&reply) == Some(1_i64))
+    }
+
+    fn listener(&self) -> Option<Arc<dyn ChangeListener>> {
+        self.listener.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[async_trait]
+impl Store for ValkeyStore {
+    async fn lookup(&self, corpus: &Corpus, id: EntryId) -> Result<Fetched> {
+        Ok(self.inner.find(corpus, id, false).await?.0)
+    }
+
+    async fn fill(&self, snapshot: Snapshot, entry: Arc<Entry>) -> Result<Filled> {
+        self.inner.fill(snapshot, &entry).await
+    }
+
+    async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Vec<ChangeOutcome>> {
+        changes.iter().try_for_each(Change::check)?;
+        self.inner.invalidate(Operation::changes(corpus, changes)).await
+    }
+
+    async fn begin_update(&self, corpus: &Corpus, document: &str) -> Result<()> {
+        Change::document(document).check()?;
+        self.inner.hold(corpus, document).await
+    }
+
+    async fn end_update(
+        &self,
+        corpus: &Corpus,
+        document: &str,
+        version: Option<DocumentVersion>,
+    ) -> Result<ChangeOutcome> {
+        Change::Document { id: document.to_owned(), version: version.clone() }.check()?;
+        self.inner.release(corpus, document, version).await
+    }
+
+    async fn dependants(&self, corpus: &Corpus, change: &Change) -> Result<Vec<StoredEntry>> {
+        change.check()?;
+        self.inner.dependants(corpus, change).await
+    }
+
+    async fn scan(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<StoredEntry>> {
+        self.inner.scan(after, limit).await
+    }
+
+    fn record_hit(&self, corpus: &Corpus, id: EntryId) {
+        self.inner.record_hit(corpus, id);
+    }
+
+    fn listen(&self, listener: Arc<dyn ChangeListener>) {
+        *self.inner.listener.write().unwrap_or_else(PoisonError::into_inner) = Some(listener);
+    }
+
+    async fn status(&self) -> Result<StoreStatus> {
+        self.inner.status().await
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    async fn lookup_or_claim(&self, corpus: &Corpus, id: EntryId) -> Result<(Fetched, Claim)> {
+        self.inner.find(corpus, id, true).await
+    }
+
+    async fn claim(&self, corpus: &Corpus, id: EntryId) -> Result<Claim> {
+        let token = ClaimToken::random();
+        let is_ours = self.inner.claims(corpus, id, token, "take").await?;
+        Ok(if is_ours { Claim::Granted(token) } else { Claim::Taken })
+    }
+
+    async fn renew_claim(&self, corpus: &Corpus, id: EntryId, token: ClaimToken) -> Result<bool> {
+        self.inner.claims(corpus, id, token, "renew").await
+    }
+
+    fn end_claim(&self, corpus: &Corpus, id: EntryId, token: ClaimToken, end: ClaimEnd) {
+        let action = match end {
+            ClaimEnd::Released => "end",
+            ClaimEnd::Unshared => "open",
+        };
+        let (inner, corpus) = (Arc::clone(&self.inner), corpus.clone());
+        self.inner.spawn(async move {
+            // It runs out by itself if this fails.
+            let _ = inner.claims(&corpus, id, token, action).await;
+        });
+    }
+
+    fn claim_life(&self) -> Duration {
+        self.inner.options.claim_life
+    }
+
+    async fn follow(&self, corpus: &Corpus) -> Result<()> {
+        self.inner.follow(corpus).await
+    }
+
+    async fn scope_page(
+        &self,
+        corpus: &Corpus,
+        scope: ScopeId,
+        cursor: Option<ScopeCursor>,
+    ) -> Result<ScopePage> {
+        self.inner.scope_page(corpus, scope, cursor).await
+    }
+
+    async fn embeddings(&self, corpus: &Corpus, ids: &[EntryId]) -> Result<Vec<Option<Embedding>>> {
+        self.inner.embeddings(corpus, ids).await
+    }
+
+    async fn close(&self) -> Result<()> {
+        let inner = &self.inner;
+        inner.flush_hits().await;
+        inner.shutdown.cancel();
+        inner.tasks.close();
+        inner.tasks.wait().await;
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What was found, the clock, and what comes after.
+fn parse_lookup(reply: &Value) -> Option<(&str, Snapshot, &[Value])> {
+    let [what, incarnation, sequence, rest @ ..] = reply::items(reply)? else { return None };
+    Some((reply::text(what)?, parse_snapshot(incarnation, sequence)?, rest))
+}
+
+fn parse_live(corpus: &Corpus, id: EntryId, rest: &[Value]) -> Option<(Entry, FillName)> {
+    let [fill, fields @ ..] = rest else { return None };
+    Some((record::decode(corpus, id, fields)?, reply::bytes(fill)?.try_into().ok()?))
+}
+
+fn parse_snapshot(incarnation: &Value, sequence: &Value) -> Option<Snapshot> {
+    let incarnation = u128::from_be_bytes(reply::bytes(incarnation)?.try_into().ok()?);
+    Some(Snapshot { incarnation, sequence: reply::number(sequence)? })
+}

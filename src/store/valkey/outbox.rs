@@ -1,0 +1,287 @@
+//! Invalidations that are not in force everywhere yet, kept until they are.
+//!
+//! Each is a line of the outbox' file, with the CRC-32 of the rest of it: `<crc> add <id> <json>`, and
+//! `<crc> done <id> <bucket>` for each bucket that has it. A line is on disk before its invalidation is reported as
+//! incomplete. What a crash left of a last line is ignored; it was not reported.
+//!
+//! Losing a `done` is harmless: the invalidation is made once more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::operation::Operation;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::Corpus;
+
+/// The most that are kept. More are still reported as incomplete, but have to be made again by the caller.
+const MAX_PENDING: usize = 100_000;
+
+#[derive(Debug)]
+pub(super) struct Outbox {
+    state: Mutex<State>,
+    /// Whether there is any, so that lookups need no lock.
+    is_pending: AtomicBool,
+}
+
+#[derive(Debug)]
+struct State {
+    file: Option<(File, PathBuf)>,
+    pending: BTreeMap<u64, Pending>,
+    next: u64,
+}
+
+/// An operation and the buckets that it is not in force in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Pending {
+    pub(super) operation: Operation,
+    pub(super) buckets: BTreeSet<u16>,
+}
+
+impl Outbox {
+    /// An outbox in memory, or in the file at `path` with what the last process left there.
+    pub(super) fn open(path: Option<&Path>) -> Result<Self> {
+        let mut pending = BTreeMap::new();
+        let file = match path {
+            None => None,
+            Some(path) => {
+                let mut file = open(path)?;
+                let whole;
+                (pending, whole) = read(&mut file, path)?;
+                // What is torn goes, and with it everything if nothing is pending.
+                let keep = if pending.is_empty() { 0 } else { whole };
+                file.set_len(keep)
+                    .and_then(|()| file.seek(SeekFrom::Start(keep)))
+                    .map_err(|error| broken("written", path).with_source(error))?;
+                Some((file, path.to_owned()))
+            }
+        };
+        let next = pending.keys().last().map_or(0, |last| last + 1);
+        let is_pending = AtomicBool::new(!pending.is_empty());
+        Ok(Self { state: State { file, pending, next }.into(), is_pending })
+    }
+
+    /// Keeps `operation` for `buckets`, durably if there is a file. Blocks.
+    pub(super) fn add(&self, operation: &Operation, buckets: BTreeSet<u16>) -> Result<()> {
+        let mut state = self.lock();
+        if state.pending.len() >= MAX_PENDING {
+            return Err(Error::new(ErrorKind::Store, "the outbox is full"));
+        }
+        let id = state.next;
+        state.next += 1;
+        let pending = Pending { operation: operation.clone(), buckets };
+        let line = added(id, &pending)?;
+        // From now on the buckets are bypassed, even if the file cannot be written.
+        state.pending.insert(id, pending);
+        self.is_pending.store(true, Ordering::Release);
+        if let Some((file, path)) = &mut state.file {
+            let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_data());
+            written.map_err(|error| broken("written", path).with_source(error))?;
+        }
+        Ok(())
+    }
+
+    /// The operation is in force in `bucket`. Blocks.
+    pub(super) fn done(&self, id: u64, bucket: u16) {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let Some(pending) = state.pending.get_mut(&id) else { return };
+        pending.buckets.remove(&bucket);
+        if pending.buckets.is_empty() {
+            state.pending.remove(&id);
+        }
+        let is_empty = state.pending.is_empty();
+        self.is_pending.store(!is_empty, Ordering::Release);
+        let Some((file, path)) = &mut state.file else { return };
+        // An outbox that is empty begins anew, so that it does not grow for ever.
+        let written = if is_empty {
+            file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)).map(drop))
+        } else {
+            file.write_all(sealed(&format!("done {id} {bucket}")).as_bytes())
+        };
+        if let Err(error) = written {
+            tracing::warn!(%error, path = %path.display(), "the outbox cannot be written");
+        }
+    }
+
+    /// Whether an operation is pending in a bucket.
+    pub(super) fn is_pending_in(&self, corpus: &Corpus, bucket: u16) -> bool {
+        self.is_pending.load(Ordering::Acquire)
+            && self
+                .lock()
+                .pending
+                .values()
+                .any(|pending| pending.operation.corpus == *corpus && pending.buckets.contains(&bucket))
+    }
+
+    pub(super) fn pending(&self) -> Vec<(u64, Pending)> {
+        self.lock().pending.iter().map(|(id, pending)| (*id, pending.clone())).collect()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().pending.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn open(path: &Path) -> Result<File> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| broken("made", path).with_source(error))?;
+    }
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    let file = file.map_err(|error| broken("opened", path).with_source(error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let message =
+                format!("outbox {} is in use by another process, give each its own", path.display());
+            Err(Error::new(ErrorKind::Locked, message))
+        }
+        Err(TryLockError::Error(error)) => Err(broken("locked", path).with_source(error)),
+    }
+}
+
+/// What is pending in the file, and how many bytes of it are whole lines.
+fn read(file: &mut File, path: &Path) -> Result<(BTreeMap<u64, Pending>, u64)> {
+    let mut text = Vec::new();
+    file.read_to_end(&mut text).map_err(|error| broken("read", path).with_source(error))?;
+    let mut pending: BTreeMap<u64, Pending> = BTreeMap::new();
+    let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+    let mut whole = 0;
+    for (n, line) in lines.iter().enumerate() {
+        let Some(content) = unsealed(line) else {
+            if n + 1 == lines.len() {
+                break;
+            }
+            // What an invalidation says must not be guessed, and none may be skipped.
+            let message = format!(
+                "outbox {} is damaged at line {}: invalidate everything, then remove it",
+                path.display(),
+                n + 1
+            );
+            return Err(Error::new(ErrorKind::Corrupt, message));
+        };
+        whole += line.len() as u64;
+        let mut words = content.splitn(3, ' ');
+        match (words.next(), words.next().and_then(|id| id.parse::<u64>().ok()), words.next()) {
+            (Some("add"), Some(id), Some(json)) => {
+                let added = serde_json::from_str(json).map_err(|error| {
+                    Error::new(ErrorKind::Corrupt, format!("outbox {} is foreign", path.display()))
+                        .with_source(error)
+                })?;
+                pending.insert(id, added);
+            }
+            (Some("done"), Some(id), Some(bucket)) => {
+                if let (Some(found), Ok(bucket)) = (pending.get_mut(&id), bucket.parse()) {
+                    found.buckets.remove(&bucket);
+                    if found.buckets.is_empty() {
+                        pending.remove(&id);
+                    }
+                }
+            }
+            _ => {
+                return Err(Error::new(ErrorKind::Corrupt, format!("outbox {} is foreign", path.display())));
+            }
+        }
+    }
+    Ok((pending, whole))
+}
+
+fn added(id: u64, pending: &Pending) -> Result<String> {
+    let json = serde_json::to_string(pending).map_err(|error| {
+        Error::new(ErrorKind::Store, "an invalidation cannot be encoded").with_source(error)
+    })?;
+    Ok(sealed(&format!("add {id} {json}")))
+}
+
+fn sealed(content: &str) -> String {
+    let mut line = String::with_capacity(content.len() + 10);
+    let _ = writeln!(line, "{:08x} {content}", crc32fast::hash(content.as_bytes()));
+    line
+}
+
+fn unsealed(line: &[u8]) -> Option<&str> {
+    let line = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
+    let (crc, content) = line.split_once(' ')?;
+    (u32::from_str_radix(crc, 16).ok()? == crc32fast::hash(content.as_bytes())).then_some(content)
+}
+
+fn broken(what: &str, path: &Path) -> Error {
+    Error::new(ErrorKind::Store, format!("outbox {} cannot be {what}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Change;
+
+    fn operation(document: &str) -> Operation {
+        Operation::changes(&Corpus::default(), &[Change::document(document)])
+    }
+
+    fn documents(outbox: &Outbox) -> Vec<(String, Vec<u16>)> {
+        let one = |(_, pending): (u64, Pending)| {
+            (format!("{:?}", pending.operation.steps), pending.buckets.into_iter().collect())
+        };
+        outbox.pending().into_iter().map(one).collect()
+    }
+
+    #[test]
+    fn what_is_pending_outlives_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/outbox");
+        let outbox = Outbox::open(Some(&path)).unwrap();
+        outbox.add(&operation("a"), [1, 2].into()).unwrap();
+        outbox.add(&operation("b"), [3].into()).unwrap();
+        outbox.done(0, 2);
+        let before = documents(&outbox);
+        assert!(outbox.is_pending_in(&Corpus::default(), 1));
+        assert!(!outbox.is_pending_in(&Corpus::default(), 2));
+        assert!(!outbox.is_pending_in(&Corpus::new("other").unwrap(), 1));
+        assert!(Outbox::open(Some(&path)).unwrap_err().is_locked());
+        drop(outbox);
+
+        let outbox = Outbox::open(Some(&path)).unwrap();
+        assert_eq!(documents(&outbox), before);
+        outbox.done(0, 1);
+        outbox.done(1, 3);
+        assert!(!outbox.is_pending_in(&Corpus::default(), 3));
+        drop(outbox);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_torn_last_line_is_ignored_and_damage_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("outbox");
+        let outbox = Outbox::open(Some(&path)).unwrap();
+        outbox.add(&operation("a"), [1].into()).unwrap();
+        outbox.add(&operation("b"), [1].into()).unwrap();
+        drop(outbox);
+        let whole = std::fs::read(&path).unwrap();
+        let first = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        for end in first..whole.len() {
+            std::fs::write(&path, &whole[..end]).unwrap();
+            let outbox = Outbox::open(Some(&path)).unwrap();
+            assert_eq!(outbox.len(), 1, "cut at {end}");
+            outbox.add(&operation("c"), [1].into()).unwrap();
+            drop(outbox);
+            assert_eq!(Outbox::open(Some(&path)).unwrap().len(), 2, "cut at {end}");
+        }
+        for at in 0..first {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x10;
+            std::fs::write(&path, damaged).unwrap();
+            assert!(Outbox::open(Some(&path)).unwrap_err().is_corrupt(), "flipped at {at}");
+        }
+    }
+}

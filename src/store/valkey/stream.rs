@@ -1,0 +1,305 @@
+//! The change stream: how a process hears of what others store and remove.
+//!
+//! One stream for each corpus, `MAXLEN ~` [`LENGTH`]. An event has the kind `k`, the sender `o` and the ids `e`: `put`
+//! with scope `s` and vector `v`, or `gone` with as many scopes as ids. Events are written after what they tell of,
+//! and not waited for: they are hints, and may be lost.
+//!
+//! A reader that finds the place where it was gone from the stream (it was cut off for long, the stream was trimmed or
+//! lost) reports that it fell behind, and goes on from the present.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use redis::Value;
+use tokio::sync::Notify;
+
+use super::link::{Link, Trouble};
+use super::{Inner, lock, record, reply};
+use crate::entry::Entry;
+use crate::error::Result;
+use crate::key::{Corpus, EntryId, ScopeId};
+
+/// About how many events a stream holds.
+const LENGTH: u32 = 100_000;
+/// How many events are read at a time.
+const BATCH: usize = 1_000;
+/// How long the server waits for an event before it answers that there is none, and how soon a corpus that is followed
+/// anew is looked at.
+const WAIT: Duration = Duration::from_millis(500);
+/// How often a cluster is asked: waiting there would hold up everybody on the node's connection.
+const POLL: Duration = Duration::from_millis(50);
+
+/// The corpora that are followed.
+#[derive(Debug, Default)]
+pub(super) struct Follower {
+    /// The last event that was read of each; none while it is not known.
+    places: Mutex<HashMap<Corpus, String>>,
+    changed: Notify,
+}
+
+impl Inner {
+    /// Tells other processes of an entry that was stored.
+    pub(super) fn stored(self: &Inner, entry: &Entry) {
+        let corpus = &entry.corpus;
+        let key = self.keys.stream(corpus);
+        let mut add = redis::cmd("XADD");
+        add.arg(&key).arg("MAXLEN").arg("~").arg(LENGTH).arg("*");
+        add.arg("k").arg("put").arg("o").arg(&self.origin.to_be_bytes()[..]);
+        add.arg("e").arg(&entry.id.as_bytes()[..]).arg("s").arg(&entry.scope.as_bytes()[..]);
+        let vector = entry.embedding.as_ref().map(record::vector_bytes);
+        if let Some(vector) = &vector {
+            self.send_later(key, add.arg("v").arg(vector).to_owned());
+        }
+        self.list(corpus);
+    }
+
+    /// Puts a corpus on the server's list when this process first uses it.
+    pub(super) fn list(&self, corpus: &Corpus) {
+        if lock(&self.listed).insert(corpus.clone()) {
+            let key = self.keys.corpora();
+            let list = redis::cmd("SADD").arg(&key).arg(corpus.as_str()).to_owned();
+            self.send_later(key, list);
+        }
+    }
+
+    /// Tells other processes of entries that were removed.
+    pub(super) fn publish_removed(&self, corpus: &Corpus, removed: &[(EntryId, ScopeId)]) {
+        let key = self.keys.stream(corpus);
+        let ids: Vec<u8> = removed.iter().flat_map(|(id, _)| *id.as_bytes()).collect();
+        let scopes: Vec<u8> = removed.iter().flat_map(|(_, scope)| *scope.as_bytes()).collect();
+        let mut add = redis::cmd("XADD");
+        add.arg(&key).arg("MAXLEN").arg("~").arg(LENGTH).arg("*");
+        add.arg("k")
+            .arg("gone")
+            .arg("o")
+            .arg(&self.origin.to_be_bytes()[..])
+            .arg("e")
+            .arg(ids)
+            .arg("s")
+            .arg(scopes);
+        self.send_later(key, add);
+    }
+
+    fn send_later(&self, key: String, command: redis::Cmd) {
+        let link = self.control.clone();
+        let limit = self.options.invalidate_timeout;
+        self.spawn(async move {
+            if let Err(trouble) = link.send(&command, &key, limit).await {
+                tracing::debug!(%trouble, key, "other processes were not told of a change");
+            }
+        });
+    }
+
+    /// Begins to follow `corpus` from the present.
+    pub(super) async fn follow(&self, corpus: &Corpus) -> Result<()> {
+        if lock(&self.follower.places).contains_key(corpus) {
+            return Ok(());
+        }
+        let place = self.last_event(&self.control, corpus).await?;
+        lock(&self.follower.places).entry(corpus.clone()).or_insert(place);
+        self.follower.changed.notify_one();
+        Ok(())
+    }
+
+    /// Reads what is new in the streams that are followed, until the store is closed.
+    pub(super) async fn follow_streams(self: Arc<Self>) {
+        self.follower.changed.notified().await;
+        // Of its own, since reading waits.
+        let limits = self.options.limits();
+        let link = Link::open(&self.address, self.options.certificates(), limits, None).await;
+        let link = match link {
+            Ok(link) => link,
+            Err(error) => return tracing::error!(%error, "changes by other processes are not followed"),
+        };
+        let mut was_cut_off = false;
+        loop {
+            match self.read_streams(&link).await {
+                Ok(read) => {
+                    if was_cut_off {
+                        was_cut_off = false;
+                        self.check_places(&link).await;
+                    }
+                    if self.control.is_cluster() && read == 0 {
+                        tokio::time::sleep(POLL).await;
+                    }
+                }
+                Err(_) => {
+                    was_cut_off = true;
+                    tokio::time::sleep(WAIT).await;
+                }
+            }
+        }
+    }
+
+    /// Reads one batch of each stream; how many events there were.
+    async fn read_streams(&self, link: &Link) -> Result<usize, Trouble> {
+        let places: Vec<(Corpus, String)> = lock(&self.follower.places)
+            .iter()
+            .map(|(corpus, place)| (corpus.clone(), place.clone()))
+            .collect();
+        if !link.is_cluster() {
+            return self.read_batch(link, &places).await;
+        }
+        // Streams of different corpora are in different slots.
+        let mut read = 0;
+        for place in places {
+            read += self.read_batch(link, &[place]).await?;
+        }
+        Ok(read)
+    }
+
+    async fn read_batch(&self, link: &Link, places: &[(Corpus, String)]) -> Result<usize, Trouble> {
+        let keys: Vec<String> = places.iter().map(|(corpus, _)| self.keys.stream(corpus)).collect();
+        let Some(first) = keys.first() else {
+            tokio::time::sleep(WAIT).await;
+            return Ok(0);
+        };
+        let mut command = redis::cmd("XREAD");
+        command.arg("COUNT").arg(BATCH);
+        if !link.is_cluster() {
+            command.arg("BLOCK").arg(WAIT.as_millis().to_string());
+        }
+        command.arg("STREAMS").arg(&keys);
+        for (_, place) in places {
+            command.arg(place);
+        }
+        let reply = link.send(&command, first, WAIT + self.options.invalidate_timeout).await?;
+        let mut read = 0;
+        for (key, events) in streams(&reply) {
+            let Some(n) = keys.iter().position(|name| name.as_bytes() == key) else { continue };
+            let (corpus, before) = &places[n];
+            let mut last = None;
+            for (id, fields) in events {
+                read += 1;
+                last = Some(id);
+                self.hear(corpus, fields);
+            }
+            if let Some(last) = last {
+                lock(&self.follower.places).insert(corpus.clone(), last.to_owned());
+                self.check_gap(link, corpus, before).await?;
+            }
+        }
+        Ok(read)
+    }
+
+    /// Tells the listener of one event.
+    fn hear(&self, corpus: &Corpus, fields: &[Value]) {
+        let field = |name: &str| {
+            let pairs = fields.as_chunks::<2>().0;
+            pairs
+                .iter()
+                .find(|[key, _]| reply::text(key) == Some(name))
+                .and_then(|[_, value]| reply::bytes(value))
+        };
+        if field("o") == Some(&self.origin.to_be_bytes()) {
+            return;
+        }
+        let (Some(kind), Some(ids), Some(scopes)) = (field("k"), field("e"), field("s")) else { return };
+        let entries: Vec<(EntryId, ScopeId)> = ids
+            .as_chunks::<16>()
+            .0
+            .iter()
+            .zip(scopes.as_chunks::<16>().0)
+            .map(|(id, scope)| (EntryId::from_bytes(*id), ScopeId::from_bytes(*scope)))
+            .collect();
+        let Some(listener) = self.listener() else { return };
+        match (kind, entries.as_slice(), field("v")) {
+            (b"put", [(id, scope)], Some(vector)) => {
+                if let Some(embedding) = record::vector_of(vector) {
+                    listener.stored(corpus, *scope, *id, &embedding);
+                }
+            }
+            (b"gone", entries, _) => {
+                for (id, _) in entries {
+                    self.tier.forget(*id);
+                }
+                listener.removed(entries);
+            }
+            _ => {}
+        }
+    }
+
+    /// After having been cut off: whether each place can still be gone on from.
+    async fn check_places(&self, link: &Link) {
+        let places: Vec<(Corpus, String)> = lock(&self.follower.places)
+            .iter()
+            .map(|(corpus, place)| (corpus.clone(), place.clone()))
+            .collect();
+        for (corpus, place) in places {
+            if self.check_gap(link, &corpus, &place).await.is_err() {
+                self.fell_behind(&corpus);
+            }
+        }
+    }
+
+    /// Reports that events after `place` may be gone, unless it is still in the stream.
+    async fn check_gap(&self, link: &Link, corpus: &Corpus, place: &str) -> Result<(), Trouble> {
+        let key = self.keys.stream(corpus);
+        let mut first = redis::cmd("XRANGE");
+        first.arg(&key).arg("-").arg("+").arg("COUNT").arg(1);
+        let reply = link.send(&first, &key, self.options.invalidate_timeout).await?;
+        let first = reply::items(&reply).unwrap_or_default().iter().find_map(event);
+        let is_whole = match first {
+            Some((first, _)) => place == START || parse_id(first) <= parse_id(place),
+            None => place == START,
+        };
+        if !is_whole {
+            if first.is_none() {
+                // The stream is gone. Whatever comes next is new.
+                lock(&self.follower.places).insert(corpus.clone(), START.to_owned());
+            }
+            self.fell_behind(corpus);
+        }
+        Ok(())
+    }
+
+    fn fell_behind(&self, corpus: &Corpus) {
+        if let Some(listener) = self.listener() {
+            listener.fell_behind(corpus);
+        }
+    }
+
+    async fn last_event(&self, link: &Link, corpus: &Corpus) -> Result<String, Trouble> {
+        let key = self.keys.stream(corpus);
+        let mut last = redis::cmd("XREVRANGE");
+        last.arg(&key).arg("+").arg("-").arg("COUNT").arg(1);
+        let reply = link.send(&last, &key, self.options.invalidate_timeout).await?;
+        let last = reply::items(&reply).unwrap_or_default().iter().find_map(event);
+        Ok(last.map_or(START, |(id, _)| id).to_owned())
+    }
+}
+
+/// Before the first event.
+const START: &str = "0-0";
+
+/// The streams of a reply to XREAD, a map in RESP3 and a list of pairs before.
+fn streams(reply: &Value) -> Vec<(&[u8], Vec<(&str, &[Value])>)> {
+    let pairs: Vec<(&Value, &Value)> = match reply {
+        Value::Map(pairs) => pairs.iter().map(|(key, events)| (key, events)).collect(),
+        other => reply::items(other)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|pair| match reply::items(pair)? {
+                [key, events] => Some((key, events)),
+                _ => None,
+            })
+            .collect(),
+    };
+    pairs
+        .into_iter()
+        .filter_map(|(key, events)| {
+            Some((reply::bytes(key)?, reply::items(events)?.iter().filter_map(event).collect()))
+        })
+        .collect()
+}
+
+fn event(value: &Value) -> Option<(&str, &[Value])> {
+    let [id, fields] = reply::items(value)? else { return None };
+    Some((reply::text(id)?, reply::items(fields)?))
+}
+
+fn parse_id(id: &str) -> (u64, u64) {
+    let (time, number) = id.split_once('-').unwrap_or((id, "0"));
+    (time.parse().unwrap_or(0), number.parse().unwrap_or(0))
+}
