@@ -1,6 +1,6 @@
 # Thin names over cargo and scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test bench setup check clean
+.PHONY: help run test bench setup servers check clean
 
 # Official builds of ONNX Runtime report to their maker; nothing that make runs here shall.
 export ORT_DISABLE_TELEMETRY := 1
@@ -12,14 +12,17 @@ run: setup ## Build Wellspring and play the demo
 	cargo build --release --features cli
 	target/release/wellspring demo
 
-test: setup ## Run all tests, those in the documentation too
+test: setup servers ## Run all tests, those in the documentation too
 	cargo test --features cli
 
-bench: setup ## Run the benchmarks
+bench: setup servers ## Run the benchmarks
 	cargo bench --features cli
 
 setup: ## Fetch the ONNX Runtime library into .deps/ (about 24 MB, once)
 	@scripts/fetch-onnxruntime.sh
+
+servers: ## See to it that tests find Valkey and Redis (.deps/, where none is installed)
+	@scripts/fetch-valkey.sh
 
 check: ## Check formatting, lints and documentation
 	cargo fmt --check
