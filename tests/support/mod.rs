@@ -1,9 +1,11 @@
-//! What the suites share: entries, stores to run on, an embedder without a model.
+//! What the suites share: entries, stores to run on, an embedder without a model, real servers.
 
 #![allow(dead_code, reason = "every suite uses a part of it")]
 
 pub(crate) mod embedder;
 pub(crate) mod faulty;
+#[cfg(unix)]
+pub(crate) mod servers;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,27 @@
+//! Real servers for tests: alone and replicated.
+//!
+//! Everything here is a process of the installed Valkey or Redis (`make servers` provides one), on a port of its
+//! own on the loopback interface and in a folder of its own. It is ready when its constructor returns, and it ends
+//! when its value is dropped or when the test process ends, however that ends. Nothing is shared between tests
+//! unless they share a value. What waits, waits for the state itself, never for a time, and panics where that takes
+//! half a minute.
+//!
+//! The methods block their thread; in an asynchronous test they hold up the tasks on it for as long.
+
+#![allow(unused_imports, reason = "every suite uses a part of it")]
+
+mod builder;
+mod flavour;
+mod port;
+mod process;
+mod saved;
+mod server;
+mod tls;
+mod wait;
+
+pub(crate) use builder::ServerBuilder;
+pub(crate) use flavour::Flavour;
+pub(crate) use saved::SavedFiles;
+pub(crate) use server::Server;
+pub(crate) use tls::Tls;
+pub(crate) use wait::until;

@@ -1,0 +1,254 @@
+//! One server, and what can happen to it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, RedisResult, ToRedisArgs, Value};
+use tempfile::TempDir;
+
+use super::builder::{DATA, SOCKET};
+use super::process::Process;
+use super::{Flavour, SavedFiles, ServerBuilder, Tls, port, until};
+
+/// How long a start or a command may take; nothing that tests ask of a server takes as long.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// How often another port is tried where somebody was quicker to take one.
+const PORTS: usize = 20;
+
+/// A running server, until it is killed or dropped.
+pub(crate) struct Server {
+    /// Before the folder, so that the process ends before its folder goes.
+    process: Mutex<Option<Process>>,
+    flavour: Flavour,
+    port: u16,
+    password: Option<String>,
+    tls: Option<Tls>,
+    sentinel: bool,
+    folder: TempDir,
+}
+
+impl Server {
+    /// A server with no particular settings.
+    pub(crate) fn start() -> Self {
+        Self::builder().start()
+    }
+
+    /// A server of the preferred flavour, to be adjusted.
+    pub(crate) fn builder() -> ServerBuilder {
+        ServerBuilder::new(Flavour::preferred())
+    }
+
+    pub(super) fn create(builder: ServerBuilder) -> Self {
+        let folder = tempfile::Builder::new().prefix("wellspring-").tempdir().expect("a folder can be made");
+        fs::create_dir(folder.path().join(DATA)).expect("the folder is writable");
+        if let Some(tls) = &builder.tls {
+            tls.install(folder.path());
+        }
+        let configurations: Vec<_> = (0..PORTS)
+            .map(|_| port::free_port())
+            .map(|port| (port, builder.configuration(folder.path(), port)))
+            .collect();
+        let ServerBuilder { flavour, password, tls, sentinel, .. } = builder;
+        let mut server =
+            Self { process: Mutex::new(None), flavour, port: 0, password, tls, sentinel, folder };
+        for (port, configuration) in configurations {
+            server.port = port;
+            fs::write(server.file("server.conf"), configuration).expect("the folder is writable");
+            if server.launch() {
+                return server;
+            }
+        }
+        panic!("{PORTS} free ports were taken before a server could have them");
+    }
+
+    pub(crate) fn flavour(&self) -> Flavour {
+        self.flavour
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The address, without a password.
+    pub(crate) fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "rediss" } else { "redis" };
+        format!("{scheme}://127.0.0.1:{}", self.port)
+    }
+
+    /// A Unix socket, which every server has beside its port.
+    pub(crate) fn socket_path(&self) -> PathBuf {
+        self.file(SOCKET)
+    }
+
+    /// The certificates of a server with TLS.
+    pub(crate) fn tls(&self) -> &Tls {
+        self.tls.as_ref().expect("the server was built with TLS")
+    }
+
+    /// Where the server's files are: its log, and its data in a folder of their own.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What the server has logged since it started last.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.file("log")).unwrap_or_default()
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.process().is_some()
+    }
+
+    /// Ends the server on the spot, as a crash does; what it has not written is lost.
+    pub(crate) fn kill(&self) {
+        *self.process() = None;
+    }
+
+    /// Freezes the server: its connections stay, and nothing answers.
+    pub(crate) fn stop(&self) {
+        self.process().as_ref().expect("the server runs").stop();
+    }
+
+    /// Lets a frozen server go on.
+    pub(crate) fn cont(&self) {
+        self.process().as_ref().expect("the server runs").cont();
+    }
+
+    /// Kills the server if it runs, and starts it again on the same port, with the files that it left. Of changes to
+    /// its configuration, those remain that `CONFIG REWRITE` wrote down.
+    pub(crate) fn restart(&self) {
+        self.kill();
+        assert!(self.launch(), "port {} was taken while its server was down", self.port);
+    }
+
+    /// Copies the data on disk; a server that runs writes its whole data set before.
+    pub(crate) fn save_files(&self) -> SavedFiles {
+        if self.is_running() {
+            // Refused while a background save is under way, be it for a replica.
+            until("the server saves", || self.try_command(&["SAVE"]).is_ok());
+        }
+        SavedFiles::copy_from(&self.file(DATA))
+    }
+
+    /// Replaces the data on disk.
+    ///
+    /// # Panics
+    ///
+    /// If the server runs, for it would overwrite them.
+    pub(crate) fn restore_files(&self, saved: &SavedFiles) {
+        assert!(!self.is_running(), "data cannot be restored under a running server");
+        saved.copy_to(&self.file(DATA));
+    }
+
+    /// Runs one command as the default user, over the Unix socket.
+    ///
+    /// # Panics
+    ///
+    /// If it fails.
+    pub(crate) fn command<A: ToRedisArgs>(&self, words: &[A]) -> Value {
+        self.try_command(words).unwrap_or_else(|error| panic!("server on port {}: {error}", self.port))
+    }
+
+    /// The same, where an error is an answer.
+    pub(crate) fn try_command<A: ToRedisArgs>(&self, words: &[A]) -> RedisResult<Value> {
+        redis::Cmd::new().arg(words).query(&mut self.connect()?)
+    }
+
+    /// The reply to a command, as text.
+    pub(crate) fn text<A: ToRedisArgs>(&self, words: &[A]) -> String {
+        redis::from_redis_value(self.command(words)).expect("the reply is text")
+    }
+
+    /// A field of `INFO`, such as `role`.
+    pub(crate) fn info(&self, field: &str) -> Option<String> {
+        let info = self.text(&["INFO"]);
+        info.lines().find_map(|line| Some(line.strip_prefix(field)?.strip_prefix(':')?.to_owned()))
+    }
+
+    /// Waits until `count` replicas have confirmed all that was written so far.
+    pub(crate) fn wait_for_replicas(&self, count: usize) {
+        let written = self.info("master_repl_offset").and_then(|offset| offset.parse().ok()).unwrap_or(0);
+        until("the replicas have everything", || {
+            // Waiting for more than there are makes the server ask all of them how far they are. What it counts is of
+            // no use: it goes by what the same connection wrote.
+            self.command(&["WAIT", "1000", "20"]);
+            self.text(&["INFO", "replication"]).lines().filter(|line| has_confirmed(line, written)).count()
+                >= count
+        });
+    }
+
+    /// Turns replicas away, and throws out those that are there. The server, the replicas and everything else between
+    /// them go on: in a cluster, only the data stops flowing.
+    pub(crate) fn refuse_replicas(&self) {
+        self.command(&["ACL", "SETUSER", "default", "-psync", "-sync"]);
+        self.command(&["CLIENT", "KILL", "TYPE", "replica"]);
+    }
+
+    /// Lets replicas in again. So does a restart.
+    pub(crate) fn admit_replicas(&self) {
+        // Not SYNC, the old way: a replica that asks for it just now, because PSYNC was refused a moment ago, would
+        // follow without ever confirming anything.
+        self.command(&["ACL", "SETUSER", "default", "+psync"]);
+    }
+
+    /// Starts the process and waits until it answers. False if it could not have its port.
+    fn launch(&self) -> bool {
+        let mut command = Command::new(self.flavour.binary());
+        command.arg(self.file("server.conf"));
+        if self.sentinel {
+            command.arg("--sentinel");
+        }
+        let mut process = Process::spawn(&mut command, &self.file("log"), self.folder());
+        let started = Instant::now();
+        // It listens on its port before it answers on its socket, and nobody else answers there.
+        while self.try_command(&["PING"]).is_err() {
+            if let Some(status) = process.exit_status() {
+                let log = self.log();
+                assert!(log.contains("Address already in use"), "{:?} ended, {status}:\n{log}", self.flavour);
+                return false;
+            }
+            assert!(started.elapsed() < TIMEOUT, "no answer on port {}:\n{}", self.port, self.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+        *self.process() = Some(process);
+        true
+    }
+
+    fn connect(&self) -> RedisResult<redis::Connection> {
+        let mut login = RedisConnectionInfo::default();
+        if let Some(password) = &self.password {
+            login = login.set_password(password);
+        }
+        let address = ConnectionAddr::Unix(self.socket_path());
+        let client = redis::Client::open(address.into_connection_info()?.set_redis_settings(login))?;
+        let connection = client.get_connection_with_timeout(TIMEOUT)?;
+        connection.set_read_timeout(Some(TIMEOUT))?;
+        connection.set_write_timeout(Some(TIMEOUT))?;
+        Ok(connection)
+    }
+
+    fn process(&self) -> MutexGuard<'_, Option<Process>> {
+        self.process.lock().expect("no holder panics")
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+/// Whether a line of `INFO` is about a replica that has as much.
+fn has_confirmed(line: &str, written: u64) -> bool {
+    // slave0:ip=127.0.0.1,port=12001,state=online,offset=14,lag=0,…
+    let mut fields = line.split(',');
+    line.starts_with("slave")
+        && fields.any(|field| field == "state=online")
+        && fields.any(|field| {
+            field
+                .strip_prefix("offset=")
+                .is_some_and(|offset| offset.parse().is_ok_and(|offset: u64| offset >= written))
+        })
+}

@@ -1,0 +1,16 @@
+//! Waiting for a state that another process reaches.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Far longer than anything here takes, even where the tests have half a core.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits until `reached`; panics if that is not within half a minute.
+pub(crate) fn until(what: &str, mut reached: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !reached() {
+        assert!(Instant::now() < deadline, "not reached within {PATIENCE:?}: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
