@@ -94,6 +94,7 @@ mod tests {
         assert!((huge.similarity(&tiny) - 1.0).abs() < 1e-6);
     }
 
+    #[cfg(feature = "embedded")]
     #[test]
     fn what_is_restored_is_what_was_stored() {
         let embedding = Embedding::new(&[0.242_786_29, 1.0, 1.0, 1.0]).unwrap();
