@@ -58,11 +58,19 @@ fn clustered(rng: &mut StdRng, len: usize, dimensions: usize, clusters: usize) -
     (0..len).map(|n| Embedding::new(&vector(Some(&centres[n % clusters]))).unwrap()).collect()
 }
 
+/// Another vector that no threshold tells from `vector`.
+fn nearly(vector: &Embedding) -> Embedding {
+    let mut components = vector.as_slice().to_vec();
+    components[0] += 1e-3;
+    Embedding::new(&components).unwrap()
+}
+
 #[test]
 fn an_empty_index_finds_nothing() {
     for (name, index) in every_index(DIMENSIONS) {
         assert_eq!(index.search(&at_angle(0.0), 3, -1.0).unwrap(), [], "{name}");
-        assert!(index.is_empty() && !index.remove(id(1)), "{name}");
+        assert!(index.is_empty() && !index.remove(id(1)) && !index.contains(id(1)), "{name}");
+        assert_eq!(index.ids(), [], "{name}");
         assert!(index.memory_bytes() < 2_048, "{name} takes memory for entries that it does not have");
     }
 }
@@ -225,6 +233,12 @@ fn agrees_with_a_map(
             Step::Settle => settle(),
         }
         prop_assert_eq!(index.len(), oracle.len());
+        let mut listed = index.ids();
+        listed.sort();
+        prop_assert_eq!(listed, oracle.keys().copied().map(id).collect::<Vec<_>>());
+    }
+    for number in 0..40 {
+        prop_assert_eq!(index.contains(id(number)), oracle.contains_key(&number));
     }
     Ok(())
 }
@@ -285,6 +299,8 @@ fn no_entry_is_missed_doubled_or_brought_back_while_graphs_are_built() {
     for (number, vector) in vectors[..KEPT].iter().enumerate() {
         index.insert(id(number), vector).unwrap();
     }
+    // What is inserted again must differ from what is there, or it stays where it is.
+    let again: Vec<_> = vectors.iter().map(nearly).collect();
     let is_done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let search_on = || {
@@ -300,7 +316,8 @@ fn no_entry_is_missed_doubled_or_brought_back_while_graphs_are_built() {
         scope.spawn(search_on);
         for round in 0..5_000 {
             let (kept, passing) = (round % KEPT, KEPT + round % 20);
-            index.insert(id(kept), &vectors[kept]).unwrap();
+            let kept_vector = if (round / KEPT).is_multiple_of(2) { &again[kept] } else { &vectors[kept] };
+            index.insert(id(kept), kept_vector).unwrap();
             index.insert(id(passing), &vectors[passing]).unwrap();
             if round % 7 == 0 {
                 std::thread::yield_now();
@@ -336,6 +353,28 @@ fn removals_are_forgotten_by_a_rebuild() {
     }
     index.settle();
     assert_eq!((index.len(), index.graphs()), (0, 0));
+}
+
+/// Each repeated insertion moved its entry out of its graph into the newest rows, so a caller that told
+/// the index what it knew already had all graphs built anew.
+#[test]
+fn inserting_what_is_there_changes_nothing() {
+    let vectors = clustered(&mut StdRng::seed_from_u64(15), 300, DIMENSIONS, 10);
+    let index = graphs(DIMENSIONS, 256);
+    let insert_all = || {
+        for (number, vector) in vectors.iter().enumerate() {
+            index.insert(id(number), vector).unwrap();
+        }
+    };
+    insert_all();
+    index.settle();
+    let (before, bytes) = (index.search(&vectors[7], 300, -1.0).unwrap(), index.memory_bytes());
+    insert_all();
+    assert_eq!(index.memory_bytes(), bytes, "entries have moved");
+    assert_eq!(index.search(&vectors[7], 300, -1.0).unwrap(), before);
+    // What is not the same is replaced, also by a vector that differs in its last bits only.
+    index.insert(id(7), &nearly(&vectors[7])).unwrap();
+    assert!(index.memory_bytes() != bytes && index.len() == 300);
 }
 
 #[test]

@@ -8,7 +8,7 @@
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::rows::{Query, Rows};
+use super::rows::{Quantised, Query, Rows};
 use super::{Neighbor, VectorIndex, check_dimensions};
 use crate::embedding::Embedding;
 use crate::error::Result;
@@ -42,12 +42,21 @@ impl FlatIndex {
 impl VectorIndex for FlatIndex {
     fn insert(&self, id: EntryId, embedding: &Embedding) -> Result<()> {
         check_dimensions(self.dimensions, embedding)?;
-        self.write().insert(id, embedding);
+        let vector = Quantised::new(embedding);
+        self.write().insert(id, &vector);
         Ok(())
     }
 
     fn remove(&self, id: EntryId) -> bool {
         self.write().remove(id)
+    }
+
+    fn contains(&self, id: EntryId) -> bool {
+        self.read().row_of(id).is_some()
+    }
+
+    fn ids(&self) -> Vec<EntryId> {
+        self.read().ids().to_vec()
     }
 
     fn search(&self, query: &Embedding, k: usize, floor: f32) -> Result<Vec<Neighbor>> {

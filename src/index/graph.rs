@@ -258,12 +258,14 @@ impl RowSet {
 mod tests {
     use super::*;
     use crate::embedding::Embedding;
+    use crate::index::rows::Quantised;
     use crate::key::EntryId;
 
     fn rows(vectors: impl IntoIterator<Item = [f32; 4]>) -> Rows {
         let mut rows = Rows::new(4);
         for (number, vector) in (0_u128..).zip(vectors) {
-            rows.insert(EntryId::from_bytes(number.to_be_bytes()), &Embedding::new(&vector).unwrap());
+            let vector = Embedding::new(&vector).unwrap();
+            rows.insert(EntryId::from_bytes(number.to_be_bytes()), &Quantised::new(&vector));
         }
         rows
     }

@@ -46,7 +46,7 @@ pub struct Neighbor {
 /// All methods take `&self` and may run at the same time. A search sees every insertion and removal
 /// that returned before it began; of those that run beside it, it sees any part.
 pub trait VectorIndex: fmt::Debug + Send + Sync {
-    /// Adds `embedding` under `id`, replacing what was there.
+    /// Adds `embedding` under `id`, replacing what was there. Where that is the same, nothing changes.
     ///
     /// # Errors
     ///
@@ -55,6 +55,12 @@ pub trait VectorIndex: fmt::Debug + Send + Sync {
 
     /// Removes `id`; whether it was there.
     fn remove(&self, id: EntryId) -> bool;
+
+    /// Whether `id` is there.
+    fn contains(&self, id: EntryId) -> bool;
+
+    /// The ids that were there at one moment of the call, each once, in no particular order.
+    fn ids(&self) -> Vec<EntryId>;
 
     /// The `k` nearest entries whose similarity is at least `floor`, nearest first, each id once.
     ///

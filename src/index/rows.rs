@@ -44,6 +44,25 @@ impl<'a> Query<'a> {
     }
 }
 
+/// A vector in the form in which it is kept.
+pub(super) struct Quantised {
+    coarse: Vec<i8>,
+    fine: Vec<i8>,
+    scale: f32,
+}
+
+impl Quantised {
+    pub(super) fn new(embedding: &Embedding) -> Self {
+        let mut coarse = Vec::with_capacity(embedding.dimensions());
+        let mut fine = Vec::with_capacity(embedding.dimensions());
+        let scale = quantise(embedding.as_slice(), |high, low| {
+            coarse.push(high);
+            fine.push(low);
+        });
+        Self { coarse, fine, scale }
+    }
+}
+
 #[derive(Clone)]
 pub(super) struct Rows {
     dimensions: usize,
@@ -80,21 +99,30 @@ impl Rows {
         self.ids.len()
     }
 
+    /// The id of each row.
+    pub(super) fn ids(&self) -> &[EntryId] {
+        &self.ids
+    }
+
     pub(super) fn row_of(&self, id: EntryId) -> Option<u32> {
         self.row_of.get(&id).copied()
     }
 
     /// Adds the vector, in place of the one that `id` had; whether it had one.
-    pub(super) fn insert(&mut self, id: EntryId, embedding: &Embedding) -> bool {
-        debug_assert_eq!(embedding.dimensions(), self.dimensions);
+    pub(super) fn insert(&mut self, id: EntryId, vector: &Quantised) -> bool {
+        debug_assert_eq!(vector.coarse.len(), self.dimensions);
         let replaced = self.remove(id);
-        let (coarse, fine) = (&mut self.coarse, &mut self.fine);
-        let scale = quantise(embedding.as_slice(), |high, low| {
-            coarse.push(high);
-            fine.push(low);
-        });
-        self.push_id(id, scale);
+        self.coarse.extend_from_slice(&vector.coarse);
+        self.fine.extend_from_slice(&vector.fine);
+        self.push_id(id, vector.scale);
         replaced
+    }
+
+    /// Whether the row holds exactly `vector`.
+    pub(super) fn holds(&self, row: u32, vector: &Quantised) -> bool {
+        self.scales[row as usize].to_bits() == vector.scale.to_bits()
+            && self.coarse_row(row) == vector.coarse
+            && self.fine_row(row) == vector.fine
     }
 
     /// Removes `id`; whether it was there. The last row takes the place of the removed one.
@@ -217,10 +245,14 @@ impl Rows {
         &self.coarse[row as usize * self.dimensions..][..self.dimensions]
     }
 
+    fn fine_row(&self, row: u32) -> &[i8] {
+        &self.fine[row as usize * self.dimensions..][..self.dimensions]
+    }
+
     fn similarity(&self, query: &Query, row: u32) -> f32 {
         /// Independent sums, so that the compiler may use as many lanes.
         const LANES: usize = 16;
-        let fine = &self.fine[row as usize * self.dimensions..][..self.dimensions];
+        let fine = self.fine_row(row);
         let coarse = self.coarse_row(row);
         let steps = |at: usize| f32::from(i16::from(coarse[at]) * 256 + i16::from(fine[at]));
         let mut sums = [0.0; LANES];
@@ -281,7 +313,7 @@ mod tests {
         ) {
             let (Ok(a), Ok(b)) = (Embedding::new(&a), Embedding::new(&b)) else { return Ok(()) };
             let mut rows = Rows::new(a.dimensions());
-            rows.insert(id(1), &a);
+            rows.insert(id(1), &Quantised::new(&a));
             let found = rows.scan(&Query::new(&b), 1, -1.0, |_| true);
             prop_assert!((found[0].similarity - a.similarity(&b)).abs() < 1e-4);
         }
@@ -293,7 +325,7 @@ mod tests {
             (1..=4_u8).map(|n| Embedding::new(&[f32::from(n), 1.0, -f32::from(n)]).unwrap()).collect();
         let mut rows = Rows::new(3);
         for (number, vector) in (1..).zip(&vectors) {
-            assert!(!rows.insert(id(number), vector));
+            assert!(!rows.insert(id(number), &Quantised::new(vector)));
         }
         assert!(rows.remove(id(2)));
         assert!(!rows.remove(id(2)));
@@ -308,8 +340,8 @@ mod tests {
     fn rows_that_are_not_live_are_passed_over() {
         let vector = Embedding::new(&[1.0, 0.0]).unwrap();
         let mut rows = Rows::new(2);
-        rows.insert(id(1), &vector);
-        rows.insert(id(2), &vector);
+        rows.insert(id(1), &Quantised::new(&vector));
+        rows.insert(id(2), &Quantised::new(&vector));
         let found = rows.scan(&Query::new(&vector), 5, -1.0, |row| row != 0);
         assert_eq!(found.iter().map(|neighbor| neighbor.id).collect::<Vec<_>>(), [id(2)]);
     }

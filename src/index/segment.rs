@@ -3,11 +3,12 @@
 //! Its rows and links never change, so it is searched without a lock; a removal only marks the row as
 //! dead. A segment has a graph, or is still waiting for one and is scanned.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::Neighbor;
 use super::graph::Graph;
-use super::rows::{Query, Rows};
+use super::rows::{Quantised, Query, Rows};
 use crate::key::EntryId;
 
 #[derive(Debug)]
@@ -20,6 +21,20 @@ pub(super) struct Segment {
     live: AtomicUsize,
 }
 
+/// A segment as it was at one moment, to be read without the lock of the index while removals go on.
+#[derive(Debug)]
+pub(super) struct Captured {
+    segment: Arc<Segment>,
+    dead: Vec<u64>,
+}
+
+impl Captured {
+    pub(super) fn live_ids(&self) -> impl Iterator<Item = EntryId> {
+        let ids = self.segment.rows.ids().iter().enumerate();
+        ids.filter(|&(row, _)| self.dead[row / 64] & 1 << (row % 64) == 0).map(|(_, &id)| id)
+    }
+}
+
 impl Segment {
     pub(super) fn new(rows: Rows, graph: Option<Graph>) -> Self {
         let dead = (0..rows.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
@@ -28,11 +43,7 @@ impl Segment {
 
     /// The live rows of `segments`, which have no id in common, in one segment with a graph. `None` if
     /// there are none or if `stop` was set.
-    pub(super) fn merge(
-        segments: &[std::sync::Arc<Self>],
-        build_threads: usize,
-        stop: &AtomicBool,
-    ) -> Option<Self> {
+    pub(super) fn merge(segments: &[Arc<Self>], build_threads: usize, stop: &AtomicBool) -> Option<Self> {
         let len = segments.iter().map(|segment| segment.live()).sum();
         let mut rows = Rows::with_capacity(segments.first()?.rows.dimensions(), len);
         for segment in segments {
@@ -62,6 +73,21 @@ impl Segment {
             self.live.fetch_sub(1, Ordering::Relaxed);
         }
         was_live
+    }
+
+    pub(super) fn contains(&self, id: EntryId) -> bool {
+        self.rows.row_of(id).is_some_and(|row| self.is_live(row))
+    }
+
+    /// Whether `id` is live here with exactly `vector`.
+    pub(super) fn holds(&self, id: EntryId, vector: &Quantised) -> bool {
+        self.rows.row_of(id).is_some_and(|row| self.is_live(row) && self.rows.holds(row, vector))
+    }
+
+    /// This segment with the marks that it has now.
+    pub(super) fn capture(self: &Arc<Self>) -> Captured {
+        let dead = self.dead.iter().map(|word| word.load(Ordering::Relaxed)).collect();
+        Captured { segment: Arc::clone(self), dead }
     }
 
     pub(super) fn has_graph(&self) -> bool {

@@ -31,8 +31,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLockReadGuard};
 
 use self::build::Shared;
-use super::rows::{Query, Rows};
-use super::segment::Segment;
+use super::rows::{Quantised, Query, Rows};
+use super::segment::{Captured, Segment};
 use super::{Neighbor, VectorIndex, check_dimensions, nearest_first};
 use crate::embedding::{Embedding, MAX_DIMENSIONS};
 use crate::error::{Error, ErrorKind, Result};
@@ -122,9 +122,14 @@ impl SegmentedIndex {
 impl VectorIndex for SegmentedIndex {
     fn insert(&self, id: EntryId, embedding: &Embedding) -> Result<()> {
         check_dimensions(self.shared.settings.dimensions, embedding)?;
+        let vector = Quantised::new(embedding);
         self.update(|state| {
+            // A caller that repeats what the index knows must not move its entries out of their graphs.
+            if state.holds(id, &vector) {
+                return;
+            }
             // In this order: a search reads the newest rows last, so it meets the old or the new vector.
-            if !state.newest.insert(id, embedding) {
+            if !state.newest.insert(id, &vector) {
                 state.remove_from_segments(id);
             }
         });
@@ -133,6 +138,20 @@ impl VectorIndex for SegmentedIndex {
 
     fn remove(&self, id: EntryId) -> bool {
         self.update(|state| state.newest.remove(id) || state.remove_from_segments(id))
+    }
+
+    fn contains(&self, id: EntryId) -> bool {
+        let state = self.read();
+        state.newest.row_of(id).is_some() || state.segments.iter().any(|segment| segment.contains(id))
+    }
+
+    fn ids(&self) -> Vec<EntryId> {
+        let state = self.read();
+        let mut ids = state.newest.ids().to_vec();
+        let segments = state.capture_segments();
+        drop(state);
+        ids.extend(segments.iter().flat_map(Captured::live_ids));
+        ids
     }
 
     fn search(&self, query: &Embedding, k: usize, floor: f32) -> Result<Vec<Neighbor>> {
@@ -181,6 +200,17 @@ fn merge(older: Vec<Neighbor>, newest: Vec<Neighbor>, k: usize) -> Vec<Neighbor>
 impl State {
     fn len(&self) -> usize {
         self.newest.len() + self.segments.iter().map(|segment| segment.live()).sum::<usize>()
+    }
+
+    fn holds(&self, id: EntryId, vector: &Quantised) -> bool {
+        match self.newest.row_of(id) {
+            Some(row) => self.newest.holds(row, vector),
+            None => self.segments.iter().any(|segment| segment.holds(id, vector)),
+        }
+    }
+
+    fn capture_segments(&self) -> Vec<Captured> {
+        self.segments.iter().map(Segment::capture).collect()
     }
 
     fn remove_from_segments(&mut self, id: EntryId) -> bool {
