@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -77,9 +78,20 @@ impl std::error::Error for SharedError {
 
 type Flights = Arc<Mutex<HashMap<FlightKey, watch::Receiver<Option<Landing>>>>>;
 
-#[derive(Debug, Default)]
+/// How many counters of landings the keys share.
+const STRIPES: usize = 256;
+
+#[derive(Debug)]
 pub(crate) struct SingleFlight {
     flights: Flights,
+    /// How many flights landed, by the key's first byte.
+    landings: Arc<[AtomicU64; STRIPES]>,
+}
+
+impl Default for SingleFlight {
+    fn default() -> Self {
+        Self { flights: Flights::default(), landings: Arc::new([const { AtomicU64::new(0) }; STRIPES]) }
+    }
 }
 
 /// The part of a caller in a flight.
@@ -89,6 +101,12 @@ pub(crate) enum Role {
 }
 
 impl SingleFlight {
+    /// Changes whenever a flight of `key` lands: who read it, found no answer, and reads the same again can be sure
+    /// that no flight brought one in between.
+    pub(crate) fn landings(&self, key: FlightKey) -> u64 {
+        self.landings[stripe(key)].load(Ordering::Acquire)
+    }
+
     /// Joins the flight of `key`, or opens it.
     pub(crate) fn join(&self, key: FlightKey) -> Role {
         let mut flights = lock(&self.flights);
@@ -97,7 +115,8 @@ impl SingleFlight {
         }
         let (sender, receiver) = watch::channel(None);
         flights.insert(key, receiver);
-        Role::Leader(Leader { key, flights: Arc::clone(&self.flights), sender })
+        let landings = Arc::clone(&self.landings);
+        Role::Leader(Leader { key, flights: Arc::clone(&self.flights), landings, sender })
     }
 
     /// Leads the flight of `key` if nobody does.
@@ -115,6 +134,7 @@ impl SingleFlight {
 pub(crate) struct Leader {
     key: FlightKey,
     flights: Flights,
+    landings: Arc<[AtomicU64; STRIPES]>,
     sender: watch::Sender<Option<Landing>>,
 }
 
@@ -125,8 +145,12 @@ impl Leader {
     }
 
     fn finish(&self, landing: Landing) {
-        // Out of the table first: nobody may join a flight that has landed.
-        lock(&self.flights).remove(&self.key);
+        // Out of the table first: nobody may join a flight that has landed. Counted with the lock held: whoever leads
+        // next sees the count.
+        let mut flights = lock(&self.flights);
+        flights.remove(&self.key);
+        self.landings[stripe(self.key)].fetch_add(1, Ordering::Release);
+        drop(flights);
         self.sender.send_if_modified(|current| {
             let first = current.is_none();
             if first {
@@ -158,6 +182,10 @@ impl Follower {
             Err(_) => Landing::Abandoned,
         }
     }
+}
+
+fn stripe((id, _): FlightKey) -> usize {
+    usize::from(id.as_bytes()[0])
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -192,7 +220,9 @@ mod tests {
         let flight = SingleFlight::default();
         let leader = flight.try_lead(KEY).unwrap();
         let waiting = follower(&flight);
+        let before = flight.landings(KEY);
         drop(leader);
+        assert_ne!(flight.landings(KEY), before);
         assert!(matches!(waiting.landing().await, Landing::Abandoned));
         assert!(lock(&flight.flights).is_empty(), "nothing is left behind");
     }

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cache::indexes::Indexes;
+use crate::cache::indexes::{Indexes, Loader};
 use crate::cache::query::check_threshold;
 use crate::cache::refresh::{Refresh, Refresher};
 use crate::cache::{Cache, Inner, Settings, seeded};
@@ -39,6 +39,7 @@ pub struct CacheBuilder {
     settings: Settings,
     refresher: Option<Refresher>,
     write_behind: usize,
+    unload_after: Duration,
     seed: Option<u64>,
 }
 
@@ -62,11 +63,13 @@ impl CacheBuilder {
                 candidates: 4,
                 embed_timeout: Duration::from_secs(5),
                 follow_timeout: Duration::from_mins(1),
+                index_wait: Duration::ZERO,
                 early_refresh: None,
                 refresh_on_invalidation: 0,
             },
             refresher: None,
             write_behind: 0,
+            unload_after: Duration::from_mins(30),
             seed: None,
         }
     }
@@ -112,6 +115,20 @@ impl CacheBuilder {
     /// makes its own, 1 minute by default. Set it above the time that an answer may take.
     pub fn follow_timeout(mut self, timeout: Duration) -> Self {
         self.settings.follow_timeout = timeout;
+        self
+    }
+
+    /// Sets how long a lookup waits for the index of its scope to be loaded from a store that processes share. Zero, the
+    /// default, lets lookups be misses until it is. For programs that look up once and end.
+    pub fn index_wait(mut self, wait: Duration) -> Self {
+        self.settings.index_wait = wait;
+        self
+    }
+
+    /// Sets after how long the index of a scope in which nothing is looked up is unloaded, 30 minutes by default. It is
+    /// loaded again when it is needed. Only for stores that processes share.
+    pub fn unload_idle_scopes(mut self, after: Duration) -> Self {
+        self.unload_after = after;
         self
     }
 
@@ -174,7 +191,8 @@ impl CacheBuilder {
 
     /// Checks the settings, reads the store's entries into the indexes and makes the cache.
     ///
-    /// Takes about a second for 100,000 entries. Must be called within a Tokio runtime with time
+    /// Takes about a second for 100,000 entries; a store that processes share is read when scopes are first searched.
+    /// Must be called within a Tokio runtime with time
     /// enabled.
     ///
     /// # Errors
@@ -183,7 +201,11 @@ impl CacheBuilder {
     /// be read.
     pub async fn build(self) -> Result<Cache> {
         self.check()?;
-        let indexes = Arc::new(Indexes::new(self.embedder.model().dimensions));
+        let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
+        let dimensions = self.embedder.model().dimensions;
+        let is_shared = self.store.is_shared();
+        let loader = is_shared.then(|| Loader::new(Arc::clone(&self.store), tasks.clone(), shutdown.clone()));
+        let indexes = Arc::new(Indexes::new(dimensions, loader));
         // The listener comes before the scan, so that nothing that goes meanwhile is missed.
         self.store.listen(Arc::clone(&indexes) as Arc<dyn ChangeListener>);
         let inner = Inner {
@@ -202,10 +224,15 @@ impl CacheBuilder {
             settings: self.settings,
             refresher: self.refresher,
             write_behind: (self.write_behind > 0).then(|| Arc::new(Semaphore::new(self.write_behind))),
-            tasks: TaskTracker::new(),
-            shutdown: CancellationToken::new(),
+            tasks,
+            shutdown,
         };
-        inner.load_indexes().await?;
+        if is_shared {
+            // Each scope is loaded when it is first searched.
+            inner.indexes.unload_idle(self.unload_after);
+        } else {
+            inner.load_indexes().await?;
+        }
         Ok(Cache { inner: Arc::new(inner) })
     }
 

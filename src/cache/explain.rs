@@ -114,8 +114,11 @@ impl Cache {
                 _ => return Ok(Vec::new()),
             },
         };
+        inner.indexes.loaded(&prepared.key.corpus, prepared.key.scope).await;
         let mut candidates = Vec::new();
-        for neighbor in inner.indexes.search(prepared.key.scope, &embedding, EXPLAINED + 1, -1.0)? {
+        for neighbor in
+            inner.indexes.search(&prepared.key.corpus, prepared.key.scope, &embedding, EXPLAINED + 1, -1.0)?
+        {
             if neighbor.id == prepared.key.exact || candidates.len() == EXPLAINED {
                 continue;
             }

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::cache::Cache;
 use crate::cache::query::Prepared;
+use crate::cache::turn::Held;
 use crate::embedding::Embedding;
 use crate::entry::{Answer, Dependency, Entry};
 use crate::error::{Error, ErrorKind};
@@ -26,6 +27,7 @@ pub struct FillPermit {
     snapshot: Snapshot,
     embedding: Option<Embedding>,
     leader: Option<Leader>,
+    claim: Option<Held>,
     started: Instant,
 }
 
@@ -52,8 +54,9 @@ impl FillPermit {
         snapshot: Snapshot,
         embedding: Option<Embedding>,
         leader: Option<Leader>,
+        claim: Option<Held>,
     ) -> Self {
-        Self { cache, prepared, snapshot, embedding, leader, started: Instant::now() }
+        Self { cache, prepared, snapshot, embedding, leader, claim, started: Instant::now() }
     }
 
     /// The question, normalised.
@@ -179,6 +182,11 @@ impl FillPermit {
     }
 
     fn land(&mut self, landing: Landing) {
+        // Other processes first: ending a claim does not wait.
+        match (&landing, self.claim.take()) {
+            (Landing::Refused | Landing::Unshared, Some(claim)) => claim.unshared(),
+            (_, claim) => drop(claim),
+        }
         if let Some(leader) = self.leader.take() {
             leader.land(landing);
         }

@@ -2,20 +2,24 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::cache::lookup::{BypassReason, Exact, Hit, Semantic, Tier};
+use crate::cache::lookup::{BypassReason, Exact, Hit, Missed, Semantic, Tier};
 use crate::cache::query::{Mode, Prepared};
+use crate::cache::turn::Turn;
 use crate::cache::{Cache, FillOutcome, FillPermit, Query};
 use crate::embedding::Embedding;
 use crate::entry::{Answer, Dependency};
 use crate::flight::{Landing, Leader, Role, SharedError};
 use crate::key::EntryId;
-use crate::store::Found;
+use crate::store::{Found, Snapshot};
 
 /// How often a caller waits for another one's answer and then does not find it, because it was refused
 /// or is gone already, before it makes its own.
 const MAX_LANDINGS: usize = 3;
+/// How often it is looked whether another process' answer is there.
+const SHORTEST_WAIT: Duration = Duration::from_millis(5);
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// What a closure that makes an answer is given.
 #[derive(Debug, Clone)]
@@ -149,21 +153,24 @@ impl Cache {
         }
         // Nothing can come of it that another caller may be given, not even an error.
         if prepared.lacks_tenant {
-            return self.lead(prepared, None, started).await;
+            return self.lead(prepared, None, None, started).await;
         }
         let mut landings = 0;
         let mut waited = false;
         loop {
-            match self.exact(&prepared, started).await {
+            let landed = self.inner.flights.landings(prepared.flight_key());
+            let missed = match self.exact(&prepared, started).await {
                 Ok(Exact::Hit(hit)) => return self.serve(hit, waited),
-                Ok(Exact::Miss(_)) => {}
+                Ok(Exact::Miss(missed)) => missed,
                 Err(reason) => return Plan::Bypass(reason, Arc::clone(&prepared.key.text)),
-            }
+            };
             let leader = match self.inner.flights.join(prepared.flight_key()) {
                 Role::Leader(leader) => Some(leader),
                 Role::Follower(_) if landings == MAX_LANDINGS || prepared.mode == Mode::Renew => None,
                 Role::Follower(follower) => {
                     waited = true;
+                    // The leader may want the claim.
+                    drop(missed);
                     let limit = self.inner.settings.follow_timeout;
                     let landing = tokio::time::timeout(limit, follower.landing()).await;
                     match landing.unwrap_or(Landing::Unshared) {
@@ -189,23 +196,34 @@ impl Cache {
                         }
                         Landing::Failed(error) => return Plan::Fail(error),
                         // There is nothing to share: waiting for one another would only form a queue.
-                        Landing::Unshared => None,
+                        Landing::Unshared => return self.lead(prepared, None, None, started).await,
                     }
                 }
             };
-            return self.lead(prepared, leader, started).await;
+            // Another flight may have landed between the miss and the lead.
+            let is_news = leader.is_some() && self.inner.flights.landings(prepared.flight_key()) != landed;
+            return self.lead(prepared, leader, (!is_news).then_some(missed), started).await;
         }
     }
 
-    /// Looks once more, since another flight may have landed between the miss and the lead, then by
-    /// meaning.
-    async fn lead(&self, prepared: Prepared, leader: Option<Leader>, started: Instant) -> Plan {
-        let snapshot = match self.exact(&prepared, started).await {
+    /// Looks once more unless it just `missed`, then by meaning, then waits for its turn.
+    async fn lead(
+        &self,
+        prepared: Prepared,
+        leader: Option<Leader>,
+        missed: Option<Missed>,
+        started: Instant,
+    ) -> Plan {
+        let missed = match missed {
+            Some(missed) => Ok(Exact::Miss(missed)),
+            None => self.exact(&prepared, started).await,
+        };
+        let Missed { snapshot, turn, embedding } = match missed {
             Ok(Exact::Hit(hit)) => return self.serve(hit, false),
-            Ok(Exact::Miss(snapshot)) => snapshot,
+            Ok(Exact::Miss(missed)) => missed,
             Err(reason) => return bypass(reason, &prepared, leader),
         };
-        match self.semantic(&prepared, started).await {
+        match self.semantic(&prepared, embedding, started).await {
             Ok(Semantic::Hit(hit)) => {
                 if let (Some(leader), Tier::Semantic { similarity, confidence }) = (leader, hit.tier) {
                     leader.land(Landing::Near { entry: hit.entry.id, similarity, confidence });
@@ -213,10 +231,49 @@ impl Cache {
                 self.serve(hit, false)
             }
             Ok(Semantic::Miss(embedding)) => {
-                Plan::Make(self.permit(prepared, snapshot, embedding, leader, started))
+                let (snapshot, turn) = match turn {
+                    // Only one of those who ask in this process waits for another one.
+                    Turn::Theirs if leader.is_some() && prepared.mode != Mode::Renew => {
+                        match self.wait_for_turn(&prepared, snapshot, started).await {
+                            Ok(Exact::Hit(hit)) => {
+                                if let Some(leader) = leader {
+                                    leader.land(Landing::Stored);
+                                }
+                                return self.serve(hit, true);
+                            }
+                            Ok(Exact::Miss(missed)) => (missed.snapshot, missed.turn),
+                            Err(reason) => return bypass(reason, &prepared, leader),
+                        }
+                    }
+                    turn => (snapshot, turn),
+                };
+                Plan::Make(self.permit(prepared, snapshot, embedding, leader, turn, started))
             }
             Err(reason) => bypass(reason, &prepared, leader),
         }
+    }
+
+    /// Waits until another process' answer is there, or until it is this one's turn to make it.
+    async fn wait_for_turn(
+        &self,
+        prepared: &Prepared,
+        snapshot: Snapshot,
+        started: Instant,
+    ) -> Result<Exact, BypassReason> {
+        let give_up = Instant::now() + self.inner.settings.follow_timeout;
+        let mut pause = SHORTEST_WAIT;
+        // The question is embedded already.
+        let prepared = Prepared { mode: Mode::ExactOnly, ..prepared.clone() };
+        while Instant::now() < give_up {
+            tokio::time::sleep(pause.mul_f64(0.5 + self.inner.random() / 2.0)).await;
+            pause = (pause * 2).min(LONGEST_WAIT);
+            match self.exact(&prepared, started).await? {
+                Exact::Miss(Missed { turn: Turn::Theirs, .. }) => {}
+                found => return Ok(found),
+            }
+        }
+        // It takes longer than anybody should wait.
+        Ok(Exact::Miss(Missed { snapshot, turn: Turn::Free, embedding: None }))
     }
 
     /// Serves the entry that another caller's search ended at, if it is still live.

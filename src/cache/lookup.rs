@@ -1,20 +1,23 @@
 //! From a question to a hit, a permit to fill, or the reason to go without the cache.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures::future::{Either, select};
 use serde::Serialize;
 
 use crate::cache::fill::FillPermit;
 use crate::cache::query::{Mode, Prepared};
+use crate::cache::turn::Turn;
 use crate::cache::{Cache, Inner, Query};
 use crate::embed::Embedded;
 use crate::embedding::Embedding;
 use crate::entry::{Answer, Dependency, Entry};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::flight::Leader;
 use crate::key::EntryId;
-use crate::store::{Found, Snapshot};
+use crate::store::{Claim, Fetched, Found, Snapshot};
 use crate::verify::Candidate;
 
 /// Index similarities may be rounded; what lies this little below the threshold is measured exactly.
@@ -43,6 +46,12 @@ pub enum BypassReason {
     NoStore,
     /// The store failed.
     Store,
+    /// The store cannot be reached, or is left alone for a moment because it did not answer lately.
+    StoreAway,
+    /// The store did not answer in time.
+    StoreTimeout,
+    /// An invalidation that concerns the question is not complete yet.
+    InvalidationPending,
     /// The embedder failed or took too long. Exact hits go on.
     Embedder,
     /// The question cannot be looked up. Only [`Cache::get_or_fill`] bypasses for this; other methods
@@ -113,20 +122,23 @@ impl Cache {
         if prepared.mode == Mode::Nothing {
             return Ok(Lookup::Bypass(self.inner.bypass(BypassReason::NoStore)));
         }
-        let snapshot = match self.exact(&prepared, started).await {
+        let missed = match self.exact(&prepared, started).await {
             Ok(Exact::Hit(hit)) => return Ok(Lookup::Hit(hit)),
-            Ok(Exact::Miss(snapshot)) => snapshot,
+            Ok(Exact::Miss(missed)) => missed,
             Err(reason) => return Ok(Lookup::Bypass(reason)),
         };
         let leader = self.inner.flights.try_lead(prepared.flight_key());
-        Ok(match self.semantic(&prepared, started).await {
+        let Missed { snapshot, turn, embedding } = missed;
+        Ok(match self.semantic(&prepared, embedding, started).await {
             Ok(Semantic::Hit(hit)) => {
                 // Whoever joined meanwhile looks for the same hit.
                 drop(leader);
                 Lookup::Hit(hit)
             }
             Ok(Semantic::Miss(embedding)) => {
-                Lookup::Miss(self.permit(prepared, snapshot, embedding, leader, started))
+                // One that is not the first in this process is not the first of all.
+                let turn = if leader.is_some() { turn } else { Turn::Theirs };
+                Lookup::Miss(self.permit(prepared, snapshot, embedding, leader, turn, started))
             }
             Err(reason) => Lookup::Bypass(reason),
         })
@@ -138,18 +150,21 @@ impl Cache {
         snapshot: Snapshot,
         embedding: Option<Embedding>,
         leader: Option<Leader>,
+        turn: Turn,
         started: Instant,
     ) -> FillPermit {
         self.inner.metrics.lookup.misses.increment();
         self.inner.metrics.lookup.miss.record(started.elapsed());
-        FillPermit::new(self.clone(), prepared, snapshot, embedding, leader)
+        // Whose turn it is elsewhere does not matter to those who wait in this process.
+        FillPermit::new(self.clone(), prepared, snapshot, embedding, leader, turn.take())
     }
 
     /// Looks for the same question.
     pub(super) async fn exact(&self, prepared: &Prepared, started: Instant) -> Result<Exact, BypassReason> {
         let inner = &self.inner;
         let key = &prepared.key;
-        let fetched = inner.fetch(prepared, key.exact).await?;
+        let (fetched, claim, embedding) = inner.fetch_first(prepared).await?;
+        let turn = Turn::new(&inner.store, &key.corpus, key.exact, claim);
         if let Found::Live(entry) = fetched.found
             && prepared.mode != Mode::Renew
             // The id is a hash; the question itself decides.
@@ -160,25 +175,30 @@ impl Cache {
             inner.metrics.lookup.exact_hit.record(started.elapsed());
             return Ok(Exact::Hit(hit));
         }
-        Ok(Exact::Miss(fetched.snapshot))
+        Ok(Exact::Miss(Missed { snapshot: fetched.snapshot, turn, embedding }))
     }
 
     /// Looks for another question of the same meaning.
     pub(super) async fn semantic(
         &self,
         prepared: &Prepared,
+        embedding: Option<Embedding>,
         started: Instant,
     ) -> Result<Semantic, BypassReason> {
         let inner = &self.inner;
         if prepared.mode == Mode::ExactOnly && prepared.given.is_none() {
             return Ok(Semantic::Miss(None));
         }
-        let Some(embedding) = inner.embedding(prepared).await? else { return Ok(Semantic::Miss(None)) };
+        let embedding = match embedding {
+            None => inner.embedding(prepared).await?,
+            embedding => embedding,
+        };
+        let Some(embedding) = embedding else { return Ok(Semantic::Miss(None)) };
         if prepared.mode != Mode::All {
             return Ok(Semantic::Miss(Some(embedding)));
         }
         let mut dead = 0;
-        for neighbor in inner.neighbors(prepared, &embedding)? {
+        for neighbor in inner.neighbors(prepared, &embedding).await? {
             let fetched = inner.fetch(prepared, neighbor).await?;
             let Found::Live(entry) = fetched.found else {
                 if matches!(fetched.found, Found::Absent) {
@@ -222,7 +242,15 @@ impl Cache {
 /// What the exact tier found.
 pub(super) enum Exact {
     Hit(Hit),
-    Miss(Snapshot),
+    Miss(Missed),
+}
+
+/// What an exact miss leaves to go on with.
+pub(super) struct Missed {
+    pub(super) snapshot: Snapshot,
+    pub(super) turn: Turn,
+    /// If it was made beside the lookup.
+    pub(super) embedding: Option<Embedding>,
 }
 
 /// What the semantic tier found; a miss hands back the embedding, if the question has one.
@@ -243,15 +271,54 @@ impl Inner {
         self.bypass(reason)
     }
 
-    pub(super) async fn fetch(
-        &self,
-        prepared: &Prepared,
-        id: EntryId,
-    ) -> Result<crate::store::Fetched, BypassReason> {
+    pub(super) async fn fetch(&self, prepared: &Prepared, id: EntryId) -> Result<Fetched, BypassReason> {
         let started = Instant::now();
         let fetched = self.store.lookup(&prepared.key.corpus, id).await;
         self.metrics.lookup.store.record(started.elapsed());
-        fetched.map_err(|error| self.broken(BypassReason::Store, &error))
+        fetched.map_err(|error| self.broken_store(&error))
+    }
+
+    /// Fetches the answer to exactly this question or claims to make it. Where that is a round trip and the embedder
+    /// has nothing else to do, the question is embedded beside it.
+    async fn fetch_first(
+        &self,
+        prepared: &Prepared,
+    ) -> Result<(Fetched, Claim, Option<Embedding>), BypassReason> {
+        let started = Instant::now();
+        let fetch = async {
+            let fetched = self.store.lookup_or_claim(&prepared.key.corpus, prepared.key.exact).await;
+            self.metrics.lookup.store.record(started.elapsed());
+            fetched.map_err(|error| self.broken_store(&error))
+        };
+        let is_embedded = prepared.mode != Mode::ExactOnly && prepared.given.is_none();
+        if !(self.store.is_shared() && is_embedded && self.embedder.is_idle()) {
+            let (fetched, claim) = fetch.await?;
+            return Ok((fetched, claim, None));
+        }
+        let (fetch, embed) = (pin!(fetch), pin!(self.embedding(prepared)));
+        match select(fetch, embed).await {
+            Either::Left((fetched, embed)) => {
+                let (fetched, claim) = fetched?;
+                // An exact hit needs no embedding; the one that is being made is abandoned.
+                let is_hit = matches!(fetched.found, Found::Live(_)) && prepared.mode != Mode::Renew;
+                Ok((fetched, claim, if is_hit { None } else { embed.await? }))
+            }
+            Either::Right((embedding, fetch)) => {
+                // A broken embedder does not matter to an exact hit, and is asked again after a miss.
+                let (fetched, claim) = fetch.await?;
+                Ok((fetched, claim, embedding.ok().flatten()))
+            }
+        }
+    }
+
+    fn broken_store(&self, error: &Error) -> BypassReason {
+        match error.kind() {
+            // The store says once that it is away; every lookup would be too often.
+            ErrorKind::Unavailable => self.bypass(BypassReason::StoreAway),
+            ErrorKind::Incomplete => self.bypass(BypassReason::InvalidationPending),
+            ErrorKind::Timeout => self.broken(BypassReason::StoreTimeout, error),
+            _ => self.broken(BypassReason::Store, error),
+        }
     }
 
     /// The question's embedding; none if it is too long to have one.
@@ -263,7 +330,7 @@ impl Inner {
         let texts = [prepared.key.text.to_string()];
         let embedded = tokio::time::timeout(self.settings.embed_timeout, self.embedder.embed(&texts)).await;
         self.metrics.lookup.embed.record(started.elapsed());
-        let timed_out = |_| Error::new(crate::ErrorKind::Timeout, "the embedder took longer than its limit");
+        let timed_out = |_| Error::new(ErrorKind::Timeout, "the embedder took longer than its limit");
         match embedded.map_err(timed_out).and_then(|embedded| embedded) {
             Ok(embedded) => match embedded.into_iter().next() {
                 Some(Embedded::Vector(vector)) if vector.dimensions() == self.embedder.model().dimensions => {
@@ -272,7 +339,7 @@ impl Inner {
                 Some(Embedded::TooLong | Embedded::Unreadable) => Ok(None),
                 Some(Embedded::Vector(_)) | None => {
                     let error = Error::new(
-                        crate::ErrorKind::Embedding,
+                        ErrorKind::Embedding,
                         "the embedder gave another number or dimension of vectors than was asked for",
                     );
                     Err(self.broken(BypassReason::Embedder, &error))
@@ -283,10 +350,19 @@ impl Inner {
     }
 
     /// The nearest entries that may be similar enough, nearest first.
-    fn neighbors(&self, prepared: &Prepared, embedding: &Embedding) -> Result<Vec<EntryId>, BypassReason> {
+    async fn neighbors(
+        &self,
+        prepared: &Prepared,
+        embedding: &Embedding,
+    ) -> Result<Vec<EntryId>, BypassReason> {
         let started = Instant::now();
         let floor = prepared.threshold - ROUNDING;
-        let found = self.indexes.search(prepared.key.scope, embedding, self.settings.candidates, floor);
+        let key = &prepared.key;
+        if !self.settings.index_wait.is_zero() {
+            let loaded = self.indexes.loaded(&key.corpus, key.scope);
+            let _ = tokio::time::timeout(self.settings.index_wait, loaded).await;
+        }
+        let found = self.indexes.search(&key.corpus, key.scope, embedding, self.settings.candidates, floor);
         self.metrics.lookup.search.record(started.elapsed());
         match found {
             Ok(neighbors) => Ok(neighbors.into_iter().map(|neighbor| neighbor.id).collect()),

@@ -14,6 +14,7 @@ mod indexes;
 mod lookup;
 mod query;
 mod refresh;
+mod turn;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -79,6 +80,8 @@ pub(crate) struct Settings {
     pub(crate) candidates: usize,
     pub(crate) embed_timeout: Duration,
     pub(crate) follow_timeout: Duration,
+    /// How long a lookup waits for an index that is not loaded yet.
+    pub(crate) index_wait: Duration,
     pub(crate) early_refresh: Option<EarlyRefresh>,
     pub(crate) refresh_on_invalidation: usize,
 }
@@ -150,6 +153,7 @@ impl Cache {
     pub async fn settle(&self) -> Result<()> {
         self.inner.store.status().await?;
         let indexes = Arc::clone(&self.inner.indexes);
+        indexes.all_loaded().await;
         // It ends only with the runtime, or by a panic of its own.
         drop(tokio::task::spawn_blocking(move || indexes.settle()).await);
         Ok(())
@@ -189,8 +193,10 @@ impl Inner {
             return;
         }
         self.indexes.insert(entry);
-        if let Ok(Found::Absent) =
-            self.store.lookup(&entry.corpus, entry.id).await.map(|fetched| fetched.found)
+        // A store that others share lets nothing go at once, and asking it would be a round trip.
+        if !self.store.is_shared()
+            && let Ok(Found::Absent) =
+                self.store.lookup(&entry.corpus, entry.id).await.map(|fetched| fetched.found)
         {
             self.unindex(&entry.corpus, entry.scope, entry.id).await;
         }

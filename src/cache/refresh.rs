@@ -1,7 +1,7 @@
 //! Making answers anew in the background: near their end, or after one of their documents changed.
 //!
 //! Both use the closure that the builder was given. A refresh is fenced like any other fill, and of one
-//! entry there is one at a time in this process.
+//! entry there is one at a time, in all processes that share the store.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,6 +13,7 @@ use futures::StreamExt as _;
 use crate::cache::Cache;
 use crate::cache::fill::FillPermit;
 use crate::cache::query::{Mode, Prepared};
+use crate::cache::turn::{Held, Turn};
 use crate::embedding::Embedding;
 use crate::entry::{Answer, Dependency, Entry};
 use crate::flight::{FlightKey, Leader};
@@ -53,7 +54,16 @@ impl Cache {
         let Some(leader) = self.inner.refreshes.try_lead(refresh_key(entry)) else { return };
         let cache = self.clone();
         let entry = Arc::clone(entry);
-        self.spawn(async move { cache.refresh(entry, snapshot, leader).await });
+        self.spawn(async move {
+            // Of all processes, one refreshes. Who cannot ask the store need not try.
+            let store = &cache.inner.store;
+            let Ok(claim) = store.claim(&entry.corpus, entry.id).await else { return };
+            let turn = Turn::new(store, &entry.corpus, entry.id, claim);
+            if matches!(turn, Turn::Theirs) {
+                return;
+            }
+            cache.refresh(entry, snapshot, leader, turn.take()).await;
+        });
     }
 
     /// Makes the answers of `entries` anew, which a change just ended.
@@ -67,14 +77,19 @@ impl Cache {
                 .for_each_concurrent(CONCURRENT_REFRESHES, |entry| async {
                     let Some(leader) = cache.inner.refreshes.try_lead(refresh_key(&entry)) else { return };
                     // The clock is asked now, after the change and before anything is retrieved.
-                    let Ok(fetched) = cache.inner.store.lookup(&entry.corpus, entry.id).await else { return };
-                    cache.refresh(entry, fetched.snapshot, leader).await;
+                    let found = cache.inner.store.lookup_or_claim(&entry.corpus, entry.id).await;
+                    let Ok((fetched, claim)) = found else { return };
+                    let turn = Turn::new(&cache.inner.store, &entry.corpus, entry.id, claim);
+                    if matches!(turn, Turn::Theirs) {
+                        return;
+                    }
+                    cache.refresh(entry, fetched.snapshot, leader, turn.take()).await;
                 })
                 .await;
         });
     }
 
-    async fn refresh(&self, entry: Arc<Entry>, snapshot: Snapshot, leader: Leader) {
+    async fn refresh(&self, entry: Arc<Entry>, snapshot: Snapshot, leader: Leader, claim: Option<Held>) {
         let Some(refresher) = &self.inner.refresher else { return };
         let key = CacheKey {
             corpus: entry.corpus.clone(),
@@ -92,7 +107,8 @@ impl Cache {
             mode: Mode::Renew,
         };
         let embedding = entry.embedding.clone();
-        let permit = FillPermit::new(self.clone(), prepared, snapshot, embedding.clone(), Some(leader));
+        let permit =
+            FillPermit::new(self.clone(), prepared, snapshot, embedding.clone(), Some(leader), claim);
         let started = Instant::now();
         let namespaces = entry.dependencies.iter().filter(|d| matches!(d, Dependency::Namespace(_))).cloned();
         let mut kept: Vec<Dependency> = namespaces.collect();

@@ -82,4 +82,10 @@ pub trait Embedder: fmt::Debug + Send + Sync {
     ///
     /// Dropping the future abandons the work and changes nothing.
     async fn embed(&self, texts: &[String]) -> Result<Vec<Embedded>>;
+
+    /// Whether work that may turn out needless would keep nobody waiting. Where the store is a round trip away, a
+    /// question is then embedded while it is looked up exactly; false, the default, embeds after an exact miss only.
+    fn is_idle(&self) -> bool {
+        false
+    }
 }

@@ -163,6 +163,10 @@ impl Embedder for OnnxEmbedder {
     async fn embed(&self, texts: &[String]) -> Result<Vec<Embedded>> {
         self.worker.embed(texts).await
     }
+
+    fn is_idle(&self) -> bool {
+        self.worker.is_idle()
+    }
 }
 
 fn bundled_folder() -> Result<PathBuf> {

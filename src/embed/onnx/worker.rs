@@ -9,6 +9,8 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::{mpsc, oneshot};
@@ -32,6 +34,8 @@ const MAX_ROUND_TEXTS: usize = 32;
 pub(super) struct Worker {
     /// None only while dropping: closing the queue is what ends the thread.
     queue: Option<mpsc::Sender<Request>>,
+    /// Requests that wait or are being worked on.
+    open: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -48,13 +52,15 @@ impl Worker {
     /// [`ErrorKind::Embedding`] if the system gives no thread.
     pub(super) fn start(model: impl Model, dimensions: usize) -> Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE_CAPACITY);
+        let open = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&open);
         let thread = thread::Builder::new()
             .name("wellspring-embed".to_owned())
-            .spawn(move || serve(model, dimensions, requests))
+            .spawn(move || serve(model, dimensions, requests, &counter))
             .map_err(|error| {
                 Error::new(ErrorKind::Embedding, "cannot start the embedder's thread").with_source(error)
             })?;
-        Ok(Self { queue: Some(queue), thread: Some(thread) })
+        Ok(Self { queue: Some(queue), open, thread: Some(thread) })
     }
 
     /// Embeds `texts`, in their order.
@@ -71,10 +77,18 @@ impl Worker {
         for part in texts.chunks(MAX_ROUND_TEXTS) {
             let (reply, answer) = oneshot::channel();
             let queue = self.queue.as_ref().ok_or_else(gone)?;
-            queue.send(Request { texts: part.to_vec(), reply }).await.map_err(|_| gone())?;
+            let place = queue.reserve().await.map_err(|_| gone())?;
+            // Only from here on nothing keeps the request from the thread, which counts it off.
+            self.open.fetch_add(1, Ordering::Relaxed);
+            place.send(Request { texts: part.to_vec(), reply });
             embedded.extend(answer.await.map_err(|_| gone())??);
         }
         Ok(embedded)
+    }
+
+    /// Whether the thread has nothing to do.
+    pub(super) fn is_idle(&self) -> bool {
+        self.open.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -92,7 +106,12 @@ fn gone() -> Error {
     Error::new(ErrorKind::Closed, "the embedder's thread has ended")
 }
 
-fn serve(mut model: impl Model, dimensions: usize, mut requests: mpsc::Receiver<Request>) {
+fn serve(
+    mut model: impl Model,
+    dimensions: usize,
+    mut requests: mpsc::Receiver<Request>,
+    open: &AtomicUsize,
+) {
     // What the last round had no room for.
     let mut next = None;
     while let Some(first) = next.take().or_else(|| requests.blocking_recv()) {
@@ -106,8 +125,10 @@ fn serve(mut model: impl Model, dimensions: usize, mut requests: mpsc::Receiver<
             }
             round.push(request);
         }
+        let taken = round.len();
         round.retain(|request| !request.reply.is_closed());
         answer(&mut model, dimensions, round);
+        open.fetch_sub(taken, Ordering::Relaxed);
     }
 }
 

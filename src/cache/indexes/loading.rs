@@ -1,0 +1,207 @@
+//! Loading the index of a scope from a store that processes share, and unloading it.
+//!
+//! Loading compares: the ids that the store lists are fetched if the index lacks them, and ids that it does not list any
+//! more are forgotten. So it does for a new index, for one that missed events, and for one from a local snapshot. The
+//! index is searched meanwhile, with what it has.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{Indexes, ScopeIndex};
+use crate::error::Result;
+use crate::index::VectorIndex as _;
+use crate::key::ScopeId;
+use crate::store::Store;
+
+/// How many scopes are loaded at the same time.
+const CONCURRENT_LOADS: usize = 4;
+/// How many embeddings are fetched at a time.
+const FETCHED: usize = 256;
+/// How soon loading is tried again after it failed.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What loads indexes.
+pub(crate) struct Loader {
+    store: Arc<dyn Store>,
+    tasks: TaskTracker,
+    shutdown: CancellationToken,
+    places: Arc<Semaphore>,
+    since: Instant,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Not loaded, or not any more.
+    Due,
+    Running,
+    Done,
+}
+
+/// How far the loading of an index is, and when it was last wanted.
+#[derive(Debug)]
+pub(super) struct Loading {
+    progress: watch::Sender<Progress>,
+    retry_at: Mutex<Option<Instant>>,
+    /// In milliseconds since the loader was made.
+    searched: AtomicU64,
+}
+
+impl Default for Loading {
+    fn default() -> Self {
+        Self {
+            progress: watch::Sender::new(Progress::Due),
+            retry_at: Mutex::default(),
+            searched: AtomicU64::default(),
+        }
+    }
+}
+
+impl Loading {
+    pub(super) fn progress(&self) -> Progress {
+        *self.progress.borrow()
+    }
+
+    /// Waits until loading ended, well or not.
+    pub(super) async fn ended(&self) {
+        // It cannot fail: the sender lives as long as this.
+        let _ = self.progress.subscribe().wait_for(|progress| *progress != Progress::Running).await;
+    }
+
+    /// Has the index compared with the store at its next search.
+    pub(super) fn expire(&self) {
+        // While it is being loaded already, it may have missed what comes late.
+        self.progress.send_replace(Progress::Due);
+    }
+
+    /// Whether the caller is to load it.
+    fn begin(&self) -> bool {
+        let mut retry_at = self.retry_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if retry_at.is_some_and(|at| Instant::now() < at) {
+            return false;
+        }
+        let begins = self.progress.send_if_modified(|progress| {
+            let is_due = *progress == Progress::Due;
+            if is_due {
+                *progress = Progress::Running;
+            }
+            is_due
+        });
+        *retry_at = begins.then(|| Instant::now() + RETRY_AFTER);
+        begins
+    }
+
+    fn end(&self, result: &Result<()>) {
+        self.progress.send_if_modified(|progress| {
+            // One that expired meanwhile is due again.
+            let is_running = *progress == Progress::Running;
+            if is_running {
+                *progress = if result.is_ok() { Progress::Done } else { Progress::Due };
+            }
+            is_running
+        });
+    }
+}
+
+impl Loader {
+    pub(crate) fn new(store: Arc<dyn Store>, tasks: TaskTracker, shutdown: CancellationToken) -> Self {
+        Self {
+            store,
+            tasks,
+            shutdown,
+            places: Arc::new(Semaphore::new(CONCURRENT_LOADS)),
+            since: Instant::now(),
+        }
+    }
+
+    /// Notes that `scope` is searched, and starts to load it if that is due.
+    pub(super) fn touch(&self, index: &Arc<ScopeIndex>, scope: ScopeId) {
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        index.loading.searched.store(now, Ordering::Relaxed);
+        if index.loading.progress() != Progress::Due || !index.loading.begin() {
+            return;
+        }
+        let (store, places, index) = (Arc::clone(&self.store), Arc::clone(&self.places), Arc::clone(index));
+        let shutdown = self.shutdown.clone();
+        self.tasks.spawn(async move {
+            let work = async {
+                // It is never closed.
+                let _place = places.acquire_owned().await;
+                load(&*store, &index, scope).await
+            };
+            let result = shutdown.run_until_cancelled(work).await.unwrap_or(Ok(()));
+            if let Err(error) = &result {
+                tracing::warn!(%error, %scope, "the index of a scope cannot be loaded yet");
+            }
+            index.loading.end(&result);
+        });
+    }
+}
+
+/// Makes the index hold what the store lists.
+async fn load(store: &dyn Store, index: &ScopeIndex, scope: ScopeId) -> Result<()> {
+    let corpus = &index.corpus;
+    // What is stored from now on comes through the stream. What the index held before that may be gone.
+    store.follow(corpus).await?;
+    let before = index.index.ids();
+    let mut listed = HashSet::new();
+    let mut cursor = None;
+    loop {
+        let page = store.scope_page(corpus, scope, cursor).await?;
+        let missing: Vec<_> =
+            page.ids.iter().copied().filter(|id| listed.insert(*id) && !index.index.contains(*id)).collect();
+        for missing in missing.chunks(FETCHED) {
+            let embeddings = store.embeddings(corpus, missing).await?;
+            for (id, embedding) in missing.iter().zip(embeddings) {
+                if let Some(embedding) = embedding {
+                    index.insert(*id, &embedding);
+                }
+            }
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    for id in before.into_iter().filter(|id| !listed.contains(id)) {
+        index.index.remove(id);
+    }
+    Ok(())
+}
+
+impl Indexes {
+    /// Unloads, from now on, scopes that nobody searched for as long as `after`.
+    pub(crate) fn unload_idle(self: &Arc<Self>, after: Duration) {
+        let Some(loader) = &self.loader else { return };
+        let (indexes, shutdown) = (Arc::downgrade(self), loader.shutdown.clone());
+        loader.tasks.spawn(async move {
+            let pause = (after / 4).max(Duration::from_millis(100));
+            while shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
+                let Some(indexes) = indexes.upgrade() else { return };
+                indexes.unload(after);
+            }
+        });
+    }
+
+    fn unload(&self, after: Duration) {
+        let Some(loader) = &self.loader else { return };
+        let oldest = loader.since.elapsed().saturating_sub(after);
+        let oldest = u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX);
+        let mut unloaded = Vec::new();
+        self.write().retain(|_, scope| {
+            let is_idle = scope.loading.progress() != Progress::Running
+                && scope.loading.searched.load(Ordering::Relaxed) < oldest;
+            if is_idle {
+                unloaded.push(Arc::clone(scope));
+            }
+            !is_idle
+        });
+        // Freed without the lock: a large index takes its time.
+        drop(unloaded);
+    }
+}
