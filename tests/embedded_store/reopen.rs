@@ -19,7 +19,7 @@ async fn entries_clock_versions_holds_and_hits_are_durable() {
     store.invalidate(&corpus, &[Change::document_version("d1", "2")]).await.unwrap();
     store.begin_update(&corpus, "d2").await.unwrap();
     for _ in 0..5 {
-        store.record_hit(entries[3].id);
+        store.record_hit(&entries[3].corpus, entries[3].id);
     }
     let now = snapshot(&store).await;
     store.close().await.unwrap();
@@ -91,7 +91,7 @@ async fn smaller_limits_hold_from_the_first_status_on() {
     let used: Vec<Entry> = entries[..10].to_vec();
     bench.clock.advance(std::time::Duration::from_secs(1));
     for entry in &used {
-        store.record_hit(entry.id);
+        store.record_hit(&entry.corpus, entry.id);
     }
     store.close().await.unwrap();
     drop(store);

@@ -149,5 +149,5 @@ async fn invalidating_costs_the_same_for_many(bench: Bench) {
     let none = store.status().await.unwrap();
     assert_eq!((many.corpora[0].sequence, many.corpora[0].marks), (1, 2));
     assert_eq!((none.corpora[0].sequence, none.corpora[0].marks), (2, 4));
-    assert_eq!((none.entries, none.bytes), (0, 0), "all are cleaned up in steps");
+    assert_eq!(none.entries, 0, "all are cleaned up in steps");
 }

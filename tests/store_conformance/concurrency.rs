@@ -61,7 +61,7 @@ async fn ask(store: &dyn Store, world: &World, random: &mut SmallRng) {
     let fetched = store.lookup(&Corpus::default(), world.answer(n).id).await.unwrap();
     if let Found::Live(entry) = &fetched.found {
         world.check(entry, floors);
-        store.record_hit(entry.id);
+        store.record_hit(&entry.corpus, entry.id);
         return;
     }
     // Read some time after the snapshot and some time before the fill.
@@ -125,7 +125,7 @@ async fn no_interleaving_serves_what_was_invalidated(bench: Bench) {
         let checked = world.checked.load(Ordering::Relaxed);
         assert!(checked >= 100, "only {checked} hits were checked");
         let status = store.status().await.unwrap();
-        assert!(status.entries <= status.max_entries, "{status:?}");
+        assert!(status.entries <= status.max_entries || !bench.kind.is_local(), "{status:?}");
         // The books agree with what is served.
         let listed = store.scan(None, 1_000).await.unwrap();
         assert_eq!(listed.len() as u64, status.entries);
@@ -149,6 +149,7 @@ async fn what_was_invalidated_is_cleaned_up(bench: Bench) {
         outcome.unwrap();
         store.invalidate(&corpus, &changes).await.unwrap();
         let status = store.status().await.unwrap();
-        assert_eq!((status.entries, status.bytes), (0, 0), "round {round}");
+        assert_eq!(status.entries, 0, "round {round}");
+        assert!(status.bytes == 0 || !bench.kind.is_local(), "round {round}");
     }
 }

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use wellspring::key::ScopeId;
-use wellspring::store::{DeadReason, Eviction, Found, Limits, RemovalListener};
+use wellspring::store::{ChangeListener, DeadReason, Eviction, Found, Limits};
 use wellspring::{Change, Corpus, Entry, EntryId};
 
 use crate::support::{Bench, HOUR, SCOPE, START, about, entry, fill_all, found, served, serves, snapshot};
 
-on_every_store!(
-    an_entry_expires_and_no_hit_extends_it,
+on_every_store!(an_entry_expires_and_no_hit_extends_it);
+on_every_local_store!(
     expired_entries_are_swept_and_counted,
     the_number_of_entries_is_limited_exactly,
     the_bytes_are_limited,
@@ -31,7 +31,7 @@ async fn an_entry_expires_and_no_hit_extends_it(bench: Bench) {
     for _ in 0..59 {
         bench.clock.advance(Duration::from_mins(1));
         assert!(serves(&*store, &answer).await);
-        store.record_hit(answer.id);
+        store.record_hit(&answer.corpus, answer.id);
     }
     bench.clock.advance(Duration::from_mins(1));
     let found = found(&*store, &answer).await;
@@ -93,7 +93,7 @@ async fn the_least_recently_used_goes_first(bench: Bench) {
     store.status().await.unwrap();
     for used in [0, 2] {
         assert!(serves(&*store, &entries[used]).await);
-        store.record_hit(entries[used].id);
+        store.record_hit(&entries[used].corpus, entries[used].id);
     }
     fill_all(&*store, &entries[3..4]).await;
     store.status().await.unwrap();
@@ -107,7 +107,7 @@ async fn the_most_frequently_used_stays(bench: Bench) {
     for _ in 0..20 {
         for popular in &entries[..4] {
             assert!(serves(&*store, popular).await);
-            store.record_hit(popular.id);
+            store.record_hit(&popular.corpus, popular.id);
         }
         store.status().await.unwrap();
     }
@@ -122,7 +122,7 @@ async fn the_most_frequently_used_stays(bench: Bench) {
 #[derive(Default)]
 struct Heard(Mutex<HashSet<EntryId>>);
 
-impl RemovalListener for Heard {
+impl ChangeListener for Heard {
     fn removed(&self, entries: &[(EntryId, ScopeId)]) {
         let mut heard = self.0.lock().unwrap();
         for &(id, scope) in entries {
@@ -142,7 +142,7 @@ impl Heard {
 async fn the_listener_hears_of_every_removal(bench: Bench) {
     let store = bench.open(Limits::default().max_entries(10));
     let heard = Arc::new(Heard::default());
-    store.on_removal(Arc::clone(&heard) as _);
+    store.listen(Arc::clone(&heard) as _);
     let first: Vec<_> = (0..10).map(|n| about(&format!("question {n}"), &format!("d{n}"))).collect();
     fill_all(&*store, &first).await;
     store.status().await.unwrap();

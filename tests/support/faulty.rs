@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use wellspring::store::{
-    ChangeOutcome, Fetched, Filled, Found, MemoryStore, RemovalListener, Snapshot, Store, StoreStatus,
+    ChangeListener, ChangeOutcome, Fetched, Filled, Found, MemoryStore, Snapshot, Store, StoreStatus,
     StoredEntry,
 };
 use wellspring::{Change, Corpus, DocumentVersion, Entry, EntryId, Error, ErrorKind, Result};
@@ -102,12 +102,12 @@ impl Store for FaultyStore {
         self.inner.scan(after, limit).await
     }
 
-    fn record_hit(&self, id: EntryId) {
-        self.inner.record_hit(id);
+    fn record_hit(&self, corpus: &Corpus, id: EntryId) {
+        self.inner.record_hit(corpus, id);
     }
 
-    fn on_removal(&self, listener: Arc<dyn RemovalListener>) {
-        self.inner.on_removal(listener);
+    fn listen(&self, listener: Arc<dyn ChangeListener>) {
+        self.inner.listen(listener);
     }
 
     async fn status(&self) -> Result<StoreStatus> {

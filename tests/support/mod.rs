@@ -6,6 +6,8 @@ pub(crate) mod embedder;
 pub(crate) mod faulty;
 #[cfg(unix)]
 pub(crate) mod servers;
+#[cfg(feature = "valkey")]
+pub(crate) mod valkey;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,6 +55,19 @@ pub(crate) fn about(question: &str, document: &str) -> Entry {
 pub(crate) enum Kind {
     Memory,
     Embedded,
+    /// On a server of this flavour that the tests of a process share.
+    #[cfg(feature = "valkey")]
+    Valkey(servers::Flavour),
+    /// On a cluster that the tests of a process share.
+    #[cfg(feature = "valkey")]
+    Cluster,
+}
+
+impl Kind {
+    /// Whether one process owns the store, with limits of its own.
+    pub(crate) fn is_local(self) -> bool {
+        matches!(self, Self::Memory | Self::Embedded)
+    }
 }
 
 /// A place for stores, with the clock that they go by.
@@ -73,12 +88,24 @@ impl Bench {
         match self.kind {
             Kind::Memory => Arc::new(MemoryStore::with_clock(limits, Arc::clone(&self.clock) as _)),
             Kind::Embedded => Arc::new(self.embedded(limits)),
+            #[cfg(feature = "valkey")]
+            Kind::Valkey(flavour) => self.remote(valkey::shared_server(flavour).url()),
+            #[cfg(feature = "valkey")]
+            Kind::Cluster => self.remote(valkey::shared_cluster_url()),
         }
     }
 
     pub(crate) fn embedded(&self, limits: Limits) -> EmbeddedStore {
         let options = EmbeddedStore::options().limits(limits).clock(Arc::clone(&self.clock) as _);
         options.open(self.path()).unwrap()
+    }
+
+    /// A store on a server, with keys of its own. In one bucket, so that one snapshot is good for every entry.
+    #[cfg(feature = "valkey")]
+    fn remote(&self, url: String) -> Arc<dyn Store> {
+        let prefix = self.folder.path().file_name().unwrap().to_string_lossy().into_owned() + ":";
+        let options = valkey::patient().prefix(prefix).buckets(1).clock(Arc::clone(&self.clock) as _);
+        Arc::new(valkey::connect(options, &url))
     }
 
     pub(crate) fn path(&self) -> std::path::PathBuf {

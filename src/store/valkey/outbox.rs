@@ -159,7 +159,8 @@ fn read(file: &mut File, path: &Path) -> Result<(BTreeMap<u64, Pending>, u64)> {
     let mut whole = 0;
     for (n, line) in lines.iter().enumerate() {
         let Some(content) = unsealed(line) else {
-            if n + 1 == lines.len() {
+            // Only the last line can lack its end.
+            if !line.ends_with(b"\n") {
                 break;
             }
             // What an invalidation says must not be guessed, and none may be skipped.
