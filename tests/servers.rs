@@ -6,22 +6,20 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis::{Client, ClientTlsConfig, Commands, Connection, RedisError, RedisResult, TlsCertificates};
 
-use crate::support::servers::{Flavour, Server, Tls, until};
-
-const SECOND: Duration = Duration::from_secs(1);
+use crate::support::servers::{
+    Cluster, Failover, Flavour, Proxy, ReplicaPair, Sentinels, Server, Tls, until,
+};
 
 fn connect(url: &str) -> RedisResult<Connection> {
-    let connection = Client::open(url)?.get_connection_with_timeout(SECOND)?;
-    connection.set_read_timeout(Some(SECOND))?;
-    Ok(connection)
+    Client::open(url)?.get_connection()
 }
 
 fn get(server: &Server, key: &str) -> Option<String> {
@@ -57,7 +55,11 @@ fn every_flavour_serves_on_its_port_and_ends_with_its_value() {
 #[test]
 fn a_kill_loses_what_is_not_on_disk() {
     let fleeting = Server::start();
-    let lasting = Server::builder().config("appendonly", "yes").config("maxmemory", "100mb").start();
+    let lasting = Server::builder()
+        .config("appendonly", "yes")
+        .config("appendfsync", "always")
+        .config("maxmemory", "100mb")
+        .start();
     for server in [&fleeting, &lasting] {
         set(server, "a", "1");
         let port = server.port();
@@ -132,7 +134,7 @@ fn tls_convinces_those_who_trust_its_authority() {
         });
         let certificates = TlsCertificates { client_tls, root_cert: Some(tls.ca.clone().into_bytes()) };
         let client = Client::build_with_tls(server.url(), certificates)?;
-        redis::cmd("PING").exec(&mut client.get_connection_with_timeout(SECOND)?)
+        redis::cmd("PING").exec(&mut client.get_connection()?)
     };
     let stranger = Tls::generate();
 
@@ -149,6 +151,36 @@ fn tls_convinces_those_who_trust_its_authority() {
 }
 
 #[test]
+fn a_replica_follows_until_it_is_cut_off_or_promoted() {
+    let pair = ReplicaPair::start_with(|server| server.password("secret"));
+    set(&pair.primary, "a", "1");
+    pair.catch_up();
+    assert_eq!(get(&pair.replica, "a").as_deref(), Some("1"));
+
+    pair.cut();
+    set(&pair.primary, "a", "2");
+    assert_eq!(get(&pair.replica, "a").as_deref(), Some("1"));
+    pair.heal();
+    assert_eq!(get(&pair.replica, "a").as_deref(), Some("2"));
+
+    // Nobody notices this one, so only the missing confirmation shows it.
+    pair.link.hang();
+    let mut primary = connect(&format!("redis://:secret@127.0.0.1:{}", pair.primary.port())).unwrap();
+    let (confirmed,): (usize,) =
+        redis::pipe().set("a", "3").ignore().cmd("WAIT").arg(1).arg(200).query(&mut primary).unwrap();
+    assert_eq!(confirmed, 0);
+    assert_eq!(get(&pair.replica, "a").as_deref(), Some("2"));
+
+    pair.promote();
+    set(&pair.replica, "b", "4");
+    pair.demote();
+    assert_eq!(get(&pair.primary, "a").as_deref(), Some("2"), "what the new primary did not have is lost");
+    assert_eq!(get(&pair.primary, "b").as_deref(), Some("4"));
+    pair.primary.restart();
+    assert_eq!(pair.primary.info("role").as_deref(), Some("slave"), "roles survive a restart");
+}
+
+#[test]
 fn a_primary_refuses_replicas_and_nobody_else() {
     let primary = Server::start();
     let replica = Server::builder().replica_of(primary.port()).start();
@@ -161,6 +193,111 @@ fn a_primary_refuses_replicas_and_nobody_else() {
     primary.admit_replicas();
     primary.wait_for_replicas(1);
     assert_eq!(get(&replica, "a").as_deref(), Some("1"));
+}
+
+/// In a test whose own runtime is blocked and whose clock stands still, as those are that it is for.
+#[tokio::test(start_paused = true)]
+async fn a_proxy_delays_each_direction_without_narrowing_it() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.port());
+    let mut connection = connect(&proxy.url()).unwrap();
+    let mut timed = |commands: usize| {
+        let mut pipeline = redis::pipe();
+        (0..commands).for_each(|_| _ = pipeline.cmd("PING").ignore());
+        let started = Instant::now();
+        pipeline.exec(&mut connection).unwrap();
+        started.elapsed()
+    };
+    let delay = Duration::from_millis(150);
+    proxy.delay_requests(delay);
+    assert!(timed(1) >= delay);
+    proxy.delay_replies(delay);
+    let both = timed(1_000);
+    assert!(both >= 2 * delay && both < 100 * delay, "a thousand commands took {both:?}");
+}
+
+#[test]
+fn a_proxy_hangs_cuts_and_heals() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.port());
+    let mut connection = connect(&proxy.url()).unwrap();
+    redis::cmd("PING").exec(&mut connection).unwrap();
+
+    proxy.hang();
+    connection.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    let hangs = connection.set::<_, _, ()>("a", "late").unwrap_err();
+    assert!(hangs.is_timeout(), "{hangs}");
+    assert!(!refuses(proxy.port()), "new connections are accepted");
+    assert_eq!(get(&server, "a"), None);
+    // The client has given its connection up, but what it sent is under way.
+    proxy.heal();
+    until("the command arrives", || get(&server, "a").is_some());
+
+    let mut connection = TcpStream::connect(("127.0.0.1", proxy.port())).unwrap();
+    proxy.cut();
+    assert!(refuses(proxy.port()));
+    let end = connection.read(&mut [0]);
+    assert!(matches!(&end, Ok(0)) || end.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset));
+    proxy.heal();
+    redis::cmd("PING").exec(&mut connect(&proxy.url()).unwrap()).unwrap();
+}
+
+#[test]
+fn sentinels_move_the_service() {
+    let group = Sentinels::start(3);
+    assert_eq!(group.urls().len(), 3);
+    let first = group.primary().port();
+    group.failover(Failover::Manual);
+    assert_ne!(group.primary().port(), first);
+    set(group.primary(), "a", "1");
+    group.settle();
+
+    group.primary().wait_for_replicas(1);
+    group.failover(Failover::KillPrimary);
+    assert_eq!(group.primary().port(), first);
+    assert_eq!(get(group.primary(), "a").as_deref(), Some("1"));
+    group.replica().restart();
+    group.settle();
+}
+
+#[test]
+fn a_cluster_moves_slots_and_changes_its_primaries() {
+    let cluster = Cluster::start();
+    assert_eq!(cluster.urls().len(), 6);
+    let slot = cluster.slot("{tag}");
+    let primary = cluster.owner(slot);
+    let node = |index: usize| &cluster.nodes()[index];
+    let read = |index, key| -> RedisResult<String> {
+        redis::from_redis_value(node(index).try_command(&["GET", key])?).map_err(RedisError::from)
+    };
+    let code = |reply: RedisResult<String>| reply.unwrap_err().code().map(str::to_owned);
+    set(node(primary), "{tag}1", "one");
+    set(node(primary), "{tag}2", "two");
+    let other = (0..3).find(|index| *index != primary).unwrap();
+    assert_eq!(code(read(other, "{tag}1")).as_deref(), Some("MOVED"));
+
+    let migration = cluster.migrate(slot, other);
+    migration.move_key("{tag}1");
+    assert_eq!(code(read(primary, "{tag}1")).as_deref(), Some("ASK"), "moved");
+    assert_eq!(read(primary, "{tag}2").unwrap(), "two", "not moved yet");
+    migration.finish();
+    assert_eq!(cluster.owner(slot), other);
+    assert_eq!(read(other, "{tag}2").unwrap(), "two");
+    assert_eq!(code(read(primary, "{tag}2")).as_deref(), Some("MOVED"));
+
+    let replica = cluster.failover(other, Failover::Manual);
+    assert_eq!((cluster.owner(slot), cluster.replica_of(replica)), (replica, other));
+    cluster.settle();
+    assert_eq!(read(replica, "{tag}2").unwrap(), "two");
+
+    // What was acknowledged after the cut is lost.
+    cluster.cut_replica(replica);
+    set(node(replica), "{tag}2", "three");
+    assert_eq!(cluster.failover(replica, Failover::KillPrimary), other);
+    assert_eq!(read(other, "{tag}2").unwrap(), "two");
+    node(replica).restart();
+    cluster.settle();
+    assert_eq!(cluster.replica_of(other), replica);
 }
 
 /// Mechanism: a test that is killed runs no `Drop`, and a server without a parent lives on.

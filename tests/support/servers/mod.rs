@@ -1,4 +1,4 @@
-//! Real servers for tests: alone and replicated.
+//! Real servers for tests: alone, replicated, watched by sentinels, as a cluster, behind a bad network.
 //!
 //! Everything here is a process of the installed Valkey or Redis (`make servers` provides one), on a port of its
 //! own on the loopback interface and in a folder of its own. It is ready when its constructor returns, and it ends
@@ -11,17 +11,27 @@
 #![allow(unused_imports, reason = "every suite uses a part of it")]
 
 mod builder;
+mod cluster;
 mod flavour;
+mod migration;
 mod port;
 mod process;
+mod proxy;
+mod replication;
 mod saved;
+mod sentinels;
 mod server;
 mod tls;
 mod wait;
 
 pub(crate) use builder::ServerBuilder;
+pub(crate) use cluster::{Cluster, Failover};
 pub(crate) use flavour::Flavour;
+pub(crate) use migration::Migration;
+pub(crate) use proxy::Proxy;
+pub(crate) use replication::ReplicaPair;
 pub(crate) use saved::SavedFiles;
+pub(crate) use sentinels::Sentinels;
 pub(crate) use server::Server;
 pub(crate) use tls::Tls;
 pub(crate) use wait::until;

@@ -1,13 +1,16 @@
 //! One server, and what can happen to it.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use redis::{ConnectionAddr, IntoConnectionInfo, RedisConnectionInfo, RedisResult, ToRedisArgs, Value};
+use redis::{
+    ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisResult, ToRedisArgs, Value,
+};
 use tempfile::TempDir;
 
 use super::builder::{DATA, SOCKET};
@@ -125,11 +128,17 @@ impl Server {
         assert!(self.launch(), "port {} was taken while its server was down", self.port);
     }
 
-    /// Copies the data on disk; a server that runs writes its whole data set before.
+    /// Copies the data on disk; a server that runs writes all that it has before.
     pub(crate) fn save_files(&self) -> SavedFiles {
         if self.is_running() {
             // Refused while a background save is under way, be it for a replica.
             until("the server saves", || self.try_command(&["SAVE"]).is_ok());
+            // An append-only file waits for the last flush of the disk, unless every command shall be flushed: then
+            // the reply to this one waits for all of it.
+            let policy: (String, String) =
+                redis::from_redis_value(self.command(&["CONFIG", "GET", "appendfsync"])).expect("a setting");
+            self.command(&["CONFIG", "SET", "appendfsync", "always"]);
+            self.command(&["CONFIG", "SET", "appendfsync", &policy.1]);
         }
         SavedFiles::copy_from(&self.file(DATA))
     }
@@ -155,7 +164,18 @@ impl Server {
 
     /// The same, where an error is an answer.
     pub(crate) fn try_command<A: ToRedisArgs>(&self, words: &[A]) -> RedisResult<Value> {
-        redis::Cmd::new().arg(words).query(&mut self.connect()?)
+        let mut command = redis::Cmd::new();
+        command.arg(words);
+        let client = redis::Client::open(self.connection_info())?;
+        let (sender, reply) = mpsc::channel();
+        // Not with the timeouts of sockets: they turn every interruption of a system call into an error.
+        thread::spawn(move || {
+            let reply = client.get_connection().and_then(|mut connection| command.query(&mut connection));
+            // Nobody waits for it any more if it comes too late.
+            let _ = sender.send(reply);
+        });
+        let late = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
+        reply.recv_timeout(TIMEOUT).unwrap_or_else(late)
     }
 
     /// The reply to a command, as text.
@@ -165,7 +185,13 @@ impl Server {
 
     /// A field of `INFO`, such as `role`.
     pub(crate) fn info(&self, field: &str) -> Option<String> {
-        let info = self.text(&["INFO"]);
+        assert!(self.is_running(), "a server that is down says nothing");
+        let mut info = String::new();
+        // Sentinels that give a server another role throw everybody out, this connection among them.
+        until("the server says how it is", || {
+            let reply = self.try_command(&["INFO"]).and_then(|reply| Ok(redis::from_redis_value(reply)?));
+            reply.map(|text| info = text).is_ok()
+        });
         info.lines().find_map(|line| Some(line.strip_prefix(field)?.strip_prefix(':')?.to_owned()))
     }
 
@@ -218,17 +244,13 @@ impl Server {
         true
     }
 
-    fn connect(&self) -> RedisResult<redis::Connection> {
+    fn connection_info(&self) -> ConnectionInfo {
         let mut login = RedisConnectionInfo::default();
         if let Some(password) = &self.password {
             login = login.set_password(password);
         }
-        let address = ConnectionAddr::Unix(self.socket_path());
-        let client = redis::Client::open(address.into_connection_info()?.set_redis_settings(login))?;
-        let connection = client.get_connection_with_timeout(TIMEOUT)?;
-        connection.set_read_timeout(Some(TIMEOUT))?;
-        connection.set_write_timeout(Some(TIMEOUT))?;
-        Ok(connection)
+        let address = ConnectionAddr::Unix(self.socket_path()).into_connection_info();
+        address.expect("a path is an address").set_redis_settings(login)
     }
 
     fn process(&self) -> MutexGuard<'_, Option<Process>> {
