@@ -21,8 +21,8 @@ use super::nearest::{Candidate, Nearest};
 use super::rows::{Query, Rows};
 
 /// Links per row above the base layer; the base layer has twice as many.
-const LINKS: usize = 16;
-const BASE_LINKS: usize = 2 * LINKS;
+pub(super) const LINKS: usize = 16;
+pub(super) const BASE_LINKS: usize = 2 * LINKS;
 /// How many candidates for links are held while a row is inserted.
 const EF_CONSTRUCTION: usize = 200;
 /// The most layers that `hnsw_rs` makes.
@@ -43,11 +43,11 @@ pub(super) struct Graph {
 }
 
 #[derive(Debug, Default)]
-struct Layer {
+pub(super) struct Layer {
     /// The rows of the layer, ascending.
-    rows: Vec<u32>,
+    pub(super) rows: Vec<u32>,
     /// [`LINKS`] places per row of the layer.
-    links: Vec<u32>,
+    pub(super) links: Vec<u32>,
 }
 
 impl Graph {
@@ -93,13 +93,56 @@ impl Graph {
                 }
             }
         }
-        let upper = upper.into_iter().map(Layer::new).collect();
+        Self::of(base, upper.into_iter().map(Layer::new).collect(), entry)
+    }
+
+    /// The graph with these links, all of which lead to one of its rows.
+    fn of(base: Vec<u32>, upper: Vec<Layer>, entry: u32) -> Self {
         let mut graph = Self { base, upper, entry, unreached: Vec::new() };
-        graph.unreached = graph.find_unreached(len);
+        graph.unreached = graph.find_unreached();
         graph
     }
 
-    fn find_unreached(&self, len: usize) -> Vec<u32> {
+    /// A graph as it was written down, of as many rows as `base` has links for. Fails, saying why, if a
+    /// search could leave it.
+    pub(super) fn restore(base: Vec<u32>, upper: Vec<Layer>, entry: u32) -> Result<Self, &'static str> {
+        let len = base.len() / BASE_LINKS;
+        let is_row = |row: u32| (row as usize) < len;
+        let lead_to_rows = |links: &[u32]| links.iter().all(|&row| is_row(row) || row == NO_ROW);
+        if !is_row(entry) {
+            return Err("a graph begins at no row");
+        }
+        if upper.len() >= MAX_LAYERS {
+            return Err("a graph has too many layers");
+        }
+        // The last of ascending rows is the greatest.
+        if !upper.iter().all(|layer| {
+            layer.links.len() == layer.rows.len() * LINKS
+                && layer.rows.is_sorted_by(|a, b| a < b)
+                && layer.rows.last().is_none_or(|&row| is_row(row))
+        }) {
+            return Err("a layer of a graph has no order");
+        }
+        if !lead_to_rows(&base) || !upper.iter().all(|layer| lead_to_rows(&layer.links)) {
+            return Err("a link leads to no row");
+        }
+        Ok(Self::of(base, upper, entry))
+    }
+
+    pub(super) fn base(&self) -> &[u32] {
+        &self.base
+    }
+
+    pub(super) fn upper(&self) -> &[Layer] {
+        &self.upper
+    }
+
+    pub(super) fn entry(&self) -> u32 {
+        self.entry
+    }
+
+    fn find_unreached(&self) -> Vec<u32> {
+        let len = self.base.len() / BASE_LINKS;
         let mut reached = RowSet::new(len);
         reached.insert(self.entry);
         let mut open = vec![self.entry];
@@ -317,7 +360,7 @@ mod tests {
         base[..2].copy_from_slice(&[1, 2]);
         let leading_to_one = std::array::from_fn(|place| if place == 0 { 1 } else { NO_ROW });
         let upper = vec![Layer::new(vec![(0, leading_to_one), (1, [NO_ROW; LINKS])])];
-        let graph = Graph { base, upper, entry: 0, unreached: Vec::new() };
+        let graph = Graph::restore(base, upper, 0).unwrap();
         let target = Embedding::new(&[0.0, 1.0, 0.0, 0.0]).unwrap();
         assert_eq!(graph.descend(&rows, &Query::new(&target)), 1);
         assert_eq!(graph.search(&rows, &Query::new(&target), 3, |_| true).len(), 3);

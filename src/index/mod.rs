@@ -7,15 +7,18 @@
 //! ```text
 //! FlatIndex ───────────────┐
 //! SegmentedIndex ─ Segment ┴─ Rows (quantised vectors) ─ dot (i8 kernels)
-//!        │            └ Graph (frozen HNSW links)
-//!        └ builder thread: hnsw_rs builds, Graph keeps
+//!   │    │            └ Graph (frozen HNSW links)
+//!   │    └ builder thread: hnsw_rs builds, Graph keeps
+//!   └ format (bytes of a file)
 //! ```
 //!
-//! Nothing here knows texts, answers, time or freshness, and nothing is written to disk: an index is
-//! rebuilt from the embeddings in the store.
+//! Nothing here knows texts, answers, time or freshness. An index can always be rebuilt from the
+//! embeddings in the store; what is [saved](SegmentedIndex::save) only spares a process that starts again the time
+//! to do so, and what it holds is no more to be trusted than a cache of a cache.
 
 mod dot;
 mod flat;
+mod format;
 mod graph;
 mod nearest;
 mod rows;

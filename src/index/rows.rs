@@ -99,9 +99,52 @@ impl Rows {
         self.ids.len()
     }
 
+    /// Rows as they were written down. Fails, saying why, if they are none that [`Rows::insert`] makes.
+    pub(super) fn restore(
+        dimensions: usize,
+        ids: Vec<EntryId>,
+        scales: Vec<f32>,
+        coarse: Vec<i8>,
+        fine: Vec<i8>,
+    ) -> Result<Self, &'static str> {
+        let is_whole = |plane: &[i8]| plane.len() == ids.len() * dimensions;
+        if scales.len() != ids.len() || !is_whole(&coarse) || !is_whole(&fine) {
+            return Err("rows have parts of different lengths");
+        }
+        let mut row_of = HashMap::with_capacity(ids.len());
+        for (row, &id) in ids.iter().enumerate() {
+            let row = u32::try_from(row).map_err(|_| "there are too many rows")?;
+            if row_of.insert(id, row).is_some() {
+                return Err("an id has two rows");
+            }
+        }
+        // Such a part is never made, and the sixteen bits that it belongs to could overflow.
+        if coarse.contains(&i8::MIN) {
+            return Err("a component is out of range");
+        }
+        let rows = Self { dimensions, ids, row_of, coarse, fine, scales };
+        if (0..).take(rows.len()).all(|row| rows.is_of_unit_length(row)) {
+            Ok(rows)
+        } else {
+            Err("a vector is not of unit length")
+        }
+    }
+
     /// The id of each row.
     pub(super) fn ids(&self) -> &[EntryId] {
         &self.ids
+    }
+
+    pub(super) fn scales(&self) -> &[f32] {
+        &self.scales
+    }
+
+    pub(super) fn coarse(&self) -> &[i8] {
+        &self.coarse
+    }
+
+    pub(super) fn fine(&self) -> &[i8] {
+        &self.fine
     }
 
     pub(super) fn row_of(&self, id: EntryId) -> Option<u32> {
@@ -250,21 +293,18 @@ impl Rows {
     }
 
     fn similarity(&self, query: &Query, row: u32) -> f32 {
-        /// Independent sums, so that the compiler may use as many lanes.
-        const LANES: usize = 16;
-        let fine = self.fine_row(row);
-        let coarse = self.coarse_row(row);
-        let steps = |at: usize| f32::from(i16::from(coarse[at]) * 256 + i16::from(fine[at]));
-        let mut sums = [0.0; LANES];
-        let whole = self.dimensions - self.dimensions % LANES;
-        for start in (0..whole).step_by(LANES) {
-            for (lane, sum) in sums.iter_mut().enumerate() {
-                *sum += query.exact[start + lane] * steps(start + lane);
-            }
-        }
-        let rest: f32 = (whole..self.dimensions).map(|at| query.exact[at] * steps(at)).sum();
-        let dot = (sums.iter().sum::<f32>() + rest) * self.scales[row as usize];
+        let (coarse, fine) = (self.coarse_row(row), self.fine_row(row));
+        let product = |at: usize| query.exact[at] * steps(coarse[at], fine[at]);
+        let dot = sum_in_lanes(self.dimensions, product) * self.scales[row as usize];
         dot.clamp(-1.0, 1.0)
+    }
+
+    fn is_of_unit_length(&self, row: u32) -> bool {
+        let (coarse, fine) = (self.coarse_row(row), self.fine_row(row));
+        let square = |at: usize| steps(coarse[at], fine[at]).powi(2);
+        let scale = self.scales[row as usize];
+        // Twice what quantising can do at most to a vector of the most dimensions.
+        scale > 0.0 && (sum_in_lanes(self.dimensions, square) * scale * scale - 1.0).abs() < 0.01
     }
 }
 
@@ -275,6 +315,24 @@ impl fmt::Debug for Rows {
             .field("len", &self.len())
             .finish_non_exhaustive()
     }
+}
+
+/// A component in sixteen bits.
+fn steps(coarse: i8, fine: i8) -> f32 {
+    f32::from(i16::from(coarse) * 256 + i16::from(fine))
+}
+
+/// The sum of a term for each component, as independent sums, so that the compiler may use as many lanes.
+fn sum_in_lanes(dimensions: usize, term: impl Fn(usize) -> f32) -> f32 {
+    const LANES: usize = 16;
+    let mut sums = [0.0; LANES];
+    let whole = dimensions - dimensions % LANES;
+    for start in (0..whole).step_by(LANES) {
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            *sum += term(start + lane);
+        }
+    }
+    sums.iter().sum::<f32>() + (whole..dimensions).map(term).sum::<f32>()
 }
 
 /// Hands the coarse and the fine part of each component to `push`; returns what one step is worth.

@@ -29,6 +29,19 @@ pub(super) struct Captured {
 }
 
 impl Captured {
+    pub(super) fn rows(&self) -> &Rows {
+        &self.segment.rows
+    }
+
+    pub(super) fn graph(&self) -> Option<&Graph> {
+        self.segment.graph.as_ref()
+    }
+
+    /// One bit per row.
+    pub(super) fn dead(&self) -> &[u64] {
+        &self.dead
+    }
+
     pub(super) fn live_ids(&self) -> impl Iterator<Item = EntryId> {
         let ids = self.segment.rows.ids().iter().enumerate();
         ids.filter(|&(row, _)| self.dead[row / 64] & 1 << (row % 64) == 0).map(|(_, &id)| id)
@@ -39,6 +52,21 @@ impl Segment {
     pub(super) fn new(rows: Rows, graph: Option<Graph>) -> Self {
         let dead = (0..rows.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         Self { dead, live: AtomicUsize::new(rows.len()), rows, graph }
+    }
+
+    /// A segment as it was written down, with one bit of `dead` per row. Fails, saying why, if the parts are
+    /// not of one segment.
+    pub(super) fn restore(rows: Rows, graph: Option<Graph>, dead: Vec<u64>) -> Result<Self, &'static str> {
+        if rows.len() == 0 || dead.len() != rows.len().div_ceil(64) {
+            return Err("a segment has not as many marks as rows");
+        }
+        let used = rows.len() % 64;
+        if used > 0 && dead.last().is_some_and(|word| word >> used != 0) {
+            return Err("a row that is not there is marked as dead");
+        }
+        let count: usize = dead.iter().map(|word| word.count_ones() as usize).sum();
+        let dead = dead.into_iter().map(AtomicU64::new).collect();
+        Ok(Self { dead, live: AtomicUsize::new(rows.len() - count), rows, graph })
     }
 
     /// The live rows of `segments`, which have no id in common, in one segment with a graph. `None` if
@@ -96,6 +124,10 @@ impl Segment {
 
     pub(super) fn live(&self) -> usize {
         self.live.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn live_ids(&self) -> impl Iterator<Item = EntryId> {
+        (0..).zip(self.rows.ids()).filter(|&(row, _)| self.is_live(row)).map(|(_, &id)| id)
     }
 
     pub(super) fn dead_share(&self) -> f64 {

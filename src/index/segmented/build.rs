@@ -35,13 +35,18 @@ impl State {
         is_due
     }
 
-    /// Seals the newest rows if they are many, and chooses what to link next: all segments that wait
-    /// for a graph or have too many dead rows, and every other one no larger than what was chosen so far.
-    fn next_input(&mut self, settings: &SegmentedIndexBuilder) -> Vec<Arc<Segment>> {
+    /// Makes a segment of the newest rows if they are many.
+    pub(super) fn seal_newest(&mut self, settings: &SegmentedIndexBuilder) {
         if self.newest.len() >= settings.scan_limit {
             let newest = mem::replace(&mut self.newest, Rows::new(settings.dimensions));
             Arc::make_mut(&mut self.segments).push(Arc::new(Segment::new(newest, None)));
         }
+    }
+
+    /// Seals the newest rows if they are many, and chooses what to link next: all segments that wait
+    /// for a graph or have too many dead rows, and every other one no larger than what was chosen so far.
+    fn next_input(&mut self, settings: &SegmentedIndexBuilder) -> Vec<Arc<Segment>> {
+        self.seal_newest(settings);
         let (mut chosen, mut others): (Vec<_>, Vec<_>) =
             self.segments.iter().cloned().partition(|segment| must_rebuild(segment, settings));
         if chosen.is_empty() {

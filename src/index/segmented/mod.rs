@@ -23,9 +23,10 @@
 //!
 //! Entries that arrive faster than they can be linked (about 1,000 a second and thread) wait in the newest rows
 //! at the cost of a longer scan. Indexes do not coordinate their builds: many scopes that outgrow the scan at
-//! once build at once. Nothing is persisted.
+//! once build at once.
 
 mod build;
+mod persist;
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLockReadGuard};
