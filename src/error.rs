@@ -18,7 +18,7 @@ pub enum ErrorKind {
     Model,
     /// The embedder could not turn text into vectors.
     Embedding,
-    /// The store failed.
+    /// The store, or a file that is kept beside it, failed.
     Store,
     /// The store cannot be reached, or did not answer lately and is left alone for a moment.
     Unavailable,
@@ -26,7 +26,7 @@ pub enum ErrorKind {
     Incomplete,
     /// Stored data is damaged or was not written by this program.
     Corrupt,
-    /// Another process holds the store.
+    /// Another process holds the store, or the folder of snapshots.
     Locked,
     /// The cache is shutting down.
     Closed,

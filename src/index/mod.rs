@@ -9,12 +9,12 @@
 //! SegmentedIndex ─ Segment ┴─ Rows (quantised vectors) ─ dot (i8 kernels)
 //!   │    │            └ Graph (frozen HNSW links)
 //!   │    └ builder thread: hnsw_rs builds, Graph keeps
-//!   └ format (bytes of a file)
+//!   └ Snapshots (files of a folder) ─ format (bytes of a file)
 //! ```
 //!
 //! Nothing here knows texts, answers, time or freshness. An index can always be rebuilt from the
-//! embeddings in the store; what is [saved](SegmentedIndex::save) only spares a process that starts again the time
-//! to do so, and what it holds is no more to be trusted than a cache of a cache.
+//! embeddings in the store; [`Snapshots`] on disk only spare a process that starts again the time to do so,
+//! and what they hold is no more to be trusted than a cache of a cache.
 
 mod dot;
 mod flat;
@@ -24,6 +24,7 @@ mod nearest;
 mod rows;
 mod segment;
 mod segmented;
+mod snapshots;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -34,6 +35,7 @@ use crate::key::EntryId;
 
 pub use flat::FlatIndex;
 pub use segmented::{SegmentedIndex, SegmentedIndexBuilder};
+pub use snapshots::{Generations, PassedOver, Restored, Saved, Snapshots};
 
 /// An entry near to a query.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,7 +5,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod allocations;
 mod beside_changes;
+mod crash;
+mod damage;
+mod folder;
 mod round_trip;
 
 use rand::rngs::StdRng;
