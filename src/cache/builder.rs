@@ -1,6 +1,7 @@
 //! How a cache is put together.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::embed::Embedder;
 use crate::entry::{Answer, Dependency};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::SingleFlight;
+use crate::index::Snapshots;
 use crate::metrics::CacheMetrics;
 use crate::policy::{Admission, EarlyRefresh, Ttls};
 use crate::store::{ChangeListener, Store};
@@ -40,6 +42,7 @@ pub struct CacheBuilder {
     refresher: Option<Refresher>,
     write_behind: usize,
     unload_after: Duration,
+    snapshots: Option<PathBuf>,
     seed: Option<u64>,
 }
 
@@ -70,6 +73,7 @@ impl CacheBuilder {
             refresher: None,
             write_behind: 0,
             unload_after: Duration::from_mins(30),
+            snapshots: None,
             seed: None,
         }
     }
@@ -122,6 +126,16 @@ impl CacheBuilder {
     /// default, lets lookups be misses until it is. For programs that look up once and end.
     pub fn index_wait(mut self, wait: Duration) -> Self {
         self.settings.index_wait = wait;
+        self
+    }
+
+    /// Sets a folder where indexes of a store that processes share are kept between runs, so that a process that starts
+    /// again need not fetch and link them anew. Saved every 10 minutes, when a scope is unloaded, and by
+    /// [`Cache::close`]. Processes may share the folder: the first one saves, the others load.
+    ///
+    /// It holds embeddings of questions: keep it as private as the store.
+    pub fn index_snapshots(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.snapshots = Some(folder.into());
         self
     }
 
@@ -204,12 +218,16 @@ impl CacheBuilder {
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let dimensions = self.embedder.model().dimensions;
         let is_shared = self.store.is_shared();
-        let loader = is_shared.then(|| Loader::new(Arc::clone(&self.store), tasks.clone(), shutdown.clone()));
+        let fingerprint = self.embedder.model().fingerprint();
+        let snapshots = self.snapshots.as_ref().map(Snapshots::open).transpose()?;
+        let snapshots = snapshots.map(|snapshots| (snapshots, fingerprint.clone()));
+        let loader = is_shared
+            .then(|| Loader::new(Arc::clone(&self.store), snapshots, tasks.clone(), shutdown.clone()));
         let indexes = Arc::new(Indexes::new(dimensions, loader));
         // The listener comes before the scan, so that nothing that goes meanwhile is missed.
         self.store.listen(Arc::clone(&indexes) as Arc<dyn ChangeListener>);
         let inner = Inner {
-            fingerprint: self.embedder.model().fingerprint(),
+            fingerprint,
             store: self.store,
             embedder: self.embedder,
             verifier: self.verifier,

@@ -176,6 +176,8 @@ impl Cache {
         self.inner.shutdown.cancel();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
+        let indexes = Arc::clone(&self.inner.indexes);
+        drop(tokio::task::spawn_blocking(move || indexes.save_all()).await);
         self.inner.store.close().await
     }
 }

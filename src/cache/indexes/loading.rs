@@ -5,7 +5,7 @@
 //! index is searched meanwhile, with what it has.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Indexes, ScopeIndex};
 use crate::error::Result;
-use crate::index::VectorIndex as _;
+use crate::index::{SegmentedIndex, Snapshots, VectorIndex as _};
 use crate::key::ScopeId;
 use crate::store::Store;
 
@@ -26,9 +26,16 @@ const FETCHED: usize = 256;
 /// How soon loading is tried again after it failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Smaller indexes are not saved: loading them from the store is as quick.
+const LEAST_SAVED: usize = 1_000;
+/// How often indexes that changed are saved.
+const SAVE_EVERY: Duration = Duration::from_mins(10);
+
 /// What loads indexes.
 pub(crate) struct Loader {
     store: Arc<dyn Store>,
+    /// Where indexes are kept between runs, and what names the model of their embeddings.
+    snapshots: Option<(Snapshots, String)>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
     places: Arc<Semaphore>,
@@ -50,6 +57,10 @@ pub(super) struct Loading {
     retry_at: Mutex<Option<Instant>>,
     /// In milliseconds since the loader was made.
     searched: AtomicU64,
+    /// The count of changes that the last snapshot has.
+    saved: AtomicU64,
+    /// Whether a snapshot was looked for.
+    restored: AtomicBool,
 }
 
 impl Default for Loading {
@@ -58,6 +69,8 @@ impl Default for Loading {
             progress: watch::Sender::new(Progress::Due),
             retry_at: Mutex::default(),
             searched: AtomicU64::default(),
+            saved: AtomicU64::default(),
+            restored: AtomicBool::default(),
         }
     }
 }
@@ -109,14 +122,14 @@ impl Loading {
 }
 
 impl Loader {
-    pub(crate) fn new(store: Arc<dyn Store>, tasks: TaskTracker, shutdown: CancellationToken) -> Self {
-        Self {
-            store,
-            tasks,
-            shutdown,
-            places: Arc::new(Semaphore::new(CONCURRENT_LOADS)),
-            since: Instant::now(),
-        }
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        snapshots: Option<(Snapshots, String)>,
+        tasks: TaskTracker,
+        shutdown: CancellationToken,
+    ) -> Self {
+        let places = Arc::new(Semaphore::new(CONCURRENT_LOADS));
+        Self { store, snapshots, tasks, shutdown, places, since: Instant::now() }
     }
 
     /// Notes that `scope` is searched, and starts to load it if that is due.
@@ -127,11 +140,20 @@ impl Loader {
             return;
         }
         let (store, places, index) = (Arc::clone(&self.store), Arc::clone(&self.places), Arc::clone(index));
-        let shutdown = self.shutdown.clone();
+        let (shutdown, snapshots) = (self.shutdown.clone(), self.snapshots.clone());
         self.tasks.spawn(async move {
             let work = async {
                 // It is never closed.
                 let _place = places.acquire_owned().await;
+                if let Some((snapshots, model)) = snapshots
+                    && !index.loading.restored.swap(true, Ordering::Relaxed)
+                {
+                    let index = Arc::clone(&index);
+                    // It ends only with the runtime, or by a panic of its own.
+                    drop(
+                        tokio::task::spawn_blocking(move || restore(&snapshots, &model, &index, scope)).await,
+                    );
+                }
                 load(&*store, &index, scope).await
             };
             let result = shutdown.run_until_cancelled(work).await.unwrap_or(Ok(()));
@@ -148,13 +170,17 @@ async fn load(store: &dyn Store, index: &ScopeIndex, scope: ScopeId) -> Result<(
     let corpus = &index.corpus;
     // What is stored from now on comes through the stream. What the index held before that may be gone.
     store.follow(corpus).await?;
-    let before = index.index.ids();
+    let before = index.index().ids();
     let mut listed = HashSet::new();
     let mut cursor = None;
     loop {
         let page = store.scope_page(corpus, scope, cursor).await?;
-        let missing: Vec<_> =
-            page.ids.iter().copied().filter(|id| listed.insert(*id) && !index.index.contains(*id)).collect();
+        let missing: Vec<_> = page
+            .ids
+            .iter()
+            .copied()
+            .filter(|id| listed.insert(*id) && !index.index().contains(*id))
+            .collect();
         for missing in missing.chunks(FETCHED) {
             let embeddings = store.embeddings(corpus, missing).await?;
             for (id, embedding) in missing.iter().zip(embeddings) {
@@ -169,9 +195,54 @@ async fn load(store: &dyn Store, index: &ScopeIndex, scope: ScopeId) -> Result<(
         }
     }
     for id in before.into_iter().filter(|id| !listed.contains(id)) {
-        index.index.remove(id);
+        index.remove(id);
     }
     Ok(())
+}
+
+/// Takes what the last snapshot of the scope holds for its index. What was put into the index so far is fetched again
+/// by the comparison that follows.
+fn restore(snapshots: &Snapshots, model: &str, index: &ScopeIndex, scope: ScopeId) {
+    let settings = SegmentedIndex::builder(index.dimensions);
+    let generations = snapshots.generations(&scope.to_string());
+    let restored = generations.and_then(|generations| generations.load(&settings, &label(model, scope)));
+    match restored {
+        Ok(restored) => {
+            for passed_over in restored.passed_over {
+                tracing::warn!(error = %passed_over.error, %scope, "a snapshot of an index cannot be used");
+            }
+            if let Some((found, _)) = restored.index {
+                *index.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(found);
+            }
+        }
+        Err(error) => tracing::warn!(%error, %scope, "snapshots of an index cannot be read"),
+    }
+}
+
+/// What a snapshot must be of. A scope is of one corpus.
+fn label(model: &str, scope: ScopeId) -> Vec<u8> {
+    format!("{scope} {model}").into_bytes()
+}
+
+impl Loader {
+    /// Saves the index if it changed since the last time. Blocks.
+    fn save(&self, index: &ScopeIndex, scope: ScopeId) {
+        let Some((snapshots, model)) = &self.snapshots else { return };
+        let changes = index.changes.load(Ordering::Relaxed);
+        if index.loading.progress() != Progress::Done
+            || index.loading.saved.load(Ordering::Relaxed) == changes
+            || index.index().len() < LEAST_SAVED
+        {
+            return;
+        }
+        let generations = snapshots.generations(&scope.to_string());
+        let saved =
+            generations.and_then(|generations| generations.save(&index.index(), &label(model, scope)));
+        match saved {
+            Ok(_) => index.loading.saved.store(changes, Ordering::Relaxed),
+            Err(error) => tracing::warn!(%error, %scope, "the index of a scope cannot be saved"),
+        }
+    }
 }
 
 impl Indexes {
@@ -180,10 +251,21 @@ impl Indexes {
         let Some(loader) = &self.loader else { return };
         let (indexes, shutdown) = (Arc::downgrade(self), loader.shutdown.clone());
         loader.tasks.spawn(async move {
-            let pause = (after / 4).max(Duration::from_millis(100));
+            let pause = (after / 4).clamp(Duration::from_millis(100), SAVE_EVERY / 2);
+            let mut saved = Instant::now();
             while shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
                 let Some(indexes) = indexes.upgrade() else { return };
-                indexes.unload(after);
+                let saves = saved.elapsed() >= SAVE_EVERY;
+                if saves {
+                    saved = Instant::now();
+                }
+                let work = move || {
+                    indexes.unload(after);
+                    if saves {
+                        indexes.save_all();
+                    }
+                };
+                drop(tokio::task::spawn_blocking(work).await);
             }
         });
     }
@@ -193,15 +275,26 @@ impl Indexes {
         let oldest = loader.since.elapsed().saturating_sub(after);
         let oldest = u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX);
         let mut unloaded = Vec::new();
-        self.write().retain(|_, scope| {
+        self.write().retain(|id, scope| {
             let is_idle = scope.loading.progress() != Progress::Running
                 && scope.loading.searched.load(Ordering::Relaxed) < oldest;
             if is_idle {
-                unloaded.push(Arc::clone(scope));
+                unloaded.push((*id, Arc::clone(scope)));
             }
             !is_idle
         });
-        // Freed without the lock: a large index takes its time.
-        drop(unloaded);
+        // Without the lock: a large index takes its time.
+        for (scope, index) in unloaded {
+            loader.save(&index, scope);
+        }
+    }
+
+    /// Saves what changed since the last time, if there is a place for it. Blocks.
+    pub(crate) fn save_all(&self) {
+        let Some(loader) = &self.loader else { return };
+        let scopes: Vec<_> = self.read().iter().map(|(scope, index)| (*scope, Arc::clone(index))).collect();
+        for (scope, index) in scopes {
+            loader.save(&index, scope);
+        }
     }
 }

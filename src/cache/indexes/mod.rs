@@ -12,6 +12,7 @@ mod loading;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub(crate) use self::loading::Loader;
@@ -34,8 +35,12 @@ type Scopes = HashMap<ScopeId, Arc<ScopeIndex>>;
 
 struct ScopeIndex {
     corpus: Corpus,
-    index: SegmentedIndex,
+    dimensions: usize,
+    /// Replaced once, by what a snapshot holds.
+    index: RwLock<Arc<SegmentedIndex>>,
     loading: Loading,
+    /// Insertions and removals since it was made.
+    changes: AtomicU64,
 }
 
 impl fmt::Debug for Indexes {
@@ -82,10 +87,13 @@ impl Indexes {
         match scopes.entry(scope) {
             Slot::Occupied(slot) => Some(slot.into_mut()),
             Slot::Vacant(slot) => match SegmentedIndex::builder(self.dimensions).build() {
-                Ok(index) => {
-                    let (corpus, loading) = (corpus.clone(), Loading::default());
-                    Some(slot.insert(Arc::new(ScopeIndex { corpus, index, loading })))
-                }
+                Ok(index) => Some(slot.insert(Arc::new(ScopeIndex {
+                    corpus: corpus.clone(),
+                    dimensions: self.dimensions,
+                    index: RwLock::new(Arc::new(index)),
+                    loading: Loading::default(),
+                    changes: AtomicU64::new(0),
+                }))),
                 Err(error) => {
                     tracing::error!(%error, "a scope cannot be searched by meaning");
                     None
@@ -110,7 +118,7 @@ impl Indexes {
     ) -> Result<Vec<Neighbor>> {
         // The lock is not held while searching, or a new scope would have to wait for it.
         let index = self.present(corpus, scope);
-        index.map_or(Ok(Vec::new()), |index| index.index.search(query, k, floor))
+        index.map_or(Ok(Vec::new()), |scope| scope.index().search(query, k, floor))
     }
 
     /// Waits until `scope` is loaded, or cannot be.
@@ -154,19 +162,30 @@ impl Indexes {
         // The lock is not held while waiting, or nobody could fill meanwhile.
         let scopes: Vec<Arc<ScopeIndex>> = self.read().values().cloned().collect();
         for scope in scopes {
-            scope.index.settle();
+            scope.index().settle();
         }
     }
 
     pub(crate) fn memory_bytes(&self) -> usize {
-        self.read().values().map(|scope| scope.index.memory_bytes()).sum()
+        self.read().values().map(|scope| scope.index().memory_bytes()).sum()
     }
 }
 
 impl ScopeIndex {
+    fn index(&self) -> Arc<SegmentedIndex> {
+        Arc::clone(&self.index.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn insert(&self, id: EntryId, embedding: &Embedding) {
-        if let Err(error) = self.index.insert(id, embedding) {
+        if let Err(error) = self.index().insert(id, embedding) {
             tracing::error!(%error, "an entry cannot be found by meaning");
+        }
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn remove(&self, id: EntryId) {
+        if self.index().remove(id) {
+            self.changes.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -177,19 +196,19 @@ impl ChangeListener for Indexes {
         let mut emptied = Vec::new();
         for (id, scope) in entries {
             if let Some(found) = scopes.get(scope) {
-                found.index.remove(*id);
-                if found.index.is_empty() {
+                found.remove(*id);
+                if self.loader.is_none() && found.index().is_empty() {
                     emptied.push(*scope);
                 }
             }
         }
         drop(scopes);
         // What is loaded on demand is unloaded when it is idle.
-        if !emptied.is_empty() && self.loader.is_none() {
+        if !emptied.is_empty() {
             let mut scopes = self.write();
             // Insertions hold the lock, so an index that is empty now stays so until it is gone.
             for scope in emptied {
-                if scopes.get(&scope).is_some_and(|found| found.index.is_empty()) {
+                if scopes.get(&scope).is_some_and(|found| found.index().is_empty()) {
                     scopes.remove(&scope);
                 }
             }
