@@ -1,0 +1,134 @@
+//! What the server does with the keys of one bucket. Each method is one script: one atomic step.
+//!
+//! A script is given the node that it runs on, whose replication id it reads, and a nonce from its caller.
+
+use crate::protocol::{Identity, Protocol};
+use crate::state::{Answer, Clock, Entry, HELD, Incarnation, Keys, Snapshot};
+
+/// What a script knows beside the keys.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) protocol: &'a Protocol,
+    pub(crate) node: u8,
+    pub(crate) nonce: Incarnation,
+}
+
+/// What a lookup found.
+#[derive(Clone, Copy)]
+pub(crate) enum Found {
+    /// The entry, and what the clock reads now.
+    Live(Entry, Snapshot),
+    Miss(Snapshot),
+}
+
+/// What an invalidation did in a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Invalidated {
+    Marked,
+    /// The version told was the registered one.
+    Unchanged,
+}
+
+impl Keys {
+    /// The clock, made anew if it is lost or not of this primary.
+    pub(crate) fn open(&mut self, call: Call) -> &mut Clock {
+        let trusted =
+            self.clock.filter(|clock| !call.protocol.replication_id || clock.primary == Some(call.node));
+        self.clock.insert(trusted.unwrap_or(Clock {
+            primary: Some(call.node),
+            incarnation: call.nonce,
+            sequence: 0,
+            floor: 0,
+            mark: None,
+            version: None,
+        }))
+    }
+
+    pub(crate) fn lookup(&mut self, call: Call) -> Found {
+        let clock = *self.open(call);
+        match self.entry {
+            Some(entry) if !call.protocol.read_check || clock.is_live(entry, call.protocol) => {
+                Found::Live(entry, clock.snapshot())
+            }
+            _ => {
+                self.entry = None;
+                Found::Miss(clock.snapshot())
+            }
+        }
+    }
+
+    /// Stores `answer`, unless that must be refused; whether it did. `told` is the version of the
+    /// document that the answer says it was derived from.
+    pub(crate) fn fill(&mut self, snapshot: Snapshot, answer: Answer, told: Option<u8>, call: Call) -> bool {
+        let clock = *self.open(call);
+        let snapshot = if call.protocol.fence { snapshot } else { clock.snapshot() };
+        let entry = Entry { snapshot, answer, listed: true };
+        if call.protocol.refuse_dead_fills && !clock.is_live(entry, call.protocol) {
+            return false;
+        }
+        if let Some(told) = told {
+            let mismatch = call.protocol.compare_versions && clock.version.is_some_and(|known| known != told);
+            let unknown = call.protocol.unknown_version_refused && clock.version.is_none();
+            if mismatch || unknown {
+                return false;
+            }
+        }
+        self.entry = Some(entry);
+        true
+    }
+
+    /// Ends what was derived from the document before now. `told` is its version from now on.
+    pub(crate) fn invalidate(&mut self, told: Option<u8>, call: Call) -> Invalidated {
+        let clock = self.open(call);
+        let held = clock.mark == Some(HELD);
+        if told.is_some() && clock.version == told && !held {
+            return Invalidated::Unchanged;
+        }
+        clock.sequence += 1;
+        let stays_held = held && call.protocol.hold_outlives_invalidation;
+        clock.mark = Some(if stays_held { HELD } else { clock.sequence });
+        clock.version = told;
+        if !call.protocol.read_check {
+            // With the clock, the entries go some time or other; without it, now or never.
+            self.entry = self.entry.filter(|entry| !entry.listed);
+        }
+        Invalidated::Marked
+    }
+
+    pub(crate) fn begin_update(&mut self, call: Call) {
+        self.open(call).mark = Some(HELD);
+    }
+
+    pub(crate) fn end_update(&mut self, told: Option<u8>, call: Call) -> Invalidated {
+        let clock = self.open(call);
+        clock.mark = None;
+        clock.version = None;
+        self.invalidate(told, call)
+    }
+}
+
+impl Clock {
+    /// Whether `entry` may be served.
+    pub(crate) fn is_live(&self, entry: Entry, protocol: &Protocol) -> bool {
+        let Snapshot { incarnation, sequence } = entry.snapshot;
+        let depends = entry.answer != Answer::Other;
+        (incarnation == self.incarnation || !protocol.incarnation)
+            && sequence >= self.floor
+            && !(depends && self.mark.is_some_and(|mark| mark > sequence))
+    }
+
+    /// Drops the mark and what goes with it.
+    pub(crate) fn drop_mark(&mut self) {
+        self.mark = None;
+        self.version = None;
+    }
+}
+
+impl Entry {
+    /// Whether a memory tier may serve the payload of this entry when `stored` is live.
+    pub(crate) fn is_same(self, stored: Self, identity: Identity) -> bool {
+        let dependencies = |entry: Self| entry.answer != Answer::Other;
+        self.snapshot == stored.snapshot
+            && (identity == Identity::Snapshot || dependencies(self) == dependencies(stored))
+    }
+}
