@@ -30,7 +30,7 @@
 //! # Where to look
 //!
 //! [`designed`] has the protocol as it is, which holds; [`weakened`] leaves out one part at a time, and each
-//! is missed.
+//! is missed; [`limits`] shows where the promise of a part ends, with what would be needed beyond.
 //!
 //! `cargo test --test model -- --nocapture` prints how much was searched, and the traces. In a trace, readers
 //! have letters and updaters numbers, `(i1, 2)` is the snapshot of incarnation 1 and sequence 2, version 0
@@ -39,6 +39,7 @@
 #![expect(clippy::expect_used, reason = "a panic is how a test fails")]
 
 mod designed;
+mod limits;
 mod lookups;
 mod names;
 mod protocol;
