@@ -33,12 +33,25 @@ impl Inner {
             return Ok(Vec::new());
         }
         self.list(&operation.corpus);
-        let buckets = operation.buckets(&self.keys);
-        let (applied, left, why) = self.apply_everywhere(&operation, buckets).await;
+        let mut buckets = operation.buckets(&self.keys);
+        // What is pending in a bucket comes first. Otherwise a version that it tells would be registered late, and the
+        // change that comes back to the one before would have been taken for none.
+        if self.outbox.len() > 0 {
+            self.try_pending().await;
+        }
+        let behind = self.outbox.pending_buckets(&operation.corpus);
+        buckets.retain(|bucket| !behind.contains(bucket));
+        let patience = self.options.invalidate_timeout;
+        let (applied, mut left, mut why) = self.apply_everywhere(&operation, buckets, patience).await;
+        let outcomes = self.settle(&operation, &applied).await;
+        let behind: BTreeSet<u16> = operation.buckets(&self.keys).intersection(&behind).copied().collect();
+        if !behind.is_empty() {
+            left.extend(behind);
+            why = "an earlier one is not, either".into();
+        }
         if !left.is_empty() {
             return Err(self.keep_for_later(operation, left, why).await);
         }
-        let outcomes = self.settle(&operation, &applied).await;
         self.announce(&operation, &outcomes).await;
         Ok(outcomes)
     }
@@ -47,9 +60,18 @@ impl Inner {
         self.check_open()?;
         self.list(corpus);
         let operation = Operation::hold(corpus, document);
+        // The end of an earlier hold that is still on its way would end this one.
+        if self.outbox.len() > 0 {
+            self.try_pending().await;
+            if !self.outbox.pending_buckets(corpus).is_empty() {
+                let message = "an earlier invalidation is not complete yet: begin the update when it is";
+                return Err(Error::new(ErrorKind::Incomplete, message));
+            }
+        }
         let buckets = operation.buckets(&self.keys);
         let count = buckets.len();
-        let (_, left, why) = self.apply_everywhere(&operation, buckets).await;
+        let patience = self.options.invalidate_timeout;
+        let (_, left, why) = self.apply_everywhere(&operation, buckets, patience).await;
         if !left.is_empty() {
             // Nothing is kept: the caller must not begin the update, and a hold that comes later would stay.
             let message = format!(
@@ -80,21 +102,22 @@ impl Inner {
         Ok(outcomes.into_iter().next().unwrap_or(ChangeOutcome::Dropped(0)))
     }
 
-    /// Tries every bucket until it is done or the limit is over. Returns what was applied, the buckets that are left,
+    /// Tries every bucket, again until it is done or `patience` is over. Returns what was applied, the buckets that are left,
     /// and why.
     async fn apply_everywhere(
         &self,
         operation: &Operation,
         buckets: BTreeSet<u16>,
+        patience: Duration,
     ) -> (Vec<(u16, Applied)>, BTreeSet<u16>, String) {
-        let deadline = Instant::now() + self.options.invalidate_timeout;
+        let deadline = Instant::now() + patience;
         let mut pause = SHORTEST_PAUSE;
         let (mut done, mut left, mut why) = (Vec::new(), buckets, String::new());
         loop {
-            let remaining = deadline.saturating_duration_since(Instant::now());
+            let limit = self.options.invalidate_timeout;
             let attempts = left.iter().map(|&number| async move {
                 let bucket = Bucket { corpus: &operation.corpus, number };
-                (number, self.apply(operation, bucket, remaining).await)
+                (number, self.apply(operation, bucket, limit).await)
             });
             let mut applied = Vec::new();
             for (number, result) in join_all(attempts).await {
@@ -103,7 +126,7 @@ impl Inner {
                     Err(trouble) => why = trouble.to_string(),
                 }
             }
-            let unconfirmed = self.confirm(operation, &applied, deadline).await;
+            let unconfirmed = self.confirm(operation, &applied).await;
             if !unconfirmed.is_empty() {
                 why = "a replica did not confirm it in time".into();
             }
@@ -149,8 +172,9 @@ impl Inner {
             Ok(reply) => operation
                 .applied(&self.keys, bucket, &names, &reply)
                 .ok_or_else(|| Trouble::Away("it gave an unexpected reply to an invalidation".into())),
-            Err(Trouble::Refused(error)) => {
-                self.chill(bucket, names.into_iter().next(), &error, operation).await
+            // A hold that failed is no hold. Everything else means that answers end, and more may.
+            Err(Trouble::Refused(error)) if !operation.is_hold() => {
+                self.chill(&names[0], &error, operation).await
             }
             Err(trouble) => Err(trouble),
         }
@@ -160,38 +184,29 @@ impl Inner {
     /// stored there is gone with it: more than was asked for, and never less.
     async fn chill(
         &self,
-        bucket: Bucket<'_>,
-        clock: Option<String>,
+        clock: &str,
         error: &redis::RedisError,
         operation: &Operation,
     ) -> Result<Applied, Trouble> {
-        let clock = clock.unwrap_or_else(|| self.keys.clock(bucket));
         tracing::warn!(%error, bucket = clock, "an invalidation failed, so everything in the bucket is dropped");
         let mut unlink = redis::cmd("UNLINK");
-        unlink.arg(&clock);
-        self.control.send(&unlink, &clock, self.options.invalidate_timeout).await?;
+        unlink.arg(clock);
+        self.control.send(&unlink, clock, self.options.invalidate_timeout).await?;
         let outcomes = vec![Some(ChangeOutcome::Dropped(0)); operation.steps.len()];
         Ok(Applied { replicas: 0, compacts: false, outcomes, detached: Vec::new() })
     }
 
     /// Waits for the replicas that were online; the buckets that they do not confirm.
-    async fn confirm(
-        &self,
-        operation: &Operation,
-        applied: &[(u16, Applied)],
-        deadline: Instant,
-    ) -> BTreeSet<u16> {
+    async fn confirm(&self, operation: &Operation, applied: &[(u16, Applied)]) -> BTreeSet<u16> {
         let waits = applied.iter().filter(|(_, applied)| applied.replicas > 0);
         // One server has one stream of replication: waiting once is waiting for all buckets.
         let waits: Vec<(u16, u64)> = match self.control.is_cluster() {
             true => waits.map(|(number, applied)| (*number, applied.replicas)).collect(),
             false => waits.map(|(number, applied)| (*number, applied.replicas)).take(1).collect(),
         };
-        let limit = self.options.replica_timeout.min(deadline.saturating_duration_since(Instant::now()));
         let waits = waits.iter().map(|&(number, replicas)| async move {
             let clock = self.keys.clock(Bucket { corpus: &operation.corpus, number });
-            // A limit of nothing would mean to wait for ever.
-            let limit = limit.max(Duration::from_millis(1));
+            let limit = self.options.replica_timeout;
             (number, self.control.wait(&clock, replicas, limit).await.is_ok_and(|have| have >= replicas))
         });
         let unconfirmed: BTreeSet<u16> = join_all(waits)
@@ -291,35 +306,55 @@ impl Inner {
     pub(super) async fn retry_pending(self: Arc<Self>) {
         let mut pause = SHORTEST_PAUSE;
         loop {
-            let pending = self.outbox.pending();
-            if pending.is_empty() {
+            let before = self.outbox.len();
+            if before == 0 {
                 pause = SHORTEST_PAUSE;
                 self.retry.notified().await;
                 continue;
             }
-            let before = pending.len();
-            for (id, pending) in pending {
-                let (applied, left, _) =
-                    self.apply_everywhere(&pending.operation, pending.buckets.clone()).await;
-                let done: Vec<u16> = pending.buckets.difference(&left).copied().collect();
-                if done.is_empty() {
-                    // The servers are away for this one, so they are for the others.
-                    break;
-                }
-                let outcomes = self.settle(&pending.operation, &applied).await;
-                let outbox = Arc::clone(&self.outbox);
-                let note = move || done.iter().for_each(|bucket| outbox.done(id, *bucket));
-                let _ = tokio::task::spawn_blocking(note).await;
-                if left.is_empty() {
-                    self.announce(&pending.operation, &outcomes).await;
-                    tracing::info!("an invalidation that was incomplete is in force");
-                }
-            }
+            self.try_pending().await;
             if self.outbox.len() < before {
                 pause = SHORTEST_PAUSE;
             }
             tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Tries what is in the outbox, in the order in which it was to be done in each bucket.
+    async fn try_pending(&self) {
+        // Two at a time would not keep the order.
+        let _alone = self.retrying.lock().await;
+        let mut blocked = BTreeSet::new();
+        for (id, pending) in self.outbox.pending() {
+            let corpus = &pending.operation.corpus;
+            let buckets: BTreeSet<u16> = pending
+                .buckets
+                .iter()
+                .copied()
+                .filter(|b| !blocked.contains(&(corpus.clone(), *b)))
+                .collect();
+            if buckets.is_empty() {
+                continue;
+            }
+            // Once: while the servers are away, those who come after it should not have to wait.
+            let once = Duration::ZERO;
+            let (applied, left, _) = self.apply_everywhere(&pending.operation, buckets.clone(), once).await;
+            blocked.extend(left.iter().map(|bucket| (corpus.clone(), *bucket)));
+            let done: Vec<u16> = buckets.difference(&left).copied().collect();
+            if done.is_empty() {
+                // The servers are away for this one, so they are for the others.
+                return;
+            }
+            let outcomes = self.settle(&pending.operation, &applied).await;
+            let outbox = Arc::clone(&self.outbox);
+            let is_last = done.len() == pending.buckets.len();
+            let note = move || done.iter().for_each(|bucket| outbox.done(id, *bucket));
+            let _ = tokio::task::spawn_blocking(note).await;
+            if is_last {
+                self.announce(&pending.operation, &outcomes).await;
+                tracing::info!("an invalidation that was incomplete is in force");
+            }
         }
     }
 

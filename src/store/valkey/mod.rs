@@ -111,6 +111,8 @@ struct Inner {
     checked: tokio::sync::OnceCell<()>,
     drains: mpsc::UnboundedSender<background::Chore>,
     retry: tokio::sync::Notify,
+    /// Held while the outbox is worked on.
+    retrying: tokio::sync::Mutex<()>,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -156,6 +158,7 @@ impl ValkeyStore {
             checked: tokio::sync::OnceCell::new(),
             drains,
             retry: tokio::sync::Notify::new(),
+            retrying: tokio::sync::Mutex::default(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             address,

@@ -54,6 +54,10 @@ impl Operation {
         Self { corpus: corpus.clone(), steps: vec![step] }
     }
 
+    pub(super) fn is_hold(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Hold(_)))
+    }
+
     /// The buckets that it concerns.
     pub(super) fn buckets(&self, keys: &Keys) -> BTreeSet<u16> {
         keys.buckets(&self.corpus)

@@ -120,6 +120,13 @@ impl Outbox {
                 .any(|pending| pending.operation.corpus == *corpus && pending.buckets.contains(&bucket))
     }
 
+    /// The buckets of `corpus` in which an operation is pending.
+    pub(super) fn pending_buckets(&self, corpus: &Corpus) -> BTreeSet<u16> {
+        let state = self.lock();
+        let of_corpus = state.pending.values().filter(|pending| pending.operation.corpus == *corpus);
+        of_corpus.flat_map(|pending| pending.buckets.iter().copied()).collect()
+    }
+
     pub(super) fn pending(&self) -> Vec<(u64, Pending)> {
         self.lock().pending.iter().map(|(id, pending)| (*id, pending.clone())).collect()
     }
