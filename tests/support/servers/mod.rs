@@ -4,7 +4,7 @@
 //! own on the loopback interface and in a folder of its own. It is ready when its constructor returns, and it ends
 //! when its value is dropped or when the test process ends, however that ends. Nothing is shared between tests
 //! unless they share a value. What waits, waits for the state itself, never for a time, and panics where that takes
-//! half a minute.
+//! a minute.
 //!
 //! The methods block their thread; in an asynchronous test they hold up the tasks on it for as long.
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Failover, Server, ServerBuilder, until};
 
-/// What sentinels do every few seconds, they shall do several times a second: a failover takes two seconds then, not
+/// What sentinels do every few seconds, they shall do several times a second: a failover takes seconds then, not
 /// half a minute. All in milliseconds; forgotten by a sentinel that is restarted. What they publish is less urgent: a
 /// sentinel that has heard nothing of a failover in four such periods undoes it.
 const HASTE: &str = "ping-period 200 info-period 200 ask-period 200 publish-period 1000 slave-reconf-timeout 1000 \
