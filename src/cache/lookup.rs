@@ -17,7 +17,7 @@ use crate::entry::{Answer, Dependency, Entry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::Leader;
 use crate::key::EntryId;
-use crate::store::{Claim, Fetched, Found, Snapshot};
+use crate::store::{Fetched, Found, Snapshot};
 use crate::verify::Candidate;
 
 /// Index similarities may be rounded; what lies this little below the threshold is measured exactly.
@@ -163,8 +163,7 @@ impl Cache {
     pub(super) async fn exact(&self, prepared: &Prepared, started: Instant) -> Result<Exact, BypassReason> {
         let inner = &self.inner;
         let key = &prepared.key;
-        let (fetched, claim, embedding) = inner.fetch_first(prepared).await?;
-        let turn = Turn::new(&inner.store, &key.corpus, key.exact, claim);
+        let (fetched, turn, embedding) = inner.fetch_first(prepared).await?;
         if let Found::Live(entry) = fetched.found
             && prepared.mode != Mode::Renew
             // The id is a hash; the question itself decides.
@@ -283,30 +282,32 @@ impl Inner {
     async fn fetch_first(
         &self,
         prepared: &Prepared,
-    ) -> Result<(Fetched, Claim, Option<Embedding>), BypassReason> {
+    ) -> Result<(Fetched, Turn, Option<Embedding>), BypassReason> {
         let started = Instant::now();
         let fetch = async {
-            let fetched = self.store.lookup_or_claim(&prepared.key.corpus, prepared.key.exact).await;
+            let key = &prepared.key;
+            let fetched = self.store.lookup_or_claim(&key.corpus, key.exact).await;
             self.metrics.lookup.store.record(started.elapsed());
-            fetched.map_err(|error| self.broken_store(&error))
+            let (fetched, claim) = fetched.map_err(|error| self.broken_store(&error))?;
+            Ok((fetched, Turn::new(&self.store, &key.corpus, key.exact, claim)))
         };
         let is_embedded = prepared.mode != Mode::ExactOnly && prepared.given.is_none();
         if !(self.store.is_shared() && is_embedded && self.embedder.is_idle()) {
-            let (fetched, claim) = fetch.await?;
-            return Ok((fetched, claim, None));
+            let (fetched, turn) = fetch.await?;
+            return Ok((fetched, turn, None));
         }
         let (fetch, embed) = (pin!(fetch), pin!(self.embedding(prepared)));
         match select(fetch, embed).await {
             Either::Left((fetched, embed)) => {
-                let (fetched, claim) = fetched?;
+                let (fetched, turn) = fetched?;
                 // An exact hit needs no embedding; the one that is being made is abandoned.
                 let is_hit = matches!(fetched.found, Found::Live(_)) && prepared.mode != Mode::Renew;
-                Ok((fetched, claim, if is_hit { None } else { embed.await? }))
+                Ok((fetched, turn, if is_hit { None } else { embed.await? }))
             }
             Either::Right((embedding, fetch)) => {
                 // A broken embedder does not matter to an exact hit, and is asked again after a miss.
-                let (fetched, claim) = fetch.await?;
-                Ok((fetched, claim, embedding.ok().flatten()))
+                let (fetched, turn) = fetch.await?;
+                Ok((fetched, turn, embedding.ok().flatten()))
             }
         }
     }

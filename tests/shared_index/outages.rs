@@ -30,8 +30,12 @@ async fn a_gap_in_the_stream_is_noticed() {
     let proxy = Proxy::start(server.port());
     let (one, other) = (Process::start(&server).await, behind(&proxy).await);
     one.answer("what is the capital of norway", "n").await;
-    other.comes_to_find("what is the capital of norway then", "answer to what is the capital of norway").await;
-    for lose in [vec!["XTRIM", "wellspring:x:{default}", "MAXLEN", "0"], vec!["DEL", "wellspring:x:{default}"]] {
+    other
+        .comes_to_find("what is the capital of norway then", "answer to what is the capital of norway")
+        .await;
+    for lose in
+        [vec!["XTRIM", "wellspring:x:{default}", "MAXLEN", "0"], vec!["DEL", "wellspring:x:{default}"]]
+    {
         proxy.cut();
         one.answer(ASKED, "a").await;
         // The event goes with it, and later ones come after it.

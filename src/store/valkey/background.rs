@@ -50,9 +50,11 @@ impl Inner {
     /// Runs `work` until it ends or the store is closed.
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let shutdown = self.shutdown.clone();
-        self.tasks.spawn(async move {
+        let work = async move {
             shutdown.run_until_cancelled(work).await;
-        });
+        };
+        // By its handle: what is dropped outside of the runtime ends its claims, too.
+        self.tasks.spawn_on(work, &self.runtime);
     }
 
     pub(super) fn start(

@@ -113,6 +113,7 @@ struct Inner {
     retry: tokio::sync::Notify,
     /// Held while the outbox is worked on.
     retrying: tokio::sync::Mutex<()>,
+    runtime: tokio::runtime::Handle,
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -159,6 +160,7 @@ impl ValkeyStore {
             drains,
             retry: tokio::sync::Notify::new(),
             retrying: tokio::sync::Mutex::default(),
+            runtime: tokio::runtime::Handle::current(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             address,
@@ -228,7 +230,12 @@ impl Inner {
         Ok(())
     }
 
-    async fn find(&self, corpus: &Corpus, id: EntryId, claims: bool) -> Result<(Fetched, Claim)> {
+    async fn find(
+        &self,
+        corpus: &Corpus,
+        id: EntryId,
+        token: Option<ClaimToken>,
+    ) -> Result<(Fetched, Claim)> {
         self.check_open()?;
         if !self.checked.initialized() {
             self.check_layout().await?;
@@ -242,7 +249,6 @@ impl Inner {
         }
         let distrusts = self.tier.distrusts();
         let have = copy.as_ref().map_or([].as_slice(), |copy| &copy.fill);
-        let token = claims.then(ClaimToken::random);
         let names = [self.keys.clock(bucket), self.keys.entry(bucket, id), self.keys.claim(bucket, id)];
         let call = LOOKUP
             .call(&names)
@@ -351,15 +357,37 @@ impl Inner {
         Ok(reply::number(&reply) == Some(1_i64))
     }
 
+    /// Ends a claim behind the caller's back. It runs out by itself if this fails.
+    fn claim_later(self: &Arc<Self>, corpus: &Corpus, id: EntryId, token: ClaimToken, action: &'static str) {
+        let (inner, corpus) = (Arc::clone(self), corpus.clone());
+        self.spawn(async move {
+            let _ = inner.claims(&corpus, id, token, action).await;
+        });
+    }
+
     fn listener(&self) -> Option<Arc<dyn ChangeListener>> {
         self.listener.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A claim that may have been granted without the caller's knowledge. Dropping it ends it.
+struct Unheard<'a> {
+    inner: &'a Arc<Inner>,
+    corpus: &'a Corpus,
+    id: EntryId,
+    token: ClaimToken,
+}
+
+impl Drop for Unheard<'_> {
+    fn drop(&mut self) {
+        self.inner.claim_later(self.corpus, self.id, self.token, "end");
     }
 }
 
 #[async_trait]
 impl Store for ValkeyStore {
     async fn lookup(&self, corpus: &Corpus, id: EntryId) -> Result<Fetched> {
-        Ok(self.inner.find(corpus, id, false).await?.0)
+        Ok(self.inner.find(corpus, id, None).await?.0)
     }
 
     async fn fill(&self, snapshot: Snapshot, entry: Arc<Entry>) -> Result<Filled> {
@@ -412,7 +440,12 @@ impl Store for ValkeyStore {
     }
 
     async fn lookup_or_claim(&self, corpus: &Corpus, id: EntryId) -> Result<(Fetched, Claim)> {
-        self.inner.find(corpus, id, true).await
+        let token = ClaimToken::random();
+        // A reply that nobody waits for any more, or that comes too late, may have granted it.
+        let unheard = Unheard { inner: &self.inner, corpus, id, token };
+        let found = self.inner.find(corpus, id, Some(token)).await?;
+        std::mem::forget(unheard);
+        Ok(found)
     }
 
     async fn claim(&self, corpus: &Corpus, id: EntryId) -> Result<Claim> {
@@ -430,11 +463,7 @@ impl Store for ValkeyStore {
             ClaimEnd::Released => "end",
             ClaimEnd::Unshared => "open",
         };
-        let (inner, corpus) = (Arc::clone(&self.inner), corpus.clone());
-        self.inner.spawn(async move {
-            // It runs out by itself if this fails.
-            let _ = inner.claims(&corpus, id, token, action).await;
-        });
+        self.inner.claim_later(corpus, id, token, action);
     }
 
     fn claim_life(&self) -> Duration {
