@@ -72,6 +72,8 @@ use crate::store::{
 const MAX_ENTRY_BYTES: usize = 8 << 20;
 /// The layout of keys and values. Another one is refused.
 const FORMAT: &str = "1";
+/// How many changes a script applies at a time, so that nobody waits long for the server.
+const CHANGES_AT_ONCE: usize = 256;
 /// How long word is left that an answer cannot be shared, so that those who wait hear of it.
 const UNSHARED_WORD: Duration = Duration::from_secs(1);
 
@@ -143,7 +145,7 @@ impl ValkeyStore {
         let limits = options.limits();
         let (link, control) = tokio::try_join!(
             Link::open(&address, options.certificates(), limits, tracks.then_some(pushes)),
-            Link::open(&address, options.certificates(), limits, None),
+            Link::open(&address, options.certificates(), options.patient_limits(), None),
         )?;
         let (drains, to_drain) = mpsc::unbounded_channel();
         let inner = Arc::new(Inner {
@@ -396,7 +398,16 @@ impl Store for ValkeyStore {
 
     async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Vec<ChangeOutcome>> {
         changes.iter().try_for_each(Change::check)?;
-        self.inner.invalidate(Operation::changes(corpus, changes)).await
+        let mut outcomes = Vec::with_capacity(changes.len());
+        let mut incomplete = None;
+        for changes in changes.chunks(CHANGES_AT_ONCE) {
+            match self.inner.invalidate(Operation::changes(corpus, changes)).await {
+                Ok(done) => outcomes.extend(done),
+                // The others are to be in force, or kept, all the same.
+                Err(error) => incomplete = Some(error),
+            }
+        }
+        incomplete.map_or(Ok(outcomes), Err)
     }
 
     async fn begin_update(&self, corpus: &Corpus, document: &str) -> Result<()> {

@@ -202,6 +202,14 @@ impl ValkeyOptions {
         link::Limits { connect: self.connect_timeout, command: self.command_timeout }
     }
 
+    /// For what no caller of a lookup waits for: a server that is too slow for those can still be told of changes.
+    pub(super) fn patient_limits(&self) -> link::Limits {
+        link::Limits {
+            connect: self.connect_timeout.max(self.invalidate_timeout),
+            command: self.invalidate_timeout,
+        }
+    }
+
     fn check(&self) -> Result<()> {
         let config = |message: String| Err(Error::new(ErrorKind::Config, message));
         if self.prefix.contains(['{', '}']) || self.prefix.chars().any(char::is_control) {

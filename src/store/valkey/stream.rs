@@ -106,7 +106,7 @@ impl Inner {
     pub(super) async fn follow_streams(self: Arc<Self>) {
         self.follower.changed.notified().await;
         // Of its own, since reading waits.
-        let limits = self.options.limits();
+        let limits = self.options.patient_limits();
         let link = Link::open(&self.address, self.options.certificates(), limits, None).await;
         let link = match link {
             Ok(link) => link,

@@ -10,7 +10,7 @@ use redis::{
     AsyncConnectionConfig, Client, Cmd, ProtocolVersion, PushInfo, PushKind, TlsCertificates, Value,
 };
 use tokio::sync::{Notify, mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::breaker::{FAILURES, pause};
@@ -18,6 +18,9 @@ use super::{Limits, Trouble};
 use crate::error::{Error, ErrorKind};
 use crate::store::valkey::address::{Topology, ValkeyAddress};
 use crate::store::valkey::{reply, script};
+
+/// A connection that is lost sooner is not replaced at once.
+const LASTING: Duration = Duration::from_secs(1);
 
 /// A connection to one server, with a task that brings it back.
 #[derive(Debug)]
@@ -193,8 +196,13 @@ async fn keep(
                 shared.late.store(0, Ordering::Relaxed);
                 *shared.lock() = State::Up(connection, serial);
                 tried.send_replace(true);
+                let since = Instant::now();
                 shared.lost.notified().await;
                 tracing::warn!(server = shared.name, "lost the connection");
+                // One that does not last is no better than none.
+                if since.elapsed() < LASTING {
+                    tokio::time::sleep(pause(FAILURES)).await;
+                }
             }
             Err(why) => {
                 if failures == 0 {
@@ -228,6 +236,9 @@ async fn connect(
         // Where it is not permitted, scripts are sent whole when they are called.
         let _ = connection.req_packed_command(&load).await.map_err(message)?;
     }
+    // One that is still loading its data says so here.
+    let ping = redis::cmd("PING");
+    connection.req_packed_command(&ping).await.and_then(Value::extract_error).map_err(message)?;
     // Last, so that it is the server's usual speed that is tested.
     let info = redis::cmd("INFO").arg("replication").to_owned();
     let info = timeout(shared.limits.command, connection.req_packed_command(&info))
