@@ -25,7 +25,7 @@
 //!    released after the write.
 //! 2. A fill is fenced: nothing is stored if a dependency changed since the permit's snapshot, and nothing
 //!    is served unless the entry is live when it is read.
-//! 3. Whatever removes entries early only frees memory; freshness never depends on it.
+//! 3. Whatever removes entries early, or tells other processes, only frees memory; freshness never depends on it.
 //! 4. Search never crosses a scope.
 //! 5. No lock is held across an await. Embedding and building indexes stay off the async threads.
 //! 6. Every queue, batch, retry, timeout and cache has a limit and a documented default.
@@ -35,6 +35,7 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `embedded` | yes | [`store::EmbeddedStore`], on disk |
+//! | `valkey` | yes | [`store::ValkeyStore`], on Valkey, Redis or a cluster, shared by processes |
 //! | `onnx` | yes | local models through an ONNX Runtime library found at run time |
 //! | `onnx-download` | | local models through an ONNX Runtime that is downloaded when the crate is built |
 //! | `hub` | | any model that fastembed knows, by name |
@@ -80,5 +81,7 @@ pub use metrics::Metrics;
 pub use policy::{Admission, EarlyRefresh, Ttls};
 #[cfg(feature = "embedded")]
 pub use store::EmbeddedStore;
+#[cfg(feature = "valkey")]
+pub use store::ValkeyStore;
 pub use store::{Limits, MemoryStore, Store};
 pub use verify::{Guards, Threshold, Verifier};

@@ -17,7 +17,7 @@ use crate::entry::{Answer, Dependency, Entry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::Leader;
 use crate::key::EntryId;
-use crate::store::{Fetched, Found, Snapshot};
+use crate::store::{DeadReason, Fetched, Found, Snapshot};
 use crate::verify::Candidate;
 
 /// Index similarities may be rounded; what lies this little below the threshold is measured exactly.
@@ -200,7 +200,7 @@ impl Cache {
         for neighbor in inner.neighbors(prepared, &embedding).await? {
             let fetched = inner.fetch(prepared, neighbor).await?;
             let Found::Live(entry) = fetched.found else {
-                if matches!(fetched.found, Found::Absent) {
+                if inner.is_gone(&fetched.found) {
                     inner.unindex(&prepared.key.corpus, prepared.key.scope, neighbor).await;
                 }
                 dead += 1;
@@ -309,6 +309,15 @@ impl Inner {
                 let (fetched, turn) = fetch.await?;
                 Ok((fetched, turn, embedding.ok().flatten()))
             }
+        }
+    }
+
+    /// Whether a candidate is to be forgotten. A store that one process owns tells of what it removes by itself.
+    fn is_gone(&self, found: &Found) -> bool {
+        match found {
+            Found::Absent => true,
+            Found::Dead(DeadReason::Held) | Found::Live(_) => false,
+            Found::Dead(_) => self.store.is_shared(),
         }
     }
 
