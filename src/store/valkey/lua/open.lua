@@ -20,8 +20,11 @@ local function open(clock, nonce)
   return nonce, 0, 0, replication
 end
 
+local HEX = string.rep('%02x', 16)
+
+-- An id of 16 bytes as keys spell it.
 local function hex(id)
-  return (string.gsub(id, '.', function(byte) return string.format('%02x', string.byte(byte)) end))
+  return string.format(HEX, string.byte(id, 1, 16))
 end
 
 -- Why an entry stored with this incarnation, sequence and packed dependencies is dead; nil if it is live.
