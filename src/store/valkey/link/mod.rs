@@ -119,6 +119,11 @@ impl Link {
         limits: Limits,
         pushes: Option<mpsc::UnboundedSender<PushInfo>>,
     ) -> Result<Self, Error> {
+        if address.is_tls() && rustls::crypto::CryptoProvider::get_default().is_none() {
+            // Where several are compiled in, or none by the program's own choice, `rustls` panics rather than choose.
+            // Another task may install one meanwhile, which is as good.
+            let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        }
         match &address.topology {
             Topology::Cluster(nodes) => {
                 Ok(Self::Cluster(Cluster::open(nodes, certificates, limits, pushes).await?.into()))
