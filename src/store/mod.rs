@@ -10,9 +10,11 @@
 
 #[cfg(feature = "embedded")]
 mod embedded;
+mod finding;
 mod invalidation_clock;
 mod ledger;
 mod memory;
+mod server_status;
 #[cfg(feature = "valkey")]
 mod valkey;
 
@@ -25,7 +27,9 @@ use serde::Serialize;
 
 #[cfg(feature = "embedded")]
 pub use self::embedded::{EmbeddedOptions, EmbeddedStore};
+pub use self::finding::{Finding, Severity};
 pub use self::memory::MemoryStore;
+pub use self::server_status::{ReplicaStatus, ServerStatus};
 #[cfg(feature = "valkey")]
 pub use self::valkey::{Freshness, ValkeyAddress, ValkeyOptions, ValkeyStore};
 use crate::embedding::Embedding;
@@ -215,6 +219,9 @@ pub struct StoreStatus {
     pub pending_invalidations: u64,
     /// Each corpus that was ever used, by name.
     pub corpora: Vec<CorpusStatus>,
+    /// The servers that a shared store is on: one, or each primary of a cluster. They may hold other things, too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<ServerStatus>,
 }
 
 /// What a store knows of one corpus.
@@ -231,6 +238,9 @@ pub struct CorpusStatus {
     pub marks: u64,
     /// Documents held by [`Store::begin_update`].
     pub held: Vec<String>,
+    /// Changes that the stream for other processes holds; none where there is no such stream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<u64>,
 }
 
 /// An entry with how often it was served.

@@ -341,6 +341,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
                     sequence: books.clock.sequence,
                     marks: books.clock.marks.len() as u64,
                     held,
+                    events: None,
                 }
             })
             .collect();
@@ -355,6 +356,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
             max_bytes: self.limits.max_bytes,
             pending_invalidations: 0,
             corpora,
+            servers: Vec::new(),
         }
     }
 

@@ -1,11 +1,10 @@
-//! What the store holds: reports, listings, and what indexes are loaded from.
+//! What the store holds: listings, and what indexes are loaded from.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use redis::Value;
 
 use super::keys::Bucket;
 use super::link::Trouble;
@@ -13,9 +12,9 @@ use super::script::FETCH;
 use super::{Inner, lock, record, reply};
 use crate::embedding::Embedding;
 use crate::entry::Change;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::key::{Corpus, EntryId, ScopeId};
-use crate::store::{CorpusStatus, ScopeCursor, ScopePage, StoreStatus, StoredEntry};
+use crate::store::{ScopeCursor, ScopePage, StoredEntry};
 
 /// How many members of a set are read at a time.
 const PAGE: usize = 1_000;
@@ -230,77 +229,4 @@ impl Inner {
         });
         Ok(stored.collect())
     }
-
-    pub(super) async fn status(&self) -> Result<StoreStatus> {
-        self.check_open()?;
-        self.flush_hits().await;
-        self.drained().await;
-        let mut status = StoreStatus {
-            location: self.address.to_string(),
-            pending_invalidations: self.outbox.len() as u64,
-            ..StoreStatus::default()
-        };
-        for section in ["stats", "memory"] {
-            let mut info = redis::cmd("INFO");
-            info.arg(section);
-            for (_, reply) in self.control.send_to_all(&info, self.options.invalidate_timeout).await? {
-                let text = info_text(&reply);
-                status.evictions += info_number(text, "evicted_keys");
-                status.expirations += info_number(text, "expired_keys");
-                status.bytes += info_number(text, "used_memory");
-                status.max_bytes += info_number(text, "maxmemory");
-            }
-        }
-        for corpus in self.corpora().await? {
-            let corpus = self.corpus_status(corpus).await?;
-            status.entries += corpus.entries;
-            status.corpora.push(corpus);
-        }
-        Ok(status)
-    }
-
-    async fn corpus_status(&self, corpus: Corpus) -> Result<CorpusStatus> {
-        let mut status = CorpusStatus { corpus, entries: 0, sequence: 0, marks: 0, held: Vec::new() };
-        let limit = self.options.invalidate_timeout;
-        for bucket in self.keys.buckets(&status.corpus.clone()) {
-            let (all, clock) = (self.keys.all(bucket), self.keys.clock(bucket));
-            let count = redis::cmd("SCARD").arg(&all).to_owned();
-            let sequence = redis::cmd("HGET").arg(&clock).arg("s").to_owned();
-            let fields = redis::cmd("HLEN").arg(&clock).to_owned();
-            let (count, sequence, fields) = tokio::try_join!(
-                self.control.send(&count, &all, limit),
-                self.control.send(&sequence, &clock, limit),
-                self.control.send(&fields, &clock, limit),
-            )
-            .map_err(Error::from)?;
-            status.entries += reply::number::<u64>(&count).unwrap_or(0);
-            // A change advances every bucket, but one of a single entry.
-            status.sequence = status.sequence.max(reply::number(&sequence).unwrap_or(0));
-            // Not all are marks: some are the clock itself and the versions of documents.
-            status.marks = status.marks.max(reply::number::<u64>(&fields).unwrap_or(0).saturating_sub(6));
-        }
-        let held = self.keys.held(&status.corpus);
-        let names = redis::cmd("HVALS").arg(&held).to_owned();
-        let names = self.control.send(&names, &held, limit).await?;
-        status.held = reply::items(&names)
-            .unwrap_or_default()
-            .iter()
-            .filter_map(reply::text)
-            .map(str::to_owned)
-            .collect();
-        status.held.sort_unstable();
-        Ok(status)
-    }
-}
-
-pub(super) fn info_text(reply: &Value) -> &str {
-    match reply {
-        Value::VerbatimString { text, .. } => text,
-        other => reply::text(other).unwrap_or_default(),
-    }
-}
-
-fn info_number(text: &str, name: &str) -> u64 {
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
 }

@@ -25,6 +25,7 @@
 
 mod address;
 mod background;
+mod doctor;
 mod holdings;
 mod invalidation;
 mod keys;
@@ -35,6 +36,7 @@ mod outbox;
 mod record;
 mod reply;
 mod script;
+mod status;
 mod stream;
 mod tier;
 

@@ -1,0 +1,175 @@
+//! What the user may do: every command that the store and its scripts use is tried, on keys of its own.
+//!
+//! Asking what a user may do is itself a right that it seldom has; trying needs none. In a script, a user may do just
+//! what it may do outside.
+
+use redis::Cmd;
+use serde_json::json;
+
+use crate::store::valkey::link::Trouble;
+use crate::store::valkey::script::{CLAIM, LOOKUP};
+use crate::store::valkey::{Inner, reply};
+use crate::store::{Finding, Severity};
+
+/// How long keys stay if they cannot be removed, in milliseconds.
+const LIFE: &str = "60000";
+
+/// What is tried: the rule that permits it, and its words. `H`, `S`, `X` and `T` stand for a hash, a set, a stream and a
+/// string of its own.
+const TRIED: &[(&str, &[&str])] = &[
+    ("+ping", &["PING"]),
+    ("+info", &["INFO", "replication"]),
+    ("+time", &["TIME"]),
+    ("+wait", &["WAIT", "0", "1"]),
+    ("+eval", &["EVAL", "return 0", "0"]),
+    ("+evalsha", &["EVALSHA", "0000000000000000000000000000000000000000", "0"]),
+    ("+script|load", &["SCRIPT", "LOAD", "return 0"]),
+    ("+client|tracking", &["CLIENT", "TRACKING", "OFF"]),
+    ("+set", &["SET", "T", "1", "NX", "PX", LIFE]),
+    ("+get", &["GET", "T"]),
+    ("+exists", &["EXISTS", "T"]),
+    ("+pttl", &["PTTL", "T"]),
+    ("+hset", &["HSET", "H", "f", "1"]),
+    ("+pexpire", &["PEXPIRE", "H", LIFE]),
+    ("+hsetnx", &["HSETNX", "H", "f", "1"]),
+    ("+hget", &["HGET", "H", "f"]),
+    ("+hmget", &["HMGET", "H", "f"]),
+    ("+hincrby", &["HINCRBY", "H", "f", "1"]),
+    ("+hlen", &["HLEN", "H"]),
+    ("+hvals", &["HVALS", "H"]),
+    ("+hscan", &["HSCAN", "H", "0"]),
+    ("+hdel", &["HDEL", "H", "g"]),
+    ("+sadd", &["SADD", "S", "m"]),
+    ("+pexpire", &["PEXPIRE", "S", LIFE]),
+    ("+scard", &["SCARD", "S"]),
+    ("+smembers", &["SMEMBERS", "S"]),
+    ("+sscan", &["SSCAN", "S", "0"]),
+    ("+srandmember", &["SRANDMEMBER", "S"]),
+    ("+srem", &["SREM", "S", "n"]),
+    ("+rename", &["RENAME", "S", "S"]),
+    ("+spop", &["SPOP", "S"]),
+    ("+xadd", &["XADD", "X", "MAXLEN", "~", "10", "*", "f", "1"]),
+    ("+pexpire", &["PEXPIRE", "X", LIFE]),
+    ("+xlen", &["XLEN", "X"]),
+    ("+xread", &["XREAD", "COUNT", "1", "STREAMS", "X", "0"]),
+    ("+xrange", &["XRANGE", "X", "-", "+", "COUNT", "1"]),
+    ("+xrevrange", &["XREVRANGE", "X", "+", "-", "COUNT", "1"]),
+    ("+unlink", &["UNLINK", "T", "H", "S", "X"]),
+];
+
+/// What a cluster takes beside.
+const TRIED_IN_CLUSTERS: &[(&str, &[&str])] =
+    &[("+cluster|slots", &["CLUSTER", "SLOTS"]), ("+asking", &["ASKING"])];
+
+/// What was refused.
+#[derive(Debug, Default)]
+struct Denied {
+    rules: Vec<&'static str>,
+    keys: bool,
+    channel: bool,
+    /// Something else that went wrong.
+    failed: Option<String>,
+}
+
+impl Inner {
+    pub(super) async fn access_findings(&self) -> Vec<Finding> {
+        // One slot for all, so that a cluster takes them together.
+        let base = format!("{}d:{{doctor:{:032x}}}", self.keys.prefix(), rand::random::<u128>());
+        let mut denied = Denied::default();
+        let in_cluster = if self.link.is_cluster() { TRIED_IN_CLUSTERS } else { &[] };
+        for (rule, words) in TRIED.iter().chain(in_cluster) {
+            let mut command = Cmd::new();
+            for word in *words {
+                match *word {
+                    "H" | "S" | "X" | "T" => command.arg(format!("{base}:{word}")),
+                    word => command.arg(word),
+                };
+            }
+            self.try_one(rule, &command, &base, &mut denied).await;
+        }
+        // Nothing changed, so nobody does anything about it.
+        let mut publish = redis::cmd("PUBLISH");
+        let nothing = json!({ "v": 1, "corpus": "default", "changes": [], "origin": format!("{:032x}", self.origin),
+                              "at_ms": self.options.clock.now().as_millis() });
+        publish.arg(self.keys.announcements()).arg(nothing.to_string());
+        self.try_one("+publish", &publish, &base, &mut denied).await;
+
+        let permitted = denied.rules.is_empty() && !denied.keys && !denied.channel;
+        let mut findings = vec![self.finding(denied).await];
+        if permitted {
+            findings.push(self.scripts(&base).await);
+        }
+        findings
+    }
+
+    async fn try_one(&self, rule: &'static str, command: &Cmd, key: &str, denied: &mut Denied) {
+        match self.control.send(command, key, self.options.invalidate_timeout).await {
+            Err(Trouble::Refused(error)) if error.code() == Some("NOPERM") => {
+                let detail = error.detail().unwrap_or_default();
+                if detail.contains("channel") {
+                    denied.channel = true;
+                } else if detail.contains("key") {
+                    denied.keys = true;
+                } else if !denied.rules.contains(&rule) {
+                    denied.rules.push(rule);
+                }
+            }
+            Err(trouble @ (Trouble::Away(_) | Trouble::Late)) => denied.failed = Some(trouble.to_string()),
+            // What is wrong with a made-up argument is no matter: the command itself was let in.
+            _ => {}
+        }
+    }
+
+    async fn finding(&self, denied: Denied) -> Finding {
+        if let Some(why) = denied.failed {
+            let reason = format!("not all commands could be tried: {why}");
+            return Finding::new("permissions", Severity::Problem, reason);
+        }
+        let mut rules: Vec<String> = denied.rules.iter().map(ToString::to_string).collect();
+        let mut missing: Vec<String> = denied
+            .rules
+            .iter()
+            .map(|rule| rule.trim_start_matches('+').replace('|', " ").to_uppercase())
+            .collect();
+        if denied.keys {
+            missing.push(format!("keys that begin with {}", self.keys.prefix()));
+            rules.push(format!("~{}*", self.keys.prefix()));
+        }
+        if denied.channel {
+            missing.push(format!("the channel {}", self.keys.announcements()));
+            rules.push(format!("&{}", self.keys.announcements()));
+        }
+        if missing.is_empty() {
+            let reason = "every command, key and channel that the store needs is permitted";
+            return Finding::new("permissions", Severity::Ok, reason);
+        }
+        let who = redis::cmd("ACL").arg("WHOAMI").to_owned();
+        let who = self.control.send(&who, &self.keys.format(), self.options.invalidate_timeout).await.ok();
+        let who = who.as_ref().and_then(reply::text).unwrap_or("<user>").to_owned();
+        Finding::new("permissions", Severity::Problem, format!("{who} may not use {}", missing.join(", ")))
+            .remedy(format!("ACL SETUSER {who} {}", rules.join(" ")))
+    }
+
+    /// Runs those scripts that every lookup and fill begins with.
+    async fn scripts(&self, base: &str) -> Finding {
+        let names = [format!("{base}:c"), format!("{base}:e"), format!("{base}:l")];
+        let lookup = LOOKUP.call(&names).nonce().bytes("").bytes("").number(LIFE);
+        let found = self.control.call(&lookup, &names[0], self.options.invalidate_timeout).await;
+        let claim = CLAIM.call(&names[2..]).bytes("doctor").bytes("take").number(LIFE);
+        let claimed = self.control.call(&claim, &names[2], self.options.invalidate_timeout).await;
+        let remove = redis::cmd("UNLINK").arg(&names[..]).to_owned();
+        let _ = self.control.send(&remove, &names[0], self.options.invalidate_timeout).await;
+        match (found, claimed) {
+            (Ok(found), Ok(claimed))
+                if reply::items(&found).and_then(|items| reply::text(items.first()?)) == Some("absent")
+                    && reply::number(&claimed) == Some(1_i64) =>
+            {
+                Finding::new("scripts", Severity::Ok, "run as they should")
+            }
+            (Err(trouble), _) | (_, Err(trouble)) => {
+                Finding::new("scripts", Severity::Problem, format!("they fail: {trouble}"))
+            }
+            _ => Finding::new("scripts", Severity::Problem, "they give other replies than they should"),
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Examining a store and its servers: what is wrong, what would be better otherwise, and how to change it.
+//!
+//! Everything is asked with the store's own connection and rights, so what it may not do, it finds out. It leaves
+//! nothing behind. The order of findings is that of the checks; those that are the same for several servers are one.
+
+mod access;
+mod cluster;
+mod server;
+mod settings;
+
+use std::time::{Duration, Instant};
+
+use redis::Value;
+
+use self::settings::Settings;
+use super::{FORMAT, Inner, ValkeyStore, reply};
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::{Finding, Severity};
+
+/// How often the server is asked for a sign of life.
+const PINGS: usize = 21;
+/// Above it, lookups take longer than an embedding, and the library's default limit is not far.
+const SLOW: Duration = Duration::from_millis(10);
+/// The difference of clocks that nobody needs to hear of.
+const SKEW: Duration = Duration::from_secs(2);
+
+impl ValkeyStore {
+    /// Asks the server for a sign of life; how long it took.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` or `Timeout` if it cannot be reached. The message names the address without its password.
+    pub async fn ping(&self) -> Result<Duration> {
+        self.inner.ping().await
+    }
+
+    /// Examines the store and its servers.
+    ///
+    /// # Errors
+    ///
+    /// As for [`ping`](Self::ping): what cannot be reached cannot be examined.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, keys that were made to find out what is permitted may stay for a minute.
+    pub async fn diagnose(&self) -> Result<Vec<Finding>> {
+        self.inner.diagnose().await
+    }
+}
+
+impl Inner {
+    async fn ping(&self) -> Result<Duration> {
+        let started = Instant::now();
+        // Not the format of the keys itself, but whatever node is responsible for it.
+        let key = self.keys.format();
+        match self.link.send(&redis::cmd("PING"), &key, self.options.connect_timeout).await {
+            Ok(_) => Ok(started.elapsed()),
+            Err(trouble) => {
+                // A server that does not permit it is there, and any other answer will do.
+                let error = Error::from(trouble);
+                match error.kind() {
+                    ErrorKind::Unavailable | ErrorKind::Timeout => {
+                        let why = plain(&error.to_string());
+                        Err(Error::new(error.kind(), format!("cannot reach {}: {why}", self.address)))
+                    }
+                    _ => Ok(started.elapsed()),
+                }
+            }
+        }
+    }
+
+    async fn diagnose(&self) -> Result<Vec<Finding>> {
+        let mut findings = vec![self.latency().await?];
+        let settings = Settings::read(self).await;
+        findings.extend(self.servers_findings(&settings).await);
+        if self.link.is_cluster() {
+            findings.extend(self.cluster_findings().await);
+        }
+        findings.extend(self.access_findings().await);
+        findings.push(self.skew().await);
+        findings.push(self.layout().await);
+        findings.push(self.outbox_finding());
+        Ok(merged(findings))
+    }
+
+    async fn latency(&self) -> Result<Finding> {
+        let mut times = Vec::with_capacity(PINGS);
+        for _ in 0..PINGS {
+            times.push(self.ping().await?);
+        }
+        times.sort_unstable();
+        let (median, slowest) = (times[PINGS / 2], times[PINGS - 1]);
+        let limit = self.options.command_timeout;
+        let found = format!("answers in {} (median of {PINGS}; slowest {})", millis(median), millis(slowest));
+        if median * 4 > limit {
+            let reason = format!(
+                "{found}, too near the command timeout of {}: lookups will bypass the cache",
+                millis(limit)
+            );
+            let remedy = format!("store.command_timeout = \"{}ms\"", (median * 10).as_millis().max(1));
+            return Ok(Finding::new("reachable", Severity::Warning, reason).remedy(remedy));
+        }
+        if median > SLOW {
+            let reason = format!("{found}: every hit takes that long at least, so have the server nearer");
+            return Ok(Finding::new("reachable", Severity::Warning, reason));
+        }
+        Ok(Finding::new("reachable", Severity::Ok, found))
+    }
+
+    /// The server expires entries by its clock, and this process sets their time to live by its own.
+    async fn skew(&self) -> Finding {
+        let before = self.options.clock.now();
+        let time =
+            self.link.send(&redis::cmd("TIME"), &self.keys.format(), self.options.connect_timeout).await;
+        let after = self.options.clock.now();
+        let Some(server) = time.ok().as_ref().and_then(parse_time) else {
+            return Finding::new("clock", Severity::Unknown, "the server does not tell the time");
+        };
+        let here = before.saturating_add(after.saturating_since(before) / 2);
+        let skew = server.saturating_since(here).max(here.saturating_since(server));
+        if skew > SKEW {
+            let ahead = if server > here { "ahead of" } else { "behind" };
+            let reason = format!(
+                "the server's clock is {} {ahead} this machine's: answers may live longer or shorter by \
+                 that, though none is served stale",
+                millis(skew)
+            );
+            return Finding::new("clock", Severity::Warning, reason).remedy("synchronise both by NTP");
+        }
+        Finding::new(
+            "clock",
+            Severity::Ok,
+            format!("within {} of this machine's", millis(skew.max(Duration::from_millis(1)))),
+        )
+    }
+
+    async fn layout(&self) -> Finding {
+        let buckets = self.keys.bucket_count();
+        match self.compare_layout().await {
+            Ok(()) => Finding::new(
+                "layout",
+                Severity::Ok,
+                format!(
+                    "format {FORMAT}, {buckets} buckets, prefix {:?}, as all processes must have it",
+                    self.keys.prefix()
+                ),
+            ),
+            Err(error) => Finding::new("layout", Severity::Problem, error.to_string())
+                .remedy("set store.buckets as the other processes do, or choose another store.prefix"),
+        }
+    }
+
+    fn outbox_finding(&self) -> Finding {
+        let pending = self.outbox.len();
+        if pending > 0 {
+            let reason = format!("{pending} invalidations are not in force yet; this process goes on trying");
+            return Finding::new("outbox", Severity::Warning, reason);
+        }
+        let reason = match &self.options.outbox {
+            Some(path) => format!("empty, at {}", path.display()),
+            None => "in memory only: an invalidation that fails is forgotten when its process ends, so repeat it or \
+                     set store.outbox"
+                .into(),
+        };
+        Finding::new("outbox", Severity::Ok, reason)
+    }
+}
+
+/// Why a server is away, in words of its own where the server's say too much.
+fn plain(why: &str) -> String {
+    let why = why.strip_prefix("the server is away: ").unwrap_or(why);
+    if why.contains("WRONGPASS") {
+        return "user or password is wrong".into();
+    }
+    if why.contains("NOAUTH") {
+        return "it wants a password".into();
+    }
+    why.trim_end_matches('.').to_owned()
+}
+
+/// Makes one of those that differ in nothing but the server.
+fn merged(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut merged: Vec<Finding> = Vec::new();
+    for finding in findings {
+        let same = merged.iter_mut().find(|other| {
+            other.check == finding.check
+                && other.severity == finding.severity
+                && other.reason == finding.reason
+                && other.remedy == finding.remedy
+        });
+        match same {
+            Some(other) => other.servers.extend(finding.servers),
+            None => merged.push(finding),
+        }
+    }
+    merged
+}
+
+fn parse_time(reply: &Value) -> Option<Timestamp> {
+    let [seconds, micros] = reply::items(reply)? else { return None };
+    let (seconds, micros) = (reply::number::<u64>(seconds)?, reply::number::<u64>(micros)?);
+    Some(Timestamp::from_millis(seconds * 1_000 + micros / 1_000))
+}
+
+fn millis(duration: Duration) -> String {
+    let millis = duration.as_secs_f64() * 1e3;
+    if millis < 10.0 { format!("{millis:.2} ms") } else { format!("{millis:.0} ms") }
+}
