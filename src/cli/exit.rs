@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     Success = 0,
-    /// A miss, or an answer that was not stored: an outcome, no error.
+    /// A miss, an answer that was not stored, or a store with problems: an outcome, no error.
     Miss = 1,
     /// Wrong usage, input or configuration.
     Invalid = 2,

@@ -7,6 +7,7 @@ mod completions;
 mod config;
 mod context;
 mod demo;
+mod doctor;
 mod entry_view;
 mod eval;
 mod exit;
@@ -42,7 +43,7 @@ use crate::config::{Config, Sources};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  success; for `get`, a hit
-  1  `get`: a miss; `put`: the answer was not stored
+  1  `get`: a miss; `put`: the answer was not stored; `doctor`: a problem
   2  wrong usage, input or configuration
   3  the store, the model or something else failed
 
@@ -59,7 +60,7 @@ JSON:
 #[derive(Debug, Parser)]
 #[command(name = "wellspring", version, after_help = EXIT_CODES, arg_required_else_help = true)]
 struct Cli {
-    /// Where answers are kept: embedded:PATH or memory: [default: embedded:wellspring.redb]
+    /// Where answers are kept: embedded:PATH, memory: or valkey://HOST [default: embedded:wellspring.redb]
     #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
     store: Option<String>,
     /// Read this configuration instead of wellspring.toml
@@ -86,6 +87,7 @@ enum Command {
     Sources(sources::SourcesArgs),
     List(list::ListArgs),
     Stats(stats::StatsArgs),
+    Doctor(doctor::DoctorArgs),
     Import(import::ImportArgs),
     Export(export::ExportArgs),
     Eval(eval::EvalArgs),
@@ -143,6 +145,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Sources(args) => sources::run(args, context).await,
         Command::List(args) => list::run(args, context).await,
         Command::Stats(args) => stats::run(args, context).await,
+        Command::Doctor(args) => doctor::run(args, context).await,
         Command::Import(args) => import::run(args, context).await,
         Command::Export(args) => export::run(args, context).await,
         Command::Eval(args) => eval::run(args, context).await,

@@ -1,6 +1,7 @@
 //! `wellspring stats`: what the store holds and what its hits saved.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use clap::Args;
@@ -13,7 +14,7 @@ use crate::cli::pages::Pages;
 use crate::cli::units;
 use crate::embed::{Embedded, Embedder, ModelInfo};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Store, StoreStatus};
+use crate::store::{CorpusStatus, ServerStatus, Store, StoreStatus};
 
 /// Show what the store holds and what its hits saved
 #[derive(Debug, Args)]
@@ -52,8 +53,9 @@ pub(crate) async fn run(_: StatsArgs, context: &Context) -> anyhow::Result<Exit>
         }
     }
     let index_bytes = match dimensions {
-        Some(dimensions) => index_bytes(Arc::clone(&store), dimensions).await?,
-        None => 0,
+        // Those over a shared store are loaded scope by scope, as each process needs them.
+        Some(dimensions) if !store.is_shared() => index_bytes(Arc::clone(&store), dimensions).await?,
+        _ => 0,
     };
     store.close().await?;
     let stats = Stats { store: contents, index_bytes, saved };
@@ -67,28 +69,24 @@ pub(crate) async fn run(_: StatsArgs, context: &Context) -> anyhow::Result<Exit>
 
 fn text(stats: &Stats) -> String {
     let Stats { store, index_bytes, saved } = stats;
-    let share = |part: u64, whole: u64| 100.0 * part as f64 / whole.max(1) as f64;
-    let fields = output::fields(&[
+    let index = match index_bytes {
+        0 => String::new(),
+        bytes => format!("{} in memory while in use", units::bytes(*bytes)),
+    };
+    // What a server uses is told with the server.
+    let size = match &store.servers[..] {
+        [] => filled(store.bytes, store.max_bytes, units::bytes),
+        _ => String::new(),
+    };
+    let pending = match store.pending_invalidations {
+        0 => String::new(),
+        pending => format!("{} not in force yet", units::counted(pending, "invalidation")),
+    };
+    let mut text = output::fields(&[
         ("store", store.location.clone()),
-        (
-            "answers",
-            format!(
-                "{} of {} ({:.1} %)",
-                units::count(store.entries),
-                units::count(store.max_entries),
-                share(store.entries, store.max_entries)
-            ),
-        ),
-        (
-            "size",
-            format!(
-                "{} of {} ({:.1} %)",
-                units::bytes(store.bytes),
-                units::bytes(store.max_bytes),
-                share(store.bytes, store.max_bytes)
-            ),
-        ),
-        ("index", format!("{} in memory while in use", units::bytes(*index_bytes))),
+        ("answers", filled(store.entries, store.max_entries, units::count)),
+        ("size", size),
+        ("index", index),
         ("hits", units::count(saved.hits)),
         (
             "saved",
@@ -99,21 +97,75 @@ fn text(stats: &Stats) -> String {
                 units::dollars(saved.cost_usd)
             ),
         ),
+        ("pending", pending),
     ]);
-    if store.corpora.is_empty() {
-        return fields;
+    for server in &store.servers {
+        text = format!("{text}\n\n{}", self::server(server));
     }
-    let columns = [
+    if !store.corpora.is_empty() {
+        text = format!("{text}\n\n{}", corpora(&store.corpora));
+    }
+    text
+}
+
+/// How much there is of what there may be, of which 0 is no limit.
+fn filled(part: u64, whole: u64, unit: impl Fn(u64) -> String) -> String {
+    if whole == 0 {
+        return unit(part);
+    }
+    format!("{} of {} ({:.1} %)", unit(part), unit(whole), 100.0 * part as f64 / whole as f64)
+}
+
+fn server(server: &ServerStatus) -> String {
+    let memory = match server.max_memory {
+        0 => format!("{}, no limit", units::bytes(server.used_memory)),
+        most => filled(server.used_memory, most, units::bytes),
+    };
+    let replicas: Vec<String> = server
+        .replicas
+        .iter()
+        .map(|replica| format!("{} {}, {} s ago", replica.address, replica.state, replica.lag_secs))
+        .collect();
+    let role = if server.role == "master" { "primary" } else { "replica" };
+    let up = units::span(Duration::from_secs(server.uptime_secs));
+    output::fields(&[
+        ("server", server.address.clone()),
+        ("version", format!("{} {}, {role}, up {up}", server.name, server.version)),
+        ("memory", format!("{memory}, {}", server.policy)),
+        ("evicted", units::counted(server.evicted_keys, "key")),
+        ("expired", units::counted(server.expired_keys, "key")),
+        ("replicas", if replicas.is_empty() { "none".into() } else { replicas.join("; ") }),
+    ])
+}
+
+fn corpora(corpora: &[CorpusStatus]) -> String {
+    // Only a shared store has a stream.
+    let has_events = corpora.iter().any(|corpus| corpus.events.is_some());
+    let mut columns = vec![
         Column::Left("CORPUS"),
         Column::Right("ANSWERS"),
         Column::Right("CHANGES"),
+        Column::Right("MARKS"),
         Column::Rest("HELD DOCUMENTS"),
     ];
-    let rows = store.corpora.iter().map(|corpus| {
+    if has_events {
+        columns.insert(4, Column::Right("EVENTS"));
+    }
+    let rows = corpora.iter().map(|corpus| {
         let held = if corpus.held.is_empty() { "none".into() } else { corpus.held.join(", ") };
-        vec![corpus.corpus.to_string(), units::count(corpus.entries), units::count(corpus.sequence), held]
+        let mut row = vec![
+            corpus.corpus.to_string(),
+            units::count(corpus.entries),
+            units::count(corpus.sequence),
+            units::count(corpus.marks),
+            held,
+        ];
+        if has_events {
+            row.insert(4, corpus.events.map(units::count).unwrap_or_default());
+        }
+        row
     });
-    format!("{fields}\n\n{}", table(&columns, rows))
+    table(&columns, rows)
 }
 
 /// What the indexes over the store's entries take.

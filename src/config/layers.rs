@@ -11,6 +11,7 @@ use toml::{Table, Value};
 use super::environment::{read_environment, unknown_variable};
 use super::file::read_file;
 use super::settings::{SETTINGS, Setting};
+use super::store::without_effect;
 use super::value::{from_text, insert};
 use super::{Config, config_error};
 use crate::error::Result;
@@ -31,6 +32,18 @@ pub enum Origin {
     Environment(String),
     /// A flag of the command line.
     Flag(&'static str),
+}
+
+impl Origin {
+    /// How high its layer lies; the higher wins.
+    pub(super) fn layer(&self) -> u8 {
+        match self {
+            Self::Default => 0,
+            Self::File(..) => 1,
+            Self::Environment(_) => 2,
+            Self::Flag(_) => 3,
+        }
+    }
 }
 
 impl fmt::Display for Origin {
@@ -130,11 +143,13 @@ impl Config {
             .map_err(|e| config_error("the configuration contradicts itself").with_source(e))?;
         let origin =
             |setting: &Setting| layers.get(setting.key).map_or(Origin::Default, |(_, origin)| origin.clone());
-        let origins = SETTINGS.iter().map(|setting| (setting.key, origin(setting))).collect();
+        let origins: Vec<_> = SETTINGS.iter().map(|setting| (setting.key, origin(setting))).collect();
+        let idle = without_effect(&config.store.url, origins.iter().map(|(key, origin)| (*key, origin)));
         let warnings = unknown
             .into_iter()
             .filter(|name| *name != config.embedding.api_key_env)
             .map(|name| unknown_variable(&name))
+            .chain(idle)
             .collect();
         Ok(Loaded { config, origins, warnings })
     }
@@ -163,7 +178,15 @@ mod tests {
 
     #[test]
     fn the_table_of_settings_and_the_types_agree() {
+        let file = || Some("f".into());
         let all = toml::Table::try_from(Config {
+            store: super::super::StoreConfig {
+                outbox: file(),
+                tls_ca: file(),
+                tls_certificate: file(),
+                tls_key: file(),
+                ..Default::default()
+            },
             embedding: super::super::EmbeddingConfig {
                 url: Some("u".into()),
                 dimensions: Some(1),
@@ -243,8 +266,8 @@ mod tests {
             ),
             ("match = 1", ":1: match is 1, expected a table"),
             (
-                "[store]\nurl = \"redis://h\"",
-                ":2: store.url is \"redis://h\", expected embedded:PATH or memory:",
+                "[store]\nurl = \"redis://u:secret@h:x\"",
+                ":2: store.url is \"redis://***@h:x\", expected embedded:PATH, memory: or an address such as valkey://HOST:6379",
             ),
             (
                 "[store]\nmax_bytes = \"lots\"",
@@ -258,6 +281,33 @@ mod tests {
             assert_eq!(message(text), expected);
         }
         assert!(message("[store\n").starts_with(":1: "));
+    }
+
+    #[test]
+    fn settings_of_another_kind_of_store_are_told_unless_the_store_was_named_over_them() {
+        let file =
+            "store.url = \"valkey://h\"\nstore.max_entries = 7\nstore.eviction = \"least_recently_used\"\n";
+        assert_eq!(
+            load(file).unwrap().warnings,
+            [
+                "store.max_entries, store.eviction have no effect: valkey://h is limited by its servers' own maxmemory"
+            ]
+        );
+        assert_eq!(
+            load("store.prefix = \"a:\"").unwrap().warnings,
+            ["store.prefix has no effect: embedded:wellspring.redb is no store on Valkey"]
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.toml");
+        std::fs::write(&path, "store.url = \"valkey://h\"\nstore.freshness = \"2s\"\n").unwrap();
+        let sources = Sources::default().file(path);
+        let valkey = Config::load(&sources).unwrap();
+        assert_eq!(
+            valkey.config.store.freshness,
+            crate::store::Freshness::Bounded(std::time::Duration::from_secs(2))
+        );
+        assert!(valkey.warnings.is_empty());
+        assert!(Config::load(&sources.flag("--store", "store.url", "memory:")).unwrap().warnings.is_empty());
     }
 
     #[test]

@@ -2,15 +2,17 @@
 //!
 //! Every value is checked in the layer that it comes from, so an error names the file and line, the
 //! variable or the flag that is at fault, and what is expected there. Unknown fields are errors, unknown
-//! variables are warnings: the environment is shared with others. Secrets are never part of it; the
-//! configuration names the variable that holds one.
+//! variables are warnings: the environment is shared with others. Secrets are never shown: the configuration names the
+//! variable that holds the key of an API, and the address of a server is shown without its password.
 
 mod environment;
 mod file;
 mod layers;
 mod open;
 mod settings;
+mod store;
 mod units;
+mod url;
 mod value;
 
 use std::time::Duration;
@@ -18,13 +20,16 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use self::layers::{FILE_NAME, Loaded, Origin, Sources};
-pub use self::open::{Opening, StoreUrl};
+pub use self::open::Opening;
+pub(crate) use self::open::with_advice;
+pub use self::store::StoreConfig;
 pub use self::units::ByteSize;
+pub use self::url::{StoreUrl, ValkeyUrl};
 use crate::entry::ContentType;
 use crate::error::{Error, ErrorKind};
 use crate::key::MAX_NAME_BYTES;
 use crate::policy::{Admission, Ttls};
-use crate::store::{Eviction, Limits};
+use crate::store::Limits;
 use crate::verify::{Guard, Guards};
 
 /// Everything that can be configured.
@@ -43,33 +48,6 @@ pub struct Config {
     pub ttl: TtlConfig,
     /// Which answers are kept.
     pub admission: AdmissionConfig,
-}
-
-/// `[store]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct StoreConfig {
-    /// The store's kind and place.
-    pub url: StoreUrl,
-    /// The greatest number of entries.
-    pub max_entries: u64,
-    /// The greatest size of all entries together.
-    pub max_bytes: ByteSize,
-    /// What goes first when the store is full.
-    pub eviction: Eviction,
-}
-
-impl Default for StoreConfig {
-    fn default() -> Self {
-        let limits = Limits::default();
-        Self {
-            url: StoreUrl::default(),
-            max_entries: limits.max_entries,
-            max_bytes: ByteSize(limits.max_bytes),
-            eviction: limits.eviction,
-        }
-    }
 }
 
 /// `[embedding]`

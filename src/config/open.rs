@@ -1,71 +1,20 @@
 //! From a configuration to the parts of a cache.
 
-use std::fmt;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use super::{Config, EmbeddingConfig, config_error};
+use super::{Config, EmbeddingConfig, StoreUrl, ValkeyUrl, config_error};
 use crate::cache::{Cache, CacheBuilder};
 use crate::embed::{Embedder, OnnxEmbedder, RemoteEmbedder};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{EmbeddedStore, MemoryStore, Store};
+use crate::store::{EmbeddedStore, MemoryStore, Store, ValkeyStore};
 
-/// A store's kind and place: `embedded:PATH` or `memory:`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StoreUrl {
-    /// A file, relative to the current folder.
-    Embedded(PathBuf),
-    /// The memory of this process.
-    Memory,
-}
+/// How long a command waits for the index of its scope to be loaded from a shared store. Without it, a process that
+/// lives for one question would only ever find exact matches.
+const INDEX_WAIT: Duration = Duration::from_secs(30);
 
-impl Default for StoreUrl {
-    fn default() -> Self {
-        Self::Embedded("wellspring.redb".into())
-    }
-}
-
-impl FromStr for StoreUrl {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text.split_once(':') {
-            Some(("embedded", path)) if !path.is_empty() && !path.contains('\0') => {
-                Ok(Self::Embedded(path.into()))
-            }
-            Some(("memory", "")) => Ok(Self::Memory),
-            _ => Err(config_error("unknown store, known are embedded:PATH and memory:")),
-        }
-    }
-}
-
-impl fmt::Display for StoreUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Embedded(path) => write!(f, "embedded:{}", path.display()),
-            Self::Memory => f.write_str("memory:"),
-        }
-    }
-}
-
-impl Serialize for StoreUrl {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for StoreUrl {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-/// What to do if there is no store yet.
+/// What to do if there is no store yet. Servers are there or not; nobody creates them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
     /// Fail: what only reads must not leave an empty file behind, and a misspelt path must not pass unseen.
@@ -79,7 +28,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// `Store` if there is none and none is to be created; those of the store otherwise.
+    /// `Store` if there is none and none is to be created; `Unavailable` if its servers cannot be reached; those of
+    /// the store otherwise.
     ///
     /// # Cancel safety
     ///
@@ -89,6 +39,11 @@ impl Config {
         let path = match &self.store.url {
             StoreUrl::Memory => return Ok(Arc::new(MemoryStore::new(limits))),
             StoreUrl::Embedded(path) => path.clone(),
+            StoreUrl::Valkey(url) => {
+                let store = self.connect(url).await?;
+                store.ping().await.map_err(with_advice)?;
+                return Ok(Arc::new(store));
+            }
         };
         blocking(move || {
             // A path that cannot be looked at is left to the store's own error.
@@ -104,6 +59,23 @@ impl Config {
             Ok(Arc::new(EmbeddedStore::options().limits(limits).open(path)?) as Arc<dyn Store>)
         })
         .await
+    }
+
+    /// Connects to the servers at `url` with the settings of this configuration. As the library does, it returns a
+    /// store even if none of them can be reached.
+    ///
+    /// # Errors
+    ///
+    /// `Config` for settings that are not valid or contradict what the servers were used with; others for an outbox
+    /// that cannot be used.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, nothing stays behind but an outbox that holds nothing.
+    pub async fn connect(&self, url: &ValkeyUrl) -> Result<ValkeyStore> {
+        let (settings, is_tls) = (self.store.clone(), url.is_tls());
+        let options = blocking(move || settings.valkey_options(is_tls)).await?;
+        options.connect(url.secret()).await
     }
 
     /// Loads the embedding model, or sets up the client of the endpoint.
@@ -130,7 +102,8 @@ impl Config {
             .admission(self.admission())
     }
 
-    /// Opens the store, loads the model and builds the cache.
+    /// Opens the store, loads the model and builds the cache, for a few questions: each waits until what a shared store
+    /// holds can be searched.
     ///
     /// # Errors
     ///
@@ -144,7 +117,7 @@ impl Config {
         // The store first: it fails sooner and more often, and its error needs no model.
         let store = self.open_store(opening).await?;
         let embedder = self.open_embedder().await?;
-        self.cache_builder(embedder, store).build().await
+        self.cache_builder(embedder, store).index_wait(INDEX_WAIT).build().await
     }
 }
 
@@ -195,6 +168,22 @@ impl EmbeddingConfig {
     }
 }
 
+/// The error of servers that cannot be reached, with what to do about it.
+pub(crate) fn with_advice(error: Error) -> Error {
+    let message = error.to_string();
+    let has = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
+    let advice = if has(&["password is wrong", "wants a password"]) {
+        "check user and password in the address, valkey://user:password@host"
+    } else if has(&["certificate", "UnknownIssuer"]) {
+        "name the authority that signed the server's certificate by store.tls_ca"
+    } else if has(&["not a primary"]) {
+        "name the primary, or its sentinels: valkey-sentinel://host:26379/name"
+    } else {
+        "see that the server runs, and that store.url has its host and port"
+    };
+    Error::new(error.kind(), format!("{message}; {advice}"))
+}
+
 /// Runs what blocks off the async threads.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(work)
@@ -205,17 +194,6 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + '
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn store_urls_round_trip_and_unknown_ones_are_refused() {
-        for url in ["embedded:wellspring.redb", "embedded:/a b/c:d.redb", "memory:"] {
-            assert_eq!(url.parse::<StoreUrl>().unwrap().to_string(), url);
-        }
-        for url in ["", "wellspring.redb", "embedded:", "memory:x", "redis://localhost", "embedded:a\0b"] {
-            let error = url.parse::<StoreUrl>().unwrap_err().to_string();
-            assert_eq!(error, "unknown store, known are embedded:PATH and memory:");
-        }
-    }
 
     #[test]
     fn contradictions_say_what_to_set() {

@@ -11,14 +11,28 @@ pub(super) struct Setting {
 
 const DURATION: &str = "a duration such as \"90s\" or \"6h\"";
 const SIZE: &str = "a size such as \"512MiB\", or a number of bytes";
+const PEM: &str = "the path of a PEM file";
 const SWITCH: &str = "true or false";
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 24] = [
-    setting("store.url", "embedded:PATH or memory:"),
+pub(super) const SETTINGS: [Setting; 37] = [
+    setting("store.url", "embedded:PATH, memory: or an address such as valkey://HOST:6379"),
     setting("store.max_entries", "a whole number"),
     setting("store.max_bytes", SIZE),
     setting("store.eviction", "\"least_recently_used\" or \"least_frequently_used\""),
+    setting("store.prefix", "a text"),
+    setting("store.buckets", "a whole number from 1 to 1024"),
+    setting("store.connect_timeout", DURATION),
+    setting("store.command_timeout", DURATION),
+    setting("store.invalidate_timeout", DURATION),
+    setting("store.replica_timeout", DURATION),
+    setting("store.max_ttl", DURATION),
+    setting("store.memory_tier_bytes", SIZE),
+    setting("store.freshness", "\"validated\", or a duration such as \"2s\" that bounds it"),
+    setting("store.outbox", "the path of a file"),
+    setting("store.tls_ca", PEM),
+    setting("store.tls_certificate", PEM),
+    setting("store.tls_key", PEM),
     setting("embedding.model", "\"bundled\", the path of a model folder, or a model's name"),
     setting("embedding.url", "a URL such as \"https://api.openai.com/v1\""),
     setting("embedding.api_key_env", "the name of an environment variable"),

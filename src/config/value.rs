@@ -5,6 +5,7 @@ use toml::{Table, Value};
 
 use super::layers::Origin;
 use super::settings::Setting;
+use super::url::without_password;
 use super::{Config, config_error};
 use crate::error::Result;
 
@@ -40,6 +41,8 @@ pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Table(_) => "a table".into(),
         Value::Array(_) => "an array".into(),
+        // Whatever it is for, it may be an address with a password.
+        Value::String(text) => Value::from(without_password(text)).to_string(),
         value => value.to_string(),
     }
 }

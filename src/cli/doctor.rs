@@ -1,0 +1,140 @@
+//! `wellspring doctor`: examines the store, and says what to change and why.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use clap::Args;
+use owo_colors::OwoColorize as _;
+use serde::Serialize;
+
+use crate::cli::context::Context;
+use crate::cli::exit::Exit;
+use crate::cli::{output, units};
+use crate::config::{Opening, StoreUrl, ValkeyUrl};
+use crate::error::{Error, ErrorKind};
+use crate::store::{Finding, Severity, Store as _, StoreStatus};
+
+/// Examine the store: what is wrong, and how to change it
+///
+/// On Valkey or Redis it tries every command that the store needs as the user that it logs in as, and looks at the
+/// servers' settings as far as that user may. It leaves nothing behind. It exits with 1 if there is a problem, and with
+/// 3 if the store cannot be reached.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    store: String,
+    /// The worst of all findings.
+    verdict: Severity,
+    findings: &'a [Finding],
+}
+
+pub(crate) async fn run(_: DoctorArgs, context: &Context) -> anyhow::Result<Exit> {
+    let url = &context.config.store.url;
+    let findings = match url {
+        StoreUrl::Valkey(address) => on_valkey(address, context).await?,
+        StoreUrl::Embedded(path) => embedded(path, context).await?,
+        StoreUrl::Memory => {
+            vec![Finding::new(
+                "store",
+                Severity::Ok,
+                "in memory: it ends with the process, and so with every command",
+            )]
+        }
+    };
+    let verdict = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
+    if context.json {
+        output::json(&Report { store: url.to_string(), verdict, findings: &findings })?;
+    } else {
+        output::line(text(&url.to_string(), &findings))?;
+    }
+    Ok(if verdict == Severity::Problem { Exit::Miss } else { Exit::Success })
+}
+
+async fn on_valkey(address: &ValkeyUrl, context: &Context) -> anyhow::Result<Vec<Finding>> {
+    let store = context.config.connect(address).await?;
+    store.ping().await.map_err(crate::config::with_advice)?;
+    let findings = store.diagnose().await?;
+    store.close().await?;
+    Ok(findings)
+}
+
+async fn embedded(path: &Path, context: &Context) -> anyhow::Result<Vec<Finding>> {
+    let store = match context.config.open_store(Opening::Existing).await {
+        Ok(store) => store,
+        Err(error) => return Ok(vec![unopened(path, &error).ok_or(error)?]),
+    };
+    let status = store.status().await?;
+    store.close().await?;
+    let size = std::fs::metadata(path).map_or(0, |file| file.len());
+    let size = format!("{}, {} on disk", path.display(), units::bytes(size));
+    Ok(vec![Finding::new("file", Severity::Ok, size), room(&status)])
+}
+
+/// What it means that the store cannot be opened; none for what is no matter of the store.
+fn unopened(path: &Path, error: &Error) -> Option<Finding> {
+    let problem = Finding::new("file", Severity::Problem, error.to_string());
+    match error.kind() {
+        ErrorKind::Locked => {
+            Some(problem.remedy("end the other process, or use a store on Valkey to share it"))
+        }
+        ErrorKind::Corrupt => {
+            Some(problem.remedy(format!("move {} away; answers are made anew", path.display())))
+        }
+        ErrorKind::Store if !path.exists() => {
+            Some(Finding::new("file", Severity::Warning, error.to_string()))
+        }
+        _ => None,
+    }
+}
+
+fn room(status: &StoreStatus) -> Finding {
+    let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
+    let full = share(status.entries, status.max_entries).max(share(status.bytes, status.max_bytes));
+    let reason = format!("{} of {} answers", units::count(status.entries), units::count(status.max_entries));
+    if full > 0.95 {
+        return Finding::new(
+            "room",
+            Severity::Warning,
+            format!("{reason}: what is new displaces what is old"),
+        )
+        .remedy("raise store.max_entries and store.max_bytes");
+    }
+    Finding::new("room", Severity::Ok, reason)
+}
+
+fn text(store: &str, findings: &[Finding]) -> String {
+    let width = findings.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
+    let mut text = format!("{}\n", store.bold());
+    for finding in findings {
+        let mark = match finding.severity {
+            Severity::Ok => "✓".green().to_string(),
+            Severity::Unknown => "?".dimmed().to_string(),
+            Severity::Warning => "!".yellow().bold().to_string(),
+            Severity::Problem => "✗".red().bold().to_string(),
+        };
+        let servers = match &finding.servers[..] {
+            [] => String::new(),
+            servers => format!("  ({})", servers.join(", ")).dimmed().to_string(),
+        };
+        let _ = writeln!(text, "{mark} {:width$}  {}{servers}", finding.check, finding.reason);
+        if let Some(remedy) = &finding.remedy {
+            let _ = writeln!(text, "  {:width$}  {} {}", "", "→".dimmed(), remedy.cyan());
+        }
+    }
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count() as u64;
+    let (problems, warnings) = (count(Severity::Problem), count(Severity::Warning));
+    let verdict = match (problems, warnings) {
+        (0, 0) => "nothing to change".green().bold().to_string(),
+        (0, warnings) => units::counted(warnings, "warning").yellow().bold().to_string(),
+        (problems, 0) => units::counted(problems, "problem").red().bold().to_string(),
+        (problems, warnings) => {
+            let both =
+                format!("{}, {}", units::counted(problems, "problem"), units::counted(warnings, "warning"));
+            both.red().bold().to_string()
+        }
+    };
+    let _ = write!(text, "\n{verdict}");
+    text
+}
