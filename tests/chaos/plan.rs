@@ -1,0 +1,69 @@
+//! What a worker process is told to do.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How a process uses the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Habit {
+    /// As the documentation says.
+    Sound,
+    /// Fills carry the snapshot of the moment that they are made at, not that of the miss.
+    NoFence,
+    /// The documents are read first, and the cache is asked afterwards.
+    SnapshotAfterRetrieval,
+    /// Who comes while an answer is being made is handed that answer.
+    ShareTheLeadersAnswer,
+    /// What was stored once is served without asking the clock.
+    NoReadCheck,
+}
+
+/// The orders of one worker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    /// Where the servers are. Workers take turns in using these addresses.
+    pub(crate) urls: Vec<String>,
+    /// Where the world and the outboxes are.
+    pub(crate) folder: PathBuf,
+    pub(crate) seed: u64,
+    /// Which worker of how many it is.
+    pub(crate) member: usize,
+    pub(crate) members: usize,
+    pub(crate) habit: Habit,
+    /// How large answers are, in bytes.
+    pub(crate) padding: (usize, usize),
+    /// The share of requests that are dropped at some await.
+    pub(crate) gives_up: f64,
+    /// Whether every other worker's clock is an hour ahead or behind.
+    pub(crate) skews: bool,
+    /// Whether the clocks survive, and with them the holds: from then on nothing that is held may be served.
+    pub(crate) holds_last: bool,
+    /// Whether to wait for the server for as long as it takes.
+    pub(crate) is_patient: bool,
+    pub(crate) claim_life: Duration,
+}
+
+impl Plan {
+    pub(crate) fn at(urls: Vec<String>) -> Self {
+        Self {
+            urls,
+            folder: PathBuf::new(),
+            seed: 0,
+            member: 0,
+            members: 0,
+            habit: Habit::Sound,
+            padding: (0, 200),
+            gives_up: 0.02,
+            skews: false,
+            holds_last: false,
+            is_patient: false,
+            claim_life: Duration::from_secs(10),
+        }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.urls[self.member % self.urls.len()]
+    }
+}
