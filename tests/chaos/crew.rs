@@ -65,12 +65,8 @@ impl Crew {
     pub(crate) fn start(effort: Effort, plan: Plan) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let world = World::create(&folder.path().join("world"));
-        let plan = Plan {
-            folder: folder.path().to_owned(),
-            members: effort.workers,
-            seed: effort.seed,
-            ..plan
-        };
+        let plan =
+            Plan { folder: folder.path().to_owned(), members: effort.workers, seed: effort.seed, ..plan };
         let members = (0..effort.workers).map(|member| Member::spawn(&plan, member, 0)).collect();
         Self {
             plan,
@@ -88,8 +84,8 @@ impl Crew {
     /// Whether the run is to go on: the time is not over or there is not enough yet, and nothing stale was found.
     pub(crate) fn goes_on(&self) -> bool {
         let (elapsed, counts) = (self.started.elapsed(), self.counts());
-        let is_wanted =
-            elapsed < self.effort.time || counts.checked() < self.effort.checks && elapsed < self.effort.time + GRACE;
+        let is_wanted = elapsed < self.effort.time
+            || counts.checked() < self.effort.checks && elapsed < self.effort.time + GRACE;
         is_wanted && counts.stale == 0 && counts.errors == 0
     }
 
@@ -146,7 +142,11 @@ impl Member {
             .env(PLAN, serde_json::to_string(&plan).unwrap())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(if std::env::var_os("WELLSPRING_CHAOS_VERBOSE").is_some() { Stdio::inherit() } else { Stdio::null() })
+            .stderr(if std::env::var_os("WELLSPRING_CHAOS_VERBOSE").is_some() {
+                Stdio::inherit()
+            } else {
+                Stdio::null()
+            })
             .spawn()
             .unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);

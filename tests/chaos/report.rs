@@ -35,7 +35,8 @@ pub(crate) fn table(seed: u64, outcomes: &[(&str, Outcome)]) -> String {
         row(&mut text, name, outcome.time.as_secs_f64(), outcome.faults, &outcome.counts);
     }
     row(&mut text, "all", seconds, faults, &total);
-    let _ = writeln!(text, "{} answers from the cache were checked, {} were stale", total.checked(), total.stale);
+    let _ =
+        writeln!(text, "{} answers from the cache were checked, {} were stale", total.checked(), total.stale);
     text
 }
 

@@ -30,8 +30,9 @@ fn own(worker: &Worker) -> impl Iterator<Item = usize> {
 /// Finishes what the last process in this place may have left: changes in its outbox, changes that it made and did
 /// not tell of, holds.
 pub(crate) async fn recover(worker: &Worker) {
-    let left: Vec<usize> =
-        own(worker).filter(|&document| worker.world.content(document) > worker.world.floor(document)).collect();
+    let left: Vec<usize> = own(worker)
+        .filter(|&document| worker.world.content(document) > worker.world.floor(document))
+        .collect();
     if left.is_empty() || !outbox_empties(worker).await {
         return;
     }

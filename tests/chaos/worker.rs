@@ -125,4 +125,3 @@ impl Clock for SkewedClock {
         Timestamp::from_millis(SystemClock.now().as_millis().saturating_add_signed(self.0))
     }
 }
-

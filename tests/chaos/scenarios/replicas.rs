@@ -55,5 +55,7 @@ pub(super) fn demoted_by_hand(effort: Effort) -> Outcome {
 
 fn cut(primary: &Server, replica: &Server) {
     primary.refuse_replicas();
-    until("the replica has lost its primary", || replica.info("master_link_status").as_deref() == Some("down"));
+    until("the replica has lost its primary", || {
+        replica.info("master_link_status").as_deref() == Some("down")
+    });
 }
