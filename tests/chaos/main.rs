@@ -16,9 +16,11 @@
 mod support;
 
 mod asking;
+mod clocks;
 mod controls;
 mod counts;
 mod crew;
+mod outbox;
 mod plan;
 mod question;
 mod report;

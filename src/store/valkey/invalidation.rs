@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::background::{Chore, Drain};
 use super::keys::Bucket;
 use super::link::Trouble;
-use super::operation::{Applied, Operation, script, sum};
+use super::operation::{Applied, Attempt, Operation, script, sum};
 use super::{Inner, reply};
 use crate::entry::{Change, DocumentVersion, any_change_of};
 use crate::error::{Error, ErrorKind, Result};
@@ -41,8 +41,7 @@ impl Inner {
         }
         let behind = self.outbox.pending_buckets(&operation.corpus);
         buckets.retain(|bucket| !behind.contains(bucket));
-        let patience = self.options.invalidate_timeout;
-        let (applied, mut left, mut why) = self.apply_everywhere(&operation, buckets, patience).await;
+        let (applied, mut left, mut why) = self.apply_everywhere(&operation, buckets, Attempt::First).await;
         let outcomes = self.settle(&operation, &applied).await;
         let behind: BTreeSet<u16> = operation.buckets(&self.keys).intersection(&behind).copied().collect();
         if !behind.is_empty() {
@@ -70,8 +69,7 @@ impl Inner {
         }
         let buckets = operation.buckets(&self.keys);
         let count = buckets.len();
-        let patience = self.options.invalidate_timeout;
-        let (_, left, why) = self.apply_everywhere(&operation, buckets, patience).await;
+        let (_, left, why) = self.apply_everywhere(&operation, buckets, Attempt::First).await;
         if !left.is_empty() {
             // Nothing is kept: the caller must not begin the update, and a hold that comes later would stay.
             let message = format!(
@@ -102,22 +100,25 @@ impl Inner {
         Ok(outcomes.into_iter().next().unwrap_or(ChangeOutcome::Dropped(0)))
     }
 
-    /// Tries every bucket, again until it is done or `patience` is over. Returns what was applied, the buckets that are left,
-    /// and why.
+    /// Tries every bucket. Returns what was applied, the buckets that are left, and why.
     async fn apply_everywhere(
         &self,
         operation: &Operation,
         buckets: BTreeSet<u16>,
-        patience: Duration,
+        attempt: Attempt,
     ) -> (Vec<(u16, Applied)>, BTreeSet<u16>, String) {
-        let deadline = Instant::now() + patience;
+        let limit = self.options.invalidate_timeout;
+        let deadline = match attempt {
+            Attempt::First => Instant::now() + limit,
+            // While the servers are away, those who come after it should not have to wait.
+            Attempt::Again => Instant::now(),
+        };
         let mut pause = SHORTEST_PAUSE;
         let (mut done, mut left, mut why) = (Vec::new(), buckets, String::new());
         loop {
-            let limit = self.options.invalidate_timeout;
             let attempts = left.iter().map(|&number| async move {
                 let bucket = Bucket { corpus: &operation.corpus, number };
-                (number, self.apply(operation, bucket, limit).await)
+                (number, self.apply(operation, bucket, attempt, limit).await)
             });
             let mut applied = Vec::new();
             for (number, result) in join_all(attempts).await {
@@ -149,6 +150,7 @@ impl Inner {
         &self,
         operation: &Operation,
         bucket: Bucket<'_>,
+        attempt: Attempt,
         limit: Duration,
     ) -> Result<Applied, Trouble> {
         let (names, arguments) = operation.call(&self.keys, bucket);
@@ -157,6 +159,7 @@ impl Inner {
             .nonce()
             .number(self.options.max_ttl.as_millis())
             .number(super::background::MAX_MARKS)
+            .bytes(attempt.word())
             .number(operation.steps_in(&self.keys, bucket));
         for argument in &arguments {
             call = call.bytes(argument);
@@ -337,9 +340,8 @@ impl Inner {
             if buckets.is_empty() {
                 continue;
             }
-            // Once: while the servers are away, those who come after it should not have to wait.
-            let once = Duration::ZERO;
-            let (applied, left, _) = self.apply_everywhere(&pending.operation, buckets.clone(), once).await;
+            let again = Attempt::Again;
+            let (applied, left, _) = self.apply_everywhere(&pending.operation, buckets.clone(), again).await;
             blocked.extend(left.iter().map(|bucket| (corpus.clone(), *bucket)));
             let done: Vec<u16> = buckets.difference(&left).copied().collect();
             if done.is_empty() {

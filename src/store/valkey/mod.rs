@@ -17,6 +17,9 @@
 //! [`Incomplete`](ErrorKind::Incomplete), kept in an outbox and tried again; meanwhile this process serves nothing
 //! from the buckets that it concerns.
 //!
+//! A hold ([`Store::begin_update`]) lasts as long as the clocks that it is kept in. If the server loses those meanwhile,
+//! what is made from the old version is served until the update ends, and not after.
+//!
 //! # What only saves memory and time
 //!
 //! Sets of dependants, the change stream, the memory tier's contents and announcements are hints. Each may be lost.
@@ -25,6 +28,7 @@
 
 mod address;
 mod background;
+mod claims;
 mod doctor;
 mod holdings;
 mod invalidation;
@@ -52,13 +56,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::address::ValkeyAddress;
+use self::claims::Unheard;
 use self::holdings::Listing;
 use self::keys::{Bucket, Keys};
 use self::link::Link;
 use self::operation::Operation;
 pub use self::options::{Freshness, ValkeyOptions};
 use self::outbox::Outbox;
-use self::script::{CLAIM, FILL, LOOKUP};
+use self::script::{FILL, LOOKUP};
 use self::stream::Follower;
 use self::tier::{FillName, MemoryTier};
 use crate::embedding::Embedding;
@@ -76,8 +81,6 @@ const MAX_ENTRY_BYTES: usize = 8 << 20;
 const FORMAT: &str = "1";
 /// How many changes a script applies at a time, so that nobody waits long for the server.
 const CHANGES_AT_ONCE: usize = 256;
-/// How long word is left that an answer cannot be shared, so that those who wait hear of it.
-const UNSHARED_WORD: Duration = Duration::from_secs(1);
 
 /// A store on Valkey (or Redis 7 and later), one server, a group behind sentinels, or a cluster.
 ///
@@ -117,8 +120,11 @@ struct Inner {
     retry: tokio::sync::Notify,
     /// Held while the outbox is worked on.
     retrying: tokio::sync::Mutex<()>,
+    /// Claims end where callers drop them, which may be on a thread without a runtime.
     runtime: tokio::runtime::Handle,
     tasks: TaskTracker,
+    /// Claims that are being ended. Closing waits until each was tried.
+    ends: TaskTracker,
     shutdown: CancellationToken,
 }
 
@@ -166,6 +172,7 @@ impl ValkeyStore {
             retrying: tokio::sync::Mutex::default(),
             runtime: tokio::runtime::Handle::current(),
             tasks: TaskTracker::new(),
+            ends: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             address,
             options,
@@ -235,7 +242,7 @@ impl Inner {
     }
 
     async fn find(
-        &self,
+        self: &Arc<Self>,
         corpus: &Corpus,
         id: EntryId,
         token: Option<ClaimToken>,
@@ -260,7 +267,12 @@ impl Inner {
             .bytes(have)
             .owned(token.map(|token| token.bytes().to_vec()).unwrap_or_default())
             .number(self.options.claim_life.as_millis());
-        let reply = self.link.call(&call, &names[0], self.command_limit()).await?;
+        let unheard = token.map(|token| Unheard::new(self, corpus, id, token));
+        let reply = self.link.call(&call, &names[0], self.command_limit()).await;
+        if let Some(unheard) = unheard.filter(|_| !matches!(&reply, Err(trouble) if trouble.may_have_run())) {
+            unheard.heard();
+        }
+        let reply = reply?;
         let (what, snapshot, rest) = parse_lookup(&reply).ok_or_else(|| reply::unexpected("a lookup"))?;
         let found = match (what, &copy) {
             ("same", Some(copy)) => {
@@ -353,38 +365,8 @@ impl Inner {
         Ok(Filled::Refused(refused))
     }
 
-    async fn claims(&self, corpus: &Corpus, id: EntryId, token: ClaimToken, action: &str) -> Result<bool> {
-        let life = if action == "open" { UNSHARED_WORD } else { self.options.claim_life };
-        let names = [self.keys.claim(self.keys.bucket(corpus, id), id)];
-        let call = CLAIM.call(&names).owned(token.bytes()).bytes(action).number(life.as_millis());
-        let reply = self.link.call(&call, &names[0], self.command_limit()).await?;
-        Ok(reply::number(&reply) == Some(1_i64))
-    }
-
-    /// Ends a claim behind the caller's back. It runs out by itself if this fails.
-    fn claim_later(self: &Arc<Self>, corpus: &Corpus, id: EntryId, token: ClaimToken, action: &'static str) {
-        let (inner, corpus) = (Arc::clone(self), corpus.clone());
-        self.spawn(async move {
-            let _ = inner.claims(&corpus, id, token, action).await;
-        });
-    }
-
     fn listener(&self) -> Option<Arc<dyn ChangeListener>> {
         self.listener.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// A claim that may have been granted without the caller's knowledge. Dropping it ends it.
-struct Unheard<'a> {
-    inner: &'a Arc<Inner>,
-    corpus: &'a Corpus,
-    id: EntryId,
-    token: ClaimToken,
-}
-
-impl Drop for Unheard<'_> {
-    fn drop(&mut self) {
-        self.inner.claim_later(self.corpus, self.id, self.token, "end");
     }
 }
 
@@ -453,30 +435,19 @@ impl Store for ValkeyStore {
     }
 
     async fn lookup_or_claim(&self, corpus: &Corpus, id: EntryId) -> Result<(Fetched, Claim)> {
-        let token = ClaimToken::random();
-        // A reply that nobody waits for any more, or that comes too late, may have granted it.
-        let unheard = Unheard { inner: &self.inner, corpus, id, token };
-        let found = self.inner.find(corpus, id, Some(token)).await?;
-        std::mem::forget(unheard);
-        Ok(found)
+        self.inner.find(corpus, id, Some(ClaimToken::random())).await
     }
 
     async fn claim(&self, corpus: &Corpus, id: EntryId) -> Result<Claim> {
-        let token = ClaimToken::random();
-        let is_ours = self.inner.claims(corpus, id, token, "take").await?;
-        Ok(if is_ours { Claim::Granted(token) } else { Claim::Taken })
+        self.inner.take_claim(corpus, id).await
     }
 
     async fn renew_claim(&self, corpus: &Corpus, id: EntryId, token: ClaimToken) -> Result<bool> {
-        self.inner.claims(corpus, id, token, "renew").await
+        self.inner.renew_claim(corpus, id, token).await
     }
 
     fn end_claim(&self, corpus: &Corpus, id: EntryId, token: ClaimToken, end: ClaimEnd) {
-        let action = match end {
-            ClaimEnd::Released => "end",
-            ClaimEnd::Unshared => "open",
-        };
-        self.inner.claim_later(corpus, id, token, action);
+        self.inner.end_claim(corpus, id, token, end);
     }
 
     fn claim_life(&self) -> Duration {
@@ -504,6 +475,8 @@ impl Store for ValkeyStore {
         let inner = &self.inner;
         inner.flush_hits().await;
         inner.shutdown.cancel();
+        inner.ends.close();
+        inner.ends.wait().await;
         inner.tasks.close();
         inner.tasks.wait().await;
         Ok(())

@@ -27,6 +27,25 @@ pub(super) enum Step {
     Release { document: String, version: Option<DocumentVersion> },
 }
 
+/// Whether the caller still waits.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Attempt {
+    /// Tried until it is done or the limit is over.
+    First,
+    /// From the outbox, once. Operations of other processes may have come in between.
+    Again,
+}
+
+impl Attempt {
+    /// What the script calls it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::First => "first",
+            Self::Again => "again",
+        }
+    }
+}
+
 /// What the operation did in one bucket.
 #[derive(Debug)]
 pub(super) struct Applied {

@@ -87,7 +87,7 @@ impl Cluster {
         }
         let reply = self.shared.send(command.clone(), primary(slot), limit).await;
         match &reply {
-            Err(Trouble::Away(_) | Trouble::Late) => breaker.failed(),
+            Err(trouble) if trouble.is_silence() => breaker.failed(),
             _ => breaker.succeeded(),
         }
         reply
@@ -144,7 +144,7 @@ impl Cluster {
         tokio::spawn(async move {
             let reply = shared.send(redis::cmd("PING"), primary(slot), shared.limits.command).await;
             match reply {
-                Err(Trouble::Away(_) | Trouble::Late) => shared.breaker(slot).failed(),
+                Err(trouble) if trouble.is_silence() => shared.breaker(slot).failed(),
                 _ => shared.breaker(slot).succeeded(),
             }
         });

@@ -37,6 +37,8 @@ pub(super) struct Limits {
 pub(super) enum Trouble {
     /// The server cannot be reached, does not answer in time, or is not ready: it is to be left alone for a while.
     Away(String),
+    /// The connection broke while the reply was awaited: the server is away, and may have executed the command.
+    Lost(String),
     /// It did not answer in time, and may have executed the command.
     Late,
     /// The key is on its way to another node.
@@ -50,10 +52,22 @@ pub(super) enum Trouble {
     Refused(RedisError),
 }
 
+impl Trouble {
+    /// Whether the server may have executed the command all the same.
+    pub(super) fn may_have_run(&self) -> bool {
+        matches!(self, Self::Lost(_) | Self::Late)
+    }
+
+    /// Whether the server gave no sign of life.
+    fn is_silence(&self) -> bool {
+        matches!(self, Self::Away(_) | Self::Lost(_) | Self::Late)
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Away(why) => write!(f, "the server is away: {why}"),
+            Self::Away(why) | Self::Lost(why) => write!(f, "the server is away: {why}"),
             Self::Late => f.write_str("the server did not answer in time"),
             Self::Moving { .. } => f.write_str("the key is moving to another node"),
             Self::NoScript => f.write_str("the server does not know the script"),
@@ -66,7 +80,7 @@ impl From<Trouble> for Error {
     fn from(trouble: Trouble) -> Self {
         match trouble {
             Trouble::Late => Self::new(ErrorKind::Timeout, trouble.to_string()),
-            Trouble::Away(_) => Self::new(ErrorKind::Unavailable, trouble.to_string()),
+            Trouble::Away(_) | Trouble::Lost(_) => Self::new(ErrorKind::Unavailable, trouble.to_string()),
             _ => Self::new(ErrorKind::Store, trouble.to_string()),
         }
     }
@@ -84,6 +98,7 @@ impl From<RedisError> for Trouble {
                 });
                 Self::Moving { ask: node }
             }
+            Kind::Io => Self::Lost(error.to_string()),
             Kind::Server(ServerErrorKind::Moved | ServerErrorKind::TryAgain) => Self::Moving { ask: None },
             Kind::Server(
                 ServerErrorKind::BusyLoading
@@ -91,7 +106,6 @@ impl From<RedisError> for Trouble {
                 | ServerErrorKind::MasterDown
                 | ServerErrorKind::ReadOnly,
             )
-            | Kind::Io
             | Kind::Parse
             | Kind::ClusterConnectionNotFound
             | Kind::AuthenticationFailed

@@ -90,7 +90,7 @@ impl Single {
             }
             Err(error) => Trouble::from(error),
         };
-        if let Trouble::Away(why) = &trouble {
+        if let Trouble::Away(why) | Trouble::Lost(why) = &trouble {
             shared.lose(serial, why);
         }
         Err(trouble)

@@ -12,7 +12,10 @@ end
 if ARGV[2] == 'renew' then
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
 elseif ARGV[2] == 'open' then
-  redis.call('SET', KEYS[1], 'open', 'PX', ARGV[3])
+  -- No room for a word: then there is no claim either.
+  if redis.pcall('SET', KEYS[1], 'open', 'PX', ARGV[3]).err then
+    redis.call('UNLINK', KEYS[1])
+  end
 else
   redis.call('UNLINK', KEYS[1])
 end

@@ -2,17 +2,20 @@
 --
 -- KEYS  clock, then for each name that a change ends: its set, and where to move it; none for `entry`, one pair
 --       for `everything`
--- ARGV  nonce, compaction interval in ms, most marks, number of changes, then for each change:
+-- ARGV  nonce, compaction interval in ms, most marks, `first` or `again`, number of changes, then for each change:
 --       kind (`change`, `release`, `hold`, `entry` or `everything`), id of the document that it tells of (or empty),
 --       that document's version from now on (or empty), number of names, the id of each
+--       What comes again comes from an outbox, maybe after newer changes. The version that it tells is not registered:
+--       it may be an old one, and a change back to it would look like none.
 -- Returns { online replicas, whether marks are to be dropped, then for each change the number of entries detached,
 --           or -1 if it told the version that is registered }.
 local clock = KEYS[1]
 local i, s, f, replication = open(clock, ARGV[1])
-local key, at = 2, 5
+local again = ARGV[4] == 'again'
+local key, at = 2, 6
 local result = { 0, 0 }
 local drops = 0
-for _ = 1, tonumber(ARGV[4]) do
+for _ = 1, tonumber(ARGV[5]) do
   local kind, document, version, names = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
   at = at + 4
   local first, last = at, at + names - 1
@@ -24,11 +27,12 @@ for _ = 1, tonumber(ARGV[4]) do
     key = key + 2 * names
   end
 
-  local unchanged = false
-  if kind == 'change' and version ~= '' then
+  local known, unchanged = false, false
+  if version ~= '' then
     local registered = redis.call('HMGET', clock, 'v' .. document, document)
     local mark = tonumber(registered[2] or 0)
-    unchanged = registered[1] == version and mark > f and mark ~= HELD
+    known = registered[1] == version and mark > f
+    unchanged = known and kind == 'change' and mark ~= HELD
   end
   if unchanged then
     result[#result + 1] = -1
@@ -64,7 +68,7 @@ for _ = 1, tonumber(ARGV[4]) do
       redis.call('HSET', clock, unpack(fields))
       if document ~= '' and kind ~= 'hold' then
         -- A version that is not told is not the registered one any more.
-        if version ~= '' then
+        if known or version ~= '' and not again then
           redis.call('HSET', clock, 'v' .. document, version)
         else
           redis.call('HDEL', clock, 'v' .. document)

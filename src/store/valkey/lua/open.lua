@@ -8,8 +8,14 @@ local HELD = 9007199254740991
 -- A clock that is gone, or that was written under another replication id (the server restarted, was rolled back, or
 -- a replica took over), cannot vouch for anything. It starts anew under `nonce`, 128 random bits that the caller
 -- made for this call alone: an incarnation that was used before would trust what was stored under it.
+--
+-- A primary that was demoted keeps its clients, and follows the replication id of the new one without having all that
+-- the new one was told. It must not vouch either, and says so in the words that make clients look for the primary.
 local function open(clock, nonce)
   local replication = redis.call('INFO', 'replication')
+  if not string.find(replication, 'role:master', 1, true) then
+    error({ err = 'READONLY the server is a replica' })
+  end
   local replid = string.match(replication, 'master_replid:(%x+)')
   local c = redis.call('HMGET', clock, 'r', 'i', 's', 'f')
   if c[1] == replid and c[2] and c[3] and c[4] then
