@@ -41,7 +41,10 @@ impl Config {
             StoreUrl::Embedded(path) => path.clone(),
             StoreUrl::Valkey(url) => {
                 let store = self.connect(url).await?;
-                store.ping().await.map_err(with_advice)?;
+                // With an outbox, a change is better kept than turned away.
+                if self.store.outbox.is_none() {
+                    store.ping().await.map_err(with_advice)?;
+                }
                 return Ok(Arc::new(store));
             }
         };

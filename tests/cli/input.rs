@@ -80,7 +80,7 @@ fn errors_are_json_where_results_are() {
         serde_json::from_str::<Value>(&run.stderr).unwrap()["error"].take()
     };
     assert_eq!(error(&["--json", "get", ""], 3)["kind"], "store");
-    assert_eq!(error(&["get", "a", "--store", "redis://h", "--json"], 2)["kind"], "config");
+    assert_eq!(error(&["get", "a", "--store", "http://h", "--json"], 2)["kind"], "config");
     let usage = error(&["get", "--json"], 2);
     assert_eq!(usage["kind"], "usage");
     assert!(usage["message"].as_str().unwrap().contains("<QUESTION>"), "{usage}");

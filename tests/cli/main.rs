@@ -8,5 +8,8 @@ mod export_import;
 mod input;
 mod sandbox;
 mod stores;
+#[path = "../support/mod.rs"]
+mod support;
+mod valkey;
 
 const CAPITAL: &str = "What is the capital of France?";

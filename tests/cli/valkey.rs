@@ -1,0 +1,141 @@
+//! The `wellspring` command on a store that is shared.
+
+use serde_json::json;
+
+use crate::CAPITAL;
+use crate::sandbox::{Run, Sandbox};
+use crate::support::servers::{Flavour, Server};
+
+/// A server, and what runs commands on it.
+struct Shared {
+    sandbox: Sandbox,
+    server: Server,
+}
+
+impl Shared {
+    fn new(flavour: Flavour) -> Self {
+        Self {
+            sandbox: Sandbox::new(),
+            server: Server::builder().flavour(flavour).password("s3cret").start(),
+        }
+    }
+
+    fn url(&self) -> String {
+        format!("valkey://:s3cret@127.0.0.1:{}", self.server.port())
+    }
+
+    fn run(&self, args: &[&str]) -> Run {
+        let run = self.sandbox.run(&[args, &["--store", &self.url()]].concat());
+        assert!(
+            !run.stdout.contains("s3cret") && !run.stderr.contains("s3cret"),
+            "{}{}",
+            run.stdout,
+            run.stderr
+        );
+        run
+    }
+
+    fn json(&self, args: &[&str], code: i32) -> serde_json::Value {
+        serde_json::from_str(&self.run(&[args, &["--json"]].concat()).code(code).stdout).unwrap()
+    }
+}
+
+#[test]
+fn every_command_works_on_every_flavour() {
+    for flavour in Flavour::available() {
+        let shared = Shared::new(flavour);
+        shared.run(&["get", CAPITAL]).code(1);
+        shared.run(&["put", CAPITAL, "Paris.", "--doc", "geo@v1"]).code(0);
+        // Another process, so the index is loaded for this question alone.
+        let hit = shared.json(&["get", "what is the capital city of france?", "--threshold", "0.8"], 0);
+        assert_eq!(hit["answer"], "Paris.");
+        assert!(shared.run(&["why", "the capital of France?"]).code(0).stdout.contains(CAPITAL));
+        let listed = shared.json(&["list"], 0);
+        assert_eq!((&listed["total"], &listed["entries"][0]["hits"]), (&json!(1), &json!(1)));
+        let id = listed["entries"][0]["id"].as_str().unwrap();
+        shared.run(&["sources", &id[..8]]).code(0);
+        shared.run(&["impact", "--doc", "geo"]).code(0);
+
+        let stats = shared.json(&["stats"], 0);
+        let server = &stats["store"]["servers"][0];
+        assert_eq!(server["name"], format!("{flavour:?}").to_lowercase());
+        assert_eq!((&server["role"], &server["replicas"]), (&json!("master"), &json!([])));
+        assert!(server["used_memory"].as_u64().unwrap() > 0);
+        assert_eq!(stats["store"]["corpora"][0]["events"], 1);
+        let text = shared.run(&["stats"]).code(0).stdout;
+        assert!(text.contains("valkey://:***@") && text.contains("no limit, noeviction"), "{text}");
+
+        shared.run(&["begin-update", "geo"]).code(0);
+        shared.run(&["get", CAPITAL]).code(1);
+        assert_eq!(shared.json(&["stats"], 0)["store"]["corpora"][0]["held"], json!(["geo"]));
+        assert_eq!(shared.json(&["end-update", "geo"], 0)["dropped"], 1);
+        shared.run(&["put", CAPITAL, "Paris.", "--doc", "geo@v2"]).code(0);
+        shared.run(&["export", "all.jsonl"]).code(0);
+        assert_eq!(shared.json(&["invalidate", "--doc", "geo"], 0)["dropped"], 1);
+        shared.run(&["get", CAPITAL]).code(1);
+        // On the same clock, what was invalidated since is refused.
+        assert_eq!(shared.json(&["import", "all.jsonl"], 0)["imported"], 0);
+    }
+}
+
+#[test]
+fn doctor_says_what_to_change_and_exits_by_it() {
+    let shared = Shared::new(Flavour::preferred());
+    let report = shared.json(&["doctor"], 0);
+    assert_eq!(report["verdict"], "warning");
+    let text = shared.run(&["doctor"]).code(0).stdout;
+    assert!(text.contains("→ CONFIG SET maxmemory 1gb maxmemory-policy volatile-lfu"), "{text}");
+
+    shared.server.command(&["ACL", "SETUSER", "poor", "on", ">s3cret", "~*", "&*", "+@all", "-hscan"]);
+    let poor = format!("valkey://poor:s3cret@127.0.0.1:{}", shared.server.port());
+    let text = shared.sandbox.run(&["doctor", "--store", &poor]).code(1).stdout;
+    assert!(text.contains("poor may not use HSCAN") && text.contains("→ ACL SETUSER poor +hscan"), "{text}");
+}
+
+#[test]
+fn a_server_that_is_away_fails_each_command_with_what_to_do() {
+    let shared = Shared::new(Flavour::preferred());
+    shared.server.kill();
+    let commands: [&[&str]; 8] = [
+        &["get", CAPITAL],
+        &["put", CAPITAL, "Paris."],
+        &["invalidate", "--doc", "a"],
+        &["begin-update", "a"],
+        &["list"],
+        &["stats"],
+        &["export"],
+        &["doctor"],
+    ];
+    for args in commands {
+        let run = shared.run(args).code(3);
+        assert!(run.stderr.contains("cannot reach valkey://:***@127.0.0.1:"), "{args:?}: {}", run.stderr);
+        assert!(run.stderr.contains("see that the server runs"), "{args:?}: {}", run.stderr);
+    }
+}
+
+/// With an outbox, a change that the server cannot be told of is kept for the next command.
+#[test]
+fn a_change_is_kept_in_the_outbox_while_the_server_is_away() {
+    let shared = Shared::new(Flavour::preferred());
+    shared
+        .sandbox
+        .write("wellspring.toml", b"store.outbox = \"outbox\"\nstore.invalidate_timeout = \"100ms\"\n");
+    shared.run(&["put", CAPITAL, "Paris.", "--doc", "geo"]).code(0);
+    shared.server.kill();
+    let error = shared.run(&["invalidate", "--doc", "geo", "--json"]).code(3).stderr;
+    assert!(error.contains("\"incomplete\"") && error.contains("it is kept"), "{error}");
+    shared.server.restart();
+    assert!(shared.json(&["stats"], 0)["store"]["pending_invalidations"].is_u64());
+}
+
+#[test]
+fn doctor_looks_at_a_store_on_disk_too() {
+    let sandbox = Sandbox::new();
+    assert_eq!(sandbox.json(&["doctor"], 0)["verdict"], "warning");
+    sandbox.run(&["put", CAPITAL, "Paris."]).code(0);
+    assert_eq!(sandbox.json(&["doctor"], 0)["verdict"], "ok");
+    let held = wellspring::EmbeddedStore::open(sandbox.path("wellspring.redb")).unwrap();
+    let text = sandbox.run(&["doctor"]).code(1).stdout;
+    assert!(text.contains("is already open") && text.contains("→ end the other process"), "{text}");
+    drop(held);
+}
