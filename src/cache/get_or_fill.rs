@@ -293,6 +293,7 @@ impl Cache {
 }
 
 /// What a caller of [`Cache::get_or_fill`] has to do.
+#[expect(clippy::large_enum_variant, reason = "a permit is used where it comes from")]
 enum Plan {
     Serve(Hit),
     Make(FillPermit),

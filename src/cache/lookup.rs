@@ -27,6 +27,7 @@ const MAX_DEAD_CANDIDATES: usize = 2;
 
 /// What a lookup found.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a permit is used where it comes from")]
 #[non_exhaustive]
 pub enum Lookup {
     /// An answer that is as new as its documents.

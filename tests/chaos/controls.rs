@@ -7,7 +7,7 @@ use crate::plan::{Habit, Plan};
 use crate::support::servers::Server;
 
 /// As long as a control may take until it is caught.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn effort() -> Effort {
     Effort { seed: crate::seed(), workers: 3, time: PATIENCE, checks: 0 }

@@ -136,7 +136,7 @@ impl Crew {
 impl Member {
     fn spawn(plan: &Plan, member: usize, round: u64) -> Self {
         let seed = plan.seed ^ ((member as u64 + 1) << 32) ^ (round << 40);
-        let plan = Plan { member, seed, ..plan.clone() };
+        let plan = Plan { seed, member, ..plan.clone() };
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["worker::child_process", "--exact", "--nocapture"])
             .env(PLAN, serde_json::to_string(&plan).unwrap())

@@ -46,8 +46,9 @@ pub(crate) async fn recover(worker: &Worker) {
         // Not the versions in between, which the last process may or may not have told.
         let told = try_until_done(worker, &mut random, async || match Way::of(document) {
             _ if is_held => end_update(&worker.cache, document, None).await,
-            Way::Chunk => invalidate(&worker.cache, Change::document(name(document))).await,
-            Way::WholeInVersion => invalidate(&worker.cache, Change::document(name(document))).await,
+            Way::Chunk | Way::WholeInVersion => {
+                invalidate(&worker.cache, Change::document(name(document))).await
+            }
             _ => invalidate(&worker.cache, change(document, version)).await,
         });
         if told.await {
@@ -72,10 +73,8 @@ pub(crate) async fn update(worker: &Worker, task: usize, tasks: usize) {
 
 async fn change_told(worker: &Worker, random: &mut SmallRng, document: usize) {
     let version = worker.world.publish(document);
-    let change = match random.random_bool(EVERYTHING) {
-        true => Change::Everything,
-        false => change(document, version),
-    };
+    let is_everything = random.random_bool(EVERYTHING);
+    let change = if is_everything { Change::Everything } else { change(document, version) };
     if let Err(error) = invalidate(&worker.cache, change.clone()).await {
         incomplete(worker, &error);
         if error.kind() == wellspring::ErrorKind::Incomplete {
@@ -159,10 +158,7 @@ async fn outbox_empties(worker: &Worker) -> bool {
 
 fn incomplete(worker: &Worker, error: &Error) {
     let mut counts = worker.counts();
-    match error.is_invalid_input() {
-        true => counts.errors += 1,
-        false => counts.incomplete += 1,
-    }
+    *if error.is_invalid_input() { &mut counts.errors } else { &mut counts.incomplete } += 1;
 }
 
 async fn pause(random: &mut SmallRng, millis: std::ops::Range<u64>) {

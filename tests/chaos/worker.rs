@@ -17,7 +17,7 @@ use crate::asking::ask;
 use crate::counts::Counts;
 use crate::plan::{Habit, Plan};
 use crate::support::embedder::WordEmbedder;
-use crate::support::valkey::patient;
+use crate::support::valkey::patient_now;
 use crate::unsound::UnsoundStore;
 use crate::updating::{recover, update};
 use crate::world::World;
@@ -95,7 +95,7 @@ fn report(worker: &Worker) {
 }
 
 async fn open(plan: &Plan, clock: &Arc<dyn Clock>) -> Arc<dyn Store> {
-    let options = if plan.is_patient { patient() } else { ValkeyStore::options() };
+    let options = if plan.is_patient { patient_now() } else { ValkeyStore::options() };
     let options = options
         .clock(Arc::clone(clock))
         .claim_life(plan.claim_life)

@@ -30,7 +30,7 @@ async fn a_program_that_looks_once_can_wait_for_the_index() {
     let server = Server::start();
     Process::start(&server).await.answer(ASKED, "a").await;
     let wait = Duration::from_secs(30);
-    let other = Process::with(&server, patient(), |builder| builder.index_wait(wait)).await;
+    let other = Process::with(&server, patient_now(), |builder| builder.index_wait(wait)).await;
     assert_eq!(other.finds(NEAR).await.as_deref(), Some(ANSWER));
 }
 
@@ -77,7 +77,7 @@ async fn an_exact_hit_needs_no_embedding() {
 async fn idle_scopes_are_unloaded_and_loaded_again() {
     let server = Server::start();
     let idle = Duration::from_millis(200);
-    let one = Process::with(&server, patient(), |builder| builder.unload_idle_scopes(idle)).await;
+    let one = Process::with(&server, patient_now(), |builder| builder.unload_idle_scopes(idle)).await;
     one.answer(ASKED, "a").await;
     assert!(one.cache.index_bytes() > 0);
     eventually("the index is unloaded", async || one.cache.index_bytes() == 0).await;
@@ -97,12 +97,12 @@ async fn ten_thousand_ask_the_same_and_one_answers() {
         .map(|n| {
             let (cache, calls) = (processes[n % 4].cache.clone(), Arc::clone(&calls));
             tokio::spawn(async move {
-                let served = cache.get_or_fill(Query::new(ASKED), async |_| {
+                let answer = cache.get_or_fill(Query::new(ASKED), async |_| {
                     calls.fetch_add(1, Ordering::SeqCst);
                     tokio::time::sleep(Duration::from_millis(300)).await;
                     Ok::<_, std::io::Error>((Answer::new("one"), vec![Dependency::document("a")]))
                 });
-                served.await.unwrap().answer.text.to_string()
+                answer.await.unwrap().answer.text.to_string()
             })
         })
         .collect();

@@ -21,7 +21,7 @@ use wellspring::{Answer, Cache, CacheBuilder, Corpus, Dependency, FillOutcome, L
 use crate::support::embedder::WordEmbedder;
 use crate::support::eventually;
 use crate::support::servers::Server;
-use crate::support::valkey::patient;
+use crate::support::valkey::patient_now;
 
 /// A process, with the answers that it may give.
 struct Process {
@@ -31,7 +31,7 @@ struct Process {
 
 impl Process {
     async fn start(server: &Server) -> Self {
-        Self::with(server, patient(), |builder| builder).await
+        Self::with(server, patient_now(), |builder| builder).await
     }
 
     async fn with(

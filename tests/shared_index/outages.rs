@@ -5,7 +5,7 @@ use crate::support::servers::Proxy;
 
 /// A process that sees the server through `proxy`.
 async fn behind(proxy: &Proxy) -> Process {
-    let store = patient().connect(&proxy.url()).await.unwrap();
+    let store = patient_now().connect(&proxy.url()).await.unwrap();
     let embedder = Arc::new(WordEmbedder::default());
     let builder = Cache::builder_from(Arc::clone(&embedder) as _, Arc::new(store));
     Process { cache: builder.similarity_threshold(0.8).build().await.unwrap(), embedder }

@@ -22,8 +22,8 @@ async fn only_what_changed_is_fetched() {
     let server = Server::start();
     let folder = tempfile::tempdir().unwrap();
     let start = async || {
-        Process::with(&server, patient(), |builder| {
-            builder.index_snapshots(folder.path()).index_wait(Duration::from_secs(60))
+        Process::with(&server, patient_now(), |builder| {
+            builder.index_snapshots(folder.path()).index_wait(Duration::from_mins(1))
         })
         .await
     };
@@ -59,8 +59,8 @@ async fn a_damaged_snapshot_is_made_anew() {
     let server = Server::start();
     let folder = tempfile::tempdir().unwrap();
     let start = async || {
-        Process::with(&server, patient(), |builder| {
-            builder.index_snapshots(folder.path()).index_wait(Duration::from_secs(60))
+        Process::with(&server, patient_now(), |builder| {
+            builder.index_snapshots(folder.path()).index_wait(Duration::from_mins(1))
         })
         .await
     };

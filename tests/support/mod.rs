@@ -89,9 +89,9 @@ impl Bench {
             Kind::Memory => Arc::new(MemoryStore::with_clock(limits, Arc::clone(&self.clock) as _)),
             Kind::Embedded => Arc::new(self.embedded(limits)),
             #[cfg(feature = "valkey")]
-            Kind::Valkey(flavour) => self.remote(valkey::shared_server(flavour).url()),
+            Kind::Valkey(flavour) => self.remote(&valkey::shared_server(flavour).url()),
             #[cfg(feature = "valkey")]
-            Kind::Cluster => self.remote(valkey::shared_cluster_url()),
+            Kind::Cluster => self.remote(&valkey::shared_cluster_url()),
         }
     }
 
@@ -102,10 +102,10 @@ impl Bench {
 
     /// A store on a server, with keys of its own. In one bucket, so that one snapshot is good for every entry.
     #[cfg(feature = "valkey")]
-    fn remote(&self, url: String) -> Arc<dyn Store> {
+    fn remote(&self, url: &str) -> Arc<dyn Store> {
         let prefix = self.folder.path().file_name().unwrap().to_string_lossy().into_owned() + ":";
         let options = valkey::patient().prefix(prefix).buckets(1).clock(Arc::clone(&self.clock) as _);
-        Arc::new(valkey::connect(options, &url))
+        Arc::new(valkey::connect(options, url))
     }
 
     pub(crate) fn path(&self) -> std::path::PathBuf {

@@ -1,8 +1,9 @@
 //! Stores on real servers.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use wellspring::clock::ManualClock;
 use wellspring::store::{ValkeyOptions, ValkeyStore};
 
 use super::servers::{Cluster, Flavour, Server};
@@ -33,8 +34,14 @@ pub(crate) fn cluster_url(cluster: &Cluster) -> String {
     format!("valkey-cluster://{}", hosts.join(","))
 }
 
-/// Settings for tests of what is served, not of how soon: the machine may be busy.
+/// Settings for tests of what is served, not of how soon: the machine may be busy. The clock stands where entries of
+/// tests begin.
 pub(crate) fn patient() -> ValkeyOptions {
+    patient_now().clock(Arc::new(ManualClock::new(super::START)))
+}
+
+/// The same by the system's clock, which caches go by.
+pub(crate) fn patient_now() -> ValkeyOptions {
     ValkeyStore::options()
         .connect_timeout(Duration::from_secs(10))
         .command_timeout(Duration::from_secs(5))

@@ -255,13 +255,13 @@ impl Indexes {
             let mut saved = Instant::now();
             while shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
                 let Some(indexes) = indexes.upgrade() else { return };
-                let saves = saved.elapsed() >= SAVE_EVERY;
-                if saves {
+                let is_due = saved.elapsed() >= SAVE_EVERY;
+                if is_due {
                     saved = Instant::now();
                 }
                 let work = move || {
                     indexes.unload(after);
-                    if saves {
+                    if is_due {
                         indexes.save_all();
                     }
                 };

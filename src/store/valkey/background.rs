@@ -122,7 +122,7 @@ impl Inner {
             let reply = self.control.call(&call, &names[0], self.options.invalidate_timeout).await?;
             match reply::text(&reply) {
                 Some("0") | None => return Ok(()),
-                Some(next) => cursor = next.to_owned(),
+                Some(next) => next.clone_into(&mut cursor),
             }
         }
     }

@@ -34,11 +34,11 @@ impl Inner {
     pub(super) async fn take_claim(self: &Arc<Self>, corpus: &Corpus, id: EntryId) -> Result<Claim> {
         let token = ClaimToken::random();
         let unheard = Unheard::new(self, corpus, id, token);
-        let taken = self.act(corpus, id, token, Action::Take).await;
-        if !matches!(&taken, Err(trouble) if trouble.may_have_run()) {
+        let granted = self.act(corpus, id, token, Action::Take).await;
+        if !matches!(&granted, Err(trouble) if trouble.may_have_run()) {
             unheard.heard();
         }
-        Ok(if taken? { Claim::Granted(token) } else { Claim::Taken })
+        Ok(if granted? { Claim::Granted(token) } else { Claim::Taken })
     }
 
     pub(super) async fn renew_claim(&self, corpus: &Corpus, id: EntryId, token: ClaimToken) -> Result<bool> {

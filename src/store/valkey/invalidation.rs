@@ -203,10 +203,9 @@ impl Inner {
     async fn confirm(&self, operation: &Operation, applied: &[(u16, Applied)]) -> BTreeSet<u16> {
         let waits = applied.iter().filter(|(_, applied)| applied.replicas > 0);
         // One server has one stream of replication: waiting once is waiting for all buckets.
-        let waits: Vec<(u16, u64)> = match self.control.is_cluster() {
-            true => waits.map(|(number, applied)| (*number, applied.replicas)).collect(),
-            false => waits.map(|(number, applied)| (*number, applied.replicas)).take(1).collect(),
-        };
+        let most = if self.control.is_cluster() { usize::MAX } else { 1 };
+        let waits: Vec<(u16, u64)> =
+            waits.map(|(number, applied)| (*number, applied.replicas)).take(most).collect();
         let waits = waits.iter().map(|&(number, replicas)| async move {
             let clock = self.keys.clock(Bucket { corpus: &operation.corpus, number });
             let limit = self.options.replica_timeout;

@@ -148,7 +148,7 @@ impl ValkeyStore {
         let outbox = tokio::task::spawn_blocking(move || Outbox::open(path.as_deref())).await;
         let outbox = outbox
             .map_err(|broken| Error::new(ErrorKind::Store, "the outbox broke").with_source(broken))??;
-        let (pushes, pushed) = mpsc::unbounded_channel();
+        let (pushes, heard) = mpsc::unbounded_channel();
         let tracks = options.freshness != Freshness::Validated;
         let limits = options.limits();
         let (link, control) = tokio::try_join!(
@@ -184,7 +184,7 @@ impl ValkeyStore {
         {
             return Err(error);
         }
-        inner.start(to_drain, pushed);
+        inner.start(to_drain, heard);
         Ok(Self { inner })
     }
 }
@@ -279,17 +279,16 @@ impl Inner {
                 self.tier.keep(Arc::clone(&copy.entry), copy.fill, snapshot, distrusts);
                 self.alive(Arc::clone(&copy.entry))
             }
-            ("live", _) => match parse_live(corpus, id, rest) {
-                Some((entry, fill)) => {
+            ("live", _) => {
+                if let Some((entry, fill)) = parse_live(corpus, id, rest) {
                     let entry = Arc::new(entry);
                     self.tier.keep(Arc::clone(&entry), fill, snapshot, distrusts);
                     self.alive(entry)
-                }
-                None => {
+                } else {
                     tracing::warn!(%id, "an entry on the server is damaged or foreign");
                     Found::Absent
                 }
-            },
+            }
             ("held", _) => Found::Dead(DeadReason::Held),
             ("invalidated", _) => Found::Dead(DeadReason::Invalidated),
             ("clock", _) => Found::Dead(DeadReason::ClockLost),

@@ -24,7 +24,7 @@ use crate::key::{Corpus, EntryId, ScopeId};
 use crate::store::valkey::reply;
 
 #[derive(Serialize, Deserialize)]
-struct Metadata {
+struct Details {
     content_type: ContentType,
     ttl: Option<Duration>,
     negative: bool,
@@ -38,7 +38,7 @@ struct Metadata {
 
 /// The fields of `entry` that do not come from the clock, with their values.
 pub(super) fn fields(entry: &Entry) -> Result<[(&'static str, Vec<u8>); 5]> {
-    let metadata = Metadata {
+    let metadata = Details {
         content_type: entry.answer.content_type,
         ttl: entry.answer.ttl,
         negative: entry.answer.negative,
@@ -63,7 +63,7 @@ pub(super) fn fields(entry: &Entry) -> Result<[(&'static str, Vec<u8>); 5]> {
 /// The entry in the fields `p`, `q`, `a`, `m` and `v`; none if they are damaged or foreign.
 pub(super) fn decode(corpus: &Corpus, id: EntryId, fields: &[Value]) -> Option<Entry> {
     let [scope, question, answer, metadata, vector] = fields else { return None };
-    let metadata: Metadata = serde_json::from_slice(reply::bytes(metadata)?).ok()?;
+    let metadata: Details = serde_json::from_slice(reply::bytes(metadata)?).ok()?;
     let answer = Answer {
         text: std::str::from_utf8(reply::bytes(answer)?).ok()?.into(),
         content_type: metadata.content_type,

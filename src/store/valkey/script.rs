@@ -1,5 +1,6 @@
 //! The scripts, and how they are called: by hash, and whole where the server does not know them.
 
+use std::fmt::Display;
 use std::sync::LazyLock;
 
 use redis::Cmd;
@@ -81,8 +82,8 @@ impl<'a> Call<'a> {
         self
     }
 
-    pub(super) fn number(self, number: impl ToString) -> Self {
-        self.owned(number.to_string())
+    pub(super) fn number(self, number: impl Display) -> Self {
+        self.owned(format!("{number}"))
     }
 
     pub(super) fn by_hash(&self) -> Cmd {

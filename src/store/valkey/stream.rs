@@ -114,20 +114,16 @@ impl Inner {
         };
         let mut was_cut_off = false;
         loop {
-            match self.read_streams(&link).await {
-                Ok(read) => {
-                    if was_cut_off {
-                        was_cut_off = false;
-                        self.check_places(&link).await;
-                    }
-                    if self.control.is_cluster() && read == 0 {
-                        tokio::time::sleep(POLL).await;
-                    }
-                }
-                Err(_) => {
-                    was_cut_off = true;
-                    tokio::time::sleep(WAIT).await;
-                }
+            let Ok(read) = self.read_streams(&link).await else {
+                was_cut_off = true;
+                tokio::time::sleep(WAIT).await;
+                continue;
+            };
+            if std::mem::take(&mut was_cut_off) {
+                self.check_places(&link).await;
+            }
+            if self.control.is_cluster() && read == 0 {
+                tokio::time::sleep(POLL).await;
             }
         }
     }
@@ -273,8 +269,11 @@ impl Inner {
 /// Before the first event.
 const START: &str = "0-0";
 
+/// The place of an event, and its fields.
+type Event<'a> = (&'a str, &'a [Value]);
+
 /// The streams of a reply to XREAD, a map in RESP3 and a list of pairs before.
-fn streams(reply: &Value) -> Vec<(&[u8], Vec<(&str, &[Value])>)> {
+fn streams(reply: &Value) -> Vec<(&[u8], Vec<Event<'_>>)> {
     let pairs: Vec<(&Value, &Value)> = match reply {
         Value::Map(pairs) => pairs.iter().map(|(key, events)| (key, events)).collect(),
         other => reply::items(other)
@@ -294,7 +293,7 @@ fn streams(reply: &Value) -> Vec<(&[u8], Vec<(&str, &[Value])>)> {
         .collect()
 }
 
-fn event(value: &Value) -> Option<(&str, &[Value])> {
+fn event(value: &Value) -> Option<Event<'_>> {
     let [id, fields] = reply::items(value)? else { return None };
     Some((reply::text(id)?, reply::items(fields)?))
 }

@@ -55,7 +55,7 @@ impl Inner {
         let mut counts: BTreeMap<&str, usize> =
             ranges.iter().map(|(_, _, node)| (node.as_str(), 0)).collect();
         for number in 0..self.keys.bucket_count() {
-            let slot = Slot::for_key(&self.keys.clock(Bucket { corpus: &corpus, number }));
+            let slot = Slot::for_key(self.keys.clock(Bucket { corpus: &corpus, number }));
             // A slot does not tell its number.
             let serves = |(first, last, _): &&(u16, u16, String)| {
                 (*first..=*last).any(|number| Slot::new(number) == Some(slot))

@@ -53,7 +53,7 @@ impl Cluster {
             .retries(0)
             .use_protocol(ProtocolVersion::RESP3)
             .connection_timeout(limits.connect)
-            .response_timeout(Duration::from_secs(60));
+            .response_timeout(Duration::from_mins(1));
         if let Some(certificates) = certificates {
             builder = builder.certs(certificates);
         }
@@ -160,7 +160,7 @@ impl Shared {
     fn breaker(&self, slot: Slot) -> &Breaker {
         let mut hasher = DefaultHasher::new();
         slot.hash(&mut hasher);
-        // The remainder is less than the number of breakers, whatever the width of the cast.
+        #[expect(clippy::cast_possible_truncation, reason = "any part of a hash will do")]
         &self.breakers[hasher.finish() as usize % BREAKERS]
     }
 

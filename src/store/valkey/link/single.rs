@@ -7,7 +7,8 @@ use std::time::Duration;
 use redis::aio::{ConnectionLike as _, MultiplexedConnection};
 use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ProtocolVersion, PushInfo, PushKind, TlsCertificates, Value,
+    AsyncConnectionConfig, Client, Cmd, ProtocolVersion, PushInfo, PushKind, ServerErrorKind,
+    TlsCertificates, Value,
 };
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout};
@@ -114,7 +115,7 @@ impl Shared {
 
 /// Where connections come from.
 enum Source {
-    Client(Client),
+    Client(Box<Client>),
     Sentinel(Box<tokio::sync::Mutex<SentinelClient>>),
 }
 
@@ -129,7 +130,7 @@ impl Source {
                     Some(certificates) => Client::build_with_tls(info.clone(), certificates),
                     None => Client::open(info.clone()),
                 };
-                Ok(Self::Client(client.map_err(config)?))
+                Ok(Self::Client(Box::new(client.map_err(config)?)))
             }
             Topology::Sentinel { sentinels, name, node, tls } => {
                 let mut builder = SentinelClientBuilder::new(
@@ -162,7 +163,7 @@ impl Source {
 
     async fn client(&self) -> redis::RedisResult<Client> {
         match self {
-            Self::Client(client) => Ok(client.clone()),
+            Self::Client(client) => Ok(Client::clone(client)),
             Self::Sentinel(client) => client.lock().await.async_get_client().await,
         }
     }
@@ -238,7 +239,13 @@ async fn connect(
     }
     // One that is still loading its data says so here.
     let ping = redis::cmd("PING");
-    connection.req_packed_command(&ping).await.and_then(Value::extract_error).map_err(message)?;
+    match connection.req_packed_command(&ping).await.and_then(Value::extract_error) {
+        // Where it is not permitted, the next command has to tell.
+        Err(error) if error.kind() != redis::ErrorKind::Server(ServerErrorKind::NoPerm) => {
+            return Err(message(error));
+        }
+        _ => {}
+    }
     // Last, so that it is the server's usual speed that is tested.
     let info = redis::cmd("INFO").arg("replication").to_owned();
     let info = timeout(shared.limits.command, connection.req_packed_command(&info))
