@@ -5,6 +5,7 @@
 //! ```text
 //! question -> key -> exact tier -> embed -> index -> threshold -> store (fetch and freshness) -> verify -> Lookup
 //! answer   -> FillPermit::fill(answer, dependencies) -> store and dependency links -> index
+//! events   -> change
 //! change   -> invalidate -> clock -> dependants detached -> removed in the background
 //! ```
 //!
@@ -16,7 +17,7 @@
 //!
 //! 1. data: [`error`], [`clock`], [`key`], [`embedding`], [`entry`]
 //! 2. parts: [`embed`], [`index`], [`verify`], [`store`], `flight`, [`policy`], [`metrics`]
-//! 3. composition, where the parts meet: [`cache`], [`invalidate`]
+//! 3. composition, where the parts meet: [`cache`], [`invalidate`], and on top of them `events`
 //! 4. surfaces, which use the public interface only: `config`, `cli`
 //!
 //! # Invariants
@@ -35,7 +36,7 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `embedded` | yes | [`store::EmbeddedStore`], on disk |
-//! | `valkey` | yes | [`store::ValkeyStore`], on Valkey, Redis or a cluster, shared by processes |
+//! | `valkey` | yes | [`store::ValkeyStore`], on Valkey, Redis or a cluster, shared by processes; [`events`] |
 //! | `onnx` | yes | local models through an ONNX Runtime library found at run time |
 //! | `onnx-download` | | local models through an ONNX Runtime that is downloaded when the crate is built |
 //! | `hub` | | any model that fastembed knows, by name |
@@ -57,6 +58,8 @@ pub mod embed;
 pub mod embedding;
 pub mod entry;
 pub mod error;
+#[cfg(feature = "valkey")]
+pub mod events;
 mod flight;
 pub mod index;
 pub mod invalidate;

@@ -6,6 +6,7 @@
 mod completions;
 mod config;
 mod context;
+mod dead_letters;
 mod demo;
 mod doctor;
 mod entry_view;
@@ -18,6 +19,7 @@ mod import;
 mod input;
 mod invalidate;
 mod list;
+mod listen;
 mod output;
 mod pages;
 mod put;
@@ -60,8 +62,13 @@ JSON:
 #[derive(Debug, Parser)]
 #[command(name = "wellspring", version, after_help = EXIT_CODES, arg_required_else_help = true)]
 struct Cli {
-    /// Where answers are kept: embedded:PATH, memory: or valkey://HOST [default: embedded:wellspring.redb]
-    #[arg(long, global = true, value_name = "URL", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        help = "Where answers are kept: embedded:PATH, memory: or valkey://HOST [default: embedded:wellspring.redb]",
+        value_name = "URL",
+        help_heading = "Global options"
+    )]
     store: Option<String>,
     /// Read this configuration instead of wellspring.toml
     #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
@@ -82,6 +89,8 @@ enum Command {
     Invalidate(invalidate::InvalidateArgs),
     BeginUpdate(update::BeginUpdateArgs),
     EndUpdate(update::EndUpdateArgs),
+    Listen(listen::ListenArgs),
+    DeadLetters(dead_letters::DeadLettersArgs),
     Why(why::WhyArgs),
     Impact(impact::ImpactArgs),
     Sources(sources::SourcesArgs),
@@ -140,6 +149,8 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Invalidate(args) => invalidate::run(args, context).await,
         Command::BeginUpdate(args) => update::begin(args, context).await,
         Command::EndUpdate(args) => update::end(args, context).await,
+        Command::Listen(args) => listen::run(args, context).await,
+        Command::DeadLetters(args) => dead_letters::run(args, context).await,
         Command::Why(args) => why::run(args, context).await,
         Command::Impact(args) => impact::run(args, context).await,
         Command::Sources(args) => sources::run(args, context).await,

@@ -172,6 +172,7 @@ impl EmbeddingConfig {
 }
 
 /// The error of servers that cannot be reached, with what to do about it.
+#[expect(clippy::needless_pass_by_value, reason = "it is made into another one")]
 pub(crate) fn with_advice(error: Error) -> Error {
     let message = error.to_string();
     let has = |parts: &[&str]| parts.iter().any(|part| message.contains(part));

@@ -118,8 +118,8 @@ impl StoreConfig {
                 self.url
             )));
         }
-        if let Some(path) = &self.tls_ca {
-            options = options.tls_ca(read_pem("tls_ca", path)?);
+        if let Some(pem) = self.authority()? {
+            options = options.tls_ca(pem);
         }
         match (&self.tls_certificate, &self.tls_key) {
             (Some(certificate), Some(key)) => {
@@ -128,6 +128,11 @@ impl StoreConfig {
             (None, None) => Ok(options),
             _ => Err(config_error("store.tls_certificate and store.tls_key go together, set both or none")),
         }
+    }
+
+    /// The certificate authority of the servers, in PEM.
+    pub(crate) fn authority(&self) -> Result<Option<Vec<u8>>> {
+        self.tls_ca.as_deref().map(|path| read_pem("tls_ca", path)).transpose()
     }
 }
 

@@ -38,7 +38,7 @@ impl ValkeyUrl {
     }
 
     /// The address with its password.
-    pub(super) fn secret(&self) -> &str {
+    pub(crate) fn secret(&self) -> &str {
         &self.text
     }
 }

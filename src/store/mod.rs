@@ -32,6 +32,8 @@ pub use self::memory::MemoryStore;
 pub use self::server_status::{ReplicaStatus, ServerStatus};
 #[cfg(feature = "valkey")]
 pub use self::valkey::{Freshness, ValkeyAddress, ValkeyOptions, ValkeyStore};
+#[cfg(feature = "valkey")]
+pub(crate) use self::valkey::{ValkeyServer, unannounced};
 use crate::embedding::Embedding;
 use crate::entry::{Change, DocumentVersion, Entry};
 use crate::error::{Error, ErrorKind, Result};

@@ -1,7 +1,7 @@
 //! A folder of its own for each test, and the real binary to run in it.
 
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
 use serde_json::Value;
@@ -47,6 +47,11 @@ impl Sandbox {
             }
         }
         command
+    }
+
+    /// Starts a command that goes on.
+    pub(crate) fn spawn(&self, args: &[&str]) -> Child {
+        self.command().args(args).stdout(Stdio::piped()).spawn().unwrap()
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Run {

@@ -1,5 +1,7 @@
 //! The `wellspring` command on a store that is shared.
 
+use std::io::{BufRead as _, BufReader};
+
 use serde_json::json;
 
 use crate::CAPITAL;
@@ -126,6 +128,36 @@ fn a_change_is_kept_in_the_outbox_while_the_server_is_away() {
     assert!(error.contains("\"incomplete\"") && error.contains("it is kept"), "{error}");
     shared.server.restart();
     assert!(shared.json(&["stats"], 0)["store"]["pending_invalidations"].is_u64());
+}
+
+/// What an event tells is in force, what none can apply is put aside, and both are told.
+#[test]
+fn events_are_applied_and_put_aside() {
+    let shared = Shared::new(Flavour::preferred());
+    let mut listener =
+        shared.sandbox.spawn(&["listen", "--on-gap", "report", "--json", "--store", &shared.url()]);
+    let mut reports = BufReader::new(listener.stdout.take().unwrap()).lines();
+    let mut next =
+        || -> serde_json::Value { serde_json::from_str(&reports.next().unwrap().unwrap()).unwrap() };
+    assert_eq!((&next()["report"], &next()["reason"]), (&json!("connected"), &json!("new_group")));
+    shared.run(&["put", CAPITAL, "Paris.", "--doc", "geo"]).code(0);
+    shared.server.command(&["XADD", "documents", "*", "id", "geo"]);
+    let applied = next();
+    assert_eq!((&applied["report"], &applied["dropped"]), (&json!("applied"), &json!(1)));
+    shared.run(&["get", CAPITAL]).code(1);
+
+    shared.server.command(&["XADD", "documents", "*", "type", "renamed", "id", "geo"]);
+    assert_eq!(next()["report"], "dead_lettered");
+    let text = shared.run(&["dead-letters", "list"]).code(0).stdout;
+    assert!(text.contains("type renamed id geo") && text.contains("its type is not known"), "{text}");
+    assert_eq!(shared.json(&["dead-letters", "replay", "--all"], 0)["replayed"], 1);
+    assert_eq!(next()["report"], "dead_lettered");
+    let letters = shared.json(&["dead-letters", "list"], 0);
+    let id = letters[0]["id"].as_str().unwrap();
+    assert_eq!(shared.json(&["dead-letters", "drop", id], 0)["dropped"], 1);
+    assert!(shared.run(&["dead-letters", "drop", id]).code(2).stderr.contains("no dead letter"));
+    listener.kill().unwrap();
+    listener.wait().unwrap();
 }
 
 #[test]

@@ -25,6 +25,17 @@ use crate::store::ChangeOutcome;
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
+tokio::task_local! {
+    /// Set while what is applied is itself an announcement that was heard.
+    static UNANNOUNCED: ();
+}
+
+/// Does `work` without announcing what it invalidates: for what was heard as an announcement. Deployments that follow
+/// each other would otherwise repeat one for ever.
+pub(crate) async fn unannounced<T>(work: impl Future<Output = T>) -> T {
+    UNANNOUNCED.scope((), work).await
+}
+
 impl Inner {
     /// Applies `operation` everywhere; what each of its steps did.
     pub(super) async fn invalidate(&self, operation: Operation) -> Result<Vec<ChangeOutcome>> {
@@ -138,6 +149,8 @@ impl Inner {
                 done.push((number, result));
             }
             if left.is_empty() || Instant::now() + pause >= deadline {
+                // The server tells of the change on another connection, and so perhaps after the caller was told.
+                self.tier.distrust();
                 return (done, left, why);
             }
             tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
@@ -252,6 +265,9 @@ impl Inner {
     /// Tells other services of what changed.
     async fn announce(&self, operation: &Operation, outcomes: &[ChangeOutcome]) {
         use super::operation::Step;
+        if UNANNOUNCED.try_get().is_ok() {
+            return;
+        }
         let changes: Vec<Change> = operation
             .steps
             .iter()

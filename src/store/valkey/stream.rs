@@ -41,6 +41,8 @@ pub(super) struct Follower {
 impl Inner {
     /// Tells other processes of an entry that was stored.
     pub(super) fn stored(self: &Inner, entry: &Entry) {
+        // The clock does not tell of a fill, so nothing else would have the copy of an older answer checked.
+        self.tier.forget(entry.id);
         let corpus = &entry.corpus;
         let key = self.keys.stream(corpus);
         let mut add = redis::cmd("XADD");

@@ -131,7 +131,7 @@ impl Inner {
         Finding::new(
             "clock",
             Severity::Ok,
-            format!("within {} of this machine's", millis(skew.max(Duration::from_millis(1)))),
+            format!("within {} ms of this machine's", skew.as_millis().max(1)),
         )
     }
 

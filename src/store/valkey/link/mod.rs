@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 
 use self::cluster::Cluster;
 use self::single::Single;
+pub(crate) use self::single::Source as ValkeyServer;
 use crate::error::{Error, ErrorKind};
 use crate::store::valkey::address::{Topology, ValkeyAddress};
 use crate::store::valkey::script::Call;

@@ -114,13 +114,14 @@ impl Shared {
 }
 
 /// Where connections come from.
-enum Source {
+pub(crate) enum Source {
     Client(Box<Client>),
     Sentinel(Box<tokio::sync::Mutex<SentinelClient>>),
 }
 
 impl Source {
-    fn new(address: &ValkeyAddress, certificates: Option<TlsCertificates>) -> Result<Self, Error> {
+    /// The server at `address`, or the primary that its sentinels name; a cluster is refused.
+    pub(crate) fn new(address: &ValkeyAddress, certificates: Option<TlsCertificates>) -> Result<Self, Error> {
         let config = |error: redis::RedisError| {
             Error::new(ErrorKind::Config, format!("{address} cannot be used")).with_source(error)
         };
@@ -161,7 +162,7 @@ impl Source {
         }
     }
 
-    async fn client(&self) -> redis::RedisResult<Client> {
+    pub(crate) async fn client(&self) -> redis::RedisResult<Client> {
         match self {
             Self::Client(client) => Ok(Client::clone(client)),
             Self::Sentinel(client) => client.lock().await.async_get_client().await,
