@@ -54,7 +54,7 @@ fn every_command_works_on_every_flavour() {
         assert!(shared.run(&["why", "the capital of France?"]).code(0).stdout.contains(CAPITAL));
         let listed = shared.json(&["list"], 0);
         assert_eq!((&listed["total"], &listed["entries"][0]["hits"]), (&json!(1), &json!(1)));
-        let id = listed["entries"][0]["id"].as_str().unwrap();
+        let id = listed["entries"][0]["entry"].as_str().unwrap();
         shared.run(&["sources", &id[..8]]).code(0);
         shared.run(&["impact", "--doc", "geo"]).code(0);
 
