@@ -1,6 +1,6 @@
 # Thin names over cargo and scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test bench setup servers check clean
+.PHONY: help run test chaos bench setup servers check clean
 
 # Official builds of ONNX Runtime report to their maker; nothing that make runs here shall.
 export ORT_DISABLE_TELEMETRY := 1
@@ -14,6 +14,10 @@ run: setup ## Build Wellspring and play the demo
 
 test: setup servers ## Run all tests, those in the documentation too
 	cargo test --features cli
+
+chaos: servers ## Check freshness for long, over eight processes and every fault (WELLSPRING_CHAOS_SECONDS)
+	WELLSPRING_CHAOS_SECONDS=$${WELLSPRING_CHAOS_SECONDS:-1800} cargo test --no-default-features \
+		--features valkey,embedded --test chaos -- --nocapture nothing_stale
 
 bench: setup servers ## Run the benchmarks
 	cargo bench --features cli

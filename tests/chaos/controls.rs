@@ -6,6 +6,12 @@ use crate::crew::{Crew, Effort};
 use crate::plan::{Habit, Plan};
 use crate::support::servers::Server;
 
+/// Makes a clock as opening a lost one does, but under the random bits that it had before.
+const OPEN_WITH_A_USED_NONCE: &str = "
+local c = redis.call('HMGET', KEYS[1], 'r', 'i')
+redis.call('UNLINK', KEYS[1])
+return redis.call('HSET', KEYS[1], 'r', c[1], 'i', c[2], 's', '0', 'f', '0')";
+
 /// As long as a control may take until it is caught.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -49,4 +55,17 @@ fn handing_the_leaders_answer_to_who_comes_late_is_caught() {
 #[test]
 fn a_store_without_the_check_at_reading_is_caught() {
     is_caught(Habit::NoReadCheck);
+}
+
+#[test]
+fn a_lost_clock_that_is_opened_with_a_used_nonce_is_caught() {
+    let server = Server::start();
+    let crew = Crew::start(effort(), Plan::at(vec![server.url()]));
+    assert_caught(crew, |_| {
+        let clocks: Vec<String> =
+            redis::from_redis_value(server.command(&["KEYS", "wellspring:c:*"])).unwrap();
+        for clock in clocks {
+            server.command(&["EVAL", OPEN_WITH_A_USED_NONCE, "1", &clock]);
+        }
+    });
 }

@@ -3,7 +3,7 @@
 use wellspring::store::{Severity, ValkeyStore};
 
 use crate::support::servers::{Flavour, Server};
-use crate::support::valkey::patient;
+use crate::support::valkey::patient_now;
 
 const RECOMMENDED: &str = include_str!("../../deploy/valkey.conf");
 
@@ -23,7 +23,7 @@ fn they_are_the_same_wherever_they_stand() {
 }
 
 async fn connect(server: &Server) -> ValkeyStore {
-    patient().connect(&server.url()).await.unwrap()
+    patient_now().connect(&server.url()).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,7 +60,7 @@ async fn a_replica_is_a_problem() {
     let primary = Server::start();
     let replica = Server::builder().replica_of(primary.port()).start();
     primary.wait_for_replicas(1);
-    let error = patient().connect(&replica.url()).await.unwrap().ping().await.unwrap_err().to_string();
+    let error = patient_now().connect(&replica.url()).await.unwrap().ping().await.unwrap_err().to_string();
     assert!(error.ends_with("it is not a primary"), "{error}");
 }
 
