@@ -150,7 +150,7 @@ fn pings(server: &Server, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<(Dur
 fn watched<T>(server: &Server, work: impl FnOnce() -> T) -> (T, Duration, Duration) {
     let stop = Arc::new(AtomicBool::new(false));
     let pings = pings(server, Arc::clone(&stop));
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(20));
     let result = work();
     stop.store(true, Ordering::Relaxed);
     let (worst, median) = pings.join().expect("PINGs");
@@ -171,26 +171,25 @@ fn invalidations(_: &mut Criterion) {
         let mut took = Vec::new();
         let (mut drained, mut worst, mut median) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
         for round in 0..rounds {
-            let documents: Vec<String> =
-                (0..if rounds == 1 { SHARED } else { 1 }).map(|n| format!("{count}-{round}-{n}")).collect();
+            // All entries depend on each of these.
+            let shared = if rounds == 1 { SHARED } else { 1 };
+            let documents: Vec<String> = (0..shared).map(|n| format!("{count}-{round}-{n}")).collect();
             runtime.block_on(fill_many(&store, count, &documents));
-            for document in &documents {
+            for (n, document) in documents.iter().enumerate() {
                 let work = || {
                     runtime.block_on(async {
                         let started = Instant::now();
-                        store
-                            .invalidate(&Corpus::default(), &[Change::document(document)])
-                            .await
-                            .expect("in force");
+                        let changes = [Change::document(document)];
+                        store.invalidate(&Corpus::default(), &changes).await.expect("in force");
                         let invalidated = started.elapsed();
                         store.status().await.expect("a status");
                         (invalidated, started.elapsed())
                     })
                 };
-                if rounds == 1 {
-                    let ((invalidated, all), ping_worst, ping_median) = watched(&server, work);
-                    took.push(invalidated);
-                    (drained, worst, median) = (drained.max(all), worst.max(ping_worst), ping_median);
+                // The first removes the entries; what others notice of that, and how long the next ones take alone.
+                if n == 0 && rounds == 1 {
+                    let ((_, all), ping_worst, ping_median) = watched(&server, work);
+                    (drained, worst, median) = (all, ping_worst, ping_median);
                 } else {
                     took.push(work().0);
                 }
@@ -201,6 +200,58 @@ fn invalidations(_: &mut Criterion) {
             "{count:>12} {:>12.1?} {drained:>12.1?} {median:>14.1?} {worst:>14.1?}",
             took[took.len() / 2]
         );
+    }
+}
+
+/// What callers notice of a server that stops answering, dies, and comes back.
+fn outages(_: &mut Criterion) {
+    let runtime = runtime();
+    println!("{:>12} {:>16} {:>16} {:>12}", "server", "first lookups", "later, median", "hits after");
+    for is_killed in [false, true] {
+        let server = Server::start();
+        runtime.block_on(async {
+            let store = ValkeyStore::options().connect(&server.url()).await.expect("a store");
+            let cache = Cache::builder(FakeEmbedder::new(8), store).build().await.expect("a cache");
+            let ask = async || {
+                let started = Instant::now();
+                let found = cache.lookup(Query::new("question").exact_only()).await.expect("no error");
+                let took = started.elapsed();
+                match found {
+                    Lookup::Hit(_) => (took, true),
+                    Lookup::Miss(permit) => {
+                        permit.fill("answer", vec![Dependency::document("a")]).await;
+                        (took, false)
+                    }
+                    _ => (took, false),
+                }
+            };
+            ask().await;
+            assert!(ask().await.1, "a hit");
+            if is_killed {
+                server.kill()
+            } else {
+                server.stop()
+            }
+            let mut took = Vec::new();
+            for _ in 0..200 {
+                took.push(ask().await.0);
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            let first = took[..5].iter().max().copied().unwrap_or_default();
+            took.sort_unstable();
+            if is_killed {
+                server.restart()
+            } else {
+                server.cont()
+            }
+            let started = Instant::now();
+            while !ask().await.1 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            let name = if is_killed { "kill -9" } else { "SIGSTOP" };
+            let median = took[took.len() / 2];
+            println!("{name:>12} {first:>16.1?} {median:>16.1?} {:>12.1?}", started.elapsed());
+        });
     }
 }
 
@@ -261,5 +312,5 @@ fn starting_again(_: &mut Criterion) {
     println!("first semantic hit after {:.1?}", started.elapsed());
 }
 
-criterion_group!(benches, hits, invalidations, starting_again);
+criterion_group!(benches, hits, outages, invalidations, starting_again);
 criterion_main!(benches);

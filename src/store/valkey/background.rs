@@ -16,7 +16,7 @@ use crate::key::{Corpus, EntryId};
 /// every entry that was stored before.
 pub(super) const MAX_MARKS: u64 = 1 << 18;
 /// How many entries are removed at a time, so that nobody waits long for the server.
-const STEP: usize = 512;
+const STEP: usize = 128;
 /// The most distinct entries whose hits wait to be counted.
 const MAX_COUNTED: usize = 100_000;
 const HITS_EVERY: Duration = Duration::from_secs(1);

@@ -71,7 +71,7 @@ impl Inner {
                 }
             }
         };
-        self.ends.spawn_on(end, &self.runtime);
+        self.awaited.spawn_on(end, &self.runtime);
     }
 
     /// Whether the claim is or was the caller's.

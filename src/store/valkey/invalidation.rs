@@ -62,7 +62,7 @@ impl Inner {
         if !left.is_empty() {
             return Err(self.keep_for_later(operation, left, why).await);
         }
-        self.announce(&operation, &outcomes).await;
+        self.announce(&operation, &outcomes);
         Ok(outcomes)
     }
 
@@ -263,7 +263,7 @@ impl Inner {
     }
 
     /// Tells other services of what changed.
-    async fn announce(&self, operation: &Operation, outcomes: &[ChangeOutcome]) {
+    fn announce(&self, operation: &Operation, outcomes: &[ChangeOutcome]) {
         use super::operation::Step;
         if UNANNOUNCED.try_get().is_ok() {
             return;
@@ -294,10 +294,14 @@ impl Inner {
         let channel = self.keys.announcements();
         let mut publish = redis::cmd("PUBLISH");
         publish.arg(&channel).arg(message.to_string());
-        // Best effort: freshness does not depend on who hears of it.
-        if let Err(trouble) = self.control.send(&publish, &channel, self.command_limit()).await {
-            tracing::debug!(%trouble, "an invalidation was not announced");
-        }
+        let (control, limit) = (self.control.clone(), self.command_limit());
+        let announce = async move {
+            if let Err(trouble) = control.send(&publish, &channel, limit).await {
+                tracing::debug!(%trouble, "an invalidation was not announced");
+            }
+        };
+        // Behind the caller's back: freshness does not depend on who hears of it.
+        self.awaited.spawn_on(announce, &self.runtime);
     }
 
     /// Puts what is left of `operation` into the outbox, and returns the error that says so.
@@ -369,7 +373,7 @@ impl Inner {
             let note = move || done.iter().for_each(|bucket| outbox.done(id, *bucket));
             let _ = tokio::task::spawn_blocking(note).await;
             if is_last {
-                self.announce(&pending.operation, &outcomes).await;
+                self.announce(&pending.operation, &outcomes);
                 tracing::info!("an invalidation that was incomplete is in force");
             }
         }

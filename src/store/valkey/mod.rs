@@ -125,8 +125,8 @@ struct Inner {
     /// Claims end where callers drop them, which may be on a thread without a runtime.
     runtime: tokio::runtime::Handle,
     tasks: TaskTracker,
-    /// Claims that are being ended. Closing waits until each was tried.
-    ends: TaskTracker,
+    /// What closing waits for: claims that are being ended, and announcements.
+    awaited: TaskTracker,
     shutdown: CancellationToken,
 }
 
@@ -174,7 +174,7 @@ impl ValkeyStore {
             retrying: tokio::sync::Mutex::default(),
             runtime: tokio::runtime::Handle::current(),
             tasks: TaskTracker::new(),
-            ends: TaskTracker::new(),
+            awaited: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             address,
             options,
@@ -476,8 +476,8 @@ impl Store for ValkeyStore {
         let inner = &self.inner;
         inner.flush_hits().await;
         inner.shutdown.cancel();
-        inner.ends.close();
-        inner.ends.wait().await;
+        inner.awaited.close();
+        inner.awaited.wait().await;
         inner.tasks.close();
         inner.tasks.wait().await;
         Ok(())
