@@ -28,11 +28,12 @@ setup: ## Fetch the ONNX Runtime library into .deps/ (about 24 MB, once)
 servers: ## See to it that tests find Valkey and Redis (.deps/, where none is installed)
 	@scripts/fetch-valkey.sh
 
-check: ## Check formatting, lints and documentation
+check: ## Check formatting, lints, documentation and deployment files
 	cargo fmt --check
 	cargo clippy --all-targets --features cli -- -D warnings
 	cargo clippy --lib --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features cli
+	scripts/check-deploy.sh
 
 clean: ## Remove what was built and fetched
 	cargo clean
