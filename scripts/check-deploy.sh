@@ -14,4 +14,4 @@ if [ "$(cat "$linters/pinned" 2>/dev/null)" != "${pinned[*]}" ]; then
     echo "${pinned[*]}" >"$linters/pinned"
 fi
 "$linters/bin/check-jsonschema" --quiet --builtin-schema vendor.compose-spec deploy/compose.yaml
-"$linters/bin/kubernetes-validate" --quiet deploy/kubernetes.yaml
+"$linters/bin/kubernetes-validate" --strict --quiet deploy/kubernetes.yaml

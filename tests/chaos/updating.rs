@@ -15,6 +15,9 @@ use crate::world::DOCUMENTS;
 
 /// Between changes by one task.
 const PAUSES_MS: std::ops::Range<u64> = 5..60;
+/// After this share of changes it lets be for a while, so that there is something to be served.
+const RESTS: f64 = 0.1;
+const RESTS_MS: std::ops::Range<u64> = 1_000..4_000;
 /// Between attempts at one change.
 const RETRY_MS: std::ops::Range<u64> = 5..100;
 /// The share of changes that are told as a change of everything.
@@ -67,7 +70,8 @@ pub(crate) async fn update(worker: &Worker, task: usize, tasks: usize) {
             Way::Held | Way::HeldInVersion => change_held(worker, &mut random, document).await,
             _ => change_told(worker, &mut random, document).await,
         }
-        pause(&mut random, PAUSES_MS).await;
+        let rests = random.random_bool(RESTS);
+        pause(&mut random, if rests { RESTS_MS } else { PAUSES_MS }).await;
     }
 }
 
