@@ -228,9 +228,9 @@ fn outages(_: &mut Criterion) {
             ask().await;
             assert!(ask().await.1, "a hit");
             if is_killed {
-                server.kill()
+                server.kill();
             } else {
-                server.stop()
+                server.stop();
             }
             let mut took = Vec::new();
             for _ in 0..200 {
@@ -240,9 +240,9 @@ fn outages(_: &mut Criterion) {
             let first = took[..5].iter().max().copied().unwrap_or_default();
             took.sort_unstable();
             if is_killed {
-                server.restart()
+                server.restart();
             } else {
-                server.cont()
+                server.cont();
             }
             let started = Instant::now();
             while !ask().await.1 {
