@@ -17,6 +17,10 @@ for n = 3, #KEYS do
     end
     scopes[n - 2] = e[4] or ''
   else
+    if not e[1] then
+      -- A lookup that met it dead has deleted it.
+      redis.call('SREM', KEYS[2], ARGV[n - 1])
+    end
     scopes[n - 2] = ''
   end
 end
