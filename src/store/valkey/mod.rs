@@ -125,7 +125,7 @@ struct Inner {
     /// Claims end where callers drop them, which may be on a thread without a runtime.
     runtime: tokio::runtime::Handle,
     tasks: TaskTracker,
-    /// What closing waits for: claims that are being ended, and announcements.
+    /// What closing waits for: claims that are being ended, announcements, and events of the change stream.
     awaited: TaskTracker,
     shutdown: CancellationToken,
 }

@@ -86,11 +86,13 @@ impl Inner {
     fn send_later(&self, key: String, command: redis::Cmd) {
         let link = self.control.clone();
         let limit = self.options.invalidate_timeout;
-        self.spawn(async move {
+        let send = async move {
             if let Err(trouble) = link.send(&command, &key, limit).await {
                 tracing::debug!(%trouble, key, "other processes were not told of a change");
             }
-        });
+        };
+        // A process that stores an answer and ends has told of it.
+        self.awaited.spawn_on(send, &self.runtime);
     }
 
     /// Begins to follow `corpus` from the present.
