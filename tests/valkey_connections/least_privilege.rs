@@ -167,8 +167,12 @@ async fn the_rules_suffice_and_each_is_needed(flavour: Flavour) {
         server.command(&["FLUSHALL"]);
         create_user(server, &fewer);
         let name = rule.trim_start_matches('+');
-        live(&url(server), server).await;
-        assert!(denied(server).contains(name), "{flavour:?}: nothing needs {rule}: {:?}", denied(server));
+        // A machine that is busy may answer nothing in time, and then nothing is denied.
+        let mut attempts = 0..5;
+        while !denied(server).contains(name) {
+            assert!(attempts.next().is_some(), "{flavour:?}: nothing needs {rule}: {:?}", denied(server));
+            live(&url(server), server).await;
+        }
         let store = options().connect(&url(server)).await.unwrap();
         if rule == "+info" {
             // Without it nobody can tell a primary.
