@@ -18,7 +18,7 @@
 //! 1. data: [`error`], [`clock`], [`key`], [`embedding`], [`entry`]
 //! 2. parts: [`embed`], [`index`], [`verify`], [`store`], `flight`, [`policy`], [`metrics`]
 //! 3. composition, where the parts meet: [`cache`], [`invalidate`], and on top of them `events`
-//! 4. surfaces, which use the public interface only: `config`, `cli`
+//! 4. surfaces, which use the public interface only: `server`, then `config`, then `cli`
 //!
 //! # Invariants
 //!
@@ -41,6 +41,7 @@
 //! | `onnx-download` | | local models through an ONNX Runtime that is downloaded when the crate is built |
 //! | `hub` | | any model that fastembed knows, by name |
 //! | `remote` | | embeddings from an OpenAI-compatible endpoint |
+//! | `server` | | the gateway: a proxy for the APIs of OpenAI and Anthropic |
 //! | `cli` | | the `wellspring` command and its configuration |
 
 /// Makes a doctest of the README.
@@ -66,6 +67,8 @@ pub mod invalidate;
 pub mod key;
 pub mod metrics;
 pub mod policy;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod store;
 pub mod verify;
 

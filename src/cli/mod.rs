@@ -25,6 +25,7 @@ mod pages;
 mod put;
 mod record;
 mod scope;
+mod serve;
 mod sources;
 mod stats;
 mod target;
@@ -84,6 +85,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::DemoArgs),
+    Serve(serve::ServeArgs),
     Get(get::GetArgs),
     Put(put::PutArgs),
     Invalidate(invalidate::InvalidateArgs),
@@ -129,12 +131,14 @@ fn execute(cli: Cli) -> anyhow::Result<Exit> {
     if let Some(url) = cli.store {
         sources = sources.flag("--store", "store.url", url);
     }
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Command::Serve(args) = &cli.command {
+        sources = args.flags(sources);
+    } else {
+        runtime.worker_threads(2);
+    }
     let context = Context::new(Config::load(&sources)?, cli.json);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("cannot start the async runtime")?;
+    let runtime = runtime.enable_all().build().context("cannot start the async runtime")?;
     runtime.block_on(dispatch(cli.command, &context))
 }
 
@@ -144,6 +148,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
             demo::run(&args, context.config.open_embedder().await?, context.json).await?;
             Ok(Exit::Success)
         }
+        Command::Serve(args) => serve::run(args, context).await,
         Command::Get(args) => get::run(args, context).await,
         Command::Put(args) => put::run(args, context).await,
         Command::Invalidate(args) => invalidate::run(args, context).await,

@@ -147,7 +147,7 @@ impl Config {
         let idle = without_effect(&config.store.url, origins.iter().map(|(key, origin)| (*key, origin)));
         let warnings = unknown
             .into_iter()
-            .filter(|name| *name != config.embedding.api_key_env)
+            .filter(|name| !config.names_variable(name))
             .map(|name| unknown_variable(&name))
             .chain(idle)
             .collect();
@@ -192,6 +192,12 @@ mod tests {
                 dimensions: Some(1),
                 max_tokens: Some(1),
                 revision: Some("r".into()),
+                ..Default::default()
+            },
+            server: super::super::ServerConfig {
+                tls_certificate: file(),
+                tls_key: file(),
+                tls_client_ca: file(),
                 ..Default::default()
             },
             ..Config::default()

@@ -9,6 +9,7 @@ mod environment;
 mod file;
 mod layers;
 mod open;
+mod server;
 mod settings;
 mod store;
 mod units;
@@ -22,6 +23,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use self::layers::{FILE_NAME, Loaded, Origin, Sources};
 pub use self::open::Opening;
 pub(crate) use self::open::with_advice;
+pub use self::server::{
+    AnonymousConfig, AnthropicConfig, DisconnectedConfig, OpenAiConfig, ServerConfig, SharingConfig,
+    UpstreamsConfig,
+};
 pub use self::store::StoreConfig;
 pub use self::units::ByteSize;
 pub use self::url::{StoreUrl, ValkeyUrl};
@@ -48,6 +53,10 @@ pub struct Config {
     pub ttl: TtlConfig,
     /// Which answers are kept.
     pub admission: AdmissionConfig,
+    /// The gateway.
+    pub server: ServerConfig,
+    /// The APIs behind the gateway.
+    pub upstream: UpstreamsConfig,
 }
 
 /// `[embedding]`
@@ -214,6 +223,16 @@ impl Config {
     pub fn admission(&self) -> Admission {
         let bytes = usize::try_from(self.admission.max_answer_bytes.0).unwrap_or(usize::MAX);
         Admission::default().max_answer_bytes(bytes)
+    }
+
+    /// Whether a setting names this environment variable.
+    fn names_variable(&self, variable: &str) -> bool {
+        let named = [
+            &self.embedding.api_key_env,
+            &self.upstream.openai.api_key_env,
+            &self.upstream.anthropic.api_key_env,
+        ];
+        named.into_iter().any(|named| named == variable)
     }
 
     /// The vetoes that are switched on.

@@ -12,10 +12,12 @@ pub(super) struct Setting {
 const DURATION: &str = "a duration such as \"90s\" or \"6h\"";
 const SIZE: &str = "a size such as \"512MiB\", or a number of bytes";
 const PEM: &str = "the path of a PEM file";
+const ADDRESS: &str = "an address such as \"127.0.0.1:7331\"";
+const VARIABLE: &str = "the name of an environment variable";
 const SWITCH: &str = "true or false";
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 37] = [
+pub(super) const SETTINGS: [Setting; 65] = [
     setting("store.url", "embedded:PATH, memory: or an address such as valkey://HOST:6379"),
     setting("store.max_entries", "a whole number"),
     setting("store.max_bytes", SIZE),
@@ -35,7 +37,7 @@ pub(super) const SETTINGS: [Setting; 37] = [
     setting("store.tls_key", PEM),
     setting("embedding.model", "\"bundled\", the path of a model folder, or a model's name"),
     setting("embedding.url", "a URL such as \"https://api.openai.com/v1\""),
-    setting("embedding.api_key_env", "the name of an environment variable"),
+    setting("embedding.api_key_env", VARIABLE),
     setting("embedding.dimensions", "a whole number"),
     setting("embedding.max_tokens", "a whole number"),
     setting("embedding.revision", "a text"),
@@ -53,11 +55,45 @@ pub(super) const SETTINGS: [Setting; 37] = [
     setting("ttl.negative", DURATION),
     setting("ttl.jitter", "a number from 0 to 0.5"),
     setting("admission.max_answer_bytes", SIZE),
+    setting("server.listen", ADDRESS),
+    setting("server.admin_listen", ADDRESS),
+    setting("server.tls_certificate", PEM),
+    setting("server.tls_key", PEM),
+    setting("server.tls_client_ca", PEM),
+    setting("server.tokens", "a list of tokens such as \"ci:read,fill:SHA256\""),
+    setting("server.anonymous", "\"none\", \"proxy\" or \"all\""),
+    setting("server.sharing", "\"key\", \"header\" or \"shared\""),
+    setting("server.sharing_header", "the name of a header"),
+    setting("server.disconnected", "\"cancel\" or \"finish\""),
+    setting("server.drain", DURATION),
+    setting("server.max_body", SIZE),
+    setting("server.max_question", SIZE),
+    setting("server.max_depth", "a whole number from 1 to 64"),
+    setting("server.max_sources", "a whole number"),
+    setting("server.max_rate", "a whole number"),
+    setting("server.max_concurrency", "a whole number greater than 0"),
+    setting("server.body_timeout", DURATION),
+    setting("server.max_recording", SIZE),
+    setting("server.embeddings_cache", SIZE),
+    setting("upstream.openai.url", "a URL such as \"https://api.openai.com/v1\""),
+    setting("upstream.openai.api_key_env", VARIABLE),
+    setting("upstream.openai.connect_timeout", DURATION),
+    setting("upstream.openai.read_timeout", DURATION),
+    setting("upstream.anthropic.url", "a URL such as \"https://api.anthropic.com/v1\""),
+    setting("upstream.anthropic.api_key_env", VARIABLE),
+    setting("upstream.anthropic.connect_timeout", DURATION),
+    setting("upstream.anthropic.read_timeout", DURATION),
 ];
 
 /// Variables that this program or its library reads and that are no settings.
-pub(super) const OTHER_VARIABLES: [&str; 4] =
-    ["WELLSPRING_CONFIG", "WELLSPRING_MODELS_DIR", "WELLSPRING_EMBEDDING_API_KEY", "WELLSPRING_LLM_API_KEY"];
+pub(super) const OTHER_VARIABLES: [&str; 6] = [
+    "WELLSPRING_CONFIG",
+    "WELLSPRING_MODELS_DIR",
+    "WELLSPRING_EMBEDDING_API_KEY",
+    "WELLSPRING_LLM_API_KEY",
+    "WELLSPRING_OPENAI_API_KEY",
+    "WELLSPRING_ANTHROPIC_API_KEY",
+];
 
 const fn setting(key: &'static str, expected: &'static str) -> Setting {
     Setting { key, expected }

@@ -1,0 +1,295 @@
+//! `[server]` and `[upstream]`: the gateway.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::http::HeaderName;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{ByteSize, checked, config_error, name, units};
+use crate::error::Result;
+use crate::server::auth::Token;
+use crate::server::{Anonymous, Disconnected, Listeners, Options, Sharing, Tls, Upstream};
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct ServerConfig {
+    /// The address of the proxy.
+    pub listen: SocketAddr,
+    /// The address of administration and ingestion.
+    pub admin_listen: SocketAddr,
+    /// The file with the certificate chain of both.
+    pub tls_certificate: Option<PathBuf>,
+    /// The file with its key.
+    pub tls_key: Option<PathBuf>,
+    /// The file with the authorities that sign the certificates of clients.
+    pub tls_client_ca: Option<PathBuf>,
+    /// Who may do what, each as `NAME:SCOPES:SHA256`.
+    #[serde(with = "tokens")]
+    pub tokens: Vec<Token>,
+    /// Who needs no token although there are some.
+    pub anonymous: AnonymousConfig,
+    /// Who shares answers with whom.
+    pub sharing: SharingConfig,
+    /// The header that `sharing = "header"` goes by.
+    #[serde(deserialize_with = "header_name")]
+    pub sharing_header: String,
+    /// What becomes of an answer whose caller has gone.
+    pub disconnected: DisconnectedConfig,
+    /// How long requests may go on after the end was asked for.
+    #[serde(with = "units::duration")]
+    pub drain: Duration,
+    /// The longest body of a request.
+    pub max_body: ByteSize,
+    /// The longest question that a caller names.
+    pub max_question: ByteSize,
+    /// The deepest nesting of arrays and objects in a body.
+    #[serde(deserialize_with = "depth")]
+    pub max_depth: usize,
+    /// The most sources of one answer.
+    pub max_sources: usize,
+    /// How many requests one caller may send in a second; 0 for any number.
+    pub max_rate: u32,
+    /// How many requests are served at a time.
+    #[serde(deserialize_with = "positive")]
+    pub max_concurrency: usize,
+    /// How long a request's body may take to arrive.
+    #[serde(with = "units::duration")]
+    pub body_timeout: Duration,
+    /// The longest response of an upstream that is kept.
+    pub max_recording: ByteSize,
+    /// How many bytes of embeddings are kept.
+    pub embeddings_cache: ByteSize,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        let (options, listeners) = (Options::default(), Listeners::default());
+        let limits = options.limits;
+        Self {
+            listen: listeners.public,
+            admin_listen: listeners.admin,
+            tls_certificate: None,
+            tls_key: None,
+            tls_client_ca: None,
+            tokens: Vec::new(),
+            anonymous: AnonymousConfig::None,
+            sharing: SharingConfig::Key,
+            sharing_header: "wellspring-share".into(),
+            disconnected: DisconnectedConfig::Cancel,
+            drain: listeners.drain,
+            max_body: ByteSize(limits.body_bytes as u64),
+            max_question: ByteSize(limits.question_bytes as u64),
+            max_depth: limits.depth,
+            max_sources: limits.sources,
+            max_rate: limits.rate_per_second,
+            max_concurrency: limits.concurrency,
+            body_timeout: limits.body_timeout,
+            max_recording: ByteSize(limits.recording_bytes as u64),
+            embeddings_cache: ByteSize(options.embeddings_bytes),
+        }
+    }
+}
+
+/// An [`Anonymous`] as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AnonymousConfig {
+    /// Nobody.
+    None,
+    /// Callers of the proxy.
+    Proxy,
+    /// Everybody.
+    All,
+}
+
+/// A [`Sharing`] as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SharingConfig {
+    /// Callers with the same key.
+    Key,
+    /// Callers who send the same value of a header.
+    Header,
+    /// Everybody.
+    Shared,
+}
+
+/// A [`Disconnected`] as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DisconnectedConfig {
+    /// Abandon the answer.
+    Cancel,
+    /// Receive and store it.
+    Finish,
+}
+
+/// `[upstream]`
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct UpstreamsConfig {
+    /// The API of OpenAI, or one like it.
+    pub openai: OpenAiConfig,
+    /// The API of Anthropic, or one like it.
+    pub anthropic: AnthropicConfig,
+}
+
+macro_rules! upstream {
+    ($(#[$doc:meta])* $name:ident, $default:ident, $variable:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
+        #[non_exhaustive]
+        pub struct $name {
+            /// The base URL, with the version.
+            #[serde(deserialize_with = "name")]
+            pub url: String,
+            /// The environment variable that holds the gateway's own key.
+            #[serde(deserialize_with = "name")]
+            pub api_key_env: String,
+            /// How long connecting may take.
+            #[serde(with = "units::duration")]
+            pub connect_timeout: Duration,
+            /// How long the upstream may be silent.
+            #[serde(with = "units::duration")]
+            pub read_timeout: Duration,
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                let Upstream { url, connect_timeout, read_timeout, .. } = Options::default().$default;
+                Self { url, api_key_env: $variable.into(), connect_timeout, read_timeout }
+            }
+        }
+
+        impl $name {
+            fn upstream(&self) -> Upstream {
+                let mut upstream = Upstream::new(&self.url);
+                upstream.api_key = std::env::var(&self.api_key_env).ok().filter(|key| !key.is_empty());
+                upstream.connect_timeout = self.connect_timeout;
+                upstream.read_timeout = self.read_timeout;
+                upstream
+            }
+        }
+    };
+}
+
+upstream! {
+    /// `[upstream.openai]`
+    OpenAiConfig, openai, "WELLSPRING_OPENAI_API_KEY"
+}
+
+upstream! {
+    /// `[upstream.anthropic]`
+    AnthropicConfig, anthropic, "WELLSPRING_ANTHROPIC_API_KEY"
+}
+
+impl super::Config {
+    /// How the gateway behaves. Reads the environment for the keys of the upstreams.
+    ///
+    /// # Errors
+    ///
+    /// `Config` if a name is not valid.
+    pub fn gateway_options(&self) -> Result<Options> {
+        let server = &self.server;
+        let bytes = |size: ByteSize| usize::try_from(size.0).unwrap_or(usize::MAX);
+        let mut options = Options::default();
+        options.tokens.clone_from(&server.tokens);
+        options.anonymous = match server.anonymous {
+            AnonymousConfig::None => Anonymous::None,
+            AnonymousConfig::Proxy => Anonymous::Proxy,
+            AnonymousConfig::All => Anonymous::All,
+        };
+        options.sharing = match server.sharing {
+            SharingConfig::Key => Sharing::Key,
+            SharingConfig::Shared => Sharing::Shared,
+            SharingConfig::Header => Sharing::Header(server.sharing_header.parse().map_err(|e| {
+                config_error("server.sharing_header is not the name of a header").with_source(e)
+            })?),
+        };
+        options.disconnected = match server.disconnected {
+            DisconnectedConfig::Cancel => Disconnected::Cancel,
+            DisconnectedConfig::Finish => Disconnected::Finish,
+        };
+        options.limits.body_bytes = bytes(server.max_body);
+        options.limits.question_bytes = bytes(server.max_question);
+        options.limits.depth = server.max_depth;
+        options.limits.sources = server.max_sources;
+        options.limits.rate_per_second = server.max_rate;
+        options.limits.concurrency = server.max_concurrency;
+        options.limits.body_timeout = server.body_timeout;
+        options.limits.recording_bytes = bytes(server.max_recording);
+        options.embeddings_bytes = server.embeddings_cache.0;
+        options.openai = self.upstream.openai.upstream();
+        options.anthropic = self.upstream.anthropic.upstream();
+        Ok(options)
+    }
+
+    /// Where the gateway listens.
+    ///
+    /// # Errors
+    ///
+    /// `Config` if only some of the files are named that encryption needs.
+    pub fn listeners(&self) -> Result<Listeners> {
+        let server = &self.server;
+        let tls = match (&server.tls_certificate, &server.tls_key, &server.tls_client_ca) {
+            (Some(certificate), Some(key), client_ca) => {
+                Some(Tls { certificate: certificate.clone(), key: key.clone(), client_ca: client_ca.clone() })
+            }
+            (None, None, None) => None,
+            _ => {
+                return Err(config_error(
+                    "server.tls_certificate and server.tls_key go together, and server.tls_client_ca needs both",
+                ));
+            }
+        };
+        let mut listeners = Listeners::default();
+        listeners.public = server.listen;
+        listeners.admin = server.admin_listen;
+        listeners.tls = tls;
+        listeners.drain = server.drain;
+        Ok(listeners)
+    }
+}
+
+fn depth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    checked(deserializer, |value| (1..=64).contains(value))
+}
+
+fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    checked(deserializer, |value| *value > 0)
+}
+
+fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    checked(deserializer, |value: &String| value.parse::<HeaderName>().is_ok())
+}
+
+/// A list in the file; in the environment, a text with spaces between.
+mod tokens {
+    use serde::de::Error as _;
+
+    use super::{Deserialize, Deserializer, Serializer, Token};
+
+    pub(super) fn serialize<S: Serializer>(tokens: &[Token], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(tokens.iter().map(ToString::to_string))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Token>, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            List(Vec<String>),
+            Text(String),
+        }
+        let texts = match Written::deserialize(deserializer)? {
+            Written::List(texts) => texts,
+            Written::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
+        };
+        texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
+    }
+}

@@ -1,0 +1,50 @@
+//! The gateway: a proxy that answers from the cache, for any program that can change a base URL.
+//!
+//! Two listeners: the public one serves the proxy, the other one those who run the gateway and tell it of
+//! changed documents. A failure of the cache is never the caller's: the request goes to the upstream then.
+//! Keys of callers go upstream and nowhere else: they are not logged, and not stored but as part of a hash.
+//!
+//! Routes of a new subject belong into a module of their own with a function `routes() -> Router<Gateway>`,
+//! each under the [right](auth::Right) that it needs, and are merged in [`public_router`] or [`admin_router`].
+
+pub mod auth;
+pub mod error;
+mod health;
+pub mod limits;
+pub mod listen;
+mod options;
+pub mod permits;
+pub mod proxy;
+mod state;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use self::listen::{Listeners, Tls, serve};
+pub use self::options::{Anonymous, Disconnected, Options, Sharing, Upstream};
+pub use self::state::Gateway;
+use crate::server::auth::{Door, Right};
+
+/// What the public listener serves: the proxy and the health checks.
+pub fn public_router(gateway: &Gateway) -> Router {
+    let proxy = auth::requiring(proxy::routes(), Right::Fill);
+    finish(proxy.merge(health::routes()), gateway, Door::Public)
+}
+
+/// What the listener for administration and ingestion serves.
+pub fn admin_router(gateway: &Gateway) -> Router {
+    finish(health::routes(), gateway, Door::Admin)
+}
+
+/// Wraps `routes` in what every request passes: limits first, since they cost least, then tokens.
+fn finish(routes: Router<Gateway>, gateway: &Gateway, door: Door) -> Router {
+    routes
+        .fallback(error::no_route)
+        .method_not_allowed_fallback(error::no_method)
+        .layer(from_fn_with_state((gateway.clone(), door), auth::identify))
+        .layer(from_fn_with_state(gateway.clone(), limits::admit))
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn(error::in_dialect))
+        .with_state(gateway.clone())
+}

@@ -1,0 +1,117 @@
+//! How the gateway behaves; each field with its default.
+
+use std::time::Duration;
+
+use axum::http::HeaderName;
+
+use crate::server::auth::Token;
+use crate::server::limits::RequestLimits;
+
+/// How the gateway behaves.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// Who may do what. Without any, only those at this machine are served.
+    pub tokens: Vec<Token>,
+    /// Who needs no token although there are some.
+    pub anonymous: Anonymous,
+    /// Who shares answers with whom.
+    pub sharing: Sharing,
+    /// What becomes of an answer whose caller has gone.
+    pub disconnected: Disconnected,
+    /// What requests may take.
+    pub limits: RequestLimits,
+    /// The API of OpenAI, or one like it.
+    pub openai: Upstream,
+    /// The API of Anthropic, or one like it.
+    pub anthropic: Upstream,
+    /// How many embeddings of `/v1/embeddings` are kept, by bytes; 64 MiB by default.
+    pub embeddings_bytes: u64,
+    /// How long a permit waits for its answer; 2 minutes by default.
+    pub permit_ttl: Duration,
+    /// How many permits wait at a time; 10,000 by default.
+    pub permits: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            tokens: Vec::new(),
+            anonymous: Anonymous::None,
+            sharing: Sharing::Key,
+            disconnected: Disconnected::Cancel,
+            limits: RequestLimits::default(),
+            openai: Upstream::new("https://api.openai.com/v1"),
+            anthropic: Upstream::new("https://api.anthropic.com/v1"),
+            embeddings_bytes: 64 << 20,
+            permit_ttl: Duration::from_mins(2),
+            permits: 10_000,
+        }
+    }
+}
+
+/// Who needs no token although there are some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Anonymous {
+    /// Nobody.
+    #[default]
+    None,
+    /// Callers of the proxy: their own keys go upstream.
+    Proxy,
+    /// Everybody, at both listeners.
+    All,
+}
+
+/// Who shares answers with whom.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Sharing {
+    /// Callers with the same upstream key, or with the same token.
+    #[default]
+    Key,
+    /// Callers who send the same value of this header. Those who send none share by key.
+    Header(HeaderName),
+    /// Everybody.
+    Shared,
+}
+
+/// What becomes of an answer whose caller has gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Disconnected {
+    /// It is abandoned. If others wait for it, one of them asks anew.
+    #[default]
+    Cancel,
+    /// It is received to its end and stored.
+    Finish,
+}
+
+/// An API behind the gateway.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Upstream {
+    /// Its base URL, up to and with the version: `https://api.openai.com/v1`.
+    pub url: String,
+    /// The gateway's own key, for callers who send none or show a token in its place.
+    pub api_key: Option<String>,
+    /// How long connecting may take; 10 seconds by default.
+    pub connect_timeout: Duration,
+    /// How long the upstream may be silent; 10 minutes by default.
+    pub read_timeout: Duration,
+}
+
+impl Upstream {
+    /// The API at `url`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            api_key: None,
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_mins(10),
+        }
+    }
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upstream").field("url", &self.url).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,262 @@
+//! Requests to the APIs behind the gateway.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Extension, Request, State};
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::Response;
+use axum::routing::{any, get, post};
+use bytes::Bytes;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::server::auth::{API_KEY_HEADER, Caller, TOKEN_HEADER, without_scheme};
+use crate::server::error::Problem;
+use crate::server::{Gateway, Options, Upstream};
+
+/// How many idle connections to an upstream are kept.
+const MAX_IDLE: usize = 256;
+const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Which API is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Vendor {
+    OpenAi,
+    Anthropic,
+}
+
+/// The clients of both APIs.
+pub(in crate::server) struct Upstreams {
+    openai: Client,
+    anthropic: Client,
+}
+
+struct Client {
+    http: reqwest::Client,
+    base: String,
+    api_key: Option<String>,
+}
+
+impl Upstreams {
+    pub(in crate::server) fn new(options: &Options) -> Result<Self> {
+        Ok(Self { openai: Client::new(&options.openai)?, anthropic: Client::new(&options.anthropic)? })
+    }
+
+    fn of(&self, vendor: Vendor) -> &Client {
+        match vendor {
+            Vendor::OpenAi => &self.openai,
+            Vendor::Anthropic => &self.anthropic,
+        }
+    }
+
+    /// The base URL of `vendor`'s API: another API gives other answers.
+    pub(super) fn base(&self, vendor: Vendor) -> &str {
+        &self.of(vendor).base
+    }
+}
+
+impl Client {
+    fn new(upstream: &Upstream) -> Result<Self> {
+        let bad = |why: &str| Error::new(ErrorKind::Config, format!("an upstream's URL {why}"));
+        let url: reqwest::Url = upstream.url.parse().map_err(|_| bad("is not valid"))?;
+        if !matches!(url.scheme(), "http" | "https") || url.query().is_some() {
+            return Err(bad("is no http or https URL without a query"));
+        }
+        let http = reqwest::Client::builder()
+            .connect_timeout(upstream.connect_timeout)
+            .read_timeout(upstream.read_timeout)
+            .pool_max_idle_per_host(MAX_IDLE)
+            .pool_idle_timeout(IDLE_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|e| Error::new(ErrorKind::Config, "cannot set up an HTTP client").with_source(e))?;
+        let base = upstream.url.trim_end_matches('/').to_owned();
+        Ok(Self { http, base, api_key: upstream.api_key.clone() })
+    }
+}
+
+/// What goes upstream.
+#[derive(Debug, Clone)]
+pub(super) struct Outgoing {
+    pub(super) vendor: Vendor,
+    pub(super) method: Method,
+    /// What follows the version in the path, with the query.
+    pub(super) path: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Outgoing {
+    /// The request with the headers that are meant for the upstream, and the right key among them.
+    pub(super) fn new(
+        gateway: &Gateway,
+        vendor: Vendor,
+        head: &axum::http::request::Parts,
+        caller: &Caller,
+        body: Bytes,
+    ) -> Result<Self, Problem> {
+        let path = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
+        let path = path.strip_prefix("/v1").unwrap_or(path).to_owned();
+        let mut headers = forwarded(&head.headers);
+        let own = gateway.upstreams().of(vendor).api_key.as_deref();
+        // A token of the gateway is not for others to see.
+        if let Some(name) = &caller.shown_in {
+            headers.remove(name);
+        }
+        let has_key = headers.contains_key(header::AUTHORIZATION) || headers.contains_key(API_KEY_HEADER);
+        if let (false, Some(own)) = (has_key, own) {
+            let (name, value) = match vendor {
+                Vendor::OpenAi => (header::AUTHORIZATION, format!("Bearer {own}")),
+                Vendor::Anthropic => (API_KEY_HEADER, own.to_owned()),
+            };
+            let mut value = HeaderValue::try_from(value).map_err(|_| no_key())?;
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        } else if !has_key && caller.shown_in.as_ref().is_some_and(|name| *name != TOKEN_HEADER) {
+            return Err(no_key());
+        }
+        Ok(Self { vendor, method: head.method.clone(), path, headers, body })
+    }
+
+    /// The secret that goes upstream.
+    pub(super) fn key(&self) -> Option<&str> {
+        let value = self.headers.get(header::AUTHORIZATION).or_else(|| self.headers.get(API_KEY_HEADER));
+        value.and_then(|value| value.to_str().ok()).map(without_scheme)
+    }
+
+    /// Sends the request; returns when the head of the response is there.
+    pub(super) async fn send(self, gateway: &Gateway) -> Result<reqwest::Response, Problem> {
+        let client = gateway.upstreams().of(self.vendor);
+        let url = format!("{}{}", client.base, self.path);
+        let request = client.http.request(self.method, url).headers(self.headers).body(self.body);
+        request.send().await.map_err(|error| {
+            // Its URL may hold a secret.
+            let error = error.without_url();
+            tracing::warn!(%error, "the upstream cannot be reached");
+            if error.is_timeout() {
+                Problem::new(
+                    StatusCode::GATEWAY_TIMEOUT,
+                    "upstream_timeout",
+                    "the upstream did not answer in time",
+                )
+            } else {
+                Problem::new(
+                    StatusCode::BAD_GATEWAY,
+                    "upstream_unreachable",
+                    "the upstream cannot be reached",
+                )
+            }
+        })
+    }
+}
+
+fn no_key() -> Problem {
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "no_upstream_key",
+        "a token was sent in place of the upstream's key, and the gateway has no key of its own",
+    )
+}
+
+/// The headers that are meant for the other end, without those of this connection and of the gateway.
+fn forwarded(headers: &HeaderMap) -> HeaderMap {
+    const OWN: [HeaderName; 9] = [
+        header::HOST,
+        header::CONTENT_LENGTH,
+        // What is kept must be what every caller can read.
+        header::ACCEPT_ENCODING,
+        header::CACHE_CONTROL,
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::PRAGMA,
+        header::EXPECT,
+        TOKEN_HEADER,
+    ];
+    let is_own = |name: &HeaderName| OWN.contains(name) || name.as_str().starts_with("wellspring-");
+    end_to_end(headers).filter(|(name, _)| !is_own(name)).map(|(n, v)| (n.clone(), v.clone())).collect()
+}
+
+/// The headers that are not about one connection only (RFC 9110, 7.6.1).
+fn end_to_end(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    const HOP_BY_HOP: [&str; 8] = [
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let named: Vec<String> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .collect();
+    headers.iter().filter(move |(name, _)| {
+        !HOP_BY_HOP.contains(&name.as_str()) && !named.iter().any(|named| named == name.as_str())
+    })
+}
+
+/// The head of the upstream's response, to be passed on with `body`.
+pub(super) fn passed_on(response: &reqwest::Response, body: Body) -> Response {
+    let mut passed = Response::new(body);
+    *passed.status_mut() = response.status();
+    *passed.headers_mut() =
+        end_to_end(response.headers()).map(|(name, value)| (name.clone(), value.clone())).collect();
+    passed
+}
+
+/// What is not cached goes through as it is.
+pub(super) fn routes() -> Router<Gateway> {
+    Router::new()
+        .route("/v1/models", get(models))
+        .route("/v1/models/{*id}", get(models))
+        .route("/v1/responses/{*id}", any(openai))
+        .route("/v1/messages/count_tokens", post(anthropic))
+}
+
+async fn models(
+    gateway: State<Gateway>,
+    caller: Extension<Caller>,
+    request: Request,
+) -> Result<Response, Problem> {
+    // Both APIs have this path; only one of them has versions in a header.
+    let vendor =
+        if request.headers().contains_key("anthropic-version") { Vendor::Anthropic } else { Vendor::OpenAi };
+    pass_through(&gateway, vendor, &caller, request).await
+}
+
+async fn openai(
+    gateway: State<Gateway>,
+    caller: Extension<Caller>,
+    request: Request,
+) -> Result<Response, Problem> {
+    pass_through(&gateway, Vendor::OpenAi, &caller, request).await
+}
+
+async fn anthropic(
+    gateway: State<Gateway>,
+    caller: Extension<Caller>,
+    request: Request,
+) -> Result<Response, Problem> {
+    pass_through(&gateway, Vendor::Anthropic, &caller, request).await
+}
+
+async fn pass_through(
+    gateway: &Gateway,
+    vendor: Vendor,
+    caller: &Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    let body = gateway.options().limits.read(body).await?;
+    let response = Outgoing::new(gateway, vendor, &head, caller, body)?.send(gateway).await?;
+    let mut passed = passed_on(&response, Body::empty());
+    *passed.body_mut() = Body::from_stream(response.bytes_stream());
+    Ok(passed)
+}

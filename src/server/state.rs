@@ -1,0 +1,106 @@
+//! What all requests share.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cache::Cache;
+use crate::error::Result;
+use crate::server::Options;
+use crate::server::limits::Admission;
+use crate::server::permits::Permits;
+use crate::server::proxy::{Embeddings, Upstreams};
+
+/// What all requests share; clones are the same gateway.
+#[derive(Clone)]
+pub struct Gateway {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    cache: Cache,
+    options: Options,
+    upstreams: Upstreams,
+    embeddings: Embeddings,
+    permits: Permits,
+    admission: Admission,
+    tasks: TaskTracker,
+    draining: CancellationToken,
+}
+
+impl Gateway {
+    /// A gateway that answers from `cache`.
+    ///
+    /// # Errors
+    ///
+    /// `Config` if the address of an upstream is not valid.
+    pub fn new(cache: Cache, options: Options) -> Result<Self> {
+        let inner = Inner {
+            upstreams: Upstreams::new(&options)?,
+            embeddings: Embeddings::new(options.embeddings_bytes),
+            permits: Permits::new(options.permits, options.permit_ttl),
+            admission: Admission::new(&options.limits),
+            tasks: TaskTracker::new(),
+            draining: CancellationToken::new(),
+            cache,
+            options,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The cache.
+    pub fn cache(&self) -> &Cache {
+        &self.inner.cache
+    }
+
+    /// How the gateway behaves.
+    pub fn options(&self) -> &Options {
+        &self.inner.options
+    }
+
+    /// Permits that wait for their answers.
+    pub fn permits(&self) -> &Permits {
+        &self.inner.permits
+    }
+
+    /// What runs behind requests; the end of the gateway waits for it.
+    pub fn tasks(&self) -> &TaskTracker {
+        &self.inner.tasks
+    }
+
+    /// Whether the gateway is about to end.
+    pub fn is_draining(&self) -> bool {
+        self.inner.draining.is_cancelled()
+    }
+
+    /// Has `/readyz` say that the gateway takes no more requests.
+    pub fn begin_draining(&self) {
+        self.inner.draining.cancel();
+        self.inner.tasks.close();
+    }
+
+    /// Whether the store answers.
+    pub async fn store_is_up(&self) -> bool {
+        self.inner.cache.status().await.is_ok()
+    }
+
+    pub(super) fn upstreams(&self) -> &Upstreams {
+        &self.inner.upstreams
+    }
+
+    pub(super) fn embeddings(&self) -> &Embeddings {
+        &self.inner.embeddings
+    }
+
+    pub(super) fn admission(&self) -> &Admission {
+        &self.inner.admission
+    }
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("options", &self.inner.options).finish_non_exhaustive()
+    }
+}
