@@ -121,6 +121,12 @@ impl FillPermit {
         })
     }
 
+    /// Gives the permit back without an answer. Those who wait for it make their own, all at once; if the permit
+    /// were dropped, they would try one after another.
+    pub fn decline(mut self) {
+        self.land(Landing::Unshared);
+    }
+
     /// The error of a closure that made no answer goes to those who waited for it.
     pub(super) fn fail(mut self, error: crate::SharedError) {
         self.land(Landing::Failed(error));

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::cache::lookup::{BypassReason, Exact, Hit, Missed, Semantic, Tier};
+use crate::cache::lookup::{BypassReason, Exact, Hit, Lookup, Missed, Semantic, Tier};
 use crate::cache::query::{Mode, Prepared};
 use crate::cache::turn::Turn;
 use crate::cache::{Cache, FillOutcome, FillPermit, Query};
@@ -108,6 +108,27 @@ impl Cache {
                     }
                 }
             }
+        }
+    }
+
+    /// Looks for an answer to `query` as [`lookup`](Self::lookup) does, and waits for others who ask the same as
+    /// [`get_or_fill`](Self::get_or_fill) does. For pipelines that pass an answer on while it is being made.
+    ///
+    /// Whoever is given a permit and can make no answer shall [decline](FillPermit::decline) it.
+    ///
+    /// # Errors
+    ///
+    /// The error of a closure that another caller made the same answer by.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
+    pub async fn lookup_or_wait(&self, query: Query) -> Result<Lookup, SharedError> {
+        match self.plan(query).await {
+            Plan::Serve(hit) => Ok(Lookup::Hit(hit)),
+            Plan::Make(permit) => Ok(Lookup::Miss(permit)),
+            Plan::Bypass(reason, _) => Ok(Lookup::Bypass(reason)),
+            Plan::Fail(error) => Err(error),
         }
     }
 

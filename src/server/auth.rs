@@ -144,6 +144,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    #[cfg(test)]
+    pub(super) fn new(token: Option<Token>, shown_in: Option<HeaderName>) -> Self {
+        Self { token, shown_in, is_trusted: false }
+    }
+
     /// Whether the caller may do what `right` is needed for.
     pub fn may(&self, right: Right) -> bool {
         match &self.token {
@@ -191,7 +196,7 @@ fn find(tokens: &[Token], headers: &HeaderMap) -> Option<(Token, HeaderName)> {
 }
 
 /// A header's secret without `Bearer`.
-pub(super) fn without_scheme(value: &str) -> &str {
+fn without_scheme(value: &str) -> &str {
     let value = value.trim();
     match value.split_once(' ') {
         Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => secret.trim(),

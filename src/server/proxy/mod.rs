@@ -3,15 +3,34 @@
 //! What goes upstream is what the caller sent, byte for byte but for a field `wellspring`; what comes back is
 //! passed on as it comes, and kept as it came once it is known to be whole.
 
+mod api;
+mod ask;
+mod control;
+mod directives;
 mod embeddings;
+mod json;
+mod making;
+mod question;
+mod recording;
+mod reply;
+mod shapes;
+mod sharing;
+mod sse;
 mod upstream;
 
 use axum::Router;
+use axum::routing::post;
 
 pub(super) use self::embeddings::Embeddings;
 pub(super) use self::upstream::Upstreams;
 use crate::server::Gateway;
 
 pub(super) fn routes() -> Router<Gateway> {
-    upstream::routes()
+    Router::new()
+        .route("/v1/chat/completions", post(ask::ask))
+        .route("/v1/completions", post(ask::ask))
+        .route("/v1/responses", post(ask::ask))
+        .route("/v1/messages", post(ask::ask))
+        .route("/v1/embeddings", post(embeddings::embed))
+        .merge(upstream::routes())
 }

@@ -12,7 +12,7 @@ use axum::routing::{any, get, post};
 use bytes::Bytes;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::server::auth::{API_KEY_HEADER, Caller, TOKEN_HEADER, without_scheme};
+use crate::server::auth::{API_KEY_HEADER, Caller, TOKEN_HEADER};
 use crate::server::error::Problem;
 use crate::server::{Gateway, Options, Upstream};
 
@@ -118,12 +118,6 @@ impl Outgoing {
             return Err(no_key());
         }
         Ok(Self { vendor, method: head.method.clone(), path, headers, body })
-    }
-
-    /// The secret that goes upstream.
-    pub(super) fn key(&self) -> Option<&str> {
-        let value = self.headers.get(header::AUTHORIZATION).or_else(|| self.headers.get(API_KEY_HEADER));
-        value.and_then(|value| value.to_str().ok()).map(without_scheme)
     }
 
     /// Sends the request; returns when the head of the response is there.

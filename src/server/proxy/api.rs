@@ -1,0 +1,105 @@
+//! The APIs whose answers are kept.
+
+use axum::http::Uri;
+use serde_json::{Map, Value};
+
+use super::shapes::{chat, messages, responses};
+use super::sse::Event;
+use super::upstream::Vendor;
+use crate::entry::Usage;
+
+/// An API whose answers are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Api {
+    /// OpenAI's `/v1/chat/completions`
+    Chat,
+    /// OpenAI's `/v1/completions`
+    Completions,
+    /// OpenAI's `/v1/responses`
+    Responses,
+    /// Anthropic's `/v1/messages`
+    Messages,
+}
+
+/// What of an answer matters to the cache.
+#[derive(Debug, PartialEq)]
+pub(super) struct Summary {
+    /// Its text, or its calls of tools.
+    pub(super) text: String,
+    pub(super) usage: Option<Usage>,
+}
+
+impl Api {
+    /// The API that a request to `uri` means.
+    pub(super) fn of(uri: &Uri) -> Self {
+        match uri.path() {
+            "/v1/completions" => Self::Completions,
+            "/v1/responses" => Self::Responses,
+            "/v1/messages" => Self::Messages,
+            _ => Self::Chat,
+        }
+    }
+
+    pub(super) fn vendor(self) -> Vendor {
+        match self {
+            Self::Messages => Vendor::Anthropic,
+            _ => Vendor::OpenAi,
+        }
+    }
+
+    /// The name that recordings are kept under.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "openai.chat",
+            Self::Completions => "openai.completions",
+            Self::Responses => "openai.responses",
+            Self::Messages => "anthropic.messages",
+        }
+    }
+
+    /// The field with the conversation.
+    pub(super) fn turns(self) -> &'static str {
+        match self {
+            Self::Chat | Self::Messages => "messages",
+            Self::Completions => "prompt",
+            Self::Responses => "input",
+        }
+    }
+
+    /// Whether the answer depends on what the upstream remembers of other requests, or is not in the response.
+    pub(super) fn is_stateful(self, request: &Map<String, Value>) -> bool {
+        let is_set = |name: &str| !matches!(request.get(name), None | Some(Value::Null | Value::Bool(false)));
+        match self {
+            Self::Responses => is_set("conversation") || is_set("background"),
+            Self::Messages => is_set("container"),
+            Self::Chat | Self::Completions => false,
+        }
+    }
+
+    /// The answer that the events of a stream tell; none if they are not the whole of it.
+    pub(super) fn fold(self, events: &[Event<'_>]) -> Option<Value> {
+        match self {
+            Self::Chat | Self::Completions => chat::fold(events),
+            Self::Responses => responses::fold(events),
+            Self::Messages => messages::fold(events),
+        }
+    }
+
+    /// A stream that tells `answer`.
+    pub(super) fn unfold(self, answer: &Value, with_usage: bool) -> String {
+        match self {
+            Self::Chat | Self::Completions => chat::unfold(answer, with_usage),
+            Self::Responses => responses::unfold(answer),
+            Self::Messages => messages::unfold(answer),
+        }
+    }
+
+    /// What of `answer` matters; none if it is not an answer that may be kept.
+    pub(super) fn summary(self, answer: &Value) -> Option<Summary> {
+        match self {
+            Self::Chat | Self::Completions => chat::summary(answer),
+            Self::Responses => responses::summary(answer),
+            Self::Messages => messages::summary(answer),
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! A question on its way: to the cache, and to the upstream if the cache has no answer.
+
+use axum::body::Body;
+use axum::extract::{Extension, Request, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::Response;
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use super::api::Api;
+use super::control::Control;
+use super::directives::Directives;
+use super::json;
+use super::making::Making;
+use super::question;
+use super::recording::{Form, replay};
+use super::reply::{self, Forward};
+use super::sharing::tenant;
+use super::upstream::{Outgoing, passed_on};
+use crate::cache::{FillPermit, Hit, Lookup, Query};
+use crate::server::Gateway;
+use crate::server::auth::Caller;
+use crate::server::error::Problem;
+
+/// What the cache says to a question.
+enum Found {
+    Hit(Hit),
+    /// The upstream's answer may be stored.
+    Make(FillPermit, Forward),
+    /// The upstream's answer goes to the caller only.
+    Pass(Forward),
+}
+
+/// Answers from the cache, or passes the upstream's answer on and keeps it.
+pub(super) async fn ask(
+    State(gateway): State<Gateway>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    let limits = &gateway.options().limits;
+    let body = limits.read(body).await?;
+    let api = Api::of(&head.uri);
+    let Some(fields) = json::object(&body) else {
+        if json::is_too_deep(&body) {
+            return Err(limits.too_deep());
+        }
+        // What is wrong with it is for the upstream to say.
+        let outgoing = Outgoing::new(&gateway, api.vendor(), &head, &caller, body)?;
+        return pass(&gateway, outgoing, Forward::Bypass("no-object")).await;
+    };
+    let fields = Value::Object(fields);
+    limits.check_depth(&fields)?;
+    let Value::Object(fields) = fields else { return Err(Problem::invalid("the body is no object")) };
+    let directives = Directives::new(fields.get("wellspring"), &head.headers, limits)?;
+    let outgoing = Outgoing::new(&gateway, api.vendor(), &head, &caller, sent(&fields, body))?;
+    let form = Form::wanted(&fields);
+    let found = find(&gateway, api, fields, &head, &caller, &directives, &outgoing).await?;
+    match found {
+        Found::Hit(hit) => match replay(&hit.entry, api, form) {
+            Some(replay) => Ok(reply::hit(&hit, replay, form, &head.headers)),
+            None => pass(&gateway, outgoing, Forward::Bypass("no-recording")).await,
+        },
+        Found::Make(permit, forward) => {
+            Making { gateway, api, form, directives, permit, forward }.start(outgoing).await
+        }
+        Found::Pass(forward) => pass(&gateway, outgoing, forward).await,
+    }
+}
+
+/// The body without what is meant for the gateway.
+fn sent(fields: &Map<String, Value>, body: Bytes) -> Bytes {
+    if !fields.contains_key("wellspring") {
+        return body;
+    }
+    json::without(&body, "wellspring").unwrap_or(body)
+}
+
+async fn find(
+    gateway: &Gateway,
+    api: Api,
+    fields: Map<String, Value>,
+    head: &Parts,
+    caller: &Caller,
+    directives: &Directives,
+    outgoing: &Outgoing,
+) -> Result<Found, Problem> {
+    let control = Control::of(&head.headers);
+    if let Some(name) = &directives.permit {
+        let permit = gateway.permits().take(name).ok_or_else(|| {
+            Problem::new(StatusCode::GONE, "permit_gone", "the permit was used before, or waited too long")
+        })?;
+        return Ok(Found::Make(permit, Forward::Miss));
+    }
+    if control.no_store || api.is_stateful(&fields) {
+        let forward = if control.no_store { Forward::Request } else { Forward::Bypass("stateful") };
+        return only_if_cached(control, Found::Pass(forward));
+    }
+    let base = gateway.upstreams().base(api.vendor());
+    let tenant = tenant(gateway.options(), caller, &head.headers);
+    let longest = gateway.options().limits.question_bytes;
+    let query = question::query(api, fields, directives, outgoing, (base, tenant), longest);
+    only_if_cached(control, look_up(gateway, query, control).await)
+}
+
+/// A caller who wants what is stored or nothing is not kept waiting by the upstream.
+fn only_if_cached(control: Control, found: Found) -> Result<Found, Problem> {
+    if control.only_if_cached && !matches!(found, Found::Hit(_)) {
+        return Err(Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "not_cached",
+            "there is no answer in the cache",
+        ));
+    }
+    Ok(found)
+}
+
+async fn look_up(gateway: &Gateway, query: Query, control: Control) -> Found {
+    let (renewed, forward) = if control.no_cache {
+        (query.renew(), Forward::Request)
+    } else {
+        let found = look(gateway, query.clone(), control, Forward::Miss).await;
+        match found {
+            Found::Hit(hit) if !control.accepts(hit.age, reply::left(&hit)) => {
+                (query.renew(), Forward::Stale)
+            }
+            found => return found,
+        }
+    };
+    look(gateway, renewed, control, forward).await
+}
+
+async fn look(gateway: &Gateway, query: Query, control: Control, forward: Forward) -> Found {
+    let cache = gateway.cache();
+    let looked_up = if control.only_if_cached {
+        cache.lookup(query).await.ok()
+    } else {
+        cache.lookup_or_wait(query).await.ok()
+    };
+    match looked_up {
+        Some(Lookup::Hit(hit)) => Found::Hit(hit),
+        Some(Lookup::Miss(permit)) => Found::Make(permit, forward),
+        Some(Lookup::Bypass(reason)) => Found::Pass(Forward::bypass(reason)),
+        None => Found::Pass(Forward::Bypass("failed")),
+    }
+}
+
+/// Passes the upstream's answer on, whatever it is.
+pub(super) async fn pass(
+    gateway: &Gateway,
+    outgoing: Outgoing,
+    forward: Forward,
+) -> Result<Response, Problem> {
+    let response = outgoing.send(gateway).await?;
+    let mut passed = passed_on(&response, Body::empty());
+    forward.tell(passed.headers_mut(), None);
+    *passed.body_mut() = Body::from_stream(response.bytes_stream());
+    Ok(passed)
+}

@@ -1,0 +1,207 @@
+//! What a caller tells the gateway beside the request: the body's field `wellspring`, and headers.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName};
+use percent_encoding::percent_decode;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use crate::entry::{Answer, ContentType, Dependency, Usage};
+use crate::key::{Corpus, Namespace};
+use crate::server::error::Problem;
+use crate::server::limits::RequestLimits;
+
+/// The header that names the question: UTF-8, percent-encoded where it is not plain ASCII.
+const QUESTION_HEADER: HeaderName = HeaderName::from_static("wellspring-question");
+
+/// The field `wellspring`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Directives {
+    /// What is asked, in place of the last message.
+    pub(super) question: Option<String>,
+    /// What the answer is derived from.
+    sources: Vec<Source>,
+    /// Sets of documents whose growth can change the answer.
+    collections: Vec<String>,
+    /// Free labels.
+    tags: Vec<String>,
+    /// The permit that a lookup before retrieval gave.
+    pub(super) permit: Option<String>,
+    /// The body of documents.
+    pub(super) corpus: Option<Corpus>,
+    /// Where the answer belongs.
+    pub(super) namespace: Option<Namespace>,
+    /// Who shares the answer among those who share by key or header.
+    pub(super) tenant: Option<String>,
+    /// How long the answer lives: seconds, or a text such as "6h".
+    #[serde(deserialize_with = "duration")]
+    ttl: Option<Duration>,
+    content_type: ContentType,
+    /// Whether the answer says that nothing was found.
+    negative: bool,
+    /// The least similarity of another question whose answer is served.
+    pub(super) threshold: Option<f32>,
+    /// Serve the answer to exactly this question only.
+    pub(super) exact: bool,
+    /// Fields of the request that do not change the answer; `system` is also the system prompt among messages.
+    pub(super) ignore: Vec<String>,
+}
+
+/// A document that the answer is derived from.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Source {
+    id: String,
+    #[serde(default)]
+    version: Option<String>,
+    /// The hashes of those of its chunks that were used; none for the whole document.
+    #[serde(default)]
+    chunks: Vec<String>,
+}
+
+impl Directives {
+    /// Reads the field, if there is one, and the headers.
+    pub(super) fn new(
+        field: Option<&Value>,
+        headers: &HeaderMap,
+        limits: &RequestLimits,
+    ) -> Result<Self, Problem> {
+        let mut directives: Self = match field {
+            Some(field) => Self::deserialize(field)
+                .map_err(|error| Problem::invalid(format!("the field wellspring is not valid: {error}")))?,
+            None => Self::default(),
+        };
+        if let Some(value) = headers.get(QUESTION_HEADER) {
+            let question = percent_decode(value.as_bytes()).decode_utf8();
+            let question = question.map_err(|_| Problem::invalid("Wellspring-Question is not UTF-8"))?;
+            directives.question.get_or_insert(question.into_owned());
+        }
+        directives.check(limits)?;
+        Ok(directives)
+    }
+
+    fn check(&self, limits: &RequestLimits) -> Result<(), Problem> {
+        if let Some(question) = &self.question {
+            crate::key::normalise(question)?;
+            if question.len() > limits.question_bytes {
+                return Err(Problem::invalid(format!(
+                    "the question has {} bytes, the limit is {}",
+                    question.len(),
+                    limits.question_bytes
+                )));
+            }
+        }
+        let sources = self.sources.iter().map(|source| source.chunks.len().max(1)).sum::<usize>();
+        if sources > limits.sources {
+            return Err(Problem::invalid(format!(
+                "the answer has {sources} sources, the limit is {}; name a collection instead",
+                limits.sources
+            )));
+        }
+        if self.threshold.is_some_and(|threshold| !(-1.0..=1.0).contains(&threshold)) {
+            return Err(Problem::invalid("the threshold is not in -1..=1"));
+        }
+        Ok(())
+    }
+
+    /// What the answer depends on.
+    pub(super) fn dependencies(&self) -> Vec<Dependency> {
+        let mut dependencies = Vec::new();
+        for Source { id, version, chunks } in &self.sources {
+            if chunks.is_empty() {
+                dependencies.push(match version {
+                    Some(version) => Dependency::document_version(id, version.as_str()),
+                    None => Dependency::document(id),
+                });
+            }
+            dependencies.extend(chunks.iter().map(|hash| Dependency::chunk(id, hash)));
+        }
+        dependencies.extend(self.collections.iter().cloned().map(Dependency::Collection));
+        dependencies.extend(self.tags.iter().cloned().map(Dependency::Tag));
+        dependencies
+    }
+
+    /// The answer `text` as it is to be stored.
+    pub(super) fn answer(&self, text: String, usage: Option<Usage>, metadata: Value) -> Answer {
+        let mut answer = if self.negative { Answer::negative(text) } else { Answer::new(text) };
+        answer = answer.content_type(self.content_type).metadata(metadata);
+        if let Some(ttl) = self.ttl {
+            answer = answer.ttl(ttl);
+        }
+        if let Some(usage) = usage {
+            answer = answer.usage(usage);
+        }
+        answer
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Seconds(u64),
+        Text(String),
+    }
+    match Written::deserialize(deserializer)? {
+        Written::Seconds(seconds) => Ok(Some(Duration::from_secs(seconds))),
+        Written::Text(text) => {
+            let bad = |_| serde::de::Error::custom("ttl is a number of seconds, or a text such as \"6h\"");
+            humantime::parse_duration(&text).map(Some).map_err(bad)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(field: Value) -> Result<Directives, Problem> {
+        Directives::new(Some(&field), &HeaderMap::new(), &RequestLimits::default())
+    }
+
+    #[test]
+    fn sources_are_documents_versions_and_chunks() {
+        let directives = read(json!({
+            "question": "q", "ttl": "5m", "tags": ["t"],
+            "sources": [{ "id": "a" }, { "id": "b", "version": "2" }, { "id": "c", "chunks": ["1", "2"] }],
+        }))
+        .unwrap();
+        assert_eq!(
+            directives.dependencies(),
+            [
+                Dependency::document("a"),
+                Dependency::document_version("b", "2"),
+                Dependency::chunk("c", "1"),
+                Dependency::chunk("c", "2"),
+                Dependency::Tag("t".into()),
+            ]
+        );
+        assert_eq!(directives.ttl, Some(Duration::from_mins(5)));
+    }
+
+    #[test]
+    fn what_is_not_known_or_not_valid_is_refused() {
+        for bad in [
+            json!({ "qestion": "q" }),
+            json!({ "question": " " }),
+            json!({ "threshold": 2 }),
+            json!({ "ttl": "soon" }),
+            json!({ "namespace": "a::b" }),
+            json!([1]),
+        ] {
+            assert!(read(bad.clone()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_header_names_a_question_in_any_language() {
+        let mut headers = HeaderMap::new();
+        headers.insert(QUESTION_HEADER, "100% caf%C3%A9?".parse().unwrap());
+        let directives = Directives::new(None, &headers, &RequestLimits::default()).unwrap();
+        assert_eq!(directives.question.as_deref(), Some("100% café?"));
+    }
+}

@@ -1,0 +1,169 @@
+//! An answer that is being made: received once, passed on as it comes, and stored if it came whole.
+//!
+//! It is received by a task of its own, so that an answer whose last piece the caller has read is stored although
+//! the caller is gone. A caller who goes earlier ends the task, unless the gateway is told to finish answers.
+
+use std::io;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::api::Api;
+use super::directives::Directives;
+use super::recording::{EVENT_STREAM, Form, Recorder};
+use super::reply::Forward;
+use super::upstream::{Outgoing, passed_on};
+use crate::cache::FillPermit;
+use crate::server::error::Problem;
+use crate::server::{Disconnected, Gateway};
+
+/// How many pieces wait for a caller who reads slowly. The upstream waits then.
+const WAITING_PIECES: usize = 8;
+
+/// An answer that is to be made.
+pub(super) struct Making {
+    pub(super) gateway: Gateway,
+    pub(super) api: Api,
+    pub(super) form: Form,
+    pub(super) directives: Directives,
+    pub(super) permit: FillPermit,
+    pub(super) forward: Forward,
+}
+
+/// How receiving an answer ended.
+enum Ended {
+    Whole,
+    Broken,
+    /// The caller went first.
+    Alone,
+}
+
+impl Making {
+    /// Asks the upstream; returns its response, whose body is still to come.
+    pub(super) async fn start(self, outgoing: Outgoing) -> Result<Response, Problem> {
+        let (tell, told) = oneshot::channel();
+        let caller_gone = CancellationToken::new();
+        // Goes with this future, and then with the body that it returns.
+        let guard = caller_gone.clone().drop_guard();
+        let tasks = self.gateway.tasks().clone();
+        tasks.spawn(self.run(outgoing, tell, caller_gone));
+        let (mut response, mut pieces) = told.await.map_err(|_| {
+            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the gateway failed on this request")
+        })??;
+        *response.body_mut() = Body::from_stream(futures::stream::poll_fn(move |context| {
+            let _held = &guard;
+            pieces.poll_recv(context)
+        }));
+        Ok(response)
+    }
+
+    async fn run(
+        self,
+        outgoing: Outgoing,
+        tell: oneshot::Sender<Result<(Response, Pieces), Problem>>,
+        caller_gone: CancellationToken,
+    ) {
+        let Self { gateway, api, form, directives, permit, forward } = self;
+        let is_patient = gateway.options().disconnected == Disconnected::Finish;
+        let gone = async || {
+            if is_patient {
+                std::future::pending::<()>().await;
+            }
+            caller_gone.cancelled().await;
+        };
+        let response = tokio::select! {
+            response = outgoing.send(&gateway) => response,
+            // The permit goes with this task, and whoever waits for the answer asks anew.
+            () = gone() => return,
+        };
+        let response = match response {
+            Ok(response) => response,
+            Err(problem) => {
+                permit.decline();
+                // A caller who is gone needs no answer.
+                return drop(tell.send(Err(problem)));
+            }
+        };
+        let mut recorder = recorder(&gateway, api, form, &response);
+        let entry = recorder.is_some().then(|| permit.entry_id());
+        let (send, pieces) = mpsc::channel(WAITING_PIECES);
+        let mut passed = passed_on(&response, Body::empty());
+        forward.tell(passed.headers_mut(), entry);
+        let _ = tell.send(Ok((passed, pieces)));
+        if recorder.is_none() {
+            permit.decline();
+            tokio::select! {
+                _ = receive(response, None, &send) => {}
+                () = gone() => {}
+            }
+            return;
+        }
+        let ended = tokio::select! {
+            biased;
+            ended = receive(response, recorder.as_mut(), &send) => ended,
+            () = gone() => Ended::Alone,
+        };
+        // The caller need not wait for the store.
+        drop(send);
+        let kept = match ended {
+            Ended::Broken => None,
+            Ended::Whole | Ended::Alone => recorder.and_then(Recorder::finish),
+        };
+        match (kept, ended) {
+            (Some((summary, metadata)), _) => {
+                let answer = directives.answer(summary.text, summary.usage, metadata);
+                // What became of it is counted by the cache.
+                drop(permit.fill(answer, directives.dependencies()).await);
+            }
+            // Whoever waits for it asks anew, one after the other.
+            (None, Ended::Alone) => drop(permit),
+            (None, _) => permit.decline(),
+        }
+    }
+}
+
+type Pieces = mpsc::Receiver<io::Result<Bytes>>;
+
+/// Passes the body on, whoever is still there to read it.
+async fn receive(
+    mut response: reqwest::Response,
+    mut recorder: Option<&mut Recorder>,
+    send: &mpsc::Sender<io::Result<Bytes>>,
+) -> Ended {
+    loop {
+        match response.chunk().await {
+            Ok(Some(piece)) => {
+                if let Some(recorder) = &mut recorder {
+                    recorder.push(&piece);
+                }
+                let _ = send.send(Ok(piece)).await;
+            }
+            Ok(None) => return Ended::Whole,
+            Err(error) => {
+                let error = error.without_url();
+                tracing::warn!(%error, "the upstream's answer broke off");
+                // The caller's connection breaks off, too.
+                let _ = send.send(Err(io::Error::other("the upstream's answer broke off"))).await;
+                return Ended::Broken;
+            }
+        }
+    }
+}
+
+/// Records the response if it may be an answer.
+fn recorder(gateway: &Gateway, api: Api, wanted: Form, response: &reqwest::Response) -> Option<Recorder> {
+    let headers = response.headers();
+    let is_plain = headers.get(header::CONTENT_ENCODING).is_none_or(|coding| coding == "identity");
+    let is_as_wanted = is_stream(headers) == wanted.is_stream;
+    let may_be_kept = response.status() == StatusCode::OK && is_plain && is_as_wanted;
+    may_be_kept.then(|| Recorder::new(api, wanted, gateway.options().limits.recording_bytes))
+}
+
+fn is_stream(headers: &HeaderMap) -> bool {
+    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    media_type.is_some_and(|media_type| media_type.trim_start().starts_with(EVENT_STREAM))
+}

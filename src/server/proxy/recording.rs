@@ -1,0 +1,112 @@
+//! Answers as they were received, kept beside their text, and given back in the form that is asked for.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use super::api::{Api, Summary};
+use super::sse;
+use crate::entry::Entry;
+use crate::server::auth::sha256;
+
+/// The media type of streams.
+pub(super) const EVENT_STREAM: &str = "text/event-stream";
+
+/// In which form an answer is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Form {
+    /// As a stream of events.
+    pub(super) is_stream: bool,
+    /// With the usage at the stream's end. Only where streams come without it by default.
+    with_usage: bool,
+}
+
+impl Form {
+    /// The form that `request` asks for.
+    pub(super) fn wanted(request: &Map<String, Value>) -> Self {
+        let is_stream = request.get("stream") == Some(&Value::Bool(true));
+        let usage = request.get("stream_options").map(|options| &options["include_usage"]);
+        Self { is_stream, with_usage: is_stream && usage == Some(&Value::Bool(true)) }
+    }
+}
+
+/// What is recorded of a response on its way to the caller.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    api: Api,
+    form: Form,
+    /// None if the response is longer than the limit.
+    body: Option<Vec<u8>>,
+    limit: usize,
+}
+
+impl Recorder {
+    pub(super) fn new(api: Api, form: Form, limit: usize) -> Self {
+        Self { api, form, body: Some(Vec::new()), limit }
+    }
+
+    pub(super) fn push(&mut self, piece: &[u8]) {
+        self.body.take_if(|body| body.len() + piece.len() > self.limit);
+        if let Some(body) = &mut self.body {
+            body.extend_from_slice(piece);
+        }
+    }
+
+    /// What of the answer matters, and the metadata to store it with; none if it is not the whole of an answer
+    /// that may be kept.
+    pub(super) fn finish(self) -> Option<(Summary, Value)> {
+        let body = String::from_utf8(self.body?).ok()?;
+        let summary = self.api.summary(&parse(self.api, self.form, &body)?)?;
+        let metadata = json!({ "recording": {
+            "api": self.api.name(), "stream": self.form.is_stream, "with_usage": self.form.with_usage,
+            "digest": &hex::encode(sha256(&body))[..32], "body": body,
+        } });
+        Some((summary, metadata))
+    }
+}
+
+fn parse(api: Api, form: Form, body: &str) -> Option<Value> {
+    if form.is_stream { api.fold(&sse::events(body)) } else { serde_json::from_str(body).ok() }
+}
+
+/// A response from a recording.
+#[derive(Debug)]
+pub(super) struct Replay {
+    pub(super) body: Bytes,
+    /// Names exactly these bytes.
+    pub(super) etag: String,
+}
+
+/// The response in `entry`, in the form that is wanted: the very bytes that were received if they have it. None if
+/// the entry holds no recording of this API.
+pub(super) fn replay(entry: &Arc<Entry>, api: Api, wanted: Form) -> Option<Replay> {
+    let recording = entry.answer.metadata.get("recording")?;
+    if recording["api"] != api.name() {
+        return None;
+    }
+    let body = recording["body"].as_str()?;
+    let digest = recording["digest"].as_str()?;
+    let form =
+        Form { is_stream: recording["stream"].as_bool()?, with_usage: recording["with_usage"].as_bool()? };
+    if form == wanted {
+        let body = Bytes::from_owner(Recorded(Arc::clone(entry)));
+        return Some(Replay { body, etag: format!("\"{digest}\"") });
+    }
+    let answer = parse(api, form, body)?;
+    let (body, kind) = if wanted.is_stream {
+        (api.unfold(&answer, wanted.with_usage), if wanted.with_usage { "stream-usage" } else { "stream" })
+    } else {
+        (answer.to_string(), "whole")
+    };
+    Some(Replay { body: body.into(), etag: format!("\"{digest}-{kind}\"") })
+}
+
+/// The recorded bytes, where they are.
+struct Recorded(Arc<Entry>);
+
+impl AsRef<[u8]> for Recorded {
+    fn as_ref(&self) -> &[u8] {
+        self.0.answer.metadata["recording"]["body"].as_str().unwrap_or_default().as_bytes()
+    }
+}

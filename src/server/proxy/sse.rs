@@ -1,0 +1,71 @@
+//! Server-sent events as the APIs write them (WHATWG HTML, 9.2).
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+/// An event of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Event<'a> {
+    /// Its name; empty if it has none.
+    pub(super) name: &'a str,
+    /// Its data.
+    pub(super) data: String,
+}
+
+impl Event<'_> {
+    /// The data as JSON; none if it is something else.
+    pub(super) fn json(&self) -> Option<Value> {
+        serde_json::from_str(&self.data).ok()
+    }
+}
+
+/// The events of a whole stream. One that was not ended by an empty line is none.
+pub(super) fn events(stream: &str) -> Vec<Event<'_>> {
+    let mut events = Vec::new();
+    let (mut name, mut data) = ("", None::<String>);
+    let stream = stream.strip_prefix('\u{feff}').unwrap_or(stream);
+    for line in stream.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        if line.is_empty() {
+            if let Some(data) = data.take() {
+                events.push(Event { name, data });
+            }
+            name = "";
+            continue;
+        }
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match (field, &mut data) {
+            ("event", _) => name = value,
+            ("data", Some(data)) => {
+                data.push('\n');
+                data.push_str(value);
+            }
+            ("data", data) => *data = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+    events
+}
+
+/// Writes an event, named if `name` is not empty.
+pub(super) fn write(stream: &mut String, name: &str, data: &Value) {
+    if !name.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(stream, "event: {name}");
+    }
+    let _ = write!(stream, "data: {data}\n\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_read_as_the_standard_says() {
+        let stream = ": hello\n\nevent: a\ndata: 1\ndata:2\n\nid: 3\r\ndata: x\r\n\r\ndata: cut off";
+        let read: Vec<_> = events(stream).into_iter().map(|event| (event.name, event.data)).collect();
+        assert_eq!(read, [("a", "1\n2".to_owned()), ("", "x".to_owned())]);
+    }
+}
