@@ -24,6 +24,7 @@ use crate::server::auth::Caller;
 use crate::server::error::Problem;
 
 /// What the cache says to a question.
+#[expect(clippy::large_enum_variant, reason = "a permit is used where it comes from")]
 enum Found {
     Hit(Hit),
     /// The upstream's answer may be stored.

@@ -1,0 +1,188 @@
+//! Upstreams that behave like the real APIs, and break like them. The model's name says how.
+//!
+//! `good` answers; `tools` calls a tool; `slow` pauses between pieces; `cut` ends a stream early, without a word;
+//! `abort` ends the connection; `error-event` tells an error in the stream; `filtered` is cut by a filter; `429`
+//! and `500` fail; `garbage` sends no JSON.
+
+#![allow(dead_code, reason = "every suite uses a part of it")]
+
+pub(crate) mod wire;
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+/// How long a slow upstream pauses before each piece.
+pub(crate) const PAUSE: Duration = Duration::from_millis(40);
+
+/// A request as it arrived.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) path: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+/// An upstream that runs until the test's runtime ends.
+#[derive(Debug, Clone)]
+pub(crate) struct Upstream {
+    address: SocketAddr,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    seen: Mutex<Vec<Seen>>,
+    /// How many pieces were sent of all streams.
+    pieces: AtomicUsize,
+    /// How many streams are open.
+    open: AtomicUsize,
+}
+
+impl Upstream {
+    pub(crate) async fn start() -> Self {
+        let inner = Arc::new(Inner::default());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new()
+            .route("/v1/chat/completions", post(answer))
+            .route("/v1/completions", post(answer))
+            .route("/v1/responses", post(answer))
+            .route("/v1/messages", post(answer))
+            .route("/v1/embeddings", post(embeddings))
+            .route("/v1/models", get(models))
+            .with_state(Arc::clone(&inner));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { address, inner }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}/v1", self.address)
+    }
+
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.inner.seen.lock().unwrap().clone()
+    }
+
+    pub(crate) fn calls(&self) -> usize {
+        self.inner.seen.lock().unwrap().len()
+    }
+
+    pub(crate) fn pieces(&self) -> usize {
+        self.inner.pieces.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn open(&self) -> usize {
+        self.inner.open.load(Ordering::SeqCst)
+    }
+}
+
+async fn models(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap) -> Response {
+    note(&inner, &uri, &headers, &Bytes::new());
+    axum::Json(json!({ "object": "list", "data": [{ "id": "good", "object": "model", "owned_by": "x", "created": 1 }] }))
+        .into_response()
+}
+
+async fn embeddings(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let number = note(&inner, &uri, &headers, &body);
+    let request: Value = serde_json::from_slice(&body).unwrap();
+    let vector = json!([number as f64, 0.5]);
+    axum::Json(json!({
+        "object": "list", "model": request["model"],
+        "data": [{ "object": "embedding", "index": 0, "embedding": vector }],
+        "usage": { "prompt_tokens": 2, "total_tokens": 2 },
+    }))
+    .into_response()
+}
+
+fn note(inner: &Inner, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> usize {
+    let mut seen = inner.seen.lock().unwrap();
+    seen.push(Seen { path: uri.to_string(), headers: headers.clone(), body: body.clone() });
+    seen.len()
+}
+
+async fn answer(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let number = note(&inner, &uri, &headers, &body);
+    let Ok(request) = serde_json::from_slice::<Value>(&body) else {
+        let error = json!({ "error": { "message": "could not parse the JSON body", "type": "invalid_request_error" } });
+        return (StatusCode::BAD_REQUEST, axum::Json(error)).into_response();
+    };
+    let model = request["model"].as_str().unwrap_or_default().to_owned();
+    match model.as_str() {
+        "429" => return failure(StatusCode::TOO_MANY_REQUESTS),
+        "500" => return failure(StatusCode::INTERNAL_SERVER_ERROR),
+        "garbage" => return "not JSON".into_response(),
+        _ => {}
+    }
+    if model == "slow" {
+        tokio::time::sleep(PAUSE).await;
+    }
+    if request["stream"] != true {
+        let mut response = axum::Json(wire::whole(uri.path(), &request, number)).into_response();
+        response.headers_mut().insert("x-request-id", format!("req-{number}").parse().unwrap());
+        return response;
+    }
+    let mut pieces = wire::stream(uri.path(), &request, number);
+    if matches!(model.as_str(), "cut" | "abort") {
+        pieces.truncate(pieces.len() / 2);
+    }
+    if model == "error-event" {
+        pieces.pop();
+        let error =
+            json!({ "type": "error", "error": { "type": "overloaded_error", "message": "overloaded" } });
+        pieces.push(format!("event: error\ndata: {error}\n\n").into());
+        pieces.push("data: [DONE]\n\n".into());
+    }
+    stream(inner, pieces, &model)
+}
+
+fn stream(inner: Arc<Inner>, pieces: Vec<Bytes>, model: &str) -> Response {
+    inner.open.fetch_add(1, Ordering::SeqCst);
+    let open = Open(Arc::clone(&inner));
+    let (is_slow, is_abort) = (model == "slow", model == "abort");
+    let stream = futures::stream::unfold(
+        (pieces.into_iter(), open, false),
+        move |(mut pieces, open, over)| async move {
+            if over {
+                return None;
+            }
+            // So that pieces arrive apart.
+            tokio::time::sleep(if is_slow { PAUSE } else { Duration::from_millis(1) }).await;
+            match pieces.next() {
+                Some(piece) => {
+                    open.0.pieces.fetch_add(1, Ordering::SeqCst);
+                    Some((Ok(piece), (pieces, open, false)))
+                }
+                None if is_abort => Some((Err(std::io::Error::other("abort")), (pieces, open, true))),
+                None => None,
+            }
+        },
+    );
+    let mut response = Response::new(Body::from_stream(stream));
+    response.headers_mut().insert("content-type", "text/event-stream; charset=utf-8".parse().unwrap());
+    response
+}
+
+struct Open(Arc<Inner>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn failure(status: StatusCode) -> Response {
+    let body = json!({ "type": "error", "error": { "message": "no", "type": "rate_limit_error", "code": "slow_down" } });
+    let headers = [("retry-after", "7"), ("x-request-id", "req-failed"), ("x-ratelimit-remaining", "0")];
+    (status, headers, axum::Json(body)).into_response()
+}
