@@ -1,6 +1,6 @@
 # Thin names over cargo and scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench setup servers check clean
+.PHONY: help run test chaos bench setup servers clients check clean
 
 # Official builds of ONNX Runtime report to their maker; nothing that make runs here shall.
 export ORT_DISABLE_TELEMETRY := 1
@@ -12,7 +12,7 @@ run: setup ## Build Wellspring and play the demo
 	cargo build --release --features cli
 	target/release/wellspring demo
 
-test: setup servers ## Run all tests, those in the documentation too
+test: setup servers clients ## Run all tests, those in the documentation too
 	cargo test --features cli
 
 chaos: servers ## Check freshness for long, over eight processes and every fault (WELLSPRING_CHAOS_SECONDS)
@@ -27,6 +27,9 @@ setup: ## Fetch the ONNX Runtime library into .deps/ (about 24 MB, once)
 
 servers: ## See to it that tests find Valkey and Redis (.deps/, where none is installed)
 	@scripts/fetch-valkey.sh
+
+clients: ## Fetch the client libraries that the gateway is tested with (.deps/, once)
+	@scripts/fetch-clients.sh
 
 check: ## Check formatting, lints, documentation and deployment files
 	cargo fmt --check

@@ -18,7 +18,7 @@ pub(super) fn object(body: &[u8]) -> Option<Map<String, Value>> {
 
 /// Whether `body` is nested deeper than any parser here reads.
 pub(super) fn is_too_deep(body: &[u8]) -> bool {
-    let read = serde_json::from_slice::<serde::de::IgnoredAny>(body);
+    let read = serde_json::from_slice::<Value>(body);
     read.is_err_and(|error| error.to_string().starts_with("recursion limit exceeded"))
 }
 
