@@ -8,6 +8,7 @@
 //! each under the [right](auth::Right) that it needs, and are merged in [`public_router`] or [`admin_router`].
 
 pub mod auth;
+mod documents;
 pub mod error;
 mod health;
 pub mod limits;
@@ -34,7 +35,7 @@ pub fn public_router(gateway: &Gateway) -> Router {
 
 /// What the listener for administration and ingestion serves.
 pub fn admin_router(gateway: &Gateway) -> Router {
-    finish(health::routes(), gateway, Door::Admin)
+    finish(documents::routes().merge(health::routes()), gateway, Door::Admin)
 }
 
 /// Wraps `routes` in what every request passes: limits first, since they cost least, then tokens.

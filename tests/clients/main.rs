@@ -11,8 +11,8 @@ use std::process::Stdio;
 
 use support::Running;
 
-/// Runs a script of `tests/clients/` by `program`, which `make clients` sees to.
-async fn run(program: &Path, script: &str) {
+/// Runs a script by `program`, which `make clients` sees to.
+async fn run(program: &Path, script: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let modules = root.join(".deps/javascript/node_modules");
     let present = program.exists() || !program.is_absolute();
@@ -20,8 +20,11 @@ async fn run(program: &Path, script: &str) {
     let gateway = Running::start().await;
     let mut command = std::process::Command::new(program);
     command
-        .arg(root.join("tests/clients").join(script))
+        .arg(root.join(script))
         .env("WELLSPRING_URL", gateway.url(""))
+        .env("WELLSPRING_ADMIN_URL", format!("http://{}", gateway.admin))
+        .env("OPENAI_API_KEY", "example-key")
+        .env("OPENAI_MODEL", "good")
         .env("NODE_PATH", modules)
         .env("NO_PROXY", "127.0.0.1")
         .stdout(Stdio::piped())
@@ -30,14 +33,32 @@ async fn run(program: &Path, script: &str) {
     let said =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{said}");
+    said
+}
+
+fn python() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps/python/bin/python")
 }
 
 #[tokio::test]
-async fn python() {
-    run(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps/python/bin/python"), "python/check.py").await;
+async fn clients_for_python() {
+    let said = run(&python(), "tests/clients/python/check.py").await;
+    assert_eq!(said.matches("ok ").count(), 9, "{said}");
 }
 
 #[tokio::test]
-async fn javascript() {
-    run(Path::new("node"), "javascript/check.cjs").await;
+async fn clients_for_javascript() {
+    let said = run(Path::new("node"), "tests/clients/javascript/check.cjs").await;
+    assert_eq!(said.matches("ok ").count(), 5, "{said}");
+}
+
+#[tokio::test]
+async fn the_example_answers_anew_after_an_edit() {
+    let said = run(&python(), "examples/rag_openai.py").await;
+    let tiers: Vec<&str> = said
+        .lines()
+        .filter_map(|line| line.strip_prefix('[')?.split_once(']'))
+        .map(|(tier, _)| tier)
+        .collect();
+    assert_eq!(tiers, ["miss", "exact", "miss", "exact", "miss"], "{said}");
 }

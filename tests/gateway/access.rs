@@ -148,3 +148,35 @@ async fn an_address_that_others_reach_needs_to_know_who_asks() {
     known.tokens = tokens();
     assert!(bind(known, anywhere, anywhere).await.is_ok());
 }
+
+#[tokio::test]
+async fn documents_are_told_of_at_the_other_listener_with_the_right_to_invalidate() {
+    let gateway = Running::with(|options| {
+        options.tokens = tokens();
+        options.tokens.push(Token::new("ingestion", &[Right::Invalidate], "ingestion-token"));
+        options.anonymous = Anonymous::Proxy;
+    })
+    .await;
+    let mut asked = chat("a prompt");
+    asked["wellspring"] = json!({ "question": "Who?", "sources": [{ "id": "people", "version": "1" }] });
+    gateway.ask(CHAT, &asked).await;
+    let tell = async |token: &str, body: Value| {
+        let url = format!("http://{}/v1/documents/changed", gateway.admin);
+        Reply::of(gateway.client.post(url).bearer_auth(token).json(&body).send().await.unwrap()).await
+    };
+    let change = json!({ "documents": [{ "id": "people", "version": "2" }] });
+    assert_eq!(tell("none", change.clone()).await.status, 401);
+    assert_eq!(tell("app-token", change.clone()).await.json()["error"]["kind"], "forbidden");
+    assert_eq!(gateway.ask(CHAT, &asked).await.tier(), "exact");
+    assert_eq!(tell("ingestion-token", change.clone()).await.json()["dropped"], 1);
+    assert_eq!(tell("ingestion-token", change).await.json()["unchanged"], true);
+    for wrong in [json!({}), json!({ "documents": [{ "id": "" }] }), json!({ "document": 1 })] {
+        assert_eq!(tell("ingestion-token", wrong).await.status, 400);
+    }
+    let mut anew = asked.clone();
+    anew["wellspring"]["sources"][0]["version"] = "2".into();
+    assert_eq!(gateway.ask(CHAT, &anew).await.tier(), "miss");
+    assert_eq!(gateway.ask(CHAT, &anew).await.tier(), "exact");
+    let url = gateway.url("/v1/documents/changed");
+    assert_eq!(gateway.client.post(url).json(&json!({})).send().await.unwrap().status(), 404);
+}
