@@ -137,15 +137,15 @@ pub enum Door {
 pub struct Caller {
     /// The token that was shown, if it is known.
     pub token: Option<Token>,
-    /// The header that it was shown in.
-    pub shown_in: Option<HeaderName>,
+    /// The headers that it, or another one, was shown in.
+    pub shown_in: Vec<HeaderName>,
     /// Whether a caller without a token may do everything here.
     is_trusted: bool,
 }
 
 impl Caller {
     #[cfg(test)]
-    pub(super) fn new(token: Option<Token>, shown_in: Option<HeaderName>) -> Self {
+    pub(super) fn new(token: Option<Token>, shown_in: Vec<HeaderName>) -> Self {
         Self { token, shown_in, is_trusted: false }
     }
 
@@ -165,7 +165,8 @@ pub(super) async fn identify(
     next: Next,
 ) -> Response {
     let options = gateway.options();
-    let (token, shown_in) = find(&options.tokens, request.headers()).unzip();
+    let (shown, shown_in): (Vec<_>, _) = find(&options.tokens, request.headers()).into_iter().unzip();
+    let token = shown.into_iter().next();
     let is_trusted = options.tokens.is_empty()
         || match options.anonymous {
             Anonymous::None => false,
@@ -176,14 +177,14 @@ pub(super) async fn identify(
     next.run(request).await
 }
 
-/// The known token among those that `headers` show.
-fn find(tokens: &[Token], headers: &HeaderMap) -> Option<(Token, HeaderName)> {
+/// The known tokens that `headers` show, and where.
+fn find(tokens: &[Token], headers: &HeaderMap) -> Vec<(Token, HeaderName)> {
     if tokens.is_empty() {
-        return None;
+        return Vec::new();
     }
-    [TOKEN_HEADER, header::AUTHORIZATION, API_KEY_HEADER].into_iter().find_map(|name| {
-        let shown = headers.get(&name)?.to_str().ok()?;
-        let shown = sha256(without_scheme(shown));
+    let places = [TOKEN_HEADER, header::AUTHORIZATION, API_KEY_HEADER].into_iter();
+    let known = places.filter_map(|name| {
+        let shown = sha256(without_scheme(headers.get(&name)?.to_str().ok()?));
         // Every token is compared, so that the time tells nothing.
         let mut found = None;
         for token in tokens {
@@ -192,7 +193,8 @@ fn find(tokens: &[Token], headers: &HeaderMap) -> Option<(Token, HeaderName)> {
             }
         }
         found.map(|token| (token, name))
-    })
+    });
+    known.collect()
 }
 
 /// A header's secret without `Bearer`.
@@ -249,7 +251,7 @@ mod tests {
         let find = |name: &str, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
-            find(&tokens, &headers).map(|(token, _)| token.name().to_owned())
+            find(&tokens, &headers).first().map(|(token, _)| token.name().to_owned())
         };
         assert_eq!(find("wellspring-token", "s1").as_deref(), Some("ci"));
         assert_eq!(find("authorization", "bearer s2").as_deref(), Some("ops"));
@@ -261,7 +263,7 @@ mod tests {
     fn the_admin_scope_allows_everything() {
         let caller = |rights: &[Right]| Caller {
             token: Some(Token::new("t", rights, "s")),
-            shown_in: None,
+            shown_in: Vec::new(),
             is_trusted: true,
         };
         assert!(caller(&[Right::Admin]).may(Right::Invalidate));

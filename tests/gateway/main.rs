@@ -2,12 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "a failed assumption of a test is a failed test")]
 
 mod access;
+#[allow(dead_code, reason = "made for servers of other suites, too")]
+#[path = "../support/servers/tls.rs"]
+mod certificates;
 mod faults;
 mod http_caching;
 mod questions;
 mod replays;
 #[path = "../support/gateway.rs"]
 mod support;
+mod tls;
 #[path = "../support/upstream/mod.rs"]
 mod upstream;
 

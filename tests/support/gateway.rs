@@ -43,8 +43,17 @@ impl Running {
         options.openai.url = upstream.url();
         options.anthropic.url = upstream.url();
         change(&mut options);
+        Self::serve(upstream, cache, options, Listeners::default())
+    }
+
+    /// Serves at free ports of this machine.
+    pub(crate) fn serve(
+        upstream: Upstream,
+        cache: Cache,
+        options: Options,
+        mut listeners: Listeners,
+    ) -> Self {
         let gateway = Gateway::new(cache.clone(), options).unwrap();
-        let mut listeners = Listeners::default();
         listeners.public.set_port(0);
         listeners.admin.set_port(0);
         let bound = listen::bind(gateway.clone(), listeners).unwrap();

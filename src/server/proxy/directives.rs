@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::entry::{Answer, ContentType, Dependency, Usage};
-use crate::key::{Corpus, Namespace};
+use crate::key::{Corpus, MAX_NAME_BYTES, Namespace};
 use crate::server::error::Problem;
 use crate::server::limits::RequestLimits;
 
@@ -90,6 +90,18 @@ impl Directives {
                     "the question has {} bytes, the limit is {}",
                     question.len(),
                     limits.question_bytes
+                )));
+            }
+        }
+        let names = self
+            .sources
+            .iter()
+            .flat_map(|Source { id, version, chunks }| std::iter::once(id).chain(version).chain(chunks));
+        for name in names.chain(&self.collections).chain(&self.tags) {
+            if name.is_empty() || name.len() > MAX_NAME_BYTES || name.contains(char::is_control) {
+                return Err(Problem::invalid(format!(
+                    "the name of a source, collection or tag is empty, longer than {MAX_NAME_BYTES} bytes, or holds \
+                     a control character"
                 )));
             }
         }
@@ -190,6 +202,8 @@ mod tests {
             json!({ "question": " " }),
             json!({ "threshold": 2 }),
             json!({ "ttl": "soon" }),
+            json!({ "sources": [{ "id": "" }] }),
+            json!({ "tags": ["a\nb"] }),
             json!({ "namespace": "a::b" }),
             json!([1]),
         ] {

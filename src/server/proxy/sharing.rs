@@ -12,7 +12,7 @@ const KEYS: [HeaderName; 4] =
 /// What those who share answers have in common; none if everybody does. Tells no secret.
 pub(super) fn tenant(options: &Options, caller: &Caller, headers: &HeaderMap) -> Option<String> {
     let by_key = || {
-        let is_own = |name: &HeaderName| caller.shown_in.as_ref() != Some(name);
+        let is_own = |name: &HeaderName| !caller.shown_in.contains(name);
         let mut shown = String::new();
         for name in KEYS.iter().filter(|name| is_own(name)) {
             for value in headers.get_all(name) {
@@ -42,7 +42,7 @@ mod tests {
 
     #[test]
     fn by_default_nobody_shares_with_another_key() {
-        let anonymous = Caller::new(None, None);
+        let anonymous = Caller::new(None, Vec::new());
         let shared = |caller: &Caller, name: &'static str, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, value.parse().unwrap());
@@ -54,7 +54,7 @@ mod tests {
         assert_ne!(bob, shared(&anonymous, "x-api-key", "Bearer bob"));
         assert!(!bob.contains("bob"));
         let token = Token::new("ci", &[Right::Fill], "secret");
-        let caller = Caller::new(Some(token), Some(header::AUTHORIZATION));
+        let caller = Caller::new(Some(token), vec![header::AUTHORIZATION]);
         assert!(shared(&caller, "authorization", "Bearer secret").starts_with("token:"));
     }
 }
