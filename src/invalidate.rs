@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::cache::Cache;
 use crate::entry::{Change, DocumentVersion, Entry};
 use crate::error::Result;
+use crate::journal::Event;
 use crate::key::Corpus;
 use crate::store::{ChangeOutcome, StoredEntry};
 
@@ -68,6 +69,11 @@ impl Cache {
         let ended = self.to_refresh(corpus, changes).await;
         let started = Instant::now();
         let outcomes = self.inner.store.invalidate(corpus, changes).await;
+        if let Ok(outcomes) = &outcomes {
+            let events =
+                changes.iter().zip(outcomes).map(|(change, outcome)| Event::invalidated(change, *outcome));
+            self.record(corpus, events);
+        }
         self.report(started, outcomes, ended)
     }
 
@@ -84,7 +90,9 @@ impl Cache {
     ///
     /// As for [`invalidate`](Self::invalidate).
     pub async fn begin_update(&self, corpus: &Corpus, document: &str) -> Result<()> {
-        self.inner.store.begin_update(corpus, document).await
+        self.inner.store.begin_update(corpus, document).await?;
+        self.record(corpus, std::iter::once(Event::Held { document: document.to_owned() }));
+        Ok(())
     }
 
     /// Ends the hold on `document`, invalidates it and registers its version if one is given.
@@ -104,6 +112,10 @@ impl Cache {
     ) -> Result<Invalidation> {
         let started = Instant::now();
         let outcome = self.inner.store.end_update(corpus, document, version).await;
+        if let Ok(outcome) = &outcome {
+            let outcome = *outcome;
+            self.record(corpus, std::iter::once(Event::Released { document: document.to_owned(), outcome }));
+        }
         self.report(started, outcome.map(|outcome| vec![outcome]), Vec::new())
     }
 
@@ -133,6 +145,10 @@ impl Cache {
         }
         entries.sort_by_key(|stored| std::cmp::Reverse(stored.hits));
         entries.into_iter().take(limit).map(|stored| stored.entry).collect()
+    }
+
+    fn record(&self, corpus: &Corpus, events: impl ExactSizeIterator<Item = Event>) {
+        self.inner.journal.record(self.inner.clock.now(), corpus, events);
     }
 
     fn report(

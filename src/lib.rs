@@ -16,7 +16,8 @@
 //! A module uses only those of the levels above its own, and parts never use each other.
 //!
 //! 1. data: [`error`], [`clock`], [`key`], [`embedding`], [`entry`]
-//! 2. parts: [`embed`], [`index`], [`verify`], [`store`], `flight`, [`policy`], [`metrics`]
+//! 2. parts: [`embed`], [`index`], [`verify`], [`store`], `flight`, [`policy`], [`metrics`],
+//!    [`journal`]
 //! 3. composition, where the parts meet: [`cache`], [`invalidate`], and on top of them `events`
 //! 4. surfaces, which use the public interface only: `server`, then `config`, then `cli`
 //!
@@ -42,6 +43,7 @@
 //! | `hub` | | any model that fastembed knows, by name |
 //! | `remote` | | embeddings from an OpenAI-compatible endpoint |
 //! | `server` | | the gateway: a proxy for the APIs of OpenAI and Anthropic |
+//! | `otel` | | traces of the gateway's requests, by OTLP |
 //! | `cli` | | the `wellspring` command and its configuration |
 
 /// Makes a doctest of the README.
@@ -64,6 +66,7 @@ pub mod events;
 mod flight;
 pub mod index;
 pub mod invalidate;
+pub mod journal;
 pub mod key;
 pub mod metrics;
 pub mod policy;

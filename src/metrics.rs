@@ -57,6 +57,44 @@ impl Default for Histogram {
 
 const MAX_NANOS: u64 = 60_000_000_000;
 
+/// The upper bounds of [`Latency::buckets`], in microseconds. What took longer is in one more bucket.
+pub const LATENCY_BOUNDS_US: [u64; 19] = [
+    25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
+    2_500_000, 5_000_000, 10_000_000, 30_000_000,
+];
+
+/// The least similarity that [`Metrics::similarities`] tells apart; less counts with it.
+pub const SIMILARITY_FLOOR: f32 = 0.6;
+/// How many hundredths lie between the floor and 1.
+pub const SIMILARITY_BUCKETS: usize = 40;
+
+/// The bucket of [`Metrics::similarities`] that `similarity` belongs to.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped before")]
+pub fn similarity_bucket(similarity: f32) -> usize {
+    let hundredths = ((similarity - SIMILARITY_FLOOR) * 100.0 + 1e-3).max(0.0);
+    (hundredths as usize).min(SIMILARITY_BUCKETS - 1)
+}
+
+/// Counts by hundredth of similarity.
+#[derive(Debug)]
+pub(crate) struct BySimilarity([AtomicU64; SIMILARITY_BUCKETS]);
+
+impl Default for BySimilarity {
+    fn default() -> Self {
+        Self([const { AtomicU64::new(0) }; SIMILARITY_BUCKETS])
+    }
+}
+
+impl BySimilarity {
+    pub(crate) fn increment(&self, similarity: f32) {
+        self.0[similarity_bucket(similarity)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn values(&self) -> Vec<u64> {
+        self.0.iter().map(|count| count.load(Ordering::Relaxed)).collect()
+    }
+}
+
 impl Histogram {
     pub(crate) fn record(&self, duration: Duration) {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(MAX_NANOS).clamp(1, MAX_NANOS);
@@ -66,7 +104,14 @@ impl Histogram {
     fn summary(&self) -> Latency {
         let histogram = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let micros = |nanos: u64| nanos as f64 / 1_000.0;
+        let mut buckets = [0; LATENCY_BOUNDS_US.len() + 1];
+        for step in histogram.iter_recorded() {
+            let micros = step.value_iterated_to() / 1_000;
+            buckets[LATENCY_BOUNDS_US.partition_point(|&bound| bound < micros)] +=
+                step.count_since_last_iteration();
+        }
         Latency {
+            buckets,
             count: histogram.len(),
             mean_us: histogram.mean() / 1_000.0,
             p50_us: micros(histogram.value_at_quantile(0.5)),
@@ -84,6 +129,7 @@ pub(crate) struct LookupMetrics {
     pub(crate) misses: Counter,
     pub(crate) bypasses: Counters,
     pub(crate) rejected: Counter,
+    pub(crate) similarities: BySimilarity,
     pub(crate) prompt_tokens_saved: Counter,
     pub(crate) completion_tokens_saved: Counter,
     pub(crate) cost_saved_microusd: Counter,
@@ -135,6 +181,7 @@ impl CacheMetrics {
             misses: lookup.misses.value(),
             bypasses: lookup.bypasses.values(),
             rejected_candidates: lookup.rejected.value(),
+            similarities: lookup.similarities.values(),
             prompt_tokens_saved: lookup.prompt_tokens_saved.value(),
             completion_tokens_saved: lookup.completion_tokens_saved.value(),
             cost_saved_usd: lookup.cost_saved_microusd.value() as f64 / 1e6,
@@ -182,6 +229,9 @@ pub struct Metrics {
     pub bypasses: BTreeMap<String, u64>,
     /// Near neighbours that the verifier did not accept.
     pub rejected_candidates: u64,
+    /// Hits on another wording by similarity, in hundredths from [`SIMILARITY_FLOOR`] up.
+    #[serde(skip)]
+    pub similarities: Vec<u64>,
     /// Prompt tokens that hits did not send again.
     pub prompt_tokens_saved: u64,
     /// Completion tokens that hits did not ask for again.
@@ -228,4 +278,7 @@ pub struct Latency {
     pub p99_us: f64,
     /// The longest.
     pub max_us: f64,
+    /// How many lie in each bucket of [`LATENCY_BOUNDS_US`], beginning above the bound before it.
+    #[serde(skip)]
+    pub buckets: [u64; LATENCY_BOUNDS_US.len() + 1],
 }

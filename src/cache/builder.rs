@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cache::indexes::{Indexes, Loader};
+use crate::cache::live::Live;
 use crate::cache::query::check_threshold;
 use crate::cache::refresh::{Refresh, Refresher};
 use crate::cache::{Cache, Inner, Settings, seeded};
@@ -19,6 +20,7 @@ use crate::entry::{Answer, Dependency};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::SingleFlight;
 use crate::index::Snapshots;
+use crate::journal::Journal;
 use crate::metrics::CacheMetrics;
 use crate::policy::{Admission, EarlyRefresh, Ttls};
 use crate::store::{ChangeListener, Store};
@@ -36,6 +38,7 @@ pub struct CacheBuilder {
     store: Arc<dyn Store>,
     verifier: Arc<dyn Verifier>,
     clock: Arc<dyn Clock>,
+    similarity_threshold: f32,
     ttls: Ttls,
     admission: Admission,
     settings: Settings,
@@ -59,10 +62,10 @@ impl CacheBuilder {
             store,
             verifier: Arc::new(Guards::default()),
             clock: Arc::new(SystemClock),
+            similarity_threshold: 0.92,
             ttls: Ttls::default(),
             admission: Admission::default(),
             settings: Settings {
-                similarity_threshold: 0.92,
                 candidates: 4,
                 embed_timeout: Duration::from_secs(5),
                 follow_timeout: Duration::from_mins(1),
@@ -81,7 +84,7 @@ impl CacheBuilder {
     /// Sets the least cosine similarity of another question whose answer may be served, in
     /// `-1.0..=1.0`; 0.92 by default. Scopes and queries may set their own.
     pub fn similarity_threshold(mut self, threshold: f32) -> Self {
-        self.settings.similarity_threshold = threshold;
+        self.similarity_threshold = threshold;
         self
     }
 
@@ -234,9 +237,10 @@ impl CacheBuilder {
             indexes,
             flights: SingleFlight::default(),
             refreshes: SingleFlight::default(),
-            ttls: self.ttls,
+            live: Live::new(self.similarity_threshold, self.ttls),
             admission: self.admission,
             metrics: CacheMetrics::default(),
+            journal: Journal::default(),
             clock: self.clock,
             random: seeded(self.seed).into(),
             settings: self.settings,
@@ -256,7 +260,7 @@ impl CacheBuilder {
 
     fn check(&self) -> Result<()> {
         let config = |message: &str| Err(Error::new(ErrorKind::Config, message));
-        check_threshold(self.settings.similarity_threshold)
+        check_threshold(self.similarity_threshold)
             .map_err(|e| Error::new(ErrorKind::Config, e.to_string()))?;
         if !(1..=MAX_CANDIDATES).contains(&self.settings.candidates) {
             return config("candidates is not in 1..=64");

@@ -10,6 +10,7 @@ use crate::embedding::Embedding;
 use crate::entry::{Answer, Dependency, Entry};
 use crate::error::{Error, ErrorKind};
 use crate::flight::{Landing, Leader};
+use crate::journal::Event;
 use crate::key::EntryId;
 use crate::policy::DeclinedReason;
 use crate::store::{Filled, RefusedReason, Snapshot};
@@ -147,6 +148,8 @@ impl FillPermit {
             }
             Ok(Filled::Refused(reason)) => {
                 metrics.refused.increment(&reason);
+                let refused = Event::Refused { entry: entry.id, reason };
+                inner.journal.record(inner.clock.now(), &entry.corpus, std::iter::once(refused));
                 self.land(Landing::Refused);
                 FillOutcome::Refused(reason)
             }
@@ -164,14 +167,15 @@ impl FillPermit {
         if self.prepared.lacks_tenant {
             return Err(DeclinedReason::PrivateWithoutTenant);
         }
-        if let Some(reason) = inner.admission.decline(&answer, &inner.ttls) {
+        let ttls = inner.live.ttls();
+        if let Some(reason) = inner.admission.decline(&answer, &ttls) {
             return Err(reason);
         }
         let namespace = self.prepared.namespace.clone().map(Dependency::Namespace);
         // A refreshed answer has it already.
         dependencies.extend(namespace.filter(|namespace| !dependencies.contains(namespace)));
         let created_at = inner.clock.now();
-        let ttl = inner.ttls.jittered(&answer, inner.random());
+        let ttl = ttls.jittered(&answer, inner.random());
         let key = &self.prepared.key;
         Ok(Arc::new(Entry {
             id: key.exact,

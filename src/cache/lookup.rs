@@ -229,6 +229,9 @@ impl Cache {
     pub(super) fn hit(&self, entry: Arc<Entry>, tier: Tier, snapshot: Snapshot) -> Hit {
         let inner = &self.inner;
         inner.store.record_hit(&entry.corpus, entry.id);
+        if let Tier::Semantic { similarity, .. } = tier {
+            inner.metrics.lookup.similarities.increment(similarity);
+        }
         if let Some(usage) = entry.answer.usage {
             inner.metrics.lookup.prompt_tokens_saved.add(usage.prompt_tokens);
             inner.metrics.lookup.completion_tokens_saved.add(usage.completion_tokens);

@@ -11,6 +11,7 @@ mod explain;
 mod fill;
 mod get_or_fill;
 mod indexes;
+mod live;
 mod lookup;
 mod query;
 mod refresh;
@@ -31,6 +32,7 @@ pub use self::explain::{EntryState, ExplainedCandidate, Explanation};
 pub use self::fill::{FillOutcome, FillPermit};
 pub use self::get_or_fill::{Miss, Origin, Served};
 use self::indexes::Indexes;
+use self::live::Live;
 pub use self::lookup::{BypassReason, Hit, Lookup, Tier};
 pub use self::query::Query;
 pub use self::refresh::Refresh;
@@ -40,9 +42,10 @@ use crate::embed::Embedder;
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::flight::SingleFlight;
+use crate::journal::Journal;
 use crate::key::{Corpus, EntryId, ScopeId};
 use crate::metrics::{CacheMetrics, Metrics};
-use crate::policy::{Admission, EarlyRefresh, Ttls};
+use crate::policy::{Admission, EarlyRefresh};
 use crate::store::{Found, Store, StoreStatus, StoredEntry};
 use crate::verify::Verifier;
 
@@ -60,9 +63,10 @@ pub(crate) struct Inner {
     pub(crate) indexes: Arc<Indexes>,
     pub(crate) flights: SingleFlight,
     pub(crate) refreshes: SingleFlight,
-    pub(crate) ttls: Ttls,
+    pub(crate) live: Live,
     pub(crate) admission: Admission,
     pub(crate) metrics: CacheMetrics,
+    pub(crate) journal: Journal,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Mutex<SmallRng>,
     pub(crate) settings: Settings,
@@ -76,7 +80,6 @@ pub(crate) struct Inner {
 /// The settings that lookups go by.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    pub(crate) similarity_threshold: f32,
     pub(crate) candidates: usize,
     pub(crate) embed_timeout: Duration,
     pub(crate) follow_timeout: Duration,

@@ -117,10 +117,8 @@ impl Prepared {
                 cache.embedder.model().name,
             )));
         }
-        let threshold = query
-            .similarity_threshold
-            .or(query.scope.threshold())
-            .unwrap_or(cache.settings.similarity_threshold);
+        let threshold =
+            query.similarity_threshold.or(query.scope.threshold()).unwrap_or(cache.live.threshold());
         check_threshold(threshold)?;
         Ok(Self {
             key,
