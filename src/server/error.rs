@@ -65,6 +65,11 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "invalid_input", message)
     }
 
+    /// 500: the gateway itself failed.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+    }
+
     /// Tells when to try again.
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);

@@ -115,16 +115,23 @@ pub(super) struct Admission {
     rates: Option<DefaultKeyedRateLimiter<[u8; 32]>>,
     until_sweep: AtomicU32,
     places: Arc<Semaphore>,
+    concurrency: usize,
 }
 
 impl Admission {
     pub(super) fn new(limits: &RequestLimits) -> Self {
         let rate = NonZeroU32::new(limits.rate_per_second);
+        let concurrency = limits.concurrency.clamp(1, Semaphore::MAX_PERMITS);
         Self {
             rates: rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate))),
             until_sweep: AtomicU32::new(SWEEP),
-            places: Arc::new(Semaphore::new(limits.concurrency.clamp(1, Semaphore::MAX_PERMITS))),
+            places: Arc::new(Semaphore::new(concurrency)),
+            concurrency,
         }
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.concurrency.saturating_sub(self.places.available_permits())
     }
 
     fn check_rate(&self, caller: impl FnOnce() -> [u8; 32]) -> Result<(), Problem> {

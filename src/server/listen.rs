@@ -18,6 +18,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::server::telemetry::Samples;
 use crate::server::{Anonymous, Gateway, admin_router, public_router};
 
 /// How long a client may take to send the head of a request, or to begin the next one on a connection.
@@ -154,6 +155,7 @@ impl Bound {
         tokio::select! {
             served = servers => drop(served?),
             () = announce => {}
+            () = Samples::take(&gateway) => {}
         }
         // Followers of a cancelled answer may still store theirs.
         let tasks = tokio::time::timeout(listeners.drain, gateway.tasks().wait());

@@ -17,6 +17,7 @@ mod options;
 pub mod permits;
 pub mod proxy;
 mod state;
+pub mod telemetry;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -35,7 +36,7 @@ pub fn public_router(gateway: &Gateway) -> Router {
 
 /// What the listener for administration and ingestion serves.
 pub fn admin_router(gateway: &Gateway) -> Router {
-    finish(documents::routes().merge(health::routes()), gateway, Door::Admin)
+    finish(documents::routes().merge(telemetry::routes()).merge(health::routes()), gateway, Door::Admin)
 }
 
 /// Wraps `routes` in what every request passes: limits first, since they cost least, then tokens.
@@ -45,6 +46,7 @@ fn finish(routes: Router<Gateway>, gateway: &Gateway, door: Door) -> Router {
         .method_not_allowed_fallback(error::no_method)
         .layer(from_fn_with_state((gateway.clone(), door), auth::identify))
         .layer(from_fn_with_state(gateway.clone(), limits::admit))
+        .layer(from_fn_with_state(gateway.clone(), telemetry::observe))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn(error::in_dialect))
         .with_state(gateway.clone())

@@ -12,6 +12,7 @@ use crate::server::Options;
 use crate::server::limits::Admission;
 use crate::server::permits::Permits;
 use crate::server::proxy::{Embeddings, Upstreams};
+use crate::server::telemetry::Telemetry;
 
 /// What all requests share; clones are the same gateway.
 #[derive(Clone)]
@@ -26,6 +27,7 @@ struct Inner {
     embeddings: Embeddings,
     permits: Permits,
     admission: Admission,
+    telemetry: Telemetry,
     tasks: TaskTracker,
     draining: CancellationToken,
 }
@@ -42,6 +44,7 @@ impl Gateway {
             embeddings: Embeddings::new(options.embeddings_bytes),
             permits: Permits::new(options.permits, options.permit_ttl),
             admission: Admission::new(&options.limits),
+            telemetry: Telemetry::new(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             cache,
@@ -84,6 +87,16 @@ impl Gateway {
     /// Whether the store answers.
     pub async fn store_is_up(&self) -> bool {
         self.inner.cache.status().await.is_ok()
+    }
+
+    /// What the gateway measures of itself.
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.inner.telemetry
+    }
+
+    /// How many requests are being served, up to the last piece of their responses.
+    pub fn in_flight(&self) -> usize {
+        self.inner.admission.in_flight()
     }
 
     pub(super) fn upstreams(&self) -> &Upstreams {

@@ -60,7 +60,10 @@ pub(super) async fn ask(
     let found = find(&gateway, api, fields, &head, &caller, &directives, &outgoing).await?;
     match found {
         Found::Hit(hit) => match replay(&hit.entry, api, form) {
-            Some(replay) => Ok(reply::hit(&hit, replay, form, &head.headers)),
+            Some(replay) => {
+                gateway.telemetry().feedback().served(&hit);
+                Ok(reply::hit(&hit, replay, form, &head.headers))
+            }
             None => pass(&gateway, outgoing, Forward::Bypass("no-recording")).await,
         },
         Found::Make(permit, forward) => {

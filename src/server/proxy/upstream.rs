@@ -1,6 +1,6 @@
 //! Requests to the APIs behind the gateway.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -25,6 +25,15 @@ const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
 pub(super) enum Vendor {
     OpenAi,
     Anthropic,
+}
+
+impl Vendor {
+    fn name(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+        }
+    }
 }
 
 /// The clients of both APIs.
@@ -125,7 +134,11 @@ impl Outgoing {
         let client = gateway.upstreams().of(self.vendor);
         let url = format!("{}{}", client.base, self.path);
         let request = client.http.request(self.method, url).headers(self.headers).body(self.body);
-        request.send().await.map_err(|error| {
+        let started = Instant::now();
+        let sent = request.send().await;
+        let status = sent.as_ref().ok().map(|response| response.status().as_u16());
+        gateway.telemetry().called(self.vendor.name(), status, started.elapsed());
+        sent.map_err(|error| {
             // Its URL may hold a secret.
             let error = error.without_url();
             tracing::warn!(%error, "the upstream cannot be reached");
