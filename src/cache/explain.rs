@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::cache::query::Prepared;
 use crate::cache::{Cache, Query};
 use crate::error::Result;
-use crate::key::{Corpus, EntryId, ScopeId};
+use crate::key::{CacheKey, Corpus, EntryId, ScopeId};
 use crate::store::{DeadReason, Found};
 use crate::verify::{Candidate, Check};
 
@@ -86,8 +86,22 @@ impl Cache {
     /// Those of `lookup`, and failures of the store, the embedder or the verifier, which `lookup`
     /// bypasses.
     pub async fn explain(&self, query: Query) -> Result<Explanation> {
+        self.explain_prepared(Prepared::new(query, &self.inner)?).await
+    }
+
+    /// As [`explain`](Self::explain), in the scope that an entry names, whatever the scope of `query`.
+    ///
+    /// # Errors
+    ///
+    /// As for `explain`.
+    pub async fn explain_in(&self, scope: ScopeId, query: Query) -> Result<Explanation> {
+        let mut prepared = Prepared::new(query, &self.inner)?;
+        prepared.key = CacheKey::new(prepared.key.corpus, scope, &prepared.key.text)?;
+        self.explain_prepared(prepared).await
+    }
+
+    async fn explain_prepared(&self, prepared: Prepared) -> Result<Explanation> {
         let inner = &self.inner;
-        let prepared = Prepared::new(query, inner)?;
         let key = &prepared.key;
         let exact = inner.store.lookup(&key.corpus, key.exact).await?.found;
         let mut explanation = Explanation {

@@ -7,7 +7,9 @@
 //! Routes of a new subject belong into a module of their own with a function `routes() -> Router<Gateway>`,
 //! each under the [right](auth::Right) that it needs, and are merged in [`public_router`] or [`admin_router`].
 
+mod admin;
 pub mod auth;
+mod dashboard;
 mod documents;
 pub mod error;
 mod health;
@@ -36,7 +38,12 @@ pub fn public_router(gateway: &Gateway) -> Router {
 
 /// What the listener for administration and ingestion serves.
 pub fn admin_router(gateway: &Gateway) -> Router {
-    finish(documents::routes().merge(telemetry::routes()).merge(health::routes()), gateway, Door::Admin)
+    let routes = documents::routes()
+        .merge(admin::routes())
+        .merge(telemetry::routes())
+        .merge(dashboard::routes())
+        .merge(health::routes());
+    finish(routes, gateway, Door::Admin)
 }
 
 /// Wraps `routes` in what every request passes: limits first, since they cost least, then tokens.
@@ -46,8 +53,8 @@ fn finish(routes: Router<Gateway>, gateway: &Gateway, door: Door) -> Router {
         .method_not_allowed_fallback(error::no_method)
         .layer(from_fn_with_state((gateway.clone(), door), auth::identify))
         .layer(from_fn_with_state(gateway.clone(), limits::admit))
-        .layer(from_fn_with_state(gateway.clone(), telemetry::observe))
         .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn_with_state(gateway.clone(), telemetry::observe))
         .layer(from_fn(error::in_dialect))
         .with_state(gateway.clone())
 }

@@ -43,6 +43,10 @@ impl Counts {
         self.exact.value()
     }
 
+    pub(in crate::server) fn total(&self) -> u64 {
+        self.exact() + self.by_similarity().iter().sum::<u64>()
+    }
+
     pub(in crate::server) fn by_similarity(&self) -> Vec<u64> {
         self.semantic.values()
     }

@@ -24,7 +24,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 
 pub use self::feedback::{Feedback, Verdict};
-pub(super) use self::samples::Samples;
+pub(super) use self::samples::{EVERY as SAMPLE_EVERY, Samples};
 use crate::server::Gateway;
 use crate::server::auth::{self, Right};
 use crate::server::error::Problem;
@@ -37,7 +37,7 @@ pub struct Telemetry {
     upstreams: Mutex<BTreeMap<(&'static str, Option<u16>), u64>>,
     feedback: Feedback,
     samples: Samples,
-    pub(super) started: Instant,
+    started: Instant,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -74,6 +74,11 @@ impl Telemetry {
             samples: Samples::default(),
             started: Instant::now(),
         }
+    }
+
+    /// How long the gateway has been there.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
     }
 
     /// What callers said of answers.

@@ -1,0 +1,71 @@
+//! What may be done to answers: end them, hold a document, release it.
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use super::{Answered, json};
+use crate::entry::{Change, DocumentVersion};
+use crate::invalidate::Invalidation;
+use crate::key::Corpus;
+use crate::server::Gateway;
+use crate::server::error::Problem;
+
+/// The most changes of one request.
+const MOST: usize = 1_000;
+
+pub(super) async fn body<T: DeserializeOwned>(gateway: &Gateway, body: Body) -> Result<T, Problem> {
+    let body = gateway.options().limits.read(body).await?;
+    serde_json::from_slice(&body).map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Invalidate {
+    #[serde(default)]
+    corpus: Corpus,
+    changes: Vec<Change>,
+}
+
+/// Ends every answer that depends on one of the changes; one answer by `{"entry": ID}`.
+pub(super) async fn invalidate(State(gateway): State<Gateway>, request: Request) -> Answered {
+    let asked: Invalidate = body(&gateway, request.into_body()).await?;
+    let count = asked.changes.len();
+    if !(1..=MOST).contains(&count) {
+        return Err(Problem::invalid(format!("{count} changes are named, expected 1 to {MOST}")));
+    }
+    done(&gateway.cache().invalidate(&asked.corpus, &asked.changes).await?)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    corpus: Corpus,
+    document: String,
+    #[serde(default)]
+    version: Option<DocumentVersion>,
+}
+
+/// Holds a document: nothing that depends on it is served until it is released.
+pub(super) async fn hold(State(gateway): State<Gateway>, request: Request) -> Answered {
+    let asked: Document = body(&gateway, request.into_body()).await?;
+    gateway.cache().begin_update(&asked.corpus, &asked.document).await?;
+    json(&json!({ "held": asked.document }))
+}
+
+/// Ends the hold on a document, which counts as a change of it.
+pub(super) async fn release(State(gateway): State<Gateway>, request: Request) -> Answered {
+    let asked: Document = body(&gateway, request.into_body()).await?;
+    done(&gateway.cache().end_update(&asked.corpus, &asked.document, asked.version).await?)
+}
+
+fn done(invalidation: &Invalidation) -> Answered {
+    json(&json!({
+        "dropped": invalidation.dropped(),
+        "matched_nothing": invalidation.matched_nothing(),
+        "outcomes": invalidation.outcomes,
+    }))
+}

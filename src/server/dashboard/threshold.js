@@ -1,0 +1,48 @@
+// What another threshold would have meant: hits kept against answers that users called wrong.
+
+import { get } from "./api.js";
+import { columns } from "./charts.js";
+import { count, empty, h, head, percent } from "./dom.js";
+
+export async function threshold(main, _, signal) {
+  const data = await get("/admin/threshold", {}, signal);
+  const semantic = data.buckets.reduce((sum, bucket) => sum + bucket.hits, 0);
+  const title = head("Threshold", "Hits on other wordings by similarity, and what users said of them.");
+  if (semantic === 0) {
+    main.replaceChildren(title, empty("No hit on another wording yet",
+      h("p", {}, `The threshold is ${data.threshold.toFixed(2)}. Once questions of the same meaning meet, this shows how similar they were, and with feedback how many were wrong.`)));
+    return;
+  }
+  const slider = h("input", { id: "least", type: "range", min: data.buckets[0].from, max: 1, step: 0.01, value: data.threshold });
+  const value = h("output", { for: "least" });
+  const picture = h("div", {});
+  const figures = h("div", { class: "grid", "aria-live": "polite" });
+  const draw = () => {
+    const least = Number(slider.value);
+    value.textContent = least.toFixed(2);
+    slider.setAttribute("aria-valuetext", `a threshold of ${least.toFixed(2)}`);
+    picture.replaceChildren(columns(picture, {
+      buckets: data.buckets, threshold: least,
+      label: `${count(semantic)} hits by similarity from ${data.buckets[0].from} to 1, with a threshold of ${least.toFixed(2)}`,
+    }));
+    const kept = data.buckets.filter((bucket) => bucket.from + 0.005 >= least);
+    const sum = (name) => kept.reduce((all, bucket) => all + bucket[name], 0);
+    const judged = sum("right") + sum("wrong");
+    const rate = (data.exact.hits + sum("hits")) / data.lookups;
+    const figure = (name, shown, note) => h("section", { class: "card w4 figure" }, h("h2", { class: "name" }, name), h("p", { class: "value" }, shown), h("p", { class: "note" }, note));
+    figures.replaceChildren(
+      figure("Hit rate", percent(rate), `${percent((data.exact.hits + semantic) / data.lookups)} as it is`),
+      figure("Hits on other wordings", count(sum("hits")), `of ${count(semantic)} served`),
+      figure("False hits", judged ? percent(sum("wrong") / judged) : "–", judged ? `${count(sum("wrong"))} wrong of ${count(judged)} judged` : "no feedback yet: POST /v1/cache/feedback"));
+  };
+  main.replaceChildren(title, h("div", { class: "stack" },
+    h("section", { class: "card" },
+      h("div", { class: "card-head" }, h("h2", {}, "Hits by similarity"),
+        h("ul", { class: "legend small" }, h("li", {}, h("i", { class: "t-semantic" }), "served"), h("li", {}, h("i", { class: "t-wrong" }), "called wrong"))),
+      picture,
+      h("div", { class: "slide" }, h("label", { for: "least" }, "If the threshold were"), slider, value)),
+    figures,
+    h("p", { class: "note" }, `Below the present threshold of ${data.threshold.toFixed(2)} nothing was served, so nothing is known: a lower one must be tried. Exact hits have no threshold.`)));
+  slider.addEventListener("input", draw);
+  draw();
+}
