@@ -15,6 +15,7 @@ pub mod error;
 mod health;
 pub mod limits;
 pub mod listen;
+mod openapi;
 mod options;
 pub mod permits;
 pub mod proxy;
@@ -33,7 +34,7 @@ use crate::server::auth::{Door, Right};
 /// What the public listener serves: the proxy and the health checks.
 pub fn public_router(gateway: &Gateway) -> Router {
     let proxy = auth::requiring(proxy::routes(), Right::Fill);
-    finish(proxy.merge(health::routes()), gateway, Door::Public)
+    finish(proxy.merge(openapi::routes()).merge(health::routes()), gateway, Door::Public)
 }
 
 /// What the listener for administration and ingestion serves.
@@ -42,6 +43,7 @@ pub fn admin_router(gateway: &Gateway) -> Router {
         .merge(admin::routes())
         .merge(telemetry::routes())
         .merge(dashboard::routes())
+        .merge(openapi::routes())
         .merge(health::routes());
     finish(routes, gateway, Door::Admin)
 }

@@ -119,7 +119,7 @@ impl Snapshot {
                 ([("kind", "completion")], self.metrics.completion_tokens_saved),
             ],
         )?;
-        out.dollars("wellspring_saved_usd", "What hits did not cost again", self.metrics.cost_saved_usd)
+        out.dollars("wellspring_saved_dollars", "What hits did not cost again", self.metrics.cost_saved_usd)
     }
 
     fn fills(&self, out: &mut Out<'_>) -> fmt::Result {
