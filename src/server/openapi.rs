@@ -13,8 +13,6 @@ use crate::server::Gateway;
 const DOCUMENT: &str = include_str!("openapi.json");
 
 pub(super) fn routes() -> Router<Gateway> {
-    Router::new().route(
-        "/openapi.json",
-        get(|| async { ([(header::CONTENT_TYPE, "application/json")], DOCUMENT) }),
-    )
+    Router::new()
+        .route("/openapi.json", get(|| async { ([(header::CONTENT_TYPE, "application/json")], DOCUMENT) }))
 }

@@ -38,7 +38,10 @@ async fn visit(gateway: &Running, lasting: Duration) {
             if number % 3 == 0 {
                 request["wellspring"]["sources"] = json!([{ "id": document }, { "id": "terms.md" }]);
             }
-            let reply = Reply::of(gateway.post(crate::CHAT, &request).header("wellspring-token", "admin").send().await.unwrap()).await;
+            let reply = Reply::of(
+                gateway.post(crate::CHAT, &request).header("wellspring-token", "admin").send().await.unwrap(),
+            )
+            .await;
             if let ("semantic", Ok(entry)) = (reply.tier(), reply.header("wellspring-entry").parse()) {
                 let verdict = if number == 4 { Verdict::Wrong } else { Verdict::Right };
                 gateway.gateway.telemetry().feedback().judged(entry, verdict);
@@ -76,6 +79,7 @@ async fn every_view_works() {
         .arg(&shots)
         .env("NODE_PATH", modules);
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && said.contains("all views work"), "{said}");
 }

@@ -20,10 +20,14 @@ async fn answers_documents_and_scopes_are_found() {
         assert_eq!(found["entries"][0]["hits"], 1);
     }
     let first = get(&gateway, "/admin/entries?limit=1").await.json();
-    let second = get(&gateway, &format!("/admin/entries?after={}", first["next"].as_str().unwrap())).await.json();
+    let second =
+        get(&gateway, &format!("/admin/entries?after={}", first["next"].as_str().unwrap())).await.json();
     assert_eq!(second["entries"], json!([all["entries"][1]]));
     let contents = get(&gateway, "/admin/contents?search=REF").await.json();
-    assert_eq!(contents["documents"], json!([{ "corpus": "default", "document": "refunds.md", "answers": 1, "hits": 1 }]));
+    assert_eq!(
+        contents["documents"],
+        json!([{ "corpus": "default", "document": "refunds.md", "answers": 1, "hits": 1 }])
+    );
     assert_eq!(contents["scopes"][0]["answers"], 2);
     let dependants = get(&gateway, "/admin/dependants?document=refunds.md").await.json();
     assert_eq!((&dependants["answers"], &dependants["is_held"]), (&json!(1), &json!(false)));
@@ -41,12 +45,14 @@ async fn actions_act_and_are_logged() {
     assert_eq!(post(&gateway, "/admin/hold", &json!({ "document": "refunds.md" })).await.status, 200);
     assert_eq!(get(&gateway, "/admin/dependants?document=refunds.md").await.json()["is_held"], true);
     assert_eq!(ask(&gateway, ONE, "refunds.md").await.tier(), "miss");
-    let released = post(&gateway, "/admin/release", &json!({ "document": "refunds.md", "version": "2" })).await;
+    let released =
+        post(&gateway, "/admin/release", &json!({ "document": "refunds.md", "version": "2" })).await;
     assert_eq!(released.status, 200);
     assert_eq!(ask(&gateway, ONE, "refunds.md").await.tier(), "miss");
     assert_eq!(ask(&gateway, ONE, "refunds.md").await.tier(), "exact");
     let log = get(&gateway, "/admin/log").await.json();
-    let told: Vec<_> = log["records"].as_array().unwrap().iter().map(|record| record["event"].as_str().unwrap()).collect();
+    let told: Vec<_> =
+        log["records"].as_array().unwrap().iter().map(|record| record["event"].as_str().unwrap()).collect();
     assert_eq!(told, ["released", "refused", "held", "invalidated"]);
     assert_eq!(log["records"][1]["reason"], "held");
     assert!(!log.to_string().contains("refund of"), "no question is logged: {log}");
@@ -61,7 +67,10 @@ async fn a_question_is_explained_in_the_scope_of_its_entries() {
     let scope = get(&gateway, "/admin/contents").await.json()["scopes"][0]["scope"].clone();
     let why = post(&gateway, "/admin/why", &json!({ "question": OTHER, "scope": scope })).await.json();
     assert!(why["decision"].as_str().unwrap().starts_with("hit: a question of similarity"), "{why}");
-    let strict = post(&gateway, "/admin/why", &json!({ "question": OTHER, "scope": scope, "threshold": 1.0 })).await.json();
+    let strict =
+        post(&gateway, "/admin/why", &json!({ "question": OTHER, "scope": scope, "threshold": 1.0 }))
+            .await
+            .json();
     assert_eq!(strict["served"], Value::Null);
     let elsewhere = post(&gateway, "/admin/why", &json!({ "question": OTHER })).await.json();
     assert_eq!(elsewhere["decision"], "miss: nothing similar is stored");
@@ -82,7 +91,11 @@ async fn feedback_counts_at_the_similarity_that_an_answer_was_served_at() {
     let hit: Vec<_> = buckets.iter().filter(|bucket| bucket["hits"] == 1).collect();
     assert_eq!(hit.len(), 1);
     assert_eq!((&hit[0]["wrong"], &hit[0]["right"]), (&json!(1), &json!(0)));
-    assert!((0.0..0.011).contains(&(similarity - hit[0]["from"].as_f64().unwrap())), "{similarity} in {}", hit[0]);
+    assert!(
+        (0.0..0.011).contains(&(similarity - hit[0]["from"].as_f64().unwrap())),
+        "{similarity} in {}",
+        hit[0]
+    );
     assert_eq!(get(&gateway, "/admin/overview").await.json()["feedback"], json!({ "right": 0, "wrong": 1 }));
 }
 

@@ -35,7 +35,13 @@ async fn its_queries_name_metrics_that_exist() {
         .iter()
         .flat_map(|panel| panel["targets"].as_array().unwrap())
         .map(|target| target["expr"].as_str().unwrap())
-        .chain(dashboard["templating"]["list"].as_array().unwrap().iter().filter_map(|one| one["query"].as_str()))
+        .chain(
+            dashboard["templating"]["list"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter_map(|one| one["query"].as_str()),
+        )
         .collect();
     assert!(expressions.len() > 20);
     for expression in &expressions {

@@ -29,7 +29,8 @@ fn routes(folder: &Path, found: &mut BTreeSet<Route>) {
             }
             for line in text.lines().filter(|line| line.contains("\" => \"")) {
                 let path = line.trim().strip_prefix('"').and_then(|line| line.split('"').next());
-                if let Some(path) = path.filter(|path| path.starts_with('/') && !path.starts_with("/assets/")) {
+                if let Some(path) = path.filter(|path| path.starts_with('/') && !path.starts_with("/assets/"))
+                {
                     found.insert(("get".into(), path.to_owned()));
                 }
             }
@@ -40,9 +41,10 @@ fn routes(folder: &Path, found: &mut BTreeSet<Route>) {
 fn add(path: &str, handlers: &str, found: &mut BTreeSet<Route>) {
     let words: Vec<&str> =
         handlers.split(|letter: char| !letter.is_ascii_lowercase()).filter(|word| !word.is_empty()).collect();
-    let named = METHODS.iter().chain(&["any"]).filter(|method| {
-        words.contains(method) && handlers.contains(&format!("{method}("))
-    });
+    let named = METHODS
+        .iter()
+        .chain(&["any"])
+        .filter(|method| words.contains(method) && handlers.contains(&format!("{method}(")));
     for method in named {
         found.insert(((*method).to_owned(), path.replace("{*", "{")));
     }
@@ -83,8 +85,8 @@ async fn it_has_every_route_and_every_route_is_there() {
         assert!(is_there, "{method} {path} is not described");
     }
     for (method, path) in &described {
-        let is_served =
-            served.contains(&(method.clone(), path.clone())) || served.contains(&("any".into(), path.clone()));
+        let is_served = served.contains(&(method.clone(), path.clone()))
+            || served.contains(&("any".into(), path.clone()));
         assert!(is_served, "{method} {path} is described and not served");
     }
     // Each is at the listener that it is said to be at.
@@ -94,7 +96,11 @@ async fn it_has_every_route_and_every_route_is_there() {
         let url = format!("http://{address}{}", path.replace("{id}", "0").replace("{name}", "none"));
         let request = gateway.client.request(method.to_uppercase().parse().unwrap(), url).body("{}");
         let reply = Reply::of(request.send().await.unwrap()).await;
-        assert!(!reply.body.contains("\"no_route\"") && reply.status != 405, "{method} {path}: {}", reply.body);
+        assert!(
+            !reply.body.contains("\"no_route\"") && reply.status != 405,
+            "{method} {path}: {}",
+            reply.body
+        );
     }
 }
 
