@@ -68,7 +68,7 @@ function draw(body, data) {
 }
 
 const figure = (name, value, note) =>
-  h("section", { class: "card w3 figure" }, h("h2", { class: "name" }, name), h("p", { class: "value" }, value), h("p", { class: "note" }, note));
+  h("section", { class: "card w3 figure" }, h("h2", { class: "name" }, name), h("p", { class: "value" }, value), h("p", { class: "foot" }, note));
 const cardHead = (title, note) => h("div", { class: "card-head" }, h("h2", {}, title), h("p", { class: "soft small" }, note));
 const percentage = (share) => (Number.isFinite(share) ? [(100 * share).toFixed(1), h("small", {}, "%")] : "–");
 const time = (micros) => { const [number, unit] = duration(micros); return [number, h("small", {}, unit)]; };
@@ -147,7 +147,7 @@ function tiers(metrics, bypasses, lookups) {
   ];
   const bar = h("div", { class: "tiers", role: "img", "aria-label": parts.map(([, name, number]) => `${name}: ${percent(number / lookups)}`).join(", ") },
     parts.filter(([, , number]) => number > 0).map(([tier, , number]) => wide(h("span", { class: `t-${tier}` }), number / lookups)));
-  return h("section", { class: "card w8" }, cardHead("Where answers came from", "since the start"), bar,
+  return h("section", { class: "card w12" }, cardHead("Where answers came from", "since the start"), bar,
     h("ul", { class: "legend" }, parts.map(([tier, name, number]) =>
       h("li", {}, h("i", { class: `t-${tier}` }), name, h("b", {}, percent(number / lookups)), h("span", { class: "soft" }, count(number))))),
     reasons("Not used because of", metrics.bypasses));
@@ -193,7 +193,7 @@ function upstreams({ upstreams: calls, in_flight, metrics }) {
     return [h("dt", {}, upstream, " ", h("span", { class: `badge ${kind}` }, status ?? "no answer")), h("dd", {}, count(number))];
   });
   const miss = metrics.latency.miss;
-  return h("section", { class: "card w8" }, cardHead("Upstreams", `${counted(in_flight, "request")} in flight`),
+  return h("section", { class: "card w4" }, cardHead("Upstreams", `${counted(in_flight, "request")} in flight`),
     rows.length ? h("dl", { class: "pairs" }, rows) : h("p", { class: "none" }, "No upstream was asked yet."),
     miss.count > 0 && h("p", { class: "soft small" }, `A miss costs ${told(miss.p50_us)} beside the upstream's answer; 99 % stay below ${told(miss.p99_us)}.`));
 }

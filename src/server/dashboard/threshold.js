@@ -29,7 +29,7 @@ export async function threshold(main, _, signal) {
     const sum = (name) => kept.reduce((all, bucket) => all + bucket[name], 0);
     const judged = sum("right") + sum("wrong");
     const rate = (data.exact.hits + sum("hits")) / data.lookups;
-    const figure = (name, shown, note) => h("section", { class: "card w4 figure" }, h("h2", { class: "name" }, name), h("p", { class: "value" }, shown), h("p", { class: "note" }, note));
+    const figure = (name, shown, note) => h("section", { class: "card w4 figure" }, h("h2", { class: "name" }, name), h("p", { class: "value" }, shown), h("p", { class: "foot" }, note));
     figures.replaceChildren(
       figure("Hit rate", percent(rate), `${percent((data.exact.hits + semantic) / data.lookups)} as it is`),
       figure("Hits on other wordings", count(sum("hits")), `of ${count(semantic)} served`),
