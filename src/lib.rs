@@ -43,7 +43,6 @@
 //! | `hub` | | any model that fastembed knows, by name |
 //! | `remote` | | embeddings from an OpenAI-compatible endpoint |
 //! | `server` | | the gateway: a proxy for the APIs of OpenAI and Anthropic |
-//! | `otel` | | traces of the gateway's requests, by OTLP |
 //! | `cli` | | the `wellspring` command and its configuration |
 
 /// Makes a doctest of the README.
