@@ -6,7 +6,7 @@ use owo_colors::OwoColorize as _;
 
 use crate::cli::output;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
-use crate::config::{Config, Loaded, Opening, Origin};
+use crate::config::{Config, Loaded, Opening, Origin, Sources};
 use crate::error::{Error, ErrorKind};
 use crate::store::Store;
 
@@ -16,15 +16,17 @@ pub(crate) struct Context {
     pub(crate) config: Config,
     pub(crate) origins: Vec<(&'static str, Origin)>,
     pub(crate) json: bool,
+    /// What the configuration was read from.
+    pub(crate) sources: Sources,
 }
 
 impl Context {
     /// Tells the warnings of the configuration.
-    pub(crate) fn new(loaded: Loaded, json: bool) -> Self {
+    pub(crate) fn new(loaded: Loaded, sources: Sources, json: bool) -> Self {
         for warning in &loaded.warnings {
             output::note(format_args!("{} {warning}", "warning:".yellow().bold()));
         }
-        Self { config: loaded.config, origins: loaded.origins, json }
+        Self { config: loaded.config, origins: loaded.origins, json, sources }
     }
 
     /// The store alone, for commands that need no model: they work without one, and sooner.

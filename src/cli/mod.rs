@@ -20,10 +20,12 @@ mod input;
 mod invalidate;
 mod list;
 mod listen;
+mod logs;
 mod output;
 mod pages;
 mod put;
 mod record;
+mod reload;
 mod scope;
 mod serve;
 mod sources;
@@ -137,7 +139,7 @@ fn execute(cli: Cli) -> anyhow::Result<Exit> {
     } else {
         runtime.worker_threads(2);
     }
-    let context = Context::new(Config::load(&sources)?, cli.json);
+    let context = Context::new(Config::load(&sources)?, sources, cli.json);
     let runtime = runtime.enable_all().build().context("cannot start the async runtime")?;
     runtime.block_on(dispatch(cli.command, &context))
 }

@@ -5,14 +5,15 @@ use serde_json::json;
 
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
-use crate::cli::output;
+use crate::cli::{logs, output, reload};
 use crate::config::{Opening, Sources};
 use crate::server::{Gateway, listen};
 
 /// Serve the cache to any program that can change a base URL
 ///
 /// A proxy for the APIs of OpenAI and Anthropic, and beside it, at an address of its own, what tells of changed
-/// documents. Settings stand in [server] and [upstream]; `wellspring config` shows them all.
+/// documents, and a page. Settings stand in [server] and [upstream]; `wellspring config` shows them all. SIGHUP has the
+/// threshold, the times to live and the tokens read again; RUST_LOG says what is logged.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// The address of the proxy [default: 127.0.0.1:7331]
@@ -47,13 +48,15 @@ impl ServeArgs {
 }
 
 pub(crate) async fn run(_: ServeArgs, context: &Context) -> anyhow::Result<Exit> {
+    logs::start(context.json)?;
     let config = &context.config;
     // What is wrong with the settings is told before a model is loaded.
     let (options, listeners) = (config.gateway_options()?, config.listeners()?);
     let scheme = if listeners.tls.is_some() { "https" } else { "http" };
     let store = config.open_store(Opening::Create).await?;
     let cache = config.cache_builder(config.open_embedder().await?, store).build().await?;
-    let bound = listen::bind(Gateway::new(cache, options)?, listeners)?;
+    let gateway = Gateway::new(cache, options)?;
+    let bound = listen::bind(gateway.clone(), listeners)?;
     let (public, admin) = (bound.public()?, bound.admin()?);
     if context.json {
         output::json(
@@ -62,7 +65,10 @@ pub(crate) async fn run(_: ServeArgs, context: &Context) -> anyhow::Result<Exit>
     } else {
         output::note(format_args!("proxy at {scheme}://{public}/v1, administration at {scheme}://{admin}"));
     }
-    bound.serve(asked_to_end()).await?;
+    tokio::select! {
+        served = bound.serve(asked_to_end()) => served?,
+        () = reload::on_hangup(&gateway, &context.sources, config.clone()) => {}
+    }
     Ok(Exit::Success)
 }
 

@@ -164,10 +164,10 @@ pub(super) async fn identify(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let options = gateway.options();
-    let (shown, shown_in): (Vec<_>, _) = find(&options.tokens, request.headers()).into_iter().unzip();
+    let (options, tokens) = (gateway.options(), gateway.tokens());
+    let (shown, shown_in): (Vec<_>, _) = find(&tokens, request.headers()).into_iter().unzip();
     let token = shown.into_iter().next();
-    let is_trusted = options.tokens.is_empty()
+    let is_trusted = tokens.is_empty()
         || match options.anonymous {
             Anonymous::None => false,
             Anonymous::Proxy => door == Door::Public,

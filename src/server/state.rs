@@ -1,7 +1,7 @@
 //! What all requests share.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::server::Options;
+use crate::server::auth::Token;
 use crate::server::limits::Admission;
 use crate::server::permits::Permits;
 use crate::server::proxy::{Embeddings, Upstreams};
@@ -23,6 +24,7 @@ pub struct Gateway {
 struct Inner {
     cache: Cache,
     options: Options,
+    tokens: RwLock<Arc<[Token]>>,
     upstreams: Upstreams,
     embeddings: Embeddings,
     permits: Permits,
@@ -47,6 +49,7 @@ impl Gateway {
             telemetry: Telemetry::new(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
+            tokens: RwLock::new(options.tokens.as_slice().into()),
             cache,
             options,
         };
@@ -58,9 +61,19 @@ impl Gateway {
         &self.inner.cache
     }
 
-    /// How the gateway behaves.
+    /// How the gateway behaves. Its tokens are those of the start.
     pub fn options(&self) -> &Options {
         &self.inner.options
+    }
+
+    /// Who may do what now.
+    pub fn tokens(&self) -> Arc<[Token]> {
+        Arc::clone(&self.inner.tokens.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sets who may do what from now on.
+    pub fn set_tokens(&self, tokens: &[Token]) {
+        *self.inner.tokens.write().unwrap_or_else(PoisonError::into_inner) = tokens.into();
     }
 
     /// Permits that wait for their answers.
