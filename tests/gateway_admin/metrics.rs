@@ -28,7 +28,7 @@ async fn they_move_with_what_happens() {
     let gateway = Running::start().await;
     let before = read(&gateway).await;
     for tier in ["exact", "semantic", "miss", "bypass"] {
-        assert_eq!(before[&format!("wellspring_lookups_total{{outcome=\"{tier}\"}}")], 0.0);
+        assert!(before[&format!("wellspring_lookups_total{{outcome=\"{tier}\"}}")].abs() < 0.5);
     }
     for (question, tier) in [(ONE, "miss"), (ONE, "exact"), (OTHER, "semantic")] {
         assert_eq!(ask(&gateway, question, "refunds.md").await.tier(), tier);
@@ -56,7 +56,7 @@ async fn they_move_with_what_happens() {
     }
     assert!(after["wellspring_tokens_saved_total{kind=\"prompt\"}"] > 0.0);
     // The request that reads them is being served.
-    assert_eq!(after["wellspring_requests_in_flight"], 1.0);
+    assert!((after["wellspring_requests_in_flight"] - 1.0).abs() < 0.5);
 }
 
 #[tokio::test]

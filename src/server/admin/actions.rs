@@ -41,7 +41,7 @@ pub(super) async fn invalidate(State(gateway): State<Gateway>, request: Request)
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Document {
+struct Update {
     #[serde(default)]
     corpus: Corpus,
     document: String,
@@ -51,14 +51,14 @@ struct Document {
 
 /// Holds a document: nothing that depends on it is served until it is released.
 pub(super) async fn hold(State(gateway): State<Gateway>, request: Request) -> Answered {
-    let asked: Document = body(&gateway, request.into_body()).await?;
+    let asked: Update = body(&gateway, request.into_body()).await?;
     gateway.cache().begin_update(&asked.corpus, &asked.document).await?;
     json(&json!({ "held": asked.document }))
 }
 
 /// Ends the hold on a document, which counts as a change of it.
 pub(super) async fn release(State(gateway): State<Gateway>, request: Request) -> Answered {
-    let asked: Document = body(&gateway, request.into_body()).await?;
+    let asked: Update = body(&gateway, request.into_body()).await?;
     done(&gateway.cache().end_update(&asked.corpus, &asked.document, asked.version).await?)
 }
 

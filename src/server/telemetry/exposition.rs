@@ -1,4 +1,4 @@
-//! What Prometheus is told, in the text format of OpenMetrics.
+//! What Prometheus is told, in the text format of `OpenMetrics`.
 
 use std::fmt;
 
