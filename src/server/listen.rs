@@ -136,6 +136,8 @@ impl Bound {
     /// As for [`serve`].
     pub async fn serve(self, end: impl Future<Output = ()>) -> Result<()> {
         let Self { gateway, listeners, public, admin, tls } = self;
+        // Before anything is served that may have changed.
+        gateway.resume().await;
         let handle = Handle::new();
         let servers = async {
             tokio::try_join!(

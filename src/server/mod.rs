@@ -9,9 +9,11 @@
 
 mod admin;
 pub mod auth;
+mod cache_api;
 mod dashboard;
 mod documents;
 pub mod error;
+mod extract;
 mod health;
 pub mod limits;
 pub mod listen;
@@ -19,8 +21,10 @@ mod openapi;
 mod options;
 pub mod permits;
 pub mod proxy;
+pub mod rules;
 mod state;
 pub mod telemetry;
+pub mod webhooks;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -31,15 +35,18 @@ pub use self::options::{Anonymous, Disconnected, Options, Sharing, Upstream};
 pub use self::state::Gateway;
 use crate::server::auth::{Door, Right};
 
-/// What the public listener serves: the proxy and the health checks.
+/// What the public listener serves: the proxy, the cache itself and the health checks.
 pub fn public_router(gateway: &Gateway) -> Router {
     let proxy = auth::requiring(proxy::routes(), Right::Fill);
-    finish(proxy.merge(openapi::routes()).merge(health::routes()), gateway, Door::Public)
+    let routes = proxy.merge(cache_api::routes()).merge(openapi::routes()).merge(health::routes());
+    finish(routes, gateway, Door::Public)
 }
 
 /// What the listener for administration and ingestion serves.
 pub fn admin_router(gateway: &Gateway) -> Router {
-    let routes = documents::routes()
+    let routes = documents::routes(gateway)
+        .merge(webhooks::routes())
+        .merge(cache_api::admin_routes())
         .merge(admin::routes())
         .merge(telemetry::routes())
         .merge(dashboard::routes())

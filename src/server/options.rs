@@ -1,11 +1,13 @@
 //! How the gateway behaves; each field with its default.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::HeaderName;
 
 use crate::server::auth::Token;
 use crate::server::limits::RequestLimits;
+use crate::server::webhooks::Webhook;
 
 /// How the gateway behaves.
 #[derive(Debug, Clone)]
@@ -27,10 +29,15 @@ pub struct Options {
     pub anthropic: Upstream,
     /// How many embeddings of `/v1/embeddings` are kept, by bytes; 64 MiB by default.
     pub embeddings_bytes: u64,
-    /// How long a permit waits for its answer; 2 minutes by default.
+    /// How long a permit waits for its answer; 5 minutes by default.
     pub permit_ttl: Duration,
     /// How many permits wait at a time; 10,000 by default.
     pub permits: u64,
+    /// The file that keeps changes which could not be applied yet, made when it is first needed. Without it, the
+    /// default, they are kept as long as the process lives.
+    pub journal: Option<PathBuf>,
+    /// What other systems may tell of, by the name in the address.
+    pub webhooks: Vec<Webhook>,
 }
 
 impl Default for Options {
@@ -44,8 +51,10 @@ impl Default for Options {
             openai: Upstream::new("https://api.openai.com/v1"),
             anthropic: Upstream::new("https://api.anthropic.com/v1"),
             embeddings_bytes: 64 << 20,
-            permit_ttl: Duration::from_mins(2),
+            permit_ttl: Duration::from_mins(5),
             permits: 10_000,
+            journal: None,
+            webhooks: Vec::new(),
         }
     }
 }

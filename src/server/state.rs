@@ -10,10 +10,13 @@ use crate::cache::Cache;
 use crate::error::Result;
 use crate::server::Options;
 use crate::server::auth::Token;
+use crate::server::cache_api::Feedback;
+use crate::server::documents::{Keys, Queue};
 use crate::server::limits::Admission;
 use crate::server::permits::Permits;
 use crate::server::proxy::{Embeddings, Upstreams};
 use crate::server::telemetry::Telemetry;
+use crate::server::webhooks::{self, Signatures};
 
 /// What all requests share; clones are the same gateway.
 #[derive(Clone)]
@@ -30,6 +33,10 @@ struct Inner {
     permits: Permits,
     admission: Admission,
     telemetry: Telemetry,
+    queue: Queue,
+    idempotency: Keys,
+    feedback: Feedback,
+    signatures: Signatures,
     tasks: TaskTracker,
     draining: CancellationToken,
 }
@@ -39,7 +46,7 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// `Config` if the address of an upstream is not valid.
+    /// `Config` if the address of an upstream is not valid; others if the journal of changes cannot be used.
     pub fn new(cache: Cache, options: Options) -> Result<Self> {
         let inner = Inner {
             upstreams: Upstreams::new(&options)?,
@@ -47,6 +54,10 @@ impl Gateway {
             permits: Permits::new(options.permits, options.permit_ttl),
             admission: Admission::new(&options.limits),
             telemetry: Telemetry::new(),
+            queue: Queue::open(options.journal.clone())?,
+            idempotency: Keys::default(),
+            feedback: Feedback::default(),
+            signatures: webhooks::signatures(&options.webhooks),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             tokens: RwLock::new(options.tokens.as_slice().into()),
@@ -91,6 +102,10 @@ impl Gateway {
         self.inner.draining.is_cancelled()
     }
 
+    pub(super) async fn draining(&self) {
+        self.inner.draining.cancelled().await;
+    }
+
     /// Has `/readyz` say that the gateway takes no more requests.
     pub fn begin_draining(&self) {
         self.inner.draining.cancel();
@@ -118,6 +133,22 @@ impl Gateway {
 
     pub(super) fn embeddings(&self) -> &Embeddings {
         &self.inner.embeddings
+    }
+
+    pub(super) fn queue(&self) -> &Queue {
+        &self.inner.queue
+    }
+
+    pub(super) fn idempotency(&self) -> &Keys {
+        &self.inner.idempotency
+    }
+
+    pub(super) fn signatures(&self) -> &Signatures {
+        &self.inner.signatures
+    }
+
+    pub(super) fn feedback(&self) -> &Feedback {
+        &self.inner.feedback
     }
 
     pub(super) fn admission(&self) -> &Admission {

@@ -172,7 +172,7 @@ async fn a_permit_of_a_lookup_before_retrieval_is_filled() {
     let wellspring::Lookup::Miss(permit) = gateway.cache.lookup(query()).await.unwrap() else {
         panic!("no miss")
     };
-    let permit = gateway.gateway.permits().keep(permit);
+    let permit = gateway.gateway.permits().keep(permit, None);
     let asked = rag("context", json!({ "permit": permit, "sources": [{ "id": "hours" }] }));
     assert_eq!(gateway.ask(CHAT, &asked).await.tier(), "miss");
     let found = gateway

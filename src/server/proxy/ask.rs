@@ -16,12 +16,13 @@ use super::making::Making;
 use super::question;
 use super::recording::{Form, replay};
 use super::reply::{self, Forward};
-use super::sharing::tenant;
+use super::sharing::{holder, tenant};
 use super::upstream::{Outgoing, passed_on};
 use crate::cache::{FillPermit, Hit, Lookup, Query};
 use crate::server::Gateway;
 use crate::server::auth::Caller;
 use crate::server::error::Problem;
+use crate::server::permits;
 
 /// What the cache says to a question.
 #[expect(clippy::large_enum_variant, reason = "a permit is used where it comes from")]
@@ -92,9 +93,8 @@ async fn find(
 ) -> Result<Found, Problem> {
     let control = Control::of(&head.headers);
     if let Some(name) = &directives.permit {
-        let permit = gateway.permits().take(name).ok_or_else(|| {
-            Problem::new(StatusCode::GONE, "permit_gone", "the permit was used before, or waited too long")
-        })?;
+        let holder = holder(caller, &head.headers);
+        let permit = gateway.permits().take(name, holder.as_deref()).ok_or_else(permits::gone)?;
         return Ok(Found::Make(permit, Forward::Miss));
     }
     if control.no_store || api.is_stateful(&fields) {

@@ -18,9 +18,9 @@ const QUESTION_HEADER: HeaderName = HeaderName::from_static("wellspring-question
 /// The field `wellspring`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Directives {
+pub(in crate::server) struct Directives {
     /// What is asked, in place of the last message.
-    pub(super) question: Option<String>,
+    pub(in crate::server) question: Option<String>,
     /// What the answer is derived from.
     sources: Vec<Source>,
     /// Sets of documents whose growth can change the answer.
@@ -28,13 +28,13 @@ pub(super) struct Directives {
     /// Free labels.
     tags: Vec<String>,
     /// The permit that a lookup before retrieval gave.
-    pub(super) permit: Option<String>,
+    pub(in crate::server) permit: Option<String>,
     /// The body of documents.
-    pub(super) corpus: Option<Corpus>,
+    pub(in crate::server) corpus: Option<Corpus>,
     /// Where the answer belongs.
-    pub(super) namespace: Option<Namespace>,
+    pub(in crate::server) namespace: Option<Namespace>,
     /// Who shares the answer among those who share by key or header.
-    pub(super) tenant: Option<String>,
+    pub(in crate::server) tenant: Option<String>,
     /// How long the answer lives: seconds, or a text such as "6h".
     #[serde(deserialize_with = "duration")]
     ttl: Option<Duration>,
@@ -42,11 +42,11 @@ pub(super) struct Directives {
     /// Whether the answer says that nothing was found.
     negative: bool,
     /// The least similarity of another question whose answer is served.
-    pub(super) threshold: Option<f32>,
+    pub(in crate::server) threshold: Option<f32>,
     /// Serve the answer to exactly this question only.
-    pub(super) exact: bool,
+    pub(in crate::server) exact: bool,
     /// Fields of the request that do not change the answer; `system` is also the system prompt among messages.
-    pub(super) ignore: Vec<String>,
+    pub(in crate::server) ignore: Vec<String>,
 }
 
 /// A document that the answer is derived from.
@@ -63,7 +63,7 @@ struct Source {
 
 impl Directives {
     /// Reads the field, if there is one, and the headers.
-    pub(super) fn new(
+    pub(in crate::server) fn new(
         field: Option<&Value>,
         headers: &HeaderMap,
         limits: &RequestLimits,
@@ -119,7 +119,7 @@ impl Directives {
     }
 
     /// What the answer depends on.
-    pub(super) fn dependencies(&self) -> Vec<Dependency> {
+    pub(in crate::server) fn dependencies(&self) -> Vec<Dependency> {
         let mut dependencies = Vec::new();
         for Source { id, version, chunks } in &self.sources {
             if chunks.is_empty() {
@@ -136,7 +136,7 @@ impl Directives {
     }
 
     /// The answer `text` as it is to be stored.
-    pub(super) fn answer(&self, text: String, usage: Option<Usage>, metadata: Value) -> Answer {
+    pub(in crate::server) fn answer(&self, text: String, usage: Option<Usage>, metadata: Value) -> Answer {
         let mut answer = if self.negative { Answer::negative(text) } else { Answer::new(text) };
         answer = answer.content_type(self.content_type).metadata(metadata);
         if let Some(ttl) = self.ttl {

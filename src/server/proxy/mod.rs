@@ -21,7 +21,9 @@ mod upstream;
 use axum::Router;
 use axum::routing::post;
 
+pub(super) use self::directives::Directives;
 pub(super) use self::embeddings::Embeddings;
+pub(super) use self::sharing::{holder, tenant};
 pub(super) use self::upstream::Upstreams;
 use crate::server::Gateway;
 

@@ -10,21 +10,9 @@ const KEYS: [HeaderName; 4] =
     [header::AUTHORIZATION, API_KEY_HEADER, HeaderName::from_static("api-key"), header::COOKIE];
 
 /// What those who share answers have in common; none if everybody does. Tells no secret.
-pub(super) fn tenant(options: &Options, caller: &Caller, headers: &HeaderMap) -> Option<String> {
-    let by_key = || {
-        let is_own = |name: &HeaderName| !caller.shown_in.contains(name);
-        let mut shown = String::new();
-        for name in KEYS.iter().filter(|name| is_own(name)) {
-            for value in headers.get_all(name) {
-                shown.extend([name.as_str(), ":", &hex::encode(value.as_bytes()), ";"]);
-            }
-        }
-        match &caller.token {
-            _ if !shown.is_empty() => format!("key:{}", hex::encode(sha256(&shown))),
-            Some(token) => format!("token:{}", hex::encode(sha256(token.name()))),
-            None => "nobody".to_owned(),
-        }
-    };
+pub(in crate::server) fn tenant(options: &Options, caller: &Caller, headers: &HeaderMap) -> Option<String> {
+    let by_key =
+        || by_key(caller, headers).or_else(|| by_token(caller)).unwrap_or_else(|| "nobody".to_owned());
     match &options.sharing {
         Sharing::Shared => None,
         Sharing::Key => Some(by_key()),
@@ -33,6 +21,26 @@ pub(super) fn tenant(options: &Options, caller: &Caller, headers: &HeaderMap) ->
             None => by_key(),
         }),
     }
+}
+
+/// Who may use what is given to this caller: the token if one was shown, else the key. None if neither was.
+pub(in crate::server) fn holder(caller: &Caller, headers: &HeaderMap) -> Option<String> {
+    by_token(caller).or_else(|| by_key(caller, headers))
+}
+
+fn by_key(caller: &Caller, headers: &HeaderMap) -> Option<String> {
+    let is_own = |name: &HeaderName| !caller.shown_in.contains(name);
+    let mut shown = String::new();
+    for name in KEYS.iter().filter(|name| is_own(name)) {
+        for value in headers.get_all(name) {
+            shown.extend([name.as_str(), ":", &hex::encode(value.as_bytes()), ";"]);
+        }
+    }
+    (!shown.is_empty()).then(|| format!("key:{}", hex::encode(sha256(&shown))))
+}
+
+fn by_token(caller: &Caller) -> Option<String> {
+    caller.token.as_ref().map(|token| format!("token:{}", hex::encode(sha256(token.name()))))
 }
 
 #[cfg(test)]

@@ -1,0 +1,54 @@
+//! What is to be done to a corpus, in a form that a journal can keep.
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::Cache;
+use crate::entry::{Change, DocumentVersion};
+use crate::error::Result;
+use crate::invalidate::Invalidation;
+use crate::key::Corpus;
+
+/// Changes of a corpus.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::server) struct Job {
+    pub(in crate::server) corpus: Corpus,
+    pub(in crate::server) action: Action,
+}
+
+/// What is to be done. Holds are none of it: one that begins later than it was asked for is of no use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::server) enum Action {
+    Invalidate(Vec<Change>),
+    End { document: String, version: Option<DocumentVersion> },
+}
+
+impl Job {
+    pub(in crate::server) fn invalidate(corpus: Corpus, changes: Vec<Change>) -> Self {
+        Self { corpus, action: Action::Invalidate(changes) }
+    }
+
+    /// Whether there is nothing to do.
+    pub(in crate::server) fn is_empty(&self) -> bool {
+        matches!(&self.action, Action::Invalidate(changes) if changes.is_empty())
+    }
+
+    /// Checks the names, so that nothing is kept that can never be applied.
+    pub(super) fn check(&self) -> Result<()> {
+        match &self.action {
+            Action::Invalidate(changes) => changes.iter().try_for_each(Change::check),
+            Action::End { document, version } => {
+                Change::Document { id: document.clone(), version: version.clone() }.check()
+            }
+        }
+    }
+
+    pub(super) async fn apply(&self, cache: &Cache) -> Result<Invalidation> {
+        match &self.action {
+            Action::Invalidate(changes) => cache.invalidate(&self.corpus, changes).await,
+            Action::End { document, version } => {
+                cache.end_update(&self.corpus, document, version.clone()).await
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! `/v1/documents`: told by whatever changes documents.
+//!
+//! A 200 says that no lookup is served an answer from what changed any more. A 202 says that the change is kept, on
+//! disk if the gateway has a journal, and goes on being tried; until then old answers may be served.
+
+mod changed;
+mod idempotency;
+mod job;
+mod journal;
+mod pending;
+mod queue;
+
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+pub(super) use self::changed::read;
+pub(super) use self::idempotency::Keys;
+use self::job::Action;
+pub(super) use self::job::Job;
+pub(super) use self::queue::{Queue, Submitted};
+use crate::entry::{Change, DocumentVersion};
+use crate::invalidate::Invalidation;
+use crate::key::Corpus;
+use crate::server::Gateway;
+use crate::server::auth::{self, Right};
+use crate::server::cache_api::view;
+use crate::server::error::Problem;
+use crate::server::extract::{Named, Params};
+
+pub(super) fn routes(gateway: &Gateway) -> Router<Gateway> {
+    let changing = Router::new()
+        .route("/v1/documents/changed", post(changed))
+        .route("/v1/documents/{id}", delete(deleted))
+        .route("/v1/documents/{id}/begin", post(begin))
+        .route("/v1/documents/{id}/end", post(end))
+        .route_layer(from_fn_with_state(gateway.clone(), idempotency::once));
+    let looking = Router::new().route("/v1/documents/{id}/impact", get(impact));
+    auth::requiring(changing.merge(looking).merge(pending::routes()), Right::Invalidate)
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct InCorpus {
+    corpus: Corpus,
+}
+
+async fn changed(State(gateway): State<Gateway>, request: Request) -> Result<Response, Problem> {
+    let body = gateway.options().limits.read(request.into_body()).await?;
+    told(gateway.submit(changed::read(&body, None, Some)?).await?, &gateway)
+}
+
+async fn deleted(
+    State(gateway): State<Gateway>,
+    Named(id): Named<String>,
+    Params(InCorpus { corpus }): Params<InCorpus>,
+) -> Result<Response, Problem> {
+    told(gateway.submit(Job::invalidate(corpus, vec![Change::document(id)])).await?, &gateway)
+}
+
+async fn begin(
+    State(gateway): State<Gateway>,
+    Named(id): Named<String>,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
+    let InCorpus { corpus } = optional(&gateway, request).await?;
+    gateway.hold(&corpus, &id).await?;
+    Ok(Json(json!({ "held": id, "corpus": corpus })))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct End {
+    corpus: Corpus,
+    version: Option<String>,
+}
+
+async fn end(
+    State(gateway): State<Gateway>,
+    Named(document): Named<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let End { corpus, version } = optional(&gateway, request).await?;
+    let action = Action::End { document, version: version.map(DocumentVersion::new) };
+    told(gateway.submit(Job { corpus, action }).await?, &gateway)
+}
+
+async fn impact(
+    State(gateway): State<Gateway>,
+    Named(id): Named<String>,
+    Params(InCorpus { corpus }): Params<InCorpus>,
+) -> Result<Json<Value>, Problem> {
+    let entries = gateway.cache().impact(&corpus, &Change::document(id)).await?;
+    let hits: u64 = entries.iter().map(|stored| stored.hits).sum();
+    let shown: Vec<Value> = entries.iter().take(changed::MOST_CHANGES).map(view::line).collect();
+    Ok(Json(json!({ "entries": entries.len(), "hits": hits, "most_hit": shown })))
+}
+
+/// The body, if there is one.
+async fn optional<T: Default + for<'de> Deserialize<'de>>(
+    gateway: &Gateway,
+    request: Request,
+) -> Result<T, Problem> {
+    let body = gateway.options().limits.read(request.into_body()).await?;
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(&body).map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))
+}
+
+/// What is said of changes: 200 if they are in force, 202 if they are kept.
+pub(super) fn told(submitted: Submitted, gateway: &Gateway) -> Result<Response, Problem> {
+    match submitted {
+        Submitted::Applied(done) => Ok(Json(report(&done)).into_response()),
+        Submitted::Kept(id) => {
+            let location = format!("/v1/documents/pending/{id}");
+            let mut body = pending::view(id, gateway.queue().find(id).as_ref());
+            body["status_url"] = location.clone().into();
+            Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response())
+        }
+    }
+}
+
+fn report(done: &Invalidation) -> Value {
+    json!({
+        "state": "applied", "dropped": done.dropped(), "unchanged": done.is_unchanged(),
+        "matched_nothing": done.matched_nothing(), "outcomes": done.outcomes,
+    })
+}
