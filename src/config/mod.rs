@@ -15,6 +15,7 @@ mod store;
 mod units;
 mod url;
 mod value;
+mod webhooks;
 
 use std::time::Duration;
 
@@ -30,6 +31,8 @@ pub use self::server::{
 pub use self::store::StoreConfig;
 pub use self::units::ByteSize;
 pub use self::url::{StoreUrl, ValkeyUrl};
+pub(crate) use self::webhooks::rules;
+pub use self::webhooks::{RuleConfig, WebhookConfig, WebhookKindConfig};
 use crate::entry::ContentType;
 use crate::error::{Error, ErrorKind};
 use crate::key::MAX_NAME_BYTES;
@@ -232,7 +235,8 @@ impl Config {
             &self.upstream.openai.api_key_env,
             &self.upstream.anthropic.api_key_env,
         ];
-        named.into_iter().any(|named| named == variable)
+        let secrets = self.server.webhooks.iter().map(|webhook| &webhook.secret_env);
+        named.into_iter().chain(secrets).any(|named| named == variable)
     }
 
     /// The vetoes that are switched on.

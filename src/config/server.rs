@@ -7,6 +7,7 @@ use std::time::Duration;
 use axum::http::HeaderName;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::webhooks::{WebhookConfig, webhooks};
 use super::{ByteSize, checked, config_error, name, units};
 use crate::error::Result;
 use crate::server::auth::Token;
@@ -63,6 +64,13 @@ pub struct ServerConfig {
     pub max_recording: ByteSize,
     /// How many bytes of embeddings are kept.
     pub embeddings_cache: ByteSize,
+    /// How long a permit waits for its answer.
+    #[serde(with = "units::duration")]
+    pub permit_ttl: Duration,
+    /// The file that keeps changes which could not be applied yet.
+    pub journal: PathBuf,
+    /// What other systems may tell of changes by.
+    pub webhooks: Vec<WebhookConfig>,
 }
 
 impl Default for ServerConfig {
@@ -90,6 +98,9 @@ impl Default for ServerConfig {
             body_timeout: limits.body_timeout,
             max_recording: ByteSize(limits.recording_bytes as u64),
             embeddings_cache: ByteSize(options.embeddings_bytes),
+            permit_ttl: options.permit_ttl,
+            journal: "wellspring.journal".into(),
+            webhooks: Vec::new(),
         }
     }
 }
@@ -190,11 +201,12 @@ upstream! {
 }
 
 impl super::Config {
-    /// How the gateway behaves. Reads the environment for the keys of the upstreams.
+    /// How the gateway behaves. Reads the environment for the keys of the upstreams and the
+    /// secrets of webhooks.
     ///
     /// # Errors
     ///
-    /// `Config` if a name is not valid.
+    /// `Config` if a name or a webhook is not valid, or if the secret of a webhook is not set.
     pub fn gateway_options(&self) -> Result<Options> {
         let server = &self.server;
         let bytes = |size: ByteSize| usize::try_from(size.0).unwrap_or(usize::MAX);
@@ -225,6 +237,9 @@ impl super::Config {
         options.limits.body_timeout = server.body_timeout;
         options.limits.recording_bytes = bytes(server.max_recording);
         options.embeddings_bytes = server.embeddings_cache.0;
+        options.permit_ttl = server.permit_ttl;
+        options.journal = Some(server.journal.clone());
+        options.webhooks = webhooks(&server.webhooks)?;
         options.openai = self.upstream.openai.upstream();
         options.anthropic = self.upstream.anthropic.upstream();
         Ok(options)

@@ -17,7 +17,7 @@ const VARIABLE: &str = "the name of an environment variable";
 const SWITCH: &str = "true or false";
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 65] = [
+pub(super) const SETTINGS: [Setting; 68] = [
     setting("store.url", "embedded:PATH, memory: or an address such as valkey://HOST:6379"),
     setting("store.max_entries", "a whole number"),
     setting("store.max_bytes", SIZE),
@@ -75,6 +75,9 @@ pub(super) const SETTINGS: [Setting; 65] = [
     setting("server.body_timeout", DURATION),
     setting("server.max_recording", SIZE),
     setting("server.embeddings_cache", SIZE),
+    setting("server.permit_ttl", DURATION),
+    setting("server.journal", "the path of a file"),
+    setting("server.webhooks", "tables [[server.webhooks]] with name, kind and secret_env"),
     setting("upstream.openai.url", "a URL such as \"https://api.openai.com/v1\""),
     setting("upstream.openai.api_key_env", VARIABLE),
     setting("upstream.openai.connect_timeout", DURATION),
@@ -86,11 +89,12 @@ pub(super) const SETTINGS: [Setting; 65] = [
 ];
 
 /// Variables that this program or its library reads and that are no settings.
-pub(super) const OTHER_VARIABLES: [&str; 6] = [
+pub(super) const OTHER_VARIABLES: [&str; 7] = [
     "WELLSPRING_CONFIG",
     "WELLSPRING_MODELS_DIR",
     "WELLSPRING_EMBEDDING_API_KEY",
     "WELLSPRING_LLM_API_KEY",
+    "WELLSPRING_TOKEN",
     "WELLSPRING_OPENAI_API_KEY",
     "WELLSPRING_ANTHROPIC_API_KEY",
 ];

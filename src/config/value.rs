@@ -27,12 +27,15 @@ pub(super) fn check(setting: &Setting, value: &Value, origin: &Origin) -> Result
     insert(&mut table, setting.key, value.clone());
     match Config::deserialize(table) {
         Ok(_) => Ok(()),
-        Err(_) => Err(config_error(format!(
-            "{origin}: {} is {}, expected {}",
-            setting.key,
-            shown(value),
-            setting.expected
-        ))),
+        Err(error) => {
+            let Setting { key, expected, .. } = setting;
+            // Which of the tables in an array is wrong would be hard to see.
+            let why = match value {
+                Value::Array(items) if items.iter().any(Value::is_table) => format!(": {}", error.message()),
+                _ => String::new(),
+            };
+            Err(config_error(format!("{origin}: {key} is {}, expected {expected}{why}", shown(value))))
+        }
     }
 }
 
