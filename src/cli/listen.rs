@@ -120,7 +120,7 @@ fn host() -> String {
 }
 
 /// Completes at an interrupt or, on Unix, a request to terminate.
-fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
+pub(crate) fn shutdown() -> std::io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     Ok(async move {

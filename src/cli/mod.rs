@@ -33,6 +33,7 @@ mod stats;
 mod target;
 mod units;
 mod update;
+mod watch;
 mod why;
 
 use std::path::PathBuf;
@@ -94,6 +95,7 @@ enum Command {
     BeginUpdate(update::BeginUpdateArgs),
     EndUpdate(update::EndUpdateArgs),
     Listen(listen::ListenArgs),
+    Watch(watch::WatchArgs),
     DeadLetters(dead_letters::DeadLettersArgs),
     Why(why::WhyArgs),
     Impact(impact::ImpactArgs),
@@ -158,6 +160,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::EndUpdate(args) => update::end(args, context).await,
         Command::Listen(args) => listen::run(args, context).await,
         Command::DeadLetters(args) => dead_letters::run(args, context).await,
+        Command::Watch(args) => watch::run(args, context).await,
         Command::Why(args) => why::run(args, context).await,
         Command::Impact(args) => impact::run(args, context).await,
         Command::Sources(args) => sources::run(args, context).await,

@@ -10,6 +10,8 @@ mod pending;
 mod support;
 #[path = "../support/upstream/mod.rs"]
 mod upstream;
+#[cfg(feature = "cli")]
+mod watching;
 mod webhooks;
 
 use std::sync::Arc;
