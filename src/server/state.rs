@@ -10,7 +10,6 @@ use crate::cache::Cache;
 use crate::error::Result;
 use crate::server::Options;
 use crate::server::auth::Token;
-use crate::server::cache_api::Feedback;
 use crate::server::documents::{Keys, Queue};
 use crate::server::limits::Admission;
 use crate::server::permits::Permits;
@@ -35,7 +34,6 @@ struct Inner {
     telemetry: Telemetry,
     queue: Queue,
     idempotency: Keys,
-    feedback: Feedback,
     signatures: Signatures,
     tasks: TaskTracker,
     draining: CancellationToken,
@@ -56,7 +54,6 @@ impl Gateway {
             telemetry: Telemetry::new(),
             queue: Queue::open(options.journal.clone())?,
             idempotency: Keys::default(),
-            feedback: Feedback::default(),
             signatures: webhooks::signatures(&options.webhooks),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
@@ -145,10 +142,6 @@ impl Gateway {
 
     pub(super) fn signatures(&self) -> &Signatures {
         &self.inner.signatures
-    }
-
-    pub(super) fn feedback(&self) -> &Feedback {
-        &self.inner.feedback
     }
 
     pub(super) fn admission(&self) -> &Admission {

@@ -2,15 +2,16 @@
 
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::response::Response;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::{Answered, json};
 use crate::entry::{Change, DocumentVersion};
-use crate::invalidate::Invalidation;
 use crate::key::Corpus;
 use crate::server::Gateway;
+use crate::server::documents::{Action, Job, told};
 use crate::server::error::Problem;
 
 /// The most changes of one request.
@@ -30,13 +31,16 @@ struct Invalidate {
 }
 
 /// Ends every answer that depends on one of the changes; one answer by `{"entry": ID}`.
-pub(super) async fn invalidate(State(gateway): State<Gateway>, request: Request) -> Answered {
+pub(super) async fn invalidate(
+    State(gateway): State<Gateway>,
+    request: Request,
+) -> Result<Response, Problem> {
     let asked: Invalidate = body(&gateway, request.into_body()).await?;
     let count = asked.changes.len();
     if !(1..=MOST).contains(&count) {
         return Err(Problem::invalid(format!("{count} changes are named, expected 1 to {MOST}")));
     }
-    done(&gateway.cache().invalidate(&asked.corpus, &asked.changes).await?)
+    told(gateway.submit(Job::invalidate(asked.corpus, asked.changes)).await?, &gateway)
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,20 +56,13 @@ struct Update {
 /// Holds a document: nothing that depends on it is served until it is released.
 pub(super) async fn hold(State(gateway): State<Gateway>, request: Request) -> Answered {
     let asked: Update = body(&gateway, request.into_body()).await?;
-    gateway.cache().begin_update(&asked.corpus, &asked.document).await?;
+    gateway.hold(&asked.corpus, &asked.document).await?;
     json(&json!({ "held": asked.document }))
 }
 
 /// Ends the hold on a document, which counts as a change of it.
-pub(super) async fn release(State(gateway): State<Gateway>, request: Request) -> Answered {
+pub(super) async fn release(State(gateway): State<Gateway>, request: Request) -> Result<Response, Problem> {
     let asked: Update = body(&gateway, request.into_body()).await?;
-    done(&gateway.cache().end_update(&asked.corpus, &asked.document, asked.version).await?)
-}
-
-fn done(invalidation: &Invalidation) -> Answered {
-    json(&json!({
-        "dropped": invalidation.dropped(),
-        "matched_nothing": invalidation.matched_nothing(),
-        "outcomes": invalidation.outcomes,
-    }))
+    let action = Action::End { document: asked.document, version: asked.version };
+    told(gateway.submit(Job { corpus: asked.corpus, action }).await?, &gateway)
 }

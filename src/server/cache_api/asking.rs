@@ -58,6 +58,7 @@ pub(super) async fn lookup(
     };
     Ok(Json(match found {
         Lookup::Hit(hit) => {
+            gateway.telemetry().feedback().served(&hit);
             let mut body = view::answer(&hit.entry);
             body["status"] = "hit".into();
             body["age_ms"] = u64::try_from(hit.age.as_millis()).unwrap_or(u64::MAX).into();

@@ -12,7 +12,6 @@ pub(super) mod view;
 use axum::Router;
 use axum::routing::{get, post};
 
-pub(super) use self::feedback::Feedback;
 use crate::server::Gateway;
 use crate::server::auth::{self, Right};
 

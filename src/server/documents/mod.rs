@@ -21,8 +21,7 @@ use serde_json::{Value, json};
 
 pub(super) use self::changed::read;
 pub(super) use self::idempotency::Keys;
-use self::job::Action;
-pub(super) use self::job::Job;
+pub(super) use self::job::{Action, Job};
 pub(super) use self::queue::{Queue, Submitted};
 use crate::entry::{Change, DocumentVersion};
 use crate::invalidate::Invalidation;

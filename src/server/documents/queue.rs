@@ -141,7 +141,7 @@ impl Gateway {
     }
 
     /// Holds `document`. Never kept for later: a hold must stand before its document changes.
-    pub(super) async fn hold(&self, corpus: &Corpus, document: &str) -> Result<()> {
+    pub(in crate::server) async fn hold(&self, corpus: &Corpus, document: &str) -> Result<()> {
         Change::document(document).check()?;
         // The end of an earlier hold would end this one.
         if self.queue().is_behind() {

@@ -6,6 +6,7 @@ use std::fmt;
 use std::time::Duration;
 
 use moka::sync::Cache as Remembered;
+use serde::Deserialize;
 
 use crate::cache::{Hit, Tier};
 use crate::key::EntryId;
@@ -16,7 +17,8 @@ const REMEMBERED: u64 = 10_000;
 const REMEMBERED_FOR: Duration = Duration::from_hours(1);
 
 /// What a caller says of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It answered the question.
     Right,
