@@ -47,7 +47,7 @@ async fn they_move_with_what_happens() {
         ("wellspring_upstream_responses_total{upstream=\"openai\",status=\"200\"}", 1.0),
         ("wellspring_requests_total{route=\"/v1/chat/completions\",status=\"200\"}", 3.0),
         ("wellspring_stage_duration_seconds_count{stage=\"exact_hit\"}", 1.0),
-        ("wellspring_stage_duration_seconds_bucket{stage=\"exact_hit\",le=\"+Inf\"}", 1.0),
+        ("wellspring_stage_duration_seconds_bucket{le=\"+Inf\",stage=\"exact_hit\"}", 1.0),
         ("wellspring_upstream_duration_seconds_count{upstream=\"openai\"}", 1.0),
         ("wellspring_store_up", 1.0),
         ("wellspring_entries", 0.0),
@@ -69,8 +69,8 @@ async fn buckets_only_grow_and_end_at_all() {
     let mut buckets: Vec<(f64, f64)> = metrics
         .iter()
         .filter_map(|(name, count)| {
-            let bound = name.strip_prefix("wellspring_stage_duration_seconds_bucket{stage=\"fill\",le=\"")?;
-            Some((bound.strip_suffix("\"}")?.parse().unwrap(), *count))
+            let bound = name.strip_prefix("wellspring_stage_duration_seconds_bucket{le=\"")?;
+            Some((bound.strip_suffix("\",stage=\"fill\"}")?.parse().unwrap(), *count))
         })
         .collect();
     buckets.sort_by(|one, other| one.0.total_cmp(&other.0));
