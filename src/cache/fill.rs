@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tracing::Instrument as _;
+
 use crate::cache::Cache;
 use crate::cache::query::Prepared;
 use crate::cache::turn::Held;
@@ -109,11 +111,12 @@ impl FillPermit {
         let is_queued = place.is_some();
         // In a task of its own: an answer that reached the store must reach the index and those who wait for
         // it, too, even if the caller goes. Closing the cache waits for the task.
-        let storing = inner.tasks.spawn(async move {
+        let storing = async move {
             let outcome = self.store(entry).await;
             drop(place);
             outcome
-        });
+        };
+        let storing = inner.tasks.spawn(storing.instrument(tracing::debug_span!("fill")));
         if is_queued {
             return FillOutcome::Queued(id);
         }

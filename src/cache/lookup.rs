@@ -274,6 +274,7 @@ impl Inner {
         self.bypass(reason)
     }
 
+    #[tracing::instrument(level = "debug", skip_all, name = "validate")]
     pub(super) async fn fetch(&self, prepared: &Prepared, id: EntryId) -> Result<Fetched, BypassReason> {
         let started = Instant::now();
         let fetched = self.store.lookup(&prepared.key.corpus, id).await;
@@ -283,6 +284,7 @@ impl Inner {
 
     /// Fetches the answer to exactly this question or claims to make it. Where that is a round trip and the embedder
     /// has nothing else to do, the question is embedded beside it.
+    #[tracing::instrument(level = "debug", skip_all, name = "exact")]
     async fn fetch_first(
         &self,
         prepared: &Prepared,
@@ -336,6 +338,7 @@ impl Inner {
     }
 
     /// The question's embedding; none if it is too long to have one.
+    #[tracing::instrument(level = "debug", skip_all, name = "embed")]
     pub(super) async fn embedding(&self, prepared: &Prepared) -> Result<Option<Embedding>, BypassReason> {
         if let Some(given) = &prepared.given {
             return Ok(Some(given.clone()));
@@ -364,6 +367,7 @@ impl Inner {
     }
 
     /// The nearest entries that may be similar enough, nearest first.
+    #[tracing::instrument(level = "debug", skip_all, name = "search")]
     async fn neighbors(
         &self,
         prepared: &Prepared,
@@ -385,6 +389,7 @@ impl Inner {
     }
 
     /// How sure it is that `entry` answers the question; none if it is not served.
+    #[tracing::instrument(level = "debug", skip_all, name = "verify")]
     async fn verify(
         &self,
         prepared: &Prepared,

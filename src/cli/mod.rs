@@ -31,6 +31,7 @@ mod serve;
 mod sources;
 mod stats;
 mod target;
+mod token;
 mod units;
 mod update;
 mod watch;
@@ -89,6 +90,7 @@ struct Cli {
 enum Command {
     Demo(demo::DemoArgs),
     Serve(serve::ServeArgs),
+    Token(token::TokenArgs),
     Get(get::GetArgs),
     Put(put::PutArgs),
     Invalidate(invalidate::InvalidateArgs),
@@ -153,6 +155,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
             Ok(Exit::Success)
         }
         Command::Serve(args) => serve::run(args, context).await,
+        Command::Token(args) => token::run(args, context),
         Command::Get(args) => get::run(args, context).await,
         Command::Put(args) => put::run(args, context).await,
         Command::Invalidate(args) => invalidate::run(args, context).await,

@@ -48,7 +48,7 @@ impl ServeArgs {
 }
 
 pub(crate) async fn run(_: ServeArgs, context: &Context) -> anyhow::Result<Exit> {
-    logs::start(context.json)?;
+    let _traces = logs::start(context.json)?;
     let config = &context.config;
     // What is wrong with the settings is told before a model is loaded.
     let (options, listeners) = (config.gateway_options()?, config.listeners()?);

@@ -11,7 +11,7 @@ use super::webhooks::{WebhookConfig, webhooks};
 use super::{ByteSize, checked, config_error, name, units};
 use crate::error::Result;
 use crate::server::auth::Token;
-use crate::server::{Anonymous, Disconnected, Listeners, Options, Sharing, Tls, Upstream};
+use crate::server::{Anonymous, Disconnected, Listeners, Options, Price, Sharing, Tls, Upstream};
 
 /// `[server]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ pub struct ServerConfig {
     /// The file with the authorities that sign the certificates of clients.
     pub tls_client_ca: Option<PathBuf>,
     /// Who may do what, each as `NAME:SCOPES:SHA256`.
-    #[serde(with = "tokens")]
+    #[serde(with = "list")]
     pub tokens: Vec<Token>,
     /// Who needs no token although there are some.
     pub anonymous: AnonymousConfig,
@@ -169,12 +169,21 @@ macro_rules! upstream {
             /// How long the upstream may be silent.
             #[serde(with = "units::duration")]
             pub read_timeout: Duration,
+            /// What models cost, each as `MODEL:PROMPT:COMPLETION` in US dollars for a million tokens.
+            #[serde(with = "list")]
+            pub prices: Vec<Price>,
         }
 
         impl Default for $name {
             fn default() -> Self {
                 let Upstream { url, connect_timeout, read_timeout, .. } = Options::default().$default;
-                Self { url, api_key_env: $variable.into(), connect_timeout, read_timeout }
+                Self {
+                    url,
+                    api_key_env: $variable.into(),
+                    connect_timeout,
+                    read_timeout,
+                    prices: Vec::new(),
+                }
             }
         }
 
@@ -184,6 +193,7 @@ macro_rules! upstream {
                 upstream.api_key = std::env::var(&self.api_key_env).ok().filter(|key| !key.is_empty());
                 upstream.connect_timeout = self.connect_timeout;
                 upstream.read_timeout = self.read_timeout;
+                upstream.prices.clone_from(&self.prices);
                 upstream
             }
         }
@@ -285,16 +295,26 @@ fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::
 }
 
 /// A list in the file; in the environment, a text with spaces between.
-mod tokens {
+mod list {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
     use serde::de::Error as _;
 
-    use super::{Deserialize, Deserializer, Serializer, Token};
+    use super::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<S: Serializer>(tokens: &[Token], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(tokens.iter().map(ToString::to_string))
+    pub(super) fn serialize<T: Display, S: Serializer>(
+        items: &[T],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(items.iter().map(ToString::to_string))
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Token>, D::Error> {
+    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
         #[derive(Deserialize)]
         #[serde(untagged)]
         enum Written {

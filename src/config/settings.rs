@@ -9,6 +9,7 @@ pub(super) struct Setting {
     pub(super) expected: &'static str,
 }
 
+const PRICES: &str = "a list such as [\"gpt-4o-mini*:0.15:0.60\"], in US dollars for a million tokens";
 const DURATION: &str = "a duration such as \"90s\" or \"6h\"";
 const SIZE: &str = "a size such as \"512MiB\", or a number of bytes";
 const PEM: &str = "the path of a PEM file";
@@ -17,7 +18,7 @@ const VARIABLE: &str = "the name of an environment variable";
 const SWITCH: &str = "true or false";
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 68] = [
+pub(super) const SETTINGS: [Setting; 70] = [
     setting("store.url", "embedded:PATH, memory: or an address such as valkey://HOST:6379"),
     setting("store.max_entries", "a whole number"),
     setting("store.max_bytes", SIZE),
@@ -60,7 +61,7 @@ pub(super) const SETTINGS: [Setting; 68] = [
     setting("server.tls_certificate", PEM),
     setting("server.tls_key", PEM),
     setting("server.tls_client_ca", PEM),
-    setting("server.tokens", "a list of tokens such as \"ci:read,fill:SHA256\""),
+    setting("server.tokens", "a list of tokens such as \"ci:read,fill:SHA256\", which `wellspring token` makes"),
     setting("server.anonymous", "\"none\", \"proxy\" or \"all\""),
     setting("server.sharing", "\"key\", \"header\" or \"shared\""),
     setting("server.sharing_header", "the name of a header"),
@@ -82,10 +83,12 @@ pub(super) const SETTINGS: [Setting; 68] = [
     setting("upstream.openai.api_key_env", VARIABLE),
     setting("upstream.openai.connect_timeout", DURATION),
     setting("upstream.openai.read_timeout", DURATION),
+    setting("upstream.openai.prices", PRICES),
     setting("upstream.anthropic.url", "a URL such as \"https://api.anthropic.com/v1\""),
     setting("upstream.anthropic.api_key_env", VARIABLE),
     setting("upstream.anthropic.connect_timeout", DURATION),
     setting("upstream.anthropic.read_timeout", DURATION),
+    setting("upstream.anthropic.prices", PRICES),
 ];
 
 /// Variables that this program or its library reads and that are no settings.

@@ -20,6 +20,7 @@ pub mod listen;
 mod openapi;
 mod options;
 pub mod permits;
+mod price;
 pub mod proxy;
 pub mod rules;
 mod state;
@@ -32,6 +33,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 pub use self::listen::{Listeners, Tls, serve};
 pub use self::options::{Anonymous, Disconnected, Options, Sharing, Upstream};
+pub use self::price::Price;
 pub use self::state::Gateway;
 use crate::server::auth::{Door, Right};
 

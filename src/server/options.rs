@@ -7,6 +7,7 @@ use axum::http::HeaderName;
 
 use crate::server::auth::Token;
 use crate::server::limits::RequestLimits;
+use crate::server::price::Price;
 use crate::server::webhooks::Webhook;
 
 /// How the gateway behaves.
@@ -94,7 +95,7 @@ pub enum Disconnected {
 }
 
 /// An API behind the gateway.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Upstream {
     /// Its base URL, up to and with the version: `https://api.openai.com/v1`.
@@ -105,6 +106,8 @@ pub struct Upstream {
     pub connect_timeout: Duration,
     /// How long the upstream may be silent; 10 minutes by default.
     pub read_timeout: Duration,
+    /// What its models cost. Without a price, what a hit saves is counted in tokens only.
+    pub prices: Vec<Price>,
 }
 
 impl Upstream {
@@ -115,6 +118,7 @@ impl Upstream {
             api_key: None,
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_mins(10),
+            prices: Vec::new(),
         }
     }
 }

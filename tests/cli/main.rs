@@ -7,9 +7,13 @@ mod configuration;
 mod export_import;
 mod input;
 mod sandbox;
+#[cfg(unix)]
+mod serve;
 mod stores;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/upstream/mod.rs"]
+mod upstream;
 mod valkey;
 
 const CAPITAL: &str = "What is the capital of France?";

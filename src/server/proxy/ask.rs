@@ -58,6 +58,7 @@ pub(super) async fn ask(
     let directives = Directives::new(fields.get("wellspring"), &head.headers, limits)?;
     let outgoing = Outgoing::new(&gateway, api.vendor(), &head, &caller, sent(&fields, body))?;
     let form = Form::wanted(&fields);
+    let price = gateway.upstreams().price(api.vendor(), &fields);
     let found = find(&gateway, api, fields, &head, &caller, &directives, &outgoing).await?;
     match found {
         Found::Hit(hit) => match replay(&hit.entry, api, form) {
@@ -68,7 +69,7 @@ pub(super) async fn ask(
             None => pass(&gateway, outgoing, Forward::Bypass("no-recording")).await,
         },
         Found::Make(permit, forward) => {
-            Making { gateway, api, form, directives, permit, forward }.start(outgoing).await
+            Making { gateway, api, form, directives, permit, forward, price }.start(outgoing).await
         }
         Found::Pass(forward) => pass(&gateway, outgoing, forward).await,
     }

@@ -11,6 +11,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::api::Api;
 use super::directives::Directives;
@@ -19,7 +20,7 @@ use super::reply::Forward;
 use super::upstream::{Outgoing, passed_on};
 use crate::cache::FillPermit;
 use crate::server::error::Problem;
-use crate::server::{Disconnected, Gateway};
+use crate::server::{Disconnected, Gateway, Price};
 
 /// How many pieces wait for a caller who reads slowly. The upstream waits then.
 const WAITING_PIECES: usize = 8;
@@ -32,6 +33,7 @@ pub(super) struct Making {
     pub(super) directives: Directives,
     pub(super) permit: FillPermit,
     pub(super) forward: Forward,
+    pub(super) price: Option<Price>,
 }
 
 /// How receiving an answer ended.
@@ -50,7 +52,7 @@ impl Making {
         // Goes with this future, and then with the body that it returns.
         let guard = caller_gone.clone().drop_guard();
         let tasks = self.gateway.tasks().clone();
-        tasks.spawn(self.run(outgoing, tell, caller_gone));
+        tasks.spawn(self.run(outgoing, tell, caller_gone).in_current_span());
         let (mut response, mut pieces) = told.await.map_err(|_| {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the gateway failed on this request")
         })??;
@@ -67,7 +69,7 @@ impl Making {
         tell: oneshot::Sender<Result<(Response, Pieces), Problem>>,
         caller_gone: CancellationToken,
     ) {
-        let Self { gateway, api, form, directives, permit, forward } = self;
+        let Self { gateway, api, form, directives, permit, forward, price } = self;
         let is_patient = gateway.options().disconnected == Disconnected::Finish;
         let gone = async || {
             if is_patient {
@@ -114,7 +116,10 @@ impl Making {
             Ended::Whole | Ended::Alone => recorder.and_then(Recorder::finish),
         };
         match (kept, ended) {
-            (Some((summary, metadata)), _) => {
+            (Some((mut summary, metadata)), _) => {
+                if let (Some(price), Some(usage)) = (price, &mut summary.usage) {
+                    price.charge(usage);
+                }
                 let answer = directives.answer(summary.text, summary.usage, metadata);
                 // What became of it is counted by the cache.
                 drop(permit.fill(answer, directives.dependencies()).await);

@@ -10,11 +10,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use bytes::Bytes;
+use serde_json::{Map, Value};
+use tracing::Instrument as _;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::server::auth::{API_KEY_HEADER, Caller, TOKEN_HEADER};
 use crate::server::error::Problem;
-use crate::server::{Gateway, Options, Upstream};
+use crate::server::telemetry::spans;
+use crate::server::{Gateway, Options, Price, Upstream};
 
 /// How many idle connections to an upstream are kept.
 const MAX_IDLE: usize = 256;
@@ -46,6 +49,7 @@ struct Client {
     http: reqwest::Client,
     base: String,
     api_key: Option<String>,
+    prices: Vec<Price>,
 }
 
 impl Upstreams {
@@ -63,6 +67,12 @@ impl Upstreams {
     /// The base URL of `vendor`'s API: another API gives other answers.
     pub(super) fn base(&self, vendor: Vendor) -> &str {
         &self.of(vendor).base
+    }
+
+    /// What the model costs that `fields` ask for, if that is known.
+    pub(super) fn price(&self, vendor: Vendor, fields: &Map<String, Value>) -> Option<Price> {
+        let model = fields.get("model")?.as_str()?;
+        Price::of(&self.of(vendor).prices, model).cloned()
     }
 }
 
@@ -82,7 +92,7 @@ impl Client {
             .build()
             .map_err(|e| Error::new(ErrorKind::Config, "cannot set up an HTTP client").with_source(e))?;
         let base = upstream.url.trim_end_matches('/').to_owned();
-        Ok(Self { http, base, api_key: upstream.api_key.clone() })
+        Ok(Self { http, base, api_key: upstream.api_key.clone(), prices: upstream.prices.clone() })
     }
 }
 
@@ -131,13 +141,18 @@ impl Outgoing {
 
     /// Sends the request; returns when the head of the response is there.
     pub(super) async fn send(self, gateway: &Gateway) -> Result<reqwest::Response, Problem> {
-        let client = gateway.upstreams().of(self.vendor);
-        let url = format!("{}{}", client.base, self.path);
-        let request = client.http.request(self.method, url).headers(self.headers).body(self.body);
+        let Self { vendor, method, path, mut headers, body } = self;
+        let client = gateway.upstreams().of(vendor);
+        let span = spans::call(vendor.name(), &method);
+        spans::carry(&span, &mut headers);
+        let request =
+            client.http.request(method, format!("{}{path}", client.base)).headers(headers).body(body);
         let started = Instant::now();
-        let sent = request.send().await;
-        let status = sent.as_ref().ok().map(|response| response.status().as_u16());
-        gateway.telemetry().called(self.vendor.name(), status, started.elapsed());
+        let sent = request.send().instrument(span.clone()).await;
+        let status = sent.as_ref().ok().map(reqwest::Response::status);
+        // Who gets no response is told of a bad gateway.
+        spans::responded(&span, status.unwrap_or(StatusCode::BAD_GATEWAY));
+        gateway.telemetry().called(vendor.name(), status.map(|status| status.as_u16()), started.elapsed());
         sent.map_err(|error| {
             // Its URL may hold a secret.
             let error = error.without_url();

@@ -6,6 +6,7 @@
 mod exposition;
 mod feedback;
 mod samples;
+pub(super) mod spans;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,6 +23,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
+use tracing::Instrument as _;
 
 pub use self::feedback::{Feedback, Verdict};
 pub(super) use self::samples::{EVERY as SAMPLE_EVERY, Samples};
@@ -124,7 +126,9 @@ pub(super) async fn observe(State(gateway): State<Gateway>, request: Request, ne
     let started = Instant::now();
     let matched = request.extensions().get::<MatchedPath>();
     let route = matched.map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
-    let response = next.run(request).await;
+    let span = spans::request(&request, &route);
+    let response = next.run(request).instrument(span.clone()).await;
+    spans::responded(&span, response.status());
     let telemetry = gateway.telemetry();
     let took = started.elapsed().as_secs_f64();
     telemetry.request_time.get_or_create(&RouteLabels { route: route.clone() }).observe(took);
