@@ -61,7 +61,10 @@ pub(super) const SETTINGS: [Setting; 70] = [
     setting("server.tls_certificate", PEM),
     setting("server.tls_key", PEM),
     setting("server.tls_client_ca", PEM),
-    setting("server.tokens", "a list of tokens such as \"ci:read,fill:SHA256\", which `wellspring token` makes"),
+    setting(
+        "server.tokens",
+        "a list of tokens such as \"ci:read,fill:SHA256\", which `wellspring token` makes",
+    ),
     setting("server.anonymous", "\"none\", \"proxy\" or \"all\""),
     setting("server.sharing", "\"key\", \"header\" or \"shared\""),
     setting("server.sharing_header", "the name of a header"),

@@ -1,6 +1,7 @@
-//! The official client libraries of OpenAI and Anthropic, unchanged, against the gateway.
+//! What others made, unchanged, against the gateway: the client libraries of OpenAI and Anthropic, and Schemathesis.
 #![expect(clippy::unwrap_used, reason = "a failed assumption of a test is a failed test")]
 
+mod schema;
 #[path = "../support/gateway.rs"]
 mod support;
 #[path = "../support/upstream/mod.rs"]
@@ -36,13 +37,14 @@ async fn run(program: &Path, script: &str) -> String {
     said
 }
 
-fn python() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps/python/bin/python")
+/// A program of the environment that `make clients` makes.
+fn installed(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps/python/bin").join(name)
 }
 
 #[tokio::test]
 async fn clients_for_python() {
-    let said = run(&python(), "tests/clients/python/check.py").await;
+    let said = run(&installed("python"), "tests/clients/python/check.py").await;
     assert_eq!(said.matches("ok ").count(), 9, "{said}");
 }
 
@@ -54,7 +56,7 @@ async fn clients_for_javascript() {
 
 #[tokio::test]
 async fn the_example_answers_anew_after_an_edit() {
-    let said = run(&python(), "examples/rag_openai.py").await;
+    let said = run(&installed("python"), "examples/rag_openai.py").await;
     let tiers: Vec<&str> = said
         .lines()
         .filter_map(|line| line.strip_prefix('[')?.split_once(']'))

@@ -45,7 +45,15 @@ pub(super) async fn invalidate(
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Update {
+struct Hold {
+    #[serde(default)]
+    corpus: Corpus,
+    document: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Release {
     #[serde(default)]
     corpus: Corpus,
     document: String,
@@ -55,14 +63,14 @@ struct Update {
 
 /// Holds a document: nothing that depends on it is served until it is released.
 pub(super) async fn hold(State(gateway): State<Gateway>, request: Request) -> Answered {
-    let asked: Update = body(&gateway, request.into_body()).await?;
+    let asked: Hold = body(&gateway, request.into_body()).await?;
     gateway.hold(&asked.corpus, &asked.document).await?;
     json(&json!({ "held": asked.document }))
 }
 
 /// Ends the hold on a document, which counts as a change of it.
 pub(super) async fn release(State(gateway): State<Gateway>, request: Request) -> Result<Response, Problem> {
-    let asked: Update = body(&gateway, request.into_body()).await?;
+    let asked: Release = body(&gateway, request.into_body()).await?;
     let action = Action::End { document: asked.document, version: asked.version };
     told(gateway.submit(Job { corpus: asked.corpus, action }).await?, &gateway)
 }

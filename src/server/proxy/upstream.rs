@@ -8,7 +8,7 @@ use axum::extract::{Extension, Request, State};
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
-use axum::routing::{any, get, post};
+use axum::routing::{get, post};
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use tracing::Instrument as _;
@@ -238,7 +238,7 @@ pub(super) fn routes() -> Router<Gateway> {
     Router::new()
         .route("/v1/models", get(models))
         .route("/v1/models/{*id}", get(models))
-        .route("/v1/responses/{*id}", any(openai))
+        .route("/v1/responses/{*id}", get(openai).post(openai).delete(openai))
         .route("/v1/messages/count_tokens", post(anthropic))
 }
 

@@ -61,6 +61,7 @@ impl Upstream {
             .route("/v1/messages", post(answer))
             .route("/v1/embeddings", post(embeddings))
             .route("/v1/models", get(models))
+            .fallback(unknown)
             .with_state(Arc::clone(&inner));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { address, inner }
@@ -93,9 +94,20 @@ async fn models(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap) -
         .into_response()
 }
 
+async fn unknown() -> Response {
+    let error = json!({ "error": { "message": "there is no such thing", "type": "invalid_request_error" } });
+    (StatusCode::NOT_FOUND, axum::Json(error)).into_response()
+}
+
+fn no_json() -> Response {
+    let error =
+        json!({ "error": { "message": "could not parse the JSON body", "type": "invalid_request_error" } });
+    (StatusCode::BAD_REQUEST, axum::Json(error)).into_response()
+}
+
 async fn embeddings(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let number = note(&inner, &uri, &headers, &body);
-    let request: Value = serde_json::from_slice(&body).unwrap();
+    let Ok(request) = serde_json::from_slice::<Value>(&body) else { return no_json() };
     let vector = json!([number as f64, 0.5]);
     axum::Json(json!({
         "object": "list", "model": request["model"],
@@ -113,10 +125,7 @@ fn note(inner: &Inner, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> usize {
 
 async fn answer(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let number = note(&inner, &uri, &headers, &body);
-    let Ok(request) = serde_json::from_slice::<Value>(&body) else {
-        let error = json!({ "error": { "message": "could not parse the JSON body", "type": "invalid_request_error" } });
-        return (StatusCode::BAD_REQUEST, axum::Json(error)).into_response();
-    };
+    let Ok(request) = serde_json::from_slice::<Value>(&body) else { return no_json() };
     let model = request["model"].as_str().unwrap_or_default().to_owned();
     match model.as_str() {
         "429" => return failure(StatusCode::TOO_MANY_REQUESTS),
