@@ -38,12 +38,29 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Gateway> for Named<T> {
 /// The object in the body of `request`.
 pub(super) async fn object(gateway: &Gateway, request: Request) -> Result<Map<String, Value>, Problem> {
     let limits = &gateway.options().limits;
-    let body = limits.read(request.into_body()).await?;
-    let value: Value = serde_json::from_slice(&body)
-        .map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))?;
+    let value = Value::Object(fields(&limits.read(request.into_body()).await?)?);
     limits.check_depth(&value)?;
-    match value {
+    let Value::Object(fields) = value else { return Err(no_object()) };
+    Ok(fields)
+}
+
+/// What the object in `body` says. (Serde would take an array, too, for its fields in order.)
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_value(Value::Object(fields(body)?)).map_err(|error| not_valid(&error))
+}
+
+/// The fields of the object in `body`.
+pub(super) fn fields(body: &[u8]) -> Result<Map<String, Value>, Problem> {
+    match serde_json::from_slice(body).map_err(|error| not_valid(&error))? {
         Value::Object(fields) => Ok(fields),
-        _ => Err(Problem::invalid("the body is no object")),
+        _ => Err(no_object()),
     }
+}
+
+pub(super) fn not_valid(error: &serde_json::Error) -> Problem {
+    Problem::invalid(format!("the body is not valid: {error}"))
+}
+
+fn no_object() -> Problem {
+    Problem::invalid("the body is no object")
 }

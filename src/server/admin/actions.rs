@@ -13,13 +13,14 @@ use crate::key::Corpus;
 use crate::server::Gateway;
 use crate::server::documents::{Action, Job, told};
 use crate::server::error::Problem;
+use crate::server::extract;
 
 /// The most changes of one request.
 const MOST: usize = 1_000;
 
 pub(super) async fn body<T: DeserializeOwned>(gateway: &Gateway, body: Body) -> Result<T, Problem> {
     let body = gateway.options().limits.read(body).await?;
-    serde_json::from_slice(&body).map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))
+    extract::read(&body)
 }
 
 #[derive(Debug, Deserialize)]

@@ -8,6 +8,7 @@ use super::job::Job;
 use crate::entry::Change;
 use crate::key::{Corpus, Namespace};
 use crate::server::error::Problem;
+use crate::server::extract;
 
 /// The most changes of one request; each chunk is one.
 pub(in crate::server) const MOST_CHANGES: usize = 1_000;
@@ -64,9 +65,10 @@ pub(in crate::server) fn read(
     corpus: Option<&Corpus>,
     rename: impl Fn(String) -> Option<String>,
 ) -> Result<Job, Problem> {
-    let invalid = |error: serde_json::Error| Problem::invalid(format!("the body is not valid: {error}"));
-    let value: Value = serde_json::from_slice(body).map_err(invalid)?;
-    let is_one = value.get("id").is_some();
+    let invalid = |error| extract::not_valid(&error);
+    let fields = extract::fields(body)?;
+    let (is_one, names_corpus) = (fields.contains_key("id"), fields.contains_key("corpus"));
+    let value = Value::Object(fields);
     let mut changed = if is_one {
         let document: Document = serde_json::from_value(value).map_err(invalid)?;
         Changed {
@@ -75,7 +77,6 @@ pub(in crate::server) fn read(
             ..Changed::default()
         }
     } else {
-        let names_corpus = value.get("corpus").is_some();
         let mut changed: Changed = serde_json::from_value(value).map_err(invalid)?;
         if changed.documents.iter().any(|document| document.corpus.is_some()) {
             return Err(Problem::invalid("the corpus stands beside the documents, not in them"));

@@ -30,7 +30,7 @@ use crate::server::Gateway;
 use crate::server::auth::{self, Right};
 use crate::server::cache_api::view;
 use crate::server::error::Problem;
-use crate::server::extract::{Named, Params};
+use crate::server::extract::{self, Named, Params};
 
 pub(super) fn routes(gateway: &Gateway) -> Router<Gateway> {
     let changing = Router::new()
@@ -109,7 +109,7 @@ async fn optional<T: Default + for<'de> Deserialize<'de>>(
     if body.is_empty() {
         return Ok(T::default());
     }
-    serde_json::from_slice(&body).map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))
+    extract::read(&body)
 }
 
 /// What is said of changes: 200 if they are in force, 202 if they are kept.
