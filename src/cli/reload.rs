@@ -12,18 +12,18 @@ pub(super) async fn on_hangup(gateway: &Gateway, sources: &Sources, mut config: 
     if let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
         while hangup.recv().await.is_some() {
             match Config::load(sources) {
-                Ok(loaded) => config = apply(gateway, &config, loaded.config),
+                Ok(loaded) => config = apply(gateway, &config, &loaded.config),
                 Err(error) => {
-                    tracing::error!(%error, "the configuration is not valid and was not read again")
+                    tracing::error!(%error, "the configuration is not valid and was not read again");
                 }
             }
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Applies what can be; returns the configuration that is in force then.
-fn apply(gateway: &Gateway, old: &Config, new: Config) -> Config {
+fn apply(gateway: &Gateway, old: &Config, new: &Config) -> Config {
     let mut in_force = old.clone();
     if gateway.cache().set_similarity_threshold(new.similarity_threshold()).is_ok() {
         in_force.matching.similarity_threshold = new.matching.similarity_threshold;
@@ -35,7 +35,7 @@ fn apply(gateway: &Gateway, old: &Config, new: Config) -> Config {
         gateway.set_tokens(&new.server.tokens);
         in_force.server.tokens.clone_from(&new.server.tokens);
     }
-    let waiting = differing(&in_force, &new);
+    let waiting = differing(&in_force, new);
     if waiting.is_empty() {
         tracing::info!("the configuration was read again");
     } else {

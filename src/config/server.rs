@@ -273,12 +273,7 @@ impl super::Config {
                 ));
             }
         };
-        let mut listeners = Listeners::default();
-        listeners.public = server.listen;
-        listeners.admin = server.admin_listen;
-        listeners.tls = tls;
-        listeners.drain = server.drain;
-        Ok(listeners)
+        Ok(Listeners { public: server.listen, admin: server.admin_listen, tls, drain: server.drain })
     }
 }
 

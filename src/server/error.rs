@@ -1,6 +1,6 @@
 //! What goes wrong at the gateway itself, in the shape that the caller's client library expects.
 //!
-//! A [`Problem`] is written by [`in_dialect`], the outermost layer: it knows which API the path belongs to.
+//! A [`Problem`] is written by `in_dialect`, the outermost layer: it knows which API the path belongs to.
 //! Errors of the upstream never become one: they are passed on as they are.
 
 use std::any::Any;

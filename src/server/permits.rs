@@ -76,6 +76,6 @@ pub(super) fn gone() -> Problem {
 
 impl fmt::Debug for Permits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Permits").field("waiting", &self.waiting.entry_count()).finish()
+        f.debug_struct("Permits").field("waiting", &self.waiting.entry_count()).finish_non_exhaustive()
     }
 }

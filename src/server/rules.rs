@@ -76,7 +76,14 @@ impl Rules {
         if self.0.is_empty() {
             return Some(Mapped { document: path.to_owned(), collection: None });
         }
-        self.0.iter().find_map(|rule| rule.map(path, variables)).flatten()
+        let rule = self.0.iter().find(|rule| rule.matches(path))?;
+        let captures = match &rule.matcher {
+            Matcher::Glob(_) => None,
+            Matcher::Regex(regex) => regex.captures(path),
+        };
+        let value = |name: &str| value(path, variables, captures.as_ref(), name);
+        let document = rule.document.as_ref()?.fill(value);
+        Some(Mapped { document, collection: rule.collection.as_ref().map(|template| template.fill(value)) })
     }
 }
 
@@ -108,16 +115,11 @@ impl Compiled {
         Ok(Self { matcher, document: template(&rule.document)?, collection: template(&rule.collection)? })
     }
 
-    /// None if the rule is not for this path; some none if the path is no document by it.
-    fn map(&self, path: &str, variables: &[(&str, &str)]) -> Option<Option<Mapped>> {
-        let captures = match &self.matcher {
-            Matcher::Glob(glob) => glob.is_match(path).then_some(None)?,
-            Matcher::Regex(regex) => Some(regex.captures(path)?),
-        };
-        let value = |name: &str| value(path, variables, captures.as_ref(), name);
-        let Some(document) = &self.document else { return Some(None) };
-        let collection = self.collection.as_ref().map(|template| template.fill(value));
-        Some(Some(Mapped { document: document.fill(value), collection }))
+    fn matches(&self, path: &str) -> bool {
+        match &self.matcher {
+            Matcher::Glob(glob) => glob.is_match(path),
+            Matcher::Regex(regex) => regex.is_match(path),
+        }
     }
 }
 

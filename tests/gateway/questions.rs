@@ -76,7 +76,7 @@ async fn whitespace_counts_in_texts_of_several_lines() {
 }
 
 /// A prompt of a RAG application: the context is in it, and the question is named.
-fn rag(context: &str, wellspring: Value) -> Value {
+fn rag(context: &str, wellspring: &Value) -> Value {
     json!({
         "model": "good",
         "messages": [
@@ -92,15 +92,15 @@ async fn retrieved_context_is_no_part_of_the_key_of_a_named_question() {
     let gateway = Running::start().await;
     let named =
         json!({ "question": QUESTION, "sources": [{ "id": "hours", "version": "1" }, { "id": "menu" }] });
-    let miss = gateway.ask(CHAT, &rag("It closes at 18:00.", named.clone())).await;
+    let miss = gateway.ask(CHAT, &rag("It closes at 18:00.", &named)).await;
     assert_eq!(miss.tier(), "miss");
-    assert_eq!(gateway.ask(CHAT, &rag("Other passages.", named.clone())).await.tier(), "exact");
+    assert_eq!(gateway.ask(CHAT, &rag("Other passages.", &named)).await.tier(), "exact");
     let seen = &gateway.upstream.seen()[0];
     assert!(!String::from_utf8_lossy(&seen.body).contains("wellspring"));
     assert_eq!(serde_json::from_slice::<Value>(&seen.body).unwrap()["messages"].as_array().unwrap().len(), 2);
 
     gateway.cache.invalidate(&Corpus::default(), &[Change::document_version("hours", "2")]).await.unwrap();
-    let anew = gateway.ask(CHAT, &rag("It closes at 19:00.", json!({ "question": QUESTION }))).await;
+    let anew = gateway.ask(CHAT, &rag("It closes at 19:00.", &json!({ "question": QUESTION }))).await;
     assert_eq!(anew.tier(), "miss");
     assert_ne!(anew.body, miss.body);
 }
@@ -110,8 +110,8 @@ async fn an_answer_from_an_old_version_is_not_stored() {
     let gateway = Running::start().await;
     gateway.cache.invalidate(&Corpus::default(), &[Change::document_version("hours", "2")]).await.unwrap();
     let old = json!({ "question": QUESTION, "sources": [{ "id": "hours", "version": "1" }] });
-    assert_eq!(gateway.ask(CHAT, &rag("old", old.clone())).await.tier(), "miss");
-    assert_eq!(gateway.ask(CHAT, &rag("old", old)).await.tier(), "miss");
+    assert_eq!(gateway.ask(CHAT, &rag("old", &old)).await.tier(), "miss");
+    assert_eq!(gateway.ask(CHAT, &rag("old", &old)).await.tier(), "miss");
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn a_permit_of_a_lookup_before_retrieval_is_filled() {
         panic!("no miss")
     };
     let permit = gateway.gateway.permits().keep(permit, None);
-    let asked = rag("context", json!({ "permit": permit, "sources": [{ "id": "hours" }] }));
+    let asked = rag("context", &json!({ "permit": permit, "sources": [{ "id": "hours" }] }));
     assert_eq!(gateway.ask(CHAT, &asked).await.tier(), "miss");
     let found = gateway
         .cache

@@ -115,9 +115,12 @@ impl State {
     }
 }
 
+/// The files of a document with their hashes, and its collections.
+type Parts<'a> = (Vec<(&'a str, Option<&'a str>)>, BTreeSet<String>);
+
 /// The documents that `files` make. One of several files has the hash of their names and hashes as its version.
 fn documents(files: &BTreeMap<String, Option<String>>, rules: &Rules) -> BTreeMap<String, Known> {
-    let mut parts: BTreeMap<String, (Vec<(&str, Option<&str>)>, BTreeSet<String>)> = BTreeMap::new();
+    let mut parts: BTreeMap<String, Parts<'_>> = BTreeMap::new();
     for (path, hash) in files {
         if let Some(mapped) = rules.map(path, &[]) {
             let (files, collections) = parts.entry(mapped.document).or_default();
@@ -125,7 +128,7 @@ fn documents(files: &BTreeMap<String, Option<String>>, rules: &Rules) -> BTreeMa
             collections.extend(mapped.collection);
         }
     }
-    let one = |(id, (files, collections)): (String, (Vec<(&str, Option<&str>)>, BTreeSet<String>))| {
+    let one = |(id, (files, collections)): (String, Parts<'_>)| {
         let version = match files.as_slice() {
             [(_, hash)] => hash.map(str::to_owned),
             several => several

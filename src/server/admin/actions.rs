@@ -41,7 +41,7 @@ pub(super) async fn invalidate(
     if !(1..=MOST).contains(&count) {
         return Err(Problem::invalid(format!("{count} changes are named, expected 1 to {MOST}")));
     }
-    told(gateway.submit(Job::invalidate(asked.corpus, asked.changes)).await?, &gateway)
+    Ok(told(gateway.submit(Job::invalidate(asked.corpus, asked.changes)).await?, &gateway))
 }
 
 #[derive(Debug, Deserialize)]
@@ -73,5 +73,5 @@ pub(super) async fn hold(State(gateway): State<Gateway>, request: Request) -> An
 pub(super) async fn release(State(gateway): State<Gateway>, request: Request) -> Result<Response, Problem> {
     let asked: Release = body(&gateway, request.into_body()).await?;
     let action = Action::End { document: asked.document, version: asked.version };
-    told(gateway.submit(Job { corpus: asked.corpus, action }).await?, &gateway)
+    Ok(told(gateway.submit(Job { corpus: asked.corpus, action }).await?, &gateway))
 }

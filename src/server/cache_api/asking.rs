@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::view;
 use crate::SharedError;
 use crate::cache::{Lookup, Query, Tier};
+use crate::embedding::Embedding;
 use crate::error::{Error, ErrorKind};
 use crate::key::Scope;
 use crate::server::Gateway;
@@ -74,7 +75,7 @@ pub(super) async fn lookup(
             let mut body = json!({
                 "status": "miss", "entry": permit.entry_id(), "question": permit.question(),
                 "is_leader": permit.is_leader(),
-                "embedding": permit.embedding().map(|embedding| embedding.as_slice()),
+                "embedding": permit.embedding().map(Embedding::as_slice),
             });
             // Whoever may only read has no use for it, and others make the answer sooner.
             if caller.may(Right::Fill) {

@@ -114,7 +114,7 @@ pub(super) async fn remove(
     Named(id): Named<EntryId>,
     Params(InCorpus { corpus }): Params<InCorpus>,
 ) -> Result<Response, Problem> {
-    told(gateway.submit(Job::invalidate(corpus, vec![Change::Entry(id)])).await?, &gateway)
+    Ok(told(gateway.submit(Job::invalidate(corpus, vec![Change::Entry(id)])).await?, &gateway))
 }
 
 fn no_entry() -> Problem {

@@ -33,7 +33,7 @@ pub(super) async fn feedback(State(gateway): State<Gateway>, request: Request) -
             tracing::info!(entry = %said.entry, "a caller says that an answer was wrong");
             // As an invalidation, so that the same answer is not stored by a fill on its way.
             let job = Job::invalidate(said.corpus, vec![Change::Entry(said.entry)]);
-            told(gateway.submit(job).await?, &gateway)
+            Ok(told(gateway.submit(job).await?, &gateway))
         }
     }
 }

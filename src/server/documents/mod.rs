@@ -51,7 +51,7 @@ struct InCorpus {
 
 async fn changed(State(gateway): State<Gateway>, request: Request) -> Result<Response, Problem> {
     let body = gateway.options().limits.read(request.into_body()).await?;
-    told(gateway.submit(changed::read(&body, None, Some)?).await?, &gateway)
+    Ok(told(gateway.submit(changed::read(&body, None, Some)?).await?, &gateway))
 }
 
 async fn deleted(
@@ -59,7 +59,7 @@ async fn deleted(
     Named(id): Named<String>,
     Params(InCorpus { corpus }): Params<InCorpus>,
 ) -> Result<Response, Problem> {
-    told(gateway.submit(Job::invalidate(corpus, vec![Change::document(id)])).await?, &gateway)
+    Ok(told(gateway.submit(Job::invalidate(corpus, vec![Change::document(id)])).await?, &gateway))
 }
 
 async fn begin(
@@ -86,7 +86,7 @@ async fn end(
 ) -> Result<Response, Problem> {
     let End { corpus, version } = optional(&gateway, request).await?;
     let action = Action::End { document, version: version.map(DocumentVersion::new) };
-    told(gateway.submit(Job { corpus, action }).await?, &gateway)
+    Ok(told(gateway.submit(Job { corpus, action }).await?, &gateway))
 }
 
 async fn impact(
@@ -113,14 +113,14 @@ async fn optional<T: Default + for<'de> Deserialize<'de>>(
 }
 
 /// What is said of changes: 200 if they are in force, 202 if they are kept.
-pub(super) fn told(submitted: Submitted, gateway: &Gateway) -> Result<Response, Problem> {
+pub(super) fn told(submitted: Submitted, gateway: &Gateway) -> Response {
     match submitted {
-        Submitted::Applied(done) => Ok(Json(report(&done)).into_response()),
+        Submitted::Applied(done) => Json(report(&done)).into_response(),
         Submitted::Kept(id) => {
             let location = format!("/v1/documents/pending/{id}");
             let mut body = pending::view(id, gateway.queue().find(id).as_ref());
             body["status_url"] = location.clone().into();
-            Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response())
+            (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response()
         }
     }
 }

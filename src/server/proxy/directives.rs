@@ -171,13 +171,13 @@ mod tests {
 
     use super::*;
 
-    fn read(field: Value) -> Result<Directives, Problem> {
-        Directives::new(Some(&field), &HeaderMap::new(), &RequestLimits::default())
+    fn read(field: &Value) -> Result<Directives, Problem> {
+        Directives::new(Some(field), &HeaderMap::new(), &RequestLimits::default())
     }
 
     #[test]
     fn sources_are_documents_versions_and_chunks() {
-        let directives = read(json!({
+        let directives = read(&json!({
             "question": "q", "ttl": "5m", "tags": ["t"],
             "sources": [{ "id": "a" }, { "id": "b", "version": "2" }, { "id": "c", "chunks": ["1", "2"] }],
         }))
@@ -207,7 +207,7 @@ mod tests {
             json!({ "namespace": "a::b" }),
             json!([1]),
         ] {
-            assert!(read(bad.clone()).is_err(), "{bad}");
+            assert!(read(&bad).is_err(), "{bad}");
         }
     }
 

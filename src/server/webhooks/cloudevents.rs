@@ -3,6 +3,8 @@
 //!
 //! An event's subject is the path. Whatever its type is, what it is about has changed.
 
+use std::borrow::Cow;
+
 use axum::http::{HeaderMap, header};
 use percent_encoding::percent_decode;
 use serde::Deserialize;
@@ -41,7 +43,7 @@ pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Told, Problem> {
 fn binary(headers: &HeaderMap) -> Result<Event, Problem> {
     let attribute = |name: &str| {
         let value = headers.get(format!("ce-{name}"))?;
-        Some(percent_decode(value.as_bytes()).decode_utf8().map(|text| text.into_owned()))
+        Some(percent_decode(value.as_bytes()).decode_utf8().map(Cow::into_owned))
     };
     let text = |name: &str| {
         let invalid = |_| Problem::invalid(format!("the header ce-{name} is not UTF-8"));

@@ -168,7 +168,7 @@ async fn submit(gateway: &Gateway, job: Job) -> Result<Response, Problem> {
     if job.is_empty() {
         return Ok(nothing("no rule matches any of the paths"));
     }
-    told(gateway.submit(job).await?, gateway)
+    Ok(told(gateway.submit(job).await?, gateway))
 }
 
 /// The changes that `files` stand for, each once.

@@ -152,12 +152,12 @@ async fn answer(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, b
         pieces.push(format!("event: error\ndata: {error}\n\n").into());
         pieces.push("data: [DONE]\n\n".into());
     }
-    stream(inner, pieces, &model)
+    stream(&inner, pieces, &model)
 }
 
-fn stream(inner: Arc<Inner>, pieces: Vec<Bytes>, model: &str) -> Response {
+fn stream(inner: &Arc<Inner>, pieces: Vec<Bytes>, model: &str) -> Response {
     inner.open.fetch_add(1, Ordering::SeqCst);
-    let open = Open(Arc::clone(&inner));
+    let open = Open(Arc::clone(inner));
     let (is_slow, is_abort) = (model == "slow", model == "abort");
     let stream = futures::stream::unfold(
         (pieces.into_iter(), open, false),
