@@ -36,6 +36,26 @@ pub enum ErrorKind {
     Upstream,
 }
 
+impl ErrorKind {
+    /// Its name in JSON and for scripts, such as `invalid_input`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::InvalidInput => "invalid_input",
+            Self::Config => "config",
+            Self::Model => "model",
+            Self::Embedding => "embedding",
+            Self::Store => "store",
+            Self::Unavailable => "unavailable",
+            Self::Incomplete => "incomplete",
+            Self::Corrupt => "corrupt",
+            Self::Locked => "locked",
+            Self::Closed => "closed",
+            Self::Timeout => "timeout",
+            Self::Upstream => "upstream",
+        }
+    }
+}
+
 /// An opaque error: a [kind](Error::kind), a message and, where there is one, the underlying cause.
 pub struct Error {
     kind: ErrorKind,

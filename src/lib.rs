@@ -15,7 +15,7 @@
 //!
 //! A module uses only those of the levels above its own, and parts never use each other.
 //!
-//! 1. data: [`error`], [`clock`], [`key`], [`embedding`], [`entry`]
+//! 1. data: [`error`], [`clock`], [`key`], [`embedding`], [`entry`], `sealed`
 //! 2. parts: [`embed`], [`index`], [`verify`], [`store`], `flight`, [`policy`], [`metrics`],
 //!    [`journal`]
 //! 3. composition, where the parts meet: [`cache`], [`invalidate`], and on top of them `events`
@@ -69,6 +69,8 @@ pub mod journal;
 pub mod key;
 pub mod metrics;
 pub mod policy;
+#[cfg(any(feature = "server", feature = "valkey"))]
+mod sealed;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod store;

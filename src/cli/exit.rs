@@ -51,7 +51,7 @@ pub(super) fn failed(error: &anyhow::Error, json: bool) -> ExitCode {
     let kind = error.chain().find_map(|cause| cause.downcast_ref::<Error>()).map(Error::kind);
     let message = message(error);
     if json {
-        print_json(kind.map_or("error", name), &message);
+        print_json(kind.map_or("error", ErrorKind::name), &message);
     } else {
         output::note(format_args!("{} {message}", "error:".red().bold()));
     }
@@ -81,22 +81,4 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 fn print_json(kind: &str, message: &str) {
     output::note(json!({ "error": { "kind": kind, "message": message } }));
-}
-
-/// The kind as JSON and scripts name it.
-fn name(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::InvalidInput => "invalid_input",
-        ErrorKind::Config => "config",
-        ErrorKind::Model => "model",
-        ErrorKind::Embedding => "embedding",
-        ErrorKind::Store => "store",
-        ErrorKind::Unavailable => "unavailable",
-        ErrorKind::Incomplete => "incomplete",
-        ErrorKind::Corrupt => "corrupt",
-        ErrorKind::Locked => "locked",
-        ErrorKind::Closed => "closed",
-        ErrorKind::Timeout => "timeout",
-        ErrorKind::Upstream => "upstream",
-    }
 }

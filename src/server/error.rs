@@ -145,24 +145,6 @@ impl From<Error> for Problem {
     }
 }
 
-/// A kind of failure as JSON names it.
-pub(super) fn kind_name(kind: ErrorKind) -> &'static str {
-    match kind {
-        ErrorKind::InvalidInput => "invalid_input",
-        ErrorKind::Config => "config",
-        ErrorKind::Model => "model",
-        ErrorKind::Embedding => "embedding",
-        ErrorKind::Store => "store",
-        ErrorKind::Unavailable => "unavailable",
-        ErrorKind::Incomplete => "incomplete",
-        ErrorKind::Corrupt => "corrupt",
-        ErrorKind::Locked => "locked",
-        ErrorKind::Closed => "closed",
-        ErrorKind::Timeout => "timeout",
-        ErrorKind::Upstream => "upstream",
-    }
-}
-
 /// Rewrites a [`Problem`] into the shape that the path's clients expect.
 pub(super) async fn in_dialect(request: Request, next: Next) -> Response {
     let dialect = Dialect::of(request.uri().path());

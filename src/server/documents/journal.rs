@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::job::Job;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
+use crate::sealed::{sealed, unsealed};
 
 /// The most jobs that are kept. More are turned away.
 const MAX_KEPT: usize = 100_000;
@@ -168,16 +169,6 @@ fn read(file: &mut File, path: &Path) -> Result<(BTreeMap<u64, Kept>, u64)> {
         whole += line.len() as u64;
     }
     Ok((kept, whole))
-}
-
-fn sealed(content: &str) -> String {
-    format!("{:08x} {content}\n", crc32fast::hash(content.as_bytes()))
-}
-
-fn unsealed(line: &[u8]) -> Option<&str> {
-    let line = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
-    let (crc, content) = line.split_once(' ')?;
-    (u32::from_str_radix(crc, 16).ok()? == crc32fast::hash(content.as_bytes())).then_some(content)
 }
 
 fn broken(what: &str, path: &Path) -> Error {

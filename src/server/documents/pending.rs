@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::journal::Kept;
 use super::report;
 use crate::server::Gateway;
-use crate::server::error::{Problem, kind_name};
+use crate::server::error::Problem;
 use crate::server::extract::Named;
 
 /// The most that are listed.
@@ -31,7 +31,7 @@ pub(super) fn view(id: u64, kept: Option<&Kept>) -> Value {
         "since_ms": kept.since.as_millis(),
         "attempts": kept.attempts,
         "error": kept.error.as_ref().map(|(kind, message)| {
-            json!({ "kind": kind_name(*kind), "message": message })
+            json!({ "kind": kind.name(), "message": message })
         }),
         "job": kept.job,
     })

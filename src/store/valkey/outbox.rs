@@ -7,7 +7,6 @@
 //! Losing a `done` is harmless: the invalidation is made once more.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -19,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::operation::Operation;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Corpus;
+use crate::sealed::{sealed, unsealed};
 
 /// The most that are kept. More are still reported as incomplete, but have to be made again by the caller.
 const MAX_PENDING: usize = 100_000;
@@ -209,18 +209,6 @@ fn added(id: u64, pending: &Pending) -> Result<String> {
         Error::new(ErrorKind::Store, "an invalidation cannot be encoded").with_source(error)
     })?;
     Ok(sealed(&format!("add {id} {json}")))
-}
-
-fn sealed(content: &str) -> String {
-    let mut line = String::with_capacity(content.len() + 10);
-    let _ = writeln!(line, "{:08x} {content}", crc32fast::hash(content.as_bytes()));
-    line
-}
-
-fn unsealed(line: &[u8]) -> Option<&str> {
-    let line = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
-    let (crc, content) = line.split_once(' ')?;
-    (u32::from_str_radix(crc, 16).ok()? == crc32fast::hash(content.as_bytes())).then_some(content)
 }
 
 fn broken(what: &str, path: &Path) -> Error {
