@@ -28,8 +28,9 @@ setup: ## Fetch the ONNX Runtime library into .deps/ (about 24 MB, once)
 servers: ## See to it that tests find Valkey and Redis (.deps/, where none is installed)
 	@scripts/fetch-valkey.sh
 
-clients: ## Fetch the client libraries that the gateway is tested with (.deps/, once)
+clients: ## Fetch what the gateway is tested with: client libraries, and a browser if there is none (.deps/, once)
 	@scripts/fetch-clients.sh
+	@scripts/fetch-chromium.sh
 
 check: ## Check formatting, lints, documentation and deployment files
 	cargo fmt --check

@@ -12,6 +12,8 @@ say() {
     echo "fetch-valkey: $*" >&2
 }
 
+. scripts/debian.sh
+
 # Whether the binary $2 is a server of flavour $1 that is new enough for the tests. Some systems install Valkey
 # under the name of Redis, so the name that counts is the one that the server gives itself.
 suits() {
@@ -31,72 +33,11 @@ present() {
     suits "$1" "$root/.deps/$1/bin/$1-server"
 }
 
-# Writes the machine's apt settings and package sources to $work in a private form: an apt that reads them keeps
-# its lists and its cache there. How to reach the network is taken over, hooks that change the system are not.
-private_apt() {
-    local codename architecture suites file
-    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-    architecture=$(dpkg --print-architecture)
-    mkdir -p "$work"/{parts,lists/partial,cache/archives/partial}
-    {
-        apt-config dump | grep '^Acquire::' | grep -vE '^Acquire::(IndexTargets|Languages)'
-        echo 'Acquire::Languages "none";'
-        echo "APT::Architecture \"$architecture\";"
-        echo "APT::Architectures \"$architecture\";"
-        echo 'APT::Sandbox::User "root";'
-        echo 'Dir::Etc::main "/dev/null";'
-        echo 'Dir::Etc::parts "/dev/null";'
-        echo 'Dir::Etc::sourcelist "/dev/null";'
-        echo "Dir::Etc::sourceparts \"$work/parts\";"
-        echo "Dir::State::lists \"$work/lists\";"
-        echo "Dir::Cache \"$work/cache\";"
-    } >"$work/apt.conf"
-
-    # Of the sources, the distribution's own suites; and its backports, for there are newer servers in them.
-    suites="$codename(-updates|-security|-backports)?"
-    for file in /etc/apt/sources.list.d/*.sources; do
-        [ -f "$file" ] || continue
-        awk -v RS= -v codename="$codename" -v suites="$suites" '
-            "\n" $0 !~ "\nEnabled: *no" && $0 ~ "Components:[^\n]* main" && $0 ~ "Suites:[^\n]* " suites "( |\n|$)" {
-                known = $0 ~ codename "-backports"
-                lines = split($0, line, "\n")
-                for (i = 1; i <= lines; i++) {
-                    if (line[i] ~ /^Types:/) line[i] = "Types: deb"
-                    if (!known && line[i] ~ "^Suites:.* " codename "( |$)") line[i] = line[i] " " codename "-backports"
-                    print line[i]
-                }
-                print ""
-            }' "$file" >"$work/parts/$(basename "$file")"
-    done
-    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list; do
-        [ -f "$file" ] || continue
-        sed -nE "
-            s/^(deb .* $codename)( .*(main|universe).*)/\1\2\n\1-backports\2/p
-            /^deb .* $codename-(updates|security) .*(main|universe)/p
-            " "$file" >"$work/parts/$(basename "$file")"
-    done
-}
-
 # Unpacks the server of flavour $1, with those of its packages that are not installed, into .deps/$1/.
 fetch() {
-    local flavour=$1 packages=() package tree out program
-    # What is installed in another version stays as it is: the server runs with it, or is not taken.
-    mapfile -t packages < <(
-        apt-get install --simulate --no-install-recommends "$flavour-server" "$flavour-tools" 2>"$work/$flavour.log" |
-            sed -nE 's/^Inst ([^ ]+) \(([^ ]+).*/\1=\2/p'
-    )
-    if [ ${#packages[@]} -eq 0 ]; then
-        say "the package sources have no $flavour-server: $(tail -n 1 "$work/$flavour.log")"
-        return 1
-    fi
-
-    tree=$work/$flavour/tree
-    out=$work/$flavour/out
-    mkdir -p "$work/$flavour/packages" "$tree" "$out"/{bin,doc,lib,libexec}
-    (cd "$work/$flavour/packages" && apt-get download --quiet=2 "${packages[@]}") || return 1
-    for package in "$work/$flavour/packages"/*.deb; do
-        dpkg-deb --extract "$package" "$tree" || return 1
-    done
+    local flavour=$1 package tree=$work/$1/tree out=$work/$1/out program
+    mkdir -p "$out"/{bin,doc,lib,libexec}
+    unpack "$tree" "$flavour-server" "$flavour-tools" || return 1
 
     # The server's binary does what the name says that it is called by, so the links among the binaries are kept.
     cp -a "$tree/usr/bin/$flavour"-* "$out/libexec/" || return 1
@@ -136,13 +77,8 @@ if [ ${#missing[@]} -gt 0 ] && command -v apt-get >/dev/null && command -v dpkg-
     mkdir -p .deps
     work=$(mktemp -d "$root/.deps/servers.XXXXXX")
     trap 'rm -rf "$work"' EXIT
-    private_apt
-    export APT_CONFIG=$work/apt.conf
     say "fetching ${missing[*]} from the system's package sources"
-    # A suite that cannot be had is no failure: what counts is whether the packages are found.
-    apt-get update --quiet=2 >"$work/update.log" 2>&1 || true
-    unreached=$(grep '^[EW]:' "$work/update.log" || true)
-    [ -z "$unreached" ] || echo "$unreached" >&2
+    update_private_apt
     for flavour in "${missing[@]}"; do
         # Where a source was not reached, nothing is known about what it has.
         fetch "$flavour" || [ -n "$unreached" ] || touch ".deps/no-$flavour"

@@ -2,7 +2,7 @@
 
 const { existsSync, mkdtempSync } = require("node:fs");
 const { tmpdir } = require("node:os");
-const { join } = require("node:path");
+const { delimiter, join } = require("node:path");
 const { chromium } = require("playwright-core");
 
 const [url, emptyUrl, folder] = process.argv.slice(2);
@@ -10,9 +10,11 @@ const VIEWS = ["overview", "answers", "documents", "explorer", "threshold", "log
 const problems = [];
 
 function browserPath() {
-  const known = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+  const onPath = (name) => (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, name));
+  const known = [process.env.CHROMIUM, ...["chromium", "chromium-browser", "google-chrome"].flatMap(onPath),
+    join(__dirname, "../../../.deps/chromium/bin/chromium"), "/Applications/Chromium.app/Contents/MacOS/Chromium"];
   const found = known.find((path) => path && existsSync(path));
-  if (!found) throw new Error("no Chromium was found: install it (apt-get install chromium), or name it in CHROMIUM");
+  if (!found) throw new Error("no Chromium was found: `make clients` fetches or asks for one");
   return found;
 }
 
