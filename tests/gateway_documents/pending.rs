@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use wellspring::Store;
 
-use crate::gateway::Running;
+use crate::gateway::{Reply, Running};
 use crate::support::servers::Server;
 use crate::support::valkey::patient_now;
 
@@ -71,10 +71,40 @@ async fn a_change_is_kept_while_the_server_is_away_and_applied_when_it_is_back()
     let second = gateway.admin_post("/v1/documents/changed", &json!({ "id": "b" })).await;
     assert_eq!(second.status, 202);
     assert_eq!(gateway.admin_delete(second.header("location")).await.status, 204);
+    assert_eq!(gateway.admin_post(&format!("{url}/retry"), &json!({})).await.status, 202);
+    assert_eq!(gateway.admin_post("/v1/documents/pending/99/retry", &json!({})).await.status, 404);
     server.restart();
     until_state(&gateway, &url, "applied").await;
     assert_eq!(gateway.admin_get("/v1/documents/pending").await.json()["count"], 0);
     until_missed(&gateway, "q").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_first_request_is_not_answered_yet_is_in_use() {
+    let server = Server::builder().start();
+    let folder = tempfile::tempdir().unwrap();
+    let gateway = before(&server, &folder.path().join("journal")).await;
+    let send = || {
+        let request = gateway.client.post(gateway.admin_url("/v1/documents/changed"));
+        request.header("idempotency-key", "k").json(&json!({ "id": "a" })).send()
+    };
+    server.stop();
+    let first = tokio::spawn(send());
+    let in_use = loop {
+        let reply = Reply::of(send().await.unwrap()).await;
+        // Whichever of the two came first, the other one is told.
+        if reply.status == 409 || first.is_finished() {
+            break reply;
+        }
+    };
+    server.cont();
+    let first = Reply::of(first.await.unwrap().unwrap()).await;
+    let conflict = if in_use.status == 409 { in_use } else { first };
+    assert_eq!(
+        (conflict.status, conflict.json()["error"]["kind"].clone()),
+        (409, json!("idempotency_key_in_use"))
+    );
+    assert_eq!(conflict.header("retry-after"), "1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
