@@ -1,6 +1,7 @@
 //! Schemathesis asks every route what its description allows, and what it does not.
 //!
-//! For a bounded time; `WELLSPRING_SCHEMA_SECONDS` is that of each listener.
+//! For a bounded time, and the same questions every time: `WELLSPRING_SCHEMA_SECONDS` (20 for each listener) and
+//! `WELLSPRING_SCHEMA_SEED` ask more and others.
 
 use std::net::SocketAddr;
 use std::process::Command;
@@ -31,7 +32,9 @@ async fn check(gateway: &Running, address: SocketAddr, is_public: bool, checks: 
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("openapi.json");
     std::fs::write(&file, described(&document, is_public).to_string()).unwrap();
-    let seconds = std::env::var("WELLSPRING_SCHEMA_SECONDS").unwrap_or_else(|_| "20".into());
+    let setting = |name, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+    let seconds = setting("WELLSPRING_SCHEMA_SECONDS", "20");
+    let seed = setting("WELLSPRING_SCHEMA_SEED", "1");
     let program = installed("st");
     assert!(program.exists(), "Schemathesis is missing, fetch it with `make clients`");
     let mut command = Command::new(program);
@@ -41,7 +44,7 @@ async fn check(gateway: &Running, address: SocketAddr, is_public: bool, checks: 
         .arg(&file)
         .args(["--url", &format!("http://{address}"), "--checks", &checks])
         .args(["--phases", "examples,coverage,fuzzing", "--max-time", &seconds, "--continue-on-failure"])
-        .args(["--generation-database", "none", "--no-color"])
+        .args(["--generation-database", "none", "--no-color", "--seed", &seed])
         .env("NO_PROXY", "127.0.0.1");
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
