@@ -10,26 +10,24 @@
 mod batch;
 mod manifest;
 mod model;
-mod runtime;
 mod worker;
 
-use std::env;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use async_trait::async_trait;
 
-use self::manifest::{MANIFEST_FILE, Manifest};
+use self::manifest::Manifest;
 use self::model::OnnxModel;
 use self::worker::Worker;
 use super::{Embedded, Embedder, ModelInfo};
-use crate::error::{Error, ErrorKind, Result};
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::Result;
+use crate::onnx;
 
 /// The folder name of the model that comes with Wellspring.
 pub const BUNDLED_MODEL: &str = "all-MiniLM-L6-v2-int8";
-
-/// The variable that names the folder of model folders.
-const MODELS_VARIABLE: &str = "WELLSPRING_MODELS_DIR";
 
 /// An embedder whose model runs in this process, on a thread of its own.
 ///
@@ -76,7 +74,7 @@ impl OnnxOptions {
     ///
     /// As [`OnnxEmbedder::bundled`].
     pub fn bundled(&self) -> Result<OnnxEmbedder> {
-        self.from_dir(bundled_folder()?)
+        self.from_dir(onnx::bundled(BUNDLED_MODEL)?)
     }
 
     /// Loads the model of a folder, as [`OnnxEmbedder::from_dir`] does.
@@ -87,7 +85,7 @@ impl OnnxOptions {
     pub fn from_dir(&self, folder: impl AsRef<Path>) -> Result<OnnxEmbedder> {
         let folder = folder.as_ref();
         let manifest = Manifest::read(folder)?;
-        let model = OnnxModel::load(&manifest, manifest.read_files(folder)?, self.threads.get())?;
+        let model = OnnxModel::load(&manifest, manifest.files.read(folder)?, self.threads.get())?;
         let mut info = ModelInfo::new(manifest.name, manifest.revision, manifest.dimensions);
         info.max_tokens = Some(manifest.max_tokens);
         OnnxEmbedder::start(info, model)
@@ -167,35 +165,4 @@ impl Embedder for OnnxEmbedder {
     fn is_idle(&self) -> bool {
         self.worker.is_idle()
     }
-}
-
-fn bundled_folder() -> Result<PathBuf> {
-    let named = env::var_os(MODELS_VARIABLE).filter(|folder| !folder.is_empty());
-    let folders = match named {
-        // This one or none: a wrong setting must not pass unseen.
-        Some(folder) => vec![PathBuf::from(folder)],
-        None => model_folders(env::current_exe().ok().as_deref()),
-    };
-    folders
-        .iter()
-        .map(|folder| folder.join(BUNDLED_MODEL))
-        .find(|folder| folder.join(MANIFEST_FILE).is_file())
-        .ok_or_else(|| {
-            let searched: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
-            let message = format!(
-                "model {BUNDLED_MODEL} not found in {}: set {MODELS_VARIABLE} to the models/ folder of a \
-                 Wellspring checkout",
-                searched.join(", ")
-            );
-            Error::new(ErrorKind::Model, message)
-        })
-}
-
-fn model_folders(executable: Option<&Path>) -> Vec<PathBuf> {
-    let beside = executable.and_then(Path::parent);
-    let mut folders: Vec<PathBuf> =
-        beside.into_iter().flat_map(|b| [b.join("models"), b.join("../share/wellspring/models")]).collect();
-    folders.push(PathBuf::from("models"));
-    folders.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("models"));
-    folders
 }

@@ -3,20 +3,13 @@
 //! Guarantees that a text is never truncated silently: truncation is off, and [`Model::read`] tells which
 //! texts the model cannot see whole.
 
-use fastembed::{InitOptionsUserDefined, Pooling, TextEmbedding, TokenizerFiles, UserDefinedEmbeddingModel};
+use fastembed::{InitOptionsUserDefined, Pooling, TextEmbedding, UserDefinedEmbeddingModel};
 
 use super::batch::Batching;
-use super::manifest::{self, Manifest, ModelFiles, Quantization};
-use super::runtime;
+use super::manifest::{self, Manifest, Quantization};
 use crate::embed::ModelInfo;
 use crate::error::{Error, ErrorKind, Result};
-
-/// A token covers at most this many bytes of ordinary text; longer texts are not even tokenized, so that a
-/// megabyte of question costs nothing.
-const MAX_BYTES_PER_TOKEN: usize = 64;
-
-/// What the unknown token is called: in BERT's vocabularies, and in those of `SentencePiece`.
-const UNKNOWN_TOKENS: [&str; 2] = ["[UNK]", "<unk>"];
+use crate::onnx::{MAX_BYTES_PER_TOKEN, ModelFiles, UNKNOWN_TOKENS, environment};
 
 /// What the worker runs; a trait so that tests can make it fail.
 pub(super) trait Model: Send + 'static {
@@ -64,19 +57,13 @@ impl OnnxModel {
     ///
     /// [`ErrorKind::Model`] if the runtime is missing or the files are not a model that it can run.
     pub(super) fn load(manifest: &Manifest, files: ModelFiles, threads: usize) -> Result<Self> {
-        let tokenizer = TokenizerFiles {
-            tokenizer_file: files.tokenizer,
-            config_file: files.config,
-            special_tokens_map_file: files.special_tokens_map,
-            tokenizer_config_file: files.tokenizer_config,
-        };
         let pooling = match manifest.pooling {
             manifest::Pooling::Mean => Pooling::Mean,
             manifest::Pooling::Cls => Pooling::Cls,
         };
-        let model = UserDefinedEmbeddingModel::new(files.model, tokenizer).with_pooling(pooling);
+        let model = UserDefinedEmbeddingModel::new(files.model, files.tokenizer).with_pooling(pooling);
         let mut options = InitOptionsUserDefined::new().with_intra_threads(threads);
-        if let Some(environment) = runtime::environment()? {
+        if let Some(environment) = environment()? {
             options = options.with_environment(environment);
         }
         let inner = TextEmbedding::try_new_from_user_defined(model, options).map_err(|error| {
@@ -157,7 +144,7 @@ pub(super) fn named(name: &str, threads: usize) -> Result<(ModelInfo, OnnxModel)
     let mut options = TextInitOptions::new(known.model.clone())
         .with_intra_threads(threads)
         .with_show_download_progress(false);
-    if let Some(environment) = runtime::environment()? {
+    if let Some(environment) = environment()? {
         options = options.with_environment(environment);
     }
     let cache = std::env::var_os("HF_HOME").map_or_else(|| options.cache_dir.clone(), Into::into);

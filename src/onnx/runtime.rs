@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// [`ErrorKind::Model`] if no usable library is found, or if the process has an environment that fastembed
 /// does not know.
-pub(super) fn environment() -> Result<Option<Environment>> {
+pub(crate) fn environment() -> Result<Option<Environment>> {
     static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
     // Poison is harmless: the value is written in one step, after everything that can fail.
     let mut environment = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
