@@ -1,0 +1,167 @@
+//! A cross-encoder in ONNX Runtime: a small transformer that reads both questions together.
+//!
+//! An embedding is made of one question alone and so hardly tells "enable 2FA" from "disable 2FA"; a model that sees
+//! both can. It costs about as much as embedding a question of both lengths, 2.3 ms for 30 tokens on one core.
+//!
+//! Guarantees that the model is the one that its manifest describes, that a pair's score depends on nothing but the
+//! pair, that no async thread computes, and that no more than [`QUEUE_CAPACITY`] pairs wait. Pairs are scored one at a
+//! time: a batch gains nothing on one thread, and the best candidate comes first.
+
+mod model;
+mod worker;
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use async_trait::async_trait;
+
+use self::model::{Manifest, OnnxPairs};
+pub use self::worker::QUEUE_CAPACITY;
+use self::worker::Worker;
+use super::scorer::{PairScorer, Scored};
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::Result;
+use crate::onnx;
+
+/// The folder name of the cross-encoder that comes with Wellspring.
+pub const BUNDLED_VERIFIER: &str = "question-verifier";
+
+/// A cross-encoder whose model runs in this process, on a thread of its own.
+///
+/// Dropping it joins the thread, which takes at most the time of one pair.
+#[derive(Debug)]
+pub struct CrossEncoder {
+    name: String,
+    worker: Worker,
+}
+
+/// How a [`CrossEncoder`] is loaded.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+#[must_use]
+pub struct CrossEncoderOptions {
+    threads: NonZeroUsize,
+}
+
+impl Default for CrossEncoderOptions {
+    fn default() -> Self {
+        Self { threads: NonZeroUsize::MIN }
+    }
+}
+
+impl CrossEncoderOptions {
+    /// How many threads compute one pair; 1 by default, which leaves the other cores to the application.
+    pub fn threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Loads the bundled model, as [`CrossEncoder::bundled`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`CrossEncoder::bundled`].
+    pub fn bundled(&self) -> Result<CrossEncoder> {
+        self.from_dir(onnx::bundled(BUNDLED_VERIFIER)?)
+    }
+
+    /// Loads the model of a folder, as [`CrossEncoder::from_dir`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`CrossEncoder::from_dir`].
+    pub fn from_dir(&self, folder: impl AsRef<Path>) -> Result<CrossEncoder> {
+        let folder = folder.as_ref();
+        let manifest = Manifest::read(folder)?;
+        let model = OnnxPairs::load(&manifest, folder, self.threads.get())?;
+        CrossEncoder::start(manifest.fingerprint(), model)
+    }
+
+    /// Loads a reranker that fastembed knows, as [`CrossEncoder::named`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`CrossEncoder::named`].
+    pub fn named(&self, name: &str) -> Result<CrossEncoder> {
+        let (fingerprint, model) = model::named(name, self.threads.get())?;
+        CrossEncoder::start(fingerprint, model)
+    }
+}
+
+impl CrossEncoder {
+    /// Loads the model that comes with Wellspring: English, pairs of up to 96 tokens together.
+    ///
+    /// Its folder is looked for where that of
+    /// [`OnnxEmbedder::bundled`](crate::embed::OnnxEmbedder::bundled) is. Blocks for about 0.2 s, like every constructor
+    /// here: on an async thread, wrap it in `tokio::task::spawn_blocking`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Model`] if the model or ONNX Runtime is not found, or if a file is missing or altered.
+    pub fn bundled() -> Result<Self> {
+        CrossEncoderOptions::default().bundled()
+    }
+
+    /// The bundled model, loaded once for all caches of the process that use it at the same time.
+    ///
+    /// # Errors
+    ///
+    /// As [`bundled`](Self::bundled).
+    pub fn shared() -> Result<Arc<Self>> {
+        static SHARED: Mutex<Weak<CrossEncoder>> = Mutex::new(Weak::new());
+        // Held while loading, so that two who come together load once. Poison is harmless: it is written in one step.
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = shared.upgrade() {
+            return Ok(loaded);
+        }
+        let loaded = Arc::new(Self::bundled()?);
+        *shared = Arc::downgrade(&loaded);
+        Ok(loaded)
+    }
+
+    /// Loads the model in `folder`, which must hold a `manifest.json` like the bundled one's and give `logits` of the
+    /// shape (pairs, 1).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Model`] if ONNX Runtime is not found, or if a file is missing, altered or not a model.
+    pub fn from_dir(folder: impl AsRef<Path>) -> Result<Self> {
+        CrossEncoderOptions::default().from_dir(folder)
+    }
+
+    /// Loads a reranker that fastembed knows, by its variant (`JINARerankerV1TurboEn`) or its repository
+    /// (`BAAI/bge-reranker-base`), from its cache or from its hub. Needs the cargo feature `hub`.
+    ///
+    /// A reranker is trained to tell whether a passage answers a question, not whether two questions have one answer:
+    /// calibrate it before its scores decide anything.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if fastembed knows no such model or this build lacks the feature;
+    /// [`ErrorKind::Model`] if it cannot be fetched or ONNX Runtime is not found.
+    pub fn named(name: &str) -> Result<Self> {
+        CrossEncoderOptions::default().named(name)
+    }
+
+    /// The options, to set some before loading.
+    pub fn options() -> CrossEncoderOptions {
+        CrossEncoderOptions::default()
+    }
+
+    fn start(name: String, model: OnnxPairs) -> Result<Self> {
+        Ok(Self { name, worker: Worker::start(model)? })
+    }
+}
+
+#[async_trait]
+impl PairScorer for CrossEncoder {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn score(&self, asked: &str, cached: &str) -> Result<Scored> {
+        self.worker.score(asked, cached).await
+    }
+}

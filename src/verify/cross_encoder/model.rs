@@ -1,0 +1,161 @@
+//! A loaded model: fastembed's reranker behind what the worker needs of it.
+//!
+//! Guarantees that a pair is never truncated silently: truncation is off, and what the model cannot see whole gets no
+//! score.
+
+use std::path::Path;
+
+use fastembed::{RerankInitOptionsUserDefined, TextRerank, UserDefinedRerankingModel};
+use serde::Deserialize;
+
+use super::super::scorer::Scored;
+use crate::error::{Error, ErrorKind, Result};
+use crate::onnx::{self, Files, MAX_BYTES_PER_TOKEN, MAX_TOKENS, UNKNOWN_TOKENS};
+
+/// What a model folder says of itself.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Manifest {
+    name: String,
+    revision: String,
+    /// Of both questions together, special tokens included.
+    max_tokens: usize,
+    /// For people and licence scanners; an SPDX expression.
+    #[serde(rename = "license")]
+    _license: String,
+    /// For people: where the weights come from.
+    #[serde(rename = "source")]
+    _source: String,
+    files: Files,
+}
+
+impl Manifest {
+    /// Reads the manifest of the model in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Model`] if there is none, or if it is not one.
+    pub(super) fn read(folder: &Path) -> Result<Self> {
+        let manifest: Self = onnx::read_manifest(folder)?;
+        if manifest.name.is_empty() || manifest.revision.is_empty() {
+            return Err(onnx::bad_manifest(
+                folder,
+                "has an empty name or revision: a calibration belongs to both",
+            ));
+        }
+        if !(1..=MAX_TOKENS).contains(&manifest.max_tokens) {
+            return Err(onnx::bad_manifest(folder, &format!("must say 1 to {MAX_TOKENS} as max_tokens")));
+        }
+        Ok(manifest)
+    }
+
+    /// The name that calibrations know the model by.
+    pub(super) fn fingerprint(&self) -> String {
+        format!("{}@{}", self.name, self.revision)
+    }
+}
+
+/// What the worker runs; a trait so that tests can make it fail.
+pub(super) trait Pairs: Send + 'static {
+    /// Scores one pair.
+    ///
+    /// # Errors
+    ///
+    /// If the model fails.
+    fn score(&mut self, asked: &str, cached: &str) -> Result<Scored>;
+}
+
+/// A model that runs in ONNX Runtime.
+pub(super) struct OnnxPairs {
+    inner: TextRerank,
+    max_tokens: usize,
+    unknown: Option<u32>,
+}
+
+impl OnnxPairs {
+    /// Loads the model in `folder`, which `manifest` describes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Model`] if the runtime is missing or the files are not a model that it can run.
+    pub(super) fn load(manifest: &Manifest, folder: &Path, threads: usize) -> Result<Self> {
+        let files = manifest.files.read(folder)?;
+        let mut options = RerankInitOptionsUserDefined::new().with_intra_threads(threads);
+        if let Some(environment) = onnx::environment()? {
+            options = options.with_environment(environment);
+        }
+        let model = UserDefinedRerankingModel::new(files.model, files.tokenizer);
+        let inner = TextRerank::try_new_from_user_defined(model, options).map_err(|error| {
+            let message = format!("model {} cannot be loaded by ONNX Runtime", manifest.name);
+            Error::new(ErrorKind::Model, message).with_source(error)
+        })?;
+        Self::new(inner, manifest.max_tokens)
+    }
+
+    fn new(mut inner: TextRerank, max_tokens: usize) -> Result<Self> {
+        inner.tokenizer.with_truncation(None).map_err(|error| {
+            Error::new(ErrorKind::Model, "the model's tokenizer cannot be set up").with_source(error)
+        })?;
+        let unknown = UNKNOWN_TOKENS.iter().find_map(|token| inner.tokenizer.token_to_id(token));
+        Ok(Self { inner, max_tokens, unknown })
+    }
+}
+
+impl Pairs for OnnxPairs {
+    fn score(&mut self, asked: &str, cached: &str) -> Result<Scored> {
+        if asked.len().saturating_add(cached.len()) > self.max_tokens.saturating_mul(MAX_BYTES_PER_TOKEN) {
+            return Ok(Scored::TooLong);
+        }
+        let failed = |error| Error::new(ErrorKind::Model, "the verifier failed on a pair").with_source(error);
+        let encoding = self.inner.tokenizer.encode((asked, cached), true).map_err(failed)?;
+        if encoding.len() > self.max_tokens {
+            return Ok(Scored::TooLong);
+        }
+        if self.unknown.is_some_and(|unknown| encoding.get_ids().contains(&unknown)) {
+            return Ok(Scored::Unreadable);
+        }
+        let ranked =
+            self.inner.rerank(asked, [cached], false, Some(1)).map_err(|error| failed(error.into()))?;
+        match ranked.first() {
+            Some(pair) if pair.score.is_finite() => Ok(Scored::Logit(pair.score)),
+            _ => Err(Error::new(ErrorKind::Model, "the verifier gave no number for a pair")),
+        }
+    }
+}
+
+/// Loads a reranker by the name that fastembed knows it by.
+#[cfg(not(feature = "hub"))]
+pub(super) fn named(name: &str, _threads: usize) -> Result<(String, OnnxPairs)> {
+    let message = format!("model {name} cannot be fetched: this build lacks the cargo feature `hub`");
+    Err(Error::new(ErrorKind::Config, message))
+}
+
+/// Loads a reranker by the name that fastembed knows it by.
+#[cfg(feature = "hub")]
+pub(super) fn named(name: &str, threads: usize) -> Result<(String, OnnxPairs)> {
+    use fastembed::RerankInitOptions;
+
+    let known = TextRerank::list_supported_models()
+        .into_iter()
+        .find(|known| {
+            [known.model_code.as_str(), &format!("{:?}", known.model)]
+                .iter()
+                .any(|one| one.eq_ignore_ascii_case(name))
+        })
+        .ok_or_else(|| {
+            let message = format!("fastembed knows no reranker {name}: see its list of supported models");
+            Error::new(ErrorKind::Config, message)
+        })?;
+    let mut options = RerankInitOptions::new(known.model.clone())
+        .with_intra_threads(threads)
+        .with_show_download_progress(false);
+    if let Some(environment) = onnx::environment()? {
+        options = options.with_environment(environment);
+    }
+    let inner = TextRerank::try_new(options).map_err(|error| {
+        let message = format!("model {name} cannot be fetched or loaded: check the network and the cache");
+        Error::new(ErrorKind::Model, message).with_source(error)
+    })?;
+    let max_tokens = inner.tokenizer.get_truncation().map_or(512, |truncation| truncation.max_length);
+    Ok((format!("{:?}", known.model), OnnxPairs::new(inner, max_tokens)?))
+}
