@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::reading::Reading;
+use crate::verify::text::Reading;
 
 /// The two sides of each opposition, as the forms of words that stand for them.
 #[rustfmt::skip]

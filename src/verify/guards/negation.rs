@@ -6,7 +6,7 @@
 //! hold, and so may one that belongs to the correction ("no sorry, not there"): either reading is
 //! accepted.
 
-use super::reading::Reading;
+use crate::verify::text::Reading;
 
 /// The parity of the negations in a question, and the words that make it.
 #[derive(Debug)]

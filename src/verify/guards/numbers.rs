@@ -11,7 +11,7 @@
 use std::fmt::Write;
 
 use super::numerals::{number_words, ordinal, roman, scale};
-use super::reading::Reading;
+use crate::verify::text::Reading;
 
 /// Up to this, numbers in words are loose: "the two kinds of" asks no less for "the kinds of".
 const LARGEST_LOOSE: u64 = 12;

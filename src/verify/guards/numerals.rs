@@ -1,6 +1,6 @@
 //! Numbers written as English words or in Roman numerals.
 
-use super::reading::{Reading, Word};
+use crate::verify::text::{Reading, Word};
 
 /// The number in words that starts at `position`, and how many words it takes: `twenty-one`, `two hundred
 /// and five`, `a million`.

@@ -7,18 +7,18 @@
 
 /// A word of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Word<'a> {
+pub(in crate::verify) struct Word<'a> {
     /// The word in lower case, with straight apostrophes and without surrounding punctuation.
-    pub(super) text: &'a str,
+    pub(in crate::verify) text: &'a str,
     /// Whether it began with a capital letter.
-    pub(super) capitalised: bool,
+    pub(in crate::verify) capitalised: bool,
     /// Whether punctuation stands between it and the word before.
-    pub(super) after_pause: bool,
+    pub(in crate::verify) after_pause: bool,
 }
 
 /// The words of a question.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(in crate::verify) struct Reading {
     lower: String,
     spans: Vec<Span>,
     retracted: usize,
@@ -33,7 +33,7 @@ struct Span {
 }
 
 impl Reading {
-    pub(super) fn of(question: &str) -> Self {
+    pub(in crate::verify) fn of(question: &str) -> Self {
         let mut reading =
             Self { lower: String::with_capacity(question.len()), spans: Vec::new(), retracted: 0 };
         reading.split(question);
@@ -42,12 +42,12 @@ impl Reading {
     }
 
     /// How many words the question has.
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::verify) fn len(&self) -> usize {
         self.spans.len()
     }
 
     /// The word at `position`, if the question is that long.
-    pub(super) fn get(&self, position: usize) -> Option<Word<'_>> {
+    pub(in crate::verify) fn get(&self, position: usize) -> Option<Word<'_>> {
         let span = self.spans.get(position)?;
         Some(Word {
             text: &self.lower[span.start..span.end],
@@ -57,26 +57,26 @@ impl Reading {
     }
 
     /// The text of the word at `position`; empty beyond the end.
-    pub(super) fn text(&self, position: usize) -> &str {
+    pub(in crate::verify) fn text(&self, position: usize) -> &str {
         self.get(position).map_or("", |word| word.text)
     }
 
     /// The text of the word before `position`; empty at the start.
-    pub(super) fn text_before(&self, position: usize) -> &str {
+    pub(in crate::verify) fn text_before(&self, position: usize) -> &str {
         position.checked_sub(1).map_or("", |before| self.text(before))
     }
 
-    pub(super) fn words(&self) -> impl Iterator<Item = Word<'_>> {
+    pub(in crate::verify) fn words(&self) -> impl Iterator<Item = Word<'_>> {
         (0..self.len()).filter_map(|position| self.get(position))
     }
 
     /// The number of words up to and including the last correction: they may have been taken back.
-    pub(super) fn retracted(&self) -> usize {
+    pub(in crate::verify) fn retracted(&self) -> usize {
         self.retracted
     }
 
     /// Whether the word at `position` may have been taken back.
-    pub(super) fn is_retracted(&self, position: usize) -> bool {
+    pub(in crate::verify) fn is_retracted(&self, position: usize) -> bool {
         position < self.retracted
     }
 
@@ -140,7 +140,7 @@ impl Reading {
 
     /// Whether the `no` at `position` negates what follows, as in `there is no`, rather than correcting
     /// what precedes, as in `in Paris no in Venice`.
-    pub(super) fn is_negating_no(&self, position: usize) -> bool {
+    pub(in crate::verify) fn is_negating_no(&self, position: usize) -> bool {
         if self.text(position) != "no" {
             return false;
         }
@@ -153,7 +153,7 @@ impl Reading {
     }
 
     /// Whether a pause or the end of the question precedes `position`.
-    pub(super) fn is_paused_at(&self, position: usize) -> bool {
+    pub(in crate::verify) fn is_paused_at(&self, position: usize) -> bool {
         self.spans.get(position).is_none_or(|span| span.after_pause)
     }
 }

@@ -1,0 +1,108 @@
+//! How often acceptances at each threshold were wrong, and which threshold keeps a budget.
+
+use serde::{Deserialize, Serialize};
+
+/// Points kept of a curve.
+const POINTS: usize = 200;
+
+/// The standard normal quantile of a two-sided 95 % interval.
+const Z_95: f64 = 1.959_963_984_540_054;
+
+/// What a threshold accepted on labelled data.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Point {
+    /// The least probability accepted.
+    pub(super) probability: f64,
+    /// How many were accepted.
+    pub(super) hits: u64,
+    /// How many of them were wrong.
+    pub(super) false_hits: u64,
+}
+
+/// What each threshold accepted on labelled data, from the highest threshold down.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Curve(Vec<Point>);
+
+impl Curve {
+    /// The curve of probabilities with their labels.
+    pub(super) fn of(mut scored: Vec<(f64, bool)>) -> Self {
+        scored.retain(|(probability, _)| !probability.is_nan());
+        scored.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        let step = scored.len().div_ceil(POINTS).max(1);
+        let (mut hits, mut false_hits, mut points) = (0, 0, Vec::new());
+        for equal in scored.chunk_by(|(a, _), (b, _)| a.total_cmp(b).is_eq()) {
+            let before: u64 = hits;
+            hits += equal.len() as u64;
+            false_hits += equal.iter().filter(|(_, is_same)| !is_same).count() as u64;
+            if before / step as u64 != hits / step as u64 {
+                points.push(Point { probability: equal[0].0, hits, false_hits });
+            }
+        }
+        Self(points)
+    }
+
+    /// The least probability to accept so that at most `max_false_hit_rate` of the hits are false, by the
+    /// upper end of the 95 % interval; none where the data cannot show that.
+    pub(super) fn threshold(&self, max_false_hit_rate: f64) -> Option<f64> {
+        let holds = |point: &&Point| wilson_upper95(point.false_hits, point.hits) <= max_false_hit_rate;
+        self.0.iter().rev().find(holds).map(|point| point.probability)
+    }
+
+    pub(super) fn is_sound(&self) -> bool {
+        self.0.iter().all(|point| point.probability.is_finite() && point.false_hits <= point.hits)
+            && self.0.is_sorted_by(|a, b| a.probability >= b.probability)
+    }
+}
+
+/// The upper end of the Wilson score interval at 95 % (two-sided) for `count` of `trials`; 1 without trials.
+pub fn wilson_upper95(count: u64, trials: u64) -> f64 {
+    if trials == 0 {
+        return 1.0;
+    }
+    let (n, p, z2) = (trials as f64, count as f64 / trials as f64, Z_95 * Z_95);
+    let margin = Z_95 * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
+    ((p + z2 / (2.0 * n) + margin) / (1.0 + z2 / n)).min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_kept_by_its_upper_bound() {
+        // The 1,000 best are right, of the next 1,000 every tenth is wrong.
+        let scored = (0..2_000_u32).map(|n| (1.0 - f64::from(n) / 2_000.0, n < 1_000 || n % 10 != 0));
+        let curve = Curve::of(scored.collect());
+        let threshold = curve.threshold(0.02).unwrap();
+        // 2 % of 1,100 hits would be false at n = 1,220, by the bound somewhat earlier.
+        assert!((0.39..0.5).contains(&threshold), "{threshold}");
+        assert!(curve.threshold(0.01).unwrap() > threshold);
+        assert!(curve.threshold(0.06).unwrap() < threshold);
+    }
+
+    #[test]
+    fn too_few_data_show_nothing() {
+        let curve = Curve::of((0..50_u8).map(|n| (f64::from(n) / 50.0, true)).collect());
+        assert_eq!(curve.threshold(0.02), None);
+        assert!(curve.threshold(0.1).is_some());
+        assert_eq!(Curve::default().threshold(0.5), None);
+    }
+
+    #[test]
+    fn equal_probabilities_are_accepted_together() {
+        let curve = Curve::of([(0.9, true), (0.5, true), (0.5, false), (0.5, true)].repeat(100));
+        let points: Vec<_> = curve.0.iter().map(|p| (p.hits, p.false_hits)).collect();
+        assert_eq!(points, [(100, 0), (400, 100)]);
+    }
+
+    #[test]
+    fn the_wilson_bound_matches_published_values() {
+        // Newcombe (1998), table I: 81/263 -> .3662, 15/148 -> .1605, 0/20 -> .1611, 1/29 -> .1718.
+        for (count, trials, upper) in [(81, 263, 0.3662), (15, 148, 0.1605), (0, 20, 0.1611), (1, 29, 0.1718)]
+        {
+            assert!((wilson_upper95(count, trials) - upper).abs() < 5e-5, "{count}/{trials}");
+        }
+    }
+}

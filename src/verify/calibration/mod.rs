@@ -1,0 +1,331 @@
+//! From features and the cross-encoder's logit to one probability, and from an error budget to a threshold.
+//!
+//! A [`Calibration`] holds two logistic models: [`CalibratedStage::Cheap`] sees the [`Features`] only, [`CalibratedStage::Full`]
+//! the logit, too. Beside each stands what its thresholds accepted on labelled data that it was not
+//! fitted on, so that a budget of false hits becomes a threshold by the upper end of a confidence interval,
+//! or none where the data cannot show it. It never guesses: "insufficient" is an outcome.
+//!
+//! The default is bundled with the model `question-verifier` and says how it was made. Labelled pairs of
+//! one's own give a better one: [`Calibration::fit`] from scratch, [`Calibration::refit`] from this one, which
+//! takes far fewer.
+
+mod curve;
+mod logistic;
+mod terms;
+
+use std::sync::{Arc, LazyLock};
+
+use serde::{Deserialize, Serialize};
+
+use self::curve::Curve;
+pub use self::curve::wilson_upper95;
+use self::logistic::{Logistic, Row};
+use super::features::Features;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The least number of labelled pairs of each kind that a calibration is fitted on.
+pub const LEAST_PER_LABEL: usize = 20;
+
+/// Parts that the pairs are divided into, to score each by a model that has not seen it.
+const FOLDS: usize = 5;
+
+/// The ridge on standardised weights, chosen on half of the development data and kept.
+const RIDGE: f64 = 200.0;
+
+/// Which of the two models decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CalibratedStage {
+    /// Features only.
+    Cheap,
+    /// Features and the logit of the cross-encoder.
+    Full,
+}
+
+/// A labelled pair.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Sample {
+    /// The features of the pair.
+    pub features: Features,
+    /// The logit of the cross-encoder, if it was asked.
+    pub logit: Option<f32>,
+    /// Whether the answer to the cached question answers the one asked.
+    pub is_same: bool,
+    /// How many pairs it stands for in the fit; 1 by default.
+    pub weight: f32,
+    /// Whether it is like what will be looked up, so that thresholds may be chosen on it; yes by default.
+    /// Made-up pairs and candidates that are not the best teach, but do not measure.
+    pub is_measured: bool,
+}
+
+impl Sample {
+    /// A pair that counts once, in the fit and in the choice of thresholds.
+    pub fn new(features: Features, logit: Option<f32>, is_same: bool) -> Self {
+        Self { features, logit, is_same, weight: 1.0, is_measured: true }
+    }
+}
+
+/// One stage: a model and what its thresholds accepted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fitted {
+    model: Logistic,
+    curve: Curve,
+}
+
+/// How a probability, a threshold and a band come from what is known of a pair.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Names this calibration, for `why` and for bug reports.
+    pub name: String,
+    /// What it was fitted on, for people.
+    pub fitted_on: String,
+    /// How many pairs of the same question it was fitted on.
+    pub positives: u64,
+    /// How many pairs of different questions it was fitted on.
+    pub negatives: u64,
+    /// The cheap probability below which hardly any pair is the same question.
+    scorer_from: f64,
+    cheap: Fitted,
+    full: Option<Fitted>,
+}
+
+static BUNDLED: LazyLock<Arc<Calibration>> = LazyLock::new(|| {
+    let text = include_str!("../../../models/question-verifier/calibration.json");
+    Arc::new(Calibration::from_json(text).expect("the bundled calibration is checked by a test"))
+});
+
+impl Default for Calibration {
+    /// A copy of the bundled one.
+    fn default() -> Self {
+        Self::clone(&BUNDLED)
+    }
+}
+
+impl Calibration {
+    /// The bundled calibration, for the bundled embedding model and verifier.
+    pub fn bundled() -> Arc<Self> {
+        Arc::clone(&BUNDLED)
+    }
+
+    /// Reads a calibration as [`to_json`](Self::to_json) writes it.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if it is no calibration, or one for other features than this version computes.
+    pub fn from_json(text: &str) -> Result<Self> {
+        let invalid = |what: &str| Error::new(ErrorKind::InvalidInput, format!("calibration: {what}"));
+        let calibration: Self = serde_json::from_str(text).map_err(|e| {
+            let place = format!("not readable at line {}, column {}", e.line(), e.column());
+            invalid(&place).with_source(e)
+        })?;
+        let stages = std::iter::once((CalibratedStage::Cheap, &calibration.cheap))
+            .chain(calibration.full.as_ref().map(|full| (CalibratedStage::Full, full)));
+        for (stage, fitted) in stages {
+            if !fitted.model.terms.iter().map(|term| &*term.name).eq(terms::names(stage).iter().map(|n| &**n))
+            {
+                return Err(invalid("made for other features; make it again with `wellspring calibrate`"));
+            }
+            if !fitted.model.is_sound() || !fitted.curve.is_sound() || !calibration.scorer_from.is_finite() {
+                return Err(invalid("a number is not finite or out of range"));
+            }
+        }
+        Ok(calibration)
+    }
+
+    /// This calibration as JSON, which [`from_json`](Self::from_json) reads.
+    ///
+    /// # Panics
+    ///
+    /// Never: every field has a JSON form.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("numbers and strings have a JSON form")
+    }
+
+    /// The probability that one answer serves both questions, by the features alone.
+    pub fn cheap(&self, features: &Features) -> f64 {
+        self.cheap.model.probability(&terms::values(features, None))
+    }
+
+    /// The probability that one answer serves both questions, by the features and the logit of the cross-encoder.
+    ///
+    /// Where this calibration was fitted without logits, the logit changes nothing.
+    pub fn full(&self, features: &Features, logit: f32) -> f64 {
+        match &self.full {
+            Some(full) if logit.is_finite() => full.model.probability(&terms::values(features, Some(logit))),
+            _ => self.cheap(features),
+        }
+    }
+
+    /// The terms that move the probability most, with what each adds to the logarithm of its odds; at most `count`.
+    pub fn reasons(&self, features: &Features, logit: Option<f32>, count: usize) -> Vec<(String, f64)> {
+        let (model, logit) = match &self.full {
+            Some(full) if logit.is_some() => (&full.model, logit),
+            _ => (&self.cheap.model, None),
+        };
+        let values = terms::values(features, logit);
+        // A person asks about a feature, whatever terms it takes part in.
+        let mut reasons: Vec<(String, f64)> = Vec::new();
+        for (term, value) in model.contributions(&values) {
+            let name = term.rsplit(['*']).next().and_then(|name| name.split('>').next()).unwrap_or(term);
+            match reasons.iter_mut().find(|(known, _)| known == name) {
+                Some((_, sum)) => *sum += value,
+                None => reasons.push((name.to_owned(), value)),
+            }
+        }
+        reasons.sort_by(|(_, a), (_, b)| b.abs().total_cmp(&a.abs()));
+        reasons.truncate(count);
+        reasons
+    }
+
+    /// The least probability to accept at `stage` so that at most this share of the hits is false, by the upper
+    /// end of the 95 % interval on labelled data. None where they cannot show it.
+    pub fn threshold(&self, stage: CalibratedStage, max_false_hit_rate: f64) -> Option<f64> {
+        let fitted = match stage {
+            CalibratedStage::Cheap => Some(&self.cheap),
+            CalibratedStage::Full => self.full.as_ref(),
+        };
+        fitted?.curve.threshold(max_false_hit_rate)
+    }
+
+    /// The cheap probability from which the cross-encoder is worth its time: of the pairs of the same question, one in
+    /// a hundred lies below.
+    pub fn scorer_from(&self) -> f64 {
+        self.scorer_from
+    }
+
+    /// A calibration fitted on `samples` alone. [`CalibratedStage::Full`] is fitted on those with a logit.
+    ///
+    /// Deterministic. Takes some seconds for ten thousand samples; call it off the async threads.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if there are fewer than [`LEAST_PER_LABEL`] pairs with either label.
+    pub fn fit(name: &str, fitted_on: &str, samples: &[Sample]) -> Result<Self> {
+        fitted(name, fitted_on, samples, |stage, rows| Logistic::fit(terms::names(stage), rows, RIDGE))
+    }
+
+    /// This calibration moved towards `samples`: few of them move it little, many replace it. The thresholds
+    /// come from `samples` alone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fit`](Self::fit).
+    pub fn refit(&self, name: &str, fitted_on: &str, samples: &[Sample]) -> Result<Self> {
+        let mut moved = fitted(name, fitted_on, samples, |stage, rows| match (stage, &self.full) {
+            (CalibratedStage::Cheap, _) => self.cheap.model.refit(rows, RIDGE),
+            (CalibratedStage::Full, Some(full)) => full.model.refit(rows, RIDGE),
+            (CalibratedStage::Full, None) => Logistic::fit(terms::names(stage), rows, RIDGE),
+        })?;
+        moved.full = moved.full.or_else(|| self.full.clone());
+        Ok(moved)
+    }
+
+    /// This calibration with thresholds from `samples`, which it must not have been fitted on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fit`](Self::fit).
+    pub fn with_thresholds_of(&self, samples: &[Sample]) -> Result<Self> {
+        enough(samples)?;
+        let measured = || samples.iter().filter(|sample| sample.is_measured);
+        let scored = measured().map(|sample| (self.cheap(&sample.features), sample.is_same)).collect();
+        let cheap = Fitted { model: self.cheap.model.clone(), curve: Curve::of(scored) };
+        let scored = |full: &Fitted| {
+            let score = |sample: &Sample| {
+                let terms = terms::values(&sample.features, Some(sample.logit?));
+                Some((full.model.probability(&terms), sample.is_same))
+            };
+            measured().filter_map(score).collect()
+        };
+        let full = self
+            .full
+            .as_ref()
+            .map(|full| Fitted { model: full.model.clone(), curve: Curve::of(scored(full)) });
+        Ok(Self { cheap, full, ..self.clone() })
+    }
+}
+
+fn enough(samples: &[Sample]) -> Result<(usize, usize)> {
+    let positives = samples.iter().filter(|sample| sample.is_same).count();
+    let negatives = samples.len() - positives;
+    if positives.min(negatives) < LEAST_PER_LABEL {
+        let message = format!(
+            "{positives} pairs of the same question and {negatives} of different ones are too few to calibrate \
+             with: {LEAST_PER_LABEL} of each are the least"
+        );
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
+    Ok((positives, negatives))
+}
+
+fn fitted(
+    name: &str,
+    fitted_on: &str,
+    samples: &[Sample],
+    model: impl Fn(CalibratedStage, &[Row]) -> Logistic,
+) -> Result<Calibration> {
+    let (positives, negatives) = enough(samples)?;
+    let rows = |stage: CalibratedStage| -> Vec<Row> {
+        let row = |sample: &Sample| {
+            let logit = match stage {
+                CalibratedStage::Cheap => None,
+                CalibratedStage::Full => Some(sample.logit?),
+            };
+            let terms = terms::values(&sample.features, logit);
+            Some(Row {
+                terms,
+                is_same: sample.is_same,
+                weight: f64::from(sample.weight),
+                is_measured: sample.is_measured,
+            })
+        };
+        samples.iter().filter_map(row).collect()
+    };
+    let cheap_rows = rows(CalibratedStage::Cheap);
+    let cheap_scores = held_out(&cheap_rows, |rows| model(CalibratedStage::Cheap, rows));
+    let scorer_from = low_end(&cheap_scores);
+    let cheap = Fitted { model: model(CalibratedStage::Cheap, &cheap_rows), curve: Curve::of(cheap_scores) };
+    let full_rows = rows(CalibratedStage::Full);
+    let both = full_rows.iter().filter(|row| row.is_same).count();
+    let full = (both.min(full_rows.len() - both) >= LEAST_PER_LABEL).then(|| Fitted {
+        model: model(CalibratedStage::Full, &full_rows),
+        curve: Curve::of(held_out(&full_rows, |rows| model(CalibratedStage::Full, rows))),
+    });
+    Ok(Calibration {
+        name: name.to_owned(),
+        fitted_on: fitted_on.to_owned(),
+        positives: positives as u64,
+        negatives: negatives as u64,
+        scorer_from,
+        cheap,
+        full,
+    })
+}
+
+/// Scores every row that measures by a model that was fitted without it.
+///
+/// Consecutive rows stay together: they often are about the same text.
+fn held_out(rows: &[Row], model: impl Fn(&[Row]) -> Logistic) -> Vec<(f64, bool)> {
+    let fold = |at: usize| at * FOLDS / rows.len().max(1);
+    (0..FOLDS)
+        .flat_map(|held| {
+            let place = |(at, row): (usize, &Row)| (fold(at) != held).then(|| row.clone());
+            let model = model(&rows.iter().enumerate().filter_map(place).collect::<Vec<_>>());
+            let held_out = rows.iter().enumerate().filter(|(at, row)| row.is_measured && fold(*at) == held);
+            held_out.map(|(_, row)| (model.probability(&row.terms), row.is_same)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// The probability below which one in a hundred of the same questions lies.
+fn low_end(scored: &[(f64, bool)]) -> f64 {
+    let mut same: Vec<f64> = scored.iter().filter(|(_, is_same)| *is_same).map(|(p, _)| *p).collect();
+    same.sort_by(f64::total_cmp);
+    same.get(same.len() / 100).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

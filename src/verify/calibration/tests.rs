@@ -1,0 +1,127 @@
+use super::*;
+
+/// Pairs whose label follows from the number in them, and whose logit says so more or less clearly.
+fn samples(count: u32) -> Vec<Sample> {
+    (0..count)
+        .map(|n| {
+            let is_same = n % 3 != 0;
+            let year = if is_same { 1900 } else { 1901 + n };
+            let asked = format!("how many people lived in town {n} in {year}");
+            let cached = format!("how many people lived in town {n} in 1900");
+            let similarity = 0.8 + 0.1 * (f32::from(u8::try_from(n % 10).unwrap()) / 10.0);
+            let logit = if is_same { 2.0 } else { -2.0 } + f32::from(u8::try_from(n % 7).unwrap()) - 3.0;
+            Sample::new(Features::of(&asked, &cached, similarity), Some(logit), is_same)
+        })
+        .collect()
+}
+
+fn fit(count: u32) -> Calibration {
+    Calibration::fit("test", "rules", &samples(count)).unwrap()
+}
+
+#[test]
+fn what_was_fitted_tells_the_labels_apart() {
+    let calibration = fit(600);
+    for sample in samples(60) {
+        let (cheap, full) =
+            (calibration.cheap(&sample.features), calibration.full(&sample.features, sample.logit.unwrap()));
+        assert_eq!(cheap > 0.5, sample.is_same);
+        assert_eq!(full > 0.5, sample.is_same);
+    }
+    assert_eq!((calibration.positives, calibration.negatives), (400, 200));
+    assert!(calibration.threshold(CalibratedStage::Full, 0.02).is_some());
+}
+
+#[test]
+fn a_budget_that_the_data_cannot_show_has_no_threshold() {
+    let calibration = fit(100);
+    assert_eq!(calibration.threshold(CalibratedStage::Full, 0.01), None);
+    assert!(calibration.threshold(CalibratedStage::Full, 0.2).is_some());
+}
+
+#[test]
+fn too_few_labels_are_an_error() {
+    let error = Calibration::fit("test", "rules", &samples(30)).unwrap_err();
+    assert!(error.is_invalid_input());
+    assert!(
+        error.to_string().starts_with("20 pairs of the same question and 10 of different ones"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_calibration_survives_its_json() {
+    let calibration = fit(300);
+    assert_eq!(Calibration::from_json(&calibration.to_json()).unwrap(), calibration);
+}
+
+#[test]
+fn what_is_no_calibration_is_refused() {
+    let json = fit(300).to_json();
+    for (from, to, message) in [
+        (
+            "\"similarity\"",
+            "\"cosine\"",
+            "calibration: made for other features; make it again with `wellspring calibrate`",
+        ),
+        ("\"scorer_from\"", "\"from\"", "calibration: not readable at line"),
+        ("\"deviation\": ", "\"deviation\": -", "calibration: a number is not finite or out of range"),
+    ] {
+        let error = Calibration::from_json(&json.replacen(from, to, 1)).unwrap_err();
+        assert!(error.to_string().starts_with(message), "{error}");
+    }
+}
+
+#[test]
+fn refitting_moves_by_the_weight_of_the_labels() {
+    let calibration = fit(600);
+    let contrary: Vec<Sample> =
+        samples(900).into_iter().map(|sample| Sample { is_same: !sample.is_same, ..sample }).collect();
+    let sample = samples(1)[0];
+    let before = calibration.cheap(&sample.features);
+    let few = calibration.refit("few", "rules", &contrary[..60]).unwrap().cheap(&sample.features);
+    let many = calibration.refit("many", "rules", &contrary).unwrap().cheap(&sample.features);
+    assert!(before < few && few < many && many > 0.5, "{before} {few} {many}");
+}
+
+#[test]
+fn without_logits_there_is_one_stage() {
+    let samples: Vec<Sample> = samples(300).into_iter().map(|s| Sample { logit: None, ..s }).collect();
+    let calibration = Calibration::fit("test", "rules", &samples).unwrap();
+    let features = samples[0].features;
+    assert!((calibration.full(&features, 9.0) - calibration.cheap(&features)).abs() < f64::EPSILON);
+    assert_eq!(calibration.threshold(CalibratedStage::Full, 0.5), None);
+}
+
+#[test]
+fn thresholds_can_come_from_other_data() {
+    let calibration = fit(600);
+    let labels_at_odds: Vec<Sample> =
+        samples(600).into_iter().enumerate().map(|(n, s)| Sample { is_same: n % 2 == 0, ..s }).collect();
+    let measured = calibration.with_thresholds_of(&labels_at_odds).unwrap();
+    assert_eq!(measured.threshold(CalibratedStage::Full, 0.05), None);
+    assert!(calibration.threshold(CalibratedStage::Full, 0.05).is_some());
+}
+
+#[test]
+fn reasons_name_what_decided() {
+    let calibration = fit(600);
+    let sample = samples(1)[0];
+    let reasons = calibration.reasons(&sample.features, sample.logit, 3);
+    assert_eq!(reasons.len(), 3);
+    assert!(reasons.windows(2).all(|pair| pair[0].1.abs() >= pair[1].1.abs()));
+    assert!(reasons.iter().any(|(name, weight)| name != "similarity" && *weight < 0.0), "{reasons:?}");
+}
+
+#[test]
+fn the_bundled_calibration_prefers_the_same_question() {
+    let calibration = Calibration::bundled();
+    let question = "When was Warsaw founded?";
+    let same = Features::of("When was the city of Warsaw founded?", question, 0.95);
+    let other = Features::of("When was Krakow founded?", question, 0.95);
+    assert!(calibration.cheap(&same) > calibration.cheap(&other));
+    assert!(calibration.full(&same, 4.0) > calibration.full(&same, -6.0));
+    for budget in [0.02, 0.05] {
+        assert!(calibration.threshold(CalibratedStage::Full, budget).is_some(), "{budget}");
+    }
+}

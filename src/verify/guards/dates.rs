@@ -1,0 +1,125 @@
+//! Whether two questions name different times: months, weekdays, seasons, or words such as `yesterday`.
+//!
+//! Years and days of the month are numbers and belong to the guard on those. A month or weekday must stand in
+//! both questions; of relative times ("now", "last year") only contradictions count, because the present is
+//! what a question without a time asks about.
+
+use crate::verify::text::{Comparison, Reading};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Mention {
+    time: &'static str,
+    retracted: bool,
+}
+
+/// How the times differ, if they do.
+pub(super) fn difference(comparison: &Comparison) -> Option<String> {
+    let (asked, cached) = (&comparison.asked, &comparison.cached);
+    contradiction(&fixed(asked), &fixed(cached), true)
+        .or_else(|| contradiction(&relative(asked), &relative(cached), false))
+        .map(|(one, other)| format!("times differ: {one} against {other}"))
+}
+
+/// The first time of each side that the other does not name; `none` for a side without, where `missed`.
+fn contradiction(
+    asked: &[Mention],
+    cached: &[Mention],
+    missed: bool,
+) -> Option<(&'static str, &'static str)> {
+    let left = lacking(asked, cached);
+    let right = lacking(cached, asked);
+    match (left, right) {
+        (None, None) => None,
+        (Some(left), Some(right)) => Some((left, right)),
+        (left, right) => missed.then(|| (left.unwrap_or("none"), right.unwrap_or("none"))),
+    }
+}
+
+fn lacking(mentions: &[Mention], others: &[Mention]) -> Option<&'static str> {
+    let missed =
+        |mention: &&Mention| !mention.retracted && others.iter().all(|other| other.time != mention.time);
+    mentions.iter().find(missed).map(|mention| mention.time)
+}
+
+fn fixed(reading: &Reading) -> Vec<Mention> {
+    #[rustfmt::skip]
+    const TIMES: &[(&str, &[&str])] = &[
+        ("january", &["january", "jan"]), ("february", &["february", "feb"]), ("march", &["march"]), ("april", &["april"]),
+        ("may", &["may"]), ("june", &["june"]), ("july", &["july"]), ("august", &["august"]),
+        ("september", &["september", "sept"]), ("october", &["october"]), ("november", &["november"]),
+        ("december", &["december"]), ("monday", &["monday", "mondays"]), ("tuesday", &["tuesday", "tuesdays"]),
+        ("wednesday", &["wednesday", "wednesdays"]), ("thursday", &["thursday", "thursdays"]),
+        ("friday", &["friday", "fridays"]), ("saturday", &["saturday", "saturdays"]), ("sunday", &["sunday", "sundays"]),
+    ];
+    mentions(reading, TIMES, |at, word| match word {
+        // Verbs and adjectives, unless a date follows or a capital within the sentence says otherwise.
+        "may" | "march" | "august" => {
+            at > 0 && reading.get(at).is_some_and(|word| word.capitalised)
+                || reading.text(at + 1).starts_with(|c: char| c.is_ascii_digit())
+        }
+        _ => true,
+    })
+}
+
+fn relative(reading: &Reading) -> Vec<Mention> {
+    #[rustfmt::skip]
+    const TIMES: &[(&str, &[&str])] = &[
+        ("now", &["now", "current", "currently", "today", "present", "nowadays"]), ("yesterday", &["yesterday"]),
+        ("tomorrow", &["tomorrow"]), ("before", &["previous", "previously", "former", "formerly"]),
+        ("next", &["next", "upcoming"]), ("spring", &["spring"]), ("summer", &["summer"]),
+        ("autumn", &["autumn"]), ("winter", &["winter"]), ("morning", &["morning", "mornings"]),
+        ("evening", &["evening", "evenings"]), ("daily", &["daily"]), ("weekly", &["weekly"]),
+        ("monthly", &["monthly"]), ("yearly", &["yearly", "annual", "annually"]),
+    ];
+    mentions(reading, TIMES, |_, _| true)
+}
+
+fn mentions(
+    reading: &Reading,
+    times: &[(&'static str, &[&str])],
+    counts: impl Fn(usize, &str) -> bool,
+) -> Vec<Mention> {
+    reading
+        .words()
+        .enumerate()
+        .filter_map(|(at, word)| {
+            let (time, _) = times.iter().find(|(_, spellings)| spellings.contains(&word.text))?;
+            counts(at, word.text).then_some(Mention { time, retracted: reading.is_retracted(at) })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn differ(a: &str, b: &str) -> bool {
+        difference(&Comparison::of(a, b)).is_some()
+    }
+
+    #[test]
+    fn other_times_make_another_question() {
+        for (a, b) in [
+            ("Is the office open on Monday?", "Is the office open on Sunday?"),
+            ("What happened in June?", "What happened?"),
+            ("Who is the current coach?", "Who is the former coach?"),
+            ("Where is the weekly report?", "Where is the monthly report?"),
+            ("What opens in May 2020?", "What opens in March 2020?"),
+        ] {
+            assert!(differ(a, b), "{a} | {b}");
+        }
+    }
+
+    #[test]
+    fn the_present_need_not_be_named_and_verbs_are_no_months() {
+        for (a, b) in [
+            ("Who is the current coach?", "Who is the coach?"),
+            ("Who is the coach now?", "Who is currently the coach?"),
+            ("May I march here?", "Can I walk here?"),
+            ("Is it open on Monday, no wait, on Sunday?", "Is it open on Sunday?"),
+            ("in jan 2020", "in January 2020"),
+        ] {
+            assert!(!differ(a, b), "{a} | {b}");
+        }
+    }
+}
