@@ -1,13 +1,15 @@
 //! A store in the memory of one process: quick, bounded, and gone with it.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
 use crate::clock::{Clock, SystemClock};
 use crate::entry::{Change, DocumentVersion, Entry};
 use crate::error::Result;
+use crate::judgement::{Judgement, JudgementCursor, MAX_JUDGEMENTS};
 use crate::key::{Corpus, EntryId};
 use crate::store::ledger::{Ledger, Resident};
 use crate::store::{
@@ -22,6 +24,8 @@ use crate::store::{
 #[derive(Debug)]
 pub struct MemoryStore {
     ledger: Ledger<Arc<Entry>>,
+    /// The newest judgements with their numbers, oldest first.
+    judgements: Mutex<VecDeque<(u64, Judgement)>>,
     closed: AtomicBool,
 }
 
@@ -33,7 +37,11 @@ impl MemoryStore {
 
     /// An empty store that tells expiry by `clock`.
     pub fn with_clock(limits: Limits, clock: Arc<dyn Clock>) -> Self {
-        Self { ledger: Ledger::new(limits, clock), closed: AtomicBool::new(false) }
+        Self {
+            ledger: Ledger::new(limits, clock),
+            judgements: Mutex::default(),
+            closed: AtomicBool::new(false),
+        }
     }
 
     fn ledger(&self) -> Result<&Ledger<Arc<Entry>>> {
@@ -130,6 +138,30 @@ impl Store for MemoryStore {
             tokio::task::yield_now().await;
         }
         Ok(StoreStatus { location: "memory:".into(), ..ledger.status() })
+    }
+
+    async fn record_judgement(&self, judgement: &Judgement) -> Result<()> {
+        self.ledger()?;
+        let mut judgements = self.judgements.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = judgements.back().map_or(0, |(number, _)| number + 1);
+        judgements.push_back((number, judgement.clone()));
+        if judgements.len() > MAX_JUDGEMENTS {
+            judgements.pop_front();
+        }
+        Ok(())
+    }
+
+    async fn judgements(
+        &self,
+        after: Option<JudgementCursor>,
+        limit: usize,
+    ) -> Result<Vec<(JudgementCursor, Judgement)>> {
+        self.ledger()?;
+        let judgements = self.judgements.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = after.map_or(0, |JudgementCursor(_, number)| number + 1);
+        let start = judgements.partition_point(|(number, _)| *number < first);
+        let page = judgements.range(start..).take(limit);
+        Ok(page.map(|(number, judgement)| (JudgementCursor(0, *number), judgement.clone())).collect())
     }
 
     async fn close(&self) -> Result<()> {

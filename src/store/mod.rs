@@ -37,6 +37,7 @@ pub(crate) use self::valkey::{ValkeyServer, unannounced};
 use crate::embedding::Embedding;
 use crate::entry::{Change, DocumentVersion, Entry};
 use crate::error::{Error, ErrorKind, Result};
+use crate::judgement::{Judgement, JudgementCursor};
 use crate::key::{Corpus, EntryId, ScopeId};
 
 /// What a local store may hold, and what goes first when it is full.
@@ -476,6 +477,33 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// As for [`lookup`](Self::lookup).
     async fn embeddings(&self, _corpus: &Corpus, ids: &[EntryId]) -> Result<Vec<Option<Embedding>>> {
         Ok(vec![None; ids.len()])
+    }
+
+    /// Appends to the log of judgements, which keeps about the newest
+    /// [`MAX_JUDGEMENTS`](crate::judgement::MAX_JUDGEMENTS). A store without a log, the default, forgets them.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be written.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, it may be written all the same.
+    async fn record_judgement(&self, _judgement: &Judgement) -> Result<()> {
+        Ok(())
+    }
+
+    /// Up to `limit` judgements that follow `after`, oldest first; none at the end of the log.
+    ///
+    /// # Errors
+    ///
+    /// If the log cannot be read.
+    async fn judgements(
+        &self,
+        _after: Option<JudgementCursor>,
+        _limit: usize,
+    ) -> Result<Vec<(JudgementCursor, Judgement)>> {
+        Ok(Vec::new())
     }
 
     /// Writes out what is pending and ends background work. Later calls fail, but closing again does

@@ -46,5 +46,6 @@ mod changes;
 mod concurrency;
 mod fence;
 mod holds;
+mod judgements;
 mod limits;
 mod reports;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Serial;
 use super::clock_rows::{self, ClockRows};
 use super::file::{corrupt, read_error};
+use super::judgements;
 use crate::clock::Timestamp;
 use crate::embedding::Embedding;
 use crate::entry::{Answer, ContentType, Dependency, Entry, Usage};
@@ -136,14 +137,14 @@ pub(super) fn decode_body(id: EntryId, bytes: &[u8]) -> Option<(Serial, Entry)> 
     Some((body.serial, entry))
 }
 
-fn seal(value: &impl Serialize) -> Result<Vec<u8>> {
+pub(super) fn seal(value: &impl Serialize) -> Result<Vec<u8>> {
     let mut bytes = postcard::to_stdvec(value)
         .map_err(|e| Error::new(ErrorKind::Store, "cannot encode an entry").with_source(e))?;
     bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
     Ok(bytes)
 }
 
-fn unseal<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Option<T> {
+pub(super) fn unseal<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Option<T> {
     let (value, checksum) = bytes.split_last_chunk::<4>()?;
     if crc32fast::hash(value) != u32::from_le_bytes(*checksum) {
         tracing::warn!("an entry in the store is damaged and is treated as missing");
@@ -159,11 +160,16 @@ pub(super) struct Batch {
     pub(super) removed: Vec<EntryId>,
     pub(super) hits: Vec<(EntryId, u64)>,
     pub(super) clocks: Vec<ClockRows>,
+    pub(super) judgements: Vec<Vec<u8>>,
 }
 
 impl Batch {
     pub(super) fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.removed.is_empty() && self.hits.is_empty() && self.clocks.is_empty()
+        self.records.is_empty()
+            && self.removed.is_empty()
+            && self.hits.is_empty()
+            && self.clocks.is_empty()
+            && self.judgements.is_empty()
     }
 
     /// Writes all of it into `transaction`, which the caller commits.
@@ -187,7 +193,7 @@ impl Batch {
         for rows in &self.clocks {
             rows.write(transaction)?;
         }
-        Ok(())
+        judgements::append(transaction, &self.judgements)
     }
 }
 

@@ -13,6 +13,7 @@
 mod clock_rows;
 mod file;
 mod format;
+mod judgements;
 mod writer;
 
 use std::fmt;
@@ -29,6 +30,7 @@ use self::writer::{Step, Writer};
 use crate::clock::{Clock, SystemClock};
 use crate::entry::{Change, DocumentVersion, Entry};
 use crate::error::Result;
+use crate::judgement::{Judgement, JudgementCursor};
 use crate::key::{Corpus, EntryId};
 use crate::store::ledger::Ledger;
 use crate::store::{
@@ -234,6 +236,20 @@ impl Store for EmbeddedStore {
     async fn status(&self) -> Result<StoreStatus> {
         self.writer.settle().await?;
         Ok(StoreStatus { location: format!("embedded:{}", self.path.display()), ..self.ledger.status() })
+    }
+
+    async fn record_judgement(&self, judgement: &Judgement) -> Result<()> {
+        self.writer.judge(judgements::encode(judgement)?).await
+    }
+
+    async fn judgements(
+        &self,
+        after: Option<JudgementCursor>,
+        limit: usize,
+    ) -> Result<Vec<(JudgementCursor, Judgement)>> {
+        self.writer.check_open()?;
+        catch_unwind(AssertUnwindSafe(|| judgements::read(&self.database, after, limit)))
+            .unwrap_or_else(|_| Err(corrupt(&self.path, "its structure is damaged")))
     }
 
     async fn close(&self) -> Result<()> {

@@ -9,6 +9,7 @@
 //! | `l:{corpus:b}:<id>` | who makes this answer now |
 //! | `x:{corpus}` | the change stream |
 //! | `h:{corpus}` | names of held documents, for reports |
+//! | `judgements` | what was said of served answers |
 //! | `corpora`, `format` | the corpora ever used; the layout's version and the number of buckets |
 //!
 //! Each begins with the prefix of the deployment. What stands in braces decides the slot in a cluster, so all
@@ -96,6 +97,10 @@ impl Keys {
 
     pub(super) fn corpora(&self) -> String {
         format!("{}corpora", self.prefix)
+    }
+
+    pub(super) fn judgements(&self) -> String {
+        format!("{}judgements", self.prefix)
     }
 
     pub(super) fn format(&self) -> String {

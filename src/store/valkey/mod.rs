@@ -32,6 +32,7 @@ mod claims;
 mod doctor;
 mod holdings;
 mod invalidation;
+mod judgements;
 mod keys;
 mod link;
 mod operation;
@@ -71,6 +72,7 @@ use self::tier::{FillName, MemoryTier};
 use crate::embedding::Embedding;
 use crate::entry::{Change, DocumentVersion, Entry, any_change_of, itself};
 use crate::error::{Error, ErrorKind, Result};
+use crate::judgement::{Judgement, JudgementCursor};
 use crate::key::{Corpus, EntryId, ScopeId};
 use crate::store::{
     ChangeListener, ChangeOutcome, Claim, ClaimEnd, ClaimToken, DeadReason, Fetched, Filled, Found,
@@ -470,6 +472,18 @@ impl Store for ValkeyStore {
 
     async fn embeddings(&self, corpus: &Corpus, ids: &[EntryId]) -> Result<Vec<Option<Embedding>>> {
         self.inner.embeddings(corpus, ids).await
+    }
+
+    async fn record_judgement(&self, judgement: &Judgement) -> Result<()> {
+        self.inner.record_judgement(judgement).await
+    }
+
+    async fn judgements(
+        &self,
+        after: Option<JudgementCursor>,
+        limit: usize,
+    ) -> Result<Vec<(JudgementCursor, Judgement)>> {
+        self.inner.judgements(after, limit).await
     }
 
     async fn close(&self) -> Result<()> {

@@ -47,6 +47,8 @@ enum Command {
     Fill { resident: Resident<Serial>, entry: Arc<Entry>, reply: oneshot::Sender<Result<Filled>> },
     /// Moves a clock.
     Advance { corpus: Corpus, steps: Vec<Step>, reply: oneshot::Sender<Result<Vec<ChangeOutcome>>> },
+    /// Appends to the log of judgements.
+    Judge { judgement: Vec<u8>, reply: oneshot::Sender<Result<()>> },
     /// Cleans up all there is.
     Settle { reply: oneshot::Sender<Result<()>> },
     /// Writes out what is pending and ends the thread.
@@ -94,6 +96,10 @@ impl Writer {
 
     pub(super) async fn advance(&self, corpus: &Corpus, steps: Vec<Step>) -> Result<Vec<ChangeOutcome>> {
         self.call(|reply| Command::Advance { corpus: corpus.clone(), steps, reply }).await
+    }
+
+    pub(super) async fn judge(&self, judgement: Vec<u8>) -> Result<()> {
+        self.call(|reply| Command::Judge { judgement, reply }).await
     }
 
     pub(super) async fn settle(&self) -> Result<()> {

@@ -69,6 +69,7 @@ struct Turn {
 enum Outcome {
     Filled(Reply<Filled>, Filled),
     Advanced(Reply<Vec<ChangeOutcome>>, Vec<ChangeOutcome>),
+    Judged(Reply<()>),
 }
 
 impl WriterThread {
@@ -145,6 +146,10 @@ impl WriterThread {
                 };
                 let advanced = steps.into_iter().map(advance).collect();
                 turn.outcomes.push(Outcome::Advanced(reply, advanced));
+            }
+            Command::Judge { judgement, reply } => {
+                turn.batch.judgements.push(judgement);
+                turn.outcomes.push(Outcome::Judged(reply));
             }
             Command::Settle { reply } => turn.settling.push(reply),
             Command::Close { reply } => turn.closing.push(reply),
@@ -254,6 +259,7 @@ fn answer(outcome: Outcome, committed: &Result<()>) {
     let failed = || committed.as_ref().err().map(again);
     match outcome {
         Outcome::Filled(reply, filled) => drop(reply.send(failed().map_or(Ok(filled), Err))),
+        Outcome::Judged(reply) => drop(reply.send(failed().map_or(Ok(()), Err))),
         Outcome::Advanced(reply, outcomes) => drop(reply.send(failed().map_or(Ok(outcomes), |_| {
             Err(Error::new(
                 ErrorKind::Store,

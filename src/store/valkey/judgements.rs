@@ -1,0 +1,56 @@
+//! The log of judgements, a stream that all processes share: `MAXLEN ~` [`MAX_JUDGEMENTS`], one JSON value `j` each.
+
+use redis::Value;
+
+use super::{Inner, reply};
+use crate::error::{Error, ErrorKind, Result};
+use crate::judgement::{Judgement, JudgementCursor, MAX_JUDGEMENTS};
+
+impl Inner {
+    pub(super) async fn record_judgement(&self, judgement: &Judgement) -> Result<()> {
+        self.check_open()?;
+        let encoded = serde_json::to_vec(judgement)
+            .map_err(|e| Error::new(ErrorKind::Store, "cannot encode a judgement").with_source(e))?;
+        let key = self.keys.judgements();
+        let mut add = redis::cmd("XADD");
+        add.arg(&key).arg("MAXLEN").arg("~").arg(MAX_JUDGEMENTS).arg("*").arg("j").arg(encoded);
+        self.control.send(&add, &key, self.options.invalidate_timeout).await?;
+        Ok(())
+    }
+
+    pub(super) async fn judgements(
+        &self,
+        after: Option<JudgementCursor>,
+        limit: usize,
+    ) -> Result<Vec<(JudgementCursor, Judgement)>> {
+        self.check_open()?;
+        let key = self.keys.judgements();
+        let first = after.map_or_else(|| "-".to_owned(), |JudgementCursor(ms, n)| format!("({ms}-{n}"));
+        let range = redis::cmd("XRANGE").arg(&key).arg(first).arg("+").arg("COUNT").arg(limit).to_owned();
+        let found = self.control.send(&range, &key, self.options.invalidate_timeout).await?;
+        let entries = reply::items(&found).ok_or_else(|| reply::unexpected("a range of judgements"))?;
+        let mut judgements = Vec::with_capacity(entries.len());
+        let mut last = None;
+        for entry in entries {
+            let Some((cursor, judgement)) = parse(entry) else {
+                return Err(reply::unexpected("a judgement"));
+            };
+            last = Some(cursor);
+            // One that a later version wrote is passed over.
+            judgements.extend(judgement.map(|judgement| (cursor, judgement)));
+        }
+        match last {
+            // A page of nothing but unknown ones must not look like the end.
+            Some(last) if judgements.is_empty() => Box::pin(self.judgements(Some(last), limit)).await,
+            _ => Ok(judgements),
+        }
+    }
+}
+
+fn parse(entry: &Value) -> Option<(JudgementCursor, Option<Judgement>)> {
+    let [id, fields] = reply::items(entry)? else { return None };
+    let (ms, n) = reply::text(id)?.split_once('-')?;
+    let cursor = JudgementCursor(ms.parse().ok()?, n.parse().ok()?);
+    let [_, value] = reply::items(fields)? else { return Some((cursor, None)) };
+    Some((cursor, serde_json::from_slice(reply::bytes(value)?).ok()))
+}
