@@ -1,9 +1,10 @@
 //! Measures over scored, labelled pairs. Pure functions.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-/// The standard normal quantile of a two-sided 95 % interval.
-const Z_95: f64 = 1.959_963_984_540_054;
+use crate::verify::wilson_upper95;
 
 /// A pair with a policy's score.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,6 +25,9 @@ pub(crate) struct Scores {
     pub(crate) average_precision: Option<f64>,
     /// The greatest F1 over all thresholds, found on these pairs: an upper bound, not a promise.
     pub(crate) best_f1: Option<BestF1>,
+    /// The greatest recall at which precision is at least .90, .95 and .99, by any threshold on these pairs: an
+    /// upper bound, not a promise. None where no threshold reaches it.
+    pub(crate) recall_at_precision: BTreeMap<&'static str, Option<f64>>,
     /// What each threshold accepts.
     pub(crate) thresholds: Vec<ThresholdRow>,
 }
@@ -67,6 +71,10 @@ impl Scores {
             roc_auc: groups.roc_auc(),
             average_precision: groups.average_precision(),
             best_f1: groups.best_f1(),
+            recall_at_precision: [("0.90", 0.90), ("0.95", 0.95), ("0.99", 0.99)]
+                .into_iter()
+                .map(|(name, precision)| (name, groups.recall_at(precision)))
+                .collect(),
             thresholds: thresholds.iter().map(|&threshold| groups.row(threshold)).collect(),
         }
     }
@@ -139,6 +147,16 @@ impl Groups {
             .reduce(|best, next| if next.f1 > best.f1 { next } else { best })
     }
 
+    fn recall_at(&self, precision: f64) -> Option<f64> {
+        self.cumulative()
+            // What was vetoed can be had by no threshold.
+            .filter(|(group, positives, negatives)| {
+                group.score.is_some() && *positives as f64 >= precision * (positives + negatives) as f64
+            })
+            .filter_map(|(_, positives, _)| share(positives, self.positives))
+            .reduce(f64::max)
+    }
+
     fn row(&self, threshold: f32) -> ThresholdRow {
         let accepted = |group: &&Group| group.score.is_some_and(|score| score >= threshold);
         let (positives, negatives) =
@@ -155,7 +173,7 @@ impl Groups {
             recall,
             hit_rate: share(hits, self.positives + self.negatives).unwrap_or(0.0),
             false_hits_per_hit: share(negatives, hits),
-            false_hits_per_hit_upper95: wilson_upper95(negatives, hits),
+            false_hits_per_hit_upper95: wilson_upper95(negatives as u64, hits as u64),
         }
     }
 
@@ -169,14 +187,12 @@ impl Groups {
     }
 }
 
-/// The upper end of the Wilson score interval at 95 % for `count` of `trials`; 1 without trials.
-pub(crate) fn wilson_upper95(count: usize, trials: usize) -> f64 {
-    if trials == 0 {
-        return 1.0;
-    }
-    let (n, p, z2) = (trials as f64, count as f64 / trials as f64, Z_95 * Z_95);
-    let margin = Z_95 * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
-    ((p + z2 / (2.0 * n) + margin) / (1.0 + z2 / n)).min(1.0)
+/// The value below which the share `q` of the sorted `values` lies, by the nearest rank; 0 without values.
+pub(super) fn quantile(sorted: &[f64], q: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1) as f64;
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in the slice")]
+    let place = (q * last).round() as usize;
+    sorted.get(place).copied().unwrap_or_default()
 }
 
 fn share(count: usize, of: usize) -> Option<f64> {
@@ -242,14 +258,20 @@ mod tests {
     }
 
     #[test]
-    fn the_wilson_bound_matches_published_values() {
-        // Newcombe (1998), table I: 81/263 -> .3662, 15/148 -> .1605, 0/20 -> .1611, 1/29 -> .1718.
-        for (count, trials, upper) in [(81, 263, 0.3662), (15, 148, 0.1605), (0, 20, 0.1611), (1, 29, 0.1718)]
-        {
-            let bound = wilson_upper95(count, trials);
-            assert!((bound - upper).abs() < 5e-5, "{count}/{trials}: {bound}");
-        }
-        close(wilson_upper95(5, 5), 1.0);
+    fn recall_at_a_precision_is_the_best_of_all_thresholds() {
+        let pairs = scored(&[(0.9, true), (0.85, false), (0.8, true), (0.5, true), (0.4, false)]);
+        let recall = Scores::of(&pairs, &[]).recall_at_precision;
+        // Precision by threshold: 1, 1/2, 2/3, 3/4, 3/5.
+        assert_eq!(recall["0.90"], Some(1.0 / 3.0));
+        assert_eq!(Scores::of(&scored(&[(0.9, false)]), &[]).recall_at_precision["0.90"], None);
+    }
+
+    #[test]
+    fn quantiles_are_values_that_occurred() {
+        let values: Vec<f64> = (0..101).map(f64::from).collect();
+        close(quantile(&values, 0.5), 50.0);
+        close(quantile(&values, 0.99), 99.0);
+        close(quantile(&[], 0.5), 0.0);
     }
 
     #[test]

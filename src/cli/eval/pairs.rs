@@ -1,7 +1,9 @@
 //! Labelled pairs as JSON lines: `{"a": "…", "b": "…", "label": 1}`.
 //!
 //! `a` is the question that was answered, `b` the one asked later, `label` whether the answer to the
-//! first answers the second: 1 or 0, `true` or `false`. Other fields are ignored, blank lines are skipped.
+//! first answers the second: 1 or 0, `true` or `false`. For calibrating, `weight` says how many pairs it stands for
+//! (1), and `measure: false` that it teaches only and no threshold is chosen on it, as is right for made-up pairs.
+//! Other fields are ignored, blank lines are skipped.
 
 use serde_json::{Map, Value};
 
@@ -9,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::normalise;
 
 /// Two questions and whether they ask the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Pair {
     /// The question that was answered, normalised.
     pub(crate) a: String,
@@ -17,6 +19,10 @@ pub(crate) struct Pair {
     pub(crate) b: String,
     /// Whether the answer to the first answers the second.
     pub(crate) is_same: bool,
+    /// How many pairs it stands for in a fit.
+    pub(crate) weight: f32,
+    /// Whether thresholds may be chosen on it.
+    pub(crate) is_measured: bool,
 }
 
 /// Reads pairs from JSON lines.
@@ -57,7 +63,22 @@ fn pair(line: &str) -> Result<Pair, Fault> {
         let message = format!("not a JSON object (column {})", e.column());
         Fault { message, source: Some(e.into()) }
     })?;
-    Ok(Pair { a: question(&fields, "a")?, b: question(&fields, "b")?, is_same: label(&fields)? })
+    Ok(Pair {
+        a: question(&fields, "a")?,
+        b: question(&fields, "b")?,
+        is_same: label(&fields)?,
+        weight: weight(&fields)?,
+        is_measured: fields.get("measure").and_then(Value::as_bool).unwrap_or(true),
+    })
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a weight needs few digits")]
+fn weight(fields: &Map<String, Value>) -> Result<f32, Fault> {
+    match fields.get("weight").map(|weight| (weight, weight.as_f64())) {
+        None => Ok(1.0),
+        Some((_, Some(weight))) if (0.0..=1e6).contains(&weight) => Ok(weight as f32),
+        Some(_) => Err("field `weight` is no number from 0 to 1000000".to_owned().into()),
+    }
 }
 
 fn question(fields: &Map<String, Value>, name: &str) -> Result<String, Fault> {
@@ -118,6 +139,10 @@ mod tests {
             (
                 r#"{"a":"x","b":"y","label":2}"#,
                 "line 3: field `label` is another number, expected 0, 1, true or false",
+            ),
+            (
+                r#"{"a":"x","b":"y","label":1,"weight":-1}"#,
+                "line 3: field `weight` is no number from 0 to 1000000",
             ),
             (r#"["a"]"#, "line 3: not a JSON object (column 0)"),
             (r#"{"a":"x""#, "line 3: not a JSON object (column 8)"),

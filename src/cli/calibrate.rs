@@ -1,0 +1,132 @@
+//! `wellspring calibrate`: fits the verifier's calibration to labelled questions.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde::Serialize;
+
+use super::context::Context;
+use super::eval::{Examiner, Labelled, parse, progress, text};
+use super::exit::Exit;
+use super::output::{self, Column, table};
+use crate::verify::{CalibratedStage, Calibration, CrossEncoder};
+
+/// The budgets that a calibration is asked for.
+const BUDGETS: [f64; 4] = [0.01, 0.02, 0.05, 0.10];
+
+/// Fit the verifier to labelled questions, and say which error budgets they can show
+///
+/// Each line of the file is {"a": "…", "b": "…", "label": 1}, as for `eval pairs`. Use questions as they are asked:
+/// a threshold holds for data like those that it was chosen on. A few hundred labels move the bundled calibration,
+/// some thousands replace it.
+#[derive(Debug, Args)]
+pub(crate) struct CalibrateArgs {
+    /// The pairs, as JSON lines; - reads the standard input
+    file: String,
+    /// Write the calibration to this file
+    #[arg(long, value_name = "FILE")]
+    write: Option<PathBuf>,
+    /// Name the calibration
+    #[arg(long, default_value = "custom")]
+    name: String,
+    /// Begin from nothing instead of from the bundled calibration
+    #[arg(long)]
+    from_scratch: bool,
+}
+
+/// What a calibration can show.
+#[derive(Debug, Serialize)]
+struct Report {
+    name: String,
+    positives: u64,
+    negatives: u64,
+    budgets: Vec<Budget>,
+}
+
+#[derive(Debug, Serialize)]
+struct Budget {
+    max_false_hit_rate: f64,
+    /// The least probability to accept with the cross-encoder; none where the data cannot show the budget.
+    threshold: Option<f64>,
+    /// The least probability to accept by features alone.
+    threshold_without_cross_encoder: Option<f64>,
+    verdict: &'static str,
+}
+
+pub(crate) async fn run(args: CalibrateArgs, context: &Context) -> anyhow::Result<Exit> {
+    let pairs = parse(&text(&args.file, "the pairs")?)?;
+    let embedder = context.config.open_embedder().await?;
+    let examiner =
+        Examiner { guards: context.config.guards(), scorer: Some(Arc::new(CrossEncoder::bundled()?)) };
+    let (bar, mut progress) = progress();
+    let labelled = Labelled::of(&*embedder, &examiner, &pairs, &mut progress).await;
+    bar.finish_and_clear();
+    let samples = labelled?.samples();
+    let fitted_on = format!("{} labelled pairs, embedded by {}", pairs.len(), embedder.model().fingerprint());
+    let CalibrateArgs { write, name, from_scratch, .. } = args;
+    let calibration = tokio::task::spawn_blocking(move || {
+        if from_scratch {
+            Calibration::fit(&name, &fitted_on, &samples)
+        } else {
+            Calibration::bundled().refit(&name, &fitted_on, &samples)
+        }
+    })
+    .await??;
+    if let Some(path) = &write {
+        std::fs::write(path, calibration.to_json())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    let report = report(&calibration);
+    if context.json {
+        output::json(&report)?;
+    } else {
+        output::line(text_of(&report))?;
+    }
+    Ok(Exit::Success)
+}
+
+fn report(calibration: &Calibration) -> Report {
+    let budget = |max_false_hit_rate: f64| {
+        let threshold = calibration.threshold(CalibratedStage::Full, max_false_hit_rate);
+        Budget {
+            max_false_hit_rate,
+            threshold,
+            threshold_without_cross_encoder: calibration
+                .threshold(CalibratedStage::Cheap, max_false_hit_rate),
+            verdict: if threshold.is_some() { "sufficient" } else { "insufficient" },
+        }
+    };
+    Report {
+        name: calibration.name.clone(),
+        positives: calibration.positives,
+        negatives: calibration.negatives,
+        budgets: BUDGETS.into_iter().map(budget).collect(),
+    }
+}
+
+fn text_of(report: &Report) -> String {
+    let columns = [
+        Column::Right("FALSE HITS"),
+        Column::Right("THRESHOLD"),
+        Column::Right("WITHOUT CROSS-ENCODER"),
+        Column::Left("DATA"),
+    ];
+    let threshold = |threshold: Option<f64>| threshold.map_or_else(|| "–".into(), |t| format!("{t:.4}"));
+    let rows = report.budgets.iter().map(|budget| {
+        vec![
+            format!("{:.0} %", 100.0 * budget.max_false_hit_rate),
+            threshold(budget.threshold),
+            threshold(budget.threshold_without_cross_encoder),
+            budget.verdict.to_owned(),
+        ]
+    });
+    format!(
+        "{}: {} pairs of the same question, {} of different ones\n\n{}",
+        report.name,
+        report.positives,
+        report.negatives,
+        table(&columns, rows)
+    )
+}

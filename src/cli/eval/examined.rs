@@ -1,0 +1,65 @@
+//! A pair of questions with everything that policies decide by.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::policy::Cost;
+use crate::error::Result;
+use crate::verify::{Calibration, Features, Guards, PairScorer, Scored};
+
+/// What is known of a cached question for one that is asked.
+#[derive(Debug, Clone)]
+pub(super) struct Examined {
+    /// The similarity of their embeddings; none if one of them has none.
+    pub(super) similarity: Option<f32>,
+    /// Whether a configured guard vetoes it.
+    pub(super) is_vetoed: bool,
+    pub(super) features: Features,
+    /// What the cross-encoder says, if it was asked and could read the pair.
+    pub(super) logit: Option<f32>,
+    /// Whether it was left out because the cheap stages think little of it: policies that score never serve it.
+    pub(super) is_screened: bool,
+    pub(super) cost: Cost,
+}
+
+/// Examines pairs.
+#[derive(Debug)]
+pub(crate) struct Examiner {
+    pub(crate) guards: Guards,
+    pub(crate) scorer: Option<Arc<dyn PairScorer>>,
+}
+
+impl Examiner {
+    /// All that the cheap stages say.
+    pub(super) fn look(&self, asked: &str, cached: &str, similarity: Option<f32>) -> Examined {
+        let started = Instant::now();
+        let is_vetoed = self.guards.veto(asked, cached).is_some();
+        let guards = micros(started);
+        let started = Instant::now();
+        let features = Features::of(asked, cached, similarity.unwrap_or(0.0));
+        // Computed for its time: policies compute it again, each by its own calibration.
+        let _ = std::hint::black_box(Calibration::bundled().cheap(&features));
+        let features_took = micros(started);
+        let cost = Cost { guards, features: features_took, scorer: 0.0 };
+        Examined { similarity, is_vetoed, features, logit: None, is_screened: false, cost }
+    }
+
+    /// Asks the cross-encoder as well, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// If it is broken.
+    pub(super) async fn score(&self, pair: &mut Examined, asked: &str, cached: &str) -> Result<()> {
+        let Some(scorer) = &self.scorer else { return Ok(()) };
+        let started = Instant::now();
+        if let Scored::Logit(logit) = scorer.score(asked, cached).await? {
+            pair.logit = Some(logit);
+        }
+        pair.cost.scorer = micros(started);
+        Ok(())
+    }
+}
+
+fn micros(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e6
+}

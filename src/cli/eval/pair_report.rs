@@ -1,0 +1,199 @@
+//! Policies on labelled pairs: insert `a`, ask `b`.
+
+use serde::Serialize;
+
+use super::embeddings::{Embeddings, Progress};
+use super::examined::{Examined, Examiner};
+use super::metrics::{Scored, Scores, quantile};
+use super::pairs::Pair;
+use super::policy::{Judge, Policy};
+use super::thresholds::{Calibrating, Terms, judges};
+use crate::embed::Embedder;
+use crate::error::{Error, ErrorKind, Result};
+use crate::verify::{Sample, wilson_upper95};
+
+/// The thresholds of the table.
+pub(super) const THRESHOLDS: [f32; 14] =
+    [0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.88, 0.90, 0.92, 0.95, 0.97, 0.99];
+
+/// What an evaluation on pairs found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct PairReport {
+    /// The embedding model.
+    pub(crate) model: String,
+    /// All pairs.
+    pub(crate) pairs: usize,
+    /// Pairs labelled as the same question.
+    pub(crate) positives: usize,
+    /// Pairs labelled as different questions.
+    pub(crate) negatives: usize,
+    /// Pairs with a text that is too long for the model. No threshold accepts them.
+    pub(crate) too_long: usize,
+    /// The budget that thresholds keep.
+    pub(crate) budget: f64,
+    /// The figures of the first policy, at the top level for scripts that look no further.
+    #[serde(flatten)]
+    pub(crate) first: Scores,
+    /// The figures of every policy, the first included, in the order given.
+    pub(crate) policies: Vec<PairPolicy>,
+}
+
+/// The figures of one policy.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct PairPolicy {
+    /// The policy's name.
+    pub(crate) policy: &'static str,
+    /// The frozen threshold; none where the calibration data cannot show the budget.
+    pub(crate) threshold: Option<f32>,
+    /// The share of positives accepted at it.
+    pub(crate) accepted_positive: Option<f64>,
+    /// The share of negatives accepted at it.
+    pub(crate) accepted_negative: Option<f64>,
+    /// The share of negatives among the accepted.
+    pub(crate) false_hits_per_hit: Option<f64>,
+    /// The upper end of its Wilson interval at 95 %.
+    pub(crate) false_hits_per_hit_upper95: f64,
+    /// The median time of the decision on a pair, without embedding, in milliseconds.
+    pub(crate) p50_ms: f64,
+    /// The time that 99 % of the decisions took at most, in milliseconds.
+    pub(crate) p99_ms: f64,
+    /// Its ranking quality and the table over thresholds.
+    #[serde(flatten)]
+    pub(crate) scores: Scores,
+}
+
+/// Measures `policies` on `pairs`, with thresholds from `calibrate_on` if it is given.
+///
+/// # Errors
+///
+/// If `pairs` or `policies` is empty, the calibration data are too few, or a model fails.
+///
+/// # Cancel safety
+///
+/// Dropping the future abandons the evaluation; nothing is kept of it.
+pub(crate) async fn evaluate(
+    embedder: &dyn Embedder,
+    examiner: &Examiner,
+    policies: &[Policy],
+    pairs: &[Pair],
+    calibrate_on: Option<&[Pair]>,
+    terms: Terms,
+    progress: Progress<'_>,
+) -> Result<PairReport> {
+    if pairs.is_empty() {
+        return Err(Error::new(ErrorKind::InvalidInput, "there is no pair to evaluate"));
+    }
+    let all = || pairs.iter().chain(calibrate_on.into_iter().flatten());
+    let embeddings = Embeddings::of(embedder, all().flat_map(|pair| [&*pair.a, &*pair.b]), progress).await?;
+    let data = match calibrate_on {
+        Some(pairs) => Some(Labelled { pairs, examined: examine(examiner, pairs, &embeddings).await? }),
+        None => None,
+    };
+    let judges = judges(policies, data.as_ref().map(|data| data as &dyn Calibrating), terms)?;
+    let examined = examine(examiner, pairs, &embeddings).await?;
+    let reports: Vec<PairPolicy> =
+        judges.iter().map(|(judge, threshold)| measure(judge, *threshold, pairs, &examined)).collect();
+    let first = reports.first().map(|report| report.scores.clone());
+    let positives = pairs.iter().filter(|pair| pair.is_same).count();
+    Ok(PairReport {
+        model: embedder.model().fingerprint(),
+        pairs: pairs.len(),
+        positives,
+        negatives: pairs.len() - positives,
+        too_long: examined.iter().filter(|pair| pair.similarity.is_none()).count(),
+        budget: terms.budget,
+        first: first.ok_or_else(|| Error::new(ErrorKind::InvalidInput, "there is no policy to evaluate"))?,
+        policies: reports,
+    })
+}
+
+/// Everything that policies decide by, of each pair.
+async fn examine(examiner: &Examiner, pairs: &[Pair], embeddings: &Embeddings) -> Result<Vec<Examined>> {
+    let mut examined = Vec::with_capacity(pairs.len());
+    for Pair { a, b, .. } in pairs {
+        let mut pair = examiner.look(b, a, embeddings.similarity(a, b));
+        if pair.similarity.is_some() {
+            examiner.score(&mut pair, b, a).await?;
+        }
+        examined.push(pair);
+    }
+    Ok(examined)
+}
+
+/// Pairs with their labels, as calibration data.
+#[derive(Debug)]
+pub(crate) struct Labelled<'a> {
+    pub(super) pairs: &'a [Pair],
+    pub(super) examined: Vec<Examined>,
+}
+
+impl<'a> Labelled<'a> {
+    /// Examines `pairs`.
+    ///
+    /// # Errors
+    ///
+    /// If a model fails.
+    pub(crate) async fn of(
+        embedder: &dyn Embedder,
+        examiner: &Examiner,
+        pairs: &'a [Pair],
+        progress: Progress<'_>,
+    ) -> Result<Self> {
+        let texts = pairs.iter().flat_map(|pair| [&*pair.a, &*pair.b]);
+        let embeddings = Embeddings::of(embedder, texts, progress).await?;
+        Ok(Self { pairs, examined: examine(examiner, pairs, &embeddings).await? })
+    }
+
+    /// The pairs, for fitting a calibration.
+    pub(crate) fn samples(&self) -> Vec<Sample> {
+        let sample = |(examined, pair): (&Examined, &Pair)| {
+            examined.similarity?;
+            let mut sample = Sample::new(examined.features, examined.logit, pair.is_same);
+            sample.weight = pair.weight;
+            sample.is_measured = pair.is_measured;
+            Some(sample)
+        };
+        self.examined.iter().zip(self.pairs).filter_map(sample).collect()
+    }
+}
+
+impl Calibrating for Labelled<'_> {
+    fn samples(&self) -> Vec<Sample> {
+        self.samples()
+    }
+
+    fn scores(&self, judge: &Judge) -> Vec<(f32, bool)> {
+        let measured = self.examined.iter().zip(self.pairs).filter(|(_, pair)| pair.is_measured);
+        measured.filter_map(|(examined, pair)| Some((judge.score(examined)?, pair.is_same))).collect()
+    }
+}
+
+fn measure(judge: &Judge, threshold: Option<f32>, pairs: &[Pair], examined: &[Examined]) -> PairPolicy {
+    let score =
+        |(pair, label): (&Examined, &Pair)| Scored { score: judge.score(pair), is_same: label.is_same };
+    let scored: Vec<Scored> = examined.iter().zip(pairs).map(score).collect();
+    let accepted = |is_same: bool| {
+        let reaches =
+            |scored: &&Scored| scored.score.zip(threshold).is_some_and(|(score, least)| score >= least);
+        scored.iter().filter(|scored| scored.is_same == is_same).filter(reaches).count()
+    };
+    let of = |is_same: bool| scored.iter().filter(|scored| scored.is_same == is_same).count();
+    let (right, wrong) = (accepted(true), accepted(false));
+    let share = |part: usize, whole: usize| (whole > 0).then(|| part as f64 / whole as f64);
+    let mut micros: Vec<f64> = examined.iter().map(|pair| judge.micros(pair)).collect();
+    micros.sort_by(f64::total_cmp);
+    PairPolicy {
+        policy: judge.policy.name(),
+        threshold,
+        accepted_positive: share(right, of(true)),
+        accepted_negative: share(wrong, of(false)),
+        false_hits_per_hit: share(wrong, right + wrong),
+        false_hits_per_hit_upper95: wilson_upper95(wrong as u64, (right + wrong) as u64),
+        p50_ms: quantile(&micros, 0.5) / 1e3,
+        p99_ms: quantile(&micros, 0.99) / 1e3,
+        scores: Scores::of(&scored, &THRESHOLDS),
+    }
+}
+
+#[cfg(test)]
+mod tests;

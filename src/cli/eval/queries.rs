@@ -1,0 +1,151 @@
+//! The two files of a stream: cached questions `{"id","q"}`, and queries `{"q","expect": id or null}`.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::normalise;
+
+/// A question in the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cached {
+    /// Names it; unique in its file.
+    pub(crate) id: String,
+    /// The question, normalised.
+    pub(crate) question: String,
+}
+
+/// A question asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Query {
+    /// The question, normalised.
+    pub(crate) question: String,
+    /// The place of the cached question whose answer is right; none if no answer is.
+    pub(crate) expect: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct CachedLine {
+    id: Id,
+    q: String,
+}
+
+#[derive(Deserialize)]
+struct QueryLine {
+    q: String,
+    expect: Option<Id>,
+}
+
+/// An id, which some write as a number.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Id {
+    Text(String),
+    Number(u64),
+}
+
+impl From<Id> for String {
+    fn from(id: Id) -> Self {
+        match id {
+            Id::Text(text) => text,
+            Id::Number(number) => number.to_string(),
+        }
+    }
+}
+
+/// Reads the cached questions.
+///
+/// # Errors
+///
+/// `InvalidInput` that names the line.
+pub(crate) fn cached(text: &str) -> Result<Vec<Cached>> {
+    let mut seen = HashMap::new();
+    lines(text)
+        .map(|(number, line)| {
+            let CachedLine { id, q } = read(number, line)?;
+            let id = String::from(id);
+            if let Some(first) = seen.insert(id.clone(), number) {
+                return Err(at(number, &format!("the id of line {first} again")));
+            }
+            Ok(Cached { id, question: question(number, &q)? })
+        })
+        .collect()
+}
+
+/// Reads the queries, whose answers are among `cached`.
+///
+/// # Errors
+///
+/// `InvalidInput` that names the line.
+pub(crate) fn queries(text: &str, cached: &[Cached]) -> Result<Vec<Query>> {
+    let places: HashMap<&str, usize> =
+        cached.iter().enumerate().map(|(at, entry)| (&*entry.id, at)).collect();
+    lines(text)
+        .map(|(number, line)| {
+            let QueryLine { q, expect } = read(number, line)?;
+            let place = |id: Id| {
+                let id = String::from(id);
+                places.get(&*id).copied().ok_or_else(|| at(number, "`expect` names no cached question"))
+            };
+            Ok(Query { question: question(number, &q)?, expect: expect.map(place).transpose()? })
+        })
+        .collect()
+}
+
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty())
+}
+
+fn read<'a, T: Deserialize<'a>>(number: usize, line: &'a str) -> Result<T> {
+    serde_json::from_str(line).map_err(|error| {
+        // What serde says may quote the question; the column does not.
+        at(number, &format!("not a line of this file (column {})", error.column())).with_source(error)
+    })
+}
+
+fn question(number: usize, text: &str) -> Result<String> {
+    normalise(text).map_err(|error| at(number, &format!("field `q`: {error}")))
+}
+
+fn at(number: usize, what: &str) -> Error {
+    Error::new(ErrorKind::InvalidInput, format!("line {number}: {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_join_the_two_files() {
+        let cached = cached("{\"id\":\"a\",\"q\":\"one  \"}\n\n{\"id\":7,\"q\":\"two\"}").unwrap();
+        assert_eq!((&*cached[0].question, &*cached[1].id), ("one", "7"));
+        let queries = queries(
+            "{\"q\":\"x\",\"expect\":\"7\"}\n{\"q\":\"y\",\"expect\":null}\n{\"q\":\"z\",\"expect\":7}",
+            &cached,
+        )
+        .unwrap();
+        assert_eq!(queries.iter().map(|q| q.expect).collect::<Vec<_>>(), [Some(1), None, Some(1)]);
+    }
+
+    #[test]
+    fn faults_name_their_line() {
+        let one = cached("{\"id\":\"a\",\"q\":\"one\"}").unwrap();
+        for (error, message) in [
+            (
+                cached("{\"id\":\"a\",\"q\":\"x\"}\n{\"id\":\"a\",\"q\":\"y\"}").unwrap_err(),
+                "line 2: the id of line 1 again",
+            ),
+            (cached("{\"q\":\"x\"}").unwrap_err(), "line 1: not a line of this file (column 9)"),
+            (cached("{\"id\":1,\"q\":\" \"}").unwrap_err(), "line 1: field `q`: question is empty"),
+            (
+                queries("{\"q\":\"x\",\"expect\":\"b\"}", &one).unwrap_err(),
+                "line 1: `expect` names no cached question",
+            ),
+        ] {
+            assert_eq!(error.to_string(), message);
+            assert!(error.is_invalid_input());
+        }
+    }
+}

@@ -1,0 +1,97 @@
+use async_trait::async_trait;
+
+use super::*;
+use crate::cli::eval::queries;
+use crate::embed::{Embedded, ModelInfo};
+use crate::verify::{Guard, Guards};
+
+/// Places a text on the unit circle by the angle in degrees that it starts with.
+#[derive(Debug)]
+struct Circle(ModelInfo);
+
+#[async_trait]
+impl Embedder for Circle {
+    fn model(&self) -> &ModelInfo {
+        &self.0
+    }
+
+    async fn embed(&self, texts: &[String]) -> Result<Vec<Embedded>> {
+        let place = |text: &String| {
+            let degrees: f32 = text.split(' ').next().unwrap_or_default().parse().unwrap();
+            let (sin, cos) = degrees.to_radians().sin_cos();
+            Embedding::new(&[cos, sin]).map(Embedded::Vector)
+        };
+        texts.iter().map(place).collect()
+    }
+}
+
+const CACHED: &str = "{\"id\":\"a\",\"q\":\"0 here\"}\n{\"id\":\"b\",\"q\":\"90 there\"}";
+const QUERIES: &str = "{\"q\":\"2 here\",\"expect\":\"a\"}\n{\"q\":\"88 there\",\"expect\":\"b\"}\n\
+                       {\"q\":\"3 not here\",\"expect\":null}\n{\"q\":\"40 anywhere\",\"expect\":null}";
+
+async fn report(hit_rate: Option<f64>, calibrate_on: Option<&str>) -> StreamReport {
+    let embedder = Circle(ModelInfo::new("circle", "1", 2));
+    let examiner = Examiner { guards: Guards::none().with(Guard::Negation), scorer: None };
+    let cached = queries::cached(CACHED).unwrap();
+    let asked = queries::queries(QUERIES, &cached).unwrap();
+    let data = calibrate_on.map(|text| queries::queries(text, &cached).unwrap());
+    let stream =
+        Stream { cached: &cached, queries: &asked, calibrate_on: data.as_deref(), candidates: 2, hit_rate };
+    let policies = [Policy::Threshold, Policy::Guards];
+    let terms = Terms { budget: 0.1, similarity: 0.99 };
+    evaluate(&embedder, &examiner, &policies, stream, terms, &mut |_, _| ()).await.unwrap()
+}
+
+#[tokio::test]
+async fn hits_are_counted_by_what_they_should_have_been() {
+    let report = report(None, None).await;
+    assert_eq!((report.cached, report.queries), (2, 4));
+    assert!((report.answerable - 0.5).abs() < 1e-9);
+    let [threshold, guards] = &report.policies[..] else { panic!("two policies") };
+    // At .99 all but the one at 40 degrees are hits; the negated one is false.
+    assert!((threshold.hit_rate - 0.75).abs() < 1e-9);
+    assert_eq!(threshold.false_hits_per_hit, Some(1.0 / 3.0));
+    assert!((threshold.errors_per_request - 0.25).abs() < 1e-9);
+    assert_eq!((threshold.correct_on_positives, threshold.budget), (Some(1.0), Kept::Exceeded));
+    assert_eq!((guards.false_hits_per_hit, guards.correct_on_positives), (Some(0.0), Some(1.0)));
+    assert_eq!(guards.budget, Kept::Insufficient);
+}
+
+#[tokio::test]
+async fn a_hit_rate_sets_the_threshold_without_looking_at_labels() {
+    let report = report(Some(0.5), None).await;
+    assert!(report.policies.iter().all(|policy| (policy.hit_rate - 0.5).abs() < 1e-9));
+}
+
+#[tokio::test]
+async fn thresholds_can_be_frozen_on_other_queries() {
+    let data: Vec<String> = (0..100)
+        .map(|n| {
+            let (degrees, expect) = (f64::from(n) / 10.0, if n < 50 { "\"a\"" } else { "null" });
+            format!("{{\"q\":\"{degrees} x\",\"expect\":{expect}}}")
+        })
+        .collect();
+    let report = report(None, Some(&data.join("\n"))).await;
+    // Fifty right ones, up to 4.9 degrees; some wrong ones more keep 10 % by the bound.
+    let threshold = report.policies[0].threshold.unwrap();
+    assert!((0.9955..0.9964).contains(&threshold), "{threshold}");
+}
+
+#[tokio::test]
+async fn the_report_has_the_keys_that_scripts_read() {
+    let json = serde_json::to_value(report(None, None).await).unwrap();
+    for key in [
+        "threshold",
+        "hit_rate",
+        "false_hits_per_hit",
+        "false_hits_per_hit_upper95",
+        "errors_per_request",
+        "correct_on_positives",
+        "p50_ms",
+        "p99_ms",
+    ] {
+        assert!(json["policies"][0][key].is_number(), "{key}");
+    }
+    assert_eq!(json["policies"][0]["policy"], "threshold");
+    assert_eq!(json["stages"][0]["stage"], "guards");
+}
