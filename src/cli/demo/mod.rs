@@ -10,6 +10,7 @@ mod freshness;
 mod labels;
 #[cfg(test)]
 mod letters;
+mod observed;
 mod plan;
 mod play;
 mod read_marker;

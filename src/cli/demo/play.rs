@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -14,8 +14,10 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::answerer::Answerer;
 use super::freshness::{Freshness, FreshnessChecker};
 use super::labels::Labels;
+use super::observed::Observed;
 use super::plan::Asked;
 use super::retriever::Retriever;
+use crate::key::normalise;
 use crate::{Cache, Change, Corpus, Error, ErrorKind, Origin, Query, Served, Tier};
 
 /// How many documents an answer is made from.
@@ -24,6 +26,7 @@ const RETRIEVED: usize = 3;
 /// The pipeline that is played.
 pub(super) struct Player<'a> {
     pub(super) cache: Cache,
+    pub(super) verifier: Arc<Observed>,
     pub(super) retriever: &'a Retriever,
     pub(super) answerer: &'a dyn Answerer,
     pub(super) labels: Labels<'a>,
@@ -40,6 +43,8 @@ pub(super) struct Tally {
     pub(super) semantic: Times,
     pub(super) made: Times,
     pub(super) false_hits: u64,
+    /// The similarity of each question's nearest neighbour, where it was looked for, and whether its answer was right.
+    pub(super) nearest: Vec<(f32, bool)>,
     pub(super) stale: u64,
     pub(super) unknown: u64,
     pub(super) checked: u64,
@@ -148,7 +153,12 @@ impl Player<'_> {
 
     fn count(&self, asked: Asked<'_>, served: &Served, started: Instant, waited: Duration) {
         let freshness = self.checker.check(&served.answer.text, started);
+        let nearest = normalise(asked.phrasing).ok().and_then(|asked| self.verifier.take(&asked));
         let mut tally = self.tally();
+        if let Some(nearest) = nearest {
+            let is_right = self.labels.judge(asked.question, &nearest.question).is_right();
+            tally.nearest.push((nearest.similarity, is_right));
+        }
         match &served.origin {
             Origin::Hit(hit) => {
                 tally.checked += 1;

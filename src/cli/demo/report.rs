@@ -7,8 +7,9 @@ use std::time::Duration;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 
+use super::observed::StaticThreshold;
 use super::play::{FalseHit, Tally, Times};
-use crate::Metrics;
+use crate::{Criterion, Metrics};
 
 /// Every figure of the demo.
 #[derive(Debug, Serialize)]
@@ -19,7 +20,7 @@ pub(super) struct Report {
     pub(super) simulated_llm_ms: u64,
     pub(super) clients: usize,
     pub(super) seed: u64,
-    pub(super) similarity_threshold: f32,
+    pub(super) criterion: Criterion,
     pub(super) questions: u64,
     pub(super) hits: u64,
     pub(super) exact_hits: u64,
@@ -33,6 +34,10 @@ pub(super) struct Report {
     pub(super) false_hits_per_hit: f64,
     pub(super) false_hits_per_semantic_hit: f64,
     pub(super) false_hit_example: Option<FalseHit>,
+    /// What a static threshold would have done on the same run.
+    pub(super) static_threshold: Option<StaticThreshold>,
+    /// The share of semantic hits that the model confirmed; the others were decided without it.
+    pub(super) verified_share: f64,
     pub(super) edits: u64,
     pub(super) entries_dropped: u64,
     pub(super) refused_fills: u64,
@@ -77,7 +82,7 @@ pub(super) struct Setting {
     pub(super) simulated_llm: Duration,
     pub(super) clients: usize,
     pub(super) seed: u64,
-    pub(super) similarity_threshold: f32,
+    pub(super) criterion: Criterion,
     pub(super) elapsed: Duration,
     pub(super) entries: u64,
     pub(super) store: Option<PathBuf>,
@@ -91,6 +96,9 @@ impl Report {
         let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
         let mean_call =
             if tally.calls == 0 { 0.0 } else { tally.call_time.as_secs_f64() / tally.calls as f64 };
+        let confirmed =
+            metrics.verifications.get("scorer").and_then(|scored| scored.get("accepted")).copied();
+        let confirmed = confirmed.unwrap_or(0);
         let waited = (tally.exact.total() + tally.semantic.total()).as_secs_f64();
         Self {
             documents: setting.documents,
@@ -99,7 +107,7 @@ impl Report {
             simulated_llm_ms: u64::try_from(setting.simulated_llm.as_millis()).unwrap_or(u64::MAX),
             clients: setting.clients,
             seed: setting.seed,
-            similarity_threshold: setting.similarity_threshold,
+            criterion: setting.criterion,
             questions,
             hits,
             exact_hits,
@@ -113,6 +121,11 @@ impl Report {
             false_hits_per_hit: share(tally.false_hits, hits),
             false_hits_per_semantic_hit: share(tally.false_hits, semantic_hits),
             false_hit_example: tally.example.clone(),
+            static_threshold: StaticThreshold::of_as_many_hits(
+                tally.nearest.clone(),
+                usize::try_from(semantic_hits).unwrap_or(usize::MAX),
+            ),
+            verified_share: share(confirmed, semantic_hits),
             edits: tally.edits,
             entries_dropped: tally.dropped,
             refused_fills: metrics.refused.values().sum(),
@@ -183,6 +196,22 @@ impl fmt::Display for Report {
             self.false_hits,
             self.hits,
             percent(self.false_hits_per_hit)
+        )?;
+        if let Some(plain) = &self.static_threshold {
+            writeln!(
+                f,
+                "{:34}{:>10}  of as many hits ({}), from similarity {:.3} up",
+                "  with a static threshold",
+                plain.false_hits,
+                percent(plain.false_hits as f64 / self.hits.max(1) as f64),
+                plain.similarity
+            )?;
+        }
+        writeln!(
+            f,
+            "{:34}{:>10}  of the semantic hits",
+            "confirmed by the verifier's model",
+            percent(self.verified_share)
         )?;
         writeln!(
             f,

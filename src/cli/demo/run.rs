@@ -11,11 +11,14 @@ use super::answerer::{API_KEY_VARIABLE, Answerer, ExtractiveAnswerer, HttpLlm};
 use super::corpus::DemoCorpus;
 use super::freshness::FreshnessChecker;
 use super::labels::Labels;
+use super::observed::Observed;
 use super::plan;
 use super::play::{Player, Tally};
 use super::report::{Report, Setting};
 use super::retriever::Retriever;
-use crate::{Cache, EmbeddedStore, Embedder};
+use crate::criterion::DEFAULT_MAX_FALSE_HIT_RATE;
+use crate::verify::Verifier;
+use crate::{Cache, Criterion, EmbeddedStore, Embedder};
 
 /// Play a small but real RAG pipeline through the cache while its documents change
 ///
@@ -43,9 +46,12 @@ pub(crate) struct DemoArgs {
     /// The model that the API is asked for
     #[arg(long, value_name = "NAME", requires = "llm")]
     model: Option<String>,
-    /// The least similarity of another question whose answer is served
-    #[arg(long, value_name = "COSINE", default_value_t = 0.92)]
-    threshold: f32,
+    /// The share of hits on other wordings that may be wrong
+    #[arg(long, value_name = "RATE", default_value_t = DEFAULT_MAX_FALSE_HIT_RATE)]
+    max_false_hit_rate: f64,
+    /// Serve from this similarity up instead, whatever that means for the answers
+    #[arg(long, value_name = "COSINE", conflicts_with = "max_false_hit_rate")]
+    threshold: Option<f32>,
     /// Decides the order of questions and edits
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
@@ -54,12 +60,17 @@ pub(crate) struct DemoArgs {
     keep: Option<PathBuf>,
 }
 
-/// Runs the demo with `embedder` and prints its report.
+/// Runs the demo with `embedder` and `verifier`, and prints its report.
 ///
 /// # Errors
 ///
 /// If the pipeline cannot be set up, or if an answer was stale: then the promise is broken.
-pub(crate) async fn run(args: &DemoArgs, embedder: Arc<dyn Embedder>, json: bool) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    args: &DemoArgs,
+    embedder: Arc<dyn Embedder>,
+    verifier: Arc<dyn Verifier>,
+    json: bool,
+) -> anyhow::Result<()> {
     let corpus = DemoCorpus::bundled()?;
     let answerer = answerer(args, &corpus)?;
     let folder = Folder::new(args.keep.as_deref())?;
@@ -74,14 +85,20 @@ pub(crate) async fn run(args: &DemoArgs, embedder: Arc<dyn Embedder>, json: bool
     .await?;
     bar.finish_and_clear();
 
+    let criterion = args
+        .threshold
+        .map_or(Criterion::MaxFalseHitRate(args.max_false_hit_rate), Criterion::SimilarityThreshold);
+    let verifier = Arc::new(Observed::new(verifier));
     let cache = Cache::builder_from(embedder, store)
-        .similarity_threshold(args.threshold)
+        .criterion(criterion)
+        .verifier_from(Arc::clone(&verifier) as _)
         .seed(args.seed)
         .build()
         .await?;
     let asked = plan::plan(&corpus, args.questions as usize, args.seed);
     let player = Player {
         cache: cache.clone(),
+        verifier,
         retriever: &retriever,
         answerer: &*answerer,
         labels: Labels::new(&corpus)?,
@@ -105,7 +122,7 @@ pub(crate) async fn run(args: &DemoArgs, embedder: Arc<dyn Embedder>, json: bool
         simulated_llm: Duration::from_millis(if args.llm.is_some() { 0 } else { args.simulate_llm_ms }),
         clients: args.clients.into(),
         seed: args.seed,
-        similarity_threshold: args.threshold,
+        criterion,
         elapsed: started.elapsed(),
         entries: cache.status().await?.entries,
         store: args.keep.clone(),
