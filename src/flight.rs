@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::key::EntryId;
 
 /// What is in flight: a question at an accepted similarity, given as its bits.
-pub(crate) type FlightKey = (EntryId, u32);
+pub(crate) type FlightKey = (EntryId, u64);
 
 /// How a flight ended.
 #[derive(Debug, Clone)]

@@ -15,8 +15,10 @@
 //!
 //! A module uses only those of the levels above its own, and parts never use each other.
 //!
-//! 1. data: [`error`], [`clock`], [`key`], [`embedding`], [`entry`], `sealed`
-//! 2. parts: [`embed`], [`index`], [`verify`], [`store`], `flight`, [`policy`], [`metrics`],
+//! 1. data: [`error`], [`clock`], [`criterion`], [`key`], [`embedding`], [`entry`],
+//!    [`judgement`], `sealed`; beside them `onnx`, which loads local models
+//! 2. parts: [`embed`], [`index`], [`verify`], [`judge`], [`store`], `flight`, [`policy`],
+//!    [`metrics`],
 //!    [`journal`]
 //! 3. composition, where the parts meet: [`cache`], [`invalidate`], and on top of them `events`
 //! 4. surfaces, which use the public interface only: `server`, then `config`, then `cli`
@@ -56,6 +58,7 @@ pub mod cli;
 pub mod clock;
 #[cfg(feature = "cli")]
 pub mod config;
+pub mod criterion;
 pub mod embed;
 pub mod embedding;
 pub mod entry;
@@ -66,8 +69,12 @@ mod flight;
 pub mod index;
 pub mod invalidate;
 pub mod journal;
+pub mod judge;
+pub mod judgement;
 pub mod key;
 pub mod metrics;
+#[cfg(feature = "_local")]
+mod onnx;
 pub mod policy;
 #[cfg(any(feature = "server", feature = "valkey"))]
 mod sealed;
@@ -77,15 +84,18 @@ pub mod store;
 pub mod verify;
 
 pub use cache::{
-    BypassReason, Cache, CacheBuilder, FillOutcome, FillPermit, Hit, Lookup, Miss, Origin, Query, Refresh,
-    Served, Tier,
+    BypassReason, Cache, CacheBuilder, EntryRecord, FillOutcome, FillPermit, FollowUps, Hit, Lookup, Miss,
+    Origin, Query, Refresh, Served, Tier,
 };
+pub use criterion::Criterion;
 pub use embed::Embedder;
 pub use embedding::Embedding;
 pub use entry::{Answer, Change, ContentType, Dependency, DocumentVersion, Entry, Usage};
 pub use error::{Error, ErrorKind, Result};
 pub use flight::SharedError;
 pub use invalidate::Invalidation;
+pub use judge::Shadow;
+pub use judgement::{Feedback, Judgement};
 pub use key::{Corpus, EntryId, Namespace, Scope};
 pub use metrics::Metrics;
 pub use policy::{Admission, EarlyRefresh, Ttls};
@@ -94,4 +104,4 @@ pub use store::EmbeddedStore;
 #[cfg(feature = "valkey")]
 pub use store::ValkeyStore;
 pub use store::{Limits, MemoryStore, Store};
-pub use verify::{Guards, Threshold, Verifier};
+pub use verify::{Guards, Pipeline, Threshold, Verifier};

@@ -142,6 +142,30 @@ pub(crate) struct LookupMetrics {
     pub(crate) verify: Histogram,
 }
 
+/// Counts by stage of verification and outcome.
+#[derive(Debug, Default)]
+pub(crate) struct ByStage(Mutex<BTreeMap<&'static str, BTreeMap<&'static str, u64>>>);
+
+impl ByStage {
+    pub(crate) fn increment(&self, stage: &'static str, outcome: &'static str) {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(stage).or_default().entry(outcome).or_default() += 1;
+    }
+
+    fn values(&self) -> BTreeMap<&'static str, BTreeMap<&'static str, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct VerificationMetrics {
+    pub(crate) outcomes: ByStage,
+    pub(crate) screen: Histogram,
+    pub(crate) feedback: Counters,
+    pub(crate) judged: Counters,
+    pub(crate) unjudged: Counter,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct FillMetrics {
     pub(crate) stored: Counter,
@@ -167,13 +191,14 @@ pub(crate) struct InvalidationMetrics {
 #[derive(Debug, Default)]
 pub(crate) struct CacheMetrics {
     pub(crate) lookup: LookupMetrics,
+    pub(crate) verification: VerificationMetrics,
     pub(crate) fill: FillMetrics,
     pub(crate) invalidation: InvalidationMetrics,
 }
 
 impl CacheMetrics {
     pub(crate) fn read(&self) -> Metrics {
-        let Self { lookup, fill, invalidation } = self;
+        let Self { lookup, verification, fill, invalidation } = self;
         Metrics {
             exact_hits: lookup.exact_hits.value(),
             semantic_hits: lookup.semantic_hits.value(),
@@ -181,6 +206,10 @@ impl CacheMetrics {
             misses: lookup.misses.value(),
             bypasses: lookup.bypasses.values(),
             rejected_candidates: lookup.rejected.value(),
+            verifications: verification.outcomes.values(),
+            feedback: verification.feedback.values(),
+            judged: verification.judged.values(),
+            unjudged: verification.unjudged.value(),
             similarities: lookup.similarities.values(),
             prompt_tokens_saved: lookup.prompt_tokens_saved.value(),
             completion_tokens_saved: lookup.completion_tokens_saved.value(),
@@ -203,6 +232,7 @@ impl CacheMetrics {
                 ("fill", fill.fill.summary()),
                 ("invalidate", invalidation.invalidate.summary()),
                 ("miss", lookup.miss.summary()),
+                ("screen", verification.screen.summary()),
                 ("search", lookup.search.summary()),
                 ("semantic_hit", lookup.semantic_hit.summary()),
                 ("store", lookup.store.summary()),
@@ -229,6 +259,14 @@ pub struct Metrics {
     pub bypasses: BTreeMap<String, u64>,
     /// Near neighbours that the verifier did not accept.
     pub rejected_candidates: u64,
+    /// What the stages of verification said of candidates, by stage and outcome.
+    pub verifications: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
+    /// What callers said of served answers: `right` and `wrong`.
+    pub feedback: BTreeMap<String, u64>,
+    /// What the shadow judge said: `right` and `wrong`.
+    pub judged: BTreeMap<String, u64>,
+    /// Pairs that the shadow judge failed on.
+    pub unjudged: u64,
     /// Hits on another wording by similarity, in hundredths from [`SIMILARITY_FLOOR`] up.
     #[serde(skip)]
     pub similarities: Vec<u64>,

@@ -1,5 +1,6 @@
 //! How a cache is put together.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,20 +11,27 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cache::indexes::{Indexes, Loader};
+use crate::cache::lessons::Lessons;
 use crate::cache::live::Live;
-use crate::cache::query::check_threshold;
+use crate::cache::query::FollowUps;
 use crate::cache::refresh::{Refresh, Refresher};
+use crate::cache::shadow::Sampling;
 use crate::cache::{Cache, Inner, Settings, seeded};
 use crate::clock::{Clock, SystemClock};
+use crate::criterion::Criterion;
 use crate::embed::Embedder;
 use crate::entry::{Answer, Dependency};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::SingleFlight;
 use crate::index::Snapshots;
 use crate::journal::Journal;
+use crate::judge::Shadow;
+use crate::key::Corpus;
 use crate::metrics::CacheMetrics;
 use crate::policy::{Admission, EarlyRefresh, Ttls};
 use crate::store::{ChangeListener, Store};
+#[cfg(doc)]
+use crate::verify::Pipeline;
 use crate::verify::{Guards, Verifier};
 
 /// How many entries are read at a time when indexes are built.
@@ -36,13 +44,14 @@ const MAX_CANDIDATES: usize = 64;
 pub struct CacheBuilder {
     embedder: Arc<dyn Embedder>,
     store: Arc<dyn Store>,
-    verifier: Arc<dyn Verifier>,
+    verifier: Option<Arc<dyn Verifier>>,
     clock: Arc<dyn Clock>,
-    similarity_threshold: f32,
+    criterion: Criterion,
     ttls: Ttls,
     admission: Admission,
     settings: Settings,
     refresher: Option<Refresher>,
+    shadow: Option<Shadow>,
     write_behind: usize,
     unload_after: Duration,
     snapshots: Option<PathBuf>,
@@ -60,20 +69,24 @@ impl CacheBuilder {
         Self {
             embedder,
             store,
-            verifier: Arc::new(Guards::default()),
+            verifier: None,
             clock: Arc::new(SystemClock),
-            similarity_threshold: 0.92,
+            criterion: Criterion::default(),
             ttls: Ttls::default(),
             admission: Admission::default(),
             settings: Settings {
                 candidates: 4,
+                corpora: HashMap::new(),
+                follow_ups: FollowUps::default(),
                 embed_timeout: Duration::from_secs(5),
+                verify_timeout: Duration::from_millis(100),
                 follow_timeout: Duration::from_mins(1),
                 index_wait: Duration::ZERO,
                 early_refresh: None,
                 refresh_on_invalidation: 0,
             },
             refresher: None,
+            shadow: None,
             write_behind: 0,
             unload_after: Duration::from_mins(30),
             snapshots: None,
@@ -81,10 +94,37 @@ impl CacheBuilder {
         }
     }
 
-    /// Sets the least cosine similarity of another question whose answer may be served, in
-    /// `-1.0..=1.0`; 0.92 by default. Scopes and queries may set their own.
-    pub fn similarity_threshold(mut self, threshold: f32) -> Self {
-        self.similarity_threshold = threshold;
+    /// Sets the greatest share of wrong answers among hits on other wordings that is accepted, greater than 0 and less
+    /// than 1; 0.02 by default. Corpora, scopes and queries may set their own.
+    ///
+    /// It is kept as far as the calibration fits your questions, which `wellspring eval` tells. Without a calibration
+    /// for the embedding model, it stands for a similarity of 0.92, and promises nothing.
+    pub fn max_false_hit_rate(self, rate: f64) -> Self {
+        self.criterion(Criterion::MaxFalseHitRate(rate))
+    }
+
+    /// Sets the least cosine similarity of another question whose answer may be served, in `-1.0..=1.0`, instead of an
+    /// error rate. What it means differs from model to model, and how often it is wrong, from topic to topic.
+    pub fn similarity_threshold(self, threshold: f32) -> Self {
+        self.criterion(Criterion::SimilarityThreshold(threshold))
+    }
+
+    /// Sets when another question's answer may be served.
+    pub fn criterion(mut self, criterion: Criterion) -> Self {
+        self.criterion = criterion;
+        self
+    }
+
+    /// Sets the same for one corpus.
+    pub fn corpus_criterion(mut self, corpus: Corpus, criterion: Criterion) -> Self {
+        self.settings.corpora.insert(corpus, criterion);
+        self
+    }
+
+    /// Sets what becomes of questions that go on from another one ("and in Germany?") and come without their
+    /// conversation; they bypass the cache by default.
+    pub fn follow_ups(mut self, follow_ups: FollowUps) -> Self {
+        self.settings.follow_ups = follow_ups;
         self
     }
 
@@ -94,9 +134,29 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets what decides whether a near neighbour is a hit: threshold and [`Guards`] by default.
+    /// Sets what decides whether a near neighbour is a hit. By default, [`Pipeline::bundled`] if the embedding model is
+    /// the bundled one, which the calibration is for; threshold and [`Guards`] for any other.
     pub fn verifier(mut self, verifier: impl Verifier + 'static) -> Self {
-        self.verifier = Arc::new(verifier);
+        self.verifier = Some(Arc::new(verifier));
+        self
+    }
+
+    /// The same for a verifier that is shared.
+    pub fn verifier_from(mut self, verifier: Arc<dyn Verifier>) -> Self {
+        self.verifier = Some(verifier);
+        self
+    }
+
+    /// Sets how long the verification of a lookup's candidates may take in all, 100 ms by default. What takes longer is a
+    /// miss.
+    pub fn verify_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.verify_timeout = timeout;
+        self
+    }
+
+    /// Has a judge look at a sample of what is served and of what is not, beside the requests. Off by default.
+    pub fn shadow(mut self, shadow: Shadow) -> Self {
+        self.shadow = Some(shadow);
         self
     }
 
@@ -218,6 +278,10 @@ impl CacheBuilder {
     /// be read.
     pub async fn build(self) -> Result<Cache> {
         self.check()?;
+        let verifier = match self.verifier {
+            Some(verifier) => verifier,
+            None => default_verifier(&*self.embedder).await?,
+        };
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let dimensions = self.embedder.model().dimensions;
         let is_shared = self.store.is_shared();
@@ -229,15 +293,26 @@ impl CacheBuilder {
         let indexes = Arc::new(Indexes::new(dimensions, loader));
         // The listener comes before the scan, so that nothing that goes meanwhile is missed.
         self.store.listen(Arc::clone(&indexes) as Arc<dyn ChangeListener>);
+        let lessons = Arc::new(Lessons::new(Arc::clone(&self.store)));
+        match lessons.read_on().await {
+            Err(error) if !is_shared => return Err(error),
+            // Read as soon as it can be.
+            Err(error) => tracing::warn!(%error, "what was learned from feedback is not known yet"),
+            Ok(()) => {}
+        }
+        if is_shared {
+            tasks.spawn(Arc::clone(&lessons).follow(shutdown.clone()));
+        }
         let inner = Inner {
             fingerprint,
             store: self.store,
             embedder: self.embedder,
-            verifier: self.verifier,
+            verifier,
             indexes,
+            lessons,
             flights: SingleFlight::default(),
             refreshes: SingleFlight::default(),
-            live: Live::new(self.similarity_threshold, self.ttls),
+            live: Live::new(self.criterion, self.ttls),
             admission: self.admission,
             metrics: CacheMetrics::default(),
             journal: Journal::default(),
@@ -245,6 +320,7 @@ impl CacheBuilder {
             random: seeded(self.seed).into(),
             settings: self.settings,
             refresher: self.refresher,
+            sampling: self.shadow.map(|shadow| Arc::new(Sampling::new(shadow))),
             write_behind: (self.write_behind > 0).then(|| Arc::new(Semaphore::new(self.write_behind))),
             tasks,
             shutdown,
@@ -260,8 +336,9 @@ impl CacheBuilder {
 
     fn check(&self) -> Result<()> {
         let config = |message: &str| Err(Error::new(ErrorKind::Config, message));
-        check_threshold(self.similarity_threshold)
-            .map_err(|e| Error::new(ErrorKind::Config, e.to_string()))?;
+        for criterion in std::iter::once(&self.criterion).chain(self.settings.corpora.values()) {
+            criterion.checked().map_err(|e| Error::new(ErrorKind::Config, e.to_string()))?;
+        }
         if !(1..=MAX_CANDIDATES).contains(&self.settings.candidates) {
             return config("candidates is not in 1..=64");
         }
@@ -272,11 +349,31 @@ impl CacheBuilder {
         if refreshes && self.refresher.is_none() {
             return config("refreshing needs a closure, set it by refresh_with");
         }
+        if self.shadow.as_ref().is_some_and(|shadow| !shadow.is_valid()) {
+            return config("a share of the shadow judge is not in 0.0..=1.0, or its floor not in -1.0..=1.0");
+        }
         if self.write_behind > Semaphore::MAX_PERMITS {
             return config("the write-behind queue is too long");
         }
         Ok(())
     }
+}
+
+/// The bundled pipeline for vectors of the bundled model, whose similarities it is calibrated for.
+#[cfg(feature = "_local")]
+async fn default_verifier(embedder: &dyn Embedder) -> Result<Arc<dyn Verifier>> {
+    if embedder.model().name != crate::embed::BUNDLED_MODEL {
+        return Ok(Arc::new(Guards::default()));
+    }
+    let pipeline = tokio::task::spawn_blocking(crate::verify::Pipeline::bundled).await;
+    let closed = |e| Error::new(ErrorKind::Closed, "the program is shutting down").with_source(e);
+    Ok(Arc::new(pipeline.map_err(closed)??))
+}
+
+#[cfg(not(feature = "_local"))]
+#[expect(clippy::unused_async, reason = "loading a model, the other form, blocks")]
+async fn default_verifier(_: &dyn Embedder) -> Result<Arc<dyn Verifier>> {
+    Ok(Arc::new(Guards::default()))
 }
 
 impl Inner {

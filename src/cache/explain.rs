@@ -2,12 +2,14 @@
 
 use serde::Serialize;
 
+use crate::cache::lookup::BypassReason;
 use crate::cache::query::Prepared;
 use crate::cache::{Cache, Query};
+use crate::criterion::Criterion;
 use crate::error::Result;
 use crate::key::{CacheKey, Corpus, EntryId, ScopeId};
 use crate::store::{DeadReason, Found};
-use crate::verify::{Candidate, Check};
+use crate::verify::{Candidate, Check, Outcome, Stage, StageRun};
 
 /// How many candidates are explained.
 const EXPLAINED: usize = 8;
@@ -26,7 +28,9 @@ pub struct Explanation {
     pub exact: EntryId,
     /// Whether it can be served: `live`, `absent` or why it is dead.
     pub exact_state: EntryState,
-    /// The least similarity that is accepted.
+    /// What is accepted.
+    pub criterion: Criterion,
+    /// The least similarity at which a candidate is looked at.
     pub threshold: f32,
     /// The nearest other questions, nearest first, whatever their similarity. None if the question is
     /// too long to be embedded.
@@ -64,8 +68,16 @@ pub struct ExplainedCandidate {
     pub state: EntryState,
     /// What the verifier checked.
     pub checks: Vec<Check>,
+    /// What the stages said that ran, and how long each took.
+    pub stages: Vec<StageRun>,
     /// Whether the verifier accepted it.
     pub accepted: bool,
+    /// What a lookup's first look would say: it serves what is accepted at once, and asks the model about the rest.
+    pub screened: Outcome,
+    /// How likely it is right, in `0.0..=1.0`.
+    pub confidence: f32,
+    #[serde(skip)]
+    rank: f32,
 }
 
 impl From<&Found> for EntryState {
@@ -110,12 +122,18 @@ impl Cache {
             scope: key.scope,
             exact: key.exact,
             exact_state: (&exact).into(),
-            threshold: prepared.threshold,
+            criterion: prepared.criterion,
+            threshold: inner.verifier.floor(prepared.criterion),
             candidates: self.candidates(&prepared).await?,
             served: None,
             decision: String::new(),
         };
-        explanation.decide(inner.settings.candidates);
+        if prepared.mode.bypass() == Some(BypassReason::FollowUp) {
+            explanation.decision =
+                "bypass: the question goes on from another one, and its conversation is not known".into();
+        } else {
+            explanation.decide(inner.settings.candidates);
+        }
         Ok(explanation)
     }
 
@@ -143,7 +161,11 @@ impl Cache {
                 similarity: neighbor.similarity,
                 state: (&found).into(),
                 checks: Vec::new(),
+                stages: Vec::new(),
                 accepted: false,
+                screened: Outcome::Rejected,
+                confidence: 0.0,
+                rank: 0.0,
             };
             if let Found::Live(entry) = found {
                 if let Some(cached) = &entry.embedding {
@@ -153,12 +175,30 @@ impl Cache {
                     &prepared.key.text,
                     &entry.question,
                     candidate.similarity,
-                    prepared.threshold,
+                    prepared.criterion,
                 );
+                let record = inner.lessons.record_of(neighbor.id);
+                let pair = pair.observations(record.as_ref().map_or(&[][..], |record| &record.observations));
+                let screening = inner.verifier.screen(&pair);
                 let verdict = inner.verifier.explain(pair).await?;
-                candidate.accepted = verdict.accepted;
-                candidate.checks = verdict.checks;
+                (candidate.screened, candidate.rank) = (screening.outcome, screening.confidence);
+                // A lookup verifies only what is undecided.
+                candidate.accepted = match screening.outcome {
+                    Outcome::Undecided => verdict.accepted,
+                    outcome => outcome == Outcome::Accepted,
+                };
+                candidate.confidence = verdict.confidence;
+                (candidate.checks, candidate.stages) = (verdict.checks, verdict.stages);
                 candidate.question = Some(entry.question.to_string());
+                if inner.lessons.forbid(prepared.key.exact, neighbor.id) {
+                    let detail = "its answer was called wrong for this question";
+                    candidate.checks.insert(0, Check::new(Stage::Lessons.name(), false, detail));
+                    (candidate.accepted, candidate.screened) = (false, Outcome::Rejected);
+                } else if inner.lessons.promoted(prepared.key.exact) == Some(neighbor.id) {
+                    let detail = "a judge approved its answer for this question";
+                    candidate.checks.insert(0, Check::new(Stage::Lessons.name(), true, detail));
+                    (candidate.accepted, candidate.screened) = (true, Outcome::Accepted);
+                }
             }
             candidates.push(candidate);
         }
@@ -174,8 +214,11 @@ impl Explanation {
             self.decision = "hit: the same question was answered before".into();
             return;
         }
-        let accepted = self.candidates.iter().take(looked_at).find(|candidate| candidate.accepted);
-        if let Some(candidate) = accepted {
+        let looked_at = || self.candidates.iter().take(looked_at).filter(|candidate| candidate.accepted);
+        let at_once = looked_at().find(|candidate| candidate.screened == Outcome::Accepted);
+        // Of equals the nearer one, as the stable order of a lookup has it.
+        let verified = || looked_at().rev().max_by(|a, b| a.rank.total_cmp(&b.rank));
+        if let Some(candidate) = at_once.or_else(verified) {
             self.served = Some(candidate.entry);
             self.decision =
                 format!("hit: a question of similarity {:.3} was answered before", candidate.similarity);

@@ -169,8 +169,8 @@ impl Cache {
                 return Plan::Bypass(self.inner.bypass(BypassReason::InvalidQuery), text);
             }
         };
-        if prepared.mode == Mode::Nothing {
-            return Plan::Bypass(self.inner.bypass(BypassReason::NoStore), Arc::clone(&prepared.key.text));
+        if let Some(reason) = prepared.mode.bypass() {
+            return Plan::Bypass(self.inner.bypass(reason), Arc::clone(&prepared.key.text));
         }
         // Nothing can come of it that another caller may be given, not even an error.
         if prepared.lacks_tenant {
@@ -302,7 +302,7 @@ impl Cache {
         let fetched = self.inner.fetch(prepared, id).await.ok()?;
         let Found::Live(entry) = fetched.found else { return None };
         self.inner.metrics.lookup.semantic_hits.increment();
-        Some(self.hit(entry, tier, fetched.snapshot))
+        Some(self.hit(prepared, entry, tier, fetched.snapshot))
     }
 
     fn serve(&self, hit: Hit, waited: bool) -> Plan {

@@ -1,10 +1,9 @@
 //! Settings that may change while the cache is in use.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::cache::Cache;
-use crate::cache::query::check_threshold;
+use crate::criterion::Criterion;
 use crate::error::Result;
 use crate::journal::Record;
 use crate::policy::Ttls;
@@ -12,18 +11,17 @@ use crate::policy::Ttls;
 /// Settings that may change while the cache is in use.
 #[derive(Debug)]
 pub(crate) struct Live {
-    /// The bits of an `f32`.
-    threshold: AtomicU32,
+    criterion: RwLock<Criterion>,
     ttls: RwLock<Arc<Ttls>>,
 }
 
 impl Live {
-    pub(crate) fn new(threshold: f32, ttls: Ttls) -> Self {
-        Self { threshold: threshold.to_bits().into(), ttls: RwLock::new(Arc::new(ttls)) }
+    pub(crate) fn new(criterion: Criterion, ttls: Ttls) -> Self {
+        Self { criterion: RwLock::new(criterion), ttls: RwLock::new(Arc::new(ttls)) }
     }
 
-    pub(crate) fn threshold(&self) -> f32 {
-        f32::from_bits(self.threshold.load(Ordering::Relaxed))
+    pub(crate) fn criterion(&self) -> Criterion {
+        *self.criterion.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn ttls(&self) -> Arc<Ttls> {
@@ -32,19 +30,24 @@ impl Live {
 }
 
 impl Cache {
-    /// The least cosine similarity of another question whose answer is served.
-    pub fn similarity_threshold(&self) -> f32 {
-        self.inner.live.threshold()
+    /// When another question's answer is served, unless query, scope or corpus say otherwise.
+    pub fn criterion(&self) -> Criterion {
+        self.inner.live.criterion()
     }
 
-    /// Sets it for lookups that start from now on.
+    /// The least similarity at which another question is looked at.
+    pub fn least_similarity(&self) -> f32 {
+        self.inner.verifier.floor(self.inner.live.criterion())
+    }
+
+    /// Sets when another question's answer is served, for lookups that start from now on.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if it is not in `-1.0..=1.0`.
-    pub fn set_similarity_threshold(&self, threshold: f32) -> Result<()> {
-        check_threshold(threshold)?;
-        self.inner.live.threshold.store(threshold.to_bits(), Ordering::Relaxed);
+    /// `InvalidInput` if it is out of range.
+    pub fn set_criterion(&self, criterion: Criterion) -> Result<()> {
+        let criterion = criterion.checked()?;
+        *self.inner.live.criterion.write().unwrap_or_else(PoisonError::into_inner) = criterion;
         Ok(())
     }
 

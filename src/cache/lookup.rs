@@ -18,12 +18,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::flight::Leader;
 use crate::key::EntryId;
 use crate::store::{DeadReason, Fetched, Found, Snapshot};
-use crate::verify::Candidate;
-
-/// Index similarities may be rounded; what lies this little below the threshold is measured exactly.
-const ROUNDING: f32 = 0.001;
-/// How many candidates that the store no longer has are passed over before the lookup is a miss.
-const MAX_DEAD_CANDIDATES: usize = 2;
 
 /// What a lookup found.
 #[derive(Debug)]
@@ -45,6 +39,8 @@ pub enum Lookup {
 pub enum BypassReason {
     /// The query asked for it.
     NoStore,
+    /// The question goes on from another one, and its conversation is not known.
+    FollowUp,
     /// The store failed.
     Store,
     /// The store cannot be reached, or is left alone for a moment because it did not answer lately.
@@ -73,7 +69,8 @@ pub enum Tier {
     Semantic {
         /// Cosine similarity of the two questions, in `-1.0..=1.0`.
         similarity: f32,
-        /// How sure the verifier is, in `0.0..=1.0`.
+        /// How likely the answer is right, in `0.0..=1.0`: a calibrated probability if a false-hit rate was asked
+        /// for, else what the verifier says.
         confidence: f32,
     },
 }
@@ -86,6 +83,8 @@ pub struct Hit {
     pub tier: Tier,
     /// How long ago it was stored.
     pub age: Duration,
+    /// The question asked, normalised.
+    pub question: Arc<str>,
     /// The entry: answer, the question that it answered, dependencies.
     pub entry: Arc<Entry>,
 }
@@ -120,8 +119,8 @@ impl Cache {
     pub async fn lookup(&self, query: Query) -> Result<Lookup> {
         let started = Instant::now();
         let prepared = Prepared::new(query, &self.inner)?;
-        if prepared.mode == Mode::Nothing {
-            return Ok(Lookup::Bypass(self.inner.bypass(BypassReason::NoStore)));
+        if let Some(reason) = prepared.mode.bypass() {
+            return Ok(Lookup::Bypass(self.inner.bypass(reason)));
         }
         let missed = match self.exact(&prepared, started).await {
             Ok(Exact::Hit(hit)) => return Ok(Lookup::Hit(hit)),
@@ -170,7 +169,7 @@ impl Cache {
             // The id is a hash; the question itself decides.
             && entry.question == key.text
         {
-            let hit = self.hit(entry, Tier::Exact, fetched.snapshot);
+            let hit = self.hit(prepared, entry, Tier::Exact, fetched.snapshot);
             inner.metrics.lookup.exact_hits.increment();
             inner.metrics.lookup.exact_hit.record(started.elapsed());
             return Ok(Exact::Hit(hit));
@@ -197,36 +196,20 @@ impl Cache {
         if prepared.mode != Mode::All {
             return Ok(Semantic::Miss(Some(embedding)));
         }
-        let mut dead = 0;
-        for neighbor in inner.neighbors(prepared, &embedding).await? {
-            let fetched = inner.fetch(prepared, neighbor).await?;
-            let Found::Live(entry) = fetched.found else {
-                if inner.is_gone(&fetched.found) {
-                    inner.unindex(&prepared.key.corpus, prepared.key.scope, neighbor).await;
-                }
-                dead += 1;
-                if dead > MAX_DEAD_CANDIDATES {
-                    break;
-                }
-                continue;
-            };
-            let Some(similarity) = entry.embedding.as_ref().map(|cached| cached.similarity(&embedding))
-            else {
-                continue;
-            };
-            if let Some(confidence) = inner.verify(prepared, &entry, similarity).await? {
-                let tier = Tier::Semantic { similarity, confidence };
-                let hit = self.hit(entry, tier, fetched.snapshot);
-                inner.metrics.lookup.semantic_hits.increment();
-                inner.metrics.lookup.semantic_hit.record(started.elapsed());
-                return Ok(Semantic::Hit(hit));
-            }
+        if let Some(near) = inner.accepted(prepared, &embedding).await? {
+            self.maybe_judge_hit(prepared, &near.entry, near.similarity);
+            let tier = Tier::Semantic { similarity: near.similarity, confidence: near.confidence };
+            let hit = self.hit(prepared, near.entry, tier, near.snapshot);
+            inner.metrics.lookup.semantic_hits.increment();
+            inner.metrics.lookup.semantic_hit.record(started.elapsed());
+            return Ok(Semantic::Hit(hit));
         }
+        self.maybe_judge_miss(prepared, &embedding);
         Ok(Semantic::Miss(Some(embedding)))
     }
 
     /// Serves `entry`, which the store just said to be live together with `snapshot`.
-    pub(super) fn hit(&self, entry: Arc<Entry>, tier: Tier, snapshot: Snapshot) -> Hit {
+    pub(super) fn hit(&self, prepared: &Prepared, entry: Arc<Entry>, tier: Tier, snapshot: Snapshot) -> Hit {
         let inner = &self.inner;
         inner.store.record_hit(&entry.corpus, entry.id);
         if let Tier::Semantic { similarity, .. } = tier {
@@ -238,7 +221,8 @@ impl Cache {
             inner.metrics.lookup.cost_saved_microusd.add(usage.cost_microusd);
         }
         self.maybe_refresh(&entry, snapshot);
-        Hit { tier, age: inner.clock.now().saturating_since(entry.created_at), entry }
+        let age = inner.clock.now().saturating_since(entry.created_at);
+        Hit { tier, age, question: Arc::clone(&prepared.key.text), entry }
     }
 }
 
@@ -269,7 +253,7 @@ impl Inner {
         reason
     }
 
-    fn broken(&self, reason: BypassReason, error: &Error) -> BypassReason {
+    pub(super) fn broken(&self, reason: BypassReason, error: &Error) -> BypassReason {
         tracing::warn!(?reason, %error, "the cache is bypassed");
         self.bypass(reason)
     }
@@ -319,7 +303,7 @@ impl Inner {
     }
 
     /// Whether a candidate is to be forgotten. A store that one process owns tells of what it removes by itself.
-    fn is_gone(&self, found: &Found) -> bool {
+    pub(super) fn is_gone(&self, found: &Found) -> bool {
         match found {
             Found::Absent => true,
             Found::Dead(DeadReason::Held) | Found::Live(_) => false,
@@ -365,55 +349,22 @@ impl Inner {
             Err(error) => Err(self.broken(BypassReason::Embedder, &error)),
         }
     }
+}
 
-    /// The nearest entries that may be similar enough, nearest first.
-    #[tracing::instrument(level = "debug", skip_all, name = "search")]
-    async fn neighbors(
-        &self,
-        prepared: &Prepared,
-        embedding: &Embedding,
-    ) -> Result<Vec<EntryId>, BypassReason> {
-        let started = Instant::now();
-        let floor = prepared.threshold - ROUNDING;
-        let key = &prepared.key;
-        if !self.settings.index_wait.is_zero() {
-            let loaded = self.indexes.loaded(&key.corpus, key.scope);
-            let _ = tokio::time::timeout(self.settings.index_wait, loaded).await;
-        }
-        let found = self.indexes.search(&key.corpus, key.scope, embedding, self.settings.candidates, floor);
-        self.metrics.lookup.search.record(started.elapsed());
-        match found {
-            Ok(neighbors) => Ok(neighbors.into_iter().map(|neighbor| neighbor.id).collect()),
-            Err(error) => Err(self.broken(BypassReason::Store, &error)),
-        }
-    }
-
-    /// How sure it is that `entry` answers the question; none if it is not served.
-    #[tracing::instrument(level = "debug", skip_all, name = "verify")]
-    async fn verify(
-        &self,
-        prepared: &Prepared,
-        entry: &Entry,
-        similarity: f32,
-    ) -> Result<Option<f32>, BypassReason> {
-        let started = Instant::now();
-        let candidate = Candidate::new(&prepared.key.text, &entry.question, similarity, prepared.threshold);
-        let verdict = self.verifier.verify(candidate).await;
-        self.metrics.lookup.verify.record(started.elapsed());
-        match verdict {
-            Ok(verdict) if verdict.accepted => Ok(Some(verdict.confidence)),
-            Ok(_) => {
-                self.metrics.lookup.rejected.increment();
-                Ok(None)
-            }
-            Err(error) => Err(self.broken(BypassReason::Verifier, &error)),
+impl Mode {
+    /// Why the cache is not used, if it is not.
+    pub(super) fn bypass(self) -> Option<BypassReason> {
+        match self {
+            Self::Nothing => Some(BypassReason::NoStore),
+            Self::Detached => Some(BypassReason::FollowUp),
+            Self::All | Self::ExactOnly | Self::Renew => None,
         }
     }
 }
 
 impl Prepared {
-    /// What makes two callers ask the same: the same question at the same accepted similarity.
+    /// What makes two callers ask the same: the same question, answered as surely.
     pub(super) fn flight_key(&self) -> crate::flight::FlightKey {
-        (self.key.exact, self.threshold.to_bits())
+        (self.key.exact, self.criterion.bits())
     }
 }

@@ -7,16 +7,21 @@
 //! [bypass](Lookup::Bypass) it, and answers are made as if there were none.
 
 mod builder;
+mod candidates;
 mod explain;
+mod feedback;
 mod fill;
 mod get_or_fill;
 mod indexes;
+mod lessons;
 mod live;
 mod lookup;
 mod query;
 mod refresh;
+mod shadow;
 mod turn;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -32,12 +37,16 @@ pub use self::explain::{EntryState, ExplainedCandidate, Explanation};
 pub use self::fill::{FillOutcome, FillPermit};
 pub use self::get_or_fill::{Miss, Origin, Served};
 use self::indexes::Indexes;
+pub use self::lessons::EntryRecord;
+use self::lessons::Lessons;
 use self::live::Live;
 pub use self::lookup::{BypassReason, Hit, Lookup, Tier};
-pub use self::query::Query;
+pub use self::query::{FollowUps, Query};
 pub use self::refresh::Refresh;
 use self::refresh::Refresher;
+use self::shadow::Sampling;
 use crate::clock::Clock;
+use crate::criterion::Criterion;
 use crate::embed::Embedder;
 use crate::entry::Entry;
 use crate::error::Result;
@@ -61,6 +70,7 @@ pub(crate) struct Inner {
     pub(crate) fingerprint: String,
     pub(crate) verifier: Arc<dyn Verifier>,
     pub(crate) indexes: Arc<Indexes>,
+    pub(crate) lessons: Arc<Lessons>,
     pub(crate) flights: SingleFlight,
     pub(crate) refreshes: SingleFlight,
     pub(crate) live: Live,
@@ -71,6 +81,7 @@ pub(crate) struct Inner {
     pub(crate) random: Mutex<SmallRng>,
     pub(crate) settings: Settings,
     pub(crate) refresher: Option<Refresher>,
+    pub(crate) sampling: Option<Arc<Sampling>>,
     /// Places for fills that wait to be written behind.
     pub(crate) write_behind: Option<Arc<Semaphore>>,
     pub(crate) tasks: TaskTracker,
@@ -81,7 +92,12 @@ pub(crate) struct Inner {
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) candidates: usize,
+    pub(crate) follow_ups: FollowUps,
+    /// What is accepted in corpora that have their own.
+    pub(crate) corpora: HashMap<Corpus, Criterion>,
     pub(crate) embed_timeout: Duration,
+    /// How long the verification of a lookup's candidates may take in all.
+    pub(crate) verify_timeout: Duration,
     pub(crate) follow_timeout: Duration,
     /// How long a lookup waits for an index that is not loaded yet.
     pub(crate) index_wait: Duration,

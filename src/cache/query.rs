@@ -1,9 +1,16 @@
 //! A question with everything that decides how it is looked up.
 
+use serde::{Deserialize, Serialize};
+
 use crate::cache::Inner;
+use crate::criterion::Criterion;
 use crate::embedding::Embedding;
 use crate::error::{Error, Result};
 use crate::key::{CacheKey, Corpus, Namespace, Scope};
+use crate::verify::is_follow_up;
+
+/// The parameter of the scope that holds the fingerprint of a conversation.
+const CONVERSATION: &str = "wellspring.conversation";
 
 /// A question to the cache.
 #[derive(Debug, Clone)]
@@ -13,8 +20,22 @@ pub struct Query {
     corpus: Corpus,
     scope: Scope,
     embedding: Option<Vec<f32>>,
-    similarity_threshold: Option<f32>,
+    criterion: Option<Criterion>,
+    conversation: Option<String>,
     mode: Mode,
+}
+
+/// What becomes of questions that go on from another one and come without their conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FollowUps {
+    /// They are neither looked up nor stored: their answers belong to a conversation that is not known.
+    #[default]
+    Bypass,
+    /// They are looked up as any other question. For callers that put the conversation into the scope, or rewrite
+    /// questions so that they stand alone.
+    Match,
 }
 
 /// What of the cache a query uses.
@@ -26,6 +47,8 @@ pub(crate) enum Mode {
     /// Stores a new answer without looking for an old one.
     Renew,
     Nothing,
+    /// It goes on from another question, and nothing says from which.
+    Detached,
 }
 
 impl Query {
@@ -36,7 +59,8 @@ impl Query {
             corpus: Corpus::default(),
             scope: Scope::new(),
             embedding: None,
-            similarity_threshold: None,
+            criterion: None,
+            conversation: None,
             mode: Mode::All,
         }
     }
@@ -66,9 +90,32 @@ impl Query {
     }
 
     /// Sets the least cosine similarity of another question whose answer may be served, in
-    /// `-1.0..=1.0`; over that of the scope and that of the cache.
+    /// `-1.0..=1.0`, instead of an error rate; over what the scope, the corpus and the cache say.
     pub fn similarity_threshold(mut self, threshold: f32) -> Self {
-        self.similarity_threshold = Some(threshold);
+        self.criterion = Some(Criterion::SimilarityThreshold(threshold));
+        self
+    }
+
+    /// Sets the greatest share of wrong answers among hits on other wordings that is accepted, greater than 0 and
+    /// less than 1; over that of the scope, the corpus and the cache.
+    pub fn max_false_hit_rate(mut self, rate: f64) -> Self {
+        self.criterion = Some(Criterion::MaxFalseHitRate(rate));
+        self
+    }
+
+    /// Sets when another question's answer may be served; over what the scope, the corpus and the cache say.
+    pub fn criterion(mut self, criterion: Criterion) -> Self {
+        self.criterion = Some(criterion);
+        self
+    }
+
+    /// Gives a fingerprint of the conversation that the question was asked in: the id of the thread with the number of
+    /// the turn, or a hash of the turns before.
+    ///
+    /// A question that goes on from another one ("and in Germany?") is matched only where the fingerprint is the same;
+    /// without one it bypasses the cache. A question that stands alone is shared by all conversations.
+    pub fn conversation(mut self, fingerprint: impl Into<String>) -> Self {
+        self.conversation = Some(fingerprint.into());
         self
     }
 
@@ -100,12 +147,21 @@ pub(crate) struct Prepared {
     /// Whether the scope is private, and nothing says whose it is.
     pub(crate) lacks_tenant: bool,
     pub(crate) given: Option<Embedding>,
-    pub(crate) threshold: f32,
+    pub(crate) criterion: Criterion,
     pub(crate) mode: Mode,
 }
 
 impl Prepared {
-    pub(crate) fn new(query: Query, cache: &Inner) -> Result<Self> {
+    pub(crate) fn new(mut query: Query, cache: &Inner) -> Result<Self> {
+        if cache.settings.follow_ups == FollowUps::Bypass && is_follow_up(&query.text) {
+            match query.conversation.take() {
+                Some(conversation) => {
+                    query.scope = query.scope.parameter(CONVERSATION, conversation);
+                }
+                None if query.mode != Mode::Nothing => query.mode = Mode::Detached,
+                None => {}
+            }
+        }
         let scope = query.scope.id(&query.corpus, &cache.fingerprint)?;
         let key = CacheKey::new(query.corpus, scope, &query.text)?;
         let given = query.embedding.map(|components| Embedding::new(&components)).transpose()?;
@@ -117,23 +173,16 @@ impl Prepared {
                 cache.embedder.model().name,
             )));
         }
-        let threshold =
-            query.similarity_threshold.or(query.scope.threshold()).unwrap_or(cache.live.threshold());
-        check_threshold(threshold)?;
+        let of_corpus = || cache.settings.corpora.get(&key.corpus).copied();
+        let criterion = query.criterion.or(query.scope.criterion()).or_else(of_corpus);
+        let criterion = criterion.unwrap_or_else(|| cache.live.criterion()).checked()?;
         Ok(Self {
             key,
             namespace: query.scope.as_namespace().cloned(),
             lacks_tenant: query.scope.lacks_tenant(),
             given,
-            threshold,
+            criterion,
             mode: query.mode,
         })
     }
-}
-
-pub(crate) fn check_threshold(threshold: f32) -> Result<()> {
-    if (-1.0..=1.0).contains(&threshold) {
-        return Ok(());
-    }
-    Err(Error::invalid(format!("similarity threshold {threshold} is not in -1.0..=1.0")))
 }

@@ -103,7 +103,7 @@ impl Cache {
             namespace: None,
             lacks_tenant: false,
             given: None,
-            threshold: 1.0,
+            criterion: 1.0.into(),
             mode: Mode::Renew,
         };
         let embedding = entry.embedding.clone();
@@ -128,7 +128,7 @@ impl Cache {
     }
 
     /// Runs `work` until it ends or the cache is closed.
-    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let shutdown = self.inner.shutdown.clone();
         if shutdown.is_cancelled() {
             return;

@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::cache::{BypassReason, Cache, Hit, Lookup, Query, Tier};
-use crate::cli::context::Context;
+use crate::cli::context::{Context, invalid};
+use crate::cli::criterion::CriterionArgs;
 use crate::cli::entry_view::{EntryJson, age, dependencies, left};
 use crate::cli::exit::Exit;
 use crate::cli::scope::ScopeArgs;
@@ -22,11 +23,10 @@ use crate::config::Opening;
 pub(crate) struct GetArgs {
     /// The question; - reads it from the standard input
     question: String,
-    /// The least cosine similarity of another question whose answer is served
-    #[arg(long, value_name = "COSINE", allow_negative_numbers = true, conflicts_with = "exact")]
-    threshold: Option<f32>,
+    #[command(flatten)]
+    criterion: CriterionArgs,
     /// Look for exactly this question only
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["threshold", "max_false_hit_rate"])]
     exact: bool,
     /// Print nothing but the answer
     #[arg(long, short)]
@@ -46,10 +46,7 @@ struct HitJson<'a> {
 }
 
 pub(crate) async fn run(args: GetArgs, context: &Context) -> anyhow::Result<Exit> {
-    let mut query = args.scope.query(input::question(args.question)?);
-    if let Some(threshold) = args.threshold {
-        query = query.similarity_threshold(threshold);
-    }
+    let mut query = args.criterion.apply(args.scope.query(input::question(args.question)?));
     if args.exact {
         query = query.exact_only();
     }
@@ -113,6 +110,11 @@ pub(crate) async fn cause(cache: &Cache, query: Query, reason: BypassReason) -> 
     match (cache.explain(query).await, reason) {
         (Err(error), _) => error.into(),
         (Ok(_), BypassReason::Store) => anyhow!("the store failed for a moment, try again"),
+        (Ok(_), BypassReason::FollowUp) => invalid(
+            "the question goes on from another one, so its answer belongs to a conversation; ask it in full, or set \
+             match.follow_ups to \"match\"",
+        )
+        .into(),
         (Ok(_), BypassReason::Embedder) => anyhow!("the embedder failed for a moment, try again"),
         (Ok(_), _) => anyhow!("the verifier failed for a moment, try again"),
     }

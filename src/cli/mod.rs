@@ -3,9 +3,11 @@
 //! It uses the library as any program would, through its public API. Results go to the standard output;
 //! notes, warnings, errors and progress to the standard error stream. With `--json` both carry JSON.
 
+mod calibrate;
 mod completions;
 mod config;
 mod context;
+mod criterion;
 mod dead_letters;
 mod demo;
 mod doctor;
@@ -13,6 +15,7 @@ mod entry_view;
 mod eval;
 mod exit;
 mod export;
+mod feedback;
 mod get;
 mod impact;
 mod import;
@@ -93,6 +96,7 @@ enum Command {
     Token(token::TokenArgs),
     Get(get::GetArgs),
     Put(put::PutArgs),
+    Feedback(feedback::FeedbackArgs),
     Invalidate(invalidate::InvalidateArgs),
     BeginUpdate(update::BeginUpdateArgs),
     EndUpdate(update::EndUpdateArgs),
@@ -108,6 +112,7 @@ enum Command {
     Import(import::ImportArgs),
     Export(export::ExportArgs),
     Eval(eval::EvalArgs),
+    Calibrate(calibrate::CalibrateArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -151,13 +156,16 @@ fn execute(cli: Cli) -> anyhow::Result<Exit> {
 async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
     match command {
         Command::Demo(args) => {
-            demo::run(&args, context.config.open_embedder().await?, context.json).await?;
+            let embedder = context.config.open_embedder().await?;
+            let verifier = context.config.open_verifier(&*embedder).await?;
+            demo::run(&args, embedder, verifier, context.json).await?;
             Ok(Exit::Success)
         }
         Command::Serve(args) => serve::run(args, context).await,
         Command::Token(args) => token::run(args, context),
         Command::Get(args) => get::run(args, context).await,
         Command::Put(args) => put::run(args, context).await,
+        Command::Feedback(args) => feedback::run(args, context).await,
         Command::Invalidate(args) => invalidate::run(args, context).await,
         Command::BeginUpdate(args) => update::begin(args, context).await,
         Command::EndUpdate(args) => update::end(args, context).await,
@@ -173,6 +181,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Import(args) => import::run(args, context).await,
         Command::Export(args) => export::run(args, context).await,
         Command::Eval(args) => eval::run(args, context).await,
+        Command::Calibrate(args) => calibrate::run(args, context).await,
         Command::Config(args) => config::run(args, context),
         Command::Completions(args) => completions::run(&args),
     }

@@ -1,6 +1,6 @@
 //! Reading the configuration again on SIGHUP, without losing a request.
 //!
-//! The threshold, the times to live and the tokens change at once. What else is set differently is told, and needs a
+//! The accepted error, the times to live and the tokens change at once. What else is set differently is told, and needs a
 //! restart. A configuration that is not valid changes nothing.
 
 use crate::config::{Config, Sources};
@@ -25,8 +25,9 @@ pub(super) async fn on_hangup(gateway: &Gateway, sources: &Sources, mut config: 
 /// Applies what can be; returns the configuration that is in force then.
 fn apply(gateway: &Gateway, old: &Config, new: &Config) -> Config {
     let mut in_force = old.clone();
-    if gateway.cache().set_similarity_threshold(new.similarity_threshold()).is_ok() {
+    if gateway.cache().set_criterion(new.criterion()).is_ok() {
         in_force.matching.similarity_threshold = new.matching.similarity_threshold;
+        in_force.matching.max_false_hit_rate = new.matching.max_false_hit_rate;
     }
     gateway.cache().set_ttls(new.ttls());
     in_force.ttl = new.ttl.clone();

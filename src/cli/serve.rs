@@ -13,7 +13,7 @@ use crate::server::{Gateway, listen};
 ///
 /// A proxy for the APIs of OpenAI and Anthropic, and beside it, at an address of its own, what tells of changed
 /// documents, and a page. Settings stand in [server] and [upstream]; `wellspring config` shows them all. SIGHUP has the
-/// threshold, the times to live and the tokens read again; `RUST_LOG` says what is logged.
+/// accepted error, the times to live and the tokens read again; `RUST_LOG` says what is logged.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// The address of the proxy [default: 127.0.0.1:7331]
@@ -54,7 +54,7 @@ pub(crate) async fn run(_: ServeArgs, context: &Context) -> anyhow::Result<Exit>
     let (options, listeners) = (config.gateway_options()?, config.listeners()?);
     let scheme = if listeners.tls.is_some() { "https" } else { "http" };
     let store = config.open_store(Opening::Create).await?;
-    let cache = config.cache_builder(config.open_embedder().await?, store).build().await?;
+    let cache = config.cache_builder(config.open_embedder().await?, store).await?.build().await?;
     let gateway = Gateway::new(cache, options)?;
     let bound = listen::bind(gateway.clone(), listeners)?;
     let (public, admin) = (bound.public()?, bound.admin()?);

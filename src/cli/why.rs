@@ -7,6 +7,7 @@ use owo_colors::OwoColorize as _;
 
 use crate::cache::{EntryState, ExplainedCandidate, Explanation};
 use crate::cli::context::Context;
+use crate::cli::criterion::CriterionArgs;
 use crate::cli::exit::Exit;
 use crate::cli::scope::ScopeArgs;
 use crate::cli::{input, output, units};
@@ -20,18 +21,14 @@ use crate::config::Opening;
 pub(crate) struct WhyArgs {
     /// The question; - reads it from the standard input
     question: String,
-    /// The least cosine similarity of another question whose answer is served
-    #[arg(long, value_name = "COSINE", allow_negative_numbers = true)]
-    threshold: Option<f32>,
+    #[command(flatten)]
+    criterion: CriterionArgs,
     #[command(flatten)]
     scope: ScopeArgs,
 }
 
 pub(crate) async fn run(args: WhyArgs, context: &Context) -> anyhow::Result<Exit> {
-    let mut query = args.scope.query(input::question(args.question)?);
-    if let Some(threshold) = args.threshold {
-        query = query.similarity_threshold(threshold);
-    }
+    let query = args.criterion.apply(args.scope.query(input::question(args.question)?));
     let cache = context.config.open_cache(Opening::Existing).await?;
     let explanation = cache.explain(query).await?;
     cache.close().await?;
@@ -52,7 +49,7 @@ fn text(explanation: &Explanation) -> String {
         ("question", explanation.question.clone()),
         ("corpus", explanation.corpus.to_string()),
         ("scope", explanation.scope.to_string()),
-        ("threshold", format!("{:.3}", explanation.threshold)),
+        ("accepted", explanation.criterion.to_string()),
         ("exact", exact),
     ]);
     if !explanation.candidates.is_empty() {
@@ -85,6 +82,11 @@ fn add_candidate(text: &mut String, candidate: &ExplainedCandidate) {
     add(candidate.state == EntryState::Live, "clock", &describe(candidate.state));
     for check in &candidate.checks {
         add(check.passed, check.name, &check.detail);
+    }
+    let times: Vec<String> =
+        candidate.stages.iter().map(|run| format!("{} {:.0} µs", run.stage.name(), run.took_us)).collect();
+    if !times.is_empty() {
+        let _ = writeln!(text, "      {}", times.join(", ").dimmed());
     }
 }
 

@@ -194,6 +194,7 @@ mod tests {
                 revision: Some("r".into()),
                 ..Default::default()
             },
+            matching: super::super::MatchConfig { similarity_threshold: Some(0.9), ..Default::default() },
             server: super::super::ServerConfig {
                 tls_certificate: file(),
                 tls_key: file(),

@@ -33,6 +33,8 @@ pub use self::units::ByteSize;
 pub use self::url::{StoreUrl, ValkeyUrl};
 pub(crate) use self::webhooks::rules;
 pub use self::webhooks::{RuleConfig, WebhookConfig, WebhookKindConfig};
+use crate::cache::FollowUps;
+use crate::criterion::{Criterion, DEFAULT_MAX_FALSE_HIT_RATE};
 use crate::entry::ContentType;
 use crate::error::{Error, ErrorKind};
 use crate::key::MAX_NAME_BYTES;
@@ -106,9 +108,26 @@ impl Default for EmbeddingConfig {
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct MatchConfig {
-    /// The least cosine similarity of another question whose answer may be served.
+    /// The greatest share of wrong answers among hits on other wordings that is accepted.
+    #[serde(deserialize_with = "rate")]
+    pub max_false_hit_rate: f64,
+    /// The least cosine similarity of another question whose answer may be served. If set, it decides instead of
+    /// `max_false_hit_rate`.
     #[serde(deserialize_with = "similarity")]
-    pub similarity_threshold: f64,
+    pub similarity_threshold: Option<f64>,
+    /// What reads both questions where similarity and words cannot decide: `bundled`, `none`, or the path of a model
+    /// folder (begin it with `.` or `/`).
+    #[serde(deserialize_with = "name")]
+    pub verifier: String,
+    /// What makes probabilities of similarities, words and the verifier's scores: `bundled`, or the path of a file that
+    /// `wellspring calibrate` wrote.
+    #[serde(deserialize_with = "name")]
+    pub calibration: String,
+    /// How long the verification of a lookup's candidates may take in all.
+    #[serde(with = "units::duration")]
+    pub verify_timeout: Duration,
+    /// What becomes of questions that go on from another one and come without their conversation: `bypass` or `match`.
+    pub follow_ups: FollowUps,
     /// How many near neighbours a lookup looks at.
     #[serde(deserialize_with = "candidates")]
     pub candidates: usize,
@@ -118,7 +137,16 @@ pub struct MatchConfig {
 
 impl Default for MatchConfig {
     fn default() -> Self {
-        Self { similarity_threshold: 0.92, candidates: 4, guards: GuardsConfig::default() }
+        Self {
+            max_false_hit_rate: DEFAULT_MAX_FALSE_HIT_RATE,
+            similarity_threshold: None,
+            verifier: "bundled".into(),
+            calibration: "bundled".into(),
+            verify_timeout: Duration::from_millis(100),
+            follow_ups: FollowUps::default(),
+            candidates: 4,
+            guards: GuardsConfig::default(),
+        }
     }
 }
 
@@ -126,6 +154,7 @@ impl Default for MatchConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct GuardsConfig {
     /// Veto where numbers differ.
     pub numbers: bool,
@@ -133,11 +162,33 @@ pub struct GuardsConfig {
     pub negation: bool,
     /// Veto where opposites stand against each other.
     pub antonyms: bool,
+    /// Veto where one number has different units.
+    pub units: bool,
+    /// Veto where times differ.
+    pub dates: bool,
+    /// Veto where one name stands for another.
+    pub entities: bool,
+    /// Veto where two words have changed places.
+    pub order: bool,
+    /// Veto where different kinds of answers are asked for.
+    pub question_word: bool,
+    /// Veto where the languages differ.
+    pub language: bool,
 }
 
 impl Default for GuardsConfig {
     fn default() -> Self {
-        Self { numbers: true, negation: true, antonyms: true }
+        Self {
+            numbers: true,
+            negation: true,
+            antonyms: true,
+            units: true,
+            dates: true,
+            entities: false,
+            order: false,
+            question_word: false,
+            language: true,
+        }
     }
 }
 
@@ -241,16 +292,29 @@ impl Config {
 
     /// The vetoes that are switched on.
     pub fn guards(&self) -> Guards {
-        let GuardsConfig { numbers, negation, antonyms } = self.matching.guards;
-        let switches = [(Guard::Numbers, numbers), (Guard::Negation, negation), (Guard::Antonyms, antonyms)];
+        let guards = self.matching.guards;
+        let switches = [
+            (Guard::Numbers, guards.numbers),
+            (Guard::Negation, guards.negation),
+            (Guard::Antonyms, guards.antonyms),
+            (Guard::Units, guards.units),
+            (Guard::Dates, guards.dates),
+            (Guard::Entities, guards.entities),
+            (Guard::Order, guards.order),
+            (Guard::QuestionWord, guards.question_word),
+            (Guard::Language, guards.language),
+        ];
         let on = switches.into_iter().filter(|(_, on)| *on);
         on.fold(Guards::none(), |guards, (guard, _)| guards.with(guard))
     }
 
-    /// The least similarity that is accepted.
+    /// What is accepted of another question's answer.
     #[expect(clippy::cast_possible_truncation, reason = "similarities are `f32`")]
-    pub fn similarity_threshold(&self) -> f32 {
-        self.matching.similarity_threshold as f32
+    pub fn criterion(&self) -> Criterion {
+        match self.matching.similarity_threshold {
+            Some(threshold) => Criterion::SimilarityThreshold(threshold as f32),
+            None => Criterion::MaxFalseHitRate(self.matching.max_false_hit_rate),
+        }
     }
 }
 
@@ -268,8 +332,12 @@ where
     if is_valid(&value) { Ok(value) } else { Err(serde::de::Error::custom("out of range")) }
 }
 
-fn similarity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    checked(deserializer, |value| (-1.0..=1.0).contains(value))
+fn similarity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    checked(deserializer, |value: &Option<f64>| value.is_none_or(|value| (-1.0..=1.0).contains(&value)))
+}
+
+fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    checked(deserializer, |value: &f64| *value > 0.0 && *value < 1.0)
 }
 
 fn jitter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
@@ -301,5 +369,6 @@ mod tests {
         assert_eq!(config.ttls(), Ttls::default());
         assert_eq!(config.admission(), Admission::default());
         assert_eq!(config.guards(), Guards::default());
+        assert_eq!(config.criterion(), Criterion::default());
     }
 }

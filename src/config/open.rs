@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::{Config, EmbeddingConfig, StoreUrl, ValkeyUrl, config_error};
 use crate::cache::{Cache, CacheBuilder};
-use crate::embed::{Embedder, OnnxEmbedder, RemoteEmbedder};
+use crate::embed::{BUNDLED_MODEL, Embedder, OnnxEmbedder, RemoteEmbedder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{EmbeddedStore, MemoryStore, Store, ValkeyStore};
+use crate::verify::{Calibration, CrossEncoder, Pipeline, Verifier};
 
 /// How long a command waits for the index of its scope to be loaded from a shared store. Without it, a process that
 /// lives for one question would only ever find exact matches.
@@ -95,14 +96,60 @@ impl Config {
         blocking(move || embedding.open()).await
     }
 
+    /// Loads what decides whether a near neighbour is a hit. For vectors of another model than the bundled one and without
+    /// a calibration of one's own, those are the guards alone: the bundled calibration is for the bundled one's similarities.
+    ///
+    /// # Errors
+    ///
+    /// `Model` if the model or its runtime is not found; `Config` or `InvalidInput` if the calibration cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, loading goes on in the background and its result is dropped.
+    pub async fn open_verifier(&self, embedder: &dyn Embedder) -> Result<Arc<dyn Verifier>> {
+        let own = Some(self.matching.calibration.clone()).filter(|path| path != "bundled");
+        if embedder.model().name != BUNDLED_MODEL && own.is_none() {
+            return Ok(Arc::new(self.guards()));
+        }
+        let (guards, named) = (self.guards(), self.matching.verifier.clone());
+        blocking(move || {
+            let calibration = match own {
+                Some(path) => Arc::new(read_calibration(&path)?),
+                None => Calibration::bundled(),
+            };
+            let pipeline = Pipeline::new(calibration).guards(guards);
+            Ok(Arc::new(match named.as_str() {
+                "none" => pipeline,
+                "bundled" => pipeline.scorer(CrossEncoder::shared()?),
+                path => pipeline.scorer(Arc::new(CrossEncoder::from_dir(path)?)),
+            }) as Arc<dyn Verifier>)
+        })
+        .await
+    }
+
     /// A builder of a cache over these parts with the settings of this configuration.
-    pub fn cache_builder(&self, embedder: Arc<dyn Embedder>, store: Arc<dyn Store>) -> CacheBuilder {
-        Cache::builder_from(embedder, store)
-            .similarity_threshold(self.similarity_threshold())
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open_verifier`](Self::open_verifier).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`open_verifier`](Self::open_verifier).
+    pub async fn cache_builder(
+        &self,
+        embedder: Arc<dyn Embedder>,
+        store: Arc<dyn Store>,
+    ) -> Result<CacheBuilder> {
+        let verifier = self.open_verifier(&*embedder).await?;
+        Ok(Cache::builder_from(embedder, store)
+            .criterion(self.criterion())
             .candidates(self.matching.candidates)
-            .verifier(self.guards())
+            .follow_ups(self.matching.follow_ups)
+            .verifier_from(verifier)
+            .verify_timeout(self.matching.verify_timeout)
             .ttls(self.ttls())
-            .admission(self.admission())
+            .admission(self.admission()))
     }
 
     /// Opens the store, loads the model and builds the cache, for a few questions: each waits until what a shared store
@@ -120,7 +167,7 @@ impl Config {
         // The store first: it fails sooner and more often, and its error needs no model.
         let store = self.open_store(opening).await?;
         let embedder = self.open_embedder().await?;
-        self.cache_builder(embedder, store).index_wait(INDEX_WAIT).build().await
+        self.cache_builder(embedder, store).await?.index_wait(INDEX_WAIT).build().await
     }
 }
 
@@ -169,6 +216,12 @@ impl EmbeddingConfig {
         }
         builder.build()
     }
+}
+
+fn read_calibration(path: &str) -> Result<Calibration> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| config_error(format!("calibration {path} cannot be read")).with_source(error))?;
+    Calibration::from_json(&text)
 }
 
 /// The error of servers that cannot be reached, with what to do about it.

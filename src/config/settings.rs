@@ -18,7 +18,7 @@ const VARIABLE: &str = "the name of an environment variable";
 const SWITCH: &str = "true or false";
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 70] = [
+pub(super) const SETTINGS: [Setting; 81] = [
     setting("store.url", "embedded:PATH, memory: or an address such as valkey://HOST:6379"),
     setting("store.max_entries", "a whole number"),
     setting("store.max_bytes", SIZE),
@@ -43,11 +43,22 @@ pub(super) const SETTINGS: [Setting; 70] = [
     setting("embedding.max_tokens", "a whole number"),
     setting("embedding.revision", "a text"),
     setting("embedding.threads", "a whole number from 1 to 256"),
+    setting("match.max_false_hit_rate", "a number greater than 0 and less than 1"),
     setting("match.similarity_threshold", "a number from -1 to 1"),
+    setting("match.verifier", "\"bundled\", \"none\", or the path of a model folder"),
+    setting("match.calibration", "\"bundled\", or the path of a file that `wellspring calibrate` wrote"),
+    setting("match.verify_timeout", DURATION),
+    setting("match.follow_ups", "\"bypass\" or \"match\""),
     setting("match.candidates", "a whole number from 1 to 64"),
     setting("match.guards.numbers", SWITCH),
     setting("match.guards.negation", SWITCH),
     setting("match.guards.antonyms", SWITCH),
+    setting("match.guards.units", SWITCH),
+    setting("match.guards.dates", SWITCH),
+    setting("match.guards.entities", SWITCH),
+    setting("match.guards.order", SWITCH),
+    setting("match.guards.question_word", SWITCH),
+    setting("match.guards.language", SWITCH),
     setting("ttl.default", DURATION),
     setting("ttl.static_fact", DURATION),
     setting("ttl.documentation", DURATION),

@@ -8,6 +8,7 @@ use super::{
     Corpus, MAX_JSON_DEPTH, MAX_PARAMETER_BYTES, Namespace, ScopeId, check_name, first_half, hash,
     is_deeper_than,
 };
+use crate::criterion::Criterion;
 use crate::error::{Error, Result};
 
 /// Who may share answers within a corpus: tenant, namespace, and every parameter that changes the answer
@@ -21,7 +22,7 @@ pub struct Scope {
     namespace: Option<Namespace>,
     private: bool,
     parameters: BTreeMap<String, Value>,
-    similarity_threshold: Option<f32>,
+    criterion: Option<Criterion>,
 }
 
 impl Scope {
@@ -64,12 +65,20 @@ impl Scope {
     /// of the cache. It is no part of the scope's identity.
     #[must_use]
     pub fn similarity_threshold(mut self, threshold: f32) -> Self {
-        self.similarity_threshold = Some(threshold);
+        self.criterion = Some(Criterion::SimilarityThreshold(threshold));
         self
     }
 
-    pub(crate) fn threshold(&self) -> Option<f32> {
-        self.similarity_threshold
+    /// Sets the greatest share of wrong answers among hits on other wordings that is accepted in this scope, greater
+    /// than 0 and less than 1, over that of the corpus and the cache. It is no part of the scope's identity.
+    #[must_use]
+    pub fn max_false_hit_rate(mut self, rate: f64) -> Self {
+        self.criterion = Some(Criterion::MaxFalseHitRate(rate));
+        self
+    }
+
+    pub(crate) fn criterion(&self) -> Option<Criterion> {
+        self.criterion
     }
 
     /// The namespace, if there is one.

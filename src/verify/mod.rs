@@ -1,18 +1,39 @@
 //! Between a near neighbour and a hit: is it the same question?
 //!
 //! A [`Verifier`] sees a candidate that the index found and says whether its answer may be served. It
-//! sees the two questions and their similarity, never the answer and never the store.
+//! sees the two questions and their similarity, never the answer and never the store. The default is the
+//! [`Pipeline`]; the plain [`Threshold`] is what it is compared with.
 
+mod calibration;
+#[cfg(feature = "_local")]
+mod cross_encoder;
+mod features;
+mod follow_up;
 mod guards;
+mod pipeline;
+mod scorer;
+mod stage;
+mod text;
 mod threshold;
+mod vcache;
 
 use std::fmt;
 
 use async_trait::async_trait;
 use serde::Serialize;
 
+pub use self::calibration::{CalibratedStage, Calibration, LEAST_PER_LABEL, Sample, wilson_upper95};
+#[cfg(feature = "_local")]
+pub use self::cross_encoder::{BUNDLED_VERIFIER, CrossEncoder, CrossEncoderOptions, QUEUE_CAPACITY};
+pub use self::features::Features;
+pub use self::follow_up::is_follow_up;
 pub use self::guards::{Guard, Guards};
+pub use self::pipeline::Pipeline;
+pub use self::scorer::{PairScorer, Scored};
+pub use self::stage::{Outcome, Screening, Stage, StageRun};
 pub use self::threshold::Threshold;
+pub use self::vcache::VCache;
+use crate::criterion::Criterion;
 use crate::error::Result;
 
 /// A near neighbour of a question.
@@ -25,14 +46,29 @@ pub struct Candidate<'a> {
     pub cached_question: &'a str,
     /// Cosine similarity of their embeddings, in `-1.0..=1.0`.
     pub similarity: f32,
-    /// The least similarity that the caller accepts.
-    pub threshold: f32,
+    /// What the caller accepts.
+    pub criterion: Criterion,
+    /// Similarities of questions that the entry's answer was judged for, with what was said; empty unless there is
+    /// feedback.
+    pub observations: &'a [(f32, bool)],
 }
 
 impl<'a> Candidate<'a> {
     /// A candidate.
-    pub fn new(question: &'a str, cached_question: &'a str, similarity: f32, threshold: f32) -> Self {
-        Self { question, cached_question, similarity, threshold }
+    pub fn new(
+        question: &'a str,
+        cached_question: &'a str,
+        similarity: f32,
+        criterion: impl Into<Criterion>,
+    ) -> Self {
+        Self { question, cached_question, similarity, criterion: criterion.into(), observations: &[] }
+    }
+
+    /// Adds what was said of the entry's answer before.
+    #[must_use]
+    pub fn observations(mut self, observations: &'a [(f32, bool)]) -> Self {
+        self.observations = observations;
+        self
     }
 }
 
@@ -65,21 +101,47 @@ pub struct Verdict {
     pub confidence: f32,
     /// What was checked, in order, up to the first check that failed unless all were asked for.
     pub checks: Vec<Check>,
+    /// The stages that ran, with their times; none if the verifier does not tell.
+    pub stages: Vec<StageRun>,
 }
 
 impl Verdict {
+    /// A verdict. `confidence` is moved into `0.0..=1.0`; what is not a number counts as none.
+    pub fn new(accepted: bool, confidence: f32, checks: Vec<Check>, stages: Vec<StageRun>) -> Self {
+        let confidence = if confidence.is_nan() { 0.0 } else { confidence.clamp(0.0, 1.0) };
+        Self { accepted, confidence, checks, stages }
+    }
+
+    /// The stage that decided, and how.
+    pub fn decided_by(&self) -> (Stage, Outcome) {
+        let decided = if self.accepted { Outcome::Accepted } else { Outcome::Rejected };
+        (self.stages.last().map_or(Stage::Custom, |run| run.stage), decided)
+    }
+
     /// The verdict that follows from `checks`: the candidate is accepted if all of them passed.
     ///
     /// `confidence` is moved into `0.0..=1.0`; what is not a number counts as none.
     pub fn from_checks(confidence: f32, checks: Vec<Check>) -> Self {
-        let confidence = if confidence.is_nan() { 0.0 } else { confidence.clamp(0.0, 1.0) };
-        Self { accepted: checks.iter().all(|check| check.passed), confidence, checks }
+        Self::new(checks.iter().all(|check| check.passed), confidence, checks, Vec::new())
     }
 }
 
 /// Decides whether the answer to a near neighbour answers the question.
 #[async_trait]
 pub trait Verifier: fmt::Debug + Send + Sync {
+    /// The least similarity at which a candidate is worth a look: nothing below it is fetched.
+    fn floor(&self, criterion: Criterion) -> f32 {
+        criterion.similarity()
+    }
+
+    /// What can be said of `candidate` in microseconds, without a model. What is undecided is
+    /// [verified](Verifier::verify), the most confident first; where one is accepted, nothing is.
+    ///
+    /// By default everything is undecided, and the nearest comes first.
+    fn screen(&self, candidate: &Candidate<'_>) -> Screening {
+        Screening::new(Stage::Custom, Outcome::Undecided, candidate.similarity)
+    }
+
     /// Decides on `candidate`, and may stop at the first check that fails.
     ///
     /// # Errors

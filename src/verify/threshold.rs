@@ -5,11 +5,12 @@
 
 use async_trait::async_trait;
 
-use super::{Candidate, Check, Verdict, Verifier};
+use super::{Candidate, Check, Outcome, Screening, Stage, Verdict, Verifier};
 use crate::error::Result;
 
 /// Accepts a candidate whose similarity reaches the caller's threshold.
 ///
+/// Where the caller asks for a false-hit rate, that is [`UNCALIBRATED_SIMILARITY`](crate::criterion::UNCALIBRATED_SIMILARITY).
 /// The confidence is the similarity, which is *not* a probability: at a cosine of 0.9 far more than one
 /// answer in ten can be wrong.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,21 +25,25 @@ impl Threshold {
 
     /// Compares the similarity with the threshold. A similarity that is not a number never passes.
     pub(super) fn check(candidate: &Candidate<'_>) -> Check {
-        let passed = candidate.similarity >= candidate.threshold;
+        let threshold = candidate.criterion.similarity();
+        let passed = candidate.similarity >= threshold;
         let relation = if passed { "reaches" } else { "is below" };
         Check {
             name: "threshold",
             passed,
-            detail: format!(
-                "similarity {:.4} {relation} the threshold {:.4}",
-                candidate.similarity, candidate.threshold
-            ),
+            detail: format!("similarity {:.4} {relation} the threshold {threshold:.4}", candidate.similarity),
         }
     }
 }
 
 #[async_trait]
 impl Verifier for Threshold {
+    fn screen(&self, candidate: &Candidate<'_>) -> Screening {
+        let accepted = candidate.similarity >= candidate.criterion.similarity();
+        let outcome = if accepted { Outcome::Accepted } else { Outcome::Rejected };
+        Screening::new(Stage::Cheap, outcome, candidate.similarity)
+    }
+
     async fn verify(&self, candidate: Candidate<'_>) -> Result<Verdict> {
         let check = Self::check(&candidate);
         Ok(Verdict::from_checks(candidate.similarity, vec![check]))

@@ -52,8 +52,8 @@ fn settings_take_effect() {
         "wellspring.toml",
         b"store.url = \"embedded:deep/er/cache.redb\"\nadmission.max_answer_bytes = 5\n",
     );
-    sandbox.run(&["put", "Why?", "Just because."]).code(1);
-    sandbox.run(&["put", "Why?", "Yes."]).code(0);
+    sandbox.run(&["put", "Why sleep?", "Just because."]).code(1);
+    sandbox.run(&["put", "Why sleep?", "Yes."]).code(0);
     assert!(sandbox.path("deep/er/cache.redb").exists());
     let memory = sandbox.json(&["stats", "--store", "memory:"], 0);
     assert_eq!(memory["store"]["entries"], 0);

@@ -14,8 +14,9 @@ fn what_is_exported_is_imported_whole() {
     let from = Sandbox::new();
     from.run(&["put", CAPITAL, "Paris.", "--doc", "geo@v1", "--ttl", "6h", "--metadata", "{\"a\":1}"])
         .code(0);
-    from.run(&["put", "Who?", "Nobody.", "--negative", "--tenant", "a", "--namespace", "docs:faq"]).code(0);
-    from.run(&["put", "Where?", "Here.", "--corpus", "maps", "--cost", "0.01"]).code(0);
+    from.run(&["put", "Who rules?", "Nobody.", "--negative", "--tenant", "a", "--namespace", "docs:faq"])
+        .code(0);
+    from.run(&["put", "Where is Rome?", "Here.", "--corpus", "maps", "--cost", "0.01"]).code(0);
     from.run(&["export", "all.jsonl"]).code(0);
     let exported = std::fs::read_to_string(from.path("all.jsonl")).unwrap();
     assert_eq!(exported, from.run(&["export"]).code(0).stdout);
@@ -27,8 +28,8 @@ fn what_is_exported_is_imported_whole() {
     assert_eq!((&report["imported"], &report["bad"]), (&json!(3), &json!(0)));
     assert_eq!(to.run(&["get", CAPITAL, "-q"]).code(0).stdout, "Paris.\n");
     to.run(&["get", "what is the capital of france?", "--threshold", "0.9"]).code(0);
-    to.run(&["get", "Who?"]).code(1);
-    to.run(&["get", "Who?", "--tenant", "a", "--namespace", "docs:faq"]).code(0);
+    to.run(&["get", "Who rules?"]).code(1);
+    to.run(&["get", "Who rules?", "--tenant", "a", "--namespace", "docs:faq"]).code(0);
     // Everything is the same but the clock of the store and the hits, which begin anew.
     let same = |text: &str| {
         let mut lines = lines(text);
@@ -69,15 +70,15 @@ fn an_import_does_not_bring_back_what_was_invalidated() {
 #[test]
 fn bad_lines_are_named_and_the_others_are_stored() {
     let input = [
-        r#"{"question":"Where?","answer":"Here."}"#,
+        r#"{"question":"Where is Rome?","answer":"Here."}"#,
         "",
-        r#"{"question":"Where?","answr":"Here."}"#,
+        r#"{"question":"Where is Rome?","answr":"Here."}"#,
         r#"{"question":"","answer":"x"}"#,
         r#"{"question":"Old?","answer":"x","expires_at":"2020-01-01T00:00:00Z"}"#,
-        r#"{"question":"What?","answer":"x","dependencies":[{"document":{"id":""}}]}"#,
-        r#"{"question":"What?","answer":"x","expires_at":"soon"}"#,
+        r#"{"question":"What counts?","answer":"x","dependencies":[{"document":{"id":""}}]}"#,
+        r#"{"question":"What counts?","answer":"x","expires_at":"soon"}"#,
         "[[[",
-        r#"{"question":"Who?","answer":"Me.","dependencies":[{"tag":"t"}]}"#,
+        r#"{"question":"Who rules?","answer":"Me.","dependencies":[{"tag":"t"}]}"#,
     ];
     let input = input.join("\n");
 
@@ -96,7 +97,7 @@ fn bad_lines_are_named_and_the_others_are_stored() {
     assert_eq!(bad(1)["message"], "question is empty");
     assert_eq!(bad(2)["message"], "document id is empty");
     assert_eq!(bad(3)["message"], "expires_at is no time, write it like 2026-11-21T08:00:00Z");
-    assert_eq!(sandbox.run(&["get", "Who?", "-q"]).code(0).stdout, "Me.\n");
+    assert_eq!(sandbox.run(&["get", "Who rules?", "-q"]).code(0).stdout, "Me.\n");
 }
 
 #[test]

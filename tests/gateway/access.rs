@@ -158,7 +158,8 @@ async fn documents_are_told_of_at_the_other_listener_with_the_right_to_invalidat
     })
     .await;
     let mut asked = chat("a prompt");
-    asked["wellspring"] = json!({ "question": "Who?", "sources": [{ "id": "people", "version": "1" }] });
+    asked["wellspring"] =
+        json!({ "question": "Who rules?", "sources": [{ "id": "people", "version": "1" }] });
     gateway.ask(CHAT, &asked).await;
     let tell = async |token: &str, body: Value| {
         let url = format!("http://{}/v1/documents/changed", gateway.admin);

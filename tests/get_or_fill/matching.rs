@@ -105,7 +105,7 @@ async fn an_embedding_that_is_given_is_used() {
     let fixture = with_one_answer(0.7).await;
     let calls = fixture.embedder.calls.load(Ordering::SeqCst);
     let given: Vec<f32> = embed(STORED).as_slice().iter().map(|component| component * 7.0).collect();
-    let found = hit(&fixture.cache, Query::new("in other words").embedding(given.clone())).await;
+    let found = hit(&fixture.cache, Query::new("said in other words").embedding(given.clone())).await;
     assert!(matches!(found.tier, Tier::Semantic { similarity, .. } if similarity > 0.999));
     // A miss hands it back.
     let own = embed(STRANGER);

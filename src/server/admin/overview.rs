@@ -22,7 +22,8 @@ pub(super) async fn overview(State(gateway): State<Gateway>) -> Answered {
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_secs": telemetry.uptime().as_secs(),
         "sample_secs": SAMPLE_EVERY.as_secs(),
-        "threshold": cache.similarity_threshold(),
+        "threshold": cache.least_similarity(),
+        "criterion": cache.criterion(),
         "draining": gateway.is_draining(),
         "in_flight": gateway.in_flight(),
         "index_bytes": cache.index_bytes(),
@@ -52,7 +53,7 @@ pub(super) async fn threshold(State(gateway): State<Gateway>) -> Answered {
         })
         .collect();
     json(&json!({
-        "threshold": gateway.cache().similarity_threshold(),
+        "threshold": gateway.cache().least_similarity(),
         "lookups": metrics.exact_hits + metrics.semantic_hits + metrics.misses + bypasses,
         "exact": { "hits": metrics.exact_hits, "right": right.exact(), "wrong": wrong.exact() },
         "buckets": buckets,

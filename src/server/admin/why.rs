@@ -20,6 +20,8 @@ struct Why {
     scope: Option<String>,
     #[serde(default)]
     threshold: Option<f32>,
+    #[serde(default)]
+    max_false_hit_rate: Option<f64>,
 }
 
 /// Explains what a lookup would find. Counts nothing and stores nothing.
@@ -32,6 +34,8 @@ pub(super) async fn why(State(gateway): State<Gateway>, request: Request) -> Ans
     let mut query = Query::new(asked.question).corpus(asked.corpus);
     if let Some(threshold) = asked.threshold {
         query = query.similarity_threshold(threshold);
+    } else if let Some(rate) = asked.max_false_hit_rate {
+        query = query.max_false_hit_rate(rate);
     }
     let explanation = match asked.scope {
         Some(scope) => gateway.cache().explain_in(scope.parse::<ScopeId>()?, query).await?,

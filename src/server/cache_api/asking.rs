@@ -135,11 +135,14 @@ fn query(
         scope = scope.parameter(name, value);
     }
     let mut query = Query::new(question).scope(scope);
+    if let Some(conversation) = &directives.conversation {
+        query = query.conversation(conversation);
+    }
     if let Some(corpus) = &directives.corpus {
         query = query.corpus(corpus.clone());
     }
-    if let Some(threshold) = directives.threshold {
-        query = query.similarity_threshold(threshold);
+    if let Some(criterion) = directives.criterion() {
+        query = query.criterion(criterion);
     }
     if let Some(embedding) = own.embedding {
         query = query.embedding(embedding);

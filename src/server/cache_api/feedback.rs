@@ -1,4 +1,5 @@
-//! `POST /v1/cache/feedback`: whether a served answer was right. A wrong one is removed.
+//! `POST /v1/cache/feedback`: whether a served answer was right. A wrong one is removed, and never served again for the
+//! question that it was wrong for.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -7,6 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::entry::Change;
+use crate::judgement::Feedback;
 use crate::key::{Corpus, EntryId};
 use crate::server::Gateway;
 use crate::server::documents::{Job, told};
@@ -21,12 +23,28 @@ struct Said {
     #[serde(default)]
     corpus: Corpus,
     verdict: Verdict,
+    /// The question that the answer was served for; that of the entry if it is not told.
+    #[serde(default)]
+    question: Option<String>,
 }
 
 pub(super) async fn feedback(State(gateway): State<Gateway>, request: Request) -> Result<Response, Problem> {
     let said: Said = serde_json::from_value(object(&gateway, request).await?.into())
         .map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))?;
     gateway.telemetry().feedback().judged(said.entry, said.verdict);
+    let feedback = match said.verdict {
+        Verdict::Right => Feedback::Right,
+        Verdict::Wrong => Feedback::Wrong,
+    };
+    // Before it is removed, for the pair is known by its entry. That it could not be written keeps nothing from going.
+    let question = said.question.as_deref();
+    let remembered = gateway.cache().remember_feedback(&said.corpus, said.entry, question, feedback).await;
+    if let Err(error) = remembered {
+        if error.is_invalid_input() {
+            return Err(error.into());
+        }
+        tracing::warn!(%error, "feedback was not remembered");
+    }
     match said.verdict {
         Verdict::Right => Ok(Json(json!({ "state": "noted" })).into_response()),
         Verdict::Wrong => {

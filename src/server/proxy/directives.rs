@@ -1,5 +1,6 @@
 //! What a caller tells the gateway beside the request: the body's field `wellspring`, and headers.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName};
@@ -7,6 +8,7 @@ use percent_encoding::percent_decode;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::criterion::Criterion;
 use crate::entry::{Answer, ContentType, Dependency, Usage};
 use crate::key::{Corpus, MAX_NAME_BYTES, Namespace};
 use crate::server::error::Problem;
@@ -15,12 +17,25 @@ use crate::server::limits::RequestLimits;
 /// The header that names the question: UTF-8, percent-encoded where it is not plain ASCII.
 const QUESTION_HEADER: HeaderName = HeaderName::from_static("wellspring-question");
 
+/// The headers that say what is accepted, as the fields `threshold` and `max_false_hit_rate` do.
+const THRESHOLD_HEADER: HeaderName = HeaderName::from_static("wellspring-threshold");
+const RATE_HEADER: HeaderName = HeaderName::from_static("wellspring-max-false-hit-rate");
+
+/// The number in a header, if there is one.
+fn number<T: FromStr>(headers: &HeaderMap, name: &HeaderName) -> Result<Option<T>, Problem> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|value| value.trim().parse().ok());
+    number.map(Some).ok_or_else(|| Problem::invalid(format!("the header {name} holds no number")))
+}
+
 /// The field `wellspring`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::server) struct Directives {
     /// What is asked, in place of the last message.
     pub(in crate::server) question: Option<String>,
+    /// A fingerprint of the conversation, for questions that go on from another one.
+    pub(in crate::server) conversation: Option<String>,
     /// What the answer is derived from.
     sources: Vec<Source>,
     /// Sets of documents whose growth can change the answer.
@@ -42,7 +57,9 @@ pub(in crate::server) struct Directives {
     /// Whether the answer says that nothing was found.
     negative: bool,
     /// The least similarity of another question whose answer is served.
-    pub(in crate::server) threshold: Option<f32>,
+    threshold: Option<f32>,
+    /// The greatest share of wrong answers among hits on other wordings that is accepted.
+    max_false_hit_rate: Option<f64>,
     /// Serve the answer to exactly this question only.
     pub(in crate::server) exact: bool,
     /// Fields of the request that do not change the answer; `system` is also the system prompt among messages.
@@ -78,6 +95,11 @@ impl Directives {
             let question = question.map_err(|_| Problem::invalid("Wellspring-Question is not UTF-8"))?;
             directives.question.get_or_insert(question.into_owned());
         }
+        // The field wins over the headers, as for the question.
+        if directives.criterion().is_none() {
+            directives.threshold = number(headers, &THRESHOLD_HEADER)?;
+            directives.max_false_hit_rate = number(headers, &RATE_HEADER)?;
+        }
         directives.check(limits)?;
         Ok(directives)
     }
@@ -112,10 +134,17 @@ impl Directives {
                 limits.sources
             )));
         }
-        if self.threshold.is_some_and(|threshold| !(-1.0..=1.0).contains(&threshold)) {
-            return Err(Problem::invalid("the threshold is not in -1..=1"));
+        if self.threshold.is_some() && self.max_false_hit_rate.is_some() {
+            return Err(Problem::invalid("threshold and max_false_hit_rate exclude each other"));
         }
+        self.criterion().map(Criterion::checked).transpose()?;
         Ok(())
+    }
+
+    /// What the caller accepts, if the request says so.
+    pub(in crate::server) fn criterion(&self) -> Option<Criterion> {
+        let rate = self.max_false_hit_rate.map(Criterion::MaxFalseHitRate);
+        self.threshold.map(Criterion::SimilarityThreshold).or(rate)
     }
 
     /// What the answer depends on.
@@ -201,6 +230,8 @@ mod tests {
             json!({ "qestion": "q" }),
             json!({ "question": " " }),
             json!({ "threshold": 2 }),
+            json!({ "max_false_hit_rate": 0 }),
+            json!({ "max_false_hit_rate": 0.02, "threshold": 0.9 }),
             json!({ "ttl": "soon" }),
             json!({ "sources": [{ "id": "" }] }),
             json!({ "tags": ["a\nb"] }),

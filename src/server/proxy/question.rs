@@ -66,12 +66,21 @@ pub(super) fn query(
     if let Some(namespace) = &directives.namespace {
         scope = scope.namespace(namespace.clone());
     }
+    // A conversation that is not named is part of the scope as a whole.
+    let conversation = match &directives.conversation {
+        Some(conversation) => Some(conversation.as_str()),
+        None if directives.question.is_none() => Some(""),
+        None => None,
+    };
     let mut query = Query::new(asked.text).scope(scope);
+    if let Some(conversation) = conversation {
+        query = query.conversation(conversation);
+    }
     if let Some(corpus) = &directives.corpus {
         query = query.corpus(corpus.clone());
     }
-    if let Some(threshold) = directives.threshold {
-        query = query.similarity_threshold(threshold);
+    if let Some(criterion) = directives.criterion() {
+        query = query.criterion(criterion);
     }
     if asked.is_exact || directives.exact { query.exact_only() } else { query }
 }

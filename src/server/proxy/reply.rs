@@ -34,6 +34,7 @@ impl Forward {
     pub(super) fn bypass(reason: BypassReason) -> Self {
         match reason {
             BypassReason::NoStore => Self::Request,
+            BypassReason::FollowUp => Self::Bypass("follow-up"),
             BypassReason::Store => Self::Bypass("store"),
             BypassReason::StoreAway => Self::Bypass("store-away"),
             BypassReason::StoreTimeout => Self::Bypass("store-timeout"),

@@ -111,6 +111,19 @@ impl Snapshot {
             "Near neighbours that the verifier did not accept",
             self.metrics.rejected_candidates,
         )?;
+        let verifications: Vec<_> = self
+            .metrics
+            .verifications
+            .iter()
+            .flat_map(|(stage, outcomes)| {
+                outcomes.iter().map(|(outcome, count)| ([("stage", *stage), ("outcome", *outcome)], *count))
+            })
+            .collect();
+        out.counter(
+            "wellspring_verifications",
+            "What the stages of verification said of near neighbours",
+            &verifications,
+        )?;
         out.counter(
             "wellspring_tokens_saved",
             "Tokens that hits did not use again",

@@ -1,0 +1,181 @@
+//! From the nearest questions to the one whose answer is served.
+//!
+//! The nearest is fetched and screened alone, for it is the hit most of the time. What cannot be decided without a model
+//! waits until all are screened; then the most likely is verified first, and all of them within one limit of time.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::future::join_all;
+
+use crate::cache::Inner;
+use crate::cache::lookup::BypassReason;
+use crate::cache::query::Prepared;
+use crate::embedding::Embedding;
+use crate::entry::Entry;
+use crate::error::ErrorKind;
+use crate::key::EntryId;
+use crate::store::{Fetched, Found, Snapshot};
+use crate::verify::{Candidate, Outcome, Stage};
+
+/// Index similarities may be rounded; what lies this little below the floor is measured exactly.
+const ROUNDING: f32 = 0.001;
+
+/// An entry near the question.
+pub(super) struct Near {
+    pub(super) entry: Arc<Entry>,
+    /// Of the invalidation clock, from when the entry was live.
+    pub(super) snapshot: Snapshot,
+    pub(super) similarity: f32,
+    pub(super) confidence: f32,
+}
+
+impl Inner {
+    /// The entry whose answer is served for the question of this embedding, if there is one.
+    pub(super) async fn accepted(
+        &self,
+        prepared: &Prepared,
+        embedding: &Embedding,
+    ) -> Result<Option<Near>, BypassReason> {
+        if let Some(near) = self.promoted(prepared, embedding).await? {
+            return Ok(Some(near));
+        }
+        let neighbors = self.neighbors(prepared, embedding).await?;
+        let Some((&nearest, others)) = neighbors.split_first() else { return Ok(None) };
+        let mut undecided = Vec::new();
+        let fetched = self.fetch(prepared, nearest).await?;
+        if let Some(near) = self.screened(prepared, embedding, nearest, fetched, &mut undecided).await {
+            return Ok(Some(near));
+        }
+        // Together, for each may be a round trip.
+        let fetched = join_all(others.iter().map(|&neighbor| self.fetch(prepared, neighbor))).await;
+        for (&neighbor, fetched) in others.iter().zip(fetched) {
+            if let Some(near) = self.screened(prepared, embedding, neighbor, fetched?, &mut undecided).await {
+                return Ok(Some(near));
+            }
+        }
+        self.verified(prepared, undecided).await
+    }
+
+    /// The entry that a judge approved for this question, if it is live.
+    async fn promoted(
+        &self,
+        prepared: &Prepared,
+        embedding: &Embedding,
+    ) -> Result<Option<Near>, BypassReason> {
+        let Some(promoted) = self.lessons.promoted(prepared.key.exact) else { return Ok(None) };
+        let Fetched { found: Found::Live(entry), snapshot } = self.fetch(prepared, promoted).await? else {
+            return Ok(None);
+        };
+        // Searches never cross a scope, and neither does what was learned from one.
+        let Some(cached) = entry.embedding.as_ref().filter(|_| entry.scope == prepared.key.scope) else {
+            return Ok(None);
+        };
+        let similarity = cached.similarity(embedding);
+        let (stage, outcome) = (Stage::Lessons.name(), Outcome::Accepted.name());
+        self.metrics.verification.outcomes.increment(stage, outcome);
+        Ok(Some(Near { entry, snapshot, similarity, confidence: 1.0 }))
+    }
+
+    /// The nearest entries that may be similar enough, nearest first.
+    #[tracing::instrument(level = "debug", skip_all, name = "search")]
+    async fn neighbors(
+        &self,
+        prepared: &Prepared,
+        embedding: &Embedding,
+    ) -> Result<Vec<EntryId>, BypassReason> {
+        let started = Instant::now();
+        let floor = self.verifier.floor(prepared.criterion) - ROUNDING;
+        let key = &prepared.key;
+        if !self.settings.index_wait.is_zero() {
+            let loaded = self.indexes.loaded(&key.corpus, key.scope);
+            let _ = tokio::time::timeout(self.settings.index_wait, loaded).await;
+        }
+        let found = self.indexes.search(&key.corpus, key.scope, embedding, self.settings.candidates, floor);
+        self.metrics.lookup.search.record(started.elapsed());
+        match found {
+            Ok(neighbors) => Ok(neighbors.into_iter().map(|neighbor| neighbor.id).collect()),
+            Err(error) => Err(self.broken(BypassReason::Store, &error)),
+        }
+    }
+
+    /// Screens what was fetched: it is handed back if it is accepted, and put to `undecided` if it may be.
+    async fn screened(
+        &self,
+        prepared: &Prepared,
+        embedding: &Embedding,
+        id: EntryId,
+        fetched: Fetched,
+        undecided: &mut Vec<Near>,
+    ) -> Option<Near> {
+        let Found::Live(entry) = fetched.found else {
+            if self.is_gone(&fetched.found) {
+                self.unindex(&prepared.key.corpus, prepared.key.scope, id).await;
+            }
+            return None;
+        };
+        if self.lessons.forbid(prepared.key.exact, id) {
+            let (stage, outcome) = (Stage::Lessons.name(), Outcome::Rejected.name());
+            self.metrics.verification.outcomes.increment(stage, outcome);
+            self.metrics.lookup.rejected.increment();
+            return None;
+        }
+        let similarity = entry.embedding.as_ref()?.similarity(embedding);
+        let started = Instant::now();
+        let record = self.lessons.record_of(id);
+        let observations = record.as_ref().map_or(&[][..], |record| &record.observations);
+        let candidate = Candidate::new(&prepared.key.text, &entry.question, similarity, prepared.criterion)
+            .observations(observations);
+        let screening = self.verifier.screen(&candidate);
+        self.metrics.verification.screen.record(started.elapsed());
+        self.metrics.verification.outcomes.increment(screening.stage.name(), screening.outcome.name());
+        let near = Near { entry, snapshot: fetched.snapshot, similarity, confidence: screening.confidence };
+        match screening.outcome {
+            Outcome::Accepted => return Some(near),
+            Outcome::Undecided => undecided.push(near),
+            Outcome::Rejected | Outcome::TimedOut => self.metrics.lookup.rejected.increment(),
+        }
+        None
+    }
+
+    /// Verifies what is undecided, the most likely first, until one is accepted or the time is up.
+    #[tracing::instrument(level = "debug", skip_all, name = "verify")]
+    async fn verified(
+        &self,
+        prepared: &Prepared,
+        mut undecided: Vec<Near>,
+    ) -> Result<Option<Near>, BypassReason> {
+        undecided.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
+        let deadline = tokio::time::Instant::now() + self.settings.verify_timeout;
+        let outcomes = &self.metrics.verification.outcomes;
+        for near in undecided {
+            let started = Instant::now();
+            let record = self.lessons.record_of(near.entry.id);
+            let observations = record.as_ref().map_or(&[][..], |record| &record.observations);
+            let candidate =
+                Candidate::new(&prepared.key.text, &near.entry.question, near.similarity, prepared.criterion)
+                    .observations(observations);
+            let verdict = tokio::time::timeout_at(deadline, self.verifier.verify(candidate)).await;
+            self.metrics.lookup.verify.record(started.elapsed());
+            match verdict {
+                Ok(Ok(verdict)) => {
+                    let (stage, outcome) = verdict.decided_by();
+                    outcomes.increment(stage.name(), outcome.name());
+                    if verdict.accepted {
+                        return Ok(Some(Near { confidence: verdict.confidence, ..near }));
+                    }
+                    self.metrics.lookup.rejected.increment();
+                }
+                Ok(Err(error)) if error.kind() != ErrorKind::Timeout => {
+                    return Err(self.broken(BypassReason::Verifier, &error));
+                }
+                // A verdict that comes late is worth less than a miss, and so is that on the next candidate.
+                Ok(Err(_)) | Err(_) => {
+                    outcomes.increment(Stage::Scorer.name(), Outcome::TimedOut.name());
+                    return Ok(None);
+                }
+            }
+        }
+        Ok(None)
+    }
+}

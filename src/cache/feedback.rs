@@ -1,0 +1,149 @@
+//! Hearing whether served answers were right.
+
+use std::sync::Arc;
+
+use crate::cache::lessons::EntryRecord;
+use crate::cache::lookup::{Hit, Tier};
+use crate::cache::{Cache, Inner};
+use crate::entry::{Change, Entry};
+use crate::error::Result;
+use crate::judgement::{Feedback, Judge, Judgement, JudgementCursor};
+use crate::key::{CacheKey, Corpus, EntryId};
+
+impl Cache {
+    /// Says whether `hit` served the question that it was given for.
+    ///
+    /// An answer that was wrong is removed. If it was that of another question, the two are remembered, so that it is
+    /// never served for this one again: at once in this process, within about a second in others that share the store,
+    /// and for as long as the store remembers ([`MAX_JUDGEMENTS`](crate::judgement::MAX_JUDGEMENTS)). Whatever was said
+    /// also counts for the entry, and for calibration.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be written. The pair is not served by this process all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, part of it may be done; saying it again completes it.
+    pub async fn feedback(&self, hit: &Hit, feedback: Feedback) -> Result<()> {
+        let similarity = match hit.tier {
+            Tier::Semantic { similarity, .. } => similarity,
+            Tier::Exact => 1.0,
+        };
+        let asked = CacheKey::new(hit.entry.corpus.clone(), hit.entry.scope, &hit.question)?;
+        let judgement = self.inner.judgement(&asked, &hit.entry, Some(similarity), feedback, Judge::Caller);
+        // The pair first: if the removal fails, the answer is at least not served for this question.
+        let learned = self.learn(&judgement).await;
+        if feedback == Feedback::Wrong {
+            self.invalidate(&judgement.corpus, &[Change::Entry(judgement.cached)]).await?;
+        }
+        learned
+    }
+
+    /// The same for an entry of which only the id is known, and the question that it was served for; without a question,
+    /// its own. Returns whether there is such an entry: what is gone already is not served anyway.
+    ///
+    /// # Errors
+    ///
+    /// As for [`feedback`](Self::feedback), and `InvalidInput` for a question that is not valid.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`feedback`](Self::feedback).
+    pub async fn feedback_on(
+        &self,
+        corpus: &Corpus,
+        entry: EntryId,
+        question: Option<&str>,
+        feedback: Feedback,
+    ) -> Result<bool> {
+        let remembered = self.remember_feedback(corpus, entry, question, feedback).await;
+        if feedback == Feedback::Wrong {
+            self.invalidate(corpus, &[Change::Entry(entry)]).await?;
+        }
+        remembered
+    }
+
+    /// The same, but a wrong answer is left where it is: for callers that remove it in their own way.
+    ///
+    /// # Errors
+    ///
+    /// As for [`feedback_on`](Self::feedback_on).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`feedback`](Self::feedback).
+    pub async fn remember_feedback(
+        &self,
+        corpus: &Corpus,
+        entry: EntryId,
+        question: Option<&str>,
+        feedback: Feedback,
+    ) -> Result<bool> {
+        let Some(stored) = self.entry(corpus, entry).await? else { return Ok(false) };
+        let entry = stored.entry;
+        let asked = CacheKey::new(corpus.clone(), entry.scope, question.unwrap_or(&entry.question))?;
+        let similarity = self.similarity(&asked, &entry).await;
+        self.learn(&self.inner.judgement(&asked, &entry, similarity, feedback, Judge::Caller)).await?;
+        Ok(true)
+    }
+
+    /// What was said of an entry's answer so far.
+    pub fn record_of(&self, entry: EntryId) -> EntryRecord {
+        self.inner.lessons.record_of(entry).map(|record| (*record).clone()).unwrap_or_default()
+    }
+
+    /// Up to `limit` judgements that follow `after`, oldest first, over all corpora: labelled pairs to calibrate by.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub async fn judgements(
+        &self,
+        after: Option<JudgementCursor>,
+        limit: usize,
+    ) -> Result<Vec<(JudgementCursor, Judgement)>> {
+        self.inner.store.judgements(after, limit).await
+    }
+
+    async fn learn(&self, judgement: &Judgement) -> Result<()> {
+        self.inner.metrics.verification.feedback.increment(&judgement.feedback);
+        self.inner.lessons.learn(judgement).await
+    }
+
+    /// How similar the question is to that of the entry; none if it cannot be told.
+    async fn similarity(&self, asked: &CacheKey, entry: &Entry) -> Option<f32> {
+        if asked.exact == entry.id {
+            return Some(1.0);
+        }
+        let cached = entry.embedding.as_ref()?;
+        match self.inner.embedder.embed(&[asked.text.to_string()]).await.ok()?.pop()? {
+            crate::embed::Embedded::Vector(vector) => Some(cached.similarity(&vector)),
+            _ => None,
+        }
+    }
+}
+
+impl Inner {
+    pub(super) fn judgement(
+        &self,
+        asked: &CacheKey,
+        entry: &Entry,
+        similarity: Option<f32>,
+        feedback: Feedback,
+        judge: Judge,
+    ) -> Judgement {
+        Judgement {
+            corpus: entry.corpus.clone(),
+            scope: entry.scope,
+            asked: asked.exact,
+            cached: entry.id,
+            question: Arc::clone(&asked.text),
+            cached_question: Arc::clone(&entry.question),
+            similarity,
+            feedback,
+            judge,
+            at: self.clock.now(),
+        }
+    }
+}

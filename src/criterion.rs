@@ -1,0 +1,110 @@
+//! What a caller accepts of another question's answer: an error rate, or a plain similarity.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The greatest share of wrong answers among hits on other wordings that is accepted unless a caller says otherwise.
+pub const DEFAULT_MAX_FALSE_HIT_RATE: f64 = 0.02;
+
+/// The least similarity where a false-hit rate is asked for and nothing is calibrated: careful, and no promise.
+pub const UNCALIBRATED_SIMILARITY: f32 = 0.92;
+
+/// When the answer to another question may be served.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Criterion {
+    /// As long as no more than this share of such hits is wrong, in `0.0..1.0` and not 0. It is kept as well as the
+    /// calibration fits the questions: measure it on yours.
+    MaxFalseHitRate(f64),
+    /// From this cosine similarity up, in `-1.0..=1.0`, whatever that means for the answers. The guards still veto.
+    SimilarityThreshold(f32),
+}
+
+impl Default for Criterion {
+    fn default() -> Self {
+        Self::MaxFalseHitRate(DEFAULT_MAX_FALSE_HIT_RATE)
+    }
+}
+
+/// A plain similarity.
+impl From<f32> for Criterion {
+    fn from(threshold: f32) -> Self {
+        Self::SimilarityThreshold(threshold)
+    }
+}
+
+impl Criterion {
+    /// Checks that the value is in its range.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if it is not.
+    pub fn checked(self) -> Result<Self> {
+        let is_valid = match self {
+            Self::MaxFalseHitRate(rate) => rate > 0.0 && rate < 1.0,
+            Self::SimilarityThreshold(threshold) => (-1.0..=1.0).contains(&threshold),
+        };
+        match self {
+            _ if is_valid => Ok(self),
+            Self::MaxFalseHitRate(rate) => {
+                Err(Error::invalid(format!("false-hit rate {rate} is not between 0 and 1")))
+            }
+            Self::SimilarityThreshold(threshold) => {
+                Err(Error::invalid(format!("similarity threshold {threshold} is not in -1.0..=1.0")))
+            }
+        }
+    }
+
+    /// The least similarity that is accepted by what knows nothing of error rates: [`UNCALIBRATED_SIMILARITY`] where a
+    /// rate is asked for.
+    pub fn similarity(self) -> f32 {
+        match self {
+            Self::SimilarityThreshold(threshold) => threshold,
+            Self::MaxFalseHitRate(_) => UNCALIBRATED_SIMILARITY,
+        }
+    }
+
+    /// What tells two criteria apart, as one number.
+    pub(crate) fn bits(self) -> u64 {
+        match self {
+            // The two never meet: a positive double that is normal has its high half set.
+            Self::SimilarityThreshold(threshold) => threshold.to_bits().into(),
+            Self::MaxFalseHitRate(rate) => rate.to_bits(),
+        }
+    }
+}
+
+impl std::fmt::Display for Criterion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::MaxFalseHitRate(rate) => write!(f, "at most {} % false hits", rate * 100.0),
+            Self::SimilarityThreshold(threshold) => write!(f, "similarity {threshold:.3} and up"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_out_of_range_are_named() {
+        for wrong in [0.0, 1.0, -0.1, f64::NAN] {
+            let error = Criterion::MaxFalseHitRate(wrong).checked().unwrap_err();
+            assert!(error.is_invalid_input() && error.to_string().contains("false-hit rate"), "{error}");
+        }
+        for wrong in [1.1, -1.1, f32::NAN] {
+            let error = Criterion::from(wrong).checked().unwrap_err();
+            assert!(error.is_invalid_input() && error.to_string().contains("similarity"), "{error}");
+        }
+        assert!(Criterion::default().checked().is_ok() && Criterion::from(-1.0).checked().is_ok());
+    }
+
+    #[test]
+    fn a_rate_and_a_similarity_of_one_value_differ() {
+        assert_ne!(Criterion::from(0.02).bits(), Criterion::MaxFalseHitRate(0.02).bits());
+        assert_eq!(Criterion::default().bits(), Criterion::MaxFalseHitRate(0.02).bits());
+    }
+}

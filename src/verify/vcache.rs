@@ -1,0 +1,240 @@
+//! The policy of vCache: each entry learns by itself how similar is similar enough.
+//!
+//! After "vCache: Verified Semantic Prompt Caching" (Schroeder and others, 2025), written from a description of the
+//! method. An entry's observations are the similarities of questions that its answer was judged for. From six on (two of
+//! them given) a logistic curve is fitted to them; a question is then served with a probability that keeps the *share of
+//! wrong answers among all requests* within the budget, and otherwise explored: it is a miss, whose answer tells what to
+//! learn. That is a weaker promise than a share of the hits, and needs four labels per entry before the first hit. So it
+//! is no default; it is for entries that are asked for often.
+//!
+//! Labels come from [`Cache::feedback`](crate::Cache::feedback) and from a shadow judge: give it
+//! [`near_misses(1.0)`](crate::judge::Shadow::near_misses), so that what is explored is judged, and the cache
+//! [`candidates(1)`](crate::CacheBuilder::candidates), for the method knows one neighbour.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use super::{Candidate, Check, Outcome, Screening, Stage, StageRun, Verdict, Verifier};
+use crate::criterion::{Criterion, DEFAULT_MAX_FALSE_HIT_RATE};
+use crate::error::Result;
+
+/// The fewest observations, given ones included, that a curve is fitted to.
+const FEWEST: usize = 6;
+/// What every entry begins with: nothing in common is wrong, and everything right.
+const GIVEN: [(f32, bool); 2] = [(0.0, false), (1.0, true)];
+/// The values of the confidence that are tried.
+const STEPS: u32 = 50;
+/// Keeps the curve of separable observations finite.
+const RIDGE: f64 = 0.01;
+/// Newton's method needs about ten.
+const MAX_ITERATIONS: usize = 50;
+
+/// The policy of vCache. The budget is the criterion's false-hit rate, here per request.
+#[derive(Debug)]
+pub struct VCache {
+    random: Mutex<SmallRng>,
+}
+
+impl VCache {
+    /// The policy, with random numbers from `seed`.
+    pub fn new(seed: u64) -> Self {
+        Self { random: Mutex::new(SmallRng::seed_from_u64(seed)) }
+    }
+
+    /// How likely a question is explored, and how likely its answer is right.
+    fn assess(candidate: &Candidate<'_>) -> (f64, f64) {
+        let delta = match candidate.criterion {
+            Criterion::MaxFalseHitRate(rate) => rate,
+            Criterion::SimilarityThreshold(_) => DEFAULT_MAX_FALSE_HIT_RATE,
+        };
+        let observations: Vec<(f64, f64)> = GIVEN
+            .iter()
+            .chain(candidate.observations)
+            .map(|&(similarity, right)| (f64::from(similarity), f64::from(u8::from(right))))
+            .collect();
+        if observations.len() < FEWEST {
+            return (1.0, 0.0);
+        }
+        match Curve::fit(&observations) {
+            Some(curve) => curve.assess(f64::from(candidate.similarity), delta),
+            None => (1.0, 0.0),
+        }
+    }
+
+    fn draw(&self) -> f64 {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner).random()
+    }
+
+    fn decide(&self, candidate: &Candidate<'_>) -> (Outcome, f64, f64) {
+        let (explore, right) = Self::assess(candidate);
+        let outcome = if self.draw() <= explore { Outcome::Rejected } else { Outcome::Accepted };
+        (outcome, explore, right)
+    }
+}
+
+/// P(right | similarity) = sigmoid(bias + slope × similarity), with the variance of where it is one half.
+#[derive(Debug, Clone, Copy)]
+struct Curve {
+    slope: f64,
+    middle: f64,
+    deviation: f64,
+}
+
+impl Curve {
+    /// Fits the curve by Newton's method; none if more similarity does not make right answers likelier.
+    fn fit(observations: &[(f64, f64)]) -> Option<Self> {
+        let (mut bias, mut slope) = (0.0_f64, 0.0_f64);
+        let mut hessian = [0.0; 3];
+        for _ in 0..MAX_ITERATIONS {
+            hessian = [RIDGE, 0.0, RIDGE];
+            let mut gradient = [RIDGE * bias, RIDGE * slope];
+            for &(similarity, right) in observations {
+                let p = sigmoid(bias + slope * similarity);
+                let weight = p * (1.0 - p);
+                gradient[0] += p - right;
+                gradient[1] += (p - right) * similarity;
+                hessian[0] += weight;
+                hessian[1] += weight * similarity;
+                hessian[2] += weight * similarity * similarity;
+            }
+            let determinant = hessian[0] * hessian[2] - hessian[1] * hessian[1];
+            let step = [
+                (hessian[2] * gradient[0] - hessian[1] * gradient[1]) / determinant,
+                (hessian[0] * gradient[1] - hessian[1] * gradient[0]) / determinant,
+            ];
+            bias -= step[0];
+            slope -= step[1];
+            if step[0].abs() + step[1].abs() < 1e-9 {
+                break;
+            }
+        }
+        if !(bias.is_finite() && slope.is_finite() && slope > 1e-6) {
+            return None;
+        }
+        // The delta method for -bias/slope.
+        let gradient = [-1.0 / slope, bias / (slope * slope)];
+        let determinant = hessian[0] * hessian[2] - hessian[1] * hessian[1];
+        let variance = (hessian[2] * gradient[0] * gradient[0]
+            - 2.0 * hessian[1] * gradient[0] * gradient[1]
+            + hessian[0] * gradient[1] * gradient[1])
+            / determinant;
+        Some(Self { slope, middle: (-bias / slope).clamp(0.0, 1.0), deviation: variance.max(0.0).sqrt() })
+    }
+
+    /// How likely a question of this similarity has to be explored to keep `delta`, and how likely its answer is right.
+    fn assess(&self, similarity: f64, delta: f64) -> (f64, f64) {
+        let explore = (1..=STEPS)
+            .map(|step| {
+                let error = f64::from(step) / f64::from(STEPS + 1);
+                let middle = (self.middle + quantile(1.0 - error) * self.deviation).clamp(0.0, 1.0);
+                let right = (1.0 - error) * sigmoid(self.slope * (similarity - middle));
+                1.0 - delta / (1.0 - right)
+            })
+            .fold(1.0, f64::min);
+        (explore, sigmoid(self.slope * (similarity - self.middle)))
+    }
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// The quantile of the standard normal distribution at `p` in `0.0..1.0`, to three digits: Abramowitz and Stegun 26.2.23.
+fn quantile(p: f64) -> f64 {
+    if p < 0.5 {
+        return -quantile(1.0 - p);
+    }
+    let t = (-2.0 * (1.0 - p).ln()).sqrt();
+    let above = 2.515_517 + t * (0.802_853 + t * 0.010_328);
+    let below = 1.0 + t * (1.432_788 + t * (0.189_269 + t * 0.001_308));
+    t - above / below
+}
+
+#[async_trait]
+impl Verifier for VCache {
+    /// No similarity is too little to learn from.
+    fn floor(&self, _criterion: Criterion) -> f32 {
+        0.0
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a confidence needs no more digits")]
+    fn screen(&self, candidate: &Candidate<'_>) -> Screening {
+        let (outcome, _, right) = self.decide(candidate);
+        Screening::new(Stage::Custom, outcome, right as f32)
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a confidence needs no more digits")]
+    async fn verify(&self, candidate: Candidate<'_>) -> Result<Verdict> {
+        let started = std::time::Instant::now();
+        let (outcome, explore, right) = self.decide(&candidate);
+        let accepted = outcome == Outcome::Accepted;
+        let detail = format!(
+            "explored with probability {:.3}, right with {right:.3}, after {} observations",
+            explore.max(0.0),
+            candidate.observations.len()
+        );
+        let run = StageRun::new(Stage::Custom, outcome, started.elapsed());
+        Ok(Verdict::new(accepted, right as f32, vec![Check::new("vcache", accepted, detail)], vec![run]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(observations: &[(f32, bool)], similarity: f32) -> Candidate<'_> {
+        Candidate::new("a", "b", similarity, Criterion::MaxFalseHitRate(0.05)).observations(observations)
+    }
+
+    fn explore(observations: &[(f32, bool)], similarity: f32) -> f64 {
+        VCache::assess(&candidate(observations, similarity)).0
+    }
+
+    #[test]
+    fn an_entry_is_explored_until_it_has_four_labels() {
+        let labels = [(0.95, true), (0.96, true), (0.5, false), (0.97, true)];
+        for known in 0..4 {
+            assert!((explore(&labels[..known], 0.99) - 1.0).abs() < f64::EPSILON, "{known}");
+        }
+        assert!(explore(&labels, 0.99) < 1.0);
+    }
+
+    #[test]
+    fn more_labels_and_more_similarity_mean_less_exploring() {
+        let few = [(0.5, false), (0.6, false), (0.9, true), (0.95, true)];
+        let many: Vec<_> = few.iter().copied().cycle().take(64).collect();
+        assert!(explore(&many, 0.97) < explore(&few, 0.97));
+        assert!(explore(&many, 0.97) < explore(&many, 0.75));
+        assert!(explore(&many, 0.55) > 0.9);
+    }
+
+    #[test]
+    fn an_entry_that_is_wrong_where_it_is_similar_is_not_served() {
+        let confused: Vec<_> = [(0.95, false), (0.5, true)].iter().copied().cycle().take(64).collect();
+        assert!(explore(&confused, 0.99) > 0.9);
+    }
+
+    #[tokio::test]
+    async fn what_is_served_follows_the_draw() {
+        let labels: Vec<_> = [(0.5, false), (0.95, true)].iter().copied().cycle().take(64).collect();
+        let policy = VCache::new(7);
+        let pair = candidate(&labels, 0.9);
+        let share = explore(&labels, 0.9).max(0.0);
+        let mut explored = 0.0;
+        for _ in 0..2_000 {
+            explored += f64::from(u8::from(policy.screen(&pair).outcome == Outcome::Rejected));
+        }
+        assert!((explored / 2_000.0 - share).abs() < 0.05, "{explored} of 2000, expected {share}");
+        assert_eq!(policy.verify(pair).await.unwrap().checks[0].name, "vcache");
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_tables() {
+        for (p, z) in [(0.5, 0.0), (0.975, 1.96), (0.05, -1.645), (0.99, 2.326)] {
+            assert!((quantile(p) - z).abs() < 2e-3, "{p}: {}", quantile(p));
+        }
+    }
+}
