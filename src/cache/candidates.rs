@@ -100,6 +100,7 @@ impl Inner {
     }
 
     /// Screens what was fetched: it is handed back if it is accepted, and put to `undecided` if it may be.
+    #[tracing::instrument(level = "debug", skip_all, name = "screen")]
     async fn screened(
         &self,
         prepared: &Prepared,

@@ -142,7 +142,7 @@ async fn a_request_is_traced_stage_by_stage_from_its_caller_to_the_upstream() {
         assert_eq!((request.name.as_str(), request.kind()), ("POST /v1/chat/completions", SpanKind::Server));
     }
     assert_eq!(stages(requests[0]), "POST openai embed exact fill search");
-    assert_eq!(stages(requests[1]), "embed exact search validate verify");
+    assert_eq!(stages(requests[1]), "embed exact screen search validate");
 
     let call = spans.iter().find(|span| span.kind() == SpanKind::Client).unwrap();
     let carried = upstream.seen()[0].headers["traceparent"].to_str().unwrap().to_owned();
