@@ -36,7 +36,7 @@ pub(super) struct Report {
     pub(super) false_hit_example: Option<FalseHit>,
     /// What a static threshold would have done on the same run.
     pub(super) static_threshold: Option<StaticThreshold>,
-    /// The share of semantic hits that the model confirmed; the others were decided without it.
+    /// The share of hits that the model confirmed; the others were decided without it.
     pub(super) verified_share: f64,
     pub(super) edits: u64,
     pub(super) entries_dropped: u64,
@@ -125,7 +125,7 @@ impl Report {
                 tally.nearest.clone(),
                 usize::try_from(semantic_hits).unwrap_or(usize::MAX),
             ),
-            verified_share: share(confirmed, semantic_hits),
+            verified_share: share(confirmed, hits),
             edits: tally.edits,
             entries_dropped: tally.dropped,
             refused_fills: metrics.refused.values().sum(),
@@ -209,7 +209,7 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "{:34}{:>10}  of the semantic hits",
+            "{:34}{:>10}  of the hits",
             "confirmed by the verifier's model",
             percent(self.verified_share)
         )?;
