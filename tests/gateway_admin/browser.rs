@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use wellspring::judgement::Feedback;
 use wellspring::server::auth::{Right, Token};
-use wellspring::server::telemetry::Verdict;
 
 use crate::asked;
 use crate::support::{Reply, Running};
@@ -43,7 +43,7 @@ async fn visit(gateway: &Running, lasting: Duration) {
             )
             .await;
             if let ("semantic", Ok(entry)) = (reply.tier(), reply.header("wellspring-entry").parse()) {
-                let verdict = if number == 4 { Verdict::Wrong } else { Verdict::Right };
+                let verdict = if number == 4 { Feedback::Wrong } else { Feedback::Right };
                 gateway.gateway.telemetry().feedback().judged(entry, verdict);
             }
         }

@@ -14,7 +14,6 @@ use crate::server::Gateway;
 use crate::server::documents::{Job, told};
 use crate::server::error::Problem;
 use crate::server::extract::object;
-use crate::server::telemetry::Verdict;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,7 +21,7 @@ struct Said {
     entry: EntryId,
     #[serde(default)]
     corpus: Corpus,
-    verdict: Verdict,
+    verdict: Feedback,
     /// The question that the answer was served for; that of the entry if it is not told.
     #[serde(default)]
     question: Option<String>,
@@ -32,13 +31,10 @@ pub(super) async fn feedback(State(gateway): State<Gateway>, request: Request) -
     let said: Said = serde_json::from_value(object(&gateway, request).await?.into())
         .map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))?;
     gateway.telemetry().feedback().judged(said.entry, said.verdict);
-    let feedback = match said.verdict {
-        Verdict::Right => Feedback::Right,
-        Verdict::Wrong => Feedback::Wrong,
-    };
     // Before it is removed, for the pair is known by its entry. That it could not be written keeps nothing from going.
     let question = said.question.as_deref();
-    let remembered = gateway.cache().remember_feedback(&said.corpus, said.entry, question, feedback).await;
+    let remembered =
+        gateway.cache().remember_feedback(&said.corpus, said.entry, question, said.verdict).await;
     if let Err(error) = remembered {
         if error.is_invalid_input() {
             return Err(error.into());
@@ -46,8 +42,8 @@ pub(super) async fn feedback(State(gateway): State<Gateway>, request: Request) -
         tracing::warn!(%error, "feedback was not remembered");
     }
     match said.verdict {
-        Verdict::Right => Ok(Json(json!({ "state": "noted" })).into_response()),
-        Verdict::Wrong => {
+        Feedback::Right => Ok(Json(json!({ "state": "noted" })).into_response()),
+        Feedback::Wrong => {
             tracing::info!(entry = %said.entry, "a caller says that an answer was wrong");
             // As an invalidation, so that the same answer is not stored by a fill on its way.
             let job = Job::invalidate(said.corpus, vec![Change::Entry(said.entry)]);

@@ -6,9 +6,9 @@ use std::fmt;
 use std::time::Duration;
 
 use moka::sync::Cache as Remembered;
-use serde::Deserialize;
 
 use crate::cache::{Hit, Tier};
+use crate::judgement::Feedback;
 use crate::key::EntryId;
 use crate::metrics::BySimilarity;
 
@@ -16,24 +16,14 @@ use crate::metrics::BySimilarity;
 const REMEMBERED: u64 = 10_000;
 const REMEMBERED_FOR: Duration = Duration::from_hours(1);
 
-/// What a caller says of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// It answered the question.
-    Right,
-    /// It did not.
-    Wrong,
-}
-
 /// What callers said of answers.
-pub struct Feedback {
+pub struct FeedbackCounts {
     served: Remembered<EntryId, Option<f32>>,
     right: Counts,
     wrong: Counts,
 }
 
-/// Verdicts on answers to the same question, and on those to other wordings by similarity.
+/// What was said of answers to the same question, and on those to other wordings by similarity.
 #[derive(Default)]
 pub(in crate::server) struct Counts {
     exact: crate::metrics::Counter,
@@ -54,7 +44,7 @@ impl Counts {
     }
 }
 
-impl Feedback {
+impl FeedbackCounts {
     pub(super) fn new() -> Self {
         let served = Remembered::builder().max_capacity(REMEMBERED).time_to_live(REMEMBERED_FOR).build();
         Self { served, right: Counts::default(), wrong: Counts::default() }
@@ -70,10 +60,10 @@ impl Feedback {
     }
 
     /// Counts what was said of the answer of `entry`, at the similarity that it was last served at.
-    pub fn judged(&self, entry: EntryId, verdict: Verdict) {
-        let counts = match verdict {
-            Verdict::Right => &self.right,
-            Verdict::Wrong => &self.wrong,
+    pub fn judged(&self, entry: EntryId, feedback: Feedback) {
+        let counts = match feedback {
+            Feedback::Right => &self.right,
+            Feedback::Wrong => &self.wrong,
         };
         match self.served.get(&entry).flatten() {
             Some(similarity) => counts.semantic.increment(similarity),
@@ -90,8 +80,8 @@ impl Feedback {
     }
 }
 
-impl fmt::Debug for Feedback {
+impl fmt::Debug for FeedbackCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Feedback").field("served", &self.served.entry_count()).finish_non_exhaustive()
+        f.debug_struct("FeedbackCounts").field("served", &self.served.entry_count()).finish_non_exhaustive()
     }
 }

@@ -25,7 +25,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 use tracing::Instrument as _;
 
-pub use self::feedback::{Feedback, Verdict};
+pub use self::feedback::FeedbackCounts;
 pub(super) use self::samples::{EVERY as SAMPLE_EVERY, Samples};
 use crate::server::Gateway;
 use crate::server::auth::{self, Right};
@@ -37,7 +37,7 @@ pub struct Telemetry {
     request_time: Family<RouteLabels, Histogram, fn() -> Histogram>,
     upstream_time: Family<UpstreamLabels, Histogram, fn() -> Histogram>,
     upstreams: Mutex<BTreeMap<(&'static str, Option<u16>), u64>>,
-    feedback: Feedback,
+    feedback: FeedbackCounts,
     samples: Samples,
     started: Instant,
 }
@@ -72,7 +72,7 @@ impl Telemetry {
             request_time: Family::new_with_constructor(seconds),
             upstream_time: Family::new_with_constructor(seconds),
             upstreams: Mutex::default(),
-            feedback: Feedback::new(),
+            feedback: FeedbackCounts::new(),
             samples: Samples::default(),
             started: Instant::now(),
         }
@@ -84,7 +84,7 @@ impl Telemetry {
     }
 
     /// What callers said of answers.
-    pub fn feedback(&self) -> &Feedback {
+    pub fn feedback(&self) -> &FeedbackCounts {
         &self.feedback
     }
 
