@@ -66,6 +66,54 @@ impl Judgement {
     }
 }
 
+/// What was said of an entry's answer, for its own question and for others.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[non_exhaustive]
+pub struct EntryRecord {
+    /// How often it was right.
+    pub right: u64,
+    /// How often it was wrong.
+    pub wrong: u64,
+    /// Similarities of other questions with what was said, the newest 64, oldest first.
+    pub observations: Vec<(f32, bool)>,
+}
+
+/// How many observations are kept of an entry, the newest.
+const MAX_OBSERVATIONS: usize = 64;
+
+impl EntryRecord {
+    /// Adds what was said.
+    pub(crate) fn count(&mut self, judgement: &Judgement) {
+        let is_right = judgement.feedback == Feedback::Right;
+        *if is_right { &mut self.right } else { &mut self.wrong } += 1;
+        if let Some(similarity) = judgement.similarity.filter(|_| !judgement.is_exact()) {
+            if self.observations.len() == MAX_OBSERVATIONS {
+                self.observations.remove(0);
+            }
+            self.observations.push((similarity, is_right));
+        }
+    }
+}
+
+/// A judgement of a pair, for learning.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Judged {
+    /// What was said.
+    pub judgement: Judgement,
+    /// How often the entry's answer had been right before.
+    pub right: u64,
+    /// How often it had been wrong before.
+    pub wrong: u64,
+}
+
+impl Judged {
+    /// What was said of an entry with this record.
+    pub fn new(judgement: Judgement, before: &EntryRecord) -> Self {
+        Self { judgement, right: before.right, wrong: before.wrong }
+    }
+}
+
 /// A place in the log of judgements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JudgementCursor(pub(crate) u64, pub(crate) u64);

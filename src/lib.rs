@@ -84,8 +84,8 @@ pub mod store;
 pub mod verify;
 
 pub use cache::{
-    BypassReason, Cache, CacheBuilder, EntryRecord, FillOutcome, FillPermit, FollowUps, Hit, Lookup, Miss,
-    Origin, Query, Refresh, Served, Tier,
+    BypassReason, Cache, CacheBuilder, FillOutcome, FillPermit, FollowUps, Hit, Lookup, Miss, Origin, Query,
+    Refresh, Served, Tier,
 };
 pub use criterion::Criterion;
 pub use embed::Embedder;
@@ -95,7 +95,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use flight::SharedError;
 pub use invalidate::Invalidation;
 pub use judge::Shadow;
-pub use judgement::{Feedback, Judgement};
+pub use judgement::{EntryRecord, Feedback, Judgement};
 pub use key::{Corpus, EntryId, Namespace, Scope};
 pub use metrics::Metrics;
 pub use policy::{Admission, EarlyRefresh, Ttls};

@@ -303,6 +303,7 @@ impl CacheBuilder {
         if is_shared {
             tasks.spawn(Arc::clone(&lessons).follow(shutdown.clone()));
         }
+        tasks.spawn(Arc::clone(&lessons).teach(Arc::clone(&verifier), shutdown.clone()));
         let inner = Inner {
             fingerprint,
             store: self.store,

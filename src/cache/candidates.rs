@@ -16,7 +16,7 @@ use crate::entry::Entry;
 use crate::error::ErrorKind;
 use crate::key::EntryId;
 use crate::store::{Fetched, Found, Snapshot};
-use crate::verify::{Candidate, Outcome, Stage};
+use crate::verify::{Outcome, Stage};
 
 /// Index similarities may be rounded; what lies this little below the floor is measured exactly.
 const ROUNDING: f32 = 0.001;
@@ -124,10 +124,7 @@ impl Inner {
         let similarity = entry.embedding.as_ref()?.similarity(embedding);
         let started = Instant::now();
         let record = self.lessons.record_of(id);
-        let observations = record.as_ref().map_or(&[][..], |record| &record.observations);
-        let candidate = Candidate::new(&prepared.key.text, &entry.question, similarity, prepared.criterion)
-            .observations(observations);
-        let screening = self.verifier.screen(&candidate);
+        let screening = self.verifier.screen(&prepared.candidate(&entry, similarity, record.as_deref()));
         self.metrics.verification.screen.record(started.elapsed());
         self.metrics.verification.outcomes.increment(screening.stage.name(), screening.outcome.name());
         let near = Near { entry, snapshot: fetched.snapshot, similarity, confidence: screening.confidence };
@@ -152,10 +149,7 @@ impl Inner {
         for near in undecided {
             let started = Instant::now();
             let record = self.lessons.record_of(near.entry.id);
-            let observations = record.as_ref().map_or(&[][..], |record| &record.observations);
-            let candidate =
-                Candidate::new(&prepared.key.text, &near.entry.question, near.similarity, prepared.criterion)
-                    .observations(observations);
+            let candidate = prepared.candidate(&near.entry, near.similarity, record.as_deref());
             let verdict = tokio::time::timeout_at(deadline, self.verifier.verify(candidate)).await;
             self.metrics.lookup.verify.record(started.elapsed());
             match verdict {

@@ -9,7 +9,7 @@ use crate::criterion::Criterion;
 use crate::error::Result;
 use crate::key::{CacheKey, Corpus, EntryId, ScopeId};
 use crate::store::{DeadReason, Found};
-use crate::verify::{Candidate, Check, Outcome, Stage, StageRun};
+use crate::verify::{Check, Outcome, Stage, StageRun};
 
 /// How many candidates are explained.
 const EXPLAINED: usize = 8;
@@ -171,14 +171,8 @@ impl Cache {
                 if let Some(cached) = &entry.embedding {
                     candidate.similarity = cached.similarity(&embedding);
                 }
-                let pair = Candidate::new(
-                    &prepared.key.text,
-                    &entry.question,
-                    candidate.similarity,
-                    prepared.criterion,
-                );
                 let record = inner.lessons.record_of(neighbor.id);
-                let pair = pair.observations(record.as_ref().map_or(&[][..], |record| &record.observations));
+                let pair = prepared.candidate(&entry, candidate.similarity, record.as_deref());
                 let screening = inner.verifier.screen(&pair);
                 let verdict = inner.verifier.explain(pair).await?;
                 (candidate.screened, candidate.rank) = (screening.outcome, screening.confidence);

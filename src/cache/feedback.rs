@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::cache::lessons::EntryRecord;
 use crate::cache::lookup::{Hit, Tier};
 use crate::cache::{Cache, Inner};
 use crate::entry::{Change, Entry};
 use crate::error::Result;
-use crate::judgement::{Feedback, Judge, Judgement, JudgementCursor};
+use crate::judgement::{EntryRecord, Feedback, Judge, Judgement, JudgementCursor};
 use crate::key::{CacheKey, Corpus, EntryId};
 
 impl Cache {

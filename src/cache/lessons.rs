@@ -4,39 +4,27 @@
 //! is built, after each judgement of this process and, where processes share the store, once a second. A pair that was
 //! called wrong through this cache is not served again from that moment on, whatever becomes of the log.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use moka::sync::Cache as Bounded;
-use serde::Serialize;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Result;
-use crate::judgement::{Feedback, Judge, Judgement, JudgementCursor, MAX_JUDGEMENTS};
+use crate::judgement::{EntryRecord, Feedback, Judge, Judged, Judgement, JudgementCursor, MAX_JUDGEMENTS};
 use crate::key::EntryId;
 use crate::store::Store;
+use crate::verify::Verifier;
 
 /// How many judgements are read at a time.
 const PAGE: usize = 1_000;
 /// How often a log that processes share is looked at.
 const POLL: Duration = Duration::from_secs(1);
-/// How many observations are kept of an entry, the newest.
-const MAX_OBSERVATIONS: usize = 64;
-
-/// What was said of an entry's answer, for its own question and for others.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-#[non_exhaustive]
-pub struct EntryRecord {
-    /// How often it was right.
-    pub right: u64,
-    /// How often it was wrong.
-    pub wrong: u64,
-    /// Similarities of other questions with what was said, the newest 64, oldest first.
-    pub observations: Vec<(f32, bool)>,
-}
-
+/// How many judged pairs wait for the verifier at most, the newest.
+const MAX_HEARD: usize = 20_000;
 /// What lookups know of pairs.
 #[derive(Debug)]
 pub(crate) struct Lessons {
@@ -46,6 +34,10 @@ pub(crate) struct Lessons {
     /// Question asked to the entry that answers it, though no lookup would find it.
     promoted: Bounded<EntryId, EntryId>,
     records: Bounded<EntryId, Arc<EntryRecord>>,
+    /// What the verifier has not been told yet.
+    heard: std::sync::Mutex<VecDeque<Judged>>,
+    /// Says that there is something.
+    hearing: Notify,
     /// Most caches learn nothing, and their lookups ask nothing.
     any: AtomicBool,
     /// What was read of the log; held while it is read, so that nothing is counted twice.
@@ -60,6 +52,8 @@ impl Lessons {
             negatives: Bounded::new(most),
             promoted: Bounded::new(most),
             records: Bounded::new(most),
+            heard: std::sync::Mutex::default(),
+            hearing: Notify::new(),
             any: AtomicBool::new(false),
             read: Mutex::new(None),
         }
@@ -114,6 +108,30 @@ impl Lessons {
         }
     }
 
+    fn hear(&self, judged: Judged) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.len() == MAX_HEARD {
+            heard.pop_front();
+        }
+        heard.push_back(judged);
+        self.hearing.notify_one();
+    }
+
+    /// Tells `verifier` what was said of pairs, until `shutdown`.
+    pub(crate) async fn teach(self: Arc<Self>, verifier: Arc<dyn Verifier>, shutdown: CancellationToken) {
+        while shutdown.run_until_cancelled(self.hearing.notified()).await.is_some() {
+            let heard = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
+            if heard.is_empty() {
+                continue;
+            }
+            match shutdown.run_until_cancelled(verifier.learn(heard.into())).await {
+                Some(Err(error)) => tracing::warn!(%error, "the verifier did not learn from feedback"),
+                Some(Ok(())) => {}
+                None => return,
+            }
+        }
+    }
+
     /// What a judgement says of its pair. Doing it twice changes nothing.
     fn note_pair(&self, judgement: &Judgement) {
         let pair = (judgement.asked, judgement.cached);
@@ -139,15 +157,10 @@ impl Lessons {
 
     fn count(&self, judgement: &Judgement) {
         let mut record = self.records.get(&judgement.cached).unwrap_or_default();
-        let counted = Arc::make_mut(&mut record);
-        let is_right = judgement.feedback == Feedback::Right;
-        *if is_right { &mut counted.right } else { &mut counted.wrong } += 1;
-        if let Some(similarity) = judgement.similarity.filter(|_| !judgement.is_exact()) {
-            if counted.observations.len() == MAX_OBSERVATIONS {
-                counted.observations.remove(0);
-            }
-            counted.observations.push((similarity, is_right));
+        if !judgement.is_exact() {
+            self.hear(Judged::new(judgement.clone(), &record));
         }
+        Arc::make_mut(&mut record).count(judgement);
         self.records.insert(judgement.cached, record);
         self.any.store(true, Ordering::Release);
     }

@@ -37,7 +37,6 @@ pub use self::explain::{EntryState, ExplainedCandidate, Explanation};
 pub use self::fill::{FillOutcome, FillPermit};
 pub use self::get_or_fill::{Miss, Origin, Served};
 use self::indexes::Indexes;
-pub use self::lessons::EntryRecord;
 use self::lessons::Lessons;
 use self::live::Live;
 pub use self::lookup::{BypassReason, Hit, Lookup, Tier};

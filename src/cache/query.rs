@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 use crate::cache::Inner;
 use crate::criterion::Criterion;
 use crate::embedding::Embedding;
+use crate::entry::Entry;
 use crate::error::{Error, Result};
+use crate::judgement::EntryRecord;
 use crate::key::{CacheKey, Corpus, Namespace, Scope};
-use crate::verify::is_follow_up;
+use crate::verify::{Candidate, is_follow_up};
 
 /// The parameter of the scope that holds the fingerprint of a conversation.
 const CONVERSATION: &str = "wellspring.conversation";
@@ -152,6 +154,18 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
+    /// The answer of `entry` as a candidate for this question.
+    pub(super) fn candidate<'a>(
+        &'a self,
+        entry: &'a Entry,
+        similarity: f32,
+        record: Option<&'a EntryRecord>,
+    ) -> Candidate<'a> {
+        Candidate::new(&self.key.text, &entry.question, similarity, self.criterion)
+            .in_corpus(&self.key.corpus)
+            .record(record)
+    }
+
     pub(crate) fn new(mut query: Query, cache: &Inner) -> Result<Self> {
         if cache.settings.follow_ups == FollowUps::Bypass && is_follow_up(&query.text) {
             match query.conversation.take() {

@@ -10,6 +10,7 @@ mod cross_encoder;
 mod features;
 mod follow_up;
 mod guards;
+mod learning;
 mod pipeline;
 mod scorer;
 mod stage;
@@ -35,6 +36,8 @@ pub use self::threshold::Threshold;
 pub use self::vcache::VCache;
 use crate::criterion::Criterion;
 use crate::error::Result;
+use crate::judgement::{EntryRecord, Judged};
+use crate::key::Corpus;
 
 /// A near neighbour of a question.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +54,12 @@ pub struct Candidate<'a> {
     /// Similarities of questions that the entry's answer was judged for, with what was said; empty unless there is
     /// feedback.
     pub observations: &'a [(f32, bool)],
+    /// How often the entry's answer was called right.
+    pub right: u64,
+    /// How often it was called wrong.
+    pub wrong: u64,
+    /// Where the entry is; none if that is not known.
+    pub corpus: Option<&'a Corpus>,
 }
 
 impl<'a> Candidate<'a> {
@@ -61,7 +70,33 @@ impl<'a> Candidate<'a> {
         similarity: f32,
         criterion: impl Into<Criterion>,
     ) -> Self {
-        Self { question, cached_question, similarity, criterion: criterion.into(), observations: &[] }
+        Self {
+            question,
+            cached_question,
+            similarity,
+            criterion: criterion.into(),
+            observations: &[],
+            right: 0,
+            wrong: 0,
+            corpus: None,
+        }
+    }
+
+    /// Says in which corpus the entry is.
+    #[must_use]
+    pub fn in_corpus(mut self, corpus: &'a Corpus) -> Self {
+        self.corpus = Some(corpus);
+        self
+    }
+
+    /// Adds what was said of the entry's answer before, if anything was.
+    #[must_use]
+    pub fn record(mut self, record: Option<&'a EntryRecord>) -> Self {
+        if let Some(record) = record {
+            (self.right, self.wrong) = (record.right, record.wrong);
+            self.observations = &record.observations;
+        }
+        self
     }
 
     /// Adds what was said of the entry's answer before.
@@ -165,5 +200,20 @@ pub trait Verifier: fmt::Debug + Send + Sync {
     /// That of [`verify`](Verifier::verify).
     async fn explain(&self, candidate: Candidate<'_>) -> Result<Verdict> {
         self.verify(candidate).await
+    }
+
+    /// Hears what was said of pairs, each once and the oldest first: when the cache is built all that the store knows,
+    /// from then on what is new. It is called behind the callers' backs and not again before it returned, so it
+    /// may take its time. By default nothing is learned.
+    ///
+    /// # Errors
+    ///
+    /// If the verifier is broken. It is told what is new all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may leave out some of what was said.
+    async fn learn(&self, _judged: Vec<Judged>) -> Result<()> {
+        Ok(())
     }
 }

@@ -19,11 +19,16 @@ use async_trait::async_trait;
 use super::calibration::{CalibratedStage, Calibration};
 use super::features::Features;
 use super::guards::Guards;
+use super::learning::Learner;
 use super::scorer::{PairScorer, Scored};
 use super::stage::{Outcome, Screening, Stage, StageRun};
+use super::text::Comparison;
+use super::threshold::Threshold;
 use super::{Candidate, Check, Verdict, Verifier};
 use crate::criterion::Criterion;
 use crate::error::Result;
+use crate::judgement::Judged;
+use crate::key::Corpus;
 
 /// The least similarity at which a candidate is looked at unless another is set. Of paraphrases in the evaluation data,
 /// 98 % lie above it.
@@ -42,6 +47,7 @@ pub struct Pipeline {
     guards: Guards,
     calibration: Arc<Calibration>,
     scorer: Option<Arc<dyn PairScorer>>,
+    learner: Option<Arc<Learner>>,
 }
 
 impl Pipeline {
@@ -52,6 +58,7 @@ impl Pipeline {
             guards: Guards::default(),
             calibration: calibration.into(),
             scorer: None,
+            learner: Some(Arc::default()),
         }
     }
 
@@ -91,9 +98,16 @@ impl Pipeline {
         self
     }
 
-    /// What the stages before the scorer are made of.
-    pub fn calibration(&self) -> &Calibration {
-        &self.calibration
+    /// Sets whether the calibration learns from feedback, separately in each corpus; it does by default.
+    pub fn learning(mut self, learns: bool) -> Self {
+        self.learner = learns.then(Arc::default);
+        self
+    }
+
+    /// What decides in a corpus: the calibration that was learned there, or else that of the pipeline.
+    pub fn calibration(&self, corpus: Option<&Corpus>) -> Arc<Calibration> {
+        let learned = self.learner.as_ref().and_then(|learner| learner.calibration(corpus));
+        learned.unwrap_or_else(|| Arc::clone(&self.calibration))
     }
 
     fn least_similarity(&self, criterion: Criterion) -> f32 {
@@ -103,47 +117,63 @@ impl Pipeline {
         }
     }
 
-    /// What the guards say, after the floor.
-    fn vetoes(&self, candidate: &Candidate<'_>, stop: impl Fn(&Check) -> bool) -> Vec<Check> {
-        let least = self.least_similarity(candidate.criterion);
-        let mut checks = self.guards.checks(&Candidate { criterion: least.into(), ..*candidate }, stop);
-        if let (Criterion::MaxFalseHitRate(_), Some(floor)) = (candidate.criterion, checks.first_mut()) {
-            floor.name = Stage::Floor.name();
+    /// Whether the similarity is worth a look.
+    fn floor_check(&self, candidate: &Candidate<'_>) -> Check {
+        let least = self.least_similarity(candidate.criterion).into();
+        let check = Threshold::check(&Candidate { criterion: least, ..*candidate });
+        match candidate.criterion {
+            Criterion::MaxFalseHitRate(_) => Check { name: Stage::Floor.name(), ..check },
+            Criterion::SimilarityThreshold(_) => check,
         }
-        checks
     }
 
     /// What the cheap probability says of a candidate that no guard vetoed.
-    fn cheap(&self, features: &Features, rate: f64) -> (Outcome, f64) {
-        let probability = self.calibration.cheap(features);
-        let outcome = match self.calibration.threshold(CalibratedStage::Cheap, rate) {
+    fn cheap(&self, calibration: &Calibration, features: &Features, rate: f64) -> (Outcome, f64) {
+        let probability = calibration.cheap(features);
+        let outcome = match calibration.threshold(CalibratedStage::Cheap, rate) {
             Some(threshold) if probability >= threshold => Outcome::Accepted,
-            _ if self.scorer.is_none() || probability < self.calibration.scorer_from() => Outcome::Rejected,
+            _ if self.scorer.is_none() || probability < calibration.scorer_from() => Outcome::Rejected,
             _ => Outcome::Undecided,
         };
         (outcome, probability)
     }
 
-    fn cheap_check(&self, features: &Features, rate: f64) -> (Outcome, Check) {
-        let (outcome, probability) = self.cheap(features, rate);
-        let reasons = self.calibration.reasons(features, None, REASONS);
+    fn cheap_check(
+        &self,
+        calibration: &Calibration,
+        features: &Features,
+        rate: f64,
+    ) -> (Outcome, f64, Check) {
+        let (outcome, probability) = self.cheap(calibration, features, rate);
+        let reasons = calibration.reasons(features, None, REASONS);
         let inputs: Vec<String> = reasons.iter().map(|(name, value)| format!("{name} {value:+.1}")).collect();
-        let threshold = match self.calibration.threshold(CalibratedStage::Cheap, rate) {
+        let threshold = match calibration.threshold(CalibratedStage::Cheap, rate) {
             Some(threshold) => format!("{threshold:.4} is needed"),
             None => "no probability is enough".into(),
         };
-        let detail = format!("probability {probability:.4}, {threshold} (log-odds by {})", inputs.join(", "));
-        (outcome, Check::new(Stage::Cheap.name(), outcome == Outcome::Accepted, detail))
+        let detail = format!(
+            "probability {probability:.4}, {threshold} (log-odds by {}{})",
+            inputs.join(", "),
+            self.learned_from(calibration)
+        );
+        (outcome, probability, Check::new(Stage::Cheap.name(), outcome == Outcome::Accepted, detail))
+    }
+
+    /// For reasons: what the calibration was learned from, if it was.
+    fn learned_from(&self, calibration: &Calibration) -> String {
+        let is_own = std::ptr::eq(calibration, &raw const *self.calibration);
+        if is_own { String::new() } else { format!("; learned from {}", calibration.fitted_on) }
     }
 
     /// Asks the scorer.
     async fn score(
         &self,
+        calibration: &Calibration,
         scorer: &dyn PairScorer,
         candidate: &Candidate<'_>,
         features: &Features,
         rate: f64,
-    ) -> Result<(f32, Check)> {
+    ) -> Result<(f64, Check)> {
         let check = |passed, detail: String| Check::new(Stage::Scorer.name(), passed, detail);
         let logit = match scorer.score(candidate.question, candidate.cached_question).await? {
             Scored::Logit(logit) => logit,
@@ -152,52 +182,64 @@ impl Pipeline {
                 return Ok((0.0, check(false, "the model does not know all characters of the pair".into())));
             }
         };
-        let probability = self.calibration.full(features, logit);
-        let threshold = self.calibration.threshold(CalibratedStage::Full, rate);
+        let probability = calibration.full(features, logit);
+        let threshold = calibration.threshold(CalibratedStage::Full, rate);
         let passed = threshold.is_some_and(|threshold| probability >= threshold);
         let needed = match threshold {
             Some(threshold) => format!("{threshold:.4} is needed"),
             None => "the calibration has too few data for this rate".into(),
         };
-        let detail =
-            format!("probability {probability:.4}, {needed} (logit {logit:.3} of {})", scorer.name());
-        Ok((lossy(probability), check(passed, detail)))
+        let detail = format!(
+            "probability {probability:.4}, {needed} (logit {logit:.3} of {}{})",
+            scorer.name(),
+            self.learned_from(calibration)
+        );
+        Ok((probability, check(passed, detail)))
     }
 
     /// Runs the stages; all of them if `all`, else up to the one that decides.
     async fn run(&self, candidate: Candidate<'_>, all: bool) -> Result<Verdict> {
         let mut stages = Vec::with_capacity(3);
         let started = Instant::now();
-        let mut checks = self.vetoes(&candidate, |check| !all && !check.passed);
-        let vetoed = checks.iter().any(|check| !check.passed);
-        let plain = if vetoed { Outcome::Rejected } else { Outcome::Accepted };
-        let Criterion::MaxFalseHitRate(rate) = candidate.criterion else {
-            stages.push(StageRun::new(Stage::Guards, plain, started.elapsed()));
-            return Ok(Verdict::new(!vetoed, candidate.similarity, checks, stages));
+        let mut checks = vec![self.floor_check(&candidate)];
+        let is_near = checks[0].passed;
+        let comparison =
+            (all || is_near).then(|| Comparison::of(candidate.question, candidate.cached_question));
+        if let Some(comparison) = &comparison {
+            checks.extend(self.guards.checks(comparison, |check| !all && !check.passed));
+        }
+        let passes = checks.iter().all(|check| check.passed);
+        let (Criterion::MaxFalseHitRate(rate), Some(comparison)) = (candidate.criterion, comparison) else {
+            let outcome = if passes { Outcome::Accepted } else { Outcome::Rejected };
+            stages.push(StageRun::new(Stage::Guards, outcome, started.elapsed()));
+            return Ok(Verdict::new(passes, candidate.similarity, checks, stages));
         };
-        let outcome = if vetoed { Outcome::Rejected } else { Outcome::Undecided };
+        let outcome = if passes { Outcome::Undecided } else { Outcome::Rejected };
         stages.push(StageRun::new(Stage::Guards, outcome, started.elapsed()));
-        if vetoed && !all {
+        if !passes && !all {
             return Ok(Verdict::new(false, candidate.similarity, checks, stages));
         }
         let started = Instant::now();
-        let features = Features::of(candidate.question, candidate.cached_question, candidate.similarity);
-        let (outcome, cheap) = self.cheap_check(&features, rate);
-        let probability = lossy(self.calibration.cheap(&features));
+        let calibration = self.calibration(candidate.corpus);
+        let features = Features::compared(&comparison, candidate.similarity)
+            .with_record(candidate.right, candidate.wrong);
+        // Its words are of no use any more, and must not be kept while the scorer is waited for.
+        drop(comparison);
+        let (outcome, mut probability, cheap) = self.cheap_check(&calibration, &features, rate);
+        let mut accepted = outcome == Outcome::Accepted;
         checks.push(cheap);
         stages.push(StageRun::new(Stage::Cheap, outcome, started.elapsed()));
-        let mut decision = (outcome == Outcome::Accepted, probability);
         if let Some(scorer) = self.scorer.as_deref().filter(|_| all || outcome == Outcome::Undecided) {
             let started = Instant::now();
-            let (probability, check) = self.score(scorer, &candidate, &features, rate).await?;
-            let scored = if check.passed { Outcome::Accepted } else { Outcome::Rejected };
-            stages.push(StageRun::new(Stage::Scorer, scored, started.elapsed()));
+            let (scored, check) = self.score(&calibration, scorer, &candidate, &features, rate).await?;
+            let says = if check.passed { Outcome::Accepted } else { Outcome::Rejected };
+            stages.push(StageRun::new(Stage::Scorer, says, started.elapsed()));
             if outcome == Outcome::Undecided {
-                decision = (check.passed, probability);
+                (accepted, probability) = (check.passed, scored);
             }
             checks.push(check);
         }
-        Ok(Verdict::new(decision.0 && !vetoed, decision.1, checks, stages))
+        Ok(Verdict::new(accepted && passes, lossy(probability), checks, stages))
     }
 }
 
@@ -213,17 +255,21 @@ impl Verifier for Pipeline {
     }
 
     fn screen(&self, candidate: &Candidate<'_>) -> Screening {
-        let checks = self.vetoes(candidate, |check| !check.passed);
-        if let Some(last) = checks.last().filter(|check| !check.passed) {
-            let stage = if checks.len() == 1 { Stage::Floor } else { Stage::Guards };
-            debug_assert!(!last.passed);
-            return Screening::new(stage, Outcome::Rejected, candidate.similarity);
+        // What is not a number is not near, either.
+        let is_near = candidate.similarity >= self.least_similarity(candidate.criterion);
+        if !is_near {
+            return Screening::new(Stage::Floor, Outcome::Rejected, candidate.similarity);
+        }
+        let comparison = Comparison::of(candidate.question, candidate.cached_question);
+        if self.guards.vetoes(&comparison) {
+            return Screening::new(Stage::Guards, Outcome::Rejected, candidate.similarity);
         }
         let Criterion::MaxFalseHitRate(rate) = candidate.criterion else {
             return Screening::new(Stage::Guards, Outcome::Accepted, candidate.similarity);
         };
-        let features = Features::of(candidate.question, candidate.cached_question, candidate.similarity);
-        let (outcome, probability) = self.cheap(&features, rate);
+        let features = Features::compared(&comparison, candidate.similarity)
+            .with_record(candidate.right, candidate.wrong);
+        let (outcome, probability) = self.cheap(&self.calibration(candidate.corpus), &features, rate);
         Screening::new(Stage::Cheap, outcome, lossy(probability))
     }
 
@@ -233,6 +279,13 @@ impl Verifier for Pipeline {
 
     async fn explain(&self, candidate: Candidate<'_>) -> Result<Verdict> {
         self.run(candidate, true).await
+    }
+
+    async fn learn(&self, judged: Vec<Judged>) -> Result<()> {
+        match &self.learner {
+            Some(learner) => learner.learn(&self.calibration, self.scorer.as_deref(), judged).await,
+            None => Ok(()),
+        }
     }
 }
 

@@ -50,6 +50,21 @@ impl Curve {
         self.0.iter().rev().find(holds).map(|point| point.probability)
     }
 
+    /// The least probability from `least` on at which these hits do not show that more than `max_false_hit_rate` of
+    /// them are false, by the lower end of the 95 % interval.
+    pub(super) fn uncontradicted(&self, least: f64, max_false_hit_rate: f64) -> f64 {
+        let above = self.0.iter().rev().filter(|point| point.probability >= least);
+        let mut from = least;
+        for point in above {
+            if wilson_lower95(point.false_hits, point.hits) <= max_false_hit_rate {
+                return from.max(least);
+            }
+            // Above this one, then.
+            from = point.probability.next_up();
+        }
+        from
+    }
+
     pub(super) fn is_sound(&self) -> bool {
         self.0.iter().all(|point| point.probability.is_finite() && point.false_hits <= point.hits)
             && self.0.is_sorted_by(|a, b| a.probability >= b.probability)
@@ -58,12 +73,22 @@ impl Curve {
 
 /// The upper end of the Wilson score interval at 95 % (two-sided) for `count` of `trials`; 1 without trials.
 pub fn wilson_upper95(count: u64, trials: u64) -> f64 {
+    wilson95(count, trials).1
+}
+
+/// The lower end of the same interval; 0 without trials.
+pub(super) fn wilson_lower95(count: u64, trials: u64) -> f64 {
+    wilson95(count, trials).0
+}
+
+fn wilson95(count: u64, trials: u64) -> (f64, f64) {
     if trials == 0 {
-        return 1.0;
+        return (0.0, 1.0);
     }
     let (n, p, z2) = (trials as f64, count as f64 / trials as f64, Z_95 * Z_95);
     let margin = Z_95 * (p * (1.0 - p) / n + z2 / (4.0 * n * n)).sqrt();
-    ((p + z2 / (2.0 * n) + margin) / (1.0 + z2 / n)).min(1.0)
+    let (middle, scale) = (p + z2 / (2.0 * n), 1.0 + z2 / n);
+    (((middle - margin) / scale).max(0.0), ((middle + margin) / scale).min(1.0))
 }
 
 #[cfg(test)]
@@ -91,6 +116,25 @@ mod tests {
     }
 
     #[test]
+    fn a_threshold_rises_only_where_hits_show_it_to_be_too_low() {
+        // Above .9 all is right, from .8 to .9 half of it.
+        let scored = |count: u32| {
+            let at = move |n: u32| 0.8 + 0.2 * f64::from(n) / f64::from(count);
+            Curve::of((0..count).map(|n| (at(n), at(n) > 0.9 || n % 2 == 0)).collect())
+        };
+        for count in [100, 1_000, 10_000] {
+            let threshold = scored(count).uncontradicted(0.8, 0.05);
+            assert!((0.85..0.901).contains(&threshold), "{threshold}");
+        }
+        assert!((scored(100).uncontradicted(0.95, 0.05) - 0.95).abs() < 1e-9);
+        // One wrong of eight shows nothing about a budget of 5 %.
+        assert!((scored(8).uncontradicted(0.87, 0.05) - 0.87).abs() < 1e-9);
+        assert!((Curve::default().uncontradicted(0.87, 0.05) - 0.87).abs() < 1e-9);
+        let wrong = Curve::of((0..100).map(|n| (f64::from(n) / 100.0, false)).collect());
+        assert!(wrong.uncontradicted(0.5, 0.05) > 0.97);
+    }
+
+    #[test]
     fn equal_probabilities_are_accepted_together() {
         let curve = Curve::of([(0.9, true), (0.5, true), (0.5, false), (0.5, true)].repeat(100));
         let points: Vec<_> = curve.0.iter().map(|p| (p.hits, p.false_hits)).collect();
@@ -103,6 +147,9 @@ mod tests {
         for (count, trials, upper) in [(81, 263, 0.3662), (15, 148, 0.1605), (0, 20, 0.1611), (1, 29, 0.1718)]
         {
             assert!((wilson_upper95(count, trials) - upper).abs() < 5e-5, "{count}/{trials}");
+        }
+        for (count, trials, lower) in [(81, 263, 0.2553), (15, 148, 0.0624), (0, 20, 0.0), (1, 29, 0.0061)] {
+            assert!((wilson_lower95(count, trials) - lower).abs() < 5e-5, "{count}/{trials}");
         }
     }
 }

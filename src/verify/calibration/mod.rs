@@ -72,6 +72,24 @@ impl Sample {
 struct Fitted {
     model: Logistic,
     curve: Curve,
+    /// What judged hits showed since, if this was learned from some.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    observed: Option<Curve>,
+}
+
+impl Fitted {
+    fn threshold(&self, max_false_hit_rate: f64) -> Option<f64> {
+        let threshold = self.curve.threshold(max_false_hit_rate)?;
+        Some(match &self.observed {
+            Some(observed) => observed.uncontradicted(threshold, max_false_hit_rate),
+            None => threshold,
+        })
+    }
+
+    /// This model with the thresholds of `base`, raised where its own curve contradicts them.
+    fn within(self, base: &Self) -> Self {
+        Self { model: self.model, curve: base.curve.clone(), observed: Some(self.curve) }
+    }
 }
 
 /// How a probability, a threshold and a band come from what is known of a pair.
@@ -128,7 +146,9 @@ impl Calibration {
             {
                 return Err(invalid("made for other features; make it again with `wellspring calibrate`"));
             }
-            if !fitted.model.is_sound() || !fitted.curve.is_sound() || !calibration.scorer_from.is_finite() {
+            let are_curves_sound =
+                std::iter::once(&fitted.curve).chain(&fitted.observed).all(Curve::is_sound);
+            if !fitted.model.is_sound() || !are_curves_sound || !calibration.scorer_from.is_finite() {
                 return Err(invalid("a number is not finite or out of range"));
             }
         }
@@ -187,7 +207,7 @@ impl Calibration {
             CalibratedStage::Cheap => Some(&self.cheap),
             CalibratedStage::Full => self.full.as_ref(),
         };
-        fitted?.curve.threshold(max_false_hit_rate)
+        fitted?.threshold(max_false_hit_rate)
     }
 
     /// The cheap probability from which the cross-encoder is worth its time: of the pairs of the same question, one in
@@ -223,6 +243,22 @@ impl Calibration {
         Ok(moved)
     }
 
+    /// This calibration moved towards pairs that were served and judged, as [`refit`](Self::refit) does. They are no fair
+    /// sample of what was not served, so thresholds stay, and rise where the samples show that more hits than accepted are
+    /// false.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`fit`](Self::fit).
+    pub fn learn(&self, name: &str, learned_from: &str, samples: &[Sample]) -> Result<Self> {
+        let moved = self.refit(name, learned_from, samples)?;
+        let full = match (moved.full, &self.full) {
+            (Some(full), Some(base)) if full != *base => Some(full.within(base)),
+            (_, base) => base.clone(),
+        };
+        Ok(Self { cheap: moved.cheap.within(&self.cheap), full, scorer_from: self.scorer_from, ..moved })
+    }
+
     /// This calibration with thresholds from `samples`, which it must not have been fitted on.
     ///
     /// # Errors
@@ -232,7 +268,7 @@ impl Calibration {
         enough(samples)?;
         let measured = || samples.iter().filter(|sample| sample.is_measured);
         let scored = measured().map(|sample| (self.cheap(&sample.features), sample.is_same)).collect();
-        let cheap = Fitted { model: self.cheap.model.clone(), curve: Curve::of(scored) };
+        let cheap = Fitted { model: self.cheap.model.clone(), curve: Curve::of(scored), observed: None };
         let scored = |full: &Fitted| {
             let score = |sample: &Sample| {
                 let terms = terms::values(&sample.features, Some(sample.logit?));
@@ -240,10 +276,11 @@ impl Calibration {
             };
             measured().filter_map(score).collect()
         };
-        let full = self
-            .full
-            .as_ref()
-            .map(|full| Fitted { model: full.model.clone(), curve: Curve::of(scored(full)) });
+        let full = self.full.as_ref().map(|full| Fitted {
+            model: full.model.clone(),
+            curve: Curve::of(scored(full)),
+            observed: None,
+        });
         Ok(Self { cheap, full, ..self.clone() })
     }
 }
@@ -287,12 +324,13 @@ fn fitted(
     let cheap_rows = rows(CalibratedStage::Cheap);
     let cheap_scores = held_out(&cheap_rows, |rows| model(CalibratedStage::Cheap, rows));
     let scorer_from = low_end(&cheap_scores);
-    let cheap = Fitted { model: model(CalibratedStage::Cheap, &cheap_rows), curve: Curve::of(cheap_scores) };
+    let model_of = |stage, rows: &[Row], curve| Fitted { model: model(stage, rows), curve, observed: None };
+    let cheap = model_of(CalibratedStage::Cheap, &cheap_rows, Curve::of(cheap_scores));
     let full_rows = rows(CalibratedStage::Full);
     let both = full_rows.iter().filter(|row| row.is_same).count();
-    let full = (both.min(full_rows.len() - both) >= LEAST_PER_LABEL).then(|| Fitted {
-        model: model(CalibratedStage::Full, &full_rows),
-        curve: Curve::of(held_out(&full_rows, |rows| model(CalibratedStage::Full, rows))),
+    let full = (both.min(full_rows.len() - both) >= LEAST_PER_LABEL).then(|| {
+        let scores = held_out(&full_rows, |rows| model(CalibratedStage::Full, rows));
+        model_of(CalibratedStage::Full, &full_rows, Curve::of(scores))
     });
     Ok(Calibration {
         name: name.to_owned(),

@@ -125,3 +125,44 @@ fn the_bundled_calibration_prefers_the_same_question() {
         assert!(calibration.threshold(CalibratedStage::Full, budget).is_some(), "{budget}");
     }
 }
+
+#[test]
+fn judged_hits_raise_thresholds_and_never_lower_them() {
+    let base = fit(600);
+    let threshold = |calibration: &Calibration| calibration.threshold(CalibratedStage::Full, 0.1).unwrap();
+    let agreeing = base.learn("learned", "judgements", &samples(600)).unwrap();
+    assert!((threshold(&agreeing) - threshold(&base)).abs() < f64::EPSILON);
+    assert!((agreeing.scorer_from() - base.scorer_from()).abs() < f64::EPSILON);
+    // What looks right and is not, one time in two.
+    let contrary: Vec<Sample> = samples(900)
+        .into_iter()
+        .filter(|sample| sample.is_same)
+        .enumerate()
+        .map(|(n, sample)| Sample { is_same: n % 2 == 0, ..sample })
+        .collect();
+    let doubting = base.learn("learned", "judgements", &contrary).unwrap();
+    assert!(threshold(&doubting) > threshold(&base), "{} {}", threshold(&doubting), threshold(&base));
+    assert_eq!(Calibration::from_json(&doubting.to_json()).unwrap(), doubting);
+}
+
+#[test]
+fn the_record_of_an_entry_counts_once_it_was_learned_that_it_does() {
+    let base = fit(600);
+    // Labels that nothing but the record of the entry explains.
+    let judged: Vec<Sample> = samples(1_200)
+        .into_iter()
+        .filter(|sample| sample.is_same)
+        .enumerate()
+        .map(|(n, sample)| {
+            let is_same = n % 3 != 0;
+            let (right, wrong) = if is_same { (9, 1) } else { (1, 5) };
+            Sample { features: sample.features.with_record(right, wrong), is_same, ..sample }
+        })
+        .collect();
+    let learned = base.learn("learned", "judgements", &judged).unwrap();
+    let sample = samples(2)[1];
+    let (good, bad) = (sample.features.with_record(9, 1), sample.features.with_record(1, 5));
+    assert!((base.cheap(&good) - base.cheap(&bad)).abs() < f64::EPSILON);
+    assert!(learned.cheap(&good) > learned.cheap(&bad) + 0.1);
+    assert!(learned.full(&good, 1.0) > learned.full(&bad, 1.0) + 0.1);
+}

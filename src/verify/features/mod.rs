@@ -17,7 +17,7 @@ use super::text::Comparison;
 pub(crate) const FEATURES: usize = NAMES.len();
 
 /// Names of the features, in their order.
-const NAMES: [&str; 30] = [
+const NAMES: [&str; 32] = [
     "similarity",
     "numbers",
     "units",
@@ -48,6 +48,8 @@ const NAMES: [&str; 30] = [
     "same_kind",
     "common_run",
     "rarest_shared",
+    "entry_right",
+    "entry_wrong",
 ];
 
 /// What two questions have in common and what tells them apart.
@@ -97,7 +99,18 @@ impl Features {
             shapes::same_kind(comparison),
             shapes::common_run(comparison),
             masses.rarest_shared,
+            0.0,
+            0.0,
         ])
+    }
+
+    /// Adds how often the cached answer was called right and wrong before; both 0 otherwise. As features they are
+    /// logarithms of one more, for the second time says less than the first.
+    #[must_use]
+    pub fn with_record(mut self, right: u64, wrong: u64) -> Self {
+        let [.., entry_right, entry_wrong] = &mut self.0;
+        (*entry_right, *entry_wrong) = ((right as f32).ln_1p(), (wrong as f32).ln_1p());
+        self
     }
 
     /// The names of the features, in the order of [`values`](Self::values).

@@ -149,24 +149,36 @@ impl Guards {
     /// The first veto of those guards that are switched on, if one vetoes. Takes microseconds.
     pub fn veto(self, question: &str, cached: &str) -> Option<Check> {
         let comparison = Comparison::of(question, cached);
-        let enabled = Guard::ALL.into_iter().filter(|&guard| self.is_enabled(guard));
-        enabled.map(|guard| guard.check(&comparison)).find(|check| !check.passed)
+        self.enabled().map(|guard| guard.check(&comparison)).find(|check| !check.passed)
     }
 
-    /// Runs the checks one after the other until `stop` says so.
-    pub(super) fn checks(self, candidate: &Candidate<'_>, stop: impl Fn(&Check) -> bool) -> Vec<Check> {
-        let mut checks = vec![Threshold::check(candidate)];
-        if stop(&checks[0]) {
-            return checks;
-        }
-        let comparison = Comparison::of(candidate.question, candidate.cached_question);
-        for guard in Guard::ALL.into_iter().filter(|&guard| self.is_enabled(guard)) {
-            let check = guard.check(&comparison);
-            let stopped = stop(&check);
-            checks.push(check);
-            if stopped {
+    /// Whether one of those guards that are switched on vetoes.
+    pub(super) fn vetoes(self, comparison: &Comparison) -> bool {
+        self.enabled().any(|guard| guard.difference(comparison).is_some())
+    }
+
+    /// What those guards that are switched on say, up to the check where `stop` says so.
+    pub(super) fn checks(self, comparison: &Comparison, stop: impl Fn(&Check) -> bool) -> Vec<Check> {
+        let mut checks = Vec::new();
+        for guard in self.enabled() {
+            checks.push(guard.check(comparison));
+            if checks.last().is_some_and(&stop) {
                 break;
             }
+        }
+        checks
+    }
+
+    fn enabled(self) -> impl Iterator<Item = Guard> {
+        Guard::ALL.into_iter().filter(move |&guard| self.is_enabled(guard))
+    }
+
+    /// The threshold, then the guards.
+    fn all_checks(self, candidate: &Candidate<'_>, stop: impl Fn(&Check) -> bool) -> Vec<Check> {
+        let mut checks = vec![Threshold::check(candidate)];
+        if !stop(&checks[0]) {
+            let comparison = Comparison::of(candidate.question, candidate.cached_question);
+            checks.extend(self.checks(&comparison, stop));
         }
         checks
     }
@@ -183,7 +195,7 @@ impl Default for Guards {
 #[async_trait]
 impl Verifier for Guards {
     fn screen(&self, candidate: &Candidate<'_>) -> Screening {
-        let checks = self.checks(candidate, |check| !check.passed);
+        let checks = self.all_checks(candidate, |check| !check.passed);
         let passed = checks.iter().all(|check| check.passed);
         let outcome = if passed { Outcome::Accepted } else { Outcome::Rejected };
         let stage = if checks.len() == 1 { Stage::Cheap } else { Stage::Guards };
@@ -191,11 +203,11 @@ impl Verifier for Guards {
     }
 
     async fn verify(&self, candidate: Candidate<'_>) -> Result<Verdict> {
-        Ok(Verdict::from_checks(candidate.similarity, self.checks(&candidate, |check| !check.passed)))
+        Ok(Verdict::from_checks(candidate.similarity, self.all_checks(&candidate, |check| !check.passed)))
     }
 
     async fn explain(&self, candidate: Candidate<'_>) -> Result<Verdict> {
-        Ok(Verdict::from_checks(candidate.similarity, self.checks(&candidate, |_| false)))
+        Ok(Verdict::from_checks(candidate.similarity, self.all_checks(&candidate, |_| false)))
     }
 }
 
@@ -206,7 +218,7 @@ mod tests {
     use super::*;
 
     fn explain(guards: Guards, a: &str, b: &str) -> Verdict {
-        let checks = guards.checks(&Candidate::new(a, b, 0.9, 0.8), |_| false);
+        let checks = guards.all_checks(&Candidate::new(a, b, 0.9, 0.8), |_| false);
         Verdict::from_checks(0.9, checks)
     }
 
