@@ -11,8 +11,10 @@ use support::embedder::WordEmbedder;
 use support::{Bench, Kind};
 use wellspring::judge::{Case, Shadow, judge_with};
 use wellspring::store::Limits;
+use wellspring::verify::Calibration;
 use wellspring::{
-    BypassReason, Cache, Corpus, Dependency, Feedback, FillOutcome, FollowUps, Hit, Lookup, Query, Store,
+    BypassReason, Cache, Corpus, Dependency, Feedback, FillOutcome, FollowUps, Hit, Lookup, Pipeline, Query,
+    Store,
 };
 
 /// Near each other by their words, though the answers differ.
@@ -207,4 +209,46 @@ async fn no_share_shows_the_judge_nothing() {
     assert!(hit(&cache, "please open any door inside our blue house").await.is_none());
     cache.close().await.unwrap();
     assert!(shown.lock().unwrap().is_empty());
+}
+
+/// What the stages say of the nearest answer to `question`.
+async fn reasons(cache: &Cache, question: &str) -> String {
+    let explained = cache.explain(Query::new(question)).await.unwrap();
+    explained.candidates[0].checks.iter().map(|check| &*check.detail).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn feedback_moves_the_calibration_of_its_corpus_and_a_restart_brings_it_back() {
+    let bench = Bench::new(Kind::Embedded);
+    let open = async |learns: bool| {
+        let pipeline = Pipeline::new(Calibration::bundled()).floor(0.2).learning(learns);
+        let store = Arc::new(bench.embedded(Limits::default()));
+        Cache::builder_from(Arc::new(WordEmbedder::default()), store)
+            .verifier(pipeline)
+            .build()
+            .await
+            .unwrap()
+    };
+    let first = open(true).await;
+    fill(&first, CACHED).await;
+    let Lookup::Hit(own) = first.lookup(Query::new(CACHED)).await.unwrap() else { panic!("not stored") };
+    assert!(!reasons(&first, ASKED).await.contains("learned from"));
+    for n in 0..20 {
+        for (ending, feedback) in [("house", Feedback::Right), ("car", Feedback::Wrong)] {
+            let asked = format!("how do i open the blue door number {n} of the {ending}");
+            let corpus = Corpus::default();
+            assert!(first.remember_feedback(&corpus, own.entry.id, Some(&asked), feedback).await.unwrap());
+        }
+    }
+    let learned = async |cache: &Cache| reasons(cache, ASKED).await.contains("learned from 40 judgements");
+    support::eventually("it is learned", async || learned(&first).await).await;
+    first.close().await.unwrap();
+    drop((first, own));
+    let second = open(true).await;
+    support::eventually("it is learned again", async || learned(&second).await).await;
+    second.close().await.unwrap();
+    drop(second);
+    let unwilling = open(false).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(!reasons(&unwilling, ASKED).await.contains("learned from"));
 }

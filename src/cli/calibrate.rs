@@ -1,7 +1,6 @@
 //! `wellspring calibrate`: fits the verifier's calibration to labelled questions.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -11,7 +10,8 @@ use super::context::Context;
 use super::eval::{Examiner, Labelled, parse, progress, text};
 use super::exit::Exit;
 use super::output::{self, Column, table};
-use crate::verify::{CalibratedStage, Calibration, CrossEncoder};
+use crate::error::{Error, ErrorKind};
+use crate::verify::{CalibratedStage, Calibration};
 
 /// The budgets that a calibration is asked for.
 const BUDGETS: [f64; 4] = [0.01, 0.02, 0.05, 0.10];
@@ -58,8 +58,14 @@ struct Budget {
 pub(crate) async fn run(args: CalibrateArgs, context: &Context) -> anyhow::Result<Exit> {
     let pairs = parse(&text(&args.file, "the pairs")?)?;
     let embedder = context.config.open_embedder().await?;
-    let examiner =
-        Examiner { guards: context.config.guards(), scorer: Some(Arc::new(CrossEncoder::bundled()?)) };
+    let scorer = context.config.open_scorer().await?;
+    let scored_by = scorer.as_ref().map(|scorer| scorer.name().to_owned());
+    let base = Calibration::bundled();
+    if !args.from_scratch && scored_by.is_some() && scored_by != base.scorer {
+        let message = "the bundled calibration is for the bundled verifier: add --from-scratch";
+        return Err(Error::new(ErrorKind::Config, message).into());
+    }
+    let examiner = Examiner { guards: context.config.guards(), scorer };
     let (bar, mut progress) = progress();
     let labelled = Labelled::of(&*embedder, &examiner, &pairs, &mut progress).await;
     bar.finish_and_clear();
@@ -67,11 +73,13 @@ pub(crate) async fn run(args: CalibrateArgs, context: &Context) -> anyhow::Resul
     let fitted_on = format!("{} labelled pairs, embedded by {}", pairs.len(), embedder.model().fingerprint());
     let CalibrateArgs { write, name, from_scratch, .. } = args;
     let calibration = tokio::task::spawn_blocking(move || {
-        if from_scratch {
-            Calibration::fit(&name, &fitted_on, &samples)
+        let mut calibration = if from_scratch {
+            Calibration::fit(&name, &fitted_on, &samples)?
         } else {
-            Calibration::bundled().refit(&name, &fitted_on, &samples)
-        }
+            base.refit(&name, &fitted_on, &samples)?
+        };
+        calibration.scorer = scored_by;
+        Ok::<_, Error>(calibration)
     })
     .await??;
     if let Some(path) = &write {

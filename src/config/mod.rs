@@ -54,6 +54,8 @@ pub struct Config {
     /// When another question's answer is served.
     #[serde(rename = "match")]
     pub matching: MatchConfig,
+    /// Who judges a sample of what is served.
+    pub judge: JudgeConfig,
     /// How long answers live.
     pub ttl: TtlConfig,
     /// Which answers are kept.
@@ -115,14 +117,16 @@ pub struct MatchConfig {
     /// `max_false_hit_rate`.
     #[serde(deserialize_with = "similarity")]
     pub similarity_threshold: Option<f64>,
-    /// What reads both questions where similarity and words cannot decide: `bundled`, `none`, or the path of a model
-    /// folder (begin it with `.` or `/`).
+    /// What reads both questions where similarity and words cannot decide: `bundled`, `none`, the path of a model
+    /// folder (begin it with `.` or `/`), or the name of a reranker that fastembed knows.
     #[serde(deserialize_with = "name")]
     pub verifier: String,
     /// What makes probabilities of similarities, words and the verifier's scores: `bundled`, or the path of a file that
     /// `wellspring calibrate` wrote.
     #[serde(deserialize_with = "name")]
     pub calibration: String,
+    /// Whether feedback moves the calibration, separately in each corpus.
+    pub learn: bool,
     /// How long the verification of a lookup's candidates may take in all.
     #[serde(with = "units::duration")]
     pub verify_timeout: Duration,
@@ -142,6 +146,7 @@ impl Default for MatchConfig {
             similarity_threshold: None,
             verifier: "bundled".into(),
             calibration: "bundled".into(),
+            learn: true,
             verify_timeout: Duration::from_millis(100),
             follow_ups: FollowUps::default(),
             candidates: 4,
@@ -188,6 +193,42 @@ impl Default for GuardsConfig {
             order: false,
             question_word: false,
             language: true,
+        }
+    }
+}
+
+/// `[judge]`: nothing is judged unless it has a URL.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct JudgeConfig {
+    /// The base URL of an OpenAI-compatible chat API.
+    pub url: Option<String>,
+    /// The name of the model there.
+    pub model: Option<String>,
+    /// The environment variable that holds the key of the API.
+    #[serde(deserialize_with = "name")]
+    pub api_key_env: String,
+    /// The share of hits on other wordings that is judged.
+    #[serde(deserialize_with = "share")]
+    pub hits: f64,
+    /// The share of misses whose nearest neighbour is judged.
+    #[serde(deserialize_with = "share")]
+    pub near_misses: f64,
+    /// How long the judge may take.
+    #[serde(with = "units::duration")]
+    pub timeout: Duration,
+}
+
+impl Default for JudgeConfig {
+    fn default() -> Self {
+        Self {
+            url: None,
+            model: None,
+            api_key_env: "WELLSPRING_JUDGE_API_KEY".into(),
+            hits: 0.05,
+            near_misses: 0.02,
+            timeout: Duration::from_secs(30),
         }
     }
 }
@@ -283,6 +324,7 @@ impl Config {
     fn names_variable(&self, variable: &str) -> bool {
         let named = [
             &self.embedding.api_key_env,
+            &self.judge.api_key_env,
             &self.upstream.openai.api_key_env,
             &self.upstream.anthropic.api_key_env,
         ];
@@ -338,6 +380,10 @@ fn similarity<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>,
 
 fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     checked(deserializer, |value: &f64| *value > 0.0 && *value < 1.0)
+}
+
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    checked(deserializer, |value| (0.0..=1.0).contains(value))
 }
 
 fn jitter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {

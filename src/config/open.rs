@@ -8,8 +8,9 @@ use super::{Config, EmbeddingConfig, StoreUrl, ValkeyUrl, config_error};
 use crate::cache::{Cache, CacheBuilder};
 use crate::embed::{BUNDLED_MODEL, Embedder, OnnxEmbedder, RemoteEmbedder};
 use crate::error::{Error, ErrorKind, Result};
+use crate::judge::{LlmJudge, Shadow};
 use crate::store::{EmbeddedStore, MemoryStore, Store, ValkeyStore};
-use crate::verify::{Calibration, CrossEncoder, Pipeline, Verifier};
+use crate::verify::{Calibration, CrossEncoder, PairScorer, Pipeline, Verifier};
 
 /// How long a command waits for the index of its scope to be loaded from a shared store. Without it, a process that
 /// lives for one question would only ever find exact matches.
@@ -111,27 +112,77 @@ impl Config {
         if embedder.model().name != BUNDLED_MODEL && own.is_none() {
             return Ok(Arc::new(self.guards()));
         }
-        let (guards, named) = (self.guards(), self.matching.verifier.clone());
+        let (guards, learns) = (self.guards(), self.matching.learn);
+        let scorer = self.open_scorer().await?;
         blocking(move || {
             let calibration = match own {
                 Some(path) => Arc::new(read_calibration(&path)?),
                 None => Calibration::bundled(),
             };
-            let pipeline = Pipeline::new(calibration).guards(guards);
-            Ok(Arc::new(match named.as_str() {
-                "none" => pipeline,
-                "bundled" => pipeline.scorer(CrossEncoder::shared()?),
-                path => pipeline.scorer(Arc::new(CrossEncoder::from_dir(path)?)),
-            }) as Arc<dyn Verifier>)
+            let mut pipeline = Pipeline::new(Arc::clone(&calibration)).guards(guards).learning(learns);
+            if let Some(scorer) = scorer {
+                let known = calibration.scorer.as_deref();
+                if let Some(known) = known.filter(|known| *known != scorer.name()) {
+                    return Err(config_error(format!(
+                        "match.calibration was made for scores of {known}, but match.verifier is {}: make one with \
+                         `wellspring calibrate --from-scratch`",
+                        scorer.name()
+                    )));
+                }
+                pipeline = pipeline.scorer(scorer);
+            }
+            Ok(Arc::new(pipeline) as Arc<dyn Verifier>)
         })
         .await
+    }
+
+    /// Loads what reads both questions where similarity and words cannot decide, if there is to be anything.
+    ///
+    /// # Errors
+    ///
+    /// `Model` if the model or its runtime is not found; `Config` if no model has the name.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, loading goes on in the background and its result is dropped.
+    pub async fn open_scorer(&self) -> Result<Option<Arc<dyn PairScorer>>> {
+        let named = self.matching.verifier.clone();
+        blocking(move || {
+            let scorer: Arc<dyn PairScorer> = match named.as_str() {
+                "none" => return Ok(None),
+                "bundled" => CrossEncoder::shared()?,
+                path if path.starts_with(['.', '/']) => Arc::new(CrossEncoder::from_dir(path)?),
+                name => Arc::new(CrossEncoder::named(name)?),
+            };
+            Ok(Some(scorer))
+        })
+        .await
+    }
+
+    /// Sets up the judge that is shown a sample of the traffic, if there is to be one.
+    fn shadow(&self) -> Result<Option<Shadow>> {
+        let judge = &self.judge;
+        let (Some(url), Some(model)) = (&judge.url, &judge.model) else {
+            let only = match (&judge.url, &judge.model) {
+                (Some(_), None) => "judge.url needs judge.model, the name that the endpoint knows",
+                (None, Some(_)) => "judge.model is set without judge.url, remove it",
+                _ => return Ok(None),
+            };
+            return Err(config_error(only));
+        };
+        let mut builder = LlmJudge::builder(url, model);
+        if let Some(key) = std::env::var(&judge.api_key_env).ok().filter(|key| !key.is_empty()) {
+            builder = builder.api_key(key);
+        }
+        let shadow = Shadow::new(builder.build()?).timeout(judge.timeout);
+        Ok(Some(shadow.hits(judge.hits).near_misses(judge.near_misses)))
     }
 
     /// A builder of a cache over these parts with the settings of this configuration.
     ///
     /// # Errors
     ///
-    /// Those of [`open_verifier`](Self::open_verifier).
+    /// Those of [`open_verifier`](Self::open_verifier); `Config` for a judge that is not described in full.
     ///
     /// # Cancel safety
     ///
@@ -142,7 +193,11 @@ impl Config {
         store: Arc<dyn Store>,
     ) -> Result<CacheBuilder> {
         let verifier = self.open_verifier(&*embedder).await?;
-        Ok(Cache::builder_from(embedder, store)
+        let mut builder = Cache::builder_from(embedder, store);
+        if let Some(shadow) = self.shadow()? {
+            builder = builder.shadow(shadow);
+        }
+        Ok(builder
             .criterion(self.criterion())
             .candidates(self.matching.candidates)
             .follow_ups(self.matching.follow_ups)

@@ -18,7 +18,7 @@ const VARIABLE: &str = "the name of an environment variable";
 const SWITCH: &str = "true or false";
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 81] = [
+pub(super) const SETTINGS: [Setting; 88] = [
     setting("store.url", "embedded:PATH, memory: or an address such as valkey://HOST:6379"),
     setting("store.max_entries", "a whole number"),
     setting("store.max_bytes", SIZE),
@@ -45,8 +45,9 @@ pub(super) const SETTINGS: [Setting; 81] = [
     setting("embedding.threads", "a whole number from 1 to 256"),
     setting("match.max_false_hit_rate", "a number greater than 0 and less than 1"),
     setting("match.similarity_threshold", "a number from -1 to 1"),
-    setting("match.verifier", "\"bundled\", \"none\", or the path of a model folder"),
+    setting("match.verifier", "\"bundled\", \"none\", the path of a model folder, or a reranker's name"),
     setting("match.calibration", "\"bundled\", or the path of a file that `wellspring calibrate` wrote"),
+    setting("match.learn", SWITCH),
     setting("match.verify_timeout", DURATION),
     setting("match.follow_ups", "\"bypass\" or \"match\""),
     setting("match.candidates", "a whole number from 1 to 64"),
@@ -59,6 +60,12 @@ pub(super) const SETTINGS: [Setting; 81] = [
     setting("match.guards.order", SWITCH),
     setting("match.guards.question_word", SWITCH),
     setting("match.guards.language", SWITCH),
+    setting("judge.url", "a URL such as \"https://api.openai.com/v1\""),
+    setting("judge.model", "a model's name"),
+    setting("judge.api_key_env", VARIABLE),
+    setting("judge.hits", "a number from 0 to 1"),
+    setting("judge.near_misses", "a number from 0 to 1"),
+    setting("judge.timeout", DURATION),
     setting("ttl.default", DURATION),
     setting("ttl.static_fact", DURATION),
     setting("ttl.documentation", DURATION),
@@ -106,10 +113,11 @@ pub(super) const SETTINGS: [Setting; 81] = [
 ];
 
 /// Variables that this program or its library reads and that are no settings.
-pub(super) const OTHER_VARIABLES: [&str; 7] = [
+pub(super) const OTHER_VARIABLES: [&str; 8] = [
     "WELLSPRING_CONFIG",
     "WELLSPRING_MODELS_DIR",
     "WELLSPRING_EMBEDDING_API_KEY",
+    "WELLSPRING_JUDGE_API_KEY",
     "WELLSPRING_LLM_API_KEY",
     "WELLSPRING_TOKEN",
     "WELLSPRING_OPENAI_API_KEY",

@@ -165,7 +165,7 @@ mod tests {
     /// Of `count` hits on doors of another colour, those that are about the right house were right.
     fn judged(corpus: &str, count: u32) -> Vec<Judged> {
         let judgement = |n: u32| {
-            let is_right = n % 2 == 0;
+            let is_right = n.is_multiple_of(2);
             let house = if is_right { "house" } else { "office" };
             Judgement {
                 corpus: Corpus::new(corpus).unwrap(),

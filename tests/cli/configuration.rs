@@ -58,3 +58,44 @@ fn settings_take_effect() {
     let memory = sandbox.json(&["stats", "--store", "memory:"], 0);
     assert_eq!(memory["store"]["entries"], 0);
 }
+
+#[test]
+fn a_judge_is_described_in_full_or_not_at_all() {
+    let sandbox = Sandbox::new();
+    for (settings, message) in [
+        ("url = \"http://localhost:9/v1\"", "judge.url needs judge.model"),
+        ("model = \"small\"", "judge.model is set without judge.url"),
+        ("hits = 1.5", "wellspring.toml:2: judge.hits is 1.5, expected a number from 0 to 1"),
+    ] {
+        sandbox.write("wellspring.toml", format!("[judge]\n{settings}\n").as_bytes());
+        let stderr = sandbox.run(&["put", "Why sleep?", "Yes."]).code(2).stderr;
+        assert!(stderr.contains(message), "{stderr}");
+    }
+    sandbox.write("wellspring.toml", b"[judge]\nurl = \"http://localhost:9/v1\"\nmodel = \"small\"\n");
+    sandbox.run(&["put", "Why sleep?", "Yes."]).code(0);
+}
+
+#[test]
+fn a_calibration_belongs_to_its_verifier() {
+    let sandbox = Sandbox::new();
+    let pairs: String = (0..60)
+        .map(|n| {
+            let year = if n % 2 == 0 { 1900 } else { 1950 };
+            let label = i32::from(n % 2 == 0);
+            format!(
+                "{{\"a\": \"how many people lived in town {n} in 1900\", \"b\": \"in {year} how many lived in town {n}\", \"label\": {label}}}\n"
+            )
+        })
+        .collect();
+    sandbox.write("pairs.jsonl", pairs.as_bytes());
+    let report = sandbox.json(&["calibrate", "pairs.jsonl", "--write", "own.json"], 0);
+    assert_eq!(report["positives"], 30);
+    assert_eq!(report["budgets"][0]["verdict"], "insufficient");
+    sandbox.write("wellspring.toml", b"match.calibration = \"own.json\"\n");
+    sandbox.run(&["put", "Why sleep?", "Yes."]).code(0);
+    let own = std::fs::read_to_string(sandbox.path("own.json")).unwrap();
+    let scorer = serde_json::from_str::<serde_json::Value>(&own).unwrap()["scorer"].clone();
+    sandbox.write("own.json", own.replace(scorer.as_str().unwrap(), "another@1").as_bytes());
+    let stderr = sandbox.run(&["put", "Why sleep?", "Yes."]).code(2).stderr;
+    assert!(stderr.contains("match.calibration was made for scores of another@1"), "{stderr}");
+}

@@ -100,6 +100,10 @@ pub struct Calibration {
     pub name: String,
     /// What it was fitted on, for people.
     pub fitted_on: String,
+    /// The [name](super::PairScorer::name) of the cross-encoder whose logits it was fitted on; those of another mean
+    /// something else. None if it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scorer: Option<String>,
     /// How many pairs of the same question it was fitted on.
     pub positives: u64,
     /// How many pairs of different questions it was fitted on.
@@ -240,6 +244,7 @@ impl Calibration {
             (CalibratedStage::Full, None) => Logistic::fit(terms::names(stage), rows, RIDGE),
         })?;
         moved.full = moved.full.or_else(|| self.full.clone());
+        moved.scorer.clone_from(&self.scorer);
         Ok(moved)
     }
 
@@ -335,6 +340,7 @@ fn fitted(
     Ok(Calibration {
         name: name.to_owned(),
         fitted_on: fitted_on.to_owned(),
+        scorer: None,
         positives: positives as u64,
         negatives: negatives as u64,
         scorer_from,
