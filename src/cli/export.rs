@@ -1,9 +1,8 @@
 //! `wellspring export`: all answers as JSON lines.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -15,6 +14,7 @@ use crate::cli::output::{self, Unit};
 use crate::cli::pages::Pages;
 use crate::cli::record::Record;
 use crate::cli::units;
+use crate::cli::whole_file::WholeFile;
 use crate::key::{Corpus, Scope, ScopeId};
 use crate::store::{Found, Store};
 
@@ -41,23 +41,11 @@ pub(crate) async fn run(args: ExportArgs, context: &Context) -> anyhow::Result<E
         store.close().await?;
         return Ok(Exit::Success);
     };
-    let partial = partial(path);
     let cannot = || format!("cannot write {}", path.display());
-    let mut file = BufWriter::new(File::create(&partial).with_context(cannot)?);
-    let written = write_all(&*store, &mut scopes, args.corpus.as_ref(), &mut file).await;
-    let written = written.and_then(|written| {
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-        std::fs::rename(&partial, path)?;
-        Ok(written)
-    });
-    let exported = match written {
-        Ok(exported) => exported,
-        Err(error) => {
-            // The error matters more than what is left of the file.
-            let _ = std::fs::remove_file(&partial);
-            return Err(error).with_context(cannot);
-        }
-    };
+    let mut file = WholeFile::create(path)?;
+    let exported =
+        write_all(&*store, &mut scopes, args.corpus.as_ref(), &mut file).await.with_context(cannot)?;
+    file.finish()?;
     store.close().await?;
     if context.json {
         output::json(&json!({ "exported": exported, "file": path }))?;
@@ -65,12 +53,6 @@ pub(crate) async fn run(args: ExportArgs, context: &Context) -> anyhow::Result<E
         output::line(format_args!("{} written to {}", units::counted(exported, "answer"), path.display()))?;
     }
     Ok(Exit::Success)
-}
-
-fn partial(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".partial");
-    name.into()
 }
 
 async fn write_all(

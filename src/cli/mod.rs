@@ -38,6 +38,7 @@ mod token;
 mod units;
 mod update;
 mod watch;
+mod whole_file;
 mod why;
 
 use std::path::PathBuf;
