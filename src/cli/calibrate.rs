@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::context::Context;
-use super::eval::{Examiner, Labelled, parse, progress, text};
+use super::eval::{Examiner, Labelled, content, parse, progress};
 use super::exit::Exit;
 use super::output::{self, Column, table};
 use crate::error::{Error, ErrorKind};
@@ -56,7 +56,7 @@ struct Budget {
 }
 
 pub(crate) async fn run(args: CalibrateArgs, context: &Context) -> anyhow::Result<Exit> {
-    let pairs = parse(&text(&args.file, "the pairs")?)?;
+    let pairs = parse(&content(&args.file, "the pairs")?)?;
     let embedder = context.config.open_embedder().await?;
     let scorer = context.config.open_scorer().await?;
     let scored_by = scorer.as_ref().map(|scorer| scorer.name().to_owned());

@@ -109,21 +109,3 @@ fn everything_needs_a_yes() {
     let none = sandbox.run(&["invalidate"]).code(2);
     assert!(none.stderr.contains("--doc"), "{}", none.stderr);
 }
-
-#[test]
-fn pairs_are_evaluated() {
-    let sandbox = Sandbox::new();
-    sandbox.write(
-        "pairs.jsonl",
-        br#"{"a":"How do I reset my password?","b":"how can i reset my password","label":1}
-{"a":"Population of Oslo in 2019?","b":"Population of Oslo in 2021?","label":0}
-{"a":"How old is the Earth?","b":"Where is the nearest bakery?","label":0}"#,
-    );
-    let report = sandbox.json(&["eval", "pairs", "pairs.jsonl"], 0);
-    assert_eq!((&report["pairs"], &report["positives"]), (&json!(3), &json!(1)));
-    assert_eq!(report["policies"][1]["policy"], "guards");
-    assert_eq!(report["policies"][1]["roc_auc"], 1.0);
-    assert!(sandbox.run(&["eval", "pairs", "pairs.jsonl"]).code(0).stdout.contains("ROC-AUC 1.000"));
-    let bad = sandbox.run_with(&["eval", "pairs", "-"], b"{}\n").code(2).stderr;
-    assert!(bad.contains("line 1: field `a` is missing"), "{bad}");
-}

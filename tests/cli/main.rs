@@ -4,6 +4,7 @@
 
 mod answers;
 mod configuration;
+mod evaluation;
 mod export_import;
 mod input;
 mod sandbox;

@@ -1,21 +1,22 @@
 //! `wellspring eval`: measures policies on labelled questions.
 
-use std::fmt::Write as _;
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use owo_colors::OwoColorize as _;
 
-use super::pair_report::{self, PairReport};
+use super::page::Page;
 use super::policy::Policy;
-use super::stream::{self, Kept, Stream, StreamReport};
+use super::stream::{self, Stream};
 use super::thresholds::Terms;
-use super::{Examiner, parse, queries};
+use super::{Examiner, pair_report, parse, queries, text};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
-use crate::cli::output::{self, Column, Unit, table};
-use crate::cli::{input, units};
+use crate::cli::input;
+use crate::cli::output::{self, Unit};
+use crate::cli::whole_file::WholeFile;
+use crate::criterion::Criterion;
 use crate::verify::{CrossEncoder, PairScorer};
 
 /// Measure on labelled questions how well policies tell them apart
@@ -75,6 +76,9 @@ struct How {
     /// The greatest share of false hits among hits
     #[arg(long, value_name = "SHARE", default_value_t = 0.02)]
     budget: f64,
+    /// Write the report as a page with plots and examples to this file, too
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
 }
 
 impl How {
@@ -87,8 +91,14 @@ impl How {
         Ok(Examiner { guards: context.config.guards(), scorer })
     }
 
-    fn terms(&self, context: &Context) -> Terms {
-        Terms { budget: self.budget, similarity: context.config.criterion().similarity() }
+    fn terms(&self, context: &Context) -> crate::Result<Terms> {
+        Criterion::MaxFalseHitRate(self.budget).checked()?;
+        Ok(Terms { budget: self.budget, similarity: context.config.criterion().similarity() })
+    }
+
+    /// The file of the page, opened before anything that takes long.
+    fn page(&self) -> anyhow::Result<Option<WholeFile>> {
+        self.report.as_deref().map(WholeFile::create).transpose()
     }
 }
 
@@ -100,14 +110,15 @@ pub(crate) async fn run(args: EvalArgs, context: &Context) -> anyhow::Result<Exi
 }
 
 async fn pairs(args: PairsArgs, context: &Context) -> anyhow::Result<Exit> {
-    let pairs = parse(&text(&args.file, "the pairs")?)?;
+    let terms = args.how.terms(context)?;
+    let page = args.how.page()?;
+    let pairs = parse(&content(&args.file, "the pairs")?)?;
     let calibrate_on = match &args.calibrate_on {
-        Some(file) => Some(parse(&text(file, "the pairs")?)?),
+        Some(file) => Some(parse(&content(file, "the pairs")?)?),
         None => None,
     };
     let embedder = context.config.open_embedder().await?;
     let examiner = args.how.examiner(context)?;
-    let terms = args.how.terms(context);
     let (bar, mut progress) = progress();
     let policies = &args.how.policies;
     let data = calibrate_on.as_deref();
@@ -118,21 +129,23 @@ async fn pairs(args: PairsArgs, context: &Context) -> anyhow::Result<Exit> {
     if context.json {
         output::json(&report)?;
     } else {
-        output::line(text_of_pairs(&report))?;
+        output::line(text::of_pairs(&report))?;
     }
-    Ok(Exit::Success)
+    let data = [("pairs", Some(&*args.file)), ("calibrated on", args.calibrate_on.as_deref())];
+    write(page, || Page::of_pairs(&report, &data).render())
 }
 
 async fn stream(args: StreamArgs, context: &Context) -> anyhow::Result<Exit> {
-    let cached = queries::cached(&text(&args.cached, "the cached questions")?)?;
-    let asked = queries::queries(&text(&args.queries, "the queries")?, &cached)?;
+    let terms = args.how.terms(context)?;
+    let page = args.how.page()?;
+    let cached = queries::cached(&content(&args.cached, "the cached questions")?)?;
+    let asked = queries::queries(&content(&args.queries, "the queries")?, &cached)?;
     let calibrate_on = match &args.calibrate_on {
-        Some(file) => Some(queries::queries(&text(file, "the queries")?, &cached)?),
+        Some(file) => Some(queries::queries(&content(file, "the queries")?, &cached)?),
         None => None,
     };
     let embedder = context.config.open_embedder().await?;
     let examiner = args.how.examiner(context)?;
-    let terms = args.how.terms(context);
     let stream = Stream {
         cached: &cached,
         queries: &asked,
@@ -148,12 +161,28 @@ async fn stream(args: StreamArgs, context: &Context) -> anyhow::Result<Exit> {
     if context.json {
         output::json(&report)?;
     } else {
-        output::line(text_of_stream(&report))?;
+        output::line(text::of_stream(&report))?;
+    }
+    let data = [
+        ("cached questions", Some(&*args.cached)),
+        ("queries", Some(&*args.queries)),
+        ("calibrated on", args.calibrate_on.as_deref()),
+    ];
+    write(page, || Page::of_stream(&report, &data).render())
+}
+
+fn write(page: Option<WholeFile>, render: impl FnOnce() -> String) -> anyhow::Result<Exit> {
+    if let Some(mut page) = page {
+        let path = page.path().display().to_string();
+        page.write_all(render().as_bytes())?;
+        page.finish()?;
+        output::note(format_args!("report written to {path}"));
     }
     Ok(Exit::Success)
 }
 
-pub(crate) fn text(file: &str, what: &str) -> crate::Result<String> {
+/// The content of `file`, or the standard input.
+pub(crate) fn content(file: &str, what: &str) -> crate::Result<String> {
     match file {
         "-" => input::standard_input(what),
         file => input::file(Path::new(file), what),
@@ -169,128 +198,4 @@ pub(crate) fn progress() -> (indicatif::ProgressBar, impl FnMut(usize, usize) + 
         shown.set_position(done as u64);
     };
     (bar, progress)
-}
-
-fn text_of_pairs(report: &PairReport) -> String {
-    let pairs = format!(
-        "{}, {} the same question, {} different",
-        units::count(report.pairs as u64),
-        units::count(report.positives as u64),
-        units::count(report.negatives as u64)
-    );
-    let too_long = if report.too_long == 0 { String::new() } else { units::count(report.too_long as u64) };
-    let mut text =
-        output::fields(&[("model", report.model.clone()), ("pairs", pairs), ("too long", too_long)]);
-    for policy in &report.policies {
-        let scores = &policy.scores;
-        let best = scores.best_f1.map(|best| format!(", best F1 {:.3} at {:.3}", best.f1, best.threshold));
-        let _ = write!(
-            text,
-            "\n\n{}\nROC-AUC {}, average precision {}{}\n{}\n{}",
-            policy.policy.bold(),
-            number(scores.roc_auc),
-            number(scores.average_precision),
-            best.unwrap_or_default(),
-            match policy.threshold {
-                Some(threshold) => format!(
-                    "At {threshold:.4}: {} of the same and {} of the different ones accepted, {} of the hits false (95 %: up to {})",
-                    percent(policy.accepted_positive),
-                    percent(policy.accepted_negative),
-                    percent(policy.false_hits_per_hit),
-                    percent(Some(policy.false_hits_per_hit_upper95)),
-                ),
-                None => "The calibration data are insufficient for the budget".into(),
-            },
-            thresholds_table(&scores.thresholds)
-        );
-    }
-    text
-}
-
-fn text_of_stream(report: &StreamReport) -> String {
-    let mut text = output::fields(&[
-        ("model", report.model.clone()),
-        ("cached questions", units::count(report.cached as u64)),
-        ("queries", units::count(report.queries as u64)),
-        ("answerable", percent(Some(report.answerable))),
-        ("budget", percent(Some(report.budget))),
-    ]);
-    let columns = [
-        Column::Left("POLICY"),
-        Column::Right("THRESHOLD"),
-        Column::Right("HITS"),
-        Column::Right("FALSE HITS"),
-        Column::Right("UPPER 95 %"),
-        Column::Right("ANSWERED RIGHT"),
-        Column::Right("P50 MS"),
-        Column::Right("P99 MS"),
-        Column::Left("BUDGET"),
-    ];
-    let rows = report.policies.iter().map(|policy| {
-        vec![
-            policy.policy.to_owned(),
-            policy.threshold.map_or_else(|| "–".into(), |threshold| format!("{threshold:.4}")),
-            percent(Some(policy.hit_rate)),
-            percent(policy.false_hits_per_hit),
-            percent(Some(policy.false_hits_per_hit_upper95)),
-            percent(policy.correct_on_positives),
-            format!("{:.3}", policy.p50_ms),
-            format!("{:.3}", policy.p99_ms),
-            match policy.budget {
-                Kept::Within => "kept",
-                Kept::Exceeded => "exceeded",
-                Kept::Insufficient => "insufficient data",
-            }
-            .to_owned(),
-        ]
-    });
-    let _ = write!(text, "\n\n{}", table(&columns, rows));
-    let columns = [
-        Column::Left("STAGE"),
-        Column::Right("RUNS PER QUERY"),
-        Column::Right("P50 µS"),
-        Column::Right("P99 µS"),
-    ];
-    let rows = report.stages.iter().map(|stage| {
-        vec![
-            stage.stage.to_owned(),
-            format!("{:.2}", stage.runs_per_query),
-            format!("{:.1}", stage.p50_us),
-            format!("{:.1}", stage.p99_us),
-        ]
-    });
-    let _ = write!(text, "\n\n{}", table(&columns, rows));
-    text
-}
-
-fn thresholds_table(rows: &[super::metrics::ThresholdRow]) -> String {
-    let columns = [
-        Column::Right("THRESHOLD"),
-        Column::Right("HITS"),
-        Column::Right("RECALL"),
-        Column::Right("PRECISION"),
-        Column::Right("FALSE HITS"),
-        Column::Right("UPPER 95 %"),
-    ];
-    table(
-        &columns,
-        rows.iter().map(|row| {
-            vec![
-                format!("{:.2}", row.threshold),
-                percent(Some(row.hit_rate)),
-                percent(row.recall),
-                percent(row.precision),
-                percent(row.false_hits_per_hit),
-                percent(Some(row.false_hits_per_hit_upper95)),
-            ]
-        }),
-    )
-}
-
-fn number(value: Option<f64>) -> String {
-    value.map_or_else(|| "–".into(), |value| format!("{value:.3}"))
-}
-
-fn percent(share: Option<f64>) -> String {
-    share.map_or_else(|| "–".into(), |share| format!("{:.1} %", 100.0 * share))
 }

@@ -3,23 +3,33 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::policy::Cost;
+use super::cost::Cost;
 use crate::error::Result;
-use crate::verify::{Calibration, Features, Guards, PairScorer, Scored};
+use crate::verify::{Calibration, Check, Features, Guards, PairScorer, Scored};
+
+/// Candidates below this similarity are not worth the features and the cross-encoder.
+pub(super) const FLOOR: f32 = 0.70;
 
 /// What is known of a cached question for one that is asked.
 #[derive(Debug, Clone)]
 pub(super) struct Examined {
     /// The similarity of their embeddings; none if one of them has none.
     pub(super) similarity: Option<f32>,
-    /// Whether a configured guard vetoes it.
-    pub(super) is_vetoed: bool,
+    /// What the configured guard that vetoes it says.
+    pub(super) veto: Option<Check>,
     pub(super) features: Features,
     /// What the cross-encoder says, if it was asked and could read the pair.
     pub(super) logit: Option<f32>,
     /// Whether it was left out because the cheap stages think little of it: policies that score never serve it.
     pub(super) is_screened: bool,
     pub(super) cost: Cost,
+}
+
+impl Examined {
+    /// Whether a configured guard vetoes it.
+    pub(super) fn is_vetoed(&self) -> bool {
+        self.veto.is_some()
+    }
 }
 
 /// Examines pairs.
@@ -33,7 +43,7 @@ impl Examiner {
     /// All that the cheap stages say.
     pub(super) fn look(&self, asked: &str, cached: &str, similarity: Option<f32>) -> Examined {
         let started = Instant::now();
-        let is_vetoed = self.guards.veto(asked, cached).is_some();
+        let veto = self.guards.veto(asked, cached);
         let guards = micros(started);
         let started = Instant::now();
         let features = Features::of(asked, cached, similarity.unwrap_or(0.0));
@@ -41,7 +51,7 @@ impl Examiner {
         let _ = std::hint::black_box(Calibration::bundled().cheap(&features));
         let features_took = micros(started);
         let cost = Cost { guards, features: features_took, scorer: 0.0 };
-        Examined { similarity, is_vetoed, features, logit: None, is_screened: false, cost }
+        Examined { similarity, veto, features, logit: None, is_screened: false, cost }
     }
 
     /// Asks the cross-encoder as well, if there is one.

@@ -6,17 +6,24 @@
 //! on the data that it is reported on promises too much. The measures are pure functions in [`metrics`].
 
 mod command;
+mod cost;
+mod curve;
+mod details;
 mod embeddings;
 mod examined;
 mod metrics;
+mod page;
 mod pair_report;
 mod pairs;
 mod policy;
 mod queries;
+mod reliability;
 mod stream;
+mod text;
 mod thresholds;
+mod vcache;
 
-pub(crate) use self::command::{EvalArgs, progress, run, text};
+pub(crate) use self::command::{EvalArgs, content, progress, run};
 pub(crate) use self::examined::Examiner;
 pub(crate) use self::pair_report::Labelled;
 pub(crate) use self::pairs::parse;

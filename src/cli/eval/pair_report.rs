@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::cost::{Cost, StageCost};
+use super::details::{Case, Details, Near};
 use super::embeddings::{Embeddings, Progress};
 use super::examined::{Examined, Examiner};
 use super::metrics::{Scored, Scores, quantile};
@@ -36,6 +38,11 @@ pub(crate) struct PairReport {
     pub(crate) first: Scores,
     /// The figures of every policy, the first included, in the order given.
     pub(crate) policies: Vec<PairPolicy>,
+    /// What each stage cost.
+    pub(crate) stages: Vec<StageCost>,
+    /// What pages show of the policies.
+    #[serde(skip)]
+    pub(crate) details: Vec<Details>,
 }
 
 /// The figures of one policy.
@@ -83,6 +90,10 @@ pub(crate) async fn evaluate(
     if pairs.is_empty() {
         return Err(Error::new(ErrorKind::InvalidInput, "there is no pair to evaluate"));
     }
+    if policies.contains(&Policy::VCache) {
+        let message = "`vcache` learns from one query to the next: measure it with `eval stream`";
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
     let all = || pairs.iter().chain(calibrate_on.into_iter().flatten());
     let embeddings = Embeddings::of(embedder, all().flat_map(|pair| [&*pair.a, &*pair.b]), progress).await?;
     let data = match calibrate_on {
@@ -91,8 +102,12 @@ pub(crate) async fn evaluate(
     };
     let judges = judges(policies, data.as_ref().map(|data| data as &dyn Calibrating), terms)?;
     let examined = examine(examiner, pairs, &embeddings).await?;
-    let reports: Vec<PairPolicy> =
-        judges.iter().map(|(judge, threshold)| measure(judge, *threshold, pairs, &examined)).collect();
+    let measure = |(judge, threshold): &(Judge, Option<f32>)| {
+        let details = Details::of(judge, *threshold, &cases(judge, pairs, &examined));
+        (measure(judge, *threshold, pairs, &examined, terms), details)
+    };
+    let (reports, details): (Vec<PairPolicy>, Vec<Details>) = judges.iter().map(measure).unzip();
+    let costs: Vec<Cost> = examined.iter().map(|pair| pair.cost).collect();
     let first = reports.first().map(|report| report.scores.clone());
     let positives = pairs.iter().filter(|pair| pair.is_same).count();
     Ok(PairReport {
@@ -104,6 +119,8 @@ pub(crate) async fn evaluate(
         budget: terms.budget,
         first: first.ok_or_else(|| Error::new(ErrorKind::InvalidInput, "there is no policy to evaluate"))?,
         policies: reports,
+        stages: StageCost::of(&costs, pairs.len()),
+        details,
     })
 }
 
@@ -168,7 +185,24 @@ impl Calibrating for Labelled<'_> {
     }
 }
 
-fn measure(judge: &Judge, threshold: Option<f32>, pairs: &[Pair], examined: &[Examined]) -> PairPolicy {
+/// The pairs as a policy decides on them.
+fn cases<'a>(judge: &Judge, pairs: &'a [Pair], examined: &'a [Examined]) -> Vec<Case<'a>> {
+    let case = |(pair, examined): (&'a Pair, &'a Examined)| Case {
+        asked: &pair.b,
+        best: judge.score(examined).map(|score| Near { question: &pair.a, pair: examined, score }),
+        expected: pair.is_same.then_some((&*pair.a, Some(examined))),
+        is_right: pair.is_same,
+    };
+    pairs.iter().zip(examined).map(case).collect()
+}
+
+fn measure(
+    judge: &Judge,
+    threshold: Option<f32>,
+    pairs: &[Pair],
+    examined: &[Examined],
+    terms: Terms,
+) -> PairPolicy {
     let score =
         |(pair, label): (&Examined, &Pair)| Scored { score: judge.score(pair), is_same: label.is_same };
     let scored: Vec<Scored> = examined.iter().zip(pairs).map(score).collect();
@@ -180,7 +214,8 @@ fn measure(judge: &Judge, threshold: Option<f32>, pairs: &[Pair], examined: &[Ex
     let of = |is_same: bool| scored.iter().filter(|scored| scored.is_same == is_same).count();
     let (right, wrong) = (accepted(true), accepted(false));
     let share = |part: usize, whole: usize| (whole > 0).then(|| part as f64 / whole as f64);
-    let mut micros: Vec<f64> = examined.iter().map(|pair| judge.micros(pair)).collect();
+    let mut micros: Vec<f64> =
+        examined.iter().map(|pair| judge.micros(&[pair], threshold, terms.budget)).collect();
     micros.sort_by(f64::total_cmp);
     PairPolicy {
         policy: judge.policy.name(),

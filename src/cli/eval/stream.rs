@@ -3,24 +3,24 @@
 //! Every query meets the same cached questions; nothing is inserted in between. A hit is right if it is on the
 //! cached question that the query expects, and false on any other, or if the query expects none.
 
+mod looked;
+
 use serde::Serialize;
 
+use self::looked::{Looked, Served};
+use super::cost::StageCost;
+use super::curve::CurvePoint;
+use super::details::Details;
 use super::embeddings::{Embeddings, Progress};
-use super::examined::{Examined, Examiner};
+use super::examined::Examiner;
 use super::metrics::quantile;
 use super::policy::{Judge, Policy};
 use super::queries::{Cached, Query};
 use super::thresholds::{Calibrating, Terms, judges};
+use super::vcache;
 use crate::embed::Embedder;
-use crate::embedding::Embedding;
 use crate::error::{Error, ErrorKind, Result};
-use crate::verify::{Calibration, Sample, wilson_upper95};
-
-/// Candidates below this similarity are not worth the cross-encoder.
-const FLOOR: f32 = 0.70;
-
-/// How many candidates of a query the cross-encoder sees, the best by the cheap probability first.
-const SCORED: usize = 2;
+use crate::verify::wilson_upper95;
 
 /// What an evaluation on a stream found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,6 +39,9 @@ pub(crate) struct StreamReport {
     pub(crate) policies: Vec<StreamPolicy>,
     /// What each stage cost.
     pub(crate) stages: Vec<StageCost>,
+    /// What pages show of the policies.
+    #[serde(skip)]
+    pub(crate) details: Vec<Details>,
 }
 
 /// The figures of one policy.
@@ -46,7 +49,7 @@ pub(crate) struct StreamReport {
 pub(crate) struct StreamPolicy {
     /// The policy's name.
     pub(crate) policy: &'static str,
-    /// The threshold; none where the calibration data cannot show the budget.
+    /// The threshold; none where the calibration data cannot show the budget, and for `vcache`.
     pub(crate) threshold: Option<f32>,
     /// Hits per query.
     pub(crate) hit_rate: f64,
@@ -64,7 +67,7 @@ pub(crate) struct StreamPolicy {
     pub(crate) p50_ms: f64,
     /// The time that 99 % of the decisions took at most, in milliseconds.
     pub(crate) p99_ms: f64,
-    /// What other thresholds would give: from high to low, for plots.
+    /// What other thresholds would give: from high to low, for plots. For `vcache`, what other budgets would give.
     pub(crate) curve: Vec<CurvePoint>,
 }
 
@@ -81,28 +84,24 @@ pub(crate) enum Kept {
     Insufficient,
 }
 
-/// A point of the curve of a policy.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub(crate) struct CurvePoint {
-    /// Hits per query.
-    pub(crate) hit_rate: f64,
-    /// False hits per hit.
-    pub(crate) false_hits_per_hit: f64,
-    /// The threshold that gives them.
-    pub(crate) threshold: f32,
-}
+impl Kept {
+    /// Whether `budget` was kept by a rate with this upper bound.
+    pub(super) fn of(rate: Option<f64>, upper: f64, budget: f64) -> Self {
+        match rate {
+            _ if upper <= budget => Self::Within,
+            Some(rate) if rate > budget => Self::Exceeded,
+            _ => Self::Insufficient,
+        }
+    }
 
-/// What a stage cost.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct StageCost {
-    /// The stage's name.
-    pub(crate) stage: &'static str,
-    /// How often it ran per query.
-    pub(crate) runs_per_query: f64,
-    /// The median of a run, in microseconds.
-    pub(crate) p50_us: f64,
-    /// What 99 % of the runs took at most, in microseconds.
-    pub(crate) p99_us: f64,
+    /// The words for it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Within => "kept",
+            Self::Exceeded => "exceeded",
+            Self::Insufficient => "insufficient data",
+        }
+    }
 }
 
 /// What to evaluate.
@@ -139,6 +138,10 @@ pub(crate) async fn evaluate(
     if cached.is_empty() || queries.is_empty() || policies.is_empty() {
         return Err(Error::new(ErrorKind::InvalidInput, "there is nothing to evaluate"));
     }
+    if stream.hit_rate.is_some() && policies.contains(&Policy::VCache) {
+        let message = "no hit rate can be set for `vcache`, which has no threshold";
+        return Err(Error::new(ErrorKind::InvalidInput, message));
+    }
     let asked = queries.iter().chain(stream.calibrate_on.into_iter().flatten()).map(|query| &*query.question);
     let texts = cached.iter().map(|entry| &*entry.question).chain(asked);
     let embeddings = Embeddings::of(embedder, texts, progress).await?;
@@ -148,139 +151,21 @@ pub(crate) async fn evaluate(
     };
     let judges = judges(policies, data.as_ref().map(|data| data as &dyn Calibrating), terms)?;
     let looked = Looked::of(examiner, stream, queries, &embeddings).await?;
-    let measure = |(judge, threshold): &(Judge, Option<f32>)| {
-        let served = looked.served(judge);
-        let threshold = stream.hit_rate.map_or(*threshold, |rate| at_hit_rate(&served, rate));
-        measure(judge, threshold, &looked, &served, terms)
+    let measure = |(judge, threshold): &(Judge, Option<f32>)| match judge.policy {
+        Policy::VCache => stream.run(&looked, terms),
+        _ => stream.measure(judge, *threshold, &looked, terms),
     };
-    let answerable = queries.iter().filter(|query| query.expect.is_some()).count();
+    let (policies, details) = judges.iter().map(measure).unzip();
     Ok(StreamReport {
         model: embedder.model().fingerprint(),
         cached: cached.len(),
         queries: queries.len(),
-        answerable: answerable as f64 / queries.len() as f64,
+        answerable: stream.answerable() as f64 / queries.len() as f64,
         budget: terms.budget,
-        policies: judges.iter().map(measure).collect(),
+        policies,
         stages: looked.stages(),
+        details,
     })
-}
-
-/// A query's candidates, the best by the cheap probability first.
-#[derive(Debug)]
-struct LookedUp {
-    candidates: Vec<(usize, Examined)>,
-    expect: Option<usize>,
-}
-
-/// All queries with their candidates.
-#[derive(Debug)]
-struct Looked(Vec<LookedUp>);
-
-/// What a policy would serve: its score, and whether it is right. None where every candidate is vetoed.
-type Served = Option<(f32, bool)>;
-
-impl Looked {
-    async fn of(
-        examiner: &Examiner,
-        stream: Stream<'_>,
-        queries: &[Query],
-        embeddings: &Embeddings,
-    ) -> Result<Self> {
-        let entries: Vec<(usize, &str, &Embedding)> = stream
-            .cached
-            .iter()
-            .enumerate()
-            .filter_map(|(at, entry)| Some((at, &*entry.question, embeddings.get(&entry.question)?)))
-            .collect();
-        let calibration = Calibration::bundled();
-        let mut looked = Vec::with_capacity(queries.len());
-        for query in queries {
-            let asked = &*query.question;
-            let near =
-                embeddings.get(asked).map_or_else(Vec::new, |e| nearest(e, &entries, stream.candidates));
-            let mut candidates: Vec<(usize, &str, Examined)> = near
-                .into_iter()
-                .map(|(place, similarity)| {
-                    let (at, question, _) = entries[place];
-                    (at, question, examiner.look(asked, question, Some(similarity)))
-                })
-                .collect();
-            candidates.sort_by(|(_, _, a), (_, _, b)| {
-                calibration.cheap(&b.features).total_cmp(&calibration.cheap(&a.features))
-            });
-            let mut scored = 0;
-            for (_, question, pair) in &mut candidates {
-                let worthy = pair.similarity >= Some(FLOOR) && !pair.is_vetoed;
-                if examiner.scorer.is_some() {
-                    let likely = calibration.cheap(&pair.features) >= calibration.scorer_from();
-                    pair.is_screened = !(worthy && likely && scored < SCORED);
-                    if !pair.is_screened {
-                        scored += 1;
-                        examiner.score(pair, asked, question).await?;
-                    }
-                }
-            }
-            let candidates = candidates.into_iter().map(|(at, _, pair)| (at, pair)).collect();
-            looked.push(LookedUp { candidates, expect: query.expect });
-        }
-        Ok(Self(looked))
-    }
-
-    fn served(&self, judge: &Judge) -> Vec<Served> {
-        let best = |looked: &LookedUp| {
-            let scored = looked.candidates.iter().filter_map(|(at, pair)| Some((judge.score(pair)?, *at)));
-            scored
-                .max_by(|(a, _), (b, _)| a.total_cmp(b))
-                .map(|(score, at)| (score, looked.expect == Some(at)))
-        };
-        self.0.iter().map(best).collect()
-    }
-
-    /// What each stage cost, over all candidates.
-    fn stages(&self) -> Vec<StageCost> {
-        let pairs = || self.0.iter().flat_map(|looked| &looked.candidates).map(|(_, pair)| pair.cost);
-        let stage = |name: &'static str, mut took: Vec<f64>| {
-            took.sort_by(f64::total_cmp);
-            StageCost {
-                stage: name,
-                runs_per_query: took.len() as f64 / self.0.len() as f64,
-                p50_us: quantile(&took, 0.5),
-                p99_us: quantile(&took, 0.99),
-            }
-        };
-        vec![
-            stage("guards", pairs().map(|cost| cost.guards).collect()),
-            stage("features", pairs().map(|cost| cost.features).collect()),
-            stage("cross-encoder", pairs().map(|cost| cost.scorer).filter(|took| *took > 0.0).collect()),
-        ]
-    }
-}
-
-impl Calibrating for Looked {
-    fn samples(&self) -> Vec<Sample> {
-        let samples = |looked: &LookedUp| -> Vec<Sample> {
-            let sample = |(rank, (at, pair)): (usize, &(usize, Examined))| {
-                let mut sample = Sample::new(pair.features, pair.logit, looked.expect == Some(*at));
-                sample.is_measured = rank == 0 && !pair.is_vetoed;
-                sample
-            };
-            looked.candidates.iter().enumerate().map(sample).collect()
-        };
-        self.0.iter().flat_map(samples).collect()
-    }
-
-    fn scores(&self, judge: &Judge) -> Vec<(f32, bool)> {
-        self.served(judge).into_iter().flatten().collect()
-    }
-}
-
-/// The places of the `count` nearest entries with their similarities, the nearest first.
-fn nearest(query: &Embedding, entries: &[(usize, &str, &Embedding)], count: usize) -> Vec<(usize, f32)> {
-    let mut near: Vec<(usize, f32)> =
-        entries.iter().enumerate().map(|(place, (_, _, entry))| (place, query.similarity(entry))).collect();
-    near.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    near.truncate(count);
-    near
 }
 
 /// The threshold at which the share `rate` of all queries are hits.
@@ -292,69 +177,72 @@ fn at_hit_rate(served: &[Served], rate: f64) -> Option<f32> {
     scores.get(hits.saturating_sub(1).min(scores.len().saturating_sub(1))).copied()
 }
 
-fn measure(
-    judge: &Judge,
-    threshold: Option<f32>,
-    looked: &Looked,
-    served: &[Served],
-    terms: Terms,
-) -> StreamPolicy {
-    let queries = served.len() as f64;
-    let accepted =
-        served.iter().flatten().filter(|(score, _)| threshold.is_some_and(|least| *score >= least));
-    let (mut hits, mut wrong) = (0_u64, 0_u64);
-    for (_, is_right) in accepted {
-        hits += 1;
-        wrong += u64::from(!is_right);
+impl Stream<'_> {
+    /// The figures of a policy that chooses by a threshold.
+    fn measure(
+        self,
+        judge: &Judge,
+        threshold: Option<f32>,
+        looked: &Looked,
+        terms: Terms,
+    ) -> (StreamPolicy, Details) {
+        let served = looked.served(judge);
+        let threshold = self.hit_rate.map_or(threshold, |rate| at_hit_rate(&served, rate));
+        let accepted = served
+            .iter()
+            .flatten()
+            .filter(|(score, _)| threshold.is_some_and(|least| *score >= least))
+            .collect::<Vec<_>>();
+        let wrong = accepted.iter().filter(|(_, is_right)| !is_right).count();
+        let micros = looked.micros(judge, threshold, terms.budget);
+        let details = Details::of(judge, threshold, &looked.cases(judge, self));
+        (self.figures(judge.policy, threshold, (accepted.len(), wrong), micros, &details, terms), details)
     }
-    let answerable = looked.0.iter().filter(|looked| looked.expect.is_some()).count();
-    let rate = (hits > 0).then(|| wrong as f64 / hits as f64);
-    let upper = wilson_upper95(wrong, hits);
-    let mut micros: Vec<f64> = looked
-        .0
-        .iter()
-        .map(|looked| looked.candidates.iter().map(|(_, pair)| judge.micros(pair)).sum())
-        .collect();
-    micros.sort_by(f64::total_cmp);
-    StreamPolicy {
-        policy: judge.policy.name(),
-        threshold,
-        hit_rate: hits as f64 / queries,
-        false_hits_per_hit: rate,
-        false_hits_per_hit_upper95: upper,
-        errors_per_request: wrong as f64 / queries,
-        correct_on_positives: (answerable > 0).then(|| (hits - wrong) as f64 / answerable as f64),
-        budget: match rate {
-            _ if upper <= terms.budget => Kept::Within,
-            Some(rate) if rate > terms.budget => Kept::Exceeded,
-            _ => Kept::Insufficient,
-        },
-        p50_ms: quantile(&micros, 0.5) / 1e3,
-        p99_ms: quantile(&micros, 0.99) / 1e3,
-        curve: curve(served),
-    }
-}
 
-/// About fifty points from the highest threshold to the lowest.
-fn curve(served: &[Served]) -> Vec<CurvePoint> {
-    const POINTS: usize = 50;
-    let mut scores: Vec<(f32, bool)> = served.iter().flatten().copied().collect();
-    scores.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    let step = scores.len().div_ceil(POINTS).max(1);
-    let mut wrong = 0_usize;
-    let mut points = Vec::new();
-    for (place, (threshold, is_right)) in scores.iter().enumerate() {
-        wrong += usize::from(!is_right);
-        let hits = place + 1;
-        if hits % step == 0 {
-            points.push(CurvePoint {
-                hit_rate: hits as f64 / served.len() as f64,
-                false_hits_per_hit: wrong as f64 / hits as f64,
-                threshold: *threshold,
-            });
+    /// The figures of the policy that learns on its way.
+    fn run(self, looked: &Looked, terms: Terms) -> (StreamPolicy, Details) {
+        let asked = looked.asked(self);
+        let run = vcache::Run::over(&asked, terms.budget);
+        let (hits, wrong) = run.hits();
+        #[expect(clippy::cast_possible_truncation, reason = "a budget needs few digits")]
+        let at = CurvePoint::of(hits, wrong, asked.len(), terms.budget as f32);
+        let details = Details::without_scores(Policy::VCache, vcache::curve(&asked), at);
+        (self.figures(Policy::VCache, None, (hits, wrong), run.micros, &details, terms), details)
+    }
+
+    fn figures(
+        self,
+        policy: Policy,
+        threshold: Option<f32>,
+        (hits, wrong): (usize, usize),
+        mut micros: Vec<f64>,
+        details: &Details,
+        terms: Terms,
+    ) -> StreamPolicy {
+        micros.sort_by(f64::total_cmp);
+        let queries = self.queries.len() as f64;
+        let answerable = self.answerable();
+        let upper = wilson_upper95(wrong as u64, hits as u64);
+        let rate = (hits > 0).then(|| wrong as f64 / hits as f64);
+        StreamPolicy {
+            policy: policy.name(),
+            threshold,
+            hit_rate: hits as f64 / queries,
+            false_hits_per_hit: rate,
+            false_hits_per_hit_upper95: upper,
+            errors_per_request: wrong as f64 / queries,
+            correct_on_positives: (answerable > 0).then(|| (hits - wrong) as f64 / answerable as f64),
+            budget: Kept::of(rate, upper, terms.budget),
+            p50_ms: quantile(&micros, 0.5) / 1e3,
+            p99_ms: quantile(&micros, 0.99) / 1e3,
+            curve: details.curve.clone(),
         }
     }
-    points
+
+    /// How many queries a cached question answers.
+    fn answerable(self) -> usize {
+        self.queries.iter().filter(|query| query.expect.is_some()).count()
+    }
 }
 
 #[cfg(test)]

@@ -48,6 +48,7 @@ fn judge(policy: Policy, data: Option<&dyn Calibrating>, terms: Terms) -> Result
         let threshold = match policy {
             Policy::Threshold | Policy::Guards => Some(terms.similarity),
             Policy::Verifier | Policy::Learned => by_settings(&bundled).map(|threshold| threshold as f32),
+            Policy::VCache => None,
         };
         return Ok((Judge { policy, calibration: bundled }, threshold));
     };

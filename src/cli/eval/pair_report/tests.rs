@@ -110,4 +110,6 @@ async fn the_report_has_the_keys_that_scripts_read() {
 async fn nothing_to_evaluate_is_an_error() {
     assert!(report(&[Policy::Threshold], &[], None).await.unwrap_err().is_invalid_input());
     assert!(report(&[], &[pair("0", "1", true)], None).await.unwrap_err().is_invalid_input());
+    let vcache = report(&[Policy::VCache], &[pair("0", "1", true)], None).await.unwrap_err();
+    assert!(vcache.is_invalid_input() && vcache.to_string().contains("eval stream"), "{vcache}");
 }

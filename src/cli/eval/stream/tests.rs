@@ -3,6 +3,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::cli::eval::queries;
 use crate::embed::{Embedded, ModelInfo};
+use crate::embedding::Embedding;
 use crate::verify::{Guard, Guards};
 
 /// Places a text on the unit circle by the angle in degrees that it starts with.
@@ -30,16 +31,24 @@ const QUERIES: &str = "{\"q\":\"2 here\",\"expect\":\"a\"}\n{\"q\":\"88 there\",
                        {\"q\":\"3 not here\",\"expect\":null}\n{\"q\":\"40 anywhere\",\"expect\":null}";
 
 async fn report(hit_rate: Option<f64>, calibrate_on: Option<&str>) -> StreamReport {
+    report_of(&[Policy::Threshold, Policy::Guards], QUERIES, hit_rate, calibrate_on).await.unwrap()
+}
+
+async fn report_of(
+    policies: &[Policy],
+    asked: &str,
+    hit_rate: Option<f64>,
+    calibrate_on: Option<&str>,
+) -> Result<StreamReport> {
     let embedder = Circle(ModelInfo::new("circle", "1", 2));
     let examiner = Examiner { guards: Guards::none().with(Guard::Negation), scorer: None };
     let cached = queries::cached(CACHED).unwrap();
-    let asked = queries::queries(QUERIES, &cached).unwrap();
+    let asked = queries::queries(asked, &cached).unwrap();
     let data = calibrate_on.map(|text| queries::queries(text, &cached).unwrap());
     let stream =
         Stream { cached: &cached, queries: &asked, calibrate_on: data.as_deref(), candidates: 2, hit_rate };
-    let policies = [Policy::Threshold, Policy::Guards];
     let terms = Terms { budget: 0.1, similarity: 0.99 };
-    evaluate(&embedder, &examiner, &policies, stream, terms, &mut |_, _| ()).await.unwrap()
+    evaluate(&embedder, &examiner, policies, stream, terms, &mut |_, _| ()).await
 }
 
 #[tokio::test]
@@ -94,4 +103,45 @@ async fn the_report_has_the_keys_that_scripts_read() {
     }
     assert_eq!(json["policies"][0]["policy"], "threshold");
     assert_eq!(json["stages"][0]["stage"], "guards");
+}
+
+/// Questions near the first cached one: those within 10 degrees ask the same.
+fn easy(count: usize) -> String {
+    let query = |n: usize| {
+        let (degrees, expect) = if n.is_multiple_of(3) { (30 + n % 20, "null") } else { (n % 10, "\"a\"") };
+        format!("{{\"q\":\"{degrees} no {n}\",\"expect\":{expect}}}")
+    };
+    (0..count).map(query).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn vcache_learns_on_the_stream_and_has_no_threshold() {
+    let policies = [Policy::Threshold, Policy::VCache];
+    let four = report_of(&policies, &easy(4), None, None).await.unwrap();
+    assert!(four.policies[1].hit_rate < 1e-9, "the first four of an entry explore");
+    let long = report_of(&policies, &easy(1_500), None, None).await.unwrap();
+    let [_, vcache] = &long.policies[..] else { panic!("two policies") };
+    assert_eq!((vcache.policy, vcache.threshold), ("vcache", None));
+    assert!(vcache.hit_rate > 0.3, "{}", vcache.hit_rate);
+    assert!(vcache.errors_per_request <= 0.1, "the budget is one of requests: {}", vcache.errors_per_request);
+    assert!(vcache.curve.len() > 2 && vcache.p99_ms > 0.0);
+    let again = report_of(&policies, &easy(1_500), None, None).await.unwrap();
+    assert_eq!(again.policies[1].curve, vcache.curve);
+    assert!((again.policies[1].errors_per_request - vcache.errors_per_request).abs() < 1e-12);
+}
+
+#[tokio::test]
+async fn no_hit_rate_can_be_set_for_vcache() {
+    let error = report_of(&[Policy::VCache], QUERIES, Some(0.5), None).await.unwrap_err();
+    assert!(error.is_invalid_input() && error.to_string().contains("no threshold"), "{error}");
+}
+
+#[tokio::test]
+async fn details_follow_the_figures() {
+    let report = report(None, None).await;
+    let [threshold, guards] = &report.details[..] else { panic!("two policies") };
+    assert_eq!((threshold.false_hits, threshold.misses()), (1, 0));
+    assert_eq!(threshold.worst[0].asked, "3 not here");
+    assert_eq!(guards.false_hits, 0);
+    assert!((threshold.at.unwrap().hit_rate - report.policies[0].hit_rate).abs() < 1e-12);
 }

@@ -1,0 +1,199 @@
+//! What pages show of a policy beyond its figures: its curve, how reliable its probabilities are, and what it got
+//! wrong, with the reasons that `wellspring why` would give.
+
+use std::collections::BTreeMap;
+
+use super::curve::{CurvePoint, curve};
+use super::examined::{Examined, FLOOR};
+use super::policy::{Judge, Policy};
+use super::reliability::{Bin, bins};
+use crate::verify::{Check, Stage};
+
+/// Examples of each kind.
+const EXAMPLES: usize = 8;
+
+/// How many inputs of a probability an example names.
+const REASONS: usize = 4;
+
+/// A question asked, with what a policy would serve for it and what it should serve.
+#[derive(Debug, Clone)]
+pub(super) struct Case<'a> {
+    pub(super) asked: &'a str,
+    /// The cached question whose answer the policy would serve, unless all are vetoed.
+    pub(super) best: Option<Near<'a>>,
+    /// The cached question whose answer is right, if there is one, examined if it is among the candidates.
+    pub(super) expected: Option<(&'a str, Option<&'a Examined>)>,
+    /// Whether the first is the second.
+    pub(super) is_right: bool,
+}
+
+/// A cached question with the policy's score.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Near<'a> {
+    pub(super) question: &'a str,
+    pub(super) pair: &'a Examined,
+    pub(super) score: f32,
+}
+
+/// What pages show of a policy.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Details {
+    pub(super) policy: Policy,
+    /// What other thresholds would give.
+    pub(super) curve: Vec<CurvePoint>,
+    /// What the policy's own threshold gives; none without hits.
+    pub(super) at: Option<CurvePoint>,
+    /// How reliable its probabilities are; empty if it gives none.
+    pub(super) reliability: Vec<Bin>,
+    /// False hits in all.
+    pub(super) false_hits: usize,
+    /// Those of the highest scores, the highest first.
+    pub(super) worst: Vec<Example>,
+    /// Why paraphrases were missed, with how many, the most frequent first.
+    pub(super) missed: Vec<(String, usize)>,
+    /// Those that the threshold refused, the nearest to it first.
+    pub(super) nearly: Vec<Example>,
+    /// Those that had no score, the most similar first.
+    pub(super) refused: Vec<Example>,
+}
+
+/// A question that was answered wrong, or not at all.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Example {
+    pub(super) asked: String,
+    pub(super) cached: String,
+    /// The cached question whose answer would have been right, if it is another one.
+    pub(super) expected: Option<String>,
+    pub(super) similarity: Option<f32>,
+    pub(super) score: Option<f32>,
+    pub(super) why: Check,
+}
+
+impl Details {
+    /// The details of a policy without scores.
+    pub(super) fn without_scores(policy: Policy, curve: Vec<CurvePoint>, at: Option<CurvePoint>) -> Self {
+        let (reliability, worst, missed) = (Vec::new(), Vec::new(), Vec::new());
+        let (nearly, refused) = (Vec::new(), Vec::new());
+        Self { policy, curve, at, reliability, false_hits: 0, worst, missed, nearly, refused }
+    }
+
+    /// The details of a policy that decides on `cases` by `threshold`.
+    pub(super) fn of(judge: &Judge, threshold: Option<f32>, cases: &[Case<'_>]) -> Self {
+        let scores: Vec<(f32, bool)> =
+            cases.iter().filter_map(|case| Some((case.best?.score, case.is_right))).collect();
+        let at = threshold.and_then(|least| CurvePoint::at(&scores, cases.len(), least));
+        let reliability = if judge.policy.scores() { bins(&scores) } else { Vec::new() };
+        let curve = curve(scores, cases.len());
+        let mut details = Self { reliability, ..Self::without_scores(judge.policy, curve, at) };
+        // Without a threshold nothing is served, and there is nothing to learn from what was not.
+        if let Some(least) = threshold {
+            details.add_false_hits(judge, least, cases);
+            details.add_missed(judge, least, cases);
+        }
+        details
+    }
+
+    fn add_false_hits(&mut self, judge: &Judge, least: f32, cases: &[Case<'_>]) {
+        let false_hit = |case: &Case<'_>| {
+            let Near { question, pair, score } = case.best.filter(|near| near.score >= least)?;
+            (!case.is_right).then(|| Example {
+                asked: case.asked.to_owned(),
+                cached: question.to_owned(),
+                expected: case.expected.map(|(expected, _)| expected.to_owned()),
+                similarity: pair.similarity,
+                score: Some(score),
+                why: judge.why(pair, least),
+            })
+        };
+        self.worst = cases.iter().filter_map(false_hit).collect();
+        self.false_hits = self.worst.len();
+        first(&mut self.worst, |example| example.score);
+    }
+
+    fn add_missed(&mut self, judge: &Judge, least: f32, cases: &[Case<'_>]) {
+        let mut causes: BTreeMap<String, usize> = BTreeMap::new();
+        for case in cases.iter().filter(|case| case.best.is_none_or(|near| near.score < least)) {
+            let Some((expected, pair)) = case.expected else { continue };
+            let cause = pair.map_or_else(|| "not among the candidates".into(), |pair| judge.cause(pair));
+            *causes.entry(cause).or_default() += 1;
+            let Some(pair) = pair else { continue };
+            let score = judge.score(pair);
+            let example = Example {
+                asked: case.asked.to_owned(),
+                cached: expected.to_owned(),
+                expected: None,
+                similarity: pair.similarity,
+                score,
+                why: judge.why(pair, least),
+            };
+            if score.is_some() { &mut self.nearly } else { &mut self.refused }.push(example);
+        }
+        first(&mut self.nearly, |example| example.score);
+        first(&mut self.refused, |example| example.similarity);
+        self.missed = causes.into_iter().collect();
+        self.missed.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    }
+
+    /// How many paraphrases were missed.
+    pub(super) fn misses(&self) -> usize {
+        self.missed.iter().map(|(_, count)| count).sum()
+    }
+}
+
+/// Keeps the examples that come first by `rank`, the greatest first.
+fn first(examples: &mut Vec<Example>, rank: impl Fn(&Example) -> Option<f32>) {
+    let rank = |example: &Example| rank(example).unwrap_or(f32::NEG_INFINITY);
+    examples.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
+    examples.truncate(EXAMPLES);
+}
+
+impl Judge {
+    /// Why a pair of the same question was missed, in a few words.
+    fn cause(&self, pair: &Examined) -> String {
+        let Some(similarity) = pair.similarity else { return "too long for the model".into() };
+        match &pair.veto {
+            Some(veto) if self.score(pair).is_none() => format!("guard: {}", veto.name),
+            _ if self.score(pair).is_some() => "below the threshold".into(),
+            _ if similarity < FLOOR => "below the floor".into(),
+            _ => "cheap probability too low for the cross-encoder".into(),
+        }
+    }
+
+    /// What decided on the pair, in the words of `wellspring why`.
+    fn why(&self, pair: &Examined, least: f32) -> Check {
+        let (similarity, score) = (pair.similarity.unwrap_or_default(), self.score(pair));
+        let passed = score.is_some_and(|score| score >= least);
+        if let (Some(veto), None) = (&pair.veto, score) {
+            return veto.clone();
+        }
+        if !self.policy.scores() {
+            let relation = if passed { "reaches" } else { "is below" };
+            let detail = format!("similarity {similarity:.4} {relation} the threshold {least:.4}");
+            return Check::new("threshold", passed, detail);
+        }
+        if score.is_none() && similarity < FLOOR {
+            let detail = format!("similarity {similarity:.4} is below the threshold {FLOOR:.4}");
+            return Check::new(Stage::Floor.name(), false, detail);
+        }
+        let stage = if pair.logit.is_some() { Stage::Scorer } else { Stage::Cheap };
+        let probability = self.probability(pair);
+        let needed = match score {
+            Some(_) => f64::from(least),
+            None => self.calibration.scorer_from(),
+        };
+        // What speaks for a false hit, or against a pair that was missed.
+        let mut reasons = self.calibration.reasons(&pair.features, pair.logit, usize::MAX);
+        reasons.retain(|(_, value)| (*value > 0.0) == passed);
+        let inputs: Vec<String> =
+            reasons.iter().take(REASONS).map(|(name, value)| format!("{name} {value:+.1}")).collect();
+        let logit = pair.logit.map(|logit| format!("logit {logit:.3}; ")).unwrap_or_default();
+        let detail = format!(
+            "probability {probability:.4}, {needed:.4} is needed ({logit}log-odds by {})",
+            inputs.join(", ")
+        );
+        Check::new(stage.name(), passed, detail)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! Reports for the terminal.
+
+use std::fmt::Write as _;
+
+use owo_colors::OwoColorize as _;
+
+use super::metrics::ThresholdRow;
+use super::pair_report::PairReport;
+use super::policy::Policy;
+use super::stream::StreamReport;
+use crate::cli::output::{self, Column, table};
+use crate::cli::units;
+
+/// What is to be known where `vcache` stands beside the others.
+pub(super) const OF_VCACHE: &str = "\
+    `vcache` learns on these queries themselves; its budget is one of errors among all queries, not of false hits.";
+
+/// A report on pairs.
+pub(super) fn of_pairs(report: &PairReport) -> String {
+    let pairs = format!(
+        "{}, {} the same question, {} different",
+        units::count(report.pairs as u64),
+        units::count(report.positives as u64),
+        units::count(report.negatives as u64)
+    );
+    let too_long = if report.too_long == 0 { String::new() } else { units::count(report.too_long as u64) };
+    let mut text =
+        output::fields(&[("model", report.model.clone()), ("pairs", pairs), ("too long", too_long)]);
+    for policy in &report.policies {
+        let scores = &policy.scores;
+        let best = scores.best_f1.map(|best| format!(", best F1 {:.3} at {:.3}", best.f1, best.threshold));
+        let _ = write!(
+            text,
+            "\n\n{}\nROC-AUC {}, average precision {}{}\n{}\n{}",
+            policy.policy.bold(),
+            number(scores.roc_auc),
+            number(scores.average_precision),
+            best.unwrap_or_default(),
+            match policy.threshold {
+                Some(threshold) => format!(
+                    "At {threshold:.4}: {} of the same and {} of the different ones accepted, {} of the hits false (95 %: up to {})",
+                    percent(policy.accepted_positive),
+                    percent(policy.accepted_negative),
+                    percent(policy.false_hits_per_hit),
+                    percent(Some(policy.false_hits_per_hit_upper95)),
+                ),
+                None => "The calibration data are insufficient for the budget".into(),
+            },
+            thresholds_table(&scores.thresholds)
+        );
+    }
+    text
+}
+
+/// A report on a stream.
+pub(super) fn of_stream(report: &StreamReport) -> String {
+    let mut text = output::fields(&[
+        ("model", report.model.clone()),
+        ("cached questions", units::count(report.cached as u64)),
+        ("queries", units::count(report.queries as u64)),
+        ("answerable", percent(Some(report.answerable))),
+        ("budget", percent(Some(report.budget))),
+    ]);
+    let columns = [
+        Column::Left("POLICY"),
+        Column::Right("THRESHOLD"),
+        Column::Right("HITS"),
+        Column::Right("FALSE HITS"),
+        Column::Right("UPPER 95 %"),
+        Column::Right("ERRORS"),
+        Column::Right("ANSWERED RIGHT"),
+        Column::Right("P50 MS"),
+        Column::Right("P99 MS"),
+        Column::Left("BUDGET"),
+    ];
+    let rows = report.policies.iter().map(|policy| {
+        vec![
+            policy.policy.to_owned(),
+            threshold(policy.threshold),
+            percent(Some(policy.hit_rate)),
+            percent(policy.false_hits_per_hit),
+            percent(Some(policy.false_hits_per_hit_upper95)),
+            percent(Some(policy.errors_per_request)),
+            percent(policy.correct_on_positives),
+            format!("{:.3}", policy.p50_ms),
+            format!("{:.3}", policy.p99_ms),
+            policy.budget.name().to_owned(),
+        ]
+    });
+    let _ = write!(text, "\n\n{}", table(&columns, rows));
+    if report.policies.iter().any(|policy| policy.policy == Policy::VCache.name()) {
+        let _ = write!(text, "\n{OF_VCACHE}");
+    }
+    let columns = [
+        Column::Left("STAGE"),
+        Column::Right("RUNS PER QUERY"),
+        Column::Right("P50 µS"),
+        Column::Right("P99 µS"),
+    ];
+    let rows = report.stages.iter().map(|stage| {
+        vec![
+            stage.stage.to_owned(),
+            format!("{:.2}", stage.runs_per_query),
+            format!("{:.1}", stage.p50_us),
+            format!("{:.1}", stage.p99_us),
+        ]
+    });
+    let _ = write!(text, "\n\n{}", table(&columns, rows));
+    text
+}
+
+fn thresholds_table(rows: &[ThresholdRow]) -> String {
+    let columns = [
+        Column::Right("THRESHOLD"),
+        Column::Right("HITS"),
+        Column::Right("RECALL"),
+        Column::Right("PRECISION"),
+        Column::Right("FALSE HITS"),
+        Column::Right("UPPER 95 %"),
+    ];
+    table(
+        &columns,
+        rows.iter().map(|row| {
+            vec![
+                format!("{:.2}", row.threshold),
+                percent(Some(row.hit_rate)),
+                percent(row.recall),
+                percent(row.precision),
+                percent(row.false_hits_per_hit),
+                percent(Some(row.false_hits_per_hit_upper95)),
+            ]
+        }),
+    )
+}
+
+pub(super) fn number(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".into(), |value| format!("{value:.3}"))
+}
+
+pub(super) fn percent(share: Option<f64>) -> String {
+    share.map_or_else(|| "–".into(), |share| format!("{:.1} %", 100.0 * share))
+}
+
+pub(super) fn threshold(threshold: Option<f32>) -> String {
+    threshold.map_or_else(|| "–".into(), |threshold| format!("{threshold:.4}"))
+}

@@ -1,0 +1,84 @@
+//! `wellspring eval` and its page.
+
+use serde_json::json;
+
+use crate::sandbox::Sandbox;
+
+const CACHED: &str = r#"{"id":"a","q":"How do I reset my password?"}
+{"id":"b","q":"What is the population of Oslo in 2019?"}"#;
+
+const QUERIES: &str = r#"{"q":"how can i reset my password","expect":"a"}
+{"q":"What is the population of Oslo in 2021?","expect":null}
+{"q":"How do I <script>reset</script> my password?","expect":null}"#;
+
+#[test]
+fn pairs_are_evaluated() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "pairs.jsonl",
+        br#"{"a":"How do I reset my password?","b":"how can i reset my password","label":1}
+{"a":"Population of Oslo in 2019?","b":"Population of Oslo in 2021?","label":0}
+{"a":"How old is the Earth?","b":"Where is the nearest bakery?","label":0}"#,
+    );
+    let report = sandbox.json(&["eval", "pairs", "pairs.jsonl"], 0);
+    assert_eq!((&report["pairs"], &report["positives"]), (&json!(3), &json!(1)));
+    assert_eq!(report["policies"][1]["policy"], "guards");
+    assert_eq!(report["policies"][1]["roc_auc"], 1.0);
+    assert!(sandbox.run(&["eval", "pairs", "pairs.jsonl"]).code(0).stdout.contains("ROC-AUC 1.000"));
+    let bad = sandbox.run_with(&["eval", "pairs", "-"], b"{}\n").code(2).stderr;
+    assert!(bad.contains("line 1: field `a` is missing"), "{bad}");
+}
+
+fn stream(sandbox: &Sandbox) -> [&'static str; 6] {
+    sandbox.write("cached.jsonl", CACHED.as_bytes());
+    sandbox.write("queries.jsonl", QUERIES.as_bytes());
+    ["eval", "stream", "--cached", "cached.jsonl", "--queries", "queries.jsonl"]
+}
+
+#[test]
+fn a_report_is_one_page_that_needs_nothing_else() {
+    let sandbox = Sandbox::new();
+    let args =
+        [&stream(&sandbox)[..], &["--policy", "threshold,verifier,vcache", "--report", "r.html"]].concat();
+    let run = sandbox.run(&[&args[..], &["--json"]].concat()).code(0);
+    assert!(run.stderr.contains("report written to r.html"), "{}", run.stderr);
+    let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(
+        (&report["policies"][2]["policy"], &report["policies"][2]["threshold"]),
+        (&json!("vcache"), &json!(null))
+    );
+    let page = std::fs::read_to_string(sandbox.path("r.html")).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>"));
+    assert!(page.contains("&lt;script&gt;reset&lt;/script&gt;") && !page.contains("<script"), "{page}");
+    assert!(!page.contains(" src=") && !page.contains(" href=") && !page.contains("url("));
+    assert!(page.contains("Precision and hit rate") && page.contains("Are the probabilities true?"));
+    let left: Vec<_> =
+        std::fs::read_dir(sandbox.path(".")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().ends_with(".partial")), "{left:?}");
+}
+
+#[test]
+fn a_report_on_pairs_stands_beside_the_text() {
+    let sandbox = Sandbox::new();
+    sandbox.write("pairs.jsonl", br#"{"a":"How old is the Earth?","b":"How old is Earth?","label":1}"#);
+    let run = sandbox.run(&["eval", "pairs", "pairs.jsonl", "--report", "r.html"]).code(0);
+    assert!(run.stdout.contains("threshold"), "{}", run.stdout);
+    assert!(std::fs::read_to_string(sandbox.path("r.html")).unwrap().contains("Policies on labelled pairs"));
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_known_before_the_work() {
+    let sandbox = Sandbox::new();
+    let args = [&stream(&sandbox)[..], &["--report", "no/such/folder/r.html"]].concat();
+    let run = sandbox.run(&args).code(3);
+    assert!(run.stderr.contains("cannot write no/such/folder/r.html"), "{}", run.stderr);
+    assert!(run.stdout.is_empty(), "{}", run.stdout);
+}
+
+#[test]
+fn vcache_is_for_streams() {
+    let sandbox = Sandbox::new();
+    sandbox.write("pairs.jsonl", br#"{"a":"x","b":"y","label":1}"#);
+    let refused = sandbox.run(&["eval", "pairs", "pairs.jsonl", "--policy", "vcache"]).code(2).stderr;
+    assert!(refused.contains("eval stream"), "{refused}");
+}
