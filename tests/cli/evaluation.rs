@@ -9,7 +9,7 @@ const CACHED: &str = r#"{"id":"a","q":"How do I reset my password?"}
 
 const QUERIES: &str = r#"{"q":"how can i reset my password","expect":"a"}
 {"q":"What is the population of Oslo in 2021?","expect":null}
-{"q":"How do I <script>reset</script> my password?","expect":null}"#;
+{"q":"How do I <script>reset</script> my password?","expect":"a"}"#;
 
 #[test]
 fn pairs_are_evaluated() {
@@ -49,7 +49,7 @@ fn a_report_is_one_page_that_needs_nothing_else() {
     );
     let page = std::fs::read_to_string(sandbox.path("r.html")).unwrap();
     assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>"));
-    assert!(page.contains("&lt;script&gt;reset&lt;/script&gt;") && !page.contains("<script"), "{page}");
+    assert!(page.contains("&lt;script&gt;reset&lt;/script&gt;") && !page.contains("<script"));
     assert!(!page.contains(" src=") && !page.contains(" href=") && !page.contains("url("));
     assert!(page.contains("Precision and hit rate") && page.contains("Are the probabilities true?"));
     let left: Vec<_> =

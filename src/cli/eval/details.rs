@@ -15,6 +15,9 @@ const EXAMPLES: usize = 8;
 /// How many inputs of a probability an example names.
 const REASONS: usize = 4;
 
+/// What adds less than this to the logarithm of the odds is no reason.
+const LEAST_REASON: f64 = 0.05;
+
 /// A question asked, with what a policy would serve for it and what it should serve.
 #[derive(Debug, Clone)]
 pub(super) struct Case<'a> {
@@ -183,14 +186,13 @@ impl Judge {
         };
         // What speaks for a false hit, or against a pair that was missed.
         let mut reasons = self.calibration.reasons(&pair.features, pair.logit, usize::MAX);
-        reasons.retain(|(_, value)| (*value > 0.0) == passed);
+        reasons.retain(|(_, value)| value.abs() >= LEAST_REASON && (*value > 0.0) == passed);
         let inputs: Vec<String> =
             reasons.iter().take(REASONS).map(|(name, value)| format!("{name} {value:+.1}")).collect();
-        let logit = pair.logit.map(|logit| format!("logit {logit:.3}; ")).unwrap_or_default();
-        let detail = format!(
-            "probability {probability:.4}, {needed:.4} is needed ({logit}log-odds by {})",
-            inputs.join(", ")
-        );
+        let logit = pair.logit.map(|logit| format!("logit {logit:.3}"));
+        let inputs = (!inputs.is_empty()).then(|| format!("log-odds by {}", inputs.join(", ")));
+        let given: Vec<String> = logit.into_iter().chain(inputs).collect();
+        let detail = format!("probability {probability:.4}, {needed:.4} is needed ({})", given.join("; "));
         Check::new(stage.name(), passed, detail)
     }
 }

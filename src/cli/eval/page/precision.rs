@@ -7,11 +7,11 @@ use crate::cli::eval::curve::CurvePoint;
 use crate::cli::eval::details::Details;
 use crate::cli::eval::policy::Policy;
 
-const WIDTH: f64 = 680.0;
+const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 400.0;
 
 /// Fewer hits than this share of all queries say nothing of a precision.
-const LEAST_HIT_RATE: f64 = 0.01;
+const LEAST_HIT_RATE: f64 = 0.02;
 
 /// Labels at the ends of lines: how much room one takes.
 const LABEL: (f64, f64) = (78.0, 17.0);
@@ -67,7 +67,7 @@ pub(super) fn section(details: &[Details], budget: f64, answerable: f64, asked: 
                 }
                 figcaption {
                     "Each line is what other thresholds of a policy would give, its marker stands at the threshold that was "
-                    "set. Lines begin where 1 % of the " (asked) " are hits."
+                    "set. Lines begin where 2 % of the " (asked) " are hits."
                     @if details.iter().any(|one| one.policy == Policy::VCache) {
                         " The line of vcache is what other budgets give."
                     }
@@ -90,8 +90,8 @@ fn frame(lines: &[(&Details, Vec<CurvePoint>)], budget: f64, answerable: f64) ->
     let most = (most * 10.0 - 1e-9).ceil().max(1.0) / 10.0;
     let least = (least * 10.0 - 0.2).floor().max(0.0) / 10.0;
     Frame {
-        left: 56.0,
-        right: WIDTH - 88.0,
+        left: 60.0,
+        right: WIDTH - 92.0,
         top: 34.0,
         bottom: HEIGHT - 54.0,
         x: (0.0, most),
@@ -143,9 +143,9 @@ mod tests {
         let frame = frame(&[(&details, line.clone())], 0.02, 0.5);
         assert_eq!(frame.x, (0.0, 0.7));
         assert!((frame.y.0 - 0.6).abs() < 1e-9, "{:?}", frame.y);
-        // (.2, 1) and (.61, .72) in a frame from 56 to 592 across and from 34 to 346 down.
-        assert_eq!(points(&frame, &line), "209.1,34 523.1,252.4");
-        assert_eq!(end(&frame, &line), (531.1, 252.4));
+        // (.2, 1) and (.61, .72) in a frame from 60 to 508 across and from 34 to 346 down.
+        assert_eq!(points(&frame, &line), "188,34 450.4,252.4");
+        assert_eq!(end(&frame, &line), (458.4, 252.4));
     }
 
     #[test]

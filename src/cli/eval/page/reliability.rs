@@ -32,7 +32,7 @@ fn diagram(details: &Details) -> Markup {
     let (policy, bins) = (details.policy, &details.reliability);
     let frame = Frame {
         left: 56.0,
-        right: SIZE - 14.0,
+        right: SIZE - 24.0,
         top: 34.0,
         bottom: SIZE - 34.0,
         x: (0.0, 1.0),
