@@ -1,6 +1,7 @@
 //! `wellspring calibrate`: fits the verifier's calibration to labelled questions.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
@@ -65,7 +66,7 @@ pub(crate) async fn run(args: CalibrateArgs, context: &Context) -> anyhow::Resul
         let message = "the bundled calibration is for the bundled verifier: add --from-scratch";
         return Err(Error::new(ErrorKind::Config, message).into());
     }
-    let examiner = Examiner { guards: context.config.guards(), scorer };
+    let examiner = Examiner { guards: context.config.guards(), calibration: Arc::clone(&base), scorer };
     let (bar, mut progress) = progress();
     let labelled = Labelled::of(&*embedder, &examiner, &pairs, &mut progress).await;
     bar.finish_and_clear();

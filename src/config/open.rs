@@ -108,32 +108,43 @@ impl Config {
     ///
     /// If dropped, loading goes on in the background and its result is dropped.
     pub async fn open_verifier(&self, embedder: &dyn Embedder) -> Result<Arc<dyn Verifier>> {
-        let own = Some(self.matching.calibration.clone()).filter(|path| path != "bundled");
-        if embedder.model().name != BUNDLED_MODEL && own.is_none() {
+        if embedder.model().name != BUNDLED_MODEL && self.matching.calibration == "bundled" {
             return Ok(Arc::new(self.guards()));
         }
-        let (guards, learns) = (self.guards(), self.matching.learn);
         let scorer = self.open_scorer().await?;
-        blocking(move || {
-            let calibration = match own {
-                Some(path) => Arc::new(read_calibration(&path)?),
-                None => Calibration::bundled(),
-            };
-            let mut pipeline = Pipeline::new(Arc::clone(&calibration)).guards(guards).learning(learns);
-            if let Some(scorer) = scorer {
-                let known = calibration.scorer.as_deref();
-                if let Some(known) = known.filter(|known| *known != scorer.name()) {
-                    return Err(config_error(format!(
-                        "match.calibration was made for scores of {known}, but match.verifier is {}: make one with \
-                         `wellspring calibrate --from-scratch`",
-                        scorer.name()
-                    )));
-                }
-                pipeline = pipeline.scorer(scorer);
+        let calibration = self.open_calibration(scorer.as_deref()).await?;
+        let mut pipeline = Pipeline::new(calibration).guards(self.guards()).learning(self.matching.learn);
+        if let Some(scorer) = scorer {
+            pipeline = pipeline.scorer(scorer);
+        }
+        Ok(Arc::new(pipeline))
+    }
+
+    /// Reads what makes probabilities of similarities, words and the scores of `scorer`.
+    ///
+    /// # Errors
+    ///
+    /// `Config` or `InvalidInput` if it cannot be read; `Config` if it was made for another scorer.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, reading goes on in the background and its result is dropped.
+    pub async fn open_calibration(&self, scorer: Option<&dyn PairScorer>) -> Result<Arc<Calibration>> {
+        let calibration = match self.matching.calibration.as_str() {
+            "bundled" => Calibration::bundled(),
+            path => {
+                let path = path.to_owned();
+                Arc::new(blocking(move || read_calibration(&path)).await?)
             }
-            Ok(Arc::new(pipeline) as Arc<dyn Verifier>)
-        })
-        .await
+        };
+        match (&calibration.scorer, scorer) {
+            (Some(known), Some(scorer)) if known != scorer.name() => Err(config_error(format!(
+                "match.calibration was made for scores of {known}, but match.verifier is {}: make one with \
+                 `wellspring calibrate --from-scratch`",
+                scorer.name()
+            ))),
+            _ => Ok(calibration),
+        }
     }
 
     /// Loads what reads both questions where similarity and words cannot decide, if there is to be anything.

@@ -1,5 +1,7 @@
 //! The configuration of the `wellspring` command.
 
+use serde_json::json;
+
 use crate::sandbox::Sandbox;
 
 #[test]
@@ -78,15 +80,14 @@ fn a_judge_is_described_in_full_or_not_at_all() {
 #[test]
 fn a_calibration_belongs_to_its_verifier() {
     let sandbox = Sandbox::new();
-    let pairs: String = (0..60)
-        .map(|n| {
-            let year = if n % 2 == 0 { 1900 } else { 1950 };
-            let label = i32::from(n % 2 == 0);
-            format!(
-                "{{\"a\": \"how many people lived in town {n} in 1900\", \"b\": \"in {year} how many lived in town {n}\", \"label\": {label}}}\n"
-            )
-        })
-        .collect();
+    let pair = |n: i32| {
+        let (year, label) = if n % 2 == 0 { (1900, 1) } else { (1950, 0) };
+        let (a, b) = ("how many people lived in town", "how many lived in town");
+        let pair =
+            json!({ "a": format!("{a} {n} in 1900"), "b": format!("in {year} {b} {n}"), "label": label });
+        pair.to_string()
+    };
+    let pairs = (0..60).map(pair).collect::<Vec<_>>().join("\n");
     sandbox.write("pairs.jsonl", pairs.as_bytes());
     let report = sandbox.json(&["calibrate", "pairs.jsonl", "--write", "own.json"], 0);
     assert_eq!(report["positives"], 30);

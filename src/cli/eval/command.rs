@@ -2,7 +2,6 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
@@ -17,7 +16,6 @@ use crate::cli::input;
 use crate::cli::output::{self, Unit};
 use crate::cli::whole_file::WholeFile;
 use crate::criterion::Criterion;
-use crate::verify::{CrossEncoder, PairScorer};
 
 /// Measure on labelled questions how well policies tell them apart
 #[derive(Debug, Args)]
@@ -82,13 +80,12 @@ struct How {
 }
 
 impl How {
-    fn examiner(&self, context: &Context) -> crate::Result<Examiner> {
-        let scorer: Option<Arc<dyn PairScorer>> = if self.policies.iter().any(|policy| policy.scores()) {
-            Some(Arc::new(CrossEncoder::bundled()?))
-        } else {
-            None
-        };
-        Ok(Examiner { guards: context.config.guards(), scorer })
+    async fn examiner(&self, context: &Context) -> crate::Result<Examiner> {
+        let config = &context.config;
+        let scores = self.policies.iter().any(|policy| policy.scores());
+        let scorer = if scores { config.open_scorer().await? } else { None };
+        let calibration = config.open_calibration(scorer.as_deref()).await?;
+        Ok(Examiner { guards: config.guards(), calibration, scorer })
     }
 
     fn terms(&self, context: &Context) -> crate::Result<Terms> {
@@ -118,7 +115,7 @@ async fn pairs(args: PairsArgs, context: &Context) -> anyhow::Result<Exit> {
         None => None,
     };
     let embedder = context.config.open_embedder().await?;
-    let examiner = args.how.examiner(context)?;
+    let examiner = args.how.examiner(context).await?;
     let (bar, mut progress) = progress();
     let policies = &args.how.policies;
     let data = calibrate_on.as_deref();
@@ -145,7 +142,7 @@ async fn stream(args: StreamArgs, context: &Context) -> anyhow::Result<Exit> {
         None => None,
     };
     let embedder = context.config.open_embedder().await?;
-    let examiner = args.how.examiner(context)?;
+    let examiner = args.how.examiner(context).await?;
     let stream = Stream {
         cached: &cached,
         queries: &asked,

@@ -36,6 +36,7 @@ impl Examined {
 #[derive(Debug)]
 pub(crate) struct Examiner {
     pub(crate) guards: Guards,
+    pub(crate) calibration: Arc<Calibration>,
     pub(crate) scorer: Option<Arc<dyn PairScorer>>,
 }
 
@@ -48,7 +49,7 @@ impl Examiner {
         let started = Instant::now();
         let features = Features::of(asked, cached, similarity.unwrap_or(0.0));
         // Computed for its time: policies compute it again, each by its own calibration.
-        let _ = std::hint::black_box(Calibration::bundled().cheap(&features));
+        let _ = std::hint::black_box(self.calibration.cheap(&features));
         let features_took = micros(started);
         let cost = Cost { guards, features: features_took, scorer: 0.0 };
         Examined { similarity, veto, features, logit: None, is_screened: false, cost }

@@ -11,6 +11,8 @@ use crate::verify::wilson_upper95;
 pub(super) struct Scored {
     /// How sure the policy is that the questions ask the same; none if it vetoed the pair.
     pub(super) score: Option<f32>,
+    /// How sure it would be without its vetoes, if it can say.
+    pub(super) rank: Option<f32>,
     /// Whether they do.
     pub(super) is_same: bool,
 }
@@ -19,7 +21,8 @@ pub(super) struct Scored {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Scores {
     /// The probability that a random positive ranks above a random negative, ties counting half; none if
-    /// there are no positives or no negatives.
+    /// there are no positives or no negatives. Pairs that a policy vetoes rank by their probability if it gives one, and
+    /// else last.
     pub(crate) roc_auc: Option<f64>,
     /// Precision averaged over the recall of each score, ties taken together; none without positives.
     pub(crate) average_precision: Option<f64>,
@@ -66,10 +69,11 @@ pub(crate) struct ThresholdRow {
 impl Scores {
     /// Measures `pairs`, with a row for each of `thresholds`.
     pub(super) fn of(pairs: &[Scored], thresholds: &[f32]) -> Self {
-        let groups = Groups::of(pairs);
+        let ranks = Groups::of(pairs, |pair| pair.rank);
+        let groups = Groups::of(pairs, |pair| pair.score);
         Self {
-            roc_auc: groups.roc_auc(),
-            average_precision: groups.average_precision(),
+            roc_auc: ranks.roc_auc(),
+            average_precision: ranks.average_precision(),
             best_f1: groups.best_f1(),
             recall_at_precision: [("0.90", 0.90), ("0.95", 0.95), ("0.99", 0.99)]
                 .into_iter()
@@ -96,9 +100,9 @@ struct Groups {
 }
 
 impl Groups {
-    fn of(pairs: &[Scored]) -> Self {
+    fn of(pairs: &[Scored], score: impl Fn(&Scored) -> Option<f32>) -> Self {
         // A score that is not a number says nothing in favour of a pair.
-        let rank = |pair: &Scored| pair.score.filter(|score| !score.is_nan());
+        let rank = |pair: &Scored| score(pair).filter(|score| !score.is_nan());
         let mut sorted: Vec<(Option<f32>, bool)> =
             pairs.iter().map(|pair| (rank(pair), pair.is_same)).collect();
         sorted.sort_by(|(a, _), (b, _)| {
@@ -208,7 +212,10 @@ mod tests {
     use super::*;
 
     fn scored(pairs: &[(f32, bool)]) -> Vec<Scored> {
-        pairs.iter().map(|&(score, is_same)| Scored { score: Some(score), is_same }).collect()
+        pairs
+            .iter()
+            .map(|&(score, is_same)| Scored { score: Some(score), rank: Some(score), is_same })
+            .collect()
     }
 
     #[track_caller]
@@ -232,12 +239,24 @@ mod tests {
     #[test]
     fn vetoed_pairs_rank_last_and_are_never_accepted() {
         let mut pairs = scored(&[(0.9, true), (0.2, true)]);
-        pairs.push(Scored { score: None, is_same: false });
-        pairs.push(Scored { score: Some(f32::NAN), is_same: true });
+        pairs.push(Scored { score: None, rank: None, is_same: false });
+        pairs.push(Scored { score: Some(f32::NAN), rank: Some(f32::NAN), is_same: true });
         let scores = Scores::of(&pairs, &[-1.0]);
         close(scores.roc_auc, 2.5 / 3.0);
         close(scores.thresholds[0].accepted_negative, 0.0);
         close(scores.thresholds[0].hit_rate, 0.5);
+    }
+
+    #[test]
+    fn a_vetoed_pair_has_its_rank_and_is_not_accepted() {
+        let mut pairs = scored(&[(0.9, true), (0.2, true)]);
+        pairs.push(Scored { score: None, rank: Some(0.1), is_same: false });
+        pairs.push(Scored { score: None, rank: Some(0.5), is_same: true });
+        let scores = Scores::of(&pairs, &[0.0]);
+        close(scores.roc_auc, 1.0);
+        close(scores.thresholds[0].accepted_positive, 2.0 / 3.0);
+        close(scores.thresholds[0].accepted_negative, 0.0);
+        close(scores.recall_at_precision["0.99"], 2.0 / 3.0);
     }
 
     #[test]

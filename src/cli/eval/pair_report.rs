@@ -100,7 +100,8 @@ pub(crate) async fn evaluate(
         Some(pairs) => Some(Labelled { pairs, examined: examine(examiner, pairs, &embeddings).await? }),
         None => None,
     };
-    let judges = judges(policies, data.as_ref().map(|data| data as &dyn Calibrating), terms)?;
+    let judges =
+        judges(policies, data.as_ref().map(|data| data as &dyn Calibrating), &examiner.calibration, terms)?;
     let examined = examine(examiner, pairs, &embeddings).await?;
     let measure = |(judge, threshold): &(Judge, Option<f32>)| {
         let details = Details::of(judge, *threshold, &cases(judge, pairs, &examined));
@@ -203,8 +204,11 @@ fn measure(
     examined: &[Examined],
     terms: Terms,
 ) -> PairPolicy {
-    let score =
-        |(pair, label): (&Examined, &Pair)| Scored { score: judge.score(pair), is_same: label.is_same };
+    let score = |(pair, label): (&Examined, &Pair)| Scored {
+        score: judge.score(pair),
+        rank: judge.rank(pair),
+        is_same: label.is_same,
+    };
     let scored: Vec<Scored> = examined.iter().zip(pairs).map(score).collect();
     let accepted = |is_same: bool| {
         let reaches =

@@ -67,6 +67,11 @@ impl Judge {
         }
     }
 
+    /// How sure it would be without its vetoes, which for a policy that gives no probability are all that it adds.
+    pub(super) fn rank(&self, pair: &Examined) -> Option<f32> {
+        if self.policy.scores() { pair.similarity.map(|_| self.probability(pair)) } else { self.score(pair) }
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "a probability")]
     pub(super) fn probability(&self, pair: &Examined) -> f32 {
         let features = &pair.features;

@@ -149,7 +149,8 @@ pub(crate) async fn evaluate(
         Some(queries) => Some(Looked::of(examiner, stream, queries, &embeddings).await?),
         None => None,
     };
-    let judges = judges(policies, data.as_ref().map(|data| data as &dyn Calibrating), terms)?;
+    let judges =
+        judges(policies, data.as_ref().map(|data| data as &dyn Calibrating), &examiner.calibration, terms)?;
     let looked = Looked::of(examiner, stream, queries, &embeddings).await?;
     let measure = |(judge, threshold): &(Judge, Option<f32>)| match judge.policy {
         Policy::VCache => stream.run(&looked, terms),

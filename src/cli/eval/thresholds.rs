@@ -35,31 +35,36 @@ pub(super) trait Calibrating {
 pub(super) fn judges(
     policies: &[Policy],
     data: Option<&dyn Calibrating>,
+    calibration: &Arc<Calibration>,
     terms: Terms,
 ) -> Result<Vec<(Judge, Option<f32>)>> {
-    policies.iter().map(|&policy| judge(policy, data, terms)).collect()
+    policies.iter().map(|&policy| judge(policy, data, calibration, terms)).collect()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a probability")]
-fn judge(policy: Policy, data: Option<&dyn Calibrating>, terms: Terms) -> Result<(Judge, Option<f32>)> {
-    let bundled = Calibration::bundled();
+fn judge(
+    policy: Policy,
+    data: Option<&dyn Calibrating>,
+    calibration: &Arc<Calibration>,
+    terms: Terms,
+) -> Result<(Judge, Option<f32>)> {
     let by_settings = |calibration: &Calibration| calibration.threshold(CalibratedStage::Full, terms.budget);
     let Some(data) = data else {
         let threshold = match policy {
             Policy::Threshold | Policy::Guards => Some(terms.similarity),
-            Policy::Verifier | Policy::Learned => by_settings(&bundled).map(|threshold| threshold as f32),
+            Policy::Verifier | Policy::Learned => by_settings(calibration).map(|threshold| threshold as f32),
             Policy::VCache => None,
         };
-        return Ok((Judge { policy, calibration: bundled }, threshold));
+        return Ok((Judge { policy, calibration: Arc::clone(calibration) }, threshold));
     };
     if policy == Policy::Learned {
         let calibration =
-            bundled.refit("learned", "the calibration data of this evaluation", &data.samples())?;
+            calibration.refit("learned", "the calibration data of this evaluation", &data.samples())?;
         // The thresholds come from scores of models that have not seen the pair.
         let threshold = by_settings(&calibration).map(|threshold| threshold as f32);
         return Ok((Judge { policy, calibration: Arc::new(calibration) }, threshold));
     }
-    let judge = Judge { policy, calibration: bundled };
+    let judge = Judge { policy, calibration: Arc::clone(calibration) };
     let threshold = least_threshold(data.scores(&judge), terms.budget);
     Ok((judge, threshold))
 }

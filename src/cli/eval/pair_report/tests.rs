@@ -3,7 +3,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::embed::{Embedded, ModelInfo};
 use crate::embedding::Embedding;
-use crate::verify::{Guard, Guards};
+use crate::verify::{Calibration, Guard, Guards};
 
 /// Places a text on the unit circle by the angle in degrees that it starts with.
 #[derive(Debug)]
@@ -37,7 +37,11 @@ const TERMS: Terms = Terms { budget: 0.1, similarity: 0.9 };
 
 async fn report(policies: &[Policy], pairs: &[Pair], calibrate_on: Option<&[Pair]>) -> Result<PairReport> {
     let embedder = Circle(ModelInfo::new("circle", "1", 2));
-    let examiner = Examiner { guards: Guards::none().with(Guard::Negation), scorer: None };
+    let examiner = Examiner {
+        guards: Guards::none().with(Guard::Negation),
+        calibration: Calibration::bundled(),
+        scorer: None,
+    };
     let mut calls = Vec::new();
     let mut progress = |done, all| calls.push((done, all));
     let report = evaluate(&embedder, &examiner, policies, pairs, calibrate_on, TERMS, &mut progress).await?;

@@ -11,7 +11,7 @@ use crate::cli::eval::thresholds::Calibrating;
 use crate::cli::eval::vcache::Asked;
 use crate::embedding::Embedding;
 use crate::error::Result;
-use crate::verify::{Calibration, Sample};
+use crate::verify::Sample;
 
 /// A query's candidates, the best by the cheap probability first.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Looked {
             .enumerate()
             .filter_map(|(at, entry)| Some((at, &*entry.question, embeddings.get(&entry.question)?)))
             .collect();
-        let calibration = Calibration::bundled();
+        let calibration = &examiner.calibration;
         let mut looked = Vec::with_capacity(queries.len());
         for query in queries {
             let asked = &*query.question;

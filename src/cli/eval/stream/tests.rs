@@ -4,7 +4,7 @@ use super::*;
 use crate::cli::eval::queries;
 use crate::embed::{Embedded, ModelInfo};
 use crate::embedding::Embedding;
-use crate::verify::{Guard, Guards};
+use crate::verify::{Calibration, Guard, Guards};
 
 /// Places a text on the unit circle by the angle in degrees that it starts with.
 #[derive(Debug)]
@@ -41,7 +41,11 @@ async fn report_of(
     calibrate_on: Option<&str>,
 ) -> Result<StreamReport> {
     let embedder = Circle(ModelInfo::new("circle", "1", 2));
-    let examiner = Examiner { guards: Guards::none().with(Guard::Negation), scorer: None };
+    let examiner = Examiner {
+        guards: Guards::none().with(Guard::Negation),
+        calibration: Calibration::bundled(),
+        scorer: None,
+    };
     let cached = queries::cached(CACHED).unwrap();
     let asked = queries::queries(asked, &cached).unwrap();
     let data = calibrate_on.map(|text| queries::queries(text, &cached).unwrap());
