@@ -166,6 +166,7 @@ class Pairs:
 
 def train(model, pairs, count, rng, smoothing=0.0, device="cpu"):
     """Trains on `count` pairs; gives the losses of the batches."""
+    model.to(device).train()
     head = list(model.head.parameters())
     body = [p for name, p in model.named_parameters() if not name.startswith("head.")]
     groups = [{"params": body, "lr": LEARNING_RATE}, {"params": head, "lr": HEAD_FACTOR * LEARNING_RATE}]
@@ -177,7 +178,6 @@ def train(model, pairs, count, rng, smoothing=0.0, device="cpu"):
     )
     cpu = torch.cpu.get_capabilities()
     narrow = device != "cpu" or bool(cpu.get("avx512_bf16") or cpu.get("amx_bf16"))
-    model.to(device).train()
     losses, started, waiting = [], time.monotonic(), []
     for step in range(steps):
         waiting = waiting or pairs.batches(rng)
@@ -326,16 +326,16 @@ def export(model, folder):
 
 
 def scores(file, pairs):
-    """The logits of a graph and the milliseconds for one pair, one at a time on one thread, as the cache asks."""
+    """The logits of a graph and the processor's milliseconds for one pair, run one by one on one thread, as in use."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
     names = ["input_ids", "attention_mask", "token_type_ids"]
-    started, logits = time.monotonic(), []
+    started, logits = time.process_time(), []
     for n in range(len(pairs)):
         feed = {name: tensor.numpy() for name, tensor in zip(names, pairs.inputs([n]))}
         logits.append(session.run(["logits"], feed)[0].item())
-    return np.array(logits), 1000 * (time.monotonic() - started) / max(1, len(pairs))
+    return np.array(logits), 1000 * (time.process_time() - started) / max(1, len(pairs))
 
 
 def roc_auc(logits, labels):

@@ -23,7 +23,7 @@ from make_pairs import Neighbours, ask_politely, change_number, lower_case, mist
 
 # How many of 100 pairs come from where. Twins are questions of one paragraph.
 MIX = {
-    "twins": 20, "neighbours": 8, "rewrites": 16, "rewrites of others": 8, "intents": 12, "altered": 16, "reworded": 20,
+    "twins": 14, "neighbours": 4, "rewrites": 17, "other_rewrites": 11, "intents": 17, "altered": 10, "reworded": 27,
 }
 
 
@@ -54,15 +54,16 @@ use/utilize/employ, used/utilized/employed, show/display, end/finish, ended/fini
 built/constructed, children/kids, car/automobile, movie/film, kind/type/sort, kinds/types/sorts, region/area,
 job/occupation, money/funds, often/frequently, nearly/almost, approximately/roughly/about how, whole/entire,
 main/primary/chief, important/significant, famous/well known, found/discovered, founded/established/set up,
-located/situated, called/named/known as, happen/occur, happened/occurred/took place, received/got,
-wrote/authored, ways/methods, way/method, reason/cause, goal/aim/purpose, amount/quantity, part/portion,
-rules/regulations, need/require, needs/requires, needed/required, allow/permit, allowed/permitted,
-choose/select, chosen/selected, chose/selected, change/alter, changed/altered, total/overall, several/various,
-doctor/physician, illness/disease, company/firm, leader/head, country/nation, color/colour, center/centre,
-theater/theatre, mistake/error, problem/issue, fix/repair, broken/damaged, wrong/incorrect, cancel/call off,
-fee/charge, lost/missing, delete/remove, made/created/produced, make/create/produce, biggest/largest,
-initially/at first/originally, usually/normally/typically, believed/thought, died/passed away, top up/top-up,
-UK/United Kingdom, US/United States""")
+located/situated, in what/in which, for what/for which, at what/at which, called/named/known as, happen/occur,
+happened/occurred/took place, received/got, wrote/authored, ways/methods, way/method, reason/cause,
+goal/aim/purpose, amount/quantity, part/portion, rules/regulations, need/require, needs/requires,
+needed/required, allow/permit, allowed/permitted, choose/select, chosen/selected, chose/selected, change/alter,
+changed/altered, total/overall, several/various, doctor/physician, illness/disease, company/firm, leader/head,
+country/nation, color/colour, center/centre, theater/theatre, mistake/error, problem/issue, fix/repair,
+broken/damaged, wrong/incorrect, cancel/call off, fee/charge, lost/missing, delete/remove,
+made/created/produced, make/create/produce, biggest/largest, initially/at first/originally,
+usually/normally/typically, believed/thought, died/passed away, top up/top-up, UK/United Kingdom, US/United
+States""")
 ANTONYMS = Groups("""
 first/last, largest/smallest, biggest/smallest, highest/lowest, most/least, more/less, more/fewer, before/after,
 increase/decrease, increased/decreased, enable/disable, open/close, opened/closed, win/lose, won/lost, buy/sell,
@@ -95,7 +96,6 @@ what kind of/what type of/what sort of/which kind of
 can i/is it possible to/am i able to/could i
 can you/could you/is it possible for you to
 why is/how come/what is the reason that
-which/what
 what are some/what are/which are some
 i need to/i want to/i would like to/i have to
 is there a way to/can i/is it possible to""", between="\n")
@@ -163,13 +163,13 @@ def move_ending(question, _rng):
 # Rules that change it.
 
 
-class Altering:
+class Pool:
     """Rules that need other questions of the same article."""
 
-    def __init__(self, pool):
-        self.entities = sorted({entity for question in pool for entity in ENTITY.findall(question)})
+    def __init__(self, questions):
+        self.entities = sorted({entity for question in questions for entity in ENTITY.findall(question)})
         self.words = defaultdict(list)
-        for word in sorted({word for question in pool for word in WORD.findall(question)}):
+        for word in sorted({word for question in questions for word in WORD.findall(question)}):
             self.words[word[-2:]].append(word)
 
     def other_entity(self, question, rng):
@@ -276,7 +276,7 @@ class Material:
             held_out = hashlib.sha256(name.encode()).digest()[0] < 256 * options.held_out
             return held_out == (options.part == "held-out")
 
-        self.twins, self.same_answer, self.rewrites = [], [], []
+        self.same_answer, self.different_answers, self.disflqa = [], [], []
         self.articles, place_of = defaultdict(list), {}
         for article in (article for path in options.squad for article in read_json(path)["data"]):
             title = article["title"]
@@ -286,87 +286,95 @@ class Material:
                     question = " ".join(qa["question"].split())
                     answers = {answer["text"].lower() for answer in qa["answers"]}
                     asked.append((question, answers))
-                    place_of[qa["id"]] = (title, question, paragraph["qas"])
+                    place_of[qa["id"]] = (title, question, answers, asked)
                 self.articles[title] += [question for question, _ in asked]
-                for (one, its), (other, others_) in combinations(asked, 2):
-                    if its & others_:
+                for (one, answers), (other, other_answers) in combinations(asked, 2):
+                    if answers & other_answers:
                         if 0.6 <= overlap(one, other) < 1:
                             self.same_answer.append((one, other))
                     # Of two without an answer nobody knows whether they ask for the same.
-                    elif (its or others_) and 0.3 <= overlap(one, other) < 1:
-                        self.twins.append((one, other))
+                    elif (answers or other_answers) and 0.3 <= overlap(one, other) < 1:
+                        self.different_answers.append((one, other))
         for name, entry in (item for path in options.disflqa for item in read_json(path).items()):
             if name in place_of:
-                title, question, qas = place_of[name]
-                near = [" ".join(qa["question"].split()) for qa in qas if qa["id"] != name]
-                self.rewrites.append((question, " ".join(entry["disfluent"].split()), title, near))
+                title, question, answers, asked = place_of[name]
+                near = [other for other, its in asked if not answers & its and overlap(other, question) < 0.9]
+                self.disflqa.append((title, question, " ".join(entry["disfluent"].split()), near))
 
         with open(options.banking, encoding="utf-8") as file:
             rows = [(row["text"].strip(), row["category"]) for row in csv.DictReader(file)]
         self.banking = [row for row in rows if wanted(row[1])]
-        self.near_banking = Neighbours([text for text, _ in self.banking])
+        self.banking_index, self.near_in_banking = Neighbours([text for text, _ in self.banking]), {}
         for text, intent in self.banking:
             self.articles["intent " + intent].append(text)
         self.titles = sorted(title for title in self.articles if self.articles[title])
         self.sizes = [len(self.articles[title]) ** 0.75 for title in self.titles]
-        self.near, self.altering = {}, {title: Altering(self.articles[title]) for title in self.titles}
+        self.pools = {title: Pool(self.articles[title]) for title in self.titles}
+        self.indexes = {}
 
     def any_question(self, rng):
         title = rng.choices(self.titles, self.sizes)[0]
         return title, rng.choice(self.articles[title])
 
-    def neighbours(self, title, question, count):
-        if title not in self.near:
-            self.near[title] = Neighbours(self.articles[title])
-        found = (self.articles[title][place] for place in self.near[title].of(question, count))
+    def near(self, title, question):
+        """Questions of the same article that share rare words with it, and are not nearly the same."""
+        if title not in self.indexes:
+            self.indexes[title] = Neighbours(self.articles[title])
+        found = (self.articles[title][place] for place in self.indexes[title].of(question, 4))
         return [other for other in found if overlap(other, question) < 0.7]
 
-    def pair(self, source, rng):
-        """Two questions, the label and the weight; None if this try gave nothing."""
-        if source == "twins":
-            if self.same_answer and rng.random() < 0.1:
-                return *rng.choice(self.same_answer), 1, 0.5
-            return *rng.choice(self.twins), 0, 1
-        if source == "rewrites":
-            return *rng.choice(self.rewrites)[:2], 1, 1
-        if source == "rewrites of others":
-            question, rewrite, title, near = rng.choice(self.rewrites)
-            near = near or self.neighbours(title, question, 4)
-            near = [other for other in near if overlap(other, question) < 0.9]
-            near.sort(key=lambda other: -overlap(other, rewrite))
-            return near and (rng.choice(near[:3]), rewrite, 0, 1)
-        if source == "intents":
-            text, intent = rng.choice(self.banking)
-            if text not in self.near:
-                self.near[text] = self.near_banking.of(text, 20)
-            near = [self.banking[place] for place in self.near[text]]
-            is_same = rng.random() < 0.5
-            near = [other for other, its in near if (its == intent) == is_same][: 3 if is_same else 6]
-            return near and (text, rng.choice(near), int(is_same), 0.3 if is_same else 1)
+    # One method for each source of MIX. It gives two questions, the label and the weight, or nothing if a try fails.
+
+    def twins(self, rng):
+        if self.same_answer and rng.random() < 0.1:
+            return *rng.choice(self.same_answer), 1, 0.5
+        return *rng.choice(self.different_answers), 0, 1
+
+    def neighbours(self, rng):
         title, question = self.any_question(rng)
-        if source == "neighbours":
-            near = not title.startswith("intent ") and self.neighbours(title, question, 4)
-            return near and (question, rng.choice(near), 0, 1)
-        if source == "reworded":
-            changed = reword(question, rng)
-            if question.endswith("?") and changed.endswith("?") and rng.random() < 0.15:
-                # With the same date in both, so that a date alone does not say no.
-                date = f" in {rng.randrange(1990, 2025)}?"
-                question, changed = question[:-1] + date, changed[:-1] + date
-            return changed != question and (question, changed, 1, 1)
-        altering = self.altering[title]
-        rule = rng.choice([
-            altering.other_entity, altering.other_word, altering.other_word, swap_arguments, swap_arguments, swap_words,
+        near = not title.startswith("intent ") and self.near(title, question)
+        return near and (question, rng.choice(near), 0, 1)
+
+    def rewrites(self, rng):
+        _, question, rewrite, _ = rng.choice(self.disflqa)
+        return question, rewrite, 1, 1
+
+    def other_rewrites(self, rng):
+        """A rewrite often names first what another question asks for."""
+        title, question, rewrite, near = rng.choice(self.disflqa)
+        near = sorted(near or self.near(title, question), key=lambda other: -overlap(other, rewrite))
+        return near and (rng.choice(near[:3]), rewrite, 0, 1)
+
+    def intents(self, rng):
+        text, intent = rng.choice(self.banking)
+        if text not in self.near_in_banking:
+            self.near_in_banking[text] = self.banking_index.of(text, 20)
+        near = [self.banking[place] for place in self.near_in_banking[text]]
+        is_same = rng.random() < 0.5
+        near = [other for other, its in near if (its == intent) == is_same][: 3 if is_same else 6]
+        return near and (text, rng.choice(near), int(is_same), 0.3 if is_same else 1)
+
+    def altered(self, rng):
+        title, question = self.any_question(rng)
+        pool = self.pools[title]
+        changed = rng.choice([
+            pool.other_entity, pool.other_word, pool.other_word, swap_arguments, swap_arguments, swap_words,
             change_number, turn, turn, negate, ask_another, date_apart,
-        ])
-        changed = rule(question, rng)
+        ])(question, rng)
         if isinstance(changed, tuple):
             question, changed = changed
         if not changed or changed == question:
             return None
-        if rng.random() < 0.4:
-            changed = reword(changed, rng)
-        return question, changed, 0, 1
+        return question, reword(changed, rng) if rng.random() < 0.4 else changed, 0, 1
+
+    def reworded(self, rng):
+        _, question = self.any_question(rng)
+        changed = reword(question, rng)
+        if question.endswith("?") and changed.endswith("?") and rng.random() < 0.15:
+            # With the same date in both, so that a date alone does not say no.
+            date = f" in {rng.randrange(1990, 2025)}?"
+            question, changed = question[:-1] + date, changed[:-1] + date
+        return question, changed, 1, 1
 
 
 def main():
@@ -382,21 +390,21 @@ def main():
 
     rng = random.Random(options.seed)
     material = Material(options)
-    written, seen = 0, set()
-    for _ in range(20 * options.count):
-        if written == options.count:
-            break
-        source = rng.choices(list(MIX), list(MIX.values()))[0]
-        made = material.pair(source, rng)
-        if not made:
-            continue
-        one, other, label, weight = made
-        one, other = dress(one, rng), dress(other, rng)
-        if one == other or (one, other) in seen:
-            continue
-        seen.add((one, other))
-        print(json.dumps({"a": one, "b": other, "label": label, "weight": weight, "from": source}, ensure_ascii=False))
-        written += 1
+    sources = rng.choices(list(MIX), list(MIX.values()), k=options.count)
+    seen = set()
+    for source in sources:
+        # Many tries give nothing, or what was written before; small material can run out.
+        for _ in range(50):
+            made = getattr(material, source)(rng)
+            if not made:
+                continue
+            one, other, label, weight = made
+            one, other = dress(one, rng), dress(other, rng)
+            if one != other and (one, other) not in seen:
+                seen.add((one, other))
+                pair = {"a": one, "b": other, "label": label, "weight": weight, "from": source}
+                print(json.dumps(pair, ensure_ascii=False))
+                break
 
 
 if __name__ == "__main__":
