@@ -2,6 +2,7 @@
 //!
 //! Guarantees that what it says is within reason; the checksums are checked where the files are read.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -27,6 +28,9 @@ pub(super) struct Manifest {
     /// For people: where the weights come from.
     #[serde(rename = "source")]
     _source: String,
+    /// Entries of ONNX Runtime's session configuration that the model is run with.
+    #[serde(default)]
+    pub(super) session: BTreeMap<String, String>,
     pub(super) files: Files,
 }
 

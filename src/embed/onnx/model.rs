@@ -63,6 +63,9 @@ impl OnnxModel {
         };
         let model = UserDefinedEmbeddingModel::new(files.model, files.tokenizer).with_pooling(pooling);
         let mut options = InitOptionsUserDefined::new().with_intra_threads(threads);
+        for (key, value) in &manifest.session {
+            options = options.with_session_config(key, value);
+        }
         if let Some(environment) = environment()? {
             options = options.with_environment(environment);
         }

@@ -3,6 +3,7 @@
 //! Guarantees that a pair is never truncated silently: truncation is off, and what the model cannot see whole gets no
 //! score.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use fastembed::{RerankInitOptionsUserDefined, TextRerank, UserDefinedRerankingModel};
@@ -26,6 +27,9 @@ pub(super) struct Manifest {
     /// For people: where the weights come from.
     #[serde(rename = "source")]
     _source: String,
+    /// Entries of ONNX Runtime's session configuration that the model is run with.
+    #[serde(default)]
+    session: BTreeMap<String, String>,
     files: Files,
 }
 
@@ -81,6 +85,9 @@ impl OnnxPairs {
     pub(super) fn load(manifest: &Manifest, folder: &Path, threads: usize) -> Result<Self> {
         let files = manifest.files.read(folder)?;
         let mut options = RerankInitOptionsUserDefined::new().with_intra_threads(threads);
+        for (key, value) in &manifest.session {
+            options = options.with_session_config(key, value);
+        }
         if let Some(environment) = onnx::environment()? {
             options = options.with_environment(environment);
         }
