@@ -195,6 +195,11 @@ mod tests {
                 ..Default::default()
             },
             matching: super::super::MatchConfig { similarity_threshold: Some(0.9), ..Default::default() },
+            judge: super::super::JudgeConfig {
+                url: Some("http://localhost:1".into()),
+                model: Some("m".into()),
+                ..Default::default()
+            },
             server: super::super::ServerConfig {
                 tls_certificate: file(),
                 tls_key: file(),
