@@ -28,6 +28,8 @@ pub(super) struct Report {
     pub(super) coalesced_hits: u64,
     pub(super) misses: u64,
     pub(super) bypassed: u64,
+    /// Those of them that go on from another question.
+    pub(super) follow_ups: u64,
     pub(super) failed: u64,
     pub(super) hit_rate: f64,
     pub(super) false_hits: u64,
@@ -115,6 +117,7 @@ impl Report {
             coalesced_hits: metrics.coalesced_hits,
             misses: tally.made.count() - tally.bypassed,
             bypassed: tally.bypassed,
+            follow_ups: metrics.bypasses.get("follow_up").copied().unwrap_or(0),
             failed: tally.failed,
             hit_rate: share(hits, questions),
             false_hits: tally.false_hits,
@@ -170,8 +173,11 @@ impl fmt::Display for Report {
             let (p50, p99) = (Millis(times.p50), Millis(times.p99));
             writeln!(f, "{name:34}{count:>10}{:>10}{p50:>12}{p99:>12}", of_all(count))?;
         }
-        if self.bypassed + self.failed > 0 {
-            writeln!(f, "{:34}{:>10}", "bypassed or failed", self.bypassed + self.failed)?;
+        let others = self.bypassed - self.follow_ups.min(self.bypassed) + self.failed;
+        for (name, count) in [("follow-ups, left alone", self.follow_ups), ("bypassed or failed", others)] {
+            if count > 0 {
+                writeln!(f, "{name:34}{count:>10}{:>10}", of_all(count))?;
+            }
         }
         writeln!(f)?;
         let verdict = if self.stale_answers == 0 && self.unmarked_answers == 0 {
