@@ -11,7 +11,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::calibration::{Calibration, LEAST_PER_LABEL, Sample};
 use super::features::Features;
@@ -20,8 +20,8 @@ use crate::error::Result;
 use crate::judgement::{Feedback, Judged};
 use crate::key::Corpus;
 
-/// How many judged pairs of a corpus are learned from, the newest. About 150 bytes each.
-const MOST_SAMPLES: usize = 5_000;
+/// How many judged pairs of a corpus are learned from, the newest: about 150 bytes each, and seconds of one core.
+const MOST_SAMPLES: usize = 2_000;
 /// What is new before anything is learned again: one in this many of those known, and at least [`LEAST_PER_LABEL`].
 const GROWTH: usize = 5;
 /// Learning rests for this many times as long as it kept the scorer from serving lookups.
@@ -89,7 +89,7 @@ impl Learner {
         for (corpus, judged) in by_corpus {
             let old = judged.len().saturating_sub(MOST_SAMPLES);
             for judged in &judged[old..] {
-                if let Some(sample) = sample(scorer, judged).await? {
+                if let Some(sample) = sample(scorer, judged).await {
                     self.courses().entry(corpus.clone()).or_default().push(sample);
                 }
             }
@@ -118,24 +118,22 @@ impl Learner {
 }
 
 /// A judged pair as calibrations learn from it; none for a pair without a similarity.
-async fn sample(scorer: Option<&dyn PairScorer>, judged: &Judged) -> Result<Option<Sample>> {
+async fn sample(scorer: Option<&dyn PairScorer>, judged: &Judged) -> Option<Sample> {
     let judgement = &judged.judgement;
-    let Some(similarity) = judgement.similarity else { return Ok(None) };
     let (asked, cached) = (&judgement.question, &judgement.cached_question);
-    let features = Features::of(asked, cached, similarity).with_record(judged.right, judged.wrong);
+    let features = Features::of(asked, cached, judgement.similarity?).with_record(judged.right, judged.wrong);
     let mut logit = None;
     if let Some(scorer) = scorer {
         let started = Instant::now();
-        if let Scored::Logit(scored) = scorer.score(asked, cached).await? {
-            logit = Some(scored);
+        match scorer.score(asked, cached).await {
+            Ok(Scored::Logit(scored)) => logit = Some(scored),
+            Ok(Scored::TooLong | Scored::Unreadable) => {}
+            // The cheap stages learn from the pair all the same.
+            Err(error) => tracing::debug!(%error, "a judged pair was not scored"),
         }
-        rest(started.elapsed()).await;
+        tokio::time::sleep(started.elapsed() * REST).await;
     }
-    Ok(Some(Sample::new(features, logit, judgement.feedback == Feedback::Right)))
-}
-
-async fn rest(worked: Duration) {
-    tokio::time::sleep(worked * REST).await;
+    Some(Sample::new(features, logit, judgement.feedback == Feedback::Right))
 }
 
 #[cfg(test)]
