@@ -68,6 +68,7 @@ async fn dead_letters_are_replayed(flavour: Flavour) {
     let ids = [found[3].id.clone(), found[5].id.clone()];
     assert_eq!(letters.replay(Some(&ids)).await.unwrap(), 2);
     assert!(letters.replay(Some(&ids)).await.unwrap_err().is_invalid_input());
+    eventually("the two are buried again", async || reader.reports.buried() == 302).await;
     reader.stop().await;
 
     // What was not understood is once the reader is a newer one, or the producer's mistake is undone.
