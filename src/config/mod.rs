@@ -118,7 +118,8 @@ pub struct MatchConfig {
     #[serde(deserialize_with = "similarity")]
     pub similarity_threshold: Option<f64>,
     /// What reads both questions where similarity and words cannot decide: `bundled`, `none`, the path of a model
-    /// folder (begin it with `.` or `/`), or the name of a reranker that fastembed knows.
+    /// folder (begin it with `.` or `/`), or the name of a reranker that fastembed knows. `vcache` decides by the policy
+    /// of vCache instead, which needs feedback or a judge.
     #[serde(deserialize_with = "name")]
     pub verifier: String,
     /// What makes probabilities of similarities, words and the verifier's scores: `bundled`, or the path of a file that

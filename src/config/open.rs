@@ -10,7 +10,7 @@ use crate::embed::{BUNDLED_MODEL, Embedder, OnnxEmbedder, RemoteEmbedder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::judge::{LlmJudge, Shadow};
 use crate::store::{EmbeddedStore, MemoryStore, Store, ValkeyStore};
-use crate::verify::{Calibration, CrossEncoder, PairScorer, Pipeline, Verifier};
+use crate::verify::{Calibration, CrossEncoder, PairScorer, Pipeline, VCache, Verifier};
 
 /// How long a command waits for the index of its scope to be loaded from a shared store. Without it, a process that
 /// lives for one question would only ever find exact matches.
@@ -108,6 +108,9 @@ impl Config {
     ///
     /// If dropped, loading goes on in the background and its result is dropped.
     pub async fn open_verifier(&self, embedder: &dyn Embedder) -> Result<Arc<dyn Verifier>> {
+        if self.matching.verifier == "vcache" {
+            return Ok(Arc::new(VCache::new(rand::random())));
+        }
         if embedder.model().name != BUNDLED_MODEL && self.matching.calibration == "bundled" {
             return Ok(Arc::new(self.guards()));
         }
@@ -160,7 +163,7 @@ impl Config {
         let named = self.matching.verifier.clone();
         blocking(move || {
             let scorer: Arc<dyn PairScorer> = match named.as_str() {
-                "none" => return Ok(None),
+                "none" | "vcache" => return Ok(None),
                 "bundled" => CrossEncoder::shared()?,
                 path if path.starts_with(['.', '/']) => Arc::new(CrossEncoder::from_dir(path)?),
                 name => Arc::new(CrossEncoder::named(name)?),

@@ -45,7 +45,10 @@ pub(super) const SETTINGS: [Setting; 88] = [
     setting("embedding.threads", "a whole number from 1 to 256"),
     setting("match.max_false_hit_rate", "a number greater than 0 and less than 1"),
     setting("match.similarity_threshold", "a number from -1 to 1"),
-    setting("match.verifier", "\"bundled\", \"none\", the path of a model folder, or a reranker's name"),
+    setting(
+        "match.verifier",
+        "\"bundled\", \"none\", \"vcache\", the path of a model folder, or a reranker's name",
+    ),
     setting("match.calibration", "\"bundled\", or the path of a file that `wellspring calibrate` wrote"),
     setting("match.learn", SWITCH),
     setting("match.verify_timeout", DURATION),

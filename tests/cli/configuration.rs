@@ -100,3 +100,13 @@ fn a_calibration_belongs_to_its_verifier() {
     let stderr = sandbox.run(&["put", "Why sleep?", "Yes."]).code(2).stderr;
     assert!(stderr.contains("match.calibration was made for scores of another@1"), "{stderr}");
 }
+
+#[test]
+fn the_policy_of_vcache_explores_what_it_knows_nothing_of() {
+    let sandbox = Sandbox::new();
+    sandbox.write("wellspring.toml", b"match.verifier = \"vcache\"\n");
+    sandbox.run(&["put", "How long is the warranty of the device?", "Two years."]).code(0);
+    let why = sandbox.json(&["why", "how long is the device's warranty?"], 0);
+    let check = &why["candidates"][0]["checks"][0];
+    assert_eq!((&check["name"], &check["passed"]), (&json!("vcache"), &json!(false)), "{why}");
+}
