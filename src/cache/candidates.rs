@@ -147,6 +147,11 @@ impl Inner {
         let deadline = tokio::time::Instant::now() + self.settings.verify_timeout;
         let outcomes = &self.metrics.verification.outcomes;
         for near in undecided {
+            // A timeout looks at its time only where it has to wait.
+            if tokio::time::Instant::now() >= deadline {
+                outcomes.increment(Stage::Scorer.name(), Outcome::TimedOut.name());
+                return Ok(None);
+            }
             let started = Instant::now();
             let record = self.lessons.record_of(near.entry.id);
             let candidate = prepared.candidate(&near.entry, near.similarity, record.as_deref());
