@@ -239,6 +239,12 @@ mod bundled {
             [Stage::Guards, Stage::Cheap, Stage::Scorer]
         );
         assert!(near.stages.iter().all(|run| run.took_us > 0.0));
+        // What is undecided until the cross-encoder has read it is refused in the words of that.
+        let explained = cache.explain(Query::new("When did the Normans leave England?")).await.unwrap();
+        let near = &explained.candidates[0];
+        let last = near.checks.iter().rfind(|check| !check.passed).unwrap();
+        assert_eq!(last.name, "scorer");
+        assert!(explained.decision.ends_with(&last.detail), "{explained:?}");
     }
 
     #[tokio::test]

@@ -221,12 +221,15 @@ impl Explanation {
         let why = match (self.exact_state, self.candidates.first()) {
             (EntryState::Dead(reason), _) => format!("the stored answer may not be served: {reason}"),
             (_, None) => "nothing similar is stored".into(),
-            (_, Some(nearest)) => match nearest.checks.iter().find(|check| !check.passed) {
-                Some(check) => {
-                    format!("for the nearest question, {}", check.detail)
+            (_, Some(nearest)) => {
+                let mut failed = nearest.checks.iter().filter(|check| !check.passed);
+                // What the cheap stages leave undecided, the last one decides.
+                let is_undecided = nearest.screened == Outcome::Undecided;
+                match if is_undecided { failed.next_back() } else { failed.next() } {
+                    Some(check) => format!("for the nearest question, {}", check.detail),
+                    None => "the nearest stored answer may not be served".into(),
                 }
-                None => "the nearest stored answer may not be served".into(),
-            },
+            }
         };
         self.decision = format!("miss: {why}");
     }
