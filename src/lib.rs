@@ -17,8 +17,7 @@
 //!
 //! 1. data: [`error`], [`clock`], [`criterion`], [`key`], [`embedding`], [`entry`],
 //!    [`judgement`], `sealed`; beside them `onnx`, which loads local models
-//! 2. parts: [`embed`], [`index`], [`verify`], [`judge`], [`store`], `flight`, [`policy`],
-//!    [`metrics`],
+//! 2. parts: [`embed`], [`index`], [`verify`], [`judge`], [`store`], `flight`, [`policy`], [`metrics`],
 //!    [`journal`]
 //! 3. composition, where the parts meet: [`cache`], [`invalidate`], and on top of them `events`
 //! 4. surfaces, which use the public interface only: `server`, then `config`, then `cli`
@@ -43,7 +42,7 @@
 //! | `onnx` | yes | local models through an ONNX Runtime library found at run time |
 //! | `onnx-download` | | local models through an ONNX Runtime that is downloaded when the crate is built |
 //! | `hub` | | any model that fastembed knows, by name |
-//! | `remote` | | embeddings from an OpenAI-compatible endpoint |
+//! | `remote` | | embeddings from an OpenAI-compatible endpoint, and a judge behind one |
 //! | `server` | | the gateway: a proxy for the APIs of OpenAI and Anthropic |
 //! | `cli` | | the `wellspring` command and its configuration |
 
