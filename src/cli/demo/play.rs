@@ -18,7 +18,7 @@ use super::observed::Observed;
 use super::plan::Asked;
 use super::retriever::Retriever;
 use crate::key::normalise;
-use crate::{Cache, Change, Corpus, Error, ErrorKind, Origin, Query, Served, Tier};
+use crate::{Cache, Change, Corpus, Error, Origin, Query, Served, Tier};
 
 /// How many documents an answer is made from.
 const RETRIEVED: usize = 3;
@@ -121,8 +121,9 @@ impl Player<'_> {
         let served = self
             .cache
             .get_or_fill(Query::new(asked.phrasing), async |miss| {
-                let Some(query) = miss.embedding else {
-                    return Err(Error::new(ErrorKind::Embedding, "the question has no embedding"));
+                let query = match miss.embedding {
+                    Some(query) => query,
+                    None => self.retriever.query(&miss.question).await?,
                 };
                 let called = Instant::now();
                 let found = self.retriever.retrieve(&query, RETRIEVED);
@@ -132,7 +133,7 @@ impl Player<'_> {
                 tally.call_time += called.elapsed();
                 drop(tally);
                 let dependencies = generated.dependencies();
-                Ok((generated.answer, dependencies))
+                Ok::<_, Error>((generated.answer, dependencies))
             })
             .await;
         let waited = started.elapsed();

@@ -107,6 +107,18 @@ impl Retriever {
         Ok(Self { embedder, positions, documents: RwLock::new(indexed) })
     }
 
+    /// What to retrieve by for a question that the cache did not embed, because it was bypassed.
+    ///
+    /// # Errors
+    ///
+    /// If the embedder fails, or cannot see the question whole.
+    pub(crate) async fn query(&self, question: &str) -> Result<Embedding> {
+        let mut embedded = embed(&*self.embedder, vec![question.to_owned()], &mut |_, _| ()).await?;
+        let sentence = embedded.pop().flatten();
+        let unseen = || Error::new(ErrorKind::Embedding, "the question has no embedding");
+        sentence.map(|sentence| sentence.embedding).ok_or_else(unseen)
+    }
+
     /// The `count` documents nearest to `query`, the nearest first.
     pub(crate) fn retrieve(&self, query: &Embedding, count: usize) -> Vec<Retrieved> {
         let mut found: Vec<Retrieved> = self
