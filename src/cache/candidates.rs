@@ -14,12 +14,10 @@ use crate::cache::query::Prepared;
 use crate::embedding::Embedding;
 use crate::entry::Entry;
 use crate::error::ErrorKind;
+use crate::index;
 use crate::key::EntryId;
 use crate::store::{Fetched, Found, Snapshot};
 use crate::verify::{Outcome, Stage};
-
-/// Index similarities may be rounded; what lies this little below the floor is measured exactly.
-const ROUNDING: f32 = 0.001;
 
 /// An entry near the question.
 pub(super) struct Near {
@@ -85,7 +83,7 @@ impl Inner {
         embedding: &Embedding,
     ) -> Result<Vec<EntryId>, BypassReason> {
         let started = Instant::now();
-        let floor = self.verifier.floor(prepared.criterion) - ROUNDING;
+        let floor = self.verifier.floor(prepared.criterion) - index::ERROR;
         let key = &prepared.key;
         if !self.settings.index_wait.is_zero() {
             let loaded = self.indexes.loaded(&key.corpus, key.scope);

@@ -37,12 +37,16 @@ pub use flat::FlatIndex;
 pub use segmented::{SegmentedIndex, SegmentedIndexBuilder};
 pub use snapshots::{Generations, PassedOver, Restored, Saved, Snapshots};
 
+/// How far the similarity of a [`Neighbor`] may be from the exact one, because vectors are kept in eight bits per
+/// component. For question embeddings of 384 dimensions it is 0.0003 on average.
+pub const ERROR: f32 = 0.01;
+
 /// An entry near to a query.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Neighbor {
     /// The entry.
     pub id: EntryId,
-    /// Cosine similarity to the query, in `-1.0..=1.0`, larger is nearer.
+    /// Cosine similarity to the query, in `-1.0..=1.0`, larger is nearer; within [`ERROR`].
     pub similarity: f32,
 }
 
@@ -69,9 +73,9 @@ pub trait VectorIndex: fmt::Debug + Send + Sync {
 
     /// The `k` nearest entries whose similarity is at least `floor`, nearest first, each id once.
     ///
-    /// The similarity is within 0.0001 of [`Embedding::similarity`], so it can be compared with a
-    /// threshold. An approximate index may miss a near entry, but returns `k` of at least `floor = -1.0`
-    /// whenever it holds as many.
+    /// The similarity is within [`ERROR`] of [`Embedding::similarity`]: one that is compared with a threshold
+    /// is to be computed from the entry's own embedding, and the floor to be lower by as much. An approximate index may
+    /// miss a near entry, but returns `k` of at least `floor = -1.0` whenever it holds as many.
     ///
     /// # Errors
     ///

@@ -1,37 +1,41 @@
 //! The best few of many candidates.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// A row and how near it is; larger is nearer, and of two equally near the earlier row.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Candidate {
-    pub(super) similarity: f32,
-    pub(super) row: u32,
-}
+/// A row and how near it is, in units that are the same for all rows of one query; larger is nearer, and of two equally near
+/// the earlier row.
+///
+/// Both in one integer, which is compared at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Candidate(u64);
 
-impl Ord for Candidate {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.similarity.total_cmp(&other.similarity).then_with(|| other.row.cmp(&self.row))
+impl Candidate {
+    pub(super) fn new(similarity: f32, row: u32) -> Self {
+        let bits = similarity.to_bits();
+        // The order of floats as one of integers: a set sign turns the order of the other bits.
+        let order = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
+        Self(u64::from(order) << 32 | u64::from(!row))
+    }
+
+    pub(super) fn similarity(self) -> f32 {
+        let [order, _] = self.halves();
+        f32::from_bits(if order >> 31 == 0 { !order } else { order & !(1 << 31) })
+    }
+
+    pub(super) fn row(self) -> u32 {
+        let [_, row] = self.halves();
+        !row
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of 64 bits")]
+    fn halves(self) -> [u32; 2] {
+        [(self.0 >> 32) as u32, self.0 as u32]
     }
 }
-
-impl PartialOrd for Candidate {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Candidate {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Candidate {}
 
 /// Keeps the nearest `limit` of the candidates offered to it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Nearest {
     limit: usize,
     /// The farthest of the kept lies on top.
@@ -44,28 +48,33 @@ impl Nearest {
         Self { limit, kept: BinaryHeap::new() }
     }
 
-    /// The similarity that a candidate must exceed to be kept.
-    pub(super) fn threshold(&self) -> f32 {
+    /// Forgets what it keeps, but not the memory for it.
+    pub(super) fn reset(&mut self, limit: usize) {
+        self.limit = limit;
+        self.kept.clear();
+    }
+
+    /// Whether `candidate` is nearer than what would have to go for it.
+    pub(super) fn would_keep(&self, candidate: Candidate) -> bool {
         match self.kept.peek() {
-            Some(Reverse(farthest)) if self.kept.len() >= self.limit => farthest.similarity,
-            _ if self.limit == 0 => f32::INFINITY,
-            _ => f32::NEG_INFINITY,
+            Some(Reverse(farthest)) if self.kept.len() >= self.limit => candidate > *farthest,
+            _ => self.limit > 0,
         }
     }
 
     pub(super) fn offer(&mut self, candidate: Candidate) {
-        if candidate.similarity <= self.threshold() {
-            return;
+        if self.kept.len() < self.limit {
+            self.kept.push(Reverse(candidate));
+        } else if let Some(mut farthest) = self.kept.peek_mut()
+            && candidate > farthest.0
+        {
+            *farthest = Reverse(candidate);
         }
-        if self.kept.len() >= self.limit {
-            self.kept.pop();
-        }
-        self.kept.push(Reverse(candidate));
     }
 
-    /// The kept candidates, nearest first.
-    pub(super) fn into_sorted(self) -> Vec<Candidate> {
-        self.kept.into_sorted_vec().into_iter().map(|Reverse(candidate)| candidate).collect()
+    /// The kept candidates, in no particular order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Candidate> {
+        self.kept.iter().map(|&Reverse(candidate)| candidate)
     }
 }
 
@@ -76,9 +85,11 @@ mod tests {
     fn kept(limit: usize, similarities: &[f32]) -> Vec<u32> {
         let mut nearest = Nearest::new(limit);
         for (row, &similarity) in (0..).zip(similarities) {
-            nearest.offer(Candidate { similarity, row });
+            nearest.offer(Candidate::new(similarity, row));
         }
-        nearest.into_sorted().iter().map(|candidate| candidate.row).collect()
+        let mut kept: Vec<_> = nearest.iter().collect();
+        kept.sort_by(|a, b| b.cmp(a));
+        kept.into_iter().map(Candidate::row).collect()
     }
 
     #[test]
@@ -86,6 +97,16 @@ mod tests {
         assert_eq!(kept(2, &[0.1, 0.9, -0.5, 0.5]), [1, 3]);
         assert_eq!(kept(9, &[0.1, 0.9]), [1, 0]);
         assert!(kept(0, &[0.1]).is_empty());
+    }
+
+    #[test]
+    fn a_candidate_is_what_it_was_made_of() {
+        let similarities = [-1.0, -0.25, -0.0, 0.0, 1e-30, 0.5, 1.0];
+        for (row, similarity) in (0..).zip(similarities) {
+            let candidate = Candidate::new(similarity, row);
+            assert_eq!((candidate.similarity().to_bits(), candidate.row()), (similarity.to_bits(), row));
+        }
+        assert!(similarities.map(|similarity| Candidate::new(similarity, 7)).is_sorted());
     }
 
     #[test]

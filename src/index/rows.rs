@@ -1,65 +1,81 @@
 //! Quantised vectors in rows, each under the id of its entry.
 //!
-//! A component is kept in sixteen bits, split into two planes of `i8`. The *coarse* plane alone is what
-//! a scan or a walk reads, 384 bytes for 384 dimensions; the *fine* plane is added for the few
-//! candidates that are worth an exact look. So a row takes half of what `f32` would, and yet the
-//! similarity that a caller compares with a threshold is within 1e-4 of the `f32` one, and
-//! typically within 1e-6.
+//! A component is kept as a code of 8 bits, an integer in `-127..=127`, so a row takes a quarter of what `f32` would.
+//! What one code is worth is chosen for each row such that its product with its own vector is exactly one. That takes
+//! the part of the rounding along the vector out of every similarity, and leaves the part across it, which counts the
+//! less the nearer a query is (the estimator of `RaBitQ`, Gao and Long 2024, arXiv:2405.12497). Among 100,000 question embeddings
+//! it finds the true nearest in 99.6 % of searches, where a step of a 127th of the greatest component finds 99.1 %.
+//!
+//! The upper and the lower four bits of the codes lie in planes of their own. A walk through a graph waits for memory
+//! most of the time, so it reads the upper plane alone, three lines of the cache for 384 dimensions; a scan and the ranking
+//! of what a walk has found read both.
 //!
 //! Rows lie densely: a removal moves the last row into the gap, so that a scan never meets a dead one.
 //! This module knows no locks and no tombstones.
 
-use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
 use std::fmt;
+use std::hash::BuildHasher;
+use std::ops::Range;
+
+use hashbrown::HashTable;
 
 use super::Neighbor;
-use super::dot::{dot, dot_rows, prefetch};
+use super::dot::{BLOCK, Block, Factor, SHIFT, dot_of_rows, prefetch};
 use super::nearest::{Candidate, Nearest};
 use crate::embedding::Embedding;
 use crate::key::EntryId;
 
-/// How many candidates beyond the wanted ones are ranked exactly. The coarse plane swaps neighbours
-/// whose similarities differ by less than about 0.003; with eight, every one of 2,000 searches among
-/// 100,000 question embeddings found the true nearest.
-const RERANKED: usize = 8;
+/// How many candidates beyond the wanted ones are ranked by whole codes and the query's exact components. The upper
+/// plane swaps neighbours whose similarities differ by less than about 0.02.
+const RERANKED: usize = 24;
 
-/// The greatest magnitude of a component in sixteen bits: its coarse part is then at most 127.
-const STEPS: f32 = 127.0 * 256.0;
+/// The greatest code.
+const GREATEST: f32 = 127.0;
 
 /// How many rows one call of the kernel takes: their products stay in the first cache.
-const BLOCK: usize = 64;
+const AT_ONCE: usize = 64;
+
+/// What a half of four bits in the upper plane is worth in steps of a code.
+const UPPER: i32 = 16;
 
 /// What is searched for, in the two forms that a search needs.
 pub(super) struct Query<'a> {
     exact: &'a [f32],
-    coarse: Vec<i8>,
+    codes: Factor,
 }
 
 impl<'a> Query<'a> {
     pub(super) fn new(embedding: &'a Embedding) -> Self {
-        let exact = embedding.as_slice();
-        let mut coarse = Vec::with_capacity(exact.len());
-        quantise(exact, |part, _| coarse.push(part));
-        Self { exact, coarse }
+        Self { exact: embedding.as_slice(), codes: Factor::new(&Quantised::new(embedding).codes) }
+    }
+
+    pub(super) fn codes(&self) -> &Factor {
+        &self.codes
     }
 }
 
 /// A vector in the form in which it is kept.
 pub(super) struct Quantised {
-    coarse: Vec<i8>,
-    fine: Vec<i8>,
+    /// Shifted, [`BLOCK`] in each block.
+    codes: Vec<Block>,
     scale: f32,
 }
 
 impl Quantised {
     pub(super) fn new(embedding: &Embedding) -> Self {
-        let mut coarse = Vec::with_capacity(embedding.dimensions());
-        let mut fine = Vec::with_capacity(embedding.dimensions());
-        let scale = quantise(embedding.as_slice(), |high, low| {
-            coarse.push(high);
-            fine.push(low);
-        });
-        Self { coarse, fine, scale }
+        let components = embedding.as_slice();
+        // An embedding is never all zero, so this is positive.
+        let greatest = components.iter().fold(0.0_f32, |greatest, component| greatest.max(component.abs()));
+        let mut codes = vec![Block([SHIFT; BLOCK]); components.len().div_ceil(BLOCK)];
+        for (block, components) in codes.iter_mut().zip(components.chunks(BLOCK)) {
+            for (code, component) in block.0.iter_mut().zip(components) {
+                // Divided first: the reciprocal of a tiny greatest component would be infinite.
+                *code = shifted(component / greatest * GREATEST);
+            }
+        }
+        let scale = 1.0 / sum_of_products(components, codes.iter().copied());
+        Self { codes, scale }
     }
 }
 
@@ -67,10 +83,13 @@ impl Quantised {
 pub(super) struct Rows {
     dimensions: usize,
     ids: Vec<EntryId>,
-    row_of: HashMap<EntryId, u32>,
-    coarse: Vec<i8>,
-    fine: Vec<i8>,
-    /// What one step of a row's sixteen bits is worth.
+    /// The row of each id.
+    row_of: HashTable<u32>,
+    hasher: RandomState,
+    /// Halves of the shifted codes, two in each byte and whole blocks for each row.
+    upper: Vec<Block>,
+    lower: Vec<Block>,
+    /// What one code of a row is worth.
     scales: Vec<f32>,
 }
 
@@ -84,10 +103,43 @@ impl Rows {
         Self {
             dimensions,
             ids: Vec::with_capacity(rows),
-            row_of: HashMap::with_capacity(rows),
-            coarse: Vec::with_capacity(rows * dimensions),
-            fine: Vec::with_capacity(rows * dimensions),
+            row_of: HashTable::with_capacity(rows),
+            hasher: RandomState::new(),
+            upper: Vec::with_capacity(rows * blocks_of(dimensions)),
+            lower: Vec::with_capacity(rows * blocks_of(dimensions)),
             scales: Vec::with_capacity(rows),
+        }
+    }
+
+    /// Rows as they were written down. Fails, saying why, if they are none that [`Rows::insert`] makes.
+    pub(super) fn restore(
+        dimensions: usize,
+        ids: Vec<EntryId>,
+        scales: Vec<f32>,
+        upper: Vec<Block>,
+        lower: Vec<Block>,
+    ) -> Result<Self, &'static str> {
+        let is_whole = |plane: &[Block]| plane.len() == ids.len() * blocks_of(dimensions);
+        if scales.len() != ids.len() || !is_whole(&upper) || !is_whole(&lower) {
+            return Err("rows have parts of different lengths");
+        }
+        if u32::try_from(ids.len()).is_err() {
+            return Err("there are too many rows");
+        }
+        let mut rows = Self { upper, lower, ..Self::new(dimensions) };
+        rows.row_of.reserve(ids.len(), |_| unreachable!("nothing is there yet"));
+        rows.ids.reserve_exact(ids.len());
+        rows.scales.reserve_exact(ids.len());
+        for (id, scale) in ids.into_iter().zip(scales) {
+            if rows.row_of(id).is_some() {
+                return Err("an id has two rows");
+            }
+            rows.push_id(id, scale);
+        }
+        if (0..).take(rows.len()).all(|row| rows.is_of_unit_length(row)) {
+            Ok(rows)
+        } else {
+            Err("a vector is not of unit length")
         }
     }
 
@@ -99,37 +151,6 @@ impl Rows {
         self.ids.len()
     }
 
-    /// Rows as they were written down. Fails, saying why, if they are none that [`Rows::insert`] makes.
-    pub(super) fn restore(
-        dimensions: usize,
-        ids: Vec<EntryId>,
-        scales: Vec<f32>,
-        coarse: Vec<i8>,
-        fine: Vec<i8>,
-    ) -> Result<Self, &'static str> {
-        let is_whole = |plane: &[i8]| plane.len() == ids.len() * dimensions;
-        if scales.len() != ids.len() || !is_whole(&coarse) || !is_whole(&fine) {
-            return Err("rows have parts of different lengths");
-        }
-        let mut row_of = HashMap::with_capacity(ids.len());
-        for (row, &id) in ids.iter().enumerate() {
-            let row = u32::try_from(row).map_err(|_| "there are too many rows")?;
-            if row_of.insert(id, row).is_some() {
-                return Err("an id has two rows");
-            }
-        }
-        // Such a part is never made, and the sixteen bits that it belongs to could overflow.
-        if coarse.contains(&i8::MIN) {
-            return Err("a component is out of range");
-        }
-        let rows = Self { dimensions, ids, row_of, coarse, fine, scales };
-        if (0..).take(rows.len()).all(|row| rows.is_of_unit_length(row)) {
-            Ok(rows)
-        } else {
-            Err("a vector is not of unit length")
-        }
-    }
-
     /// The id of each row.
     pub(super) fn ids(&self) -> &[EntryId] {
         &self.ids
@@ -139,24 +160,28 @@ impl Rows {
         &self.scales
     }
 
-    pub(super) fn coarse(&self) -> &[i8] {
-        &self.coarse
+    pub(super) fn upper(&self) -> &[Block] {
+        &self.upper
     }
 
-    pub(super) fn fine(&self) -> &[i8] {
-        &self.fine
+    pub(super) fn lower(&self) -> &[Block] {
+        &self.lower
     }
 
     pub(super) fn row_of(&self, id: EntryId) -> Option<u32> {
-        self.row_of.get(&id).copied()
+        self.row_of.find(self.hasher.hash_one(id), |&row| self.ids[row as usize] == id).copied()
     }
 
     /// Adds the vector, in place of the one that `id` had; whether it had one.
     pub(super) fn insert(&mut self, id: EntryId, vector: &Quantised) -> bool {
-        debug_assert_eq!(vector.coarse.len(), self.dimensions);
+        debug_assert_eq!(vector.codes.len(), self.dimensions.div_ceil(BLOCK));
         let replaced = self.remove(id);
-        self.coarse.extend_from_slice(&vector.coarse);
-        self.fine.extend_from_slice(&vector.fine);
+        for pair in vector.codes.chunks(2) {
+            let (first, second) = (pair[0].0, pair.get(1).map_or([SHIFT; BLOCK], |block| block.0));
+            let byte = |half: fn(u8, u8) -> u8| Block(std::array::from_fn(|at| half(first[at], second[at])));
+            self.upper.push(byte(|first, second| first >> 4 | second & 0xF0));
+            self.lower.push(byte(|first, second| first & 0x0F | second << 4));
+        }
         self.push_id(id, vector.scale);
         replaced
     }
@@ -164,43 +189,47 @@ impl Rows {
     /// Whether the row holds exactly `vector`.
     pub(super) fn holds(&self, row: u32, vector: &Quantised) -> bool {
         self.scales[row as usize].to_bits() == vector.scale.to_bits()
-            && self.coarse_row(row) == vector.coarse
-            && self.fine_row(row) == vector.fine
+            && self.codes_of(row).eq(vector.codes.iter().copied())
     }
 
     /// Removes `id`; whether it was there. The last row takes the place of the removed one.
     pub(super) fn remove(&mut self, id: EntryId) -> bool {
-        let Some(row) = self.row_of.remove(&id) else { return false };
-        let gap = row as usize;
-        let last = self.len() - 1;
+        let hash = self.hasher.hash_one(id);
+        let Ok(place) = self.row_of.find_entry(hash, |&row| self.ids[row as usize] == id) else {
+            return false;
+        };
+        let (row, _) = place.remove();
+        let last = row_number(self.len() - 1);
+        if row != last {
+            let hash = self.hasher.hash_one(self.ids[last as usize]);
+            if let Some(moved) = self.row_of.find_mut(hash, |&row| row == last) {
+                *moved = row;
+            }
+        }
+        let (gap, blocks) = (row as usize, blocks_of(self.dimensions));
         self.ids.swap_remove(gap);
         self.scales.swap_remove(gap);
-        for plane in [&mut self.coarse, &mut self.fine] {
-            plane.copy_within(last * self.dimensions.., gap * self.dimensions);
-            plane.truncate(last * self.dimensions);
-        }
-        if gap != last {
-            self.row_of.insert(self.ids[gap], row);
+        for plane in [&mut self.upper, &mut self.lower] {
+            plane.copy_within(last as usize * blocks.., gap * blocks);
+            plane.truncate(last as usize * blocks);
         }
         true
     }
 
     /// Appends a row of another collection, whose id is not in this one.
     pub(super) fn push_from(&mut self, other: &Self, row: u32) {
-        let row = row as usize;
-        let span = row * self.dimensions..(row + 1) * self.dimensions;
-        self.coarse.extend_from_slice(&other.coarse[span.clone()]);
-        self.fine.extend_from_slice(&other.fine[span]);
-        self.push_id(other.ids[row], other.scales[row]);
+        self.upper.extend_from_slice(&other.upper[other.blocks(row)]);
+        self.lower.extend_from_slice(&other.lower[other.blocks(row)]);
+        self.push_id(other.ids[row as usize], other.scales[row as usize]);
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "2^32 rows would take more than 100 GB")]
     fn push_id(&mut self, id: EntryId, scale: f32) {
-        let row = self.ids.len() as u32;
-        let earlier = self.row_of.insert(id, row);
-        debug_assert!(earlier.is_none(), "an id has one row");
+        debug_assert!(self.row_of(id).is_none(), "an id has one row");
+        let row = row_number(self.ids.len());
         self.ids.push(id);
         self.scales.push(scale);
+        let (hasher, ids) = (&self.hasher, &self.ids);
+        self.row_of.insert_unique(hasher.hash_one(id), row, |&row| hasher.hash_one(ids[row as usize]));
     }
 
     /// The `k` nearest live rows of at least `floor`, found by reading every row.
@@ -212,41 +241,49 @@ impl Rows {
         is_live: impl Fn(u32) -> bool,
     ) -> Vec<Neighbor> {
         let mut nearest = Nearest::new(Self::candidates_for(k));
-        let mut products = [0; BLOCK];
+        let (mut upper, mut lower) = ([0; AT_ONCE], [0; AT_ONCE]);
         let mut row = 0;
-        for block in self.coarse.chunks(BLOCK * self.dimensions) {
-            let products = &mut products[..block.len() / self.dimensions];
-            dot_rows(&query.coarse, block, products);
-            for &mut product in products {
-                let similarity = self.coarse_similarity(product, row);
-                if similarity > nearest.threshold() && is_live(row) {
-                    nearest.offer(Candidate { similarity, row });
+        let blocks = blocks_of(self.dimensions);
+        let excess = i32::from(SHIFT) * query.codes.sum();
+        let planes = self.upper.chunks(AT_ONCE * blocks).zip(self.lower.chunks(AT_ONCE * blocks));
+        for (upper_plane, lower_plane) in planes {
+            query.codes.dot(upper_plane.chunks_exact(blocks), &mut upper);
+            query.codes.dot(lower_plane.chunks_exact(blocks), &mut lower);
+            for (upper, lower) in upper.iter().zip(&lower).take(upper_plane.len() / blocks) {
+                let product = UPPER * upper + lower - excess;
+                let candidate = Candidate::new(product as f32 * self.scales[row as usize], row);
+                if nearest.would_keep(candidate) && is_live(row) {
+                    nearest.offer(candidate);
                 }
                 row += 1;
             }
         }
-        self.rank(query, nearest.into_sorted(), k, floor)
+        self.rank(query, nearest.iter().collect(), k, floor)
     }
 
-    /// How many candidates to pick by the coarse plane so that the best `k` are among them.
+    /// How many candidates to pick by the query's codes so that the best `k` are among them.
     pub(super) fn candidates_for(k: usize) -> usize {
         if k == 0 { 0 } else { k.saturating_add(RERANKED) }
     }
 
-    /// The best `k` of `candidates` (nearest first) of at least `floor`, by exact similarity.
+    /// The best `k` of `candidates` of at least `floor`, by the query's exact components.
     pub(super) fn rank(
         &self,
         query: &Query,
-        candidates: Vec<Candidate>,
+        mut candidates: Vec<Candidate>,
         k: usize,
         floor: f32,
     ) -> Vec<Neighbor> {
+        let count = Self::candidates_for(k);
+        if count < candidates.len() {
+            candidates.select_nth_unstable_by(count, |a, b| b.cmp(a));
+            candidates.truncate(count);
+        }
         let mut neighbors: Vec<Neighbor> = candidates
             .into_iter()
-            .take(Self::candidates_for(k))
             .map(|candidate| Neighbor {
-                id: self.ids[candidate.row as usize],
-                similarity: self.similarity(query, candidate.row),
+                id: self.ids[candidate.row() as usize],
+                similarity: self.similarity(query, candidate.row()),
             })
             .filter(|neighbor| neighbor.similarity >= floor)
             .collect();
@@ -255,56 +292,94 @@ impl Rows {
         neighbors
     }
 
-    /// How near a row is by its coarse plane, in units that are the same for all rows of one query.
-    pub(super) fn nearness(&self, query: &Query, row: u32) -> f32 {
-        self.coarse_similarity(dot(&query.coarse, self.coarse_row(row)), row)
-    }
-
-    /// The cosine similarity of two rows by their coarse planes.
-    pub(super) fn similarity_of_rows(&self, a: u32, b: u32) -> f32 {
-        let product = dot(self.coarse_row(a), self.coarse_row(b));
-        product as f32 * (self.scales[a as usize] * 256.0) * (self.scales[b as usize] * 256.0)
-    }
-
+    /// Asks the processor for what [`Rows::candidates`] reads of a row.
     pub(super) fn prefetch(&self, row: u32) {
-        prefetch(self.coarse_row(row));
+        prefetch(&self.upper[self.blocks(row)]);
+        prefetch(std::slice::from_ref(&self.scales[row as usize]));
+    }
+
+    /// How near each of the rows is by the upper plane.
+    pub(super) fn candidates<'a>(
+        &'a self,
+        codes: &Factor,
+        rows: &'a [u32],
+        products: &'a mut Vec<i32>,
+    ) -> impl Iterator<Item = Candidate> + use<'a> {
+        products.resize(rows.len(), 0);
+        codes.dot(rows.iter().map(|&row| &self.upper[self.blocks(row)]), products);
+        // As if the lower halves were in the middle of what they can be.
+        let excess = (f32::from(SHIFT) - 7.5) * codes.sum() as f32;
+        rows.iter().zip(&*products).map(move |(&row, &product)| {
+            Candidate::new(((UPPER * product) as f32 - excess) * self.scales[row as usize], row)
+        })
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        // The map keeps one control byte beside each pair and leaves an eighth of its places free.
-        let pair = size_of::<(EntryId, u32)>() + 1;
-        self.coarse.capacity()
-            + self.fine.capacity()
+        (self.upper.capacity() + self.lower.capacity()) * size_of::<Block>()
             + self.scales.capacity() * size_of::<f32>()
             + self.ids.capacity() * size_of::<EntryId>()
-            + self.row_of.capacity() * pair * 8 / 7
+            + self.row_of.allocation_size()
     }
 
-    fn coarse_similarity(&self, product: i32, row: u32) -> f32 {
-        product as f32 * self.scales[row as usize]
+    /// Where a row's blocks lie in each plane.
+    fn blocks(&self, row: u32) -> Range<usize> {
+        let blocks = blocks_of(self.dimensions);
+        row as usize * blocks..(row as usize + 1) * blocks
     }
 
-    fn coarse_row(&self, row: u32) -> &[i8] {
-        &self.coarse[row as usize * self.dimensions..][..self.dimensions]
-    }
-
-    fn fine_row(&self, row: u32) -> &[i8] {
-        &self.fine[row as usize * self.dimensions..][..self.dimensions]
+    /// A row's shifted codes, [`BLOCK`] in each block.
+    fn codes_of(&self, row: u32) -> impl Iterator<Item = Block> {
+        let planes = self.upper[self.blocks(row)].iter().zip(&self.lower[self.blocks(row)]);
+        let pairs = planes.flat_map(|(upper, lower)| {
+            let code =
+                |half: fn(u8, u8) -> u8| Block(std::array::from_fn(|at| half(upper.0[at], lower.0[at])));
+            [code(|upper, lower| upper << 4 | lower & 0x0F), code(|upper, lower| upper & 0xF0 | lower >> 4)]
+        });
+        pairs.take(self.dimensions.div_ceil(BLOCK))
     }
 
     fn similarity(&self, query: &Query, row: u32) -> f32 {
-        let (coarse, fine) = (self.coarse_row(row), self.fine_row(row));
-        let product = |at: usize| query.exact[at] * steps(coarse[at], fine[at]);
-        let dot = sum_in_lanes(self.dimensions, product) * self.scales[row as usize];
-        dot.clamp(-1.0, 1.0)
+        (sum_of_products(query.exact, self.codes_of(row)) * self.scales[row as usize]).clamp(-1.0, 1.0)
     }
 
+    /// Whether the row's codes and scale are those of a vector of length one, for all that can be told.
     fn is_of_unit_length(&self, row: u32) -> bool {
-        let (coarse, fine) = (self.coarse_row(row), self.fine_row(row));
-        let square = |at: usize| steps(coarse[at], fine[at]).powi(2);
+        let codes: Vec<Block> = self.codes_of(row).collect();
         let scale = self.scales[row as usize];
-        // Twice what quantising can do at most to a vector of the most dimensions.
-        scale > 0.0 && (sum_in_lanes(self.dimensions, square) * scale * scale - 1.0).abs() < 0.01
+        let square = dot_of_rows(&codes, &codes) as f32 * scale * scale;
+        // The length is the reciprocal of the cosine between a vector and its codes, of which half a step for each
+        // of the most components makes an angle of up to 20 degrees.
+        scale > 0.0 && (0.99..1.14).contains(&square)
+    }
+}
+
+/// The whole codes of rows, for the time in which they are compared with each other.
+pub(super) struct Unpacked<'a> {
+    codes: Vec<Block>,
+    scales: &'a [f32],
+    blocks: usize,
+}
+
+impl<'a> Unpacked<'a> {
+    pub(super) fn new(rows: &'a Rows) -> Self {
+        let blocks = rows.dimensions.div_ceil(BLOCK);
+        let mut codes = Vec::with_capacity(rows.len() * blocks);
+        (0..row_number(rows.len())).for_each(|row| codes.extend(rows.codes_of(row)));
+        Self { codes, scales: &rows.scales, blocks }
+    }
+
+    /// The cosine similarity of two rows.
+    pub(super) fn similarity(&self, a: u32, b: u32) -> f32 {
+        dot_of_rows(self.codes(a), self.codes(b)) as f32 * self.scales[a as usize] * self.scales[b as usize]
+    }
+
+    /// A row as what others are compared with.
+    pub(super) fn factor(&self, row: u32) -> Factor {
+        Factor::new(self.codes(row))
+    }
+
+    fn codes(&self, row: u32) -> &[Block] {
+        &self.codes[row as usize * self.blocks..][..self.blocks]
     }
 }
 
@@ -317,38 +392,38 @@ impl fmt::Debug for Rows {
     }
 }
 
-/// A component in sixteen bits.
-fn steps(coarse: i8, fine: i8) -> f32 {
-    f32::from(i16::from(coarse) * 256 + i16::from(fine))
+/// How many blocks of a plane hold the halves of a row.
+pub(super) fn blocks_of(dimensions: usize) -> usize {
+    dimensions.div_ceil(2 * BLOCK)
 }
 
-/// The sum of a term for each component, as independent sums, so that the compiler may use as many lanes.
-fn sum_in_lanes(dimensions: usize, term: impl Fn(usize) -> f32) -> f32 {
+#[expect(clippy::cast_possible_truncation, reason = "2^32 rows would take more than 100 GB")]
+fn row_number(row: usize) -> u32 {
+    row as u32
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "is within 1..=255")]
+fn shifted(steps: f32) -> u8 {
+    // Rounded by hand: before SSE4.1, `round` is a call.
+    ((steps + 0.5_f32.copysign(steps)) as i32 + i32::from(SHIFT)) as u8
+}
+
+/// The product of components and codes, as independent sums, so that the compiler may use as many lanes.
+fn sum_of_products(components: &[f32], codes: impl Iterator<Item = Block>) -> f32 {
     const LANES: usize = 16;
-    let mut sums = [0.0; LANES];
-    let whole = dimensions - dimensions % LANES;
-    for start in (0..whole).step_by(LANES) {
-        for (lane, sum) in sums.iter_mut().enumerate() {
-            *sum += term(start + lane);
+    let product = |component: f32, code: u8| component * f32::from(i16::from(code) - i16::from(SHIFT));
+    let (mut sums, mut rest) = ([0.0; LANES], 0.0);
+    for (components, block) in components.chunks(BLOCK).zip(codes) {
+        let (whole, last) = components.as_chunks::<LANES>();
+        for (components, codes) in whole.iter().zip(block.0.as_chunks::<LANES>().0) {
+            for lane in 0..LANES {
+                sums[lane] += product(components[lane], codes[lane]);
+            }
         }
+        let codes = &block.0[whole.len() * LANES..];
+        rest += last.iter().zip(codes).map(|(&component, &code)| product(component, code)).sum::<f32>();
     }
-    sums.iter().sum::<f32>() + (whole..dimensions).map(term).sum::<f32>()
-}
-
-/// Hands the coarse and the fine part of each component to `push`; returns what one step is worth.
-#[expect(clippy::cast_possible_truncation, reason = "steps are within -32,512..=32,512, parts within i8")]
-fn quantise(components: &[f32], mut push: impl FnMut(i8, i8)) -> f32 {
-    // An embedding is never all zero, so this is positive.
-    let greatest = components.iter().fold(0.0_f32, |greatest, component| greatest.max(component.abs()));
-    for component in components {
-        // Divided first: the reciprocal of a tiny greatest component would be infinite. Rounded by hand:
-        // before SSE4.1, `round` is a call.
-        let steps = (component / greatest * STEPS + 0.5_f32.copysign(*component)) as i32;
-        // Rounds to the nearest multiple of 256, so that the rest fits a signed byte.
-        let coarse = (steps + 128) >> 8;
-        push(coarse as i8, (steps - (coarse << 8)) as i8);
-    }
-    greatest / STEPS
+    sums.iter().sum::<f32>() + rest
 }
 
 #[cfg(test)]
@@ -363,7 +438,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_reported_similarity_is_almost_exact(
+        fn the_reported_similarity_is_nearly_exact(
             (a, b) in (1_usize..400).prop_flat_map(|len| {
                 let components = || prop::collection::vec(-1.0_f32..1.0, len);
                 (components(), components())
@@ -373,7 +448,7 @@ mod tests {
             let mut rows = Rows::new(a.dimensions());
             rows.insert(id(1), &Quantised::new(&a));
             let found = rows.scan(&Query::new(&b), 1, -1.0, |_| true);
-            prop_assert!((found[0].similarity - a.similarity(&b)).abs() < 1e-4);
+            prop_assert!((found[0].similarity - a.similarity(&b)).abs() < crate::index::ERROR);
         }
     }
 
@@ -391,7 +466,8 @@ mod tests {
         assert_eq!((rows.len(), rows.row_of(id(4)), rows.row_of(id(2))), (2, Some(1), None));
         let found = rows.scan(&Query::new(&vectors[3]), 1, 0.0, |_| true);
         assert_eq!(found[0].id, id(4));
-        assert!(found[0].similarity > 0.999_99);
+        // What a code is worth is chosen such that a vector is found at its own place.
+        assert!((found[0].similarity - 1.0).abs() < 1e-6);
     }
 
     #[test]

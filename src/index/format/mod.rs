@@ -3,8 +3,8 @@
 //! ```text
 //! prefix    magic, version, length and checksum of the header: the same in every version
 //! header    random number, label, dimensions, and the number of rows and links of every part (postcard)
-//! sections  newest rows: ids, scales, coarse, fine
-//!           per segment: dead marks, ids, scales, coarse, fine; with a graph also
+//! sections  newest rows: ids, scales, upper, lower
+//!           per segment: dead marks, ids, scales, upper, lower; with a graph also
 //!                        base links, and per upper layer its rows and links
 //! ```
 //!
@@ -30,15 +30,16 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use serde::{Deserialize, Serialize};
 
 use self::sections::{CHECKSUM_BYTES, SectionReader, SectionWriter};
+use super::dot::{BLOCK, Block};
 use super::graph::{BASE_LINKS, Graph, LINKS, Layer};
-use super::rows::Rows;
+use super::rows::{Rows, blocks_of};
 use super::segment::{Captured, Segment};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::EntryId;
 
 const MAGIC: [u8; 8] = *b"wsindex\n";
 /// Raised whenever the header or the sections change their meaning.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Magic, version, length of the header, and the checksum of these and the header.
 const PREFIX_BYTES: usize = 20;
 const MAX_LABEL_BYTES: usize = 4_096;
@@ -121,8 +122,8 @@ fn write_all(
 fn write_rows(sections: &mut SectionWriter<impl Write>, rows: &Rows) -> io::Result<()> {
     sections.write(rows.ids(), |id: EntryId| *id.as_bytes())?;
     sections.write(rows.scales(), f32::to_le_bytes)?;
-    sections.write(rows.coarse(), i8::to_le_bytes)?;
-    sections.write(rows.fine(), i8::to_le_bytes)
+    sections.write(rows.upper(), |block: Block| block.0)?;
+    sections.write(rows.lower(), |block: Block| block.0)
 }
 
 /// Reads the `len_bytes` bytes of `from`: the newest rows and the segments.
@@ -161,9 +162,9 @@ pub(super) fn read(
 fn read_rows(sections: &mut SectionReader<impl Read>, len: u64, dimensions: usize) -> Result<Rows> {
     let ids = sections.read(items(len, 1)?, EntryId::from_bytes)?;
     let scales = sections.read(items(len, 1)?, f32::from_le_bytes)?;
-    let coarse = sections.read(items(len, dimensions)?, i8::from_le_bytes)?;
-    let fine = sections.read(items(len, dimensions)?, i8::from_le_bytes)?;
-    Rows::restore(dimensions, ids, scales, coarse, fine).map_err(damaged)
+    let upper = sections.read(items(len, blocks_of(dimensions))?, Block)?;
+    let lower = sections.read(items(len, blocks_of(dimensions))?, Block)?;
+    Rows::restore(dimensions, ids, scales, upper, lower).map_err(damaged)
 }
 
 fn read_segment(
@@ -253,7 +254,8 @@ impl Header {
         let section = |items: u128, item_bytes: u128| items * item_bytes + CHECKSUM_BYTES as u128;
         let rows = |len: u64| {
             let len = u128::from(len);
-            section(len, 16) + section(len, 4) + 2 * section(len, u128::from(self.dimensions))
+            let plane = blocks_of(self.dimensions as usize) * BLOCK;
+            section(len, 16) + section(len, 4) + 2 * section(len, plane as u128)
         };
         let layer = |&len: &u64| section(len.into(), 4) + section(len.into(), 4 * LINKS as u128);
         let graph = |graph: &GraphShape, len: u64| {

@@ -13,7 +13,7 @@ const LABEL: &[u8] = b"label";
 // Sections of the sample: of its newest rows, then of its segment.
 const NEWEST_IDS: usize = 0;
 const SCALES: usize = 1;
-const COARSE: usize = 2;
+const UPPER: usize = 2;
 const DEAD: usize = 4;
 const IDS: usize = 5;
 const BASE: usize = 9;
@@ -61,8 +61,8 @@ fn header_of(bytes: &[u8]) -> (Header, usize) {
 
 /// The length of each section without its checksum, in order.
 fn section_lens(header: &Header) -> Vec<usize> {
-    let rows =
-        |len: usize| [len * 16, len * 4, len * header.dimensions as usize, len * header.dimensions as usize];
+    let plane = blocks_of(header.dimensions as usize) * BLOCK;
+    let rows = |len: usize| [len * 16, len * 4, len * plane, len * plane];
     let number = |len: u64| usize::try_from(len).unwrap();
     let mut lens = rows(number(header.newest)).to_vec();
     for segment in &header.segments {
@@ -131,7 +131,7 @@ fn what_a_search_goes_by_is_checked() {
         (with(SCALES, 8, &f32::NAN.to_le_bytes()), "a vector is not of unit length"),
         (with(SCALES, 8, &(-1.0_f32).to_le_bytes()), "a vector is not of unit length"),
         (with(SCALES, 8, &f32::INFINITY.to_le_bytes()), "a vector is not of unit length"),
-        (with(COARSE, 0, &[0x80]), "a component is out of range"),
+        (with(UPPER, 0, &[0; 5]), "a vector is not of unit length"),
         (with(DEAD, 15, &[0x80]), "a row that is not there is marked as dead"),
         (with(IDS, 16, &first_id), "an id has two rows"),
         (with(NEWEST_IDS, 0, &first_id), "an id is in two places"),
@@ -179,9 +179,9 @@ fn a_section_of_another_file_is_not_taken_for_one_of_this() {
     let mut other = Vec::new();
     index.save(LABEL, &mut other).unwrap();
     assert_eq!(bytes.len(), other.len());
-    let coarse = section(&bytes, COARSE);
-    assert_eq!(bytes[coarse.clone()], other[coarse.clone()]);
-    let span = coarse.start..coarse.end + CHECKSUM_BYTES;
+    let upper = section(&bytes, UPPER);
+    assert_eq!(bytes[upper.clone()], other[upper.clone()]);
+    let span = upper.start..upper.end + CHECKSUM_BYTES;
     other[span.clone()].copy_from_slice(&bytes[span]);
     assert_eq!(refusal(&other), "a checksum is wrong");
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 
+use super::turns::Turn;
 use super::{Build, SegmentedIndexBuilder, State};
 use crate::index::rows::Rows;
 use crate::index::segment::Segment;
@@ -156,15 +157,17 @@ struct Claim {
 impl Claim {
     fn run(mut self) {
         let shared = Arc::clone(&self.shared);
-        while !shared.stop.load(Ordering::Relaxed) {
+        let is_stopped = || shared.stop.load(Ordering::Relaxed);
+        while let Some(turn) = Turn::wait(is_stopped).filter(|_| !is_stopped()) {
             let input = self.with_state(|state| state.next_input(&shared.settings));
             if input.is_empty() {
                 break;
             }
             let built = Segment::merge(&input, shared.settings.build_threads, &shared.stop);
-            if shared.stop.load(Ordering::Relaxed) {
+            if is_stopped() {
                 break;
             }
+            drop(turn);
             let replaced = self.with_state(|state| state.exchange(&input, built));
             drop(replaced);
         }

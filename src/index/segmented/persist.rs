@@ -21,7 +21,7 @@ impl SegmentedIndex {
     /// Writes the index to `to`, under a `label` of at most 4,096 bytes that says what its embeddings are of.
     /// Returns how many bytes it has written.
     ///
-    /// Blocks for as long as writing takes: about 900 bytes per entry of 384 dimensions. Nothing is
+    /// Blocks for as long as writing takes: about 540 bytes per entry of 384 dimensions. Nothing is
     /// flushed to a disk; [`Generations::save`](crate::index::Generations::save) does that.
     ///
     /// # Errors

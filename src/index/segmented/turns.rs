@@ -1,0 +1,60 @@
+//! How many indexes of a process build at a time.
+//!
+//! A process may have thousands of indexes, one for each scope. Their builds share half of its processors, so that requests
+//! have the others however many scopes grow at once; at least one build always runs.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// How soon a wait notices that it is no longer wanted.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+static TAKEN: Mutex<usize> = Mutex::new(0);
+static GIVEN_BACK: Condvar = Condvar::new();
+
+/// The right to build, given back when dropped.
+pub(super) struct Turn(());
+
+impl Turn {
+    /// Waits for a turn; none if `is_stopped` came true first.
+    pub(super) fn wait(is_stopped: impl Fn() -> bool) -> Option<Self> {
+        let limit = thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
+        let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+        while *taken >= limit {
+            if is_stopped() {
+                return None;
+            }
+            (taken, _) = GIVEN_BACK.wait_timeout(taken, PATIENCE).unwrap_or_else(PoisonError::into_inner);
+        }
+        *taken += 1;
+        Some(Self(()))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        GIVEN_BACK.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_that_is_given_back_is_taken_by_one_who_waits() {
+        let mut turns: Vec<Turn> = Vec::new();
+        // Others in this process may have turns of their own.
+        while let Some(turn) = Turn::wait(|| true) {
+            turns.push(turn);
+        }
+        assert!(Turn::wait(|| true).is_none(), "all are taken");
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| Turn::wait(|| false).is_some());
+            turns.pop();
+            assert!(waiting.join().unwrap());
+        });
+    }
+}
