@@ -1,23 +1,49 @@
 //! How long the bundled model takes: one text and 32, of 8 to 128 tokens, through the public API, hence with the way to the
-//! owner thread and back.
+//! owner thread and back; and what 64 callers of a cache get of what the embedder gives in batches, on the same cores.
 //!
-//! `cargo bench --bench embed`; the texts of a batch differ, so that none is embedded for another.
+//! `cargo bench --bench embed`; no two texts are equal, so that none is embedded for another.
+
+#![expect(clippy::print_stdout, reason = "figures beside criterion's own")]
 
 use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::runtime::Runtime;
 use wellspring::embed::{Embedder, OnnxEmbedder};
+use wellspring::{Cache, Dependency, Lookup, MemoryStore, Query, Tier};
 
 /// Words that are one token each in the model's vocabulary.
 const WORDS: [&str; 16] = [
     "how", "can", "water", "change", "the", "house", "river", "under", "green", "music", "people", "before",
     "light", "number", "city", "garden",
 ];
+const CALLERS: usize = 64;
+/// The answers that the callers find.
+const QUESTIONS: usize = 1_000;
+/// Of one measurement, of which embedder and cache have this many in turn.
+const SLICE: Duration = Duration::from_millis(500);
+const SLICES: usize = 10;
 
 /// A text of `tokens` tokens, the two special ones included; another for each `seed`.
 fn text(tokens: usize, seed: usize) -> String {
-    let words = (0..tokens - 2).map(|position| WORDS[(seed * 7 + position * (seed % 5 + 1)) % WORDS.len()]);
-    format!("{} {}", words.skip(1).collect::<Vec<_>>().join(" "), seed % 10)
+    let mut rng = StdRng::seed_from_u64(seed as u64);
+    let words: Vec<_> = (2..tokens).map(|_| WORDS[rng.random_range(0..WORDS.len())]).collect();
+    words.join(" ")
+}
+
+/// Another spelling of `text` for each `number`: the model, which does not tell case, sees the same.
+fn respelt(text: &str, mut number: usize) -> String {
+    let spell = |letter: char| {
+        let is_upper = letter.is_ascii_lowercase() && number % 2 == 1;
+        number >>= u32::from(letter.is_ascii_lowercase());
+        if is_upper { letter.to_ascii_uppercase() } else { letter }
+    };
+    text.chars().map(spell).collect()
 }
 
 fn embed(criterion: &mut Criterion) {
@@ -39,5 +65,80 @@ fn embed(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, embed);
+/// Texts per second of [`CALLERS`] who each `ask` again as soon as they are answered.
+async fn throughput<F: Future<Output = ()> + Send + 'static>(ask: impl Fn(usize) -> F) -> f64 {
+    let (started, mut asked) = (Instant::now(), 0);
+    let mut callers = tokio::task::JoinSet::new();
+    loop {
+        while callers.len() < CALLERS && started.elapsed() < SLICE {
+            callers.spawn(ask(asked));
+            asked += 1;
+        }
+        match callers.join_next().await {
+            Some(answered) => answered.expect("an answer"),
+            None => return asked as f64 / started.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+async fn cache_of_questions(embedder: Arc<dyn Embedder>, tokens: usize) -> Cache {
+    let builder = Cache::builder_from(embedder, Arc::new(MemoryStore::default()));
+    let cache = builder.similarity_threshold(0.92).build().await.expect("a cache");
+    for number in 0..QUESTIONS {
+        match cache.lookup(Query::new(text(tokens, number)).renew()).await.expect("a valid question") {
+            Lookup::Miss(permit) => {
+                drop(permit.fill("x".repeat(1024), vec![Dependency::document("d")]).await)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    cache
+}
+
+/// What callers of a cache get by meaning, and of the same texts by the embedder alone, in batches as large.
+fn callers(_: &mut Criterion) {
+    let runtime: Runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let embedder: Arc<dyn Embedder> = Arc::new(OnnxEmbedder::bundled().expect("the bundled model"));
+    let asked = AtomicUsize::new(1);
+    for tokens in [8, 16, 32] {
+        let cache = runtime.block_on(cache_of_questions(Arc::clone(&embedder), tokens));
+        let question = || {
+            let number = asked.fetch_add(1, Ordering::Relaxed);
+            respelt(&text(tokens, number % QUESTIONS), number)
+        };
+        let mut slices = Vec::new();
+        for _ in 0..SLICES {
+            let (started, mut embedded) = (Instant::now(), 0);
+            while started.elapsed() < SLICE {
+                let batch: Vec<String> = (0..CALLERS).map(|_| question()).collect();
+                embedded += runtime.block_on(embedder.embed(&batch)).expect("vectors").len();
+            }
+            let alone = embedded as f64 / started.elapsed().as_secs_f64();
+            let through = runtime.block_on(throughput(|_| {
+                let (cache, query) = (cache.clone(), Query::new(question()));
+                async move {
+                    match cache.lookup(query).await.expect("a valid question") {
+                        Lookup::Hit(hit) => assert!(matches!(hit.tier, Tier::Semantic { .. })),
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }));
+            slices.push((through / alone, through, alone));
+        }
+        slices.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let (ratio, through, alone) = slices[SLICES / 2];
+        println!(
+            "{CALLERS} callers, {tokens:>3} tokens: {through:>5.0} hits by meaning /s, {ratio:.2} × the embedder in batches of \
+             {CALLERS} ({alone:.0} /s); from {:.2} to {:.2}",
+            slices[0].0,
+            slices[SLICES - 1].0,
+        );
+    }
+}
+
+criterion_group!(benches, embed, callers);
 criterion_main!(benches);
