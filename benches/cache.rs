@@ -52,6 +52,8 @@ async fn fill(cache: &Cache, query: Query, dependencies: Vec<Dependency>) {
 async fn full_cache(embedder: Arc<dyn Embedder>, store: impl Store + 'static) -> Cache {
     let cache = Cache::builder_from(embedder, Arc::new(store))
         .similarity_threshold(PLAIN)
+        // One wording is asked for again and again, and shall be embedded each time.
+        .remember_embeddings(0)
         .build()
         .await
         .expect("a cache");

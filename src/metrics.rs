@@ -129,6 +129,7 @@ pub(crate) struct LookupMetrics {
     pub(crate) misses: Counter,
     pub(crate) bypasses: Counters,
     pub(crate) rejected: Counter,
+    pub(crate) remembered: Counter,
     pub(crate) similarities: BySimilarity,
     pub(crate) prompt_tokens_saved: Counter,
     pub(crate) completion_tokens_saved: Counter,
@@ -206,6 +207,7 @@ impl CacheMetrics {
             misses: lookup.misses.value(),
             bypasses: lookup.bypasses.values(),
             rejected_candidates: lookup.rejected.value(),
+            remembered_embeddings: lookup.remembered.value(),
             verifications: verification.outcomes.values(),
             feedback: verification.feedback.values(),
             judged: verification.judged.values(),
@@ -259,6 +261,8 @@ pub struct Metrics {
     pub bypasses: BTreeMap<String, u64>,
     /// Near neighbours that the verifier did not accept.
     pub rejected_candidates: u64,
+    /// Embeddings that were not made again, because the embedder had made them of the same text lately.
+    pub remembered_embeddings: u64,
     /// What the stages of verification said of candidates, by stage and outcome.
     pub verifications: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     /// What callers said of served answers: `right` and `wrong`.

@@ -19,7 +19,7 @@ use crate::cache::shadow::Sampling;
 use crate::cache::{Cache, Inner, Settings, seeded};
 use crate::clock::{Clock, SystemClock};
 use crate::criterion::Criterion;
-use crate::embed::Embedder;
+use crate::embed::{Embedder, Memo};
 use crate::entry::{Answer, Dependency};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::SingleFlight;
@@ -38,6 +38,8 @@ use crate::verify::{Guards, Verifier};
 const SCAN_PAGE: usize = 1_000;
 /// The most candidates that a lookup may ask the index for.
 const MAX_CANDIDATES: usize = 64;
+/// How much is remembered of what the embedder made: about 8,600 questions of 100 bytes and 384 dimensions.
+pub(crate) const DEFAULT_MEMO_BYTES: u64 = 16 << 20;
 
 /// Builds a [`Cache`].
 #[must_use]
@@ -55,6 +57,7 @@ pub struct CacheBuilder {
     write_behind: usize,
     unload_after: Duration,
     snapshots: Option<PathBuf>,
+    memo_bytes: u64,
     seed: Option<u64>,
 }
 
@@ -90,6 +93,7 @@ impl CacheBuilder {
             write_behind: 0,
             unload_after: Duration::from_mins(30),
             snapshots: None,
+            memo_bytes: DEFAULT_MEMO_BYTES,
             seed: None,
         }
     }
@@ -175,6 +179,18 @@ impl CacheBuilder {
     /// Sets how long a lookup waits for the embedder before it bypasses the cache, 5 seconds by default.
     pub fn embed_timeout(mut self, timeout: Duration) -> Self {
         self.settings.embed_timeout = timeout;
+        self
+    }
+
+    /// Sets how much is remembered of what the embedder made of questions, 16 MiB by default: about 8,600 questions of 100
+    /// bytes and 384 dimensions. One that is asked again and not found by its own text, as after its answer has gone, in
+    /// another scope, or each time that it finds the answer to another wording, is then not embedded again. 0 remembers
+    /// nothing.
+    ///
+    /// All scopes share it, for a text has the same embedding in each. Whoever can measure the time of lookups may tell
+    /// whether a text was asked in any of them before.
+    pub fn remember_embeddings(mut self, bytes: u64) -> Self {
+        self.memo_bytes = bytes;
         self
     }
 
@@ -308,6 +324,7 @@ impl CacheBuilder {
             fingerprint,
             store: self.store,
             embedder: self.embedder,
+            memo: Memo::new(self.memo_bytes),
             verifier,
             indexes,
             lessons,

@@ -141,9 +141,9 @@ impl Cache {
         let inner = &self.inner;
         let embedding = match &prepared.given {
             Some(given) => given.clone(),
-            None => match inner.embedder.embed(&[prepared.key.text.to_string()]).await?.pop() {
-                Some(crate::embed::Embedded::Vector(embedding)) => embedding,
-                _ => return Ok(Vec::new()),
+            None => match inner.embed(&prepared.key.text).await? {
+                Some(embedding) => embedding,
+                None => return Ok(Vec::new()),
             },
         };
         inner.indexes.loaded(&prepared.key.corpus, prepared.key.scope).await;

@@ -116,10 +116,8 @@ impl Cache {
             return Some(1.0);
         }
         let cached = entry.embedding.as_ref()?;
-        match self.inner.embedder.embed(&[asked.text.to_string()]).await.ok()?.pop()? {
-            crate::embed::Embedded::Vector(vector) => Some(cached.similarity(&vector)),
-            _ => None,
-        }
+        let asked = self.inner.embed(&asked.text).await.ok()??;
+        Some(cached.similarity(&asked))
     }
 }
 

@@ -11,7 +11,6 @@ use crate::cache::fill::FillPermit;
 use crate::cache::query::{Mode, Prepared};
 use crate::cache::turn::Turn;
 use crate::cache::{Cache, Inner, Query};
-use crate::embed::Embedded;
 use crate::embedding::Embedding;
 use crate::entry::{Answer, Dependency, Entry};
 use crate::error::{Error, ErrorKind, Result};
@@ -318,35 +317,6 @@ impl Inner {
             ErrorKind::Incomplete => self.bypass(BypassReason::InvalidationPending),
             ErrorKind::Timeout => self.broken(BypassReason::StoreTimeout, error),
             _ => self.broken(BypassReason::Store, error),
-        }
-    }
-
-    /// The question's embedding; none if it is too long to have one.
-    #[tracing::instrument(level = "debug", skip_all, name = "embed")]
-    pub(super) async fn embedding(&self, prepared: &Prepared) -> Result<Option<Embedding>, BypassReason> {
-        if let Some(given) = &prepared.given {
-            return Ok(Some(given.clone()));
-        }
-        let started = Instant::now();
-        let texts = [prepared.key.text.to_string()];
-        let embedded = tokio::time::timeout(self.settings.embed_timeout, self.embedder.embed(&texts)).await;
-        self.metrics.lookup.embed.record(started.elapsed());
-        let timed_out = |_| Error::new(ErrorKind::Timeout, "the embedder took longer than its limit");
-        match embedded.map_err(timed_out).and_then(|embedded| embedded) {
-            Ok(embedded) => match embedded.into_iter().next() {
-                Some(Embedded::Vector(vector)) if vector.dimensions() == self.embedder.model().dimensions => {
-                    Ok(Some(vector))
-                }
-                Some(Embedded::TooLong | Embedded::Unreadable) => Ok(None),
-                Some(Embedded::Vector(_)) | None => {
-                    let error = Error::new(
-                        ErrorKind::Embedding,
-                        "the embedder gave another number or dimension of vectors than was asked for",
-                    );
-                    Err(self.broken(BypassReason::Embedder, &error))
-                }
-            },
-            Err(error) => Err(self.broken(BypassReason::Embedder, &error)),
         }
     }
 }

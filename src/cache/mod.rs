@@ -8,6 +8,7 @@
 
 mod builder;
 mod candidates;
+mod embedding;
 mod explain;
 mod feedback;
 mod fill;
@@ -33,6 +34,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::builder::CacheBuilder;
+#[cfg(feature = "cli")]
+pub(crate) use self::builder::DEFAULT_MEMO_BYTES;
 pub use self::explain::{EntryState, ExplainedCandidate, Explanation};
 pub use self::fill::{FillOutcome, FillPermit};
 pub use self::get_or_fill::{Miss, Origin, Served};
@@ -46,7 +49,7 @@ use self::refresh::Refresher;
 use self::shadow::Sampling;
 use crate::clock::Clock;
 use crate::criterion::Criterion;
-use crate::embed::Embedder;
+use crate::embed::{Embedder, Memo};
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::flight::SingleFlight;
@@ -66,6 +69,8 @@ pub struct Cache {
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) embedder: Arc<dyn Embedder>,
+    /// What it made of texts lately.
+    pub(crate) memo: Memo,
     pub(crate) fingerprint: String,
     pub(crate) verifier: Arc<dyn Verifier>,
     pub(crate) indexes: Arc<Indexes>,

@@ -33,7 +33,7 @@ pub use self::units::ByteSize;
 pub use self::url::{StoreUrl, ValkeyUrl};
 pub(crate) use self::webhooks::rules;
 pub use self::webhooks::{RuleConfig, WebhookConfig, WebhookKindConfig};
-use crate::cache::FollowUps;
+use crate::cache::{DEFAULT_MEMO_BYTES, FollowUps};
 use crate::criterion::{Criterion, DEFAULT_MAX_FALSE_HIT_RATE};
 use crate::entry::ContentType;
 use crate::error::{Error, ErrorKind};
@@ -89,6 +89,8 @@ pub struct EmbeddingConfig {
     /// How many threads compute one text.
     #[serde(deserialize_with = "threads")]
     pub threads: usize,
+    /// How much is remembered of what the model made of questions; 0 for nothing.
+    pub memo: ByteSize,
 }
 
 impl Default for EmbeddingConfig {
@@ -101,6 +103,7 @@ impl Default for EmbeddingConfig {
             max_tokens: None,
             revision: None,
             threads: 1,
+            memo: ByteSize(DEFAULT_MEMO_BYTES),
         }
     }
 }

@@ -214,6 +214,7 @@ impl Config {
         Ok(builder
             .criterion(self.criterion())
             .candidates(self.matching.candidates)
+            .remember_embeddings(self.embedding.memo.0)
             .follow_ups(self.matching.follow_ups)
             .verifier_from(verifier)
             .verify_timeout(self.matching.verify_timeout)

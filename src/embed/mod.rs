@@ -6,6 +6,7 @@
 #[cfg(any(feature = "_local", feature = "remote"))]
 mod checked;
 mod fake;
+mod memo;
 #[cfg(feature = "_local")]
 mod onnx;
 #[cfg(feature = "remote")]
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 
 pub use self::fake::FakeEmbedder;
+pub(crate) use self::memo::Memo;
 #[cfg(feature = "_local")]
 pub use self::onnx::{BUNDLED_MODEL, OnnxEmbedder, OnnxOptions};
 #[cfg(feature = "remote")]
@@ -62,6 +64,16 @@ pub enum Embedded {
     /// The model would see its unknown token in place of a part of it, such as an emoji or a rare script. Two texts that
     /// differ there would look the same, so it has no embedding and can be matched exactly only.
     Unreadable,
+}
+
+impl Embedded {
+    /// The embedding, if there is one.
+    pub(crate) fn into_vector(self) -> Option<Embedding> {
+        match self {
+            Self::Vector(vector) => Some(vector),
+            Self::TooLong | Self::Unreadable => None,
+        }
+    }
 }
 
 /// Turns texts into embeddings of one model.

@@ -10,6 +10,7 @@ mod faults;
 mod flights;
 mod lifetimes;
 mod matching;
+mod remembered;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

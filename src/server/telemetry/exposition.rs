@@ -111,6 +111,11 @@ impl Snapshot {
             "Near neighbours that the verifier did not accept",
             self.metrics.rejected_candidates,
         )?;
+        out.plain(
+            "wellspring_remembered_embeddings",
+            "Embeddings that were not made again",
+            self.metrics.remembered_embeddings,
+        )?;
         let verifications: Vec<_> = self
             .metrics
             .verifications
