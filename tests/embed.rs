@@ -135,6 +135,30 @@ mod onnx {
         }
     }
 
+    #[tokio::test]
+    async fn workers_give_the_same_embeddings_as_one() {
+        let workers = std::num::NonZeroUsize::new(2).unwrap();
+        let two = OnnxEmbedder::options().workers(workers).bundled().unwrap();
+        let texts: Vec<String> = (0..20).map(|number| format!("What is question {number} about?")).collect();
+        let one = BUNDLED.embed(&texts).await.unwrap();
+        let lone = texts.iter().map(async |text| embed(&two, &[text]).await);
+        for (lone, of_one) in futures::future::join_all(lone).await.iter().zip(&one) {
+            assert_eq!(vector(&lone[0]), vector(of_one));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_lone_text_is_seen_as_it_is_among_others() {
+        let over = vec!["water"; 255].join(" ");
+        for text in ["What does 🦀 mean?", &over, "What does crab mean?", "", &"a".repeat(1_025)] {
+            let (lone, both) = (embed(&*BUNDLED, &[text]).await, embed(&*BUNDLED, &[text, "another"]).await);
+            match (&lone[0], &both[0]) {
+                (Embedded::Vector(lone), Embedded::Vector(both)) => assert_eq!(lone, both),
+                (lone, both) => assert_eq!(format!("{lone:?}"), format!("{both:?}")),
+            }
+        }
+    }
+
     #[test]
     fn a_damaged_model_folder_is_refused_with_the_file_named() {
         type Damage = fn(&Path);

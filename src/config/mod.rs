@@ -89,6 +89,9 @@ pub struct EmbeddingConfig {
     /// How many threads compute one text.
     #[serde(deserialize_with = "threads")]
     pub threads: usize,
+    /// How many texts are computed at a time.
+    #[serde(deserialize_with = "threads")]
+    pub workers: usize,
     /// How much is remembered of what the model made of questions; 0 for nothing.
     pub memo: ByteSize,
 }
@@ -103,6 +106,7 @@ impl Default for EmbeddingConfig {
             max_tokens: None,
             revision: None,
             threads: 1,
+            workers: 1,
             memo: ByteSize(DEFAULT_MEMO_BYTES),
         }
     }

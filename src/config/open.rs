@@ -254,8 +254,8 @@ impl EmbeddingConfig {
         if let Some((field, _)) = beside_url.iter().find(|(_, is_set)| *is_set) {
             return Err(config_error(format!("embedding.{field} is set without embedding.url, remove it")));
         }
-        let threads = NonZeroUsize::new(self.threads).unwrap_or(NonZeroUsize::MIN);
-        let options = OnnxEmbedder::options().threads(threads);
+        let count = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
+        let options = OnnxEmbedder::options().threads(count(self.threads)).workers(count(self.workers));
         Ok(Arc::new(match self.model.as_str() {
             "bundled" => options.bundled()?,
             path if path.starts_with(['.', '/']) => options.from_dir(path)?,

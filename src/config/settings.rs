@@ -18,7 +18,7 @@ const VARIABLE: &str = "the name of an environment variable";
 const SWITCH: &str = "true or false";
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 89] = [
+pub(super) const SETTINGS: [Setting; 90] = [
     setting("store.url", "embedded:PATH, memory: or an address such as valkey://HOST:6379"),
     setting("store.max_entries", "a whole number"),
     setting("store.max_bytes", SIZE),
@@ -43,6 +43,7 @@ pub(super) const SETTINGS: [Setting; 89] = [
     setting("embedding.max_tokens", "a whole number"),
     setting("embedding.revision", "a text"),
     setting("embedding.threads", "a whole number from 1 to 256"),
+    setting("embedding.workers", "a whole number from 1 to 256"),
     setting("embedding.memo", SIZE),
     setting("match.max_false_hit_rate", "a number greater than 0 and less than 1"),
     setting("match.similarity_threshold", "a number from -1 to 1"),

@@ -53,6 +53,7 @@ struct FileEntry {
 }
 
 /// The checked contents of a model folder.
+#[derive(Clone)]
 pub(crate) struct ModelFiles {
     pub(crate) model: Vec<u8>,
     pub(crate) tokenizer: TokenizerFiles,

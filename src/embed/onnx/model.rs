@@ -1,7 +1,9 @@
 //! A loaded model: fastembed's session and tokenizer behind what the worker needs of them.
 //!
-//! Guarantees that a text is never truncated silently: truncation is off, and [`Model::read`] tells which
-//! texts the model cannot see whole.
+//! Guarantees that a text is never truncated silently: truncation is off, and a [`Reader`] tells which texts the
+//! model cannot see whole.
+
+use std::sync::Arc;
 
 use fastembed::{InitOptionsUserDefined, Pooling, TextEmbedding, UserDefinedEmbeddingModel};
 
@@ -11,15 +13,11 @@ use crate::embed::ModelInfo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::onnx::{MAX_BYTES_PER_TOKEN, ModelFiles, UNKNOWN_TOKENS, environment};
 
-/// What the worker runs; a trait so that tests can make it fail.
-pub(super) trait Model: Send + 'static {
-    /// How the model sees `text`.
-    ///
-    /// # Errors
-    ///
-    /// If the tokenizer fails.
-    fn read(&self, text: &str) -> Result<Reading>;
+/// Tells how a model sees a text, or that its tokenizer failed.
+pub(super) type Reader = Arc<dyn Fn(&str) -> Result<Reading> + Send + Sync>;
 
+/// What a worker runs; a trait so that tests can make it fail.
+pub(super) trait Model: Send + 'static {
     /// Whether texts may share a run.
     fn batching(&self) -> Batching;
 
@@ -47,7 +45,6 @@ pub(super) struct OnnxModel {
     inner: TextEmbedding,
     batching: Batching,
     max_tokens: usize,
-    unknown: Option<u32>,
 }
 
 impl OnnxModel {
@@ -77,12 +74,32 @@ impl OnnxModel {
     }
 
     fn new(mut inner: TextEmbedding, batching: Batching, max_tokens: usize) -> Result<Self> {
-        // `read` refuses what is too long. A tokenizer that truncated would hide it.
+        // The reader refuses what is too long. A tokenizer that truncated would hide it.
         inner.tokenizer.with_truncation(None).map_err(|error| {
             Error::new(ErrorKind::Model, "the model's tokenizer cannot be set up").with_source(error)
         })?;
-        let unknown = UNKNOWN_TOKENS.iter().find_map(|token| inner.tokenizer.token_to_id(token));
-        Ok(Self { inner, batching, max_tokens, unknown })
+        Ok(Self { inner, batching, max_tokens })
+    }
+
+    /// What reads texts as this model does, on any thread.
+    pub(super) fn reader(&self) -> Reader {
+        let (tokenizer, max_tokens) = (self.inner.tokenizer.clone(), self.max_tokens);
+        let unknown = UNKNOWN_TOKENS.iter().find_map(|token| tokenizer.token_to_id(token));
+        Arc::new(move |text| {
+            if text.len() > max_tokens.saturating_mul(MAX_BYTES_PER_TOKEN) {
+                return Ok(Reading::TooLong);
+            }
+            let encoding = tokenizer.encode_fast(text, true).map_err(|error| {
+                Error::new(ErrorKind::Embedding, "the model's tokenizer failed on a text").with_source(error)
+            })?;
+            Ok(if encoding.len() > max_tokens {
+                Reading::TooLong
+            } else if unknown.is_some_and(|unknown| encoding.get_ids().contains(&unknown)) {
+                Reading::Unreadable
+            } else {
+                Reading::Tokens(encoding.len())
+            })
+        })
     }
 }
 
@@ -94,22 +111,6 @@ fn batching(quantization: Quantization) -> Batching {
 }
 
 impl Model for OnnxModel {
-    fn read(&self, text: &str) -> Result<Reading> {
-        if text.len() > self.max_tokens.saturating_mul(MAX_BYTES_PER_TOKEN) {
-            return Ok(Reading::TooLong);
-        }
-        let encoding = self.inner.tokenizer.encode(text, true).map_err(|error| {
-            Error::new(ErrorKind::Embedding, "the model's tokenizer failed on a text").with_source(error)
-        })?;
-        Ok(if encoding.len() > self.max_tokens {
-            Reading::TooLong
-        } else if self.unknown.is_some_and(|unknown| encoding.get_ids().contains(&unknown)) {
-            Reading::Unreadable
-        } else {
-            Reading::Tokens(encoding.len())
-        })
-    }
-
     fn batching(&self) -> Batching {
         self.batching
     }

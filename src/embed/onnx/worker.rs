@@ -1,22 +1,23 @@
-//! The one thread that owns a model, and the queue before it.
+//! The threads that own a model each, and the queue before them.
 //!
-//! fastembed takes `&mut self`, so someone must own the model; a thread of its own keeps its work off the
-//! async threads and can take what waits in one round. A lone request never waits for a round to fill.
+//! fastembed takes `&mut self`, so someone must own the model; threads of their own keep its work off the async threads and
+//! can take what waits in one round. A lone request never waits for a round to fill.
 //!
-//! Guarantees: every request is answered or its caller has gone; a failure or panic of the model reaches
-//! only the requests whose texts caused it; the thread ends before [`Worker`] is dropped. Does not order
-//! requests by anything but arrival.
+//! Guarantees: every request is answered as soon as its own texts are done, or its caller has gone; a failure or panic of
+//! the model reaches only the requests whose texts caused it; the threads end before [`Workers`] is dropped. Does not
+//! order requests by anything but arrival.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::plan;
-use super::model::{Model, Reading};
+use super::model::{Model, Reader, Reading};
 use crate::embed::Embedded;
 use crate::embed::checked::checked;
 use crate::embedding::Embedding;
@@ -25,42 +26,67 @@ use crate::error::{Error, ErrorKind, Result};
 /// The most requests that wait before the model; further callers wait for room.
 const QUEUE_CAPACITY: usize = 1_024;
 
-/// The most texts of one request, and of one round over what waits. A caller with more sends them one part
-/// after the other, so that a lone question waits for one part of a large import and not for all of it.
-const MAX_ROUND_TEXTS: usize = 32;
+/// The most texts of one request, and the number from which a round takes no further request. A caller with more sends
+/// them one part after the other, so that a lone question waits for one part of a large import and not for all of it.
+const MAX_REQUEST_TEXTS: usize = 32;
 
-/// A handle to the thread; dropping it ends and joins the thread, which takes one round at most.
-#[derive(Debug)]
-pub(super) struct Worker {
-    /// None only while dropping: closing the queue is what ends the thread.
+/// The longest lone text that its caller tokenizes, in bytes, rather than the thread, which is busy enough: it takes
+/// 50 µs for a question of 16 tokens, and 0.4 ms at most.
+const MAX_CALLER_BYTES: usize = 1_024;
+
+/// A handle to the threads; dropping it ends and joins them, each of which takes one round at most.
+pub(super) struct Workers {
+    /// None only while dropping: closing the queue is what ends the threads.
     queue: Option<mpsc::Sender<Request>>,
+    reader: Reader,
     /// Requests that wait or are being worked on.
     open: Arc<AtomicUsize>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 struct Request {
     texts: Vec<String>,
+    /// How the model sees the only text, if its caller has looked.
+    reading: Option<Reading>,
     reply: oneshot::Sender<Result<Vec<Embedded>>>,
 }
 
-impl Worker {
-    /// Starts the thread of `model`, whose vectors have `dimensions` components.
+impl fmt::Debug for Workers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Workers").field("threads", &self.threads.len()).finish_non_exhaustive()
+    }
+}
+
+impl Workers {
+    /// Starts a thread for each of `models`, which are one model loaded several times, whose texts `reader` reads and
+    /// whose vectors have `dimensions` components.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Embedding`] if the system gives no thread.
-    pub(super) fn start(model: impl Model, dimensions: usize) -> Result<Self> {
+    pub(super) fn start<M: Model>(models: Vec<M>, reader: Reader, dimensions: usize) -> Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE_CAPACITY);
-        let open = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&open);
-        let thread = thread::Builder::new()
-            .name("wellspring-embed".to_owned())
-            .spawn(move || serve(model, dimensions, requests, &counter))
-            .map_err(|error| {
-                Error::new(ErrorKind::Embedding, "cannot start the embedder's thread").with_source(error)
-            })?;
-        Ok(Self { queue: Some(queue), open, thread: Some(thread) })
+        let shared = Shared {
+            requests: Arc::new(Mutex::new(requests)),
+            open: Arc::new(AtomicUsize::new(0)),
+            workers: models.len(),
+            dimensions,
+            reader: Arc::clone(&reader),
+        };
+        let open = Arc::clone(&shared.open);
+        // Filled while the threads start, so that those that did are joined if one does not.
+        let mut workers = Self { queue: Some(queue), reader, open, threads: Vec::new() };
+        for model in models {
+            let shared = shared.clone();
+            let thread = thread::Builder::new()
+                .name("wellspring-embed".to_owned())
+                .spawn(move || shared.serve(model))
+                .map_err(|error| {
+                    Error::new(ErrorKind::Embedding, "cannot start the embedder's thread").with_source(error)
+                })?;
+            workers.threads.push(thread);
+        }
+        Ok(workers)
     }
 
     /// Embeds `texts`, in their order.
@@ -71,31 +97,39 @@ impl Worker {
     ///
     /// # Cancel safety
     ///
-    /// A request whose future is dropped is skipped if the thread has not begun it.
+    /// A request whose future is dropped is skipped if no thread has begun it.
     pub(super) async fn embed(&self, texts: &[String]) -> Result<Vec<Embedded>> {
+        let reading = match texts {
+            [lone] if lone.len() <= MAX_CALLER_BYTES => match catch(|| (self.reader)(lone))? {
+                Reading::TooLong => return Ok(vec![Embedded::TooLong]),
+                Reading::Unreadable => return Ok(vec![Embedded::Unreadable]),
+                reading @ Reading::Tokens(_) => Some(reading),
+            },
+            _ => None,
+        };
         let mut embedded = Vec::with_capacity(texts.len());
-        for part in texts.chunks(MAX_ROUND_TEXTS) {
+        for part in texts.chunks(MAX_REQUEST_TEXTS) {
             let (reply, answer) = oneshot::channel();
             let queue = self.queue.as_ref().ok_or_else(gone)?;
             let place = queue.reserve().await.map_err(|_| gone())?;
-            // Only from here on nothing keeps the request from the thread, which counts it off.
+            // Only from here on nothing keeps the request from a thread, which counts it off.
             self.open.fetch_add(1, Ordering::Relaxed);
-            place.send(Request { texts: part.to_vec(), reply });
+            place.send(Request { texts: part.to_vec(), reading, reply });
             embedded.extend(answer.await.map_err(|_| gone())??);
         }
         Ok(embedded)
     }
 
-    /// Whether the thread has nothing to do.
+    /// Whether a thread has nothing to do.
     pub(super) fn is_idle(&self) -> bool {
-        self.open.load(Ordering::Relaxed) == 0
+        self.open.load(Ordering::Relaxed) < self.threads.len()
     }
 }
 
-impl Drop for Worker {
+impl Drop for Workers {
     fn drop(&mut self) {
         self.queue = None;
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             // The thread catches the model's panics; nothing is left to report here.
             let _ = thread.join();
         }
@@ -106,53 +140,110 @@ fn gone() -> Error {
     Error::new(ErrorKind::Closed, "the embedder's thread has ended")
 }
 
-fn serve(
-    mut model: impl Model,
+/// What the threads share.
+#[derive(Clone)]
+struct Shared {
+    /// Behind a lock that is held while a thread waits for a request: the others wait for the lock instead.
+    requests: Arc<Mutex<mpsc::Receiver<Request>>>,
+    open: Arc<AtomicUsize>,
+    workers: usize,
     dimensions: usize,
-    mut requests: mpsc::Receiver<Request>,
-    open: &AtomicUsize,
-) {
-    // What the last round had no room for.
-    let mut next = None;
-    while let Some(first) = next.take().or_else(|| requests.blocking_recv()) {
+    reader: Reader,
+}
+
+impl Shared {
+    fn serve(&self, mut model: impl Model) {
+        while let Some(mut round) = self.next_round() {
+            let taken = round.len();
+            round.retain(|request| !request.reply.is_closed());
+            self.open.fetch_sub(taken - round.len(), Ordering::Relaxed);
+            self.answer(&mut model, round);
+        }
+    }
+
+    /// Waits for a request, and takes the thread's share of what waits behind it; none at the end.
+    fn next_round(&self) -> Option<Vec<Request>> {
+        // Poison is harmless: the queue changes in one step.
+        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = requests.blocking_recv()?;
+        let share = (requests.len() + 1).div_ceil(self.workers);
         let mut texts = first.texts.len();
         let mut round = vec![first];
-        while let Ok(request) = requests.try_recv() {
+        while round.len() < share
+            && texts < MAX_REQUEST_TEXTS
+            && let Ok(request) = requests.try_recv()
+        {
             texts += request.texts.len();
-            if texts > MAX_ROUND_TEXTS {
-                next = Some(request);
-                break;
-            }
             round.push(request);
         }
-        let taken = round.len();
-        round.retain(|request| !request.reply.is_closed());
-        answer(&mut model, dimensions, round);
-        open.fetch_sub(taken, Ordering::Relaxed);
+        Some(round)
+    }
+
+    /// Embeds each distinct text of `round` once, and answers each request as soon as its last text is done.
+    fn answer(&self, model: &mut impl Model, round: Vec<Request>) {
+        let (asked, replies): (Vec<_>, Vec<_>) =
+            round.into_iter().map(|request| ((request.texts, request.reading), request.reply)).unzip();
+        let mut positions: HashMap<&str, usize> = HashMap::new();
+        let mut texts: Vec<(&str, Option<Reading>)> = Vec::new();
+        let mut waiting: Vec<Waiting> = Vec::with_capacity(asked.len());
+        for ((request, reading), reply) in asked.iter().zip(replies) {
+            let position = |text| {
+                *positions.entry(text).or_insert_with(|| {
+                    texts.push((text, *reading));
+                    texts.len() - 1
+                })
+            };
+            waiting.push(Waiting {
+                positions: request.iter().map(String::as_str).map(position).collect(),
+                reply,
+            });
+        }
+        let mut outcomes = Vec::with_capacity(texts.len());
+        // The texts to run: position and length.
+        let mut to_run = Vec::new();
+        for (position, (text, reading)) in texts.iter().enumerate() {
+            let reading = reading.map_or_else(|| catch(|| (self.reader)(text)), Ok);
+            outcomes.push(match reading {
+                Ok(Reading::Tokens(length)) => {
+                    to_run.push((position, length));
+                    None
+                }
+                Ok(Reading::TooLong) => Some(Outcome::Done(Embedded::TooLong)),
+                Ok(Reading::Unreadable) => Some(Outcome::Done(Embedded::Unreadable)),
+                Err(error) => Some(Err(error).into()),
+            });
+        }
+        self.reply(&mut waiting, &outcomes);
+        let lengths: Vec<usize> = to_run.iter().map(|&(_, length)| length).collect();
+        for run in plan(&lengths, model.batching()) {
+            let positions: Vec<usize> = run.into_iter().map(|index| to_run[index].0).collect();
+            let run: Vec<&str> = positions.iter().map(|&position| texts[position].0).collect();
+            for (position, outcome) in positions.into_iter().zip(run_model(model, self.dimensions, &run)) {
+                outcomes[position] = Some(outcome);
+            }
+            self.reply(&mut waiting, &outcomes);
+        }
+    }
+
+    /// Answers those of `waiting` whose texts are all done.
+    fn reply(&self, waiting: &mut Vec<Waiting>, outcomes: &[Option<Outcome>]) {
+        let is_done = |one: &mut Waiting| one.positions.iter().all(|&position| outcomes[position].is_some());
+        for done in waiting.extract_if(.., is_done) {
+            let outcomes = done.positions.iter().filter_map(|&position| outcomes[position].as_ref());
+            let answer = outcomes.map(Outcome::to_result).collect();
+            // Before the answer, for whoever gets it may ask at once whether there is something to do.
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            // An error means that the caller has gone.
+            let _ = done.reply.send(answer);
+        }
     }
 }
 
-/// Embeds each distinct text of `round` once and answers each request.
-fn answer(model: &mut impl Model, dimensions: usize, round: Vec<Request>) {
-    let mut positions: HashMap<&str, usize> = HashMap::new();
-    let mut texts: Vec<&str> = Vec::new();
-    for text in round.iter().flat_map(|request| &request.texts) {
-        positions.entry(text).or_insert_with(|| {
-            texts.push(text);
-            texts.len() - 1
-        });
-    }
-    let outcomes = embed_distinct(model, dimensions, &texts);
-    let answers: Vec<Result<Vec<Embedded>>> = round
-        .iter()
-        .map(|request| {
-            request.texts.iter().map(|text| outcomes[positions[text.as_str()]].to_result()).collect()
-        })
-        .collect();
-    for (request, answer) in round.into_iter().zip(answers) {
-        // An error means that the caller has gone.
-        let _ = request.reply.send(answer);
-    }
+/// A request that is being worked on.
+struct Waiting {
+    /// Of its texts among the distinct ones of the round.
+    positions: Vec<usize>,
+    reply: oneshot::Sender<Result<Vec<Embedded>>>,
 }
 
 /// What became of a text; unlike a `Result`, it can answer several requests.
@@ -186,32 +277,6 @@ fn with_causes(error: &Error) -> String {
         cause = error.source();
     }
     message
-}
-
-fn embed_distinct(model: &mut impl Model, dimensions: usize, texts: &[&str]) -> Vec<Outcome> {
-    let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(texts.len());
-    // The texts to run: position and length.
-    let mut to_run = Vec::new();
-    for (position, text) in texts.iter().enumerate() {
-        outcomes.push(match catch(|| model.read(text)) {
-            Ok(Reading::Tokens(length)) => {
-                to_run.push((position, length));
-                None
-            }
-            Ok(Reading::TooLong) => Some(Outcome::Done(Embedded::TooLong)),
-            Ok(Reading::Unreadable) => Some(Outcome::Done(Embedded::Unreadable)),
-            Err(error) => Some(Err(error).into()),
-        });
-    }
-    let lengths: Vec<usize> = to_run.iter().map(|&(_, length)| length).collect();
-    for run in plan(&lengths, model.batching()) {
-        let positions: Vec<usize> = run.into_iter().map(|index| to_run[index].0).collect();
-        let run: Vec<&str> = positions.iter().map(|&position| texts[position]).collect();
-        for (position, outcome) in positions.into_iter().zip(run_model(model, dimensions, &run)) {
-            outcomes[position] = Some(outcome);
-        }
-    }
-    outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(|| Err(gone()).into())).collect()
 }
 
 /// Runs the model once over all of `texts`; if that fails, over each alone, so that the text that it fails

@@ -17,15 +17,6 @@ struct Double {
 }
 
 impl Model for Double {
-    fn read(&self, text: &str) -> Result<Reading> {
-        Ok(match text {
-            "long" => Reading::TooLong,
-            "unknown" => Reading::Unreadable,
-            "panic in the tokenizer" => panic!("as asked"),
-            _ => Reading::Tokens(text.len()),
-        })
-    }
-
     fn batching(&self) -> Batching {
         self.batching
     }
@@ -53,14 +44,25 @@ impl Model for Double {
     }
 }
 
+fn read(text: &str) -> Result<Reading> {
+    Ok(match text {
+        "long" => Reading::TooLong,
+        "unknown" => Reading::Unreadable,
+        "panic in the tokenizer" => panic!("as asked"),
+        "error in the tokenizer" => return Err(Error::new(ErrorKind::Embedding, "as asked")),
+        _ => Reading::Tokens(text.len()),
+    })
+}
+
 struct Fixture {
-    worker: Worker,
+    worker: Workers,
     runs: Arc<Mutex<Vec<Vec<String>>>>,
 }
 
 fn start(batching: Batching, gate: Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>) -> Fixture {
     let runs = Arc::new(Mutex::new(Vec::new()));
-    let worker = Worker::start(Double { batching, runs: Arc::clone(&runs), gate }, 2).unwrap();
+    let double = Double { batching, runs: Arc::clone(&runs), gate };
+    let worker = Workers::start(vec![double], Arc::new(read), 2).unwrap();
     Fixture { worker, runs }
 }
 
@@ -71,7 +73,9 @@ fn texts(texts: &[&str]) -> Vec<String> {
 #[tokio::test]
 async fn a_text_that_breaks_the_model_fails_its_own_request_only() {
     let Fixture { worker, .. } = start(Batching::ByLength, None);
-    for bad in ["panic", "error", "wide", "nan", "zero", "lost", "panic in the tokenizer"] {
+    for bad in
+        ["panic", "error", "wide", "nan", "zero", "lost", "panic in the tokenizer", "error in the tokenizer"]
+    {
         let (good, bad) = (texts(&["good"]), texts(&["fine", bad]));
         let (good, bad) = tokio::join!(worker.embed(&good), worker.embed(&bad));
         assert!(matches!(good.unwrap()[..], [Embedded::Vector(_)]));
@@ -84,6 +88,24 @@ async fn texts_that_the_model_cannot_see_whole_are_outcomes_and_not_errors() {
     let Fixture { worker, .. } = start(Batching::ByLength, None);
     let embedded = worker.embed(&texts(&["long", "short", "unknown"])).await.unwrap();
     assert!(matches!(embedded[..], [Embedded::TooLong, Embedded::Vector(_), Embedded::Unreadable]));
+}
+
+#[tokio::test]
+async fn a_lone_text_fares_as_it_does_among_others() {
+    let Fixture { worker, runs } = start(Batching::ByLength, None);
+    let lone = async |text: &str| worker.embed(&texts(&[text])).await.map(|mut all| all.pop().unwrap());
+    assert!(matches!(lone("long").await, Ok(Embedded::TooLong)));
+    assert!(matches!(lone("unknown").await, Ok(Embedded::Unreadable)));
+    assert!(lone("panic in the tokenizer").await.unwrap_err().to_string().contains("panicked"));
+    assert_eq!(lone("error in the tokenizer").await.unwrap_err().to_string(), "as asked");
+    assert!(runs.lock().unwrap().is_empty());
+    let long = "x".repeat(MAX_CALLER_BYTES + 1);
+    for text in ["short", &long] {
+        let Embedded::Vector(alone) = lone(text).await.unwrap() else { panic!("no vector") };
+        let both = worker.embed(&texts(&[text, "another"])).await.unwrap();
+        assert!(matches!(&both[0], Embedded::Vector(vector) if *vector == alone));
+    }
+    assert!(worker.is_idle());
 }
 
 #[tokio::test]
@@ -146,4 +168,59 @@ async fn a_large_request_lets_a_lone_one_in_between() {
     let runs = runs.lock().unwrap();
     let place = runs.iter().position(|run| run.contains(&"lone".to_owned())).unwrap();
     assert!(place <= 2, "the lone text ran after {place} runs");
+}
+
+#[tokio::test]
+async fn a_request_is_answered_before_the_others_of_its_round() {
+    let (announce, running) = mpsc::channel();
+    let (leave, leave_given) = mpsc::channel();
+    let Fixture { worker, .. } = start(Batching::Alone, Some((announce, leave_given)));
+    let worker = Arc::new(worker);
+    let spawn = |text: &'static str| {
+        let worker = Arc::clone(&worker);
+        tokio::spawn(async move { worker.embed(&texts(&[text])).await })
+    };
+    let holding = spawn("holding");
+    tokio::task::yield_now().await;
+    running.recv_timeout(Duration::from_secs(10)).unwrap();
+    // These wait in the queue and become one round.
+    let (first, second) = (spawn("first"), spawn("second"));
+    tokio::task::yield_now().await;
+    for _ in 0..2 {
+        leave.send(()).unwrap();
+    }
+    holding.await.unwrap().unwrap();
+    first.await.unwrap().unwrap();
+    assert!(!second.is_finished() && !worker.is_idle());
+    leave.send(()).unwrap();
+    second.await.unwrap().unwrap();
+    assert!(worker.is_idle());
+}
+
+#[tokio::test]
+async fn workers_share_what_waits() {
+    let runs = Arc::new(Mutex::new(Vec::new()));
+    let (announce, running) = mpsc::channel();
+    let (leaves, doubles): (Vec<_>, Vec<_>) = (0..2)
+        .map(|_| {
+            let (leave, given) = mpsc::channel();
+            let gate = Some((announce.clone(), given));
+            (leave, Double { batching: Batching::Alone, runs: Arc::clone(&runs), gate })
+        })
+        .unzip();
+    let worker = Workers::start(doubles, Arc::new(read), 2).unwrap();
+    let (one, other) = (texts(&["one"]), texts(&["other"]));
+    let both = async { tokio::join!(worker.embed(&one), worker.embed(&other)) };
+    let release = async {
+        // Both run at a time: neither has leave to end.
+        for _ in 0..2 {
+            running.recv_timeout(Duration::from_secs(10)).unwrap();
+        }
+        assert!(!worker.is_idle());
+        for leave in &leaves {
+            leave.send(()).unwrap();
+        }
+    };
+    let ((one, other), ()) = tokio::join!(both, release);
+    assert_eq!((one.unwrap().len(), other.unwrap().len()), (1, 1));
 }
