@@ -1,5 +1,6 @@
 //! How long the bundled model takes: one text and 32, of 8 to 128 tokens, through the public API, hence with the way to the
-//! owner thread and back; and what 64 callers of a cache get of what the embedder gives in batches, on the same cores.
+//! owner thread and back; what 64 callers of a cache get of what the embedder gives in batches, on the same cores; and
+//! what a hit by meaning costs, with its text embedded anew and lately.
 //!
 //! `cargo bench --bench embed`; no two texts are equal, so that none is embedded for another.
 
@@ -28,6 +29,8 @@ const QUESTIONS: usize = 1_000;
 /// Of one measurement, of which embedder and cache have this many in turn.
 const SLICE: Duration = Duration::from_millis(500);
 const SLICES: usize = 10;
+/// Of which a median is told.
+const LOOKUPS: usize = 200;
 
 /// A text of `tokens` tokens, the two special ones included; another for each `seed`.
 fn text(tokens: usize, seed: usize) -> String {
@@ -66,19 +69,39 @@ fn embed(criterion: &mut Criterion) {
 }
 
 /// Texts per second of [`CALLERS`] who each `ask` again as soon as they are answered.
-async fn throughput<F: Future<Output = ()> + Send + 'static>(ask: impl Fn(usize) -> F) -> f64 {
-    let (started, mut asked) = (Instant::now(), 0);
+async fn throughput<F: Future<Output = ()> + Send + 'static>(ask: impl Fn() -> F) -> f64 {
+    let (started, mut asked) = (Instant::now(), 0_u32);
     let mut callers = tokio::task::JoinSet::new();
     loop {
         while callers.len() < CALLERS && started.elapsed() < SLICE {
-            callers.spawn(ask(asked));
+            callers.spawn(ask());
             asked += 1;
         }
         match callers.join_next().await {
             Some(answered) => answered.expect("an answer"),
-            None => return asked as f64 / started.elapsed().as_secs_f64(),
+            None => return f64::from(asked) / started.elapsed().as_secs_f64(),
         }
     }
+}
+
+/// Looks `text` up, which is near to a question.
+async fn hit(cache: &Cache, text: String) {
+    match cache.lookup(Query::new(text)).await.expect("a valid question") {
+        Lookup::Hit(hit) => assert!(matches!(hit.tier, Tier::Semantic { .. })),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The median time of a lookup of each of `texts`, one after the other.
+async fn lone(cache: &Cache, texts: impl Iterator<Item = String>) -> Duration {
+    let mut times = Vec::new();
+    for text in texts {
+        let started = Instant::now();
+        hit(cache, text).await;
+        times.push(started.elapsed());
+    }
+    times.sort_unstable();
+    times[times.len() / 2]
 }
 
 async fn cache_of_questions(embedder: Arc<dyn Embedder>, tokens: usize) -> Cache {
@@ -87,7 +110,7 @@ async fn cache_of_questions(embedder: Arc<dyn Embedder>, tokens: usize) -> Cache
     for number in 0..QUESTIONS {
         match cache.lookup(Query::new(text(tokens, number)).renew()).await.expect("a valid question") {
             Lookup::Miss(permit) => {
-                drop(permit.fill("x".repeat(1024), vec![Dependency::document("d")]).await)
+                permit.fill("x".repeat(1024), vec![Dependency::document("d")]).await;
             }
             other => panic!("{other:?}"),
         }
@@ -118,14 +141,9 @@ fn callers(_: &mut Criterion) {
                 embedded += runtime.block_on(embedder.embed(&batch)).expect("vectors").len();
             }
             let alone = embedded as f64 / started.elapsed().as_secs_f64();
-            let through = runtime.block_on(throughput(|_| {
-                let (cache, query) = (cache.clone(), Query::new(question()));
-                async move {
-                    match cache.lookup(query).await.expect("a valid question") {
-                        Lookup::Hit(hit) => assert!(matches!(hit.tier, Tier::Semantic { .. })),
-                        other => panic!("{other:?}"),
-                    }
-                }
+            let through = runtime.block_on(throughput(|| {
+                let (cache, text) = (cache.clone(), question());
+                async move { hit(&cache, text).await }
             }));
             slices.push((through / alone, through, alone));
         }
@@ -136,6 +154,13 @@ fn callers(_: &mut Criterion) {
              {CALLERS} ({alone:.0} /s); from {:.2} to {:.2}",
             slices[0].0,
             slices[SLICES - 1].0,
+        );
+        let embedded = runtime.block_on(lone(&cache, (0..LOOKUPS).map(|_| question())));
+        let remembered = runtime.block_on(lone(&cache, std::iter::repeat_n(question(), LOOKUPS)));
+        println!(
+            "one caller, {tokens:>5} tokens: {:.2} ms a hit by meaning, {:.1} µs if the text was embedded lately",
+            1e3 * embedded.as_secs_f64(),
+            1e6 * remembered.as_secs_f64(),
         );
     }
 }
