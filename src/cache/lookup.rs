@@ -16,7 +16,7 @@ use crate::entry::{Answer, Dependency, Entry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::Leader;
 use crate::key::EntryId;
-use crate::store::{DeadReason, Fetched, Found, Snapshot};
+use crate::store::{Claim, DeadReason, Fetched, Found, Snapshot};
 
 /// What a lookup found.
 #[derive(Debug)]
@@ -275,7 +275,12 @@ impl Inner {
         let started = Instant::now();
         let fetch = async {
             let key = &prepared.key;
-            let fetched = self.store.lookup_or_claim(&key.corpus, key.exact).await;
+            let fetched = if self.store.is_shared() {
+                self.store.lookup_or_claim(&key.corpus, key.exact).await
+            } else {
+                // There is nobody to claim it from, and each call of the store is an allocation.
+                self.store.lookup(&key.corpus, key.exact).await.map(|fetched| (fetched, Claim::Free))
+            };
             self.metrics.lookup.store.record(started.elapsed());
             let (fetched, claim) = fetched.map_err(|error| self.broken_store(&error))?;
             Ok((fetched, Turn::new(&self.store, &key.corpus, key.exact, claim)))

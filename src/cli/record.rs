@@ -76,7 +76,7 @@ impl Record {
             ttl: answer.ttl.map(|ttl| humantime::format_duration(ttl).to_string()),
             negative: answer.negative,
             usage: answer.usage,
-            metadata: answer.metadata.clone(),
+            metadata: Value::clone(&answer.metadata),
             dependencies: dependencies.clone(),
             created_at: Some(units::rfc3339(*created_at)),
             expires_at: Some(units::rfc3339(*expires_at)),

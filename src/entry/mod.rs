@@ -64,8 +64,8 @@ pub struct Answer {
     /// What making it consumed.
     pub usage: Option<Usage>,
     /// Anything that the caller wants back with the answer; `null` if nothing. Nested no deeper than
-    /// [`MAX_JSON_DEPTH`].
-    pub metadata: Value,
+    /// [`MAX_JSON_DEPTH`]. Shared, so that an answer is cheap to clone.
+    pub metadata: Arc<Value>,
 }
 
 impl Answer {
@@ -77,7 +77,7 @@ impl Answer {
             ttl: None,
             negative: false,
             usage: None,
-            metadata: Value::Null,
+            metadata: Arc::default(),
         }
     }
 
@@ -110,7 +110,7 @@ impl Answer {
     /// Attaches data that the caller wants back with the answer.
     #[must_use]
     pub fn metadata(mut self, metadata: impl Into<Value>) -> Self {
-        self.metadata = metadata.into();
+        self.metadata = Arc::new(metadata.into());
         self
     }
 }

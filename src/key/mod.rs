@@ -6,8 +6,9 @@
 
 mod scope;
 
+use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -53,7 +54,8 @@ impl Corpus {
 
 impl Default for Corpus {
     fn default() -> Self {
-        Self("default".into())
+        static DEFAULT: LazyLock<Arc<str>> = LazyLock::new(|| "default".into());
+        Self(Arc::clone(&DEFAULT))
     }
 }
 
@@ -219,7 +221,7 @@ impl CacheKey {
     ///
     /// Those of [`normalise`].
     pub fn new(corpus: Corpus, scope: ScopeId, question: &str) -> Result<Self> {
-        let text = normalise(question)?;
+        let text = normalised(question)?;
         let digest =
             hash("wellspring.exact.1", &[corpus.as_str().as_bytes(), scope.as_bytes(), text.as_bytes()]);
         Ok(Self { corpus, scope, exact: EntryId(first_half(&digest)), text: text.into() })
@@ -234,6 +236,11 @@ impl CacheKey {
 /// `InvalidInput` if nothing is left, if the text is longer than [`MAX_QUESTION_BYTES`], or if it holds
 /// a NUL: what comes after one is often cut off on the way, so two questions could look the same.
 pub fn normalise(question: &str) -> Result<String> {
+    normalised(question).map(Cow::into_owned)
+}
+
+/// The same, borrowed if the question is in that form as it stands, as most are.
+fn normalised(question: &str) -> Result<Cow<'_, str>> {
     if question.len() > MAX_QUESTION_BYTES {
         return Err(Error::invalid(format!(
             "question has {} bytes, the limit is {MAX_QUESTION_BYTES}",
@@ -242,6 +249,9 @@ pub fn normalise(question: &str) -> Result<String> {
     }
     if question.contains('\0') {
         return Err(Error::invalid("question holds a NUL character, remove it"));
+    }
+    if is_plain(question) {
+        return Ok(Cow::Borrowed(question));
     }
     let mut text = String::with_capacity(question.len());
     for word in question.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty())
@@ -254,7 +264,19 @@ pub fn normalise(question: &str) -> Result<String> {
     if text.is_empty() {
         return Err(Error::invalid("question is empty"));
     }
-    Ok(text)
+    Ok(Cow::Owned(text))
+}
+
+/// Whether a text is visible ASCII with single spaces between words, which normalising does not change.
+fn is_plain(text: &str) -> bool {
+    let mut before = b' ';
+    for byte in text.bytes() {
+        if !matches!(byte, b' '..=b'~') || (byte == b' ' && before == b' ') {
+            return false;
+        }
+        before = byte;
+    }
+    before != b' '
 }
 
 /// Checks a name that a user gives to `what`.
@@ -400,6 +422,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn only_what_normalising_leaves_alone_is_plain(text in "[ a-c\t\u{301}é~]{0,6}") {
+            let changed = normalise(&text).ok().is_none_or(|normal| normal != text);
+            prop_assert!(!is_plain(&text) || !changed);
+            prop_assert!(is_plain(&text) || changed || !text.is_ascii());
+        }
+
         #[test]
         fn normalising_twice_changes_nothing(text in any::<String>()) {
             if let Ok(once) = normalise(&text) {

@@ -1,5 +1,6 @@
 //! Who may share answers.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -10,6 +11,9 @@ use super::{
 };
 use crate::criterion::Criterion;
 use crate::error::{Error, Result};
+
+/// The canonical JSON of no parameters, which most scopes have.
+const NO_PARAMETERS: &[u8] = b"{}";
 
 /// Who may share answers within a corpus: tenant, namespace, and every parameter that changes the answer
 /// (model, system prompt, temperature, retriever, tools).
@@ -106,8 +110,13 @@ impl Scope {
                 "scope parameters are nested deeper than {MAX_JSON_DEPTH} levels"
             )));
         }
-        let parameters = serde_json_canonicalizer::to_vec(&self.parameters)
-            .map_err(|e| Error::invalid("scope parameters have no canonical JSON").with_source(e))?;
+        let parameters = if self.parameters.is_empty() {
+            Cow::Borrowed(NO_PARAMETERS)
+        } else {
+            let canonical = serde_json_canonicalizer::to_vec(&self.parameters)
+                .map_err(|e| Error::invalid("scope parameters have no canonical JSON").with_source(e))?;
+            Cow::Owned(canonical)
+        };
         if parameters.len() > MAX_PARAMETER_BYTES {
             return Err(Error::invalid(format!("scope parameters exceed {MAX_PARAMETER_BYTES} bytes")));
         }

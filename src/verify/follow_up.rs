@@ -21,13 +21,13 @@ const REFERENCES: &[&str] = &[
     "it", "its", "they", "them", "their", "he", "she", "him", "his", "her", "hers", "theirs", "this", "that", "these", "those",
 ];
 
-/// Phrases that stand for something named before, wherever they stand.
+/// Phrases that stand for something named before, wherever they stand: how they begin, and how they may go on.
 #[rustfmt::skip]
-const REFERRING_PHRASES: &[&[&str]] = &[
-    &["that", "one"], &["this", "one"], &["the", "other", "one"], &["the", "first", "one"], &["the", "second", "one"],
-    &["the", "last", "one"], &["the", "latter"], &["the", "former", "one"], &["those", "ones"], &["these", "ones"],
-    &["of", "them"], &["of", "those"], &["of", "these"], &["you", "said"], &["you", "mentioned"], &["as", "above"],
-    &["previous", "answer"], &["previous", "question"], &["your", "answer"], &["last", "answer"],
+const REFERRING_PHRASES: &[(&str, &[&[&str]])] = &[
+    ("that", &[&["one"]]), ("this", &[&["one"]]), ("those", &[&["ones"]]), ("these", &[&["ones"]]),
+    ("the", &[&["other", "one"], &["first", "one"], &["second", "one"], &["last", "one"], &["latter"], &["former", "one"]]),
+    ("of", &[&["them"], &["those"], &["these"]]), ("you", &[&["said"], &["mentioned"]]), ("as", &[&["above"]]),
+    ("previous", &[&["answer"], &["question"]]), ("your", &[&["answer"]]), ("last", &[&["answer"]]),
 ];
 
 /// Words that name nothing a reference could stand for, the commonest verbs among them.
@@ -50,16 +50,14 @@ const TIMES: &[&str] = &["year", "years", "week", "month", "day", "days", "morni
 
 /// Whether `question` goes on from something that was said before.
 pub fn is_follow_up(question: &str) -> bool {
-    let lower = question.to_lowercase().replace(['\u{2019}', '\''], " ");
-    let words: Vec<&str> =
-        lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    let lower = question.to_lowercase();
+    // With room for words of three letters, so that it need not grow.
+    let mut words: Vec<&str> = Vec::with_capacity(lower.len() / 4 + 1);
+    words.extend(lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()));
     if words.is_empty() {
         return false;
     }
-    begins_as_one(&words)
-        || REFERRING_PHRASES.iter().any(|phrase| words.windows(phrase.len()).any(|some| some == *phrase))
-        || refers_to_nothing(&words)
-        || is_fragment(&words)
+    begins_as_one(&words) || refers_by_phrase(&words) || refers_to_nothing(&words) || is_fragment(&words)
 }
 
 fn begins_as_one(words: &[&str]) -> bool {
@@ -67,6 +65,13 @@ fn begins_as_one(words: &[&str]) -> bool {
         words.starts_with(beginning)
             // One word may begin a name or a phrase of its own: "yes, minister" is rare, "so long" is not a question.
             && (beginning.len() > 1 || words.len() > 1 || matches!(*beginning, ["continue" | "really" | "instead"]))
+    })
+}
+
+fn refers_by_phrase(words: &[&str]) -> bool {
+    (0..words.len()).any(|at| {
+        let begun = REFERRING_PHRASES.iter().filter(|(first, _)| *first == words[at]);
+        begun.flat_map(|(_, rests)| *rests).any(|rest| words[at + 1..].starts_with(rest))
     })
 }
 

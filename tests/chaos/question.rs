@@ -136,7 +136,7 @@ impl Reading {
 
     /// What is stale in an answer that somebody who saw `floors` before asking was given.
     pub(crate) fn stale(question: Question, floors: &[u64; DOCUMENTS], answer: &Answer) -> Option<String> {
-        let reading: Self = serde_json::from_value(answer.metadata.clone()).unwrap();
+        let reading: Self = serde::Deserialize::deserialize(&*answer.metadata).unwrap();
         assert_eq!(reading.topic, question.topic, "the answer to another question was served");
         assert!(reading.versions.iter().map(|(document, _)| *document).eq(question.documents()));
         let old = reading.versions.iter().find(|(document, version)| *version < floors[*document]);

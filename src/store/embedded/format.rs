@@ -3,7 +3,9 @@
 //! Every part of an entry ends in the CRC-32 of what comes before it: a damaged entry is a miss, never a
 //! wrong answer. The clocks beside them are in [`clock_rows`](super::clock_rows).
 
+use std::borrow::Cow;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -35,6 +37,10 @@ const HEADS: TableDefinition<Id, &[u8]> = TableDefinition::new("wellspring.heads
 pub(super) const BODIES: TableDefinition<Id, &[u8]> = TableDefinition::new("wellspring.bodies");
 /// Entry -> hits and the time of the last one.
 const HITS: TableDefinition<Id, (u64, u64)> = TableDefinition::new("wellspring.hits");
+
+/// About what a head takes.
+const HEAD_BYTES: usize = 256;
+
 #[derive(Serialize, Deserialize)]
 struct Head {
     serial: Serial,
@@ -47,21 +53,22 @@ struct Head {
     bytes: u64,
 }
 
+/// Borrows what is large, so that it is copied once: into the file, or out of it.
 #[derive(Serialize, Deserialize)]
-struct Body {
+struct Body<'a> {
     serial: Serial,
-    corpus: Corpus,
+    corpus: &'a str,
     scope: [u8; 16],
-    question: String,
-    embedding: Option<Vec<f32>>,
-    text: String,
+    question: &'a str,
+    embedding: Option<Cow<'a, [f32]>>,
+    text: &'a str,
     content_type: ContentType,
     ttl: Option<Duration>,
     negative: bool,
     usage: Option<Usage>,
     /// As JSON, because the encoding is not self-describing.
-    metadata: String,
-    dependencies: Vec<Dependency>,
+    metadata: Cow<'a, str>,
+    dependencies: Cow<'a, [Dependency]>,
     created_at: Timestamp,
     expires_at: Timestamp,
     recompute: Duration,
@@ -88,48 +95,51 @@ impl Record {
         };
         let body = Body {
             serial: resident.payload,
-            corpus: entry.corpus.clone(),
+            corpus: entry.corpus.as_str(),
             scope: *entry.scope.as_bytes(),
-            question: entry.question.to_string(),
-            embedding: entry.embedding.as_ref().map(|embedding| embedding.as_slice().to_vec()),
-            text: entry.answer.text.to_string(),
+            question: &entry.question,
+            embedding: entry.embedding.as_ref().map(|embedding| embedding.as_slice().into()),
+            text: &entry.answer.text,
             content_type: entry.answer.content_type,
             ttl: entry.answer.ttl,
             negative: entry.answer.negative,
             usage: entry.answer.usage,
-            metadata: entry.answer.metadata.to_string(),
-            dependencies: entry.dependencies.clone(),
+            metadata: entry.answer.metadata.to_string().into(),
+            dependencies: entry.dependencies.as_slice().into(),
             created_at: entry.created_at,
             expires_at: entry.expires_at,
             recompute: entry.recompute,
         };
-        Ok(Self { id: entry.id, head: seal(&head)?, body: seal(&body)? })
+        Ok(Self { id: entry.id, head: seal(&head, HEAD_BYTES)?, body: seal(&body, entry.size())? })
     }
 }
 
-/// The entry in a body, and the serial number that it was written with; none if it is damaged.
-pub(super) fn decode_body(id: EntryId, bytes: &[u8]) -> Option<(Serial, Entry)> {
-    let body: Body = unseal(bytes)?;
+/// The entry of `corpus` in a body, and the serial number that it was written with; none if it is damaged.
+pub(super) fn decode_body(corpus: &Corpus, id: EntryId, bytes: &[u8]) -> Option<(Serial, Entry)> {
+    let body: Body<'_> = unseal(bytes)?;
+    if body.corpus != corpus.as_str() {
+        return None;
+    }
     let answer = Answer {
         text: body.text.into(),
         content_type: body.content_type,
         ttl: body.ttl,
         negative: body.negative,
         usage: body.usage,
-        metadata: serde_json::from_str(&body.metadata).ok()?,
+        metadata: Arc::new(serde_json::from_str(&body.metadata).ok()?),
     };
     let embedding = match body.embedding {
-        Some(components) => Some(Embedding::restore(components)?),
+        Some(components) => Some(Embedding::restore(components.into())?),
         None => None,
     };
     let entry = Entry {
         id,
-        corpus: body.corpus,
+        corpus: corpus.clone(),
         scope: ScopeId::from_bytes(body.scope),
         question: body.question.into(),
         embedding,
         answer,
-        dependencies: body.dependencies,
+        dependencies: body.dependencies.into_owned(),
         created_at: body.created_at,
         expires_at: body.expires_at,
         recompute: body.recompute,
@@ -137,14 +147,15 @@ pub(super) fn decode_body(id: EntryId, bytes: &[u8]) -> Option<(Serial, Entry)> 
     Some((body.serial, entry))
 }
 
-pub(super) fn seal(value: &impl Serialize) -> Result<Vec<u8>> {
-    let mut bytes = postcard::to_stdvec(value)
+/// Encodes `value`, which will take about `size` bytes.
+pub(super) fn seal(value: &impl Serialize, size: usize) -> Result<Vec<u8>> {
+    let mut bytes = postcard::to_extend(value, Vec::with_capacity(size))
         .map_err(|e| Error::new(ErrorKind::Store, "cannot encode an entry").with_source(e))?;
     bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
     Ok(bytes)
 }
 
-pub(super) fn unseal<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Option<T> {
+pub(super) fn unseal<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
     let (value, checksum) = bytes.split_last_chunk::<4>()?;
     if crc32fast::hash(value) != u32::from_le_bytes(*checksum) {
         tracing::warn!("an entry in the store is damaged and is treated as missing");

@@ -13,9 +13,12 @@ use crate::judgement::{Judgement, JudgementCursor, MAX_JUDGEMENTS};
 /// Number -> judgement. Older files have no such table until the first one is written.
 const JUDGEMENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("wellspring.judgements");
 
+/// About what a judgement takes.
+const ENCODED_BYTES: usize = 128;
+
 /// A judgement as it is written.
 pub(super) fn encode(judgement: &Judgement) -> Result<Vec<u8>> {
-    seal(judgement)
+    seal(judgement, ENCODED_BYTES)
 }
 
 /// Appends to the log, and forgets what is over the limit.

@@ -32,7 +32,7 @@ use crate::entry::{Change, DocumentVersion, Entry};
 use crate::error::Result;
 use crate::judgement::{Judgement, JudgementCursor};
 use crate::key::{Corpus, EntryId};
-use crate::store::ledger::Ledger;
+use crate::store::ledger::{Ledger, Resident};
 use crate::store::{
     ChangeListener, ChangeOutcome, Fetched, Filled, Found, Limits, Snapshot, Store, StoreStatus, StoredEntry,
 };
@@ -137,29 +137,27 @@ impl EmbeddedStore {
 
     /// The body of an entry; none if it was replaced or removed since its place was looked up, or if it
     /// is damaged. Reading costs some microseconds and happens where it is called.
-    fn body(&self, id: EntryId, serial: Serial) -> Result<Option<Arc<Entry>>> {
+    fn body(&self, id: EntryId, resident: &Resident<Serial>) -> Result<Option<Arc<Entry>>> {
         let body = catch_unwind(AssertUnwindSafe(|| {
             let transaction = self.database.begin_read().map_err(read_error)?;
             let bodies = transaction.open_table(format::BODIES).map_err(read_error)?;
             let body = bodies.get(id.as_bytes()).map_err(read_error)?;
-            Ok(body.and_then(|body| format::decode_body(id, body.value())))
+            Ok(body.and_then(|body| format::decode_body(&resident.corpus, id, body.value())))
         }))
         .unwrap_or_else(|_| Err(corrupt(&self.path, "its structure is damaged")))?;
-        Ok(body.filter(|&(written, _)| written == serial).map(|(_, entry)| Arc::new(entry)))
+        Ok(body.filter(|&(written, _)| written == resident.payload).map(|(_, entry)| Arc::new(entry)))
     }
 
-    fn bodies(&self, residents: Vec<(EntryId, ResidentRef)>) -> Result<Vec<StoredEntry>> {
+    fn bodies(&self, residents: Vec<(EntryId, Arc<Resident<Serial>>)>) -> Result<Vec<StoredEntry>> {
         let mut entries = Vec::with_capacity(residents.len());
         for (id, resident) in residents {
-            if let Some(entry) = self.body(id, resident.payload)? {
+            if let Some(entry) = self.body(id, &resident)? {
                 entries.push(StoredEntry { entry, hits: resident.hits.load(Ordering::Relaxed) });
             }
         }
         Ok(entries)
     }
 }
-
-type ResidentRef = Arc<crate::store::ledger::Resident<Serial>>;
 
 #[async_trait]
 impl Store for EmbeddedStore {
@@ -169,7 +167,7 @@ impl Store for EmbeddedStore {
         let found = match found {
             None => Found::Absent,
             Some(Err(reason)) => Found::Dead(reason),
-            Some(Ok(resident)) => self.body(id, resident.payload)?.map_or(Found::Absent, Found::Live),
+            Some(Ok(resident)) => self.body(id, &resident)?.map_or(Found::Absent, Found::Live),
         };
         Ok(Fetched { snapshot, found })
     }

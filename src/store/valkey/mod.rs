@@ -350,8 +350,9 @@ impl Inner {
             call = call.owned(*document.as_bytes()).bytes(version.as_str());
         }
         call = call.bytes("u").owned(rand::random::<FillName>());
-        for (name, value) in record::fields(entry)? {
-            call = call.bytes(name).owned(value);
+        let fields = record::fields(entry)?;
+        for (name, value) in &fields {
+            call = call.bytes(name).bytes(value);
         }
         let reply = self.link.call(&call, &names[0], self.command_limit()).await?;
         let refused = match reply::text(&reply) {

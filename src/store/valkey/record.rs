@@ -11,6 +11,8 @@
 //! | `m` | the rest, as JSON |
 //! | `h` | hits |
 
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use redis::Value;
@@ -24,27 +26,27 @@ use crate::key::{Corpus, EntryId, ScopeId};
 use crate::store::valkey::reply;
 
 #[derive(Serialize, Deserialize)]
-struct Details {
+struct Details<'a> {
     content_type: ContentType,
     ttl: Option<Duration>,
     negative: bool,
     usage: Option<Usage>,
-    metadata: serde_json::Value,
-    dependencies: Vec<Dependency>,
+    metadata: Arc<serde_json::Value>,
+    dependencies: Cow<'a, [Dependency]>,
     created_at: Timestamp,
     expires_at: Timestamp,
     recompute: Duration,
 }
 
 /// The fields of `entry` that do not come from the clock, with their values.
-pub(super) fn fields(entry: &Entry) -> Result<[(&'static str, Vec<u8>); 5]> {
+pub(super) fn fields(entry: &Entry) -> Result<[(&'static str, Cow<'_, [u8]>); 5]> {
     let metadata = Details {
         content_type: entry.answer.content_type,
         ttl: entry.answer.ttl,
         negative: entry.answer.negative,
         usage: entry.answer.usage,
-        metadata: entry.answer.metadata.clone(),
-        dependencies: entry.dependencies.clone(),
+        metadata: Arc::clone(&entry.answer.metadata),
+        dependencies: entry.dependencies.as_slice().into(),
         created_at: entry.created_at,
         expires_at: entry.expires_at,
         recompute: entry.recompute,
@@ -52,18 +54,18 @@ pub(super) fn fields(entry: &Entry) -> Result<[(&'static str, Vec<u8>); 5]> {
     let metadata = serde_json::to_vec(&metadata)
         .map_err(|error| Error::new(ErrorKind::Store, "an entry cannot be encoded").with_source(error))?;
     Ok([
-        ("p", entry.scope.as_bytes().to_vec()),
-        ("q", entry.question.as_bytes().to_vec()),
-        ("a", entry.answer.text.as_bytes().to_vec()),
-        ("m", metadata),
-        ("v", entry.embedding.as_ref().map(vector_bytes).unwrap_or_default()),
+        ("p", entry.scope.as_bytes().into()),
+        ("q", entry.question.as_bytes().into()),
+        ("a", entry.answer.text.as_bytes().into()),
+        ("m", metadata.into()),
+        ("v", entry.embedding.as_ref().map(vector_bytes).unwrap_or_default().into()),
     ])
 }
 
 /// The entry in the fields `p`, `q`, `a`, `m` and `v`; none if they are damaged or foreign.
 pub(super) fn decode(corpus: &Corpus, id: EntryId, fields: &[Value]) -> Option<Entry> {
     let [scope, question, answer, metadata, vector] = fields else { return None };
-    let metadata: Details = serde_json::from_slice(reply::bytes(metadata)?).ok()?;
+    let metadata: Details<'_> = serde_json::from_slice(reply::bytes(metadata)?).ok()?;
     let answer = Answer {
         text: std::str::from_utf8(reply::bytes(answer)?).ok()?.into(),
         content_type: metadata.content_type,
@@ -81,7 +83,7 @@ pub(super) fn decode(corpus: &Corpus, id: EntryId, fields: &[Value]) -> Option<E
         question: std::str::from_utf8(reply::bytes(question)?).ok()?.into(),
         embedding,
         answer,
-        dependencies: metadata.dependencies,
+        dependencies: metadata.dependencies.into_owned(),
         created_at: metadata.created_at,
         expires_at: metadata.expires_at,
         recompute: metadata.recompute,
@@ -106,13 +108,11 @@ pub(super) fn vector_of(bytes: &[u8]) -> Option<Embedding> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     fn entry(embedding: Option<Embedding>) -> Entry {
         let mut answer = Answer::new("Tuesday \u{0}\u{1f600}");
-        answer.metadata = serde_json::json!({"sources": [1.5, null, "x"]});
+        answer.metadata = serde_json::json!({"sources": [1.5, null, "x"]}).into();
         answer.ttl = Some(Duration::from_millis(1_500));
         answer.usage = Some(Usage { prompt_tokens: 1, completion_tokens: 2, cost_microusd: 3 });
         Entry {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     fn values(entry: &Entry) -> Vec<Value> {
-        fields(entry).unwrap().into_iter().map(|(_, value)| Value::BulkString(value)).collect()
+        fields(entry).unwrap().into_iter().map(|(_, value)| Value::BulkString(value.into_owned())).collect()
     }
 
     #[test]
