@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cache::indexes::{Indexes, Loader};
+use crate::cache::indexes::{Indexes, Keeper, Loader};
 use crate::cache::lessons::Lessons;
 use crate::cache::live::Live;
 use crate::cache::query::FollowUps;
@@ -34,8 +34,6 @@ use crate::store::{ChangeListener, Store};
 use crate::verify::Pipeline;
 use crate::verify::{Guards, Verifier};
 
-/// How many entries are read at a time when indexes are built.
-const SCAN_PAGE: usize = 1_000;
 /// The most candidates that a lookup may ask the index for.
 const MAX_CANDIDATES: usize = 64;
 /// How much is remembered of what the embedder made: about 8,600 questions of 100 bytes and 384 dimensions.
@@ -208,11 +206,12 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets a folder where indexes of a store that processes share are kept between runs, so that a process that starts
-    /// again need not fetch and link them anew. Saved every 10 minutes, when a scope is unloaded, and by
-    /// [`Cache::close`]. Processes may share the folder: the first one saves, the others load.
+    /// Sets a folder where indexes are kept between runs, so that a process that starts again need not fetch and link
+    /// them anew. Saved every 10 minutes, when a scope is unloaded, and by [`Cache::close`]. Of a store that one
+    /// process owns, the scopes with graphs are kept, which have 8,192 entries or more.
     ///
-    /// It holds embeddings of questions: keep it as private as the store.
+    /// Processes that share a store may share the folder: the first one saves, the others load. Stores that are not
+    /// the same need folders of their own. It holds embeddings of questions: keep it as private as the store.
     pub fn index_snapshots(mut self, folder: impl Into<PathBuf>) -> Self {
         self.snapshots = Some(folder.into());
         self
@@ -284,8 +283,8 @@ impl CacheBuilder {
 
     /// Checks the settings, reads the store's entries into the indexes and makes the cache.
     ///
-    /// Takes about a second for 100,000 entries; a store that processes share is read when scopes are first searched.
-    /// Must be called within a Tokio runtime with time
+    /// Takes about a second for 100,000 entries, much less with [`index_snapshots`](Self::index_snapshots); a store that
+    /// processes share is read when scopes are first searched. Must be called within a Tokio runtime with time
     /// enabled.
     ///
     /// # Errors
@@ -303,10 +302,14 @@ impl CacheBuilder {
         let is_shared = self.store.is_shared();
         let fingerprint = self.embedder.model().fingerprint();
         let snapshots = self.snapshots.as_ref().map(Snapshots::open).transpose()?;
-        let snapshots = snapshots.map(|snapshots| (snapshots, fingerprint.clone()));
-        let loader = is_shared
-            .then(|| Loader::new(Arc::clone(&self.store), snapshots, tasks.clone(), shutdown.clone()));
-        let indexes = Arc::new(Indexes::new(dimensions, loader));
+        let (loader, keeper) = if is_shared {
+            let snapshots = snapshots.map(|snapshots| (snapshots, fingerprint.clone()));
+            let store = Arc::clone(&self.store);
+            (Some(Loader::new(store, snapshots, tasks.clone(), shutdown.clone())), None)
+        } else {
+            (None, snapshots.map(|snapshots| Keeper::new(snapshots, fingerprint.clone())))
+        };
+        let indexes = Arc::new(Indexes::new(dimensions, loader, keeper));
         // The listener comes before the scan, so that nothing that goes meanwhile is missed.
         self.store.listen(Arc::clone(&indexes) as Arc<dyn ChangeListener>);
         let lessons = Arc::new(Lessons::new(Arc::clone(&self.store)));
@@ -347,7 +350,8 @@ impl CacheBuilder {
             // Each scope is loaded when it is first searched.
             inner.indexes.unload_idle(self.unload_after);
         } else {
-            inner.load_indexes().await?;
+            inner.indexes.read_store(&*inner.store).await?;
+            inner.indexes.keep(&inner.store, &inner.tasks, inner.shutdown.clone());
         }
         Ok(Cache { inner: Arc::new(inner) })
     }
@@ -392,19 +396,4 @@ async fn default_verifier(embedder: &dyn Embedder) -> Result<Arc<dyn Verifier>> 
 #[expect(clippy::unused_async, reason = "loading a model, the other form, blocks")]
 async fn default_verifier(_: &dyn Embedder) -> Result<Arc<dyn Verifier>> {
     Ok(Arc::new(Guards::default()))
-}
-
-impl Inner {
-    async fn load_indexes(&self) -> Result<()> {
-        let mut after = None;
-        loop {
-            let page = self.store.scan(after, SCAN_PAGE).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(last.entry.id);
-            for stored in &page {
-                self.indexes.insert(&stored.entry);
-            }
-            tokio::task::yield_now().await;
-        }
-    }
 }

@@ -199,8 +199,8 @@ impl Cache {
         self.inner.shutdown.cancel();
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
-        let indexes = Arc::clone(&self.inner.indexes);
-        drop(tokio::task::spawn_blocking(move || indexes.save_all()).await);
+        let (indexes, store) = (Arc::clone(&self.inner.indexes), Arc::clone(&self.inner.store));
+        drop(tokio::task::spawn_blocking(move || indexes.save_all(&*store)).await);
         self.inner.store.close().await
     }
 }

@@ -322,6 +322,19 @@ pub struct ScopeCursor {
     pub(crate) at: u64,
 }
 
+/// An entry as a store knows it without reading the entry itself.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The entry.
+    pub id: EntryId,
+    /// Its corpus.
+    pub corpus: Corpus,
+    /// Its scope.
+    pub scope: ScopeId,
+    /// The number of the fill that stored it, less than [`Store::fills`] was after it.
+    pub fill: u64,
+}
+
 /// A place for answers that runs the freshness protocol.
 ///
 /// Every method may be dropped at any await point: what it was about to write is then written whole or
@@ -389,6 +402,25 @@ pub trait Store: fmt::Debug + Send + Sync {
     ///
     /// As for [`lookup`](Self::lookup).
     async fn scan(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<StoredEntry>>;
+
+    /// As [`scan`](Self::scan), without the entries themselves where the store knows of them without reading them.
+    ///
+    /// # Errors
+    ///
+    /// As for [`lookup`](Self::lookup).
+    async fn list(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<Listed>> {
+        let listed = |stored: StoredEntry| {
+            let Entry { id, scope, .. } = *stored.entry;
+            Listed { id, corpus: stored.entry.corpus.clone(), scope, fill: 0 }
+        };
+        Ok(self.scan(after, limit).await?.into_iter().map(listed).collect())
+    }
+
+    /// How many fills the store has taken, those of earlier processes included: what an index that is kept between runs
+    /// is compared by. None, the default, for a store that does not outlive its process or does not count.
+    fn fills(&self) -> Option<u64> {
+        None
+    }
 
     /// Counts a hit on `id`: what eviction and reports go by. Best effort; never waits.
     fn record_hit(&self, corpus: &Corpus, id: EntryId);
@@ -470,13 +502,20 @@ pub trait Store: fmt::Debug + Send + Sync {
     }
 
     /// The embedding of each of these entries; none for one that is gone or has none. For what
-    /// [`scope_page`](Self::scope_page) listed.
+    /// [`scope_page`](Self::scope_page) or [`list`](Self::list) listed.
     ///
     /// # Errors
     ///
     /// As for [`lookup`](Self::lookup).
-    async fn embeddings(&self, _corpus: &Corpus, ids: &[EntryId]) -> Result<Vec<Option<Embedding>>> {
-        Ok(vec![None; ids.len()])
+    async fn embeddings(&self, corpus: &Corpus, ids: &[EntryId]) -> Result<Vec<Option<Embedding>>> {
+        let mut embeddings = Vec::with_capacity(ids.len());
+        for id in ids {
+            embeddings.push(match self.lookup(corpus, *id).await?.found {
+                Found::Live(entry) => entry.embedding.clone(),
+                Found::Absent | Found::Dead(_) => None,
+            });
+        }
+        Ok(embeddings)
     }
 
     /// Appends to the log of judgements, which keeps about the newest

@@ -15,21 +15,21 @@ use tokio_util::task::TaskTracker;
 
 use super::{Indexes, ScopeIndex};
 use crate::error::Result;
-use crate::index::{SegmentedIndex, Snapshots, VectorIndex as _};
+use crate::index::{Snapshots, VectorIndex as _};
 use crate::key::ScopeId;
 use crate::store::Store;
 
 /// How many scopes are loaded at the same time.
 const CONCURRENT_LOADS: usize = 4;
 /// How many embeddings are fetched at a time.
-const FETCHED: usize = 256;
+pub(super) const FETCHED: usize = 256;
 /// How soon loading is tried again after it failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Smaller indexes are not saved: loading them from the store is as quick.
 const LEAST_SAVED: usize = 1_000;
 /// How often indexes that changed are saved.
-const SAVE_EVERY: Duration = Duration::from_mins(10);
+pub(super) const SAVE_EVERY: Duration = Duration::from_mins(10);
 
 /// What loads indexes.
 pub(crate) struct Loader {
@@ -57,8 +57,6 @@ pub(super) struct Loading {
     retry_at: Mutex<Option<Instant>>,
     /// In milliseconds since the loader was made.
     searched: AtomicU64,
-    /// The count of changes that the last snapshot has.
-    saved: AtomicU64,
     /// Whether a snapshot was looked for.
     restored: AtomicBool,
 }
@@ -69,7 +67,6 @@ impl Default for Loading {
             progress: watch::Sender::new(Progress::Due),
             retry_at: Mutex::default(),
             searched: AtomicU64::default(),
-            saved: AtomicU64::default(),
             restored: AtomicBool::default(),
         }
     }
@@ -203,20 +200,7 @@ async fn load(store: &dyn Store, index: &ScopeIndex, scope: ScopeId) -> Result<(
 /// Takes what the last snapshot of the scope holds for its index. What was put into the index so far is fetched again
 /// by the comparison that follows.
 fn restore(snapshots: &Snapshots, model: &str, index: &ScopeIndex, scope: ScopeId) {
-    let settings = SegmentedIndex::builder(index.dimensions);
-    let generations = snapshots.generations(&scope.to_string());
-    let restored = generations.and_then(|generations| generations.load(&settings, &label(model, scope)));
-    match restored {
-        Ok(restored) => {
-            for passed_over in restored.passed_over {
-                tracing::warn!(error = %passed_over.error, %scope, "a snapshot of an index cannot be used");
-            }
-            if let Some((found, _)) = restored.index {
-                *index.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(found);
-            }
-        }
-        Err(error) => tracing::warn!(%error, %scope, "snapshots of an index cannot be read"),
-    }
+    index.restore(snapshots, &scope.to_string(), &label(model, scope));
 }
 
 /// What a snapshot must be of. A scope is of one corpus.
@@ -230,7 +214,7 @@ impl Loader {
         let Some((snapshots, model)) = &self.snapshots else { return };
         let changes = index.changes.load(Ordering::Relaxed);
         if index.loading.progress() != Progress::Done
-            || index.loading.saved.load(Ordering::Relaxed) == changes
+            || index.saved.load(Ordering::Relaxed) == changes
             || index.index().len() < LEAST_SAVED
         {
             return;
@@ -239,7 +223,7 @@ impl Loader {
         let saved =
             generations.and_then(|generations| generations.save(&index.index(), &label(model, scope)));
         match saved {
-            Ok(_) => index.loading.saved.store(changes, Ordering::Relaxed),
+            Ok(_) => index.saved.store(changes, Ordering::Relaxed),
             Err(error) => tracing::warn!(%error, %scope, "the index of a scope cannot be saved"),
         }
     }
@@ -262,7 +246,7 @@ impl Indexes {
                 let work = move || {
                     indexes.unload(after);
                     if is_due {
-                        indexes.save_all();
+                        indexes.save_loaded();
                     }
                 };
                 drop(tokio::task::spawn_blocking(work).await);
@@ -290,10 +274,9 @@ impl Indexes {
     }
 
     /// Saves what changed since the last time, if there is a place for it. Blocks.
-    pub(crate) fn save_all(&self) {
+    pub(super) fn save_loaded(&self) {
         let Some(loader) = &self.loader else { return };
-        let scopes: Vec<_> = self.read().iter().map(|(scope, index)| (*scope, Arc::clone(index))).collect();
-        for (scope, index) in scopes {
+        for (scope, index) in self.all() {
             loader.save(&index, scope);
         }
     }

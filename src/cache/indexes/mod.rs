@@ -3,10 +3,11 @@
 //! Indexes are hints: they propose candidates, and the store decides whether an entry may be served. A
 //! proposal may be missing for a moment after a fill, or be of an entry that is gone.
 //!
-//! Of a store that one process owns, everything is indexed when the cache is built. Of one that processes share, a
-//! scope is [loaded](loading) when it is first searched, follows the store's change stream from then on, and is
-//! unloaded when nobody searches it.
+//! Of a store that one process owns, everything is indexed when the cache is built, with the help of snapshots that are
+//! [kept](keeping) between runs. Of one that processes share, a scope is [loaded](loading) when it is first searched,
+//! follows the store's change stream from then on, and is unloaded when nobody searches it.
 
+mod keeping;
 mod loading;
 
 use std::collections::HashMap;
@@ -15,20 +16,23 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+pub(crate) use self::keeping::Keeper;
 pub(crate) use self::loading::Loader;
 use self::loading::{Loading, Progress};
 use crate::embedding::Embedding;
 use crate::entry::Entry;
 use crate::error::Result;
-use crate::index::{Neighbor, SegmentedIndex, VectorIndex};
+use crate::index::{Neighbor, SegmentedIndex, Snapshots, VectorIndex};
 use crate::key::{Corpus, EntryId, ScopeId};
-use crate::store::ChangeListener;
+use crate::store::{ChangeListener, Store};
 
 pub(crate) struct Indexes {
     dimensions: usize,
     by_scope: RwLock<Scopes>,
     /// None for a store that one process owns.
     loader: Option<Loader>,
+    /// None for a store that processes share, and where no indexes are kept.
+    keeper: Option<Keeper>,
 }
 
 type Scopes = HashMap<ScopeId, Arc<ScopeIndex>>;
@@ -41,6 +45,8 @@ struct ScopeIndex {
     loading: Loading,
     /// Insertions and removals since it was made.
     changes: AtomicU64,
+    /// As many of them as the last snapshot has.
+    saved: AtomicU64,
 }
 
 impl fmt::Debug for Indexes {
@@ -50,8 +56,8 @@ impl fmt::Debug for Indexes {
 }
 
 impl Indexes {
-    pub(crate) fn new(dimensions: usize, loader: Option<Loader>) -> Self {
-        Self { dimensions, by_scope: RwLock::default(), loader }
+    pub(crate) fn new(dimensions: usize, loader: Option<Loader>, keeper: Option<Keeper>) -> Self {
+        Self { dimensions, by_scope: RwLock::default(), loader, keeper }
     }
 
     /// Makes `entry` findable by meaning, if it has an embedding of this model.
@@ -93,6 +99,7 @@ impl Indexes {
                     index: RwLock::new(Arc::new(index)),
                     loading: Loading::default(),
                     changes: AtomicU64::new(0),
+                    saved: AtomicU64::new(0),
                 }))),
                 Err(error) => {
                     tracing::error!(%error, "a scope cannot be searched by meaning");
@@ -157,12 +164,24 @@ impl Indexes {
         self.by_scope.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// As they are now: the lock is not held while they are worked on, or nobody could fill meanwhile.
+    fn all(&self) -> Vec<(ScopeId, Arc<ScopeIndex>)> {
+        self.read().iter().map(|(scope, index)| (*scope, Arc::clone(index))).collect()
+    }
+
     /// Waits until no index is being built.
     pub(crate) fn settle(&self) {
-        // The lock is not held while waiting, or nobody could fill meanwhile.
-        let scopes: Vec<Arc<ScopeIndex>> = self.read().values().cloned().collect();
-        for scope in scopes {
+        for (_, scope) in self.all() {
             scope.index().settle();
+        }
+    }
+
+    /// Saves what changed since the last time, if there is a place for it. All that `store` took must be in the indexes.
+    /// Blocks.
+    pub(crate) fn save_all(&self, store: &dyn Store) {
+        self.save_loaded();
+        if let Some(fills) = store.fills() {
+            self.save_kept(store, fills);
         }
     }
 
@@ -181,6 +200,26 @@ impl ScopeIndex {
             tracing::error!(%error, "an entry cannot be found by meaning");
         }
         self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Takes what the newest snapshot that can be used holds; whether there is one. Blocks.
+    fn restore(&self, snapshots: &Snapshots, name: &str, label: &[u8]) -> bool {
+        let settings = SegmentedIndex::builder(self.dimensions);
+        let restored = snapshots.generations(name).and_then(|generations| generations.load(&settings, label));
+        match restored {
+            Ok(restored) => {
+                for passed_over in restored.passed_over {
+                    tracing::warn!(error = %passed_over.error, %name, "a snapshot of an index cannot be used");
+                }
+                let Some((found, _)) = restored.index else { return false };
+                *self.index.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(found);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, %name, "snapshots of an index cannot be read");
+                false
+            }
+        }
     }
 
     fn remove(&self, id: EntryId) {

@@ -29,7 +29,7 @@ const FORMAT: u64 = 1;
 
 pub(super) type Id = &'static [u8; 16];
 
-/// `format` -> the version of the layout.
+/// `format` -> the version of the layout; `fills` -> the number that the next fill gets, if there was one.
 const META: TableDefinition<&str, u64> = TableDefinition::new("wellspring.meta");
 /// Entry -> what the books need to know.
 const HEADS: TableDefinition<Id, &[u8]> = TableDefinition::new("wellspring.heads");
@@ -67,6 +67,7 @@ struct Body<'a> {
     negative: bool,
     usage: Option<Usage>,
     /// As JSON, because the encoding is not self-describing.
+    #[serde(borrow)]
     metadata: Cow<'a, str>,
     dependencies: Cow<'a, [Dependency]>,
     created_at: Timestamp,
@@ -168,6 +169,9 @@ pub(super) fn unseal<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) records: Vec<Record>,
+    /// The number of the next fill, if there are records. Kept, for one that was used must not be used again, even if
+    /// its entry is gone: indexes that are kept tell by it what was stored since.
+    pub(super) next_serial: Serial,
     pub(super) removed: Vec<EntryId>,
     pub(super) hits: Vec<(EntryId, u64)>,
     pub(super) clocks: Vec<ClockRows>,
@@ -192,6 +196,9 @@ impl Batch {
             heads.remove(id.as_bytes())?;
             bodies.remove(id.as_bytes())?;
             hits.remove(id.as_bytes())?;
+        }
+        if !self.records.is_empty() {
+            transaction.open_table(META)?.insert("fills", self.next_serial)?;
         }
         for record in &self.records {
             heads.insert(record.id.as_bytes(), record.head.as_slice())?;
@@ -278,7 +285,9 @@ fn load_heads(transaction: &redb::ReadTransaction, ledger: &Ledger<Serial>) -> R
     }
     // The least recently used first, so that it is also the first to go.
     residents.sort_unstable_by_key(|&(used_at, id, _)| (used_at, id));
-    let next = residents.iter().map(|(_, _, resident)| resident.payload + 1).max().unwrap_or(0);
+    let meta = transaction.open_table(META).map_err(read_error)?;
+    let stated = meta.get("fills").map_err(read_error)?.map_or(0, |fills| fills.value());
+    let next = residents.iter().map(|(_, _, resident)| resident.payload + 1).fold(stated, Serial::max);
     for (_, id, resident) in residents {
         ledger.insert(id, resident);
     }

@@ -28,13 +28,15 @@ use redb::ReadableDatabase;
 use self::file::{StoreFile, corrupt, read_error};
 use self::writer::{Step, Writer};
 use crate::clock::{Clock, SystemClock};
+use crate::embedding::Embedding;
 use crate::entry::{Change, DocumentVersion, Entry};
 use crate::error::Result;
 use crate::judgement::{Judgement, JudgementCursor};
 use crate::key::{Corpus, EntryId};
 use crate::store::ledger::{Ledger, Resident};
 use crate::store::{
-    ChangeListener, ChangeOutcome, Fetched, Filled, Found, Limits, Snapshot, Store, StoreStatus, StoredEntry,
+    ChangeListener, ChangeOutcome, Fetched, Filled, Found, Limits, Listed, Snapshot, Store, StoreStatus,
+    StoredEntry,
 };
 
 /// Numbers the writes, so that a body is served only together with the books' entry that it was
@@ -220,6 +222,31 @@ impl Store for EmbeddedStore {
             }
             after = Some(last);
         }
+    }
+
+    async fn list(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<Listed>> {
+        self.writer.check_open()?;
+        let listed = |(id, resident): (EntryId, Arc<Resident<Serial>>)| Listed {
+            id,
+            corpus: resident.corpus.clone(),
+            scope: resident.scope,
+            fill: resident.payload,
+        };
+        Ok(self.ledger.page(after, limit).into_iter().map(listed).collect())
+    }
+
+    fn fills(&self) -> Option<u64> {
+        Some(self.writer.fills())
+    }
+
+    async fn embeddings(&self, _corpus: &Corpus, ids: &[EntryId]) -> Result<Vec<Option<Embedding>>> {
+        self.writer.check_open()?;
+        let embedding = |id: &EntryId| {
+            // Not by a lookup, which would count as a use.
+            let Some(resident) = self.ledger.listed(*id) else { return Ok(None) };
+            Ok(self.body(*id, &resident)?.and_then(|entry| entry.embedding.clone()))
+        };
+        ids.iter().map(embedding).collect()
     }
 
     fn record_hit(&self, _corpus: &Corpus, id: EntryId) {

@@ -320,10 +320,16 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         }
     }
 
+    /// An entry that is listed, dead or not.
+    #[cfg(feature = "embedded")]
+    pub(super) fn listed(&self, id: EntryId) -> Option<Shared<P>> {
+        self.read().entries.get(&id).cloned()
+    }
+
     /// How often an entry was served; none if it is not listed.
     #[cfg(feature = "embedded")]
     pub(super) fn hits(&self, id: EntryId) -> Option<u64> {
-        self.read().entries.get(&id).map(|resident| resident.hits.load(Ordering::Relaxed))
+        self.listed(id).map(|resident| resident.hits.load(Ordering::Relaxed))
     }
 
     /// The ledger's part of a status; the store adds where it is.

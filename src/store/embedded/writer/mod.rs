@@ -3,7 +3,7 @@
 mod thread;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -61,6 +61,8 @@ pub(super) struct Writer {
     sender: Option<Sender<(Command, OwnedSemaphorePermit)>>,
     places: Arc<Semaphore>,
     hit: Arc<Mutex<HashSet<EntryId>>>,
+    /// Every fill with a lower number is listed or was never stored.
+    fills: Arc<AtomicU64>,
     closed: AtomicBool,
     thread: Option<JoinHandle<()>>,
 }
@@ -74,13 +76,15 @@ impl Writer {
     ) -> Result<Self> {
         let (sender, receiver) = channel();
         let hit = Arc::new(Mutex::new(HashSet::new()));
-        let state = WriterThread::new(database, ledger, clock, next_serial, Arc::clone(&hit));
+        let fills = Arc::new(AtomicU64::new(next_serial));
+        let state = WriterThread::new(database, ledger, clock, Arc::clone(&fills), Arc::clone(&hit));
         let thread = std::thread::Builder::new()
             .name("wellspring-store".into())
             .spawn(move || state.run(&receiver))
             .map_err(|e| Error::new(ErrorKind::Store, "cannot start the store's thread").with_source(e))?;
         let places = Arc::new(Semaphore::new(MAX_WAITING));
-        Ok(Self { sender: Some(sender), places, hit, closed: AtomicBool::new(false), thread: Some(thread) })
+        let (sender, closed, thread) = (Some(sender), AtomicBool::new(false), Some(thread));
+        Ok(Self { sender, places, hit, fills, closed, thread })
     }
 
     pub(super) async fn fill(
@@ -118,6 +122,11 @@ impl Writer {
     /// An error once the store is closed.
     pub(super) fn check_open(&self) -> Result<()> {
         if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(()) }
+    }
+
+    /// How many fills were answered, or a few less.
+    pub(super) fn fills(&self) -> u64 {
+        self.fills.load(Ordering::Acquire)
     }
 
     pub(super) fn record_hit(&self, id: EntryId) {

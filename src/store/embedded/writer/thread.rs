@@ -13,6 +13,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -44,6 +45,8 @@ pub(super) struct WriterThread {
     ledger: Arc<Ledger<Serial>>,
     clock: Arc<dyn Clock>,
     next_serial: Serial,
+    /// What others see of it: the number below which every fill is done.
+    fills: Arc<AtomicU64>,
     hit: Arc<Mutex<HashSet<EntryId>>>,
     /// Corpora whose clock on disk may be behind.
     unsaved: HashSet<Corpus>,
@@ -77,11 +80,12 @@ impl WriterThread {
         database: Arc<StoreFile>,
         ledger: Arc<Ledger<Serial>>,
         clock: Arc<dyn Clock>,
-        next_serial: Serial,
+        fills: Arc<AtomicU64>,
         hit: Arc<Mutex<HashSet<EntryId>>>,
     ) -> Self {
         let (unsaved, unremoved) = (HashSet::new(), Vec::new());
-        Self { database, ledger, clock, next_serial, hit, unsaved, unremoved }
+        let next_serial = fills.load(Ordering::Relaxed);
+        Self { database, ledger, clock, next_serial, fills, hit, unsaved, unremoved }
     }
 
     /// Works until the store is closed or its handle dropped.
@@ -188,6 +192,7 @@ impl WriterThread {
                 if whole { ClockRows::all(corpus, clock) } else { ClockRows::of(corpus, clock, ids) }
             }));
         }
+        turn.batch.next_serial = self.next_serial;
         let committed = self.commit(&turn.batch);
         if committed.is_ok() {
             self.unsaved.clear();
@@ -197,6 +202,7 @@ impl WriterThread {
         } else {
             self.unsaved.extend(turn.touched.into_keys());
         }
+        self.fills.store(self.next_serial, Ordering::Release);
         for outcome in turn.outcomes {
             answer(outcome, &committed);
         }
