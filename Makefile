@@ -1,6 +1,6 @@
 # Thin names over cargo and scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench setup servers clients check clean
+.PHONY: help run test chaos bench profile setup servers clients check clean
 
 # Official builds of ONNX Runtime report to their maker; nothing that make runs here shall.
 export ORT_DISABLE_TELEMETRY := 1
@@ -21,6 +21,9 @@ chaos: servers ## Check freshness for long, over eight processes and every fault
 
 bench: setup servers ## Run the benchmarks
 	cargo bench --features cli
+
+profile: setup ## Draw flame graphs of hits and misses into target/profile/
+	cargo bench --bench cache -- --profile-time 10 'lookup/(exact|semantic|miss)'
 
 setup: ## Fetch the ONNX Runtime library into .deps/ (about 24 MB, once)
 	@scripts/fetch-onnxruntime.sh

@@ -6,6 +6,9 @@
 
 #![expect(clippy::print_stdout, reason = "figures beside criterion's own")]
 
+#[cfg(unix)]
+#[path = "support/flame.rs"]
+mod flame;
 mod support;
 
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -58,7 +61,7 @@ async fn full_cache(embedder: Arc<dyn Embedder>, store: impl Store + 'static) ->
         .await
         .expect("a cache");
     let (vectors, source) = support::vectors(ENTRIES);
-    let before = resident_bytes();
+    let before = support::resident_bytes();
     futures::stream::iter(vectors.into_iter().enumerate())
         .for_each_concurrent(512, |(number, vector)| {
             let cache = &cache;
@@ -74,17 +77,9 @@ async fn full_cache(embedder: Arc<dyn Embedder>, store: impl Store + 'static) ->
     println!(
         "{ENTRIES} entries of 1 KB under {source}: index {:.0} bytes per entry, the whole process {:.0}",
         per_entry(cache.index_bytes()),
-        per_entry(resident_bytes().saturating_sub(before)),
+        per_entry(support::resident_bytes().saturating_sub(before)),
     );
     cache
-}
-
-/// The memory of this process that is resident, as Linux counts it; 0 elsewhere.
-fn resident_bytes() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<usize>().ok());
-    kib.unwrap_or(0) * 1024
 }
 
 async fn is_hit(cache: &Cache, query: Query) -> bool {
@@ -107,6 +102,12 @@ fn lookups(c: &mut Criterion) {
     });
     group.bench_function("exact hit, 10^5 entries on disk", |b| {
         b.to_async(&runtime).iter(|| async { assert!(is_hit(&cache, Query::new(QUESTION)).await) });
+    });
+    let known = support::vectors(1).0.remove(0);
+    group.bench_function("semantic hit, embedding given", |b| {
+        b.to_async(&runtime).iter(|| async {
+            assert!(is_hit(&cache, Query::new("Question 0?").embedding(known.as_slice())).await);
+        });
     });
     let (mut unknown, _) = support::vectors(ENTRIES + 1);
     let unknown = unknown.pop().expect("a vector");
@@ -228,5 +229,19 @@ fn concurrency(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, lookups, writes, invalidate, concurrency);
+#[cfg(unix)]
+fn settings() -> Criterion {
+    Criterion::default().with_profiler(flame::FlameGraphs::default())
+}
+
+#[cfg(not(unix))]
+fn settings() -> Criterion {
+    Criterion::default()
+}
+
+criterion_group! {
+    name = benches;
+    config = settings();
+    targets = lookups, writes, invalidate, concurrency
+}
 criterion_main!(benches);

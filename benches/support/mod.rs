@@ -28,6 +28,14 @@ pub(crate) fn vectors(count: usize) -> (Vec<Embedding>, String) {
     (vectors, path)
 }
 
+/// The memory of this process that is resident, as Linux counts it; 0 elsewhere.
+pub(crate) fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<usize>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
 fn synthetic(len: usize) -> Vec<Embedding> {
     let mut rng = StdRng::seed_from_u64(1);
     let mut noise = || -> Vec<f32> { (0..DIMENSIONS).map(|_| rng.random_range(-1.0..1.0)).collect() };
