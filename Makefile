@@ -1,12 +1,12 @@
 # Thin names over cargo and scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench profile setup servers clients check clean
+.PHONY: help run test chaos bench bench-peers profile setup servers clients check clean
 
 # Official builds of ONNX Runtime report to their maker; nothing that make runs here shall.
 export ORT_DISABLE_TELEMETRY := 1
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
 
 run: setup ## Build Wellspring and play the demo
 	cargo build --release --features cli
@@ -24,6 +24,10 @@ bench: setup servers ## Run the benchmarks
 
 profile: setup ## Draw flame graphs of hits and misses into target/profile/
 	cargo bench --bench cache -- --profile-time 10 'lookup/(exact|semantic|miss)'
+
+bench-peers: setup servers ## Compare with other caches, 25 minutes (SIZES=10000: 10), and draw docs/peers.svg
+	@scripts/fetch-peers.sh
+	.deps/peers/bin/python benches/peers/caches/run.py
 
 setup: ## Fetch the ONNX Runtime library into .deps/ (about 24 MB, once)
 	@scripts/fetch-onnxruntime.sh
