@@ -53,7 +53,7 @@ def write(results: list[dict], path: Path) -> None:
     """Draws the median hit of every cache at the least and the greatest size that all were asked for."""
     ran = [r for r in results if "error" not in r and r["given"]["hit"]["p50_ms"] and r["text"]["hit"]["p50_ms"]]
     every = sorted({r["wanted"] for r in ran if r["system"].startswith("wellspring")})
-    sizes = [every[0], every[-1]] if every else []
+    sizes = sorted({every[0], every[-1]}) if every else []
     points = {
         (how, r["system"], r["wanted"]): r[how]["hit"]["p50_ms"]
         for r in ran
@@ -66,7 +66,7 @@ def write(results: list[dict], path: Path) -> None:
     names.sort(key=lambda name: points.get(("given", name, sizes[-1]), math.inf))
     embedding = sorted(r["embedding"]["p50_ms"] for r in ran)[len(ran) // 2]
     height = TOP + ROW * len(names) + BOTTOM
-    title = f"Median latency of a semantic hit at {sizes[0]:,} and {sizes[-1]:,} entries"
+    title = f"Median latency of a semantic hit at {' and '.join(f'{size:,}' for size in sizes)} entries"
     font = "system-ui, -apple-system, 'Segoe UI', sans-serif"
     box = f'viewBox="0 0 {WIDTH} {height}" role="img" aria-labelledby="title"'
     out = [
@@ -108,20 +108,18 @@ def write(results: list[dict], path: Path) -> None:
                 ends = [x(value) for _, value in here]
                 out.append(f'  <path class="span {css}" d="M{ends[0]:.1f} {y}H{ends[1]:.1f}"/>')
             for size, value in reversed(here):
-                dot = css + (" small-size" if size == sizes[0] and sizes[0] != sizes[-1] else "")
+                dot = css + (" small-size" if size != sizes[-1] else "")
                 tip = f"{KINDS[name].label}, {size:,} entries: {value:.3g} ms"
                 out.append(
                     f'  <circle class="{dot}" cx="{x(value):.1f}" cy="{y}" r="5"><title>{escape(tip)}</title></circle>'
                 )
     y = height - 18
-    out += [
-        f'  <circle class="peer small-size" cx="{LEFT + 6}" cy="{y - 4}" r="5"/>',
-        f'  <text class="small" x="{LEFT + 18}" y="{y}">{sizes[0]:,} entries</text>',
-        f'  <circle class="peer" cx="{LEFT + 126}" cy="{y - 4}" r="5"/>',
-        f'  <text class="small" x="{LEFT + 138}" y="{y}">{sizes[-1]:,} entries</text>',
-        f'  <text class="small" x="{WIDTH - 20}" y="{y}" text-anchor="end">logarithmic; less is better</text>',
-        "</svg>",
-    ]
+    for number, size in enumerate(sizes):
+        at, dot = LEFT + 6 + 120 * number, "peer" + (" small-size" if size != sizes[-1] else "")
+        out.append(f'  <circle class="{dot}" cx="{at}" cy="{y - 4}" r="5"/>')
+        out.append(f'  <text class="small" x="{at + 12}" y="{y}">{size:,} entries</text>')
+    note = f'class="small" x="{WIDTH - 20}" y="{y}" text-anchor="end"'
+    out += [f"  <text {note}>logarithmic; less is better</text>", "</svg>"]
     path.write_text("\n".join(out) + "\n", encoding="utf-8")
 
 

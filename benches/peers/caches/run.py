@@ -27,7 +27,7 @@ DRIVEN = ("embedded", "valkey")
 FEATURES = ("--features", "cli")
 SIZES = "10000,100000"
 FILL_SECONDS = 150
-MOST_SECONDS = 400
+MOST_SECONDS = 600
 
 
 def build() -> dict[str, str]:

@@ -75,12 +75,34 @@ HEAD = [
 ]
 
 
+def _summary(results: list[dict]) -> None:
+    """The medians of a hit at the sizes that all were asked for, as the README has them."""
+    sizes = sorted({r["wanted"] for r in results if r["system"] == "wellspring-valkey"})
+    ran = {(r["system"], r["wanted"]): r for r in results if "error" not in r}
+    if not sizes:
+        return
+    counts = " / ".join(f"{size:,}" for size in sizes)
+    rows = []
+    for name, kind in KINDS.items():
+        here = [ran.get((name, size)) for size in sizes]
+        if any(here):
+            by_text, given = (
+                " / ".join(_ms(r[how]["hit"]["p50_ms"]) if r else "–" for r in here) for how in ("text", "given")
+            )
+            last = here[-1]
+            rate = _rate(last["text"]["hits_per_second"]["64"]) if last else "–"
+            rows.append([kind.label, by_text, given, rate])
+    head = ["cache", f"hit, {counts} entries", "of it the cache's own", f"hits/s, 64 callers, {sizes[-1]:,} entries"]
+    _print(head, rows)
+
+
 def write(results: list[dict]) -> None:
     """Prints a table for every size, and what to know of each cache."""
     for size in sorted({result["wanted"] for result in results}):
         rows = [_row(result) for result in results if result["wanted"] == size]
         print(f"### {size:,} entries\n")
         _print(HEAD, rows)
+    _summary(results)
     asked = {result["system"]: result for result in results}
     facts = [
         [kind.label, asked[name].get("version") or "–", kind.setup, kind.checks, kind.ends]
