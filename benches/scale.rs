@@ -134,7 +134,7 @@ async fn entries(count: usize) {
     cache.settle().await.expect("settled");
     println!("| | |\n|---|---|");
     println!("| filled | {:.0} /s |", count as f64 / filled.as_secs_f64());
-    println!("| graphs stand | {:.0} s after that |", (started.elapsed() - filled).as_secs_f64());
+    println!("| graphs stand | {:.0} s after that |", started.elapsed().saturating_sub(filled).as_secs_f64());
     println!("| file | {:.0} bytes per entry |", file_bytes(folder.path()) as f64 / count as f64);
     println!("| resident after filling | {} |", per(resident_bytes().saturating_sub(before), count));
     println!("| of it index | {} |\n", per(cache.index_bytes(), count));

@@ -143,15 +143,14 @@ impl Indexes {
             let Some(last) = page.last() else { break };
             after = Some(last.id);
             for Listed { id, corpus, scope, fill } in page {
-                let comparison = match scopes.get_mut(&scope) {
-                    Some(comparison) => comparison,
-                    None => {
-                        let fills = names.remove(&scope).unwrap_or_default();
-                        let Some(comparison) = self.compare(store, &corpus, scope, fills).await? else {
-                            continue;
-                        };
-                        scopes.entry(scope).or_insert(comparison)
-                    }
+                let comparison = if let Some(comparison) = scopes.get_mut(&scope) {
+                    comparison
+                } else {
+                    let fills = names.remove(&scope).unwrap_or_default();
+                    let Some(comparison) = self.compare(store, &corpus, scope, fills).await? else {
+                        continue;
+                    };
+                    scopes.entry(scope).or_insert(comparison)
                 };
                 comparison.see(id, fill);
                 if comparison.unread.len() >= FETCHED {

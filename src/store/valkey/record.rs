@@ -38,8 +38,11 @@ struct Details<'a> {
     recompute: Duration,
 }
 
+/// The name of a field, and its value.
+type Field<'a> = (&'static str, Cow<'a, [u8]>);
+
 /// The fields of `entry` that do not come from the clock, with their values.
-pub(super) fn fields(entry: &Entry) -> Result<[(&'static str, Cow<'_, [u8]>); 5]> {
+pub(super) fn fields(entry: &Entry) -> Result<[Field<'_>; 5]> {
     let metadata = Details {
         content_type: entry.answer.content_type,
         ttl: entry.answer.ttl,
