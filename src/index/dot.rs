@@ -34,10 +34,12 @@ const _: () = assert!(crate::embedding::MAX_DIMENSIONS < i32::MAX as usize / (25
 
 impl Factor {
     /// `codes` are shifted, [`BLOCK`] in each block.
-    pub(super) fn new(codes: &[Block]) -> Self {
-        let unshift = |block: &Block| FactorBlock(block.0.map(|code| (code ^ SHIFT).cast_signed()));
-        let pair = |pair: &[Block]| [unshift(&pair[0]), pair.get(1).map_or(FactorBlock([0; BLOCK]), unshift)];
-        let blocks: Vec<_> = codes.chunks(2).map(pair).collect();
+    pub(super) fn new(mut codes: impl Iterator<Item = Block>) -> Self {
+        let unshift = |block: Block| FactorBlock(block.0.map(|code| (code ^ SHIFT).cast_signed()));
+        let mut blocks = Vec::with_capacity(codes.size_hint().0.div_ceil(2));
+        while let Some(lower) = codes.next() {
+            blocks.push([unshift(lower), unshift(codes.next().unwrap_or(Block([SHIFT; BLOCK])))]);
+        }
         let sum = blocks.iter().flatten().flat_map(|block| block.0).map(i32::from).sum();
         Self { blocks, sum }
     }
@@ -224,7 +226,7 @@ mod tests {
         ) {
             let (a, b): (Vec<i8>, Vec<i8>) = pairs.into_iter().unzip();
             let halves: Vec<i8> = b.iter().map(|code| code & 15).collect();
-            let factor = Factor::new(&blocks(&a));
+            let factor = Factor::new(blocks(&a).into_iter());
             prop_assert_eq!(factor.sum(), a.iter().map(|&code| i32::from(code)).sum::<i32>());
             let mut out = [0; 4];
             let rows = || [plane(&b), plane(&b)];
@@ -251,7 +253,7 @@ mod tests {
     fn rows_are_taken_in_order() {
         let rows = [plane(&[1, 0]), plane(&[0, 1]), plane(&[1, 1])];
         let mut out = [0; 3];
-        Factor::new(&blocks(&[1, 2])).dot(rows.iter().map(|row| &row[..]), &mut out);
+        Factor::new(blocks(&[1, 2]).into_iter()).dot(rows.iter().map(|row| &row[..]), &mut out);
         assert_eq!(out, [1, 2, 3]);
     }
 }

@@ -72,6 +72,11 @@ impl Nearest {
         }
     }
 
+    /// The kept candidates, in no particular order and the memory that they lie in.
+    pub(super) fn into_vec(self) -> Vec<Candidate> {
+        self.kept.into_vec().into_iter().map(|Reverse(candidate)| candidate).collect()
+    }
+
     /// The kept candidates, in no particular order.
     pub(super) fn iter(&self) -> impl Iterator<Item = Candidate> {
         self.kept.iter().map(|&Reverse(candidate)| candidate)

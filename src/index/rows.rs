@@ -47,7 +47,7 @@ pub(super) struct Query<'a> {
 
 impl<'a> Query<'a> {
     pub(super) fn new(embedding: &'a Embedding) -> Self {
-        Self { exact: embedding.as_slice(), codes: Factor::new(&Quantised::new(embedding).codes) }
+        Self { exact: embedding.as_slice(), codes: Factor::new(codes_for(embedding.as_slice())) }
     }
 
     pub(super) fn codes(&self) -> &Factor {
@@ -65,15 +65,7 @@ pub(super) struct Quantised {
 impl Quantised {
     pub(super) fn new(embedding: &Embedding) -> Self {
         let components = embedding.as_slice();
-        // An embedding is never all zero, so this is positive.
-        let greatest = components.iter().fold(0.0_f32, |greatest, component| greatest.max(component.abs()));
-        let mut codes = vec![Block([SHIFT; BLOCK]); components.len().div_ceil(BLOCK)];
-        for (block, components) in codes.iter_mut().zip(components.chunks(BLOCK)) {
-            for (code, component) in block.0.iter_mut().zip(components) {
-                // Divided first: the reciprocal of a tiny greatest component would be infinite.
-                *code = shifted(component / greatest * GREATEST);
-            }
-        }
+        let codes: Vec<Block> = codes_for(components).collect();
         let scale = 1.0 / sum_of_products(components, codes.iter().copied());
         Self { codes, scale }
     }
@@ -258,7 +250,7 @@ impl Rows {
                 row += 1;
             }
         }
-        self.rank(query, nearest.iter().collect(), k, floor)
+        self.rank(query, nearest.into_vec(), k, floor)
     }
 
     /// How many candidates to pick by the query's codes so that the best `k` are among them.
@@ -375,7 +367,7 @@ impl<'a> Unpacked<'a> {
 
     /// A row as what others are compared with.
     pub(super) fn factor(&self, row: u32) -> Factor {
-        Factor::new(self.codes(row))
+        Factor::new(self.codes(row).iter().copied())
     }
 
     fn codes(&self, row: u32) -> &[Block] {
@@ -400,6 +392,20 @@ pub(super) fn blocks_of(dimensions: usize) -> usize {
 #[expect(clippy::cast_possible_truncation, reason = "2^32 rows would take more than 100 GB")]
 fn row_number(row: usize) -> u32 {
     row as u32
+}
+
+/// The shifted codes of a vector, [`BLOCK`] in each block.
+fn codes_for(components: &[f32]) -> impl Iterator<Item = Block> {
+    // An embedding is never all zero, so this is positive.
+    let greatest = components.iter().fold(0.0_f32, |greatest, component| greatest.max(component.abs()));
+    components.chunks(BLOCK).map(move |components| {
+        let mut block = Block([SHIFT; BLOCK]);
+        for (code, component) in block.0.iter_mut().zip(components) {
+            // Divided first: the reciprocal of a tiny greatest component would be infinite.
+            *code = shifted(component / greatest * GREATEST);
+        }
+        block
+    })
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "is within 1..=255")]
