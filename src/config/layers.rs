@@ -181,6 +181,7 @@ mod tests {
         let file = || Some("f".into());
         let all = toml::Table::try_from(Config {
             store: super::super::StoreConfig {
+                index_snapshots: file(),
                 outbox: file(),
                 tls_ca: file(),
                 tls_certificate: file(),
@@ -301,14 +302,18 @@ mod tests {
             "store.url = \"valkey://h\"\nstore.max_entries = 7\nstore.eviction = \"least_recently_used\"\n";
         assert_eq!(
             load(file).unwrap().warnings,
-            [
-                "store.max_entries, store.eviction have no effect: valkey://h is limited by its servers' own maxmemory"
-            ]
+            ["store.max_entries, store.eviction have no effect: valkey://h leaves that to its servers"]
         );
         assert_eq!(
             load("store.prefix = \"a:\"").unwrap().warnings,
             ["store.prefix has no effect: embedded:wellspring.redb is no store on Valkey"]
         );
+        let snapshots = |url| load(&format!("store.url = \"{url}\"\nstore.index_snapshots = \"f\"")).unwrap();
+        assert_eq!(
+            snapshots("memory:").warnings,
+            ["store.index_snapshots has no effect: memory: keeps nothing on disk"]
+        );
+        assert!(snapshots("valkey://h").warnings.is_empty() && snapshots("embedded:f").warnings.is_empty());
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.toml");
         std::fs::write(&path, "store.url = \"valkey://h\"\nstore.freshness = \"2s\"\n").unwrap();

@@ -50,6 +50,7 @@ impl Config {
                 return Ok(Arc::new(store));
             }
         };
+        let cache_bytes = usize::try_from(self.store.cache_bytes.0).unwrap_or(usize::MAX);
         blocking(move || {
             // A path that cannot be looked at is left to the store's own error.
             if opening == Opening::Existing && matches!(path.try_exists(), Ok(false)) {
@@ -61,7 +62,8 @@ impl Config {
                     ),
                 ));
             }
-            Ok(Arc::new(EmbeddedStore::options().limits(limits).open(path)?) as Arc<dyn Store>)
+            let options = EmbeddedStore::options().limits(limits).cache_bytes(cache_bytes);
+            Ok(Arc::new(options.open(path)?) as Arc<dyn Store>)
         })
         .await
     }
@@ -210,6 +212,11 @@ impl Config {
         let mut builder = Cache::builder_from(embedder, store);
         if let Some(shadow) = self.shadow()? {
             builder = builder.shadow(shadow);
+        }
+        if let Some(folder) =
+            self.store.index_snapshots.as_ref().filter(|_| self.store.url != StoreUrl::Memory)
+        {
+            builder = builder.index_snapshots(folder);
         }
         Ok(builder
             .criterion(self.criterion())

@@ -18,8 +18,10 @@ const VARIABLE: &str = "the name of an environment variable";
 const SWITCH: &str = "true or false";
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 90] = [
+pub(super) const SETTINGS: [Setting; 92] = [
     setting("store.url", "embedded:PATH, memory: or an address such as valkey://HOST:6379"),
+    setting("store.index_snapshots", "the path of a folder"),
+    setting("store.cache_bytes", SIZE),
     setting("store.max_entries", "a whole number"),
     setting("store.max_bytes", SIZE),
     setting("store.eviction", "\"least_recently_used\" or \"least_frequently_used\""),

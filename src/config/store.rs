@@ -20,6 +20,10 @@ const MAX_PEM_BYTES: u64 = 1024 * 1024;
 pub struct StoreConfig {
     /// The store's kind and place.
     pub url: StoreUrl,
+    /// The folder where indexes are kept between runs, so that a start need not build them anew.
+    pub index_snapshots: Option<PathBuf>,
+    /// How many bytes of an embedded store's file are kept in memory.
+    pub cache_bytes: ByteSize,
     /// The greatest number of entries, of a local store.
     pub max_entries: u64,
     /// The greatest size of all entries together, of a local store.
@@ -67,6 +71,8 @@ impl Default for StoreConfig {
         let limits = Limits::default();
         Self {
             url: StoreUrl::default(),
+            index_snapshots: None,
+            cache_bytes: ByteSize(64 << 20),
             max_entries: limits.max_entries,
             max_bytes: ByteSize(limits.max_bytes),
             eviction: limits.eviction,
@@ -89,6 +95,8 @@ impl Default for StoreConfig {
 
 /// What only a local store looks at.
 const LOCAL: [&str; 3] = ["store.max_entries", "store.max_bytes", "store.eviction"];
+/// What has no meaning for a store in memory.
+const ON_DISK: [&str; 2] = ["store.index_snapshots", "store.cache_bytes"];
 
 impl StoreConfig {
     /// The settings of a store on Valkey, with the contents of the files that they name.
@@ -143,9 +151,12 @@ pub(super) fn without_effect<'a>(
     settings: impl Iterator<Item = (&'a str, &'a Origin)> + Clone,
 ) -> Option<String> {
     let named = settings.clone().find(|(key, _)| *key == "store.url")?.1.layer();
-    let concerns = |key: &str| match url {
-        StoreUrl::Valkey(_) => !LOCAL.contains(&key),
-        _ => LOCAL.contains(&key) || key == "store.url",
+    let concerns = |key: &str| match (key, url) {
+        ("store.url", _) => true,
+        ("store.index_snapshots", _) => *url != StoreUrl::Memory,
+        ("store.cache_bytes", _) => matches!(url, StoreUrl::Embedded(_)),
+        (_, StoreUrl::Valkey(_)) => !LOCAL.contains(&key),
+        _ => LOCAL.contains(&key),
     };
     let idle: Vec<&str> = settings
         .filter(|(key, origin)| key.starts_with("store.") && !concerns(key) && origin.layer() >= named)
@@ -156,7 +167,8 @@ pub(super) fn without_effect<'a>(
         return None;
     }
     let why = match url {
-        StoreUrl::Valkey(_) => "is limited by its servers' own maxmemory",
+        StoreUrl::Valkey(_) => "leaves that to its servers",
+        StoreUrl::Memory if idle.iter().all(|key| ON_DISK.contains(key)) => "keeps nothing on disk",
         _ => "is no store on Valkey",
     };
     let (has, keys) = (if idle.len() == 1 { "has" } else { "have" }, idle.join(", "));
