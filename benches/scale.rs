@@ -30,7 +30,7 @@ use wellspring::{
     Cache, Change, Corpus, Dependency, EmbeddedStore, Embedding, Limits, Lookup, Query, Scope, Threshold,
 };
 
-use self::support::{DIMENSIONS, resident_bytes};
+use self::support::{DIMENSIONS, resident_bytes, setting};
 
 /// Entries depend on one of as many documents.
 const DOCUMENTS: usize = 1_000;
@@ -53,10 +53,6 @@ fn main() {
         entries(setting("WELLSPRING_BENCH_ENTRIES", 100_000)).await;
         scopes(setting("WELLSPRING_BENCH_SCOPES", 1_000)).await;
     });
-}
-
-fn setting(name: &str, default: usize) -> usize {
-    std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
 }
 
 /// Embeddings by number.

@@ -9,6 +9,11 @@ use wellspring::Embedding;
 /// The dimension of the bundled model.
 pub(crate) const DIMENSIONS: usize = 384;
 
+/// The number in the environment variable `name`, or `default`.
+pub(crate) fn setting(name: &str, default: usize) -> usize {
+    std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
+}
+
 /// `count` embeddings and where they come from.
 ///
 /// `WELLSPRING_BENCH_VECTORS` may name a file of real ones (little-endian `f32`, 384 per row, in random

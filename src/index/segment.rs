@@ -1,7 +1,7 @@
 //! A part of an index that takes no more insertions.
 //!
 //! Its rows and links never change, so it is searched without a lock; a removal only marks the row as
-//! dead. A segment has a graph, or is still waiting for one and is scanned.
+//! dead, and an entry that comes back as it was loses the mark. A segment has a graph, or is still waiting for one and is scanned.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use crate::key::EntryId;
 pub(super) struct Segment {
     rows: Rows,
     graph: Option<Graph>,
-    /// One bit per row. Relaxed accesses suffice: the lock of the index orders a removal before every
+    /// One bit per row. Relaxed accesses suffice: the lock of the index orders a change before every
     /// search that begins after it.
     dead: Vec<AtomicU64>,
     live: AtomicUsize,
@@ -101,6 +101,20 @@ impl Segment {
             self.live.fetch_sub(1, Ordering::Relaxed);
         }
         was_live
+    }
+
+    /// Lets `id` live again if it is dead here and its row holds exactly `vector`; whether it does. Not while the
+    /// segment is merged, which may have passed the row by.
+    pub(super) fn revive(&self, id: EntryId, vector: &Quantised) -> bool {
+        let Some(row) = self.rows.row_of(id).filter(|&row| self.rows.holds(row, vector)) else {
+            return false;
+        };
+        let bit = 1 << (row % 64);
+        let was_dead = self.dead[row as usize / 64].fetch_and(!bit, Ordering::Relaxed) & bit != 0;
+        if was_dead {
+            self.live.fetch_add(1, Ordering::Relaxed);
+        }
+        was_dead
     }
 
     pub(super) fn contains(&self, id: EntryId) -> bool {

@@ -5,7 +5,7 @@
 //! together with older segments that are no larger; so there are few graphs, each larger than all
 //! smaller ones together, and an entry is linked again only about log2(entries / scan limit) times.
 //! Removals mark rows of a segment as dead, and a segment with too large a share of dead rows is linked
-//! anew without them.
+//! anew without them. An entry that comes back as it was, as an answer that is made anew does, takes its old row again.
 //!
 //! # Guarantees
 //!
@@ -130,6 +130,9 @@ impl VectorIndex for SegmentedIndex {
             if state.holds(id, &vector) {
                 return;
             }
+            if state.revive(id, &vector) {
+                return;
+            }
             // In this order: a search reads the newest rows last, so it meets the old or the new vector.
             if !state.newest.insert(id, &vector) {
                 state.remove_from_segments(id);
@@ -209,6 +212,15 @@ impl State {
             Some(row) => self.newest.holds(row, vector),
             None => self.segments.iter().any(|segment| segment.holds(id, vector)),
         }
+    }
+
+    /// Brings back what was removed and has not changed: an answer that is made anew after its document changed, to the
+    /// same question. Its links are still there.
+    fn revive(&self, id: EntryId, vector: &Quantised) -> bool {
+        matches!(self.build, Build::Idle)
+            && self.newest.row_of(id).is_none()
+            && !self.segments.iter().any(|segment| segment.contains(id))
+            && self.segments.iter().any(|segment| segment.revive(id, vector))
     }
 
     fn capture_segments(&self) -> Vec<Captured> {
