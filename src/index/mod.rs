@@ -20,6 +20,7 @@ mod dot;
 mod flat;
 mod format;
 mod graph;
+mod memory;
 mod nearest;
 mod rows;
 mod segment;

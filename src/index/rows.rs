@@ -22,6 +22,7 @@ use hashbrown::HashTable;
 
 use super::Neighbor;
 use super::dot::{BLOCK, Block, Factor, SHIFT, dot_of_rows, prefetch};
+use super::memory::in_large_pages;
 use super::nearest::{Candidate, Nearest};
 use crate::embedding::Embedding;
 use crate::key::EntryId;
@@ -304,6 +305,12 @@ impl Rows {
         rows.iter().zip(&*products).map(move |(&row, &product)| {
             Candidate::new(((UPPER * product) as f32 - excess) * self.scales[row as usize], row)
         })
+    }
+
+    /// Prepares for many walks.
+    pub(super) fn settle(&self) {
+        in_large_pages(&self.upper);
+        in_large_pages(&self.scales);
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

@@ -51,6 +51,10 @@ impl Captured {
 impl Segment {
     pub(super) fn new(rows: Rows, graph: Option<Graph>) -> Self {
         let dead = (0..rows.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+        if let Some(graph) = &graph {
+            rows.settle();
+            graph.settle();
+        }
         Self { dead, live: AtomicUsize::new(rows.len()), rows, graph }
     }
 
@@ -66,6 +70,10 @@ impl Segment {
         }
         let count: usize = dead.iter().map(|word| word.count_ones() as usize).sum();
         let dead = dead.into_iter().map(AtomicU64::new).collect();
+        if let Some(graph) = &graph {
+            rows.settle();
+            graph.settle();
+        }
         Ok(Self { dead, live: AtomicUsize::new(rows.len() - count), rows, graph })
     }
 

@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use hnsw_rs::prelude::{Distance, Hnsw};
 
 use super::dot::{Factor, prefetch};
+use super::memory::in_large_pages;
 use super::nearest::{Candidate, Nearest};
 use super::rows::{Query, Rows, Unpacked};
 
@@ -224,6 +225,11 @@ impl Graph {
 
     fn links(&self, row: u32) -> impl Iterator<Item = u32> {
         present(self.places_of(row))
+    }
+
+    /// Prepares for many walks.
+    pub(super) fn settle(&self) {
+        in_large_pages(&self.base);
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

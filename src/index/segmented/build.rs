@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use super::turns::Turn;
 use super::{Build, SegmentedIndexBuilder, State};
+use crate::index::memory::trim;
 use crate::index::rows::Rows;
 use crate::index::segment::Segment;
 
@@ -179,18 +180,6 @@ impl Claim {
         change(&mut self.shared.state.write().unwrap_or_else(PoisonError::into_inner))
     }
 }
-
-/// Gives memory that is free back to the system. A build frees some hundreds of bytes for each row, in pieces between
-/// which others live on; the C library of Linux keeps the pages of those unless it is asked.
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-#[expect(unsafe_code, reason = "a call that takes no pointers and touches nothing that is allocated")]
-fn trim() {
-    // SAFETY: it may be called at any time from any thread.
-    unsafe { libc::malloc_trim(0) };
-}
-
-#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
-fn trim() {}
 
 impl Drop for Claim {
     fn drop(&mut self) {
