@@ -26,8 +26,8 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use wellspring::embed::OnnxEmbedder;
 use wellspring::{
-    Answer, Cache, CacheBuilder, Dependency, EmbeddedStore, Embedder, FillOutcome, Lookup, Query, Store,
-    ValkeyStore,
+    Answer, Cache, CacheBuilder, Dependency, EmbeddedStore, Embedder, FillOutcome, FollowUps, Lookup, Query,
+    Store, ValkeyStore,
 };
 
 /// The least similarity of a hit without verification, as for the others.
@@ -298,6 +298,7 @@ async fn main() {
         }
         None => Arc::new(EmbeddedStore::open(disk.path().join("store.redb")).unwrap()),
     };
-    let builder = Cache::builder_from(Arc::clone(&embedder), opened);
+    // No other cache looks for what refers to an earlier question, and a few of these words do.
+    let builder = Cache::builder_from(Arc::clone(&embedder), opened).follow_ups(FollowUps::Match);
     measure(builder, embedder, store, folder, entries).await;
 }

@@ -28,7 +28,13 @@ class Gateway(System):
         self._process = subprocess.Popen(
             [BINARY, "serve", "--json", "--store", store, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"],
             cwd=setting.folder,
-            env={**os.environ, "WELLSPRING_SERVER_SHARING": "shared", "RUST_LOG": "off"},
+            env={
+                **os.environ,
+                "WELLSPRING_SERVER_SHARING": "shared",
+                # No other cache looks for what refers to an earlier question, and a few of these words do.
+                "WELLSPRING_MATCH_FOLLOW_UPS": "match",
+                "RUST_LOG": "off",
+            },
             stdout=subprocess.PIPE,
             text=True,
         )
