@@ -170,8 +170,9 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
+        6 => (0..40_usize, 0..60_usize).prop_map(|(id, vector)| Step::Insert(id, vector)),
         // Few vectors for each id, so that some come back as they were.
-        6 => (0..40_usize, 0..4_usize).prop_map(|(id, vector)| Step::Insert(id, (id * 7 + vector * 15) % 60)),
+        4 => (0..40_usize, 0..4_usize).prop_map(|(id, vector)| Step::Insert(id, (id * 7 + vector * 15) % 60)),
         3 => (0..40_usize).prop_map(Step::Remove),
         4 => (0..60_usize, 0..50_usize, -1.0_f32..1.0).prop_map(|(vector, k, floor)| Step::Search(vector, k, floor)),
         1 => Just(Step::Settle),

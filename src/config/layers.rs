@@ -302,7 +302,9 @@ mod tests {
             "store.url = \"valkey://h\"\nstore.max_entries = 7\nstore.eviction = \"least_recently_used\"\n";
         assert_eq!(
             load(file).unwrap().warnings,
-            ["store.max_entries, store.eviction have no effect: valkey://h leaves that to its servers"]
+            [
+                "store.max_entries, store.eviction have no effect: valkey://h is limited by its servers' own maxmemory"
+            ]
         );
         assert_eq!(
             load("store.prefix = \"a:\"").unwrap().warnings,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::layers::Origin;
 use super::{ByteSize, StoreUrl, checked, config_error, units};
 use crate::error::Result;
-use crate::store::{Eviction, Freshness, Limits, ValkeyOptions, ValkeyStore};
+use crate::store::{EmbeddedOptions, Eviction, Freshness, Limits, ValkeyOptions, ValkeyStore};
 
 /// The longest certificate or key that is read.
 const MAX_PEM_BYTES: u64 = 1024 * 1024;
@@ -72,7 +72,7 @@ impl Default for StoreConfig {
         Self {
             url: StoreUrl::default(),
             index_snapshots: None,
-            cache_bytes: ByteSize(64 << 20),
+            cache_bytes: ByteSize(EmbeddedOptions::DEFAULT_CACHE_BYTES as u64),
             max_entries: limits.max_entries,
             max_bytes: ByteSize(limits.max_bytes),
             eviction: limits.eviction,
@@ -167,7 +167,7 @@ pub(super) fn without_effect<'a>(
         return None;
     }
     let why = match url {
-        StoreUrl::Valkey(_) => "leaves that to its servers",
+        StoreUrl::Valkey(_) => "is limited by its servers' own maxmemory",
         StoreUrl::Memory if idle.iter().all(|key| ON_DISK.contains(key)) => "keeps nothing on disk",
         _ => "is no store on Valkey",
     };

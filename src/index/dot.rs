@@ -4,7 +4,8 @@
 //! multiplied is unsigned on one side and signed on the other: the form that the VNNI instructions of x86 take, 64 products
 //! at a time. Where there are none, the compiler vectorises a plain loop for AVX2, SSE2 or NEON. Which form runs is decided
 //! at run time, so that a binary built for any `x86_64` still runs at the speed of the machine below it. All forms
-//! return the same integer. The `unsafe` code of the index is here, but for one call that frees memory.
+//! return the same integer. The `unsafe` code of the index is here, but for what [`super::memory`] asks
+//! of the system.
 
 /// Bytes per block.
 pub(super) const BLOCK: usize = 64;

@@ -13,7 +13,10 @@ pub(super) fn trim() {
 
 /// Puts `items` into pages of 2 MiB, as far as they fill some. A walk through a large graph reads a few lines here and
 /// there, and finding the page of each takes as long as reading it if the pages are many.
-#[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "known on Linux only"))]
+#[cfg_attr(
+    not(all(target_os = "linux", target_env = "gnu")),
+    expect(unused_variables, reason = "known on Linux only")
+)]
 pub(super) fn in_large_pages<T>(items: &[T]) {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

@@ -1,7 +1,8 @@
 //! A part of an index that takes no more insertions.
 //!
 //! Its rows and links never change, so it is searched without a lock; a removal only marks the row as
-//! dead, and an entry that comes back as it was loses the mark. A segment has a graph, or is still waiting for one and is scanned.
+//! dead, and an entry that comes back as it was loses the mark. A segment has a graph, or is still waiting
+//! for one and is scanned.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -51,11 +52,7 @@ impl Captured {
 impl Segment {
     pub(super) fn new(rows: Rows, graph: Option<Graph>) -> Self {
         let dead = (0..rows.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        if let Some(graph) = &graph {
-            rows.settle();
-            graph.settle();
-        }
-        Self { dead, live: AtomicUsize::new(rows.len()), rows, graph }
+        Self { dead, live: AtomicUsize::new(rows.len()), rows, graph }.settled()
     }
 
     /// A segment as it was written down, with one bit of `dead` per row. Fails, saying why, if the parts are
@@ -70,11 +67,16 @@ impl Segment {
         }
         let count: usize = dead.iter().map(|word| word.count_ones() as usize).sum();
         let dead = dead.into_iter().map(AtomicU64::new).collect();
-        if let Some(graph) = &graph {
-            rows.settle();
+        Ok(Self { dead, live: AtomicUsize::new(rows.len() - count), rows, graph }.settled())
+    }
+
+    /// Prepared for many searches.
+    fn settled(self) -> Self {
+        if let Some(graph) = &self.graph {
+            self.rows.settle();
             graph.settle();
         }
-        Ok(Self { dead, live: AtomicUsize::new(rows.len() - count), rows, graph })
+        self
     }
 
     /// The live rows of `segments`, which have no id in common, in one segment with a graph. `None` if

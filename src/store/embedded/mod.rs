@@ -54,11 +54,18 @@ pub struct EmbeddedOptions {
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
-        Self { limits: Limits::default(), cache_bytes: 64 << 20, clock: Arc::new(SystemClock) }
+        Self {
+            limits: Limits::default(),
+            cache_bytes: Self::DEFAULT_CACHE_BYTES,
+            clock: Arc::new(SystemClock),
+        }
     }
 }
 
 impl EmbeddedOptions {
+    /// How many bytes of the file are kept in memory unless it is set: 64 MiB.
+    pub const DEFAULT_CACHE_BYTES: usize = 64 << 20;
+
     /// Sets what the store may hold. The file is somewhat larger than its entries and does not shrink.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
