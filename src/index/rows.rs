@@ -272,6 +272,8 @@ impl Rows {
             candidates.select_nth_unstable_by(count, |a, b| b.cmp(a));
             candidates.truncate(count);
         }
+        // A walk has not read these.
+        candidates.iter().for_each(|candidate| prefetch(&self.lower[self.blocks(candidate.row())]));
         let mut neighbors: Vec<Neighbor> = candidates
             .into_iter()
             .map(|candidate| Neighbor {
@@ -310,6 +312,7 @@ impl Rows {
     /// Prepares for many walks.
     pub(super) fn settle(&self) {
         in_large_pages(&self.upper);
+        in_large_pages(&self.lower);
         in_large_pages(&self.scales);
     }
 

@@ -12,6 +12,9 @@ use super::graph::Graph;
 use super::rows::{Quantised, Query, Rows};
 use crate::key::EntryId;
 
+/// Up to how many rows of a graph the `ef` of a search suffices; for more it grows with the square root of their number.
+const EF_ROWS: f64 = 131_072.0;
+
 #[derive(Debug)]
 pub(super) struct Segment {
     rows: Rows,
@@ -27,6 +30,12 @@ pub(super) struct Segment {
 pub(super) struct Captured {
     segment: Arc<Segment>,
     dead: Vec<u64>,
+}
+
+/// How many candidates a search holds in a graph of `rows`. The same number finds the nearest of more rows less often.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "neither is negative")]
+fn width(ef: usize, rows: usize) -> usize {
+    (ef as f64 * (rows as f64 / EF_ROWS).sqrt().max(1.0)) as usize
 }
 
 impl Captured {
@@ -93,12 +102,26 @@ impl Segment {
         Some(Self::new(rows, Some(graph)))
     }
 
-    pub(super) fn search(&self, query: &Query, k: usize, floor: f32, ef: usize) -> Vec<Neighbor> {
+    /// The best `k` of at least `floor`. Leaves out what cannot be among the nearest `ef` of all segments, as far as
+    /// the searches before have raised `reach`, which begins at negative infinity.
+    pub(super) fn search(
+        &self,
+        query: &Query,
+        k: usize,
+        floor: f32,
+        ef: usize,
+        reach: &mut f32,
+    ) -> Vec<Neighbor> {
         let Some(graph) = &self.graph else {
             return self.rows.scan(query, k, floor, |row| self.is_live(row));
         };
-        let ef = if k == 0 { 0 } else { ef.max(Rows::candidates_for(k)) };
-        let candidates = graph.search(&self.rows, query, ef, |row| self.is_live(row));
+        let ef = if k == 0 { 0 } else { width(ef, self.rows.len()).max(Rows::candidates_for(k)) };
+        let candidates = graph.search(&self.rows, query, ef, *reach, |row| self.is_live(row));
+        if candidates.len() >= ef
+            && let Some(farthest) = candidates.iter().min()
+        {
+            *reach = reach.max(farthest.similarity());
+        }
         self.rows.rank(query, candidates, k, floor)
     }
 
@@ -165,5 +188,17 @@ impl Segment {
 
     fn is_live(&self, row: u32) -> bool {
         self.dead[row as usize / 64].load(Ordering::Relaxed) & 1 << (row % 64) == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::width;
+
+    #[test]
+    fn a_search_is_wider_in_a_large_graph() {
+        let widths = [1_000, 131_072, 4 * 131_072, 1_000_000].map(|rows| width(72, rows));
+        assert_eq!(widths, [72, 72, 144, 198]);
+        assert_eq!(width(usize::MAX, 1), usize::MAX);
     }
 }

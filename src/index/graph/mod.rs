@@ -30,6 +30,8 @@ pub(super) const LINKS: usize = 16;
 pub(super) const BASE_LINKS: usize = 2 * LINKS;
 /// How many candidates for links are held while a row is inserted. Few, for links are [refined](refine) afterwards.
 const EF_CONSTRUCTION: usize = 80;
+/// By how many of its nearest rows a walk is led while all are below its floor.
+const LEADING: usize = 32;
 /// The most layers that `hnsw_rs` makes.
 const MAX_LAYERS: usize = 16;
 /// Fills the places of absent links.
@@ -162,27 +164,29 @@ impl Graph {
         (0..row_number(len)).filter(|&row| reached.insert(row)).collect()
     }
 
-    /// The nearest live rows by the upper plane, in no particular order: at least `ef`, or all that there are.
+    /// The nearest live rows by the upper plane, in no particular order: at least `ef`, or all that there are that may
+    /// be as near as `floor`.
     pub(super) fn search(
         &self,
         rows: &Rows,
         query: &Query,
         ef: usize,
+        floor: f32,
         is_live: impl Fn(u32) -> bool,
     ) -> Vec<Candidate> {
         let mut walk = WALK.take();
-        walk.begin(rows.len(), ef);
+        walk.begin(rows.len(), ef, floor);
         // From the entry row too, and not only from where the layers above lead: what can be reached
         // was measured from there.
         walk.open(rows, [self.descend(rows, query), self.entry]);
         self.visit(&mut walk, rows, query.codes(), &is_live);
-        while let Some(nearest) = walk.frontier.pop().filter(|&nearest| walk.found.would_keep(nearest)) {
+        while let Some(nearest) = walk.next() {
             walk.open(rows, self.links(nearest.row()));
             self.visit(&mut walk, rows, query.codes(), &is_live);
         }
         walk.open(rows, self.unreached.iter().copied());
         self.visit(&mut walk, rows, query.codes(), &is_live);
-        let found = walk.found.iter().collect();
+        let found = walk.best.found.iter().collect();
         WALK.set(walk);
         found
     }
@@ -207,12 +211,12 @@ impl Graph {
     /// Looks at the rows that were opened.
     fn visit(&self, walk: &mut Walk, rows: &Rows, codes: &Factor, is_live: impl Fn(u32) -> bool) {
         for candidate in rows.candidates(codes, &walk.unseen, &mut walk.products) {
-            if walk.found.would_keep(candidate) {
+            if walk.best.would_follow(candidate) {
                 // Its links may be followed soon.
                 prefetch(self.places_of(candidate.row()));
                 walk.frontier.push(candidate);
                 if is_live(candidate.row()) {
-                    walk.found.offer(candidate);
+                    walk.best.offer(candidate);
                 }
             }
         }
@@ -269,16 +273,30 @@ struct Walk {
     unseen: Vec<u32>,
     /// Looked at, and their links not followed yet.
     frontier: BinaryHeap<Candidate>,
-    /// The nearest live rows.
-    found: Nearest,
+    best: Best,
     products: Vec<i32>,
 }
 
+/// The nearest live rows that a search has met.
+#[derive(Default)]
+struct Best {
+    found: Nearest,
+    /// Rows below it do not count ...
+    floor: Candidate,
+    /// ... but the nearest few of them may lead to some that do.
+    leading: Nearest,
+}
+
 impl Walk {
-    fn begin(&mut self, rows: usize, ef: usize) {
+    fn begin(&mut self, rows: usize, ef: usize, floor: f32) {
         self.seen.reset(rows);
         self.frontier.clear();
-        self.found.reset(ef);
+        self.best.reset(ef, floor);
+    }
+
+    /// The nearest row whose links are not followed yet, if they are worth it.
+    fn next(&mut self) -> Option<Candidate> {
+        self.frontier.pop().filter(|&nearest| self.best.would_follow(nearest))
     }
 
     /// Takes those of `met` that are new, to be looked at next. Their codes are asked for at once, so that the waits for
@@ -290,6 +308,23 @@ impl Walk {
                 self.unseen.push(row);
             }
         }
+    }
+}
+
+impl Best {
+    fn reset(&mut self, ef: usize, floor: f32) {
+        self.found.reset(ef);
+        self.floor = Candidate::new(floor, NO_ROW);
+        self.leading.reset(if floor == f32::NEG_INFINITY { 0 } else { LEADING });
+    }
+
+    fn would_follow(&self, candidate: Candidate) -> bool {
+        self.found.would_keep(candidate) && (candidate > self.floor || self.leading.would_keep(candidate))
+    }
+
+    fn offer(&mut self, candidate: Candidate) {
+        self.found.offer(candidate);
+        self.leading.offer(candidate);
     }
 }
 
@@ -368,6 +403,8 @@ mod tests {
     use crate::index::rows::Quantised;
     use crate::key::EntryId;
 
+    const ANY: f32 = f32::NEG_INFINITY;
+
     fn rows(vectors: impl IntoIterator<Item = [f32; 4]>) -> Rows {
         let mut rows = Rows::new(4);
         for (number, vector) in (0_u128..).zip(vectors) {
@@ -394,7 +431,7 @@ mod tests {
         for len in [1, 2, 33, 700] {
             let rows = spiral(len);
             let target = Embedding::new(&[0.0, 1.0, 0.3, 0.5]).unwrap();
-            let found = build(&rows).search(&rows, &Query::new(&target), usize::from(len), |_| true);
+            let found = build(&rows).search(&rows, &Query::new(&target), usize::from(len), ANY, |_| true);
             assert_eq!(found.len(), usize::from(len));
         }
     }
@@ -409,7 +446,7 @@ mod tests {
         for corner in corners {
             let target = Embedding::new(&corner).unwrap();
             for live in 0..3 {
-                let found = graph.search(&rows, &Query::new(&target), 600, |row| row % 3 == live);
+                let found = graph.search(&rows, &Query::new(&target), 600, ANY, |row| row % 3 == live);
                 assert_eq!(found.len(), 200, "also where all of the nearest crowd are dead");
             }
         }
@@ -426,7 +463,22 @@ mod tests {
         let graph = Graph::restore(base, upper, 0).unwrap();
         let target = Embedding::new(&[0.0, 1.0, 0.0, 0.0]).unwrap();
         assert_eq!(graph.descend(&rows, &Query::new(&target)), 1);
-        assert_eq!(graph.search(&rows, &Query::new(&target), 3, |_| true).len(), 3);
+        assert_eq!(graph.search(&rows, &Query::new(&target), 3, ANY, |_| true).len(), 3);
+    }
+
+    #[test]
+    fn a_walk_below_its_floor_is_short_and_one_above_finds_what_is_there() {
+        let rows = spiral(2_000);
+        let graph = build(&rows);
+        let target = Embedding::new(&[0.0, 1.0, 0.3, 0.5]).unwrap();
+        let search = |floor| {
+            let mut found = graph.search(&rows, &Query::new(&target), 200, floor, |_| true);
+            found.sort_by(|a, b| b.cmp(a));
+            found
+        };
+        let all = search(ANY);
+        assert_eq!(search(all[9].similarity())[..10], all[..10]);
+        assert!(search(f32::INFINITY).len() < 100);
     }
 
     #[test]
@@ -440,6 +492,6 @@ mod tests {
         let rows = spiral(500);
         let graph = Graph::build(&rows, 3, &AtomicBool::new(false)).unwrap();
         let target = Embedding::new(&[1.0, 0.0, 0.3, 0.0]).unwrap();
-        assert_eq!(graph.search(&rows, &Query::new(&target), 500, |_| true).len(), 500);
+        assert_eq!(graph.search(&rows, &Query::new(&target), 500, ANY, |_| true).len(), 500);
     }
 }

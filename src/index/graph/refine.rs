@@ -52,17 +52,17 @@ impl Graph {
     /// The rows near to `row`, without itself.
     fn near(&self, walk: &mut Walk, rows: &Rows, whole: &Unpacked, row: u32) -> Vec<Candidate> {
         let codes = whole.factor(row);
-        walk.begin(rows.len(), EF);
+        walk.begin(rows.len(), EF, f32::NEG_INFINITY);
         // Whose links are mostly near.
         walk.open(rows, [row]);
         walk.unseen.clear();
         walk.open(rows, self.links(row));
         self.visit(walk, rows, &codes, |_| true);
-        while let Some(nearest) = walk.frontier.pop().filter(|&nearest| walk.found.would_keep(nearest)) {
+        while let Some(nearest) = walk.next() {
             walk.open(rows, self.links(nearest.row()));
             self.visit(walk, rows, &codes, |_| true);
         }
-        let found = walk.found.iter().map(Candidate::row);
+        let found = walk.best.found.iter().map(Candidate::row);
         found.map(|other| Candidate::new(whole.similarity(row, other), other)).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! When a graph is due, what goes into it, and the thread that builds it.
 
+use std::cmp::Reverse;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -84,6 +85,8 @@ impl State {
             }
             segments.push(Arc::new(built));
         }
+        // What the largest holds spares most of the walks through the others.
+        segments.sort_by_key(|segment| Reverse(segment.live()));
         mem::replace(&mut self.segments, Arc::new(segments))
     }
 }
