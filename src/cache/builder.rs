@@ -80,7 +80,7 @@ impl CacheBuilder {
                 corpora: HashMap::new(),
                 follow_ups: FollowUps::default(),
                 embed_timeout: Duration::from_secs(5),
-                verify_timeout: Duration::from_millis(100),
+                verify_timeout: Duration::from_millis(500),
                 follow_timeout: Duration::from_mins(1),
                 index_wait: Duration::ZERO,
                 early_refresh: None,
@@ -149,8 +149,8 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets how long the verification of a lookup's candidates may take in all, 100 ms by default. What takes longer is a
-    /// miss.
+    /// Sets how long the verification of a lookup's candidates may take in all, 500 ms by default. What takes longer is a
+    /// miss. The bundled model takes a few milliseconds for each; the rest is for callers who wait for one another.
     pub fn verify_timeout(mut self, timeout: Duration) -> Self {
         self.settings.verify_timeout = timeout;
         self

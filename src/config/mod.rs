@@ -155,7 +155,7 @@ impl Default for MatchConfig {
             verifier: "bundled".into(),
             calibration: "bundled".into(),
             learn: true,
-            verify_timeout: Duration::from_millis(100),
+            verify_timeout: Duration::from_millis(500),
             follow_ups: FollowUps::default(),
             candidates: 4,
             guards: GuardsConfig::default(),

@@ -14,8 +14,8 @@ use super::super::scorer::Scored;
 use super::model::Pairs;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The most pairs that wait before the model: about 80 ms of work of the bundled one.
-pub const QUEUE_CAPACITY: usize = 32;
+/// The most pairs that wait before the model: about 400 ms of work of the bundled one.
+pub const QUEUE_CAPACITY: usize = 128;
 
 /// A handle to the thread; dropping it ends and joins the thread, which takes one pair at most.
 #[derive(Debug)]
