@@ -8,7 +8,7 @@ from pathlib import Path
 
 from catalogue import KINDS
 
-WIDTH, LEFT, GAP, ROW, TOP, BOTTOM = 860, 262, 44, 30, 92, 62
+WIDTH, LEFT, GAP, ROW, TOP, BOTTOM = 860, 256, 68, 30, 92, 62
 PANEL = (WIDTH - LEFT - GAP - 24) / 2
 PANELS = [("text", "Question in, answer out"), ("given", "The cache alone: vector given")]
 
