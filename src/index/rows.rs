@@ -273,7 +273,9 @@ impl Rows {
             candidates.truncate(count);
         }
         // A walk has not read these.
-        candidates.iter().for_each(|candidate| prefetch(&self.lower[self.blocks(candidate.row())]));
+        for candidate in &candidates {
+            prefetch(&self.lower[self.blocks(candidate.row())]);
+        }
         let mut neighbors: Vec<Neighbor> = candidates
             .into_iter()
             .map(|candidate| Neighbor {
