@@ -240,8 +240,9 @@ def main() -> None:
             embedding.by_server = options.system.startswith("wellspring")
             before, started = resident_bytes(), time.monotonic()
             entries = _fill(system, embedding, options.data, options.entries, options.fill_seconds)
+            filled = time.monotonic() - started
             _settle()
-            filled, after = time.monotonic() - started, resident_bytes()
+            after = resident_bytes()
             result = {
                 "system": options.system,
                 "version": _version(kind.package),

@@ -164,8 +164,8 @@ impl Graph {
         (0..row_number(len)).filter(|&row| reached.insert(row)).collect()
     }
 
-    /// The nearest live rows by the upper plane, in no particular order: at least `ef`, or all that there are that may
-    /// be as near as `floor`.
+    /// The nearest live rows by the upper plane, in no particular order: at least `ef`, or all that there are. Rows
+    /// below `floor` are not worth a walk: of these it returns only what it meets while it looks for nearer ones.
     pub(super) fn search(
         &self,
         rows: &Rows,

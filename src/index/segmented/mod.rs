@@ -5,7 +5,8 @@
 //! together with older segments that are no larger; so there are few graphs, each larger than all
 //! smaller ones together, and an entry is linked again only about log2(entries / scan limit) times.
 //! Removals mark rows of a segment as dead, and a segment with too large a share of dead rows is linked
-//! anew without them. An entry that comes back as it was, as an answer that is made anew does, takes its old row again.
+//! anew without them. A search walks the largest graph first, and the others only where they can add to what it
+//! found. An entry that comes back as it was, as an answer that is made anew does, takes its old row again.
 //!
 //! # Guarantees
 //!

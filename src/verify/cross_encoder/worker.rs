@@ -2,7 +2,7 @@
 //!
 //! Guarantees: every pair is answered or its caller has gone; a failure or panic of the model reaches only the pair
 //! that caused it; the thread ends before [`Worker`] is dropped. A caller is never made to wait for room: what finds
-//! the queue full is told so, for a late verdict is worth less than a miss.
+//! the queue full is told so, for a verdict that comes too late is worth less than a miss.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};
