@@ -8,12 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::Neighbor;
-use super::graph::Graph;
+use super::graph::{Graph, SCATTERING, Staying};
 use super::rows::{Quantised, Query, Rows};
 use crate::key::EntryId;
 
 /// Up to how many rows of a graph the `ef` of a search suffices; for more it grows with the square root of their number.
 const EF_ROWS: f64 = 131_072.0;
+
+/// A graph with a larger share of dead rows is not taken along: too little of it would be left to go by.
+const MAX_DEAD_SHARE: f64 = 0.5;
 
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -88,17 +91,30 @@ impl Segment {
         self
     }
 
-    /// The live rows of `segments`, which have no id in common, in one segment with a graph. `None` if
-    /// there are none or if `stop` was set.
+    /// The live rows of `segments`, which have no id in common, in one segment with a graph: the largest of theirs, with
+    /// the others linked to it. `None` if there are none or if `stop` was set.
     pub(super) fn merge(segments: &[Arc<Self>], build_threads: usize, stop: &AtomicBool) -> Option<Self> {
         let len = segments.iter().map(|segment| segment.live()).sum();
         let mut rows = Rows::with_capacity(segments.first()?.rows.dimensions(), len);
-        for segment in segments {
-            for row in (0_u32..).take(segment.rows.len()).filter(|&row| segment.is_live(row)) {
-                rows.push_from(&segment.rows, row);
+        let has_lasted = |segment: &&Arc<Self>| segment.has_graph() && segment.dead_share() < MAX_DEAD_SHARE;
+        let largest = segments.iter().filter(has_lasted).max_by_key(|segment| segment.live());
+        let mut staying = Staying::default();
+        if let Some(largest) = largest {
+            staying = Staying::new(largest.rows.len(), |row| largest.is_live(row));
+            for &row in staying.rows() {
+                rows.push_from(&largest.rows, row);
             }
         }
-        let graph = Graph::build(&rows, build_threads, stop)?;
+        let others = segments.iter().filter(|segment| !largest.is_some_and(|it| Arc::ptr_eq(it, segment)));
+        let mut coming: Vec<_> =
+            others.flat_map(|segment| segment.live_rows().map(move |row| (&segment.rows, row))).collect();
+        // Scattered, because rows that are linked together do not find each other, and what came together is often alike.
+        coming.sort_unstable_by_key(|&(_, row)| row.wrapping_mul(SCATTERING));
+        for (others, row) in coming {
+            rows.push_from(others, row);
+        }
+        let (none, graph) = (Graph::default(), largest.and_then(|segment| segment.graph.as_ref()));
+        let graph = graph.unwrap_or(&none).extended(&staying, &rows, build_threads, stop)?;
         Some(Self::new(rows, Some(graph)))
     }
 
@@ -174,7 +190,11 @@ impl Segment {
     }
 
     pub(super) fn live_ids(&self) -> impl Iterator<Item = EntryId> {
-        (0..).zip(self.rows.ids()).filter(|&(row, _)| self.is_live(row)).map(|(_, &id)| id)
+        self.live_rows().map(|row| self.rows.ids()[row as usize])
+    }
+
+    fn live_rows(&self) -> impl Iterator<Item = u32> {
+        (0_u32..).take(self.rows.len()).filter(|&row| self.is_live(row))
     }
 
     pub(super) fn dead_share(&self) -> f64 {

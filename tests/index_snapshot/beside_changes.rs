@@ -43,7 +43,7 @@ impl Write for Meddler<'_> {
 fn nothing_waits_for_a_save_and_no_later_change_is_in_it() {
     let mut random = random();
     // So large that it comes in many parts.
-    let index = mixed(&mut random, 8);
+    let index = mixed(&mut random, 10);
     let vectors = clustered(&mut random, 600, DIMENSIONS);
     let (ids, found) = (sorted(index.ids()), answers(&index, &vectors[..10]));
     let mut meddler = Meddler { index: &index, vectors: &vectors, bytes: Vec::new(), calls: 0 };

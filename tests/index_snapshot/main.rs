@@ -70,16 +70,16 @@ fn answers(index: &SegmentedIndex, queries: &[Embedding]) -> Vec<Vec<Neighbor>> 
     queries.iter().flat_map(search).collect()
 }
 
-/// An index with several graphs, dead rows in them and newest rows; `scale` multiplies its 700 entries.
+/// An index with several graphs, dead rows in them and newest rows; `scale` multiplies its 703 entries.
 fn mixed(random: &mut StdRng, scale: usize) -> SegmentedIndex {
-    let index = settings().scan_limit(64 * scale).build().unwrap();
-    for (number, vector) in clustered(random, 700 * scale, DIMENSIONS).iter().enumerate() {
+    let index = settings().scan_limit(7 * scale).build().unwrap();
+    for (number, vector) in clustered(random, 703 * scale, DIMENSIONS).iter().enumerate() {
         index.insert(id(number), vector).unwrap();
-        if number % (64 * scale) == 0 {
+        if number % (7 * scale) == 7 * scale - 1 {
             index.settle();
         }
     }
-    for number in (0..700 * scale).step_by(9) {
+    for number in (0..703 * scale).step_by(9) {
         assert!(index.remove(id(number)));
     }
     index.settle();

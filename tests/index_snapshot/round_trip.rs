@@ -115,7 +115,7 @@ fn any_dimension() {
 /// after loading.
 #[test]
 fn during_a_build() {
-    const ENTRIES: usize = 1_500;
+    const ENTRIES: usize = 5_000;
     let settings = || SegmentedIndex::builder(384).scan_limit(ENTRIES);
     let vectors = clustered(&mut random(), 2 * ENTRIES + 100, 384);
     let index = settings().build().unwrap();

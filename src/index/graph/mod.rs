@@ -1,43 +1,38 @@
 //! The links of an HNSW graph over rows, frozen into flat arrays.
 //!
-//! `hnsw_rs` builds the graph (Malkov and Yashunin 2016, with its own pruning); then its links are
-//! copied into arrays of row numbers, the rest of it is dropped, and the links are [refined](refine). It keeps every
-//! link in an allocation of its own behind locks, and a search spends most of its time there: the frozen form
-//! is several times as fast in a seventh of the memory.
+//! `hnsw_rs` keeps every link in an allocation of its own behind locks, and a search spends most of its time there: the frozen
+//! form is several times as fast in a seventh of the memory. So `hnsw_rs` links a sample of the rows, and the others are
+//! linked to what is frozen, [in batches](build), by [walks](linking) over it.
 //!
-//! Guarantees that every row can be found: rows that no walk from the entry row reaches (a cluster of
-//! equal vectors can close in on itself) are listed when the graph is frozen and read in every search.
-//! So a search wide enough to hold all rows is exact.
+//! Guarantees that every row can be found: rows that no walk from the entry row reaches are listed when the graph is made and
+//! read in every search. So a search wide enough to hold all rows is exact.
 //!
-//! A graph never changes. Rows that die later are walked through but not returned; building a new graph
-//! when there are many of them is the business of [`super::segmented`].
+//! A graph never changes. Rows that die later are walked through but not returned; making one of what lives and what is new,
+//! with the links that this one has, is the business of [`super::segmented`].
 
-mod refine;
+mod build;
+mod linking;
 
 use std::cell::Cell;
 use std::collections::BinaryHeap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use hnsw_rs::prelude::{Distance, Hnsw};
-
+pub(super) use self::build::{SCATTERING, Staying};
 use super::dot::{Factor, prefetch};
 use super::memory::in_large_pages;
 use super::nearest::{Candidate, Nearest};
-use super::rows::{Query, Rows, Unpacked};
+use super::rows::{Query, Rows};
 
 /// Links per row above the base layer; the base layer has twice as many.
 pub(super) const LINKS: usize = 16;
 pub(super) const BASE_LINKS: usize = 2 * LINKS;
-/// How many candidates for links are held while a row is inserted. Few, for links are [refined](refine) afterwards.
-const EF_CONSTRUCTION: usize = 80;
 /// By how many of its nearest rows a walk is led while all are below its floor.
 const LEADING: usize = 32;
-/// The most layers that `hnsw_rs` makes.
+/// The most layers above the base: as many as `hnsw_rs` makes.
 const MAX_LAYERS: usize = 16;
 /// Fills the places of absent links.
 const NO_ROW: u32 = u32::MAX;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Graph {
     /// [`BASE_LINKS`] places per row, the unused ones last.
     base: Vec<u32>,
@@ -58,60 +53,6 @@ pub(super) struct Layer {
 }
 
 impl Graph {
-    /// Links `rows` with `threads` threads. `None` if there are no rows or if `stop` was set, which is
-    /// noticed within the time of one insertion per thread.
-    pub(super) fn build(rows: &Rows, threads: usize, stop: &AtomicBool) -> Option<Self> {
-        if rows.len() == 0 {
-            return None;
-        }
-        let whole = Unpacked::new(rows);
-        let built = Hnsw::new(LINKS, rows.len(), MAX_LAYERS, EF_CONSTRUCTION, RowDistance(&whole));
-        // Alone, because hnsw_rs has no entry row to begin from before the first insertion has ended.
-        built.insert((&[0], 0));
-        let next = AtomicUsize::new(1);
-        std::thread::scope(|scope| {
-            let insert = || insert_rows(&built, &next, rows.len(), stop);
-            for _ in 1..threads {
-                scope.spawn(insert);
-            }
-            insert();
-        });
-        if stop.load(Ordering::Relaxed) {
-            return None;
-        }
-        let mut graph = Self::freeze(&built, rows.len());
-        drop(built);
-        graph.refine(rows, &whole, threads, stop);
-        graph.unreached = graph.find_unreached();
-        (!stop.load(Ordering::Relaxed)).then_some(graph)
-    }
-
-    fn freeze(built: &Hnsw<u32, RowDistance>, len: usize) -> Self {
-        let mut base = vec![NO_ROW; len * BASE_LINKS];
-        let mut upper: Vec<Vec<(u32, [u32; LINKS])>> = Vec::new();
-        let mut entry = 0;
-        for level in 0..MAX_LAYERS {
-            // hnsw_rs lists a point once, under its highest layer.
-            for point in built.get_point_indexation().get_layer_iterator(level) {
-                let row = row_number(point.get_origin_id());
-                let mut layers = point.get_neighborhood_id().into_iter();
-                let place = &mut base[row as usize * BASE_LINKS..][..BASE_LINKS];
-                copy_links(place, &layers.next().unwrap_or_default());
-                for (layer, neighbours) in layers.take(level).enumerate() {
-                    let mut links = [NO_ROW; LINKS];
-                    copy_links(&mut links, &neighbours);
-                    if layer == upper.len() {
-                        upper.push(Vec::new());
-                    }
-                    upper[layer].push((row, links));
-                    entry = row;
-                }
-            }
-        }
-        let upper = upper.into_iter().map(Layer::new).collect();
-        Self { base, upper, entry, unreached: Vec::new() }
-    }
-
     /// A graph as it was written down, of as many rows as `base` has links for. Fails, saying why, if a
     /// search could leave it.
     pub(super) fn restore(base: Vec<u32>, upper: Vec<Layer>, entry: u32) -> Result<Self, &'static str> {
@@ -121,7 +62,7 @@ impl Graph {
         if !is_row(entry) {
             return Err("a graph begins at no row");
         }
-        if upper.len() >= MAX_LAYERS {
+        if upper.len() > MAX_LAYERS {
             return Err("a graph has too many layers");
         }
         // The last of ascending rows is the greatest.
@@ -178,7 +119,7 @@ impl Graph {
         walk.begin(rows.len(), ef, floor);
         // From the entry row too, and not only from where the layers above lead: what can be reached
         // was measured from there.
-        walk.open(rows, [self.descend(rows, query), self.entry]);
+        walk.open(rows, [self.descend(rows, query.codes()), self.entry]);
         self.visit(&mut walk, rows, query.codes(), &is_live);
         while let Some(nearest) = walk.next() {
             walk.open(rows, self.links(nearest.row()));
@@ -192,9 +133,9 @@ impl Graph {
     }
 
     /// Follows the layers above the base to a row near the query.
-    fn descend(&self, rows: &Rows, query: &Query) -> u32 {
+    fn descend(&self, rows: &Rows, codes: &Factor) -> u32 {
         let mut products = Vec::with_capacity(LINKS);
-        let mut nearest = |linked: &[u32]| rows.candidates(query.codes(), linked, &mut products).max();
+        let mut nearest = |linked: &[u32]| rows.candidates(codes, linked, &mut products).max();
         let mut best = nearest(&[self.entry]).unwrap_or_default();
         let mut linked = Vec::with_capacity(LINKS);
         for layer in self.upper.iter().rev() {
@@ -244,12 +185,6 @@ impl Graph {
 }
 
 impl Layer {
-    fn new(mut linked: Vec<(u32, [u32; LINKS])>) -> Self {
-        linked.sort_unstable_by_key(|&(row, _)| row);
-        let (rows, links): (Vec<_>, Vec<_>) = linked.into_iter().unzip();
-        Self { rows, links: links.into_flattened() }
-    }
-
     /// None for a row that is not of this layer: `hnsw_rs` may link to one from above.
     fn links(&self, row: u32) -> impl Iterator<Item = u32> {
         let links = match self.rows.binary_search(&row) {
@@ -328,33 +263,6 @@ impl Best {
     }
 }
 
-/// What `hnsw_rs` sees of a vector is its row number; the vector stays where it is.
-struct RowDistance<'a>(&'a Unpacked<'a>);
-
-impl Distance<u32> for RowDistance<'_> {
-    fn eval(&self, a: &[u32], b: &[u32]) -> f32 {
-        // hnsw_rs panics on a negative distance, and rounding can lift a similarity above one.
-        (1.0 - self.0.similarity(a[0], b[0])).max(0.0)
-    }
-}
-
-/// Inserts rows, each taken by one of the threads that run this, until there are none left.
-fn insert_rows(built: &Hnsw<u32, RowDistance>, next: &AtomicUsize, len: usize, stop: &AtomicBool) {
-    while !stop.load(Ordering::Relaxed) {
-        let row = next.fetch_add(1, Ordering::Relaxed);
-        if row >= len {
-            return;
-        }
-        built.insert((&[row_number(row)], row));
-    }
-}
-
-fn copy_links(places: &mut [u32], neighbours: &[hnsw_rs::hnsw::Neighbour]) {
-    for (place, neighbour) in places.iter_mut().zip(neighbours) {
-        *place = row_number(neighbour.d_id);
-    }
-}
-
 fn present(links: &[u32]) -> impl Iterator<Item = u32> {
     links.iter().copied().take_while(|&row| row != NO_ROW)
 }
@@ -398,6 +306,8 @@ impl RowSet {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
     use crate::embedding::Embedding;
     use crate::index::rows::Quantised;
@@ -414,8 +324,12 @@ mod tests {
         rows
     }
 
+    fn built(rows: &Rows, threads: usize, stop: &AtomicBool) -> Option<Graph> {
+        Graph::default().extended(&Staying::default(), rows, threads, stop)
+    }
+
     fn build(rows: &Rows) -> Graph {
-        Graph::build(rows, 1, &AtomicBool::new(false)).unwrap()
+        built(rows, 1, &AtomicBool::new(false)).unwrap()
     }
 
     /// Points on a spiral, all different.
@@ -462,7 +376,7 @@ mod tests {
         let upper = vec![Layer::new(vec![(0, leading_to_one), (1, [NO_ROW; LINKS])])];
         let graph = Graph::restore(base, upper, 0).unwrap();
         let target = Embedding::new(&[0.0, 1.0, 0.0, 0.0]).unwrap();
-        assert_eq!(graph.descend(&rows, &Query::new(&target)), 1);
+        assert_eq!(graph.descend(&rows, Query::new(&target).codes()), 1);
         assert_eq!(graph.search(&rows, &Query::new(&target), 3, ANY, |_| true).len(), 3);
     }
 
@@ -483,14 +397,14 @@ mod tests {
 
     #[test]
     fn a_set_stop_ends_the_build() {
-        assert!(Graph::build(&spiral(50), 2, &AtomicBool::new(true)).is_none());
-        assert!(Graph::build(&rows([]), 1, &AtomicBool::new(false)).is_none());
+        assert!(built(&spiral(50), 2, &AtomicBool::new(true)).is_none());
+        assert!(built(&rows([]), 1, &AtomicBool::new(false)).is_none());
     }
 
     #[test]
     fn several_threads_build_a_graph_as_complete() {
         let rows = spiral(500);
-        let graph = Graph::build(&rows, 3, &AtomicBool::new(false)).unwrap();
+        let graph = built(&rows, 3, &AtomicBool::new(false)).unwrap();
         let target = Embedding::new(&[1.0, 0.0, 0.3, 0.0]).unwrap();
         assert_eq!(graph.search(&rows, &Query::new(&target), 500, ANY, |_| true).len(), 500);
     }

@@ -12,6 +12,10 @@ use crate::index::memory::trim;
 use crate::index::rows::Rows;
 use crate::index::segment::Segment;
 
+/// How many times as large as what is linked a graph may be that is taken along. What that costs for each of its rows, mostly
+/// a copy, is a hundredth of what it costs to link one.
+const TAKEN_ALONG: usize = 64;
+
 /// What the index and its builder thread share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -47,7 +51,7 @@ impl State {
     }
 
     /// Seals the newest rows if they are many, and chooses what to link next: all segments that wait
-    /// for a graph or have too many dead rows, and every other one no larger than what was chosen so far.
+    /// for a graph or have too many dead rows, and every other one not much larger than what was chosen so far.
     fn next_input(&mut self, settings: &SegmentedIndexBuilder) -> Vec<Arc<Segment>> {
         self.seal_newest(settings);
         let (mut chosen, mut others): (Vec<_>, Vec<_>) =
@@ -60,7 +64,7 @@ impl State {
         let mut total: usize = chosen.iter().map(|segment| segment.live()).sum();
         for segment in others {
             let live = segment.live();
-            if live > total {
+            if live > total.saturating_mul(TAKEN_ALONG) {
                 break;
             }
             total += live;

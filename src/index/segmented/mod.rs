@@ -1,12 +1,13 @@
 //! The index that the cache uses: an exact scan for the newest entries, graphs for the rest.
 //!
 //! Insertions go to the *newest* rows, which every search scans. When there are as many of them as the
-//! scan limit, they are *sealed* into a segment, and a background thread links it into an HNSW graph,
-//! together with older segments that are no larger; so there are few graphs, each larger than all
-//! smaller ones together, and an entry is linked again only about log2(entries / scan limit) times.
-//! Removals mark rows of a segment as dead, and a segment with too large a share of dead rows is linked
-//! anew without them. A search walks the largest graph first, and the others only where they can add to what it
-//! found. An entry that comes back as it was, as an answer that is made anew does, takes its old row again.
+//! scan limit, they are *sealed* into a segment, and a background thread links them into the largest HNSW graph that is not
+//! much larger, together with what is smaller; so there are few graphs, each much larger than all
+//! smaller ones together, and nearly every entry is linked once.
+//! Removals mark rows of a segment as dead. When a graph takes new entries, or too large a share of it is dead, the
+//! dead are left out, and links that led to them lead past them. A search walks the largest graph first, and the others
+//! only where they can add to what it found. An entry that comes back as it was, as an answer that is made anew does, takes its
+//! old row again.
 //!
 //! # Guarantees
 //!
@@ -18,11 +19,11 @@
 //!   in the new segment in the same step in which it takes the place of the old ones.
 //! - While a graph is built, its entries are scanned: a search is slower, never less exact.
 //! - One build at a time per index. Dropping the index stops the build and waits for its end, which is
-//!   within one insertion into the graph and the release of its memory.
+//!   within some insertions into the graph and the release of its memory.
 //!
 //! # Limits
 //!
-//! Entries that arrive faster than they can be linked (about 1,500 a second and thread) wait in the newest rows
+//! Entries that arrive faster than they can be linked (about 6,000 a second and thread) wait in the newest rows
 //! at the cost of a longer scan. So do those of many scopes that outgrow the scan at once: [so many](turns) builds run at
 //! a time in a process.
 
