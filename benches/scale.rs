@@ -17,9 +17,10 @@
 
 mod support;
 
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,10 @@ use self::support::{DIMENSIONS, resident_bytes, setting};
 const DOCUMENTS: usize = 1_000;
 /// How many lookups of a kind are timed.
 const TIMED: usize = 2_000;
+/// How many scopes are searched for the first time after a start.
+const SEARCHED: usize = 500;
+/// After how long they are idle.
+const IDLE: Duration = Duration::from_secs(5);
 /// Embeddings that no entry has, for misses.
 const UNKNOWN: usize = 2_000;
 const ENTRIES_PER_SCOPE: usize = 100;
@@ -49,7 +54,8 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.expect("a runtime").block_on(async {
         if let Some(folder) = std::env::var_os(START) {
-            return start(Path::new(&folder)).await;
+            let is_of_scopes = std::env::var_os(SNAPSHOTS).is_none();
+            return if is_of_scopes { start_of_scopes(&folder).await } else { start(&folder).await };
         }
         entries(setting("WELLSPRING_BENCH_ENTRIES", 100_000)).await;
         scopes(setting("WELLSPRING_BENCH_SCOPES", 1_000)).await;
@@ -95,7 +101,9 @@ async fn open(folder: &Path, snapshots: bool) -> (Cache, [(Duration, usize); 2])
     let (started, before) = (Instant::now(), resident_bytes());
     let mut builder = Cache::builder(FakeEmbedder::new(DIMENSIONS), store)
         .similarity_threshold(0.92)
-        .verifier(Threshold::new());
+        .verifier(Threshold::new())
+        .index_wait(Duration::from_hours(1))
+        .unload_idle_scopes(if snapshots { Duration::from_hours(1) } else { IDLE });
     if snapshots {
         builder = builder.index_snapshots(folder.join("indexes"));
     }
@@ -128,6 +136,8 @@ async fn entries(count: usize) {
     let folder = named.as_deref().unwrap_or(temporary.path());
     let before = resident_bytes();
     let (cache, _) = open(folder, true).await;
+    // An index that was searched follows what is filled.
+    misses(&cache, &vectors, &[0]).await;
     let started = Instant::now();
     println!("| | |\n|---|---|");
     if cache.status().await.expect("read").entries < count as u64 {
@@ -277,32 +287,41 @@ async fn starts(cache: Cache, count: usize, folder: &Path) {
     cache.close().await.expect("closed");
     drop(cache);
     println!("closing and saving the index: {:.1} s\n", started.elapsed().as_secs_f64());
-    println!("| start | store opened | cache built | graphs stand | memory: store | index and pages |");
-    println!("|---|---|---|---|---|---|");
+    println!(
+        "| start | store opened | cache built | first hit by meaning | graphs stand | memory: store | index and pages |"
+    );
+    println!("|---|---|---|---|---|---|---|");
     for snapshots in ["with a snapshot", "without"] {
-        let mut child = Command::new(std::env::current_exe().expect("this program"));
-        child.env(START, folder).env(SNAPSHOTS, snapshots).env(COUNT, count.to_string());
-        assert!(child.status().expect("started").success());
+        restart(folder, count, Some(snapshots));
     }
     println!();
 }
 
+fn restart(folder: &Path, count: usize, snapshots: Option<&str>) {
+    let mut child = Command::new(std::env::current_exe().expect("this program"));
+    child.env(START, folder).env(COUNT, count.to_string());
+    child.envs(snapshots.map(|snapshots| (SNAPSHOTS, snapshots)));
+    assert!(child.status().expect("started").success());
+}
+
 /// What [`starts`] runs in another process.
-async fn start(folder: &Path) {
+async fn start(folder: &OsStr) {
     let (name, count) = (std::env::var(SNAPSHOTS).expect("set"), setting(COUNT, 1));
-    let (cache, [opened, built]) = open(folder, name != "without").await;
+    let (cache, [opened, built]) = open(Path::new(folder), name != "without").await;
     let entry = cache.entries(None, 1).await.expect("read").remove(0).entry;
     let query = Query::new("reworded?").embedding(entry.embedding.as_ref().expect("embedded").as_slice());
+    let (started, before) = (Instant::now(), resident_bytes());
     assert!(is_hit(&cache, query).await, "what was stored is found by meaning");
-    let started = Instant::now();
+    let hit = (started.elapsed(), resident_bytes().saturating_sub(before));
     cache.settle().await.expect("settled");
     println!(
-        "| {name} | {:.2} s | {:.2} s | {:.1} s later | {} | {} |",
+        "| {name} | {:.2} s | {:.3} s | {:.2} s | {:.1} s later | {} | {} |",
         opened.0.as_secs_f64(),
         built.0.as_secs_f64(),
-        started.elapsed().as_secs_f64(),
+        hit.0.as_secs_f64(),
+        started.elapsed().saturating_sub(hit.0).as_secs_f64(),
         per(opened.1, count),
-        per(built.1, count),
+        per(hit.1, count),
     );
     cache.close().await.expect("closed");
 }
@@ -331,13 +350,47 @@ async fn scopes(count: usize) {
         "| resident | {:.0} bytes per scope |",
         resident_bytes().saturating_sub(before) as f64 / count as f64
     );
-    println!("| of it index | {:.0} bytes per scope |", cache.index_bytes() as f64 / count as f64);
     cache.close().await.expect("closed");
     drop(cache);
-    let files = std::fs::read_dir(folder.path().join("indexes")).map_or(0, Iterator::count);
-    println!("| files of snapshots, the lock among them | {files} |");
-    let (_cache, [opened, built]) = open(folder.path(), true).await;
-    println!("| start | {:.2} s |\n", (opened.0 + built.0).as_secs_f64());
+    restart(folder.path(), count, None);
+}
+
+/// What [`scopes`] runs in another process.
+async fn start_of_scopes(folder: &OsStr) {
+    let count = setting(COUNT, 1);
+    let (cache, [opened, built]) = open(Path::new(folder), false).await;
+    println!(
+        "| start: store opened, cache built | {:.2} s, {:.4} s |",
+        opened.0.as_secs_f64(),
+        built.0.as_secs_f64()
+    );
+    println!("| memory of the process after it | {} |", per(resident_bytes(), count * ENTRIES_PER_SCOPE));
+    let entries = cache.entries(None, 2 * SEARCHED).await.expect("read");
+    let mut queries = HashMap::new();
+    for entry in entries.into_iter().map(|stored| stored.entry) {
+        let number: String = entry.question.chars().filter(char::is_ascii_digit).collect();
+        let scope =
+            Scope::new().tenant(format!("tenant {}", number.parse::<usize>().expect("a number") % count));
+        let embedding = entry.embedding.as_ref().expect("embedded").as_slice().to_vec();
+        queries.insert(entry.scope, Query::new("reworded?").embedding(embedding).scope(scope));
+    }
+    let queries: Vec<Query> = queries.into_values().take(SEARCHED).collect();
+    let numbers: Vec<usize> = (0..queries.len()).collect();
+    println!("\n| lookup | p50 | p99 |\n|---|---|---|");
+    for name in ["first hit by meaning in a scope", "second"] {
+        let times = timed(&numbers, async |number| is_hit(&cache, queries[number].clone()).await).await;
+        row(name, times, queries.len());
+    }
+    let (loaded, started) = (cache.index_bytes(), Instant::now());
+    println!("\nindex of a scope that was searched: {:.0} bytes", loaded as f64 / queries.len() as f64);
+    while cache.index_bytes() > 0 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    println!(
+        "all are unloaded {:.1} s later, idle is what is not searched for {IDLE:?}\n",
+        started.elapsed().as_secs_f64()
+    );
+    cache.close().await.expect("closed");
 }
 
 fn file_bytes(folder: &Path) -> u64 {

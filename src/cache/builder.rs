@@ -39,6 +39,9 @@ const MAX_CANDIDATES: usize = 64;
 /// How much is remembered of what the embedder made: about 8,600 questions of 100 bytes and 384 dimensions.
 pub(crate) const DEFAULT_MEMO_BYTES: u64 = 16 << 20;
 
+/// How long a lookup waits for an index of a store that one process owns.
+const INDEX_WAIT: Duration = Duration::from_secs(1);
+
 /// Builds a [`Cache`].
 #[must_use]
 pub struct CacheBuilder {
@@ -67,6 +70,7 @@ impl std::fmt::Debug for CacheBuilder {
 
 impl CacheBuilder {
     pub(super) fn new(embedder: Arc<dyn Embedder>, store: Arc<dyn Store>) -> Self {
+        let index_wait = if store.is_shared() { Duration::ZERO } else { INDEX_WAIT };
         Self {
             embedder,
             store,
@@ -82,7 +86,7 @@ impl CacheBuilder {
                 embed_timeout: Duration::from_secs(5),
                 verify_timeout: Duration::from_millis(500),
                 follow_timeout: Duration::from_mins(1),
-                index_wait: Duration::ZERO,
+                index_wait,
                 early_refresh: None,
                 refresh_on_invalidation: 0,
             },
@@ -199,15 +203,18 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets how long a lookup waits for the index of its scope to be loaded from a store that processes share. Zero, the
-    /// default, lets lookups be misses until it is. For programs that look up once and end.
+    /// Sets how long a lookup waits for the index of its scope to be loaded, which happens when the scope is first
+    /// searched; then it searches what is loaded by then. Exact hits do not wait. 1 second by default for a store that one
+    /// process owns, which is enough for some 50,000 entries, or for more that are in a
+    /// [snapshot](Self::index_snapshots); zero for a store that processes share. Set more for programs that look up once
+    /// and end.
     pub fn index_wait(mut self, wait: Duration) -> Self {
         self.settings.index_wait = wait;
         self
     }
 
-    /// Sets a folder where indexes are kept between runs, so that a process that starts again need not fetch and link
-    /// them anew. Saved every 10 minutes, when a scope is unloaded, and by [`Cache::close`]. Of a store that one
+    /// Sets a folder where indexes are kept between runs, and while they are unloaded, so that they need not be fetched
+    /// and linked anew. Saved every 10 minutes, when a scope is unloaded, and by [`Cache::close`]. Of a store that one
     /// process owns, the scopes with graphs are kept, which have 8,192 entries or more.
     ///
     /// Processes that share a store may share the folder: the first one saves, the others load. Stores that are not
@@ -218,7 +225,8 @@ impl CacheBuilder {
     }
 
     /// Sets after how long the index of a scope in which nothing is looked up is unloaded, 30 minutes by default. It is
-    /// loaded again when it is needed. Only for stores that processes share.
+    /// loaded again when it is needed. One with graphs, which take long to build, stays in memory where a process owns the
+    /// store and the index cannot be [kept](Self::index_snapshots).
     pub fn unload_idle_scopes(mut self, after: Duration) -> Self {
         self.unload_after = after;
         self
@@ -281,10 +289,9 @@ impl CacheBuilder {
         self
     }
 
-    /// Checks the settings, reads the store's entries into the indexes and makes the cache.
+    /// Checks the settings and makes the cache.
     ///
-    /// Takes about a second for 100,000 entries, much less with [`index_snapshots`](Self::index_snapshots); a store that
-    /// processes share is read when scopes are first searched. Must be called within a Tokio runtime with time
+    /// Reads no entries: a scope is read when it is first searched. Must be called within a Tokio runtime with time
     /// enabled.
     ///
     /// # Errors
@@ -302,15 +309,11 @@ impl CacheBuilder {
         let is_shared = self.store.is_shared();
         let fingerprint = self.embedder.model().fingerprint();
         let snapshots = self.snapshots.as_ref().map(Snapshots::open).transpose()?;
-        let (loader, keeper) = if is_shared {
-            let snapshots = snapshots.map(|snapshots| (snapshots, fingerprint.clone()));
-            let store = Arc::clone(&self.store);
-            (Some(Loader::new(store, snapshots, tasks.clone(), shutdown.clone())), None)
-        } else {
-            (None, snapshots.map(|snapshots| Keeper::new(snapshots, fingerprint.clone())))
-        };
-        let indexes = Arc::new(Indexes::new(dimensions, loader, keeper));
-        // The listener comes before the scan, so that nothing that goes meanwhile is missed.
+        let keeper =
+            snapshots.and_then(|snapshots| Keeper::new(snapshots, fingerprint.clone(), &*self.store));
+        let loader = Loader::new(&self.store, keeper, tasks.clone(), shutdown.clone());
+        let indexes = Arc::new(Indexes::new(dimensions, loader));
+        // Before the first search, so that nothing that changes while a scope is loaded is missed.
         self.store.listen(Arc::clone(&indexes) as Arc<dyn ChangeListener>);
         let lessons = Arc::new(Lessons::new(Arc::clone(&self.store)));
         match lessons.read_on().await {
@@ -346,13 +349,7 @@ impl CacheBuilder {
             tasks,
             shutdown,
         };
-        if is_shared {
-            // Each scope is loaded when it is first searched.
-            inner.indexes.unload_idle(self.unload_after);
-        } else {
-            inner.indexes.read_store(&*inner.store).await?;
-            inner.indexes.keep(&inner.store, &inner.tasks, inner.shutdown.clone());
-        }
+        inner.indexes.unload_idle(self.unload_after);
         Ok(Cache { inner: Arc::new(inner) })
     }
 

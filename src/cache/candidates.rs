@@ -85,11 +85,8 @@ impl Inner {
         let started = Instant::now();
         let floor = self.verifier.floor(prepared.criterion) - index::ERROR;
         let key = &prepared.key;
-        if !self.settings.index_wait.is_zero() {
-            let loaded = self.indexes.loaded(&key.corpus, key.scope);
-            let _ = tokio::time::timeout(self.settings.index_wait, loaded).await;
-        }
-        let found = self.indexes.search(&key.corpus, key.scope, embedding, self.settings.candidates, floor);
+        let (k, wait) = (self.settings.candidates, self.settings.index_wait);
+        let found = self.indexes.search((&key.corpus, key.scope), embedding, k, floor, wait).await;
         self.metrics.lookup.search.record(started.elapsed());
         match found {
             Ok(neighbors) => Ok(neighbors.into_iter().map(|neighbor| neighbor.id).collect()),

@@ -1,5 +1,7 @@
 //! Why a question is a hit or not.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
 use crate::cache::lookup::BypassReason;
@@ -13,6 +15,8 @@ use crate::verify::{Check, Outcome, Stage, StageRun};
 
 /// How many candidates are explained.
 const EXPLAINED: usize = 8;
+/// How long an explanation waits for the index of its scope to be loaded.
+const INDEX_WAIT: Duration = Duration::from_mins(1);
 
 /// What a lookup would find, and why.
 #[derive(Debug, Clone, Serialize)]
@@ -146,11 +150,9 @@ impl Cache {
                 None => return Ok(Vec::new()),
             },
         };
-        inner.indexes.loaded(&prepared.key.corpus, prepared.key.scope).await;
+        let scope = (&prepared.key.corpus, prepared.key.scope);
         let mut candidates = Vec::new();
-        for neighbor in
-            inner.indexes.search(&prepared.key.corpus, prepared.key.scope, &embedding, EXPLAINED + 1, -1.0)?
-        {
+        for neighbor in inner.indexes.search(scope, &embedding, EXPLAINED + 1, -1.0, INDEX_WAIT).await? {
             if neighbor.id == prepared.key.exact || candidates.len() == EXPLAINED {
                 continue;
             }

@@ -103,7 +103,7 @@ pub(crate) struct Settings {
     /// How long the verification of a lookup's candidates may take in all.
     pub(crate) verify_timeout: Duration,
     pub(crate) follow_timeout: Duration,
-    /// How long a lookup waits for an index that is not loaded yet.
+    /// How long a lookup waits for an index that is being loaded.
     pub(crate) index_wait: Duration,
     pub(crate) early_refresh: Option<EarlyRefresh>,
     pub(crate) refresh_on_invalidation: usize,
@@ -143,7 +143,7 @@ impl Cache {
         self.inner.store.status().await
     }
 
-    /// About how many bytes of memory the vector indexes take.
+    /// About how many bytes of memory the vector indexes take that are loaded.
     pub fn index_bytes(&self) -> usize {
         self.inner.indexes.memory_bytes()
     }

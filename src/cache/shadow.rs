@@ -4,6 +4,7 @@
 //! the judge says goes the way of all feedback, but it removes no answer: it tells of pairs, not of answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -50,7 +51,9 @@ impl Cache {
             let floor = sampling.shadow.near_miss_floor;
             let inner = &cache.inner;
             // One more, for the question's own entry may be stored by now.
-            let near = inner.indexes.search(&key.corpus, key.scope, &embedding, 2, floor).unwrap_or_default();
+            let scope = (&key.corpus, key.scope);
+            let near = inner.indexes.search(scope, &embedding, 2, floor, Duration::ZERO).await;
+            let near = near.unwrap_or_default();
             if let Some(near) = near.iter().find(|near| near.id != key.exact)
                 && !inner.lessons.forbid(key.exact, near.id)
                 && let Ok(fetched) = inner.store.lookup(&key.corpus, near.id).await

@@ -1,9 +1,9 @@
 //! `wellspring stats`: what the store holds and what its hits saved.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use clap::Args;
 use serde::Serialize;
 
@@ -12,9 +12,11 @@ use crate::cli::exit::Exit;
 use crate::cli::output::{self, Column, table};
 use crate::cli::pages::Pages;
 use crate::cli::units;
-use crate::embed::{Embedded, Embedder, ModelInfo};
-use crate::error::{Error, ErrorKind, Result};
-use crate::store::{CorpusStatus, ServerStatus, Store, StoreStatus};
+use crate::embedding::Embedding;
+use crate::error::Result;
+use crate::index::{SegmentedIndex, VectorIndex as _};
+use crate::key::{EntryId, ScopeId};
+use crate::store::{CorpusStatus, ServerStatus, StoreStatus};
 
 /// Show what the store holds and what its hits saved
 #[derive(Debug, Args)]
@@ -40,7 +42,7 @@ pub(crate) async fn run(_: StatsArgs, context: &Context) -> anyhow::Result<Exit>
     let store = context.store().await?;
     let contents = store.status().await?;
     let mut saved = Saved::default();
-    let mut dimensions = None;
+    let mut indexes = Indexes::default();
     let mut pages = Pages::of(&*store);
     while let Some(page) = pages.next().await? {
         for stored in page {
@@ -49,16 +51,14 @@ pub(crate) async fn run(_: StatsArgs, context: &Context) -> anyhow::Result<Exit>
             saved.prompt_tokens += stored.hits.saturating_mul(usage.prompt_tokens);
             saved.completion_tokens += stored.hits.saturating_mul(usage.completion_tokens);
             saved.cost_usd += stored.hits as f64 * usage.cost_microusd as f64 / 1e6;
-            dimensions = dimensions.or(stored.entry.embedding.as_ref().map(crate::Embedding::dimensions));
+            // Of a shared store, each process has those of the scopes that it searches.
+            if let Some(embedding) = stored.entry.embedding.as_ref().filter(|_| !store.is_shared()) {
+                indexes.insert(stored.entry.scope, stored.entry.id, embedding)?;
+            }
         }
     }
-    let index_bytes = match dimensions {
-        // Those over a shared store are loaded scope by scope, as each process needs them.
-        Some(dimensions) if !store.is_shared() => index_bytes(Arc::clone(&store), dimensions).await?,
-        _ => 0,
-    };
     store.close().await?;
-    let stats = Stats { store: contents, index_bytes, saved };
+    let stats = Stats { store: contents, index_bytes: indexes.memory_bytes(), saved };
     if context.json {
         output::json(&stats)?;
     } else {
@@ -71,7 +71,7 @@ fn text(stats: &Stats) -> String {
     let Stats { store, index_bytes, saved } = stats;
     let index = match index_bytes {
         0 => String::new(),
-        bytes => format!("{} in memory while in use", units::bytes(*bytes)),
+        bytes => format!("{} in memory while all scopes are in use", units::bytes(*bytes)),
     };
     // What a server uses is told with the server.
     let size = match &store.servers[..] {
@@ -168,29 +168,20 @@ fn corpora(corpora: &[CorpusStatus]) -> String {
     table(&columns, rows)
 }
 
-/// What the indexes over the store's entries take.
-async fn index_bytes(store: Arc<dyn Store>, dimensions: usize) -> Result<u64> {
-    let cache = crate::Cache::builder_from(Arc::new(NoModel::new(dimensions)), store).build().await?;
-    Ok(cache.index_bytes() as u64)
-}
+/// The indexes of all scopes, to tell what they take.
+#[derive(Default)]
+struct Indexes(HashMap<ScopeId, SegmentedIndex>);
 
-/// Stands in for the model, so that the sizes can be told where the model is not at hand.
-#[derive(Debug)]
-struct NoModel(ModelInfo);
-
-impl NoModel {
-    fn new(dimensions: usize) -> Self {
-        Self(ModelInfo::new("none", "none", dimensions))
-    }
-}
-
-#[async_trait]
-impl Embedder for NoModel {
-    fn model(&self) -> &ModelInfo {
-        &self.0
+impl Indexes {
+    fn insert(&mut self, scope: ScopeId, id: EntryId, embedding: &Embedding) -> Result<()> {
+        let index = match self.0.entry(scope) {
+            Entry::Occupied(slot) => slot.into_mut(),
+            Entry::Vacant(slot) => slot.insert(SegmentedIndex::builder(embedding.dimensions()).build()?),
+        };
+        index.insert(id, embedding)
     }
 
-    async fn embed(&self, _: &[String]) -> Result<Vec<Embedded>> {
-        Err(Error::new(ErrorKind::Model, "no model is loaded"))
+    fn memory_bytes(&self) -> u64 {
+        self.0.values().map(|index| index.memory_bytes() as u64).sum()
     }
 }

@@ -20,7 +20,7 @@ const MAX_PEM_BYTES: u64 = 1024 * 1024;
 pub struct StoreConfig {
     /// The store's kind and place.
     pub url: StoreUrl,
-    /// The folder where indexes are kept between runs, so that a start need not build them anew.
+    /// The folder where indexes are kept between runs and while they are unloaded, so that they need not be built anew.
     pub index_snapshots: Option<PathBuf>,
     /// How many bytes of an embedded store's file are kept in memory.
     pub cache_bytes: ByteSize,

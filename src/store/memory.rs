@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 
 use crate::clock::{Clock, SystemClock};
+use crate::embedding::Embedding;
 use crate::entry::{Change, DocumentVersion, Entry};
 use crate::error::Result;
 use crate::judgement::{Judgement, JudgementCursor, MAX_JUDGEMENTS};
-use crate::key::{Corpus, EntryId};
+use crate::key::{Corpus, EntryId, ScopeId};
 use crate::store::ledger::{Ledger, Resident};
 use crate::store::{
-    ChangeListener, ChangeOutcome, Fetched, Filled, Found, Limits, Snapshot, Store, StoreStatus, StoredEntry,
-    closed,
+    ChangeListener, ChangeOutcome, Fetched, Filled, Found, Limits, ScopeCursor, ScopePage, Snapshot, Store,
+    StoreStatus, StoredEntry, closed,
 };
 
 /// A bounded store in memory.
@@ -121,6 +122,21 @@ impl Store for MemoryStore {
 
     async fn scan(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<StoredEntry>> {
         Ok(self.ledger()?.page(after, limit).iter().map(|(_, resident)| stored(resident)).collect())
+    }
+
+    async fn scope_page(
+        &self,
+        corpus: &Corpus,
+        scope: ScopeId,
+        cursor: Option<ScopeCursor>,
+    ) -> Result<ScopePage> {
+        Ok(self.ledger()?.scope_page(corpus, scope, cursor, |_| 0))
+    }
+
+    async fn embeddings(&self, _corpus: &Corpus, ids: &[EntryId]) -> Result<Vec<Option<Embedding>>> {
+        let ledger = self.ledger()?;
+        // Not by a lookup, which would count as a use.
+        Ok(ids.iter().map(|id| ledger.listed(*id)?.payload.embedding.clone()).collect())
     }
 
     fn record_hit(&self, _corpus: &Corpus, id: EntryId) {

@@ -309,29 +309,22 @@ pub enum ClaimEnd {
 /// Some of the entries of a scope.
 #[derive(Debug, Clone, Default)]
 pub struct ScopePage {
-    /// Their ids. One may come twice, and one that is stored or goes meanwhile may or may not come.
-    pub ids: Vec<EntryId>,
+    /// One may come twice, and one that is stored or goes meanwhile may or may not come.
+    pub entries: Vec<Listed>,
     /// Where to go on; none at the end.
     pub next: Option<ScopeCursor>,
 }
 
-/// A place in the entries of a scope.
+/// A place in the entries of a scope. What the number means is the store's own business.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ScopeCursor {
-    pub(crate) bucket: u16,
-    pub(crate) at: u64,
-}
+pub struct ScopeCursor(pub u128);
 
 /// An entry as a store knows it without reading the entry itself.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listed {
     /// The entry.
     pub id: EntryId,
-    /// Its corpus.
-    pub corpus: Corpus,
-    /// Its scope.
-    pub scope: ScopeId,
-    /// The number of the fill that stored it, less than [`Store::fills`] was after it.
+    /// The number of the fill that stored it, less than [`Store::fills`] was after it; 0 where they are not counted.
     pub fill: u64,
 }
 
@@ -403,17 +396,21 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// As for [`lookup`](Self::lookup).
     async fn scan(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<StoredEntry>>;
 
-    /// As [`scan`](Self::scan), without the entries themselves where the store knows of them without reading them.
+    /// Some of the live entries of `scope`, for its index to be loaded from: those that follow `cursor`, or the first.
     ///
     /// # Errors
     ///
     /// As for [`lookup`](Self::lookup).
-    async fn list(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<Listed>> {
-        let listed = |stored: StoredEntry| {
-            let Entry { id, scope, .. } = *stored.entry;
-            Listed { id, corpus: stored.entry.corpus.clone(), scope, fill: 0 }
-        };
-        Ok(self.scan(after, limit).await?.into_iter().map(listed).collect())
+    async fn scope_page(
+        &self,
+        corpus: &Corpus,
+        scope: ScopeId,
+        cursor: Option<ScopeCursor>,
+    ) -> Result<ScopePage>;
+
+    /// Whether anything is stored in `scope`, as far as is known: what is kept of its index goes when nothing is.
+    fn holds(&self, _scope: ScopeId) -> bool {
+        true
     }
 
     /// How many fills the store has taken, those of earlier processes included: what an index that is kept between runs
@@ -435,8 +432,7 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// As for [`lookup`](Self::lookup).
     async fn status(&self) -> Result<StoreStatus>;
 
-    /// Whether other processes may read and write the same answers. A lookup is then a round trip, claims matter,
-    /// and indexes are to be [loaded](Self::scope_page) scope by scope.
+    /// Whether other processes may read and write the same answers. A lookup is then a round trip, and claims matter.
     fn is_shared(&self) -> bool {
         false
     }
@@ -486,23 +482,8 @@ pub trait Store: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Some of the entries of `scope`, for an index to be loaded from. Only [shared](Self::is_shared) stores list
-    /// them; of others, [`scan`](Self::scan) everything.
-    ///
-    /// # Errors
-    ///
-    /// As for [`lookup`](Self::lookup).
-    async fn scope_page(
-        &self,
-        _corpus: &Corpus,
-        _scope: ScopeId,
-        _cursor: Option<ScopeCursor>,
-    ) -> Result<ScopePage> {
-        Ok(ScopePage::default())
-    }
-
     /// The embedding of each of these entries; none for one that is gone or has none. For what
-    /// [`scope_page`](Self::scope_page) or [`list`](Self::list) listed.
+    /// [`scope_page`](Self::scope_page) listed.
     ///
     /// # Errors
     ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wellspring::key::ScopeId;
 use wellspring::store::{ChangeListener, DeadReason, Eviction, Found, Limits};
-use wellspring::{Change, Corpus, Entry, EntryId};
+use wellspring::{Change, Corpus, Embedding, Entry, EntryId};
 
 use crate::support::{Bench, HOUR, SCOPE, START, about, entry, fill_all, found, served, serves, snapshot};
 
@@ -16,6 +16,7 @@ on_every_local_store!(
     the_number_of_entries_is_limited_exactly,
     the_bytes_are_limited,
     the_least_recently_used_goes_first,
+    loading_an_index_uses_no_entry,
     the_most_frequently_used_stays,
     the_listener_hears_of_every_removal,
 );
@@ -98,6 +99,22 @@ async fn the_least_recently_used_goes_first(bench: Bench) {
     fill_all(&*store, &entries[3..4]).await;
     store.status().await.unwrap();
     assert_eq!(served(&*store, &entries).await, [0, 2, 3]);
+}
+
+async fn loading_an_index_uses_no_entry(bench: Bench) {
+    let store = bench.open(Limits::default().max_entries(3).eviction(Eviction::LeastRecentlyUsed));
+    let entries: Vec<Entry> = entries(4)
+        .into_iter()
+        .map(|entry| Entry { embedding: Embedding::new(&[1.0, 2.0]).ok(), ..entry })
+        .collect();
+    fill_all(&*store, &entries[..3]).await;
+    let page = store.scope_page(&Corpus::default(), SCOPE, None).await.unwrap();
+    assert_eq!(page.entries.len(), 3);
+    let embeddings = store.embeddings(&Corpus::default(), &[entries[0].id, entries[3].id]).await.unwrap();
+    assert_eq!(embeddings, [entries[0].embedding.clone(), None]);
+    fill_all(&*store, &entries[3..]).await;
+    store.status().await.unwrap();
+    assert_eq!(served(&*store, &entries).await, [1, 2, 3]);
 }
 
 async fn the_most_frequently_used_stays(bench: Bench) {

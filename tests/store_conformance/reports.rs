@@ -1,15 +1,19 @@
 //! Listings and counts.
 
-use wellspring::store::Limits;
-use wellspring::{Change, Corpus, Dependency, Entry};
+use std::collections::BTreeMap;
 
-use crate::support::{Bench, about, entry_in, fill_all};
+use wellspring::key::ScopeId;
+use wellspring::store::Limits;
+use wellspring::{Change, Corpus, Dependency, Entry, EntryId, Store};
+
+use crate::support::{Bench, SCOPE, about, entry_in, fill_all};
 
 on_every_store!(
     a_scan_pages_through_everything_in_order,
     a_scan_goes_past_entries_that_are_dead,
     hits_are_counted_and_reported,
     the_status_counts_each_corpus,
+    a_scope_is_listed_whole_and_alone,
 );
 
 async fn a_scan_pages_through_everything_in_order(bench: Bench) {
@@ -98,4 +102,62 @@ async fn the_status_counts_each_corpus(bench: Bench) {
         crate::support::Kind::Cluster => "valkey-cluster://",
     };
     assert!(status.location.starts_with(kind), "{}", status.location);
+}
+
+async fn a_scope_is_listed_whole_and_alone(bench: Bench) {
+    let store = bench.open(Limits::default());
+    // More than come at a time.
+    let mut entries: Vec<Entry> =
+        (0..2_100).map(|n| about(&format!("question {n}"), if n % 2 == 0 { "a" } else { "b" })).collect();
+    let elsewhere = Entry { scope: ScopeId::from_bytes([8; 16]), ..about("in another scope", "a") };
+    fill_all(&*store, &entries).await;
+    let other_corpus = Corpus::new("other").unwrap();
+    fill_all(&*store, &[elsewhere.clone(), entry_in(&other_corpus, "in another corpus", vec![])]).await;
+
+    assert_eq!(
+        listed(&*store, &Corpus::default(), SCOPE).await.into_keys().collect::<Vec<_>>(),
+        ids(&entries)
+    );
+    assert_eq!(listed(&*store, &Corpus::default(), elsewhere.scope).await.len(), 1);
+    assert_eq!(listed(&*store, &other_corpus, SCOPE).await.len(), 1);
+    assert!(listed(&*store, &other_corpus, elsewhere.scope).await.is_empty());
+    assert!(store.holds(SCOPE) && store.holds(elsewhere.scope));
+
+    store.invalidate(&Corpus::default(), &[Change::document("a")]).await.unwrap();
+    // It waits until what was invalidated is cleaned away.
+    store.status().await.unwrap();
+    entries.retain(|entry| entry.dependencies == [Dependency::document("b")]);
+    let before = listed(&*store, &Corpus::default(), SCOPE).await;
+    assert_eq!(before.keys().copied().collect::<Vec<_>>(), ids(&entries));
+    fill_all(&*store, &entries[..1]).await;
+    let after = listed(&*store, &Corpus::default(), SCOPE).await;
+    assert_eq!(after.len(), before.len());
+    if let Some(fills) = store.fills() {
+        let newest = after[&entries[0].id];
+        assert!(before.values().all(|fill| *fill < newest) && newest < fills);
+    }
+
+    store.invalidate(&Corpus::default(), &[Change::Everything]).await.unwrap();
+    store.status().await.unwrap();
+    assert!(listed(&*store, &Corpus::default(), SCOPE).await.is_empty());
+    assert_eq!(listed(&*store, &other_corpus, SCOPE).await.len(), 1);
+}
+
+fn ids(entries: &[Entry]) -> Vec<EntryId> {
+    let mut ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// What a store lists of a scope, with the numbers of the fills.
+async fn listed(store: &dyn Store, corpus: &Corpus, scope: ScopeId) -> BTreeMap<EntryId, u64> {
+    let (mut listed, mut cursor) = (BTreeMap::new(), None);
+    loop {
+        let page = store.scope_page(corpus, scope, cursor).await.unwrap();
+        listed.extend(page.entries.iter().map(|listed| (listed.id, listed.fill)));
+        cursor = page.next;
+        if cursor.is_none() {
+            return listed;
+        }
+    }
 }

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use wellspring::key::ScopeId;
 use wellspring::store::{
-    ChangeListener, ChangeOutcome, Fetched, Filled, Found, MemoryStore, Snapshot, Store, StoreStatus,
-    StoredEntry,
+    ChangeListener, ChangeOutcome, Fetched, Filled, Found, MemoryStore, ScopeCursor, ScopePage, Snapshot,
+    Store, StoreStatus, StoredEntry,
 };
 use wellspring::{Change, Corpus, DocumentVersion, Entry, EntryId, Error, ErrorKind, Result};
 
@@ -100,6 +101,16 @@ impl Store for FaultyStore {
     async fn scan(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<StoredEntry>> {
         self.check()?;
         self.inner.scan(after, limit).await
+    }
+
+    async fn scope_page(
+        &self,
+        corpus: &Corpus,
+        scope: ScopeId,
+        cursor: Option<ScopeCursor>,
+    ) -> Result<ScopePage> {
+        self.check()?;
+        self.inner.scope_page(corpus, scope, cursor).await
     }
 
     fn record_hit(&self, corpus: &Corpus, id: EntryId) {

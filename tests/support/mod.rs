@@ -8,6 +8,7 @@ pub(crate) mod faulty;
 pub(crate) mod servers;
 #[cfg(feature = "valkey")]
 pub(crate) mod valkey;
+pub(crate) mod watched;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,43 +1,41 @@
-//! Loading the index of a scope from a store that processes share, and unloading it.
+//! Loading the index of a scope from the store.
 //!
-//! Loading compares: the ids that the store lists are fetched if the index lacks them, and ids that it does not list any
-//! more are forgotten. So it does for a new index, for one that missed events, and for one from a local snapshot. The
-//! index is searched meanwhile, with what it has.
+//! Loading compares: the ids that the store lists are fetched if the index lacks them or may have them as they were, and
+//! ids that it does not list any more are forgotten. So it does for a new index, for one that missed events, and for one
+//! from a local snapshot. The index is searched meanwhile, with what it has.
+//!
+//! Scopes are loaded a page at a time, and a few pages at once: a small scope does not wait for the end of a large one.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Indexes, ScopeIndex};
-use crate::error::Result;
-use crate::index::{Snapshots, VectorIndex as _};
-use crate::key::ScopeId;
-use crate::store::Store;
+use super::{Keeper, ScopeIndex};
+use crate::error::{Error, ErrorKind, Result};
+use crate::index::VectorIndex as _;
+use crate::key::{EntryId, ScopeId};
+use crate::store::{ScopeCursor, Store};
 
-/// How many scopes are loaded at the same time.
+/// How many pages are loaded at the same time.
 const CONCURRENT_LOADS: usize = 4;
 /// How many embeddings are fetched at a time.
-pub(super) const FETCHED: usize = 256;
+const FETCHED: usize = 256;
 /// How soon loading is tried again after it failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Smaller indexes are not saved: loading them from the store is as quick.
-const LEAST_SAVED: usize = 1_000;
-/// How often indexes that changed are saved.
-pub(super) const SAVE_EVERY: Duration = Duration::from_mins(10);
-
 /// What loads indexes.
 pub(crate) struct Loader {
-    store: Arc<dyn Store>,
-    /// Where indexes are kept between runs, and what names the model of their embeddings.
-    snapshots: Option<(Snapshots, String)>,
-    tasks: TaskTracker,
-    shutdown: CancellationToken,
+    /// Not held: one that is not used any more is to be closed, and has the indexes for its listener.
+    pub(super) store: Weak<dyn Store>,
+    pub(super) keeper: Option<Arc<Keeper>>,
+    pub(super) tasks: TaskTracker,
+    pub(super) shutdown: CancellationToken,
     places: Arc<Semaphore>,
     since: Instant,
 }
@@ -47,6 +45,8 @@ pub(super) enum Progress {
     /// Not loaded, or not any more.
     Due,
     Running,
+    /// Running, and due again when it ends: it may miss what came late.
+    Outdated,
     Done,
 }
 
@@ -59,6 +59,19 @@ pub(super) struct Loading {
     searched: AtomicU64,
     /// Whether a snapshot was looked for.
     restored: AtomicBool,
+    /// What the index has of fills with lower numbers is as it is in the store. As a rule that is so of all fills, for it
+    /// is told of them; an index from a snapshot was not told of those that came after.
+    pub(super) known: AtomicU64,
+}
+
+/// A scope that is being loaded, until dropped.
+struct Load {
+    index: Arc<ScopeIndex>,
+    scope: ScopeId,
+    /// What the index had when the listing began, less what was listed since.
+    unlisted: HashSet<EntryId>,
+    cursor: Option<ScopeCursor>,
+    is_complete: bool,
 }
 
 impl Default for Loading {
@@ -68,25 +81,40 @@ impl Default for Loading {
             retry_at: Mutex::default(),
             searched: AtomicU64::default(),
             restored: AtomicBool::default(),
+            known: AtomicU64::new(u64::MAX),
         }
     }
 }
 
 impl Loading {
-    pub(super) fn progress(&self) -> Progress {
-        *self.progress.borrow()
+    pub(super) fn is_running(&self) -> bool {
+        matches!(*self.progress.borrow(), Progress::Running | Progress::Outdated)
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        *self.progress.borrow() == Progress::Done
+    }
+
+    /// When it was last searched, in time since the loader was made.
+    pub(super) fn searched(&self) -> Duration {
+        Duration::from_millis(self.searched.load(Ordering::Relaxed))
     }
 
     /// Waits until loading ended, well or not.
     pub(super) async fn ended(&self) {
+        let has_ended = |progress: &Progress| matches!(progress, Progress::Due | Progress::Done);
         // It cannot fail: the sender lives as long as this.
-        let _ = self.progress.subscribe().wait_for(|progress| *progress != Progress::Running).await;
+        let _ = self.progress.subscribe().wait_for(has_ended).await;
     }
 
     /// Has the index compared with the store at its next search.
     pub(super) fn expire(&self) {
-        // While it is being loaded already, it may have missed what comes late.
-        self.progress.send_replace(Progress::Due);
+        self.progress.send_modify(|progress| {
+            *progress = match progress {
+                Progress::Due | Progress::Done => Progress::Due,
+                Progress::Running | Progress::Outdated => Progress::Outdated,
+            }
+        });
     }
 
     /// Whether the caller is to load it.
@@ -106,178 +134,127 @@ impl Loading {
         begins
     }
 
-    fn end(&self, result: &Result<()>) {
-        self.progress.send_if_modified(|progress| {
-            // One that expired meanwhile is due again.
-            let is_running = *progress == Progress::Running;
-            if is_running {
-                *progress = if result.is_ok() { Progress::Done } else { Progress::Due };
-            }
-            is_running
+    fn end(&self, is_complete: bool) {
+        self.progress.send_modify(|progress| {
+            let is_done = is_complete && *progress == Progress::Running;
+            *progress = if is_done { Progress::Done } else { Progress::Due };
         });
     }
 }
 
 impl Loader {
     pub(crate) fn new(
-        store: Arc<dyn Store>,
-        snapshots: Option<(Snapshots, String)>,
+        store: &Arc<dyn Store>,
+        keeper: Option<Keeper>,
         tasks: TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
+        let (store, keeper) = (Arc::downgrade(store), keeper.map(Arc::new));
         let places = Arc::new(Semaphore::new(CONCURRENT_LOADS));
-        Self { store, snapshots, tasks, shutdown, places, since: Instant::now() }
+        Self { store, keeper, tasks, shutdown, places, since: Instant::now() }
+    }
+
+    /// The time since it was made.
+    pub(super) fn now(&self) -> Duration {
+        self.since.elapsed()
     }
 
     /// Notes that `scope` is searched, and starts to load it if that is due.
     pub(super) fn touch(&self, index: &Arc<ScopeIndex>, scope: ScopeId) {
-        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let now = u64::try_from(self.now().as_millis()).unwrap_or(u64::MAX);
         index.loading.searched.store(now, Ordering::Relaxed);
-        if index.loading.progress() != Progress::Due || !index.loading.begin() {
+        if *index.loading.progress.borrow() != Progress::Due {
             return;
         }
-        let (store, places, index) = (Arc::clone(&self.store), Arc::clone(&self.places), Arc::clone(index));
-        let (shutdown, snapshots) = (self.shutdown.clone(), self.snapshots.clone());
+        let Some(store) = self.store.upgrade().filter(|_| index.loading.begin()) else { return };
+        let (index, unlisted) = (Arc::clone(index), HashSet::new());
+        let load = Load { index, scope, unlisted, cursor: None, is_complete: false };
+        let (places, keeper, shutdown) =
+            (Arc::clone(&self.places), self.keeper.clone(), self.shutdown.clone());
         self.tasks.spawn(async move {
-            let work = async {
-                // It is never closed.
-                let _place = places.acquire_owned().await;
-                if let Some((snapshots, model)) = snapshots
-                    && !index.loading.restored.swap(true, Ordering::Relaxed)
-                {
-                    let index = Arc::clone(&index);
-                    // It ends only with the runtime, or by a panic of its own.
-                    drop(
-                        tokio::task::spawn_blocking(move || restore(&snapshots, &model, &index, scope)).await,
-                    );
-                }
-                load(&*store, &index, scope).await
-            };
-            let result = shutdown.run_until_cancelled(work).await.unwrap_or(Ok(()));
-            if let Err(error) = &result {
+            if let Err(error) = load.run(store, keeper, &places, &shutdown).await {
                 tracing::warn!(%error, %scope, "the index of a scope cannot be loaded yet");
             }
-            index.loading.end(&result);
         });
     }
 }
 
-/// Makes the index hold what the store lists.
-async fn load(store: &dyn Store, index: &ScopeIndex, scope: ScopeId) -> Result<()> {
-    let corpus = &index.corpus;
-    // What is stored from now on comes through the stream. What the index held before that may be gone.
-    store.follow(corpus).await?;
-    let before = index.index().ids();
-    let mut listed = HashSet::new();
-    let mut cursor = None;
-    loop {
-        let page = store.scope_page(corpus, scope, cursor).await?;
-        let missing: Vec<_> = page
-            .ids
-            .iter()
-            .copied()
-            .filter(|id| listed.insert(*id) && !index.index().contains(*id))
-            .collect();
-        for missing in missing.chunks(FETCHED) {
-            let embeddings = store.embeddings(corpus, missing).await?;
-            for (id, embedding) in missing.iter().zip(embeddings) {
-                if let Some(embedding) = embedding {
-                    index.insert(*id, &embedding);
-                }
-            }
-        }
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    for id in before.into_iter().filter(|id| !listed.contains(id)) {
-        index.remove(id);
-    }
-    Ok(())
-}
-
-/// Takes what the last snapshot of the scope holds for its index. What was put into the index so far is fetched again
-/// by the comparison that follows.
-fn restore(snapshots: &Snapshots, model: &str, index: &ScopeIndex, scope: ScopeId) {
-    index.restore(snapshots, &scope.to_string(), &label(model, scope));
-}
-
-/// What a snapshot must be of. A scope is of one corpus.
-fn label(model: &str, scope: ScopeId) -> Vec<u8> {
-    format!("{scope} {model}").into_bytes()
-}
-
-impl Loader {
-    /// Saves the index if it changed since the last time. Blocks.
-    fn save(&self, index: &ScopeIndex, scope: ScopeId) {
-        let Some((snapshots, model)) = &self.snapshots else { return };
-        let changes = index.changes.load(Ordering::Relaxed);
-        if index.loading.progress() != Progress::Done
-            || index.saved.load(Ordering::Relaxed) == changes
-            || index.index().len() < LEAST_SAVED
+impl Load {
+    /// Makes the index hold what the store lists.
+    async fn run(
+        mut self,
+        store: Arc<dyn Store>,
+        keeper: Option<Arc<Keeper>>,
+        places: &Semaphore,
+        shutdown: &CancellationToken,
+    ) -> Result<()> {
+        if let Some(keeper) = keeper
+            && !self.index.loading.restored.swap(true, Ordering::Relaxed)
         {
-            return;
+            // It is never closed.
+            let _place = places.acquire().await;
+            keeper.restore(&*store, &self.index, self.scope).await?;
         }
-        let generations = snapshots.generations(&scope.to_string());
-        let saved =
-            generations.and_then(|generations| generations.save(&index.index(), &label(model, scope)));
-        match saved {
-            Ok(_) => index.saved.store(changes, Ordering::Relaxed),
-            Err(error) => tracing::warn!(%error, %scope, "the index of a scope cannot be saved"),
+        while !self.is_complete && !shutdown.is_cancelled() {
+            let _place = places.acquire().await;
+            if store.is_shared() {
+                let page = shutdown.run_until_cancelled(self.page(&*store)).await;
+                let Some(page) = page else { return Ok(()) };
+                self = page?;
+            } else {
+                // Not given up, for what reads a local store must not outlive its closing.
+                let store = Arc::clone(&store);
+                let page = move || Handle::current().block_on(self.page(&*store));
+                self = tokio::task::spawn_blocking(page).await.map_err(broken)??;
+            }
         }
+        // Before whoever waits for the index goes on: it may be to open the store's file again.
+        drop(store);
+        Ok(())
+    }
+
+    /// Compares the next page.
+    async fn page(mut self, store: &dyn Store) -> Result<Self> {
+        let corpus = &self.index.corpus;
+        if self.cursor.is_none() {
+            // What other processes store from now on is told.
+            store.follow(corpus).await?;
+            *self.index.told() = Some(HashSet::new());
+            self.unlisted = self.index.index().ids().into_iter().collect();
+        }
+        let page = store.scope_page(corpus, self.scope, self.cursor).await?;
+        let (index, known) = (self.index.index(), self.index.loading.known.load(Ordering::Relaxed));
+        let mut unread = Vec::new();
+        for listed in page.entries {
+            self.unlisted.remove(&listed.id);
+            if listed.fill >= known || !index.contains(listed.id) {
+                unread.push(listed.id);
+            }
+        }
+        for ids in unread.chunks(FETCHED) {
+            let embeddings = store.embeddings(corpus, ids).await?;
+            for (&id, embedding) in ids.iter().zip(embeddings) {
+                self.index.take(id, embedding.as_ref());
+            }
+        }
+        self.cursor = page.next;
+        if self.cursor.is_none() {
+            for id in self.unlisted.drain() {
+                self.index.take(id, None);
+            }
+            self.is_complete = true;
+        }
+        Ok(self)
     }
 }
 
-impl Indexes {
-    /// Unloads, from now on, scopes that nobody searched for as long as `after`.
-    pub(crate) fn unload_idle(self: &Arc<Self>, after: Duration) {
-        let Some(loader) = &self.loader else { return };
-        let (indexes, shutdown) = (Arc::downgrade(self), loader.shutdown.clone());
-        loader.tasks.spawn(async move {
-            let pause = (after / 4).clamp(Duration::from_millis(100), SAVE_EVERY / 2);
-            let mut saved = Instant::now();
-            while shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_some() {
-                let Some(indexes) = indexes.upgrade() else { return };
-                let is_due = saved.elapsed() >= SAVE_EVERY;
-                if is_due {
-                    saved = Instant::now();
-                }
-                let work = move || {
-                    indexes.unload(after);
-                    if is_due {
-                        indexes.save_loaded();
-                    }
-                };
-                drop(tokio::task::spawn_blocking(work).await);
-            }
-        });
+impl Drop for Load {
+    fn drop(&mut self) {
+        *self.index.told() = None;
+        self.index.loading.end(self.is_complete);
     }
+}
 
-    fn unload(&self, after: Duration) {
-        let Some(loader) = &self.loader else { return };
-        let oldest = loader.since.elapsed().saturating_sub(after);
-        let oldest = u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX);
-        let mut unloaded = Vec::new();
-        self.write().retain(|id, scope| {
-            let is_idle = scope.loading.progress() != Progress::Running
-                && scope.loading.searched.load(Ordering::Relaxed) < oldest;
-            if is_idle {
-                unloaded.push((*id, Arc::clone(scope)));
-            }
-            !is_idle
-        });
-        // Without the lock: a large index takes its time.
-        for (scope, index) in unloaded {
-            loader.save(&index, scope);
-        }
-    }
-
-    /// Saves what changed since the last time, if there is a place for it. Blocks.
-    pub(super) fn save_loaded(&self) {
-        let Some(loader) = &self.loader else { return };
-        for (scope, index) in self.all() {
-            loader.save(&index, scope);
-        }
-    }
+fn broken(error: tokio::task::JoinError) -> Error {
+    Error::new(ErrorKind::Store, "loading an index broke").with_source(error)
 }

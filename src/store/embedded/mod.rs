@@ -32,11 +32,11 @@ use crate::embedding::Embedding;
 use crate::entry::{Change, DocumentVersion, Entry};
 use crate::error::Result;
 use crate::judgement::{Judgement, JudgementCursor};
-use crate::key::{Corpus, EntryId};
+use crate::key::{Corpus, EntryId, ScopeId};
 use crate::store::ledger::{Ledger, Resident};
 use crate::store::{
-    ChangeListener, ChangeOutcome, Fetched, Filled, Found, Limits, Listed, Snapshot, Store, StoreStatus,
-    StoredEntry,
+    ChangeListener, ChangeOutcome, Fetched, Filled, Found, Limits, ScopeCursor, ScopePage, Snapshot, Store,
+    StoreStatus, StoredEntry,
 };
 
 /// Numbers the writes, so that a body is served only together with the books' entry that it was
@@ -231,15 +231,18 @@ impl Store for EmbeddedStore {
         }
     }
 
-    async fn list(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<Listed>> {
+    async fn scope_page(
+        &self,
+        corpus: &Corpus,
+        scope: ScopeId,
+        cursor: Option<ScopeCursor>,
+    ) -> Result<ScopePage> {
         self.writer.check_open()?;
-        let listed = |(id, resident): (EntryId, Arc<Resident<Serial>>)| Listed {
-            id,
-            corpus: resident.corpus.clone(),
-            scope: resident.scope,
-            fill: resident.payload,
-        };
-        Ok(self.ledger.page(after, limit).into_iter().map(listed).collect())
+        Ok(self.ledger.scope_page(corpus, scope, cursor, |resident| resident.payload))
+    }
+
+    fn holds(&self, scope: ScopeId) -> bool {
+        self.ledger.holds(scope)
     }
 
     fn fills(&self) -> Option<u64> {

@@ -1,6 +1,5 @@
 //! What a ledger keeps under its lock: entries, the sets of their dependants, and the clocks.
 
-use std::collections::hash_set::IntoIter;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -46,15 +45,17 @@ impl<P> Resident<P> {
 }
 
 pub(super) type Shared<P> = Arc<Resident<P>>;
+/// Entries that may be dead.
+pub(super) type Suspects = Box<dyn Iterator<Item = EntryId> + Send + Sync>;
+
 /// Everything that changes together, under one lock.
-#[derive(Debug)]
 pub(super) struct Books<P> {
     pub(super) entries: BTreeMap<EntryId, Shared<P>>,
     pub(super) corpora: HashMap<Corpus, CorpusBooks>,
     pub(super) expiries: BTreeSet<(Timestamp, EntryId)>,
     pub(super) bytes: u64,
     /// Sets whose members may be dead, to be looked through by `drain`.
-    pub(super) detached: VecDeque<IntoIter<EntryId>>,
+    pub(super) detached: VecDeque<Suspects>,
 }
 
 /// The books of one corpus.
@@ -63,12 +64,17 @@ pub(super) struct CorpusBooks {
     pub(super) clock: InvalidationClock,
     /// The entries that carry an id. An entry's own id is not listed: it names the entry itself.
     pub(super) dependants: HashMap<DependencyId, HashSet<EntryId>>,
-    pub(super) entries: HashSet<EntryId>,
+    /// The entries of each scope that has some, in order, so that they can be listed page by page.
+    pub(super) scopes: HashMap<ScopeId, BTreeSet<EntryId>>,
 }
 
 impl CorpusBooks {
     pub(super) fn new(clock: InvalidationClock) -> Self {
-        Self { clock, dependants: HashMap::new(), entries: HashSet::new() }
+        Self { clock, dependants: HashMap::new(), scopes: HashMap::new() }
+    }
+
+    pub(super) fn entries(&self) -> usize {
+        self.scopes.values().map(BTreeSet::len).sum()
     }
 }
 
@@ -88,7 +94,7 @@ impl<P> Books<P> {
         self.bytes += resident.bytes;
         self.expiries.insert((resident.expires_at, id));
         let corpus = self.corpus(&resident.corpus);
-        corpus.entries.insert(id);
+        corpus.scopes.entry(resident.scope).or_default().insert(id);
         for &dependency in &resident.dependencies {
             if dependency != itself(id) {
                 corpus.dependants.entry(dependency).or_default().insert(id);
@@ -102,7 +108,12 @@ impl<P> Books<P> {
         self.bytes -= resident.bytes;
         self.expiries.remove(&(resident.expires_at, id));
         let corpus = self.corpus(&resident.corpus);
-        corpus.entries.remove(&id);
+        if let Some(scope) = corpus.scopes.get_mut(&resident.scope) {
+            scope.remove(&id);
+            if scope.is_empty() {
+                corpus.scopes.remove(&resident.scope);
+            }
+        }
         for dependency in &resident.dependencies {
             if let Some(set) = corpus.dependants.get_mut(dependency) {
                 set.remove(&id);
@@ -116,11 +127,18 @@ impl<P> Books<P> {
 
     /// Applies a change, detaches what it ends, and says how many that were.
     pub(super) fn invalidate(&mut self, corpus: &Corpus, change: &Change) -> u64 {
+        let named = match change {
+            Change::Entry(id) => Some(*id).filter(|id| self.lists(corpus, *id)),
+            _ => None,
+        };
         let books = self.corpus(corpus);
         books.clock.apply(change);
-        let ended = match change {
-            Change::Everything => std::mem::take(&mut books.entries),
-            Change::Entry(id) => books.entries.get(id).copied().into_iter().collect(),
+        let (dropped, ended): (usize, Suspects) = match change {
+            Change::Everything => {
+                let dropped = books.entries();
+                (dropped, Box::new(std::mem::take(&mut books.scopes).into_values().flatten()))
+            }
+            Change::Entry(_) => (named.iter().len(), Box::new(named.into_iter())),
             change => {
                 let mut ended = HashSet::new();
                 for id in change.dependency_ids() {
@@ -131,19 +149,27 @@ impl<P> Books<P> {
                     }
                     ended.extend(set);
                 }
-                ended
+                (ended.len(), Box::new(ended.into_iter()))
             }
         };
-        let dropped = ended.len() as u64;
         if books.clock.compact(MAX_MARKS) {
             // Rare: some of them are dead now, and nothing lists which.
-            let suspects = books.entries.clone();
-            self.detached.push_back(suspects.into_iter());
+            let suspects = books.scopes.clone();
+            self.detached.push_back(Box::new(suspects.into_values().flatten()));
         }
-        if !ended.is_empty() {
-            self.detached.push_back(ended.into_iter());
+        if dropped > 0 {
+            self.detached.push_back(ended);
         }
-        dropped
+        dropped as u64
+    }
+
+    /// Whether `corpus` has an entry that no change of the whole corpus has ended.
+    pub(super) fn lists(&self, corpus: &Corpus, id: EntryId) -> bool {
+        let Some(resident) = self.entries.get(&id).filter(|resident| resident.corpus == *corpus) else {
+            return false;
+        };
+        let scopes = self.corpora.get(corpus).map(|books| &books.scopes);
+        scopes.and_then(|scopes| scopes.get(&resident.scope)).is_some_and(|scope| scope.contains(&id))
     }
 }
 

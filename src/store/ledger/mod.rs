@@ -27,16 +27,18 @@ use self::weight::{capacity, weight};
 use crate::clock::Clock;
 use crate::entry::{Change, Entry};
 use crate::error::{Error, Result};
-use crate::key::{Corpus, EntryId};
+use crate::key::{Corpus, EntryId, ScopeId};
 use crate::store::invalidation_clock::InvalidationClock;
 use crate::store::{
-    ChangeListener, ChangeOutcome, CorpusStatus, DeadReason, Eviction, Limits, RefusedReason, Snapshot,
-    StoreStatus,
+    ChangeListener, ChangeOutcome, CorpusStatus, DeadReason, Eviction, Limits, Listed, RefusedReason,
+    ScopeCursor, ScopePage, Snapshot, StoreStatus,
 };
 
 /// How many entries one call of [`Ledger::drain`] or [`Ledger::sweep`] removes at most, so that nobody
 /// waits long for the lock.
 pub(super) const STEP: usize = 32;
+/// How many entries of a scope are listed at a time.
+const LISTED: usize = 1_000;
 
 type Evicted<P> = Vec<(EntryId, Shared<P>)>;
 
@@ -162,7 +164,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         let mut books = self.write();
         let clock = &books.corpus(&resident.corpus).clock;
         if clock.death(resident.snapshot, &resident.dependencies).is_some() {
-            books.detached.push_back(std::collections::HashSet::from([id]).into_iter());
+            books.detached.push_back(Box::new(std::iter::once(id)));
         }
         self.list(&mut books, id, Arc::new(resident));
     }
@@ -283,8 +285,8 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         let Some(of_corpus) = books.corpora.get(corpus) else { return Vec::new() };
         let ids: BTreeSet<EntryId> = match change {
             _ if of_corpus.clock.is_unchanged(change) => BTreeSet::new(),
-            Change::Everything => of_corpus.entries.iter().copied().collect(),
-            Change::Entry(id) => of_corpus.entries.get(id).copied().into_iter().collect(),
+            Change::Everything => of_corpus.scopes.values().flatten().copied().collect(),
+            Change::Entry(id) => Some(*id).into_iter().filter(|id| books.lists(corpus, *id)).collect(),
             change => {
                 let sets = change.dependency_ids();
                 sets.iter().filter_map(|id| of_corpus.dependants.get(id)).flatten().copied().collect()
@@ -296,9 +298,33 @@ impl<P: Send + Sync + 'static> Ledger<P> {
     /// Up to `limit` live entries whose ids follow `after`, ordered by id.
     pub(super) fn page(&self, after: Option<EntryId>, limit: usize) -> Vec<(EntryId, Shared<P>)> {
         let books = self.read();
-        let range = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        let ids = books.entries.range(range).map(|(&id, _)| id);
+        let ids = books.entries.range(following(after)).map(|(&id, _)| id);
         self.live(&books, ids).take(limit).collect()
+    }
+
+    /// Some of the live entries of a scope, ordered by id, each with the number that `fill` tells of it.
+    pub(super) fn scope_page(
+        &self,
+        corpus: &Corpus,
+        scope: ScopeId,
+        cursor: Option<ScopeCursor>,
+        fill: impl Fn(&Resident<P>) -> u64,
+    ) -> ScopePage {
+        let books = self.read();
+        let listed = books.corpora.get(corpus).and_then(|books| books.scopes.get(&scope));
+        let Some(listed) = listed else { return ScopePage::default() };
+        let after = cursor.map(|ScopeCursor(id)| EntryId::from_bytes(id.to_be_bytes()));
+        let live = self.live(&books, listed.range(following(after)).copied()).take(LISTED);
+        let entries: Vec<_> = live.map(|(id, resident)| Listed { id, fill: fill(&resident) }).collect();
+        let last = entries.last().filter(|_| entries.len() == LISTED);
+        let next = last.map(|last| ScopeCursor(u128::from_be_bytes(*last.id.as_bytes())));
+        ScopePage { entries, next }
+    }
+
+    /// Whether a scope has entries, in any corpus.
+    #[cfg(feature = "embedded")]
+    pub(super) fn holds(&self, scope: ScopeId) -> bool {
+        self.read().corpora.values().any(|books| books.scopes.contains_key(&scope))
     }
 
     fn live<'a>(
@@ -321,7 +347,6 @@ impl<P: Send + Sync + 'static> Ledger<P> {
     }
 
     /// An entry that is listed, dead or not.
-    #[cfg(feature = "embedded")]
     pub(super) fn listed(&self, id: EntryId) -> Option<Shared<P>> {
         self.read().entries.get(&id).cloned()
     }
@@ -343,7 +368,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
                 held.sort_unstable();
                 CorpusStatus {
                     corpus: corpus.clone(),
-                    entries: books.entries.len() as u64,
+                    entries: books.entries() as u64,
                     sequence: books.clock.sequence,
                     marks: books.clock.marks.len() as u64,
                     held,
@@ -381,6 +406,10 @@ impl<P: Send + Sync + 'static> Ledger<P> {
     fn write(&self) -> RwLockWriteGuard<'_, Books<P>> {
         self.books.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn following(after: Option<EntryId>) -> (Bound<EntryId>, Bound<EntryId>) {
+    (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

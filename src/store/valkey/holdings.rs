@@ -12,9 +12,9 @@ use super::script::FETCH;
 use super::{Inner, lock, record, reply};
 use crate::embedding::Embedding;
 use crate::entry::Change;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::key::{Corpus, EntryId, ScopeId};
-use crate::store::{ScopeCursor, ScopePage, StoredEntry};
+use crate::store::{Listed, ScopeCursor, ScopePage, StoredEntry};
 
 /// How many members of a set are read at a time.
 const PAGE: usize = 1_000;
@@ -148,14 +148,21 @@ impl Inner {
         cursor: Option<ScopeCursor>,
     ) -> Result<ScopePage> {
         self.check_open()?;
-        let ScopeCursor { bucket: number, at } = cursor.unwrap_or(ScopeCursor { bucket: 0, at: 0 });
+        let ScopeCursor(place) = cursor.unwrap_or(ScopeCursor(0));
+        // The bucket, and the server's cursor in the bucket's set.
+        let number = u16::try_from(place >> 64).map_err(|_| Error::invalid("no such place in a scope"))?;
+        let at = u64::try_from(place & u128::from(u64::MAX)).unwrap_or(0);
         let (ids, next) = self.members(&self.keys.scope(Bucket { corpus, number }, scope), at).await?;
         let next = match next {
-            0 if number + 1 >= self.keys.bucket_count() => None,
-            0 => Some(ScopeCursor { bucket: number + 1, at: 0 }),
-            at => Some(ScopeCursor { bucket: number, at }),
+            0 => {
+                Some(number + 1).filter(|number| *number < self.keys.bucket_count()).map(|number| (number, 0))
+            }
+            at => Some((number, at)),
         };
-        Ok(ScopePage { ids, next })
+        Ok(ScopePage {
+            entries: ids.into_iter().map(|id| Listed { id, fill: 0 }).collect(),
+            next: next.map(|(number, at)| ScopeCursor(u128::from(number) << 64 | u128::from(at))),
+        })
     }
 
     pub(super) async fn embeddings(

@@ -1,0 +1,85 @@
+//! Unloading the indexes of scopes that nobody searches, and saving what changed.
+//!
+//! An index with graphs takes long to build, so that of a store that one process owns stays unless it was saved. Of a
+//! store that processes share, what is unloaded is saved where that can be, and others may have saved it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Indexes, ScopeIndex};
+use crate::index::VectorIndex as _;
+use crate::store::Store;
+
+/// How often indexes that changed are saved.
+const SAVE_EVERY: Duration = Duration::from_mins(10);
+/// An index of as many entries has graphs, or will have them soon.
+const LINKED: usize = 8_192;
+
+impl Indexes {
+    /// Unloads, from now on, scopes that nobody searched for as long as `after`, and saves what changed every 10 minutes.
+    pub(crate) fn unload_idle(self: &Arc<Self>, after: Duration) {
+        let (indexes, store) = (Arc::downgrade(self), self.loader.store.clone());
+        let shutdown = self.loader.shutdown.clone();
+        self.loader.tasks.spawn(async move {
+            let pause = (after / 4).clamp(Duration::from_millis(100), SAVE_EVERY / 2);
+            let mut saved = Instant::now();
+            // From before the pause, so that all that was stored by then is in the indexes after it.
+            while let Some(fills) = store.upgrade().map(|store| store.fills()) {
+                if shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                    return;
+                }
+                let (Some(indexes), Some(store)) = (indexes.upgrade(), store.upgrade()) else { return };
+                let is_due = saved.elapsed() >= SAVE_EVERY;
+                if is_due {
+                    saved = Instant::now();
+                }
+                let work = move || {
+                    indexes.unload(&*store, after, fills);
+                    if is_due {
+                        indexes.save(&*store, fills);
+                    }
+                };
+                // It ends only with the runtime, or by a panic of its own.
+                drop(tokio::task::spawn_blocking(work).await);
+            }
+        });
+    }
+
+    fn unload(&self, store: &dyn Store, after: Duration, fills: Option<u64>) {
+        let oldest = self.loader.now().saturating_sub(after);
+        let is_idle = |index: &ScopeIndex| {
+            // What is empty is soon loaded again from a local store. From a shared one it would be a round trip.
+            let is_empty = index.loading.is_done() && !store.is_shared() && index.index().is_empty();
+            !index.loading.is_running() && (is_empty || index.loading.searched() < oldest)
+        };
+        // Saved first and without the lock: a large index takes its time.
+        for (scope, index) in self.all().into_iter().filter(|(_, index)| is_idle(index)) {
+            let is_saved =
+                self.loader.keeper.as_ref().is_some_and(|keeper| keeper.save(store, &index, scope, fills));
+            let is_quick = index.index().graphs() == 0 && index.index().len() < LINKED;
+            if !(is_saved || is_quick || store.is_shared()) {
+                continue;
+            }
+            let mut scopes = self.write();
+            if scopes.get(&scope).is_some_and(|index| is_idle(index)) {
+                scopes.remove(&scope);
+            }
+            // `index` goes after the lock: it may have to wait for the end of a build.
+            drop(scopes);
+        }
+    }
+
+    /// Saves what changed since the last time, if there is a place for it. All that `store` took must be in the indexes.
+    /// Blocks.
+    pub(crate) fn save_all(&self, store: &dyn Store) {
+        self.save(store, store.fills());
+    }
+
+    fn save(&self, store: &dyn Store, fills: Option<u64>) {
+        let Some(keeper) = &self.loader.keeper else { return };
+        for (scope, index) in self.all() {
+            keeper.save(store, &index, scope, fills);
+        }
+        keeper.forget(|scope| !self.read().contains_key(&scope) && !store.holds(scope));
+    }
+}
