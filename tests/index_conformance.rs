@@ -417,6 +417,24 @@ fn graphs_are_few_and_each_much_larger_than_the_smaller_ones_together() {
     assert_eq!(most, 2, "of 128 entries and more a graph is not linked anew for 2");
 }
 
+/// A scan of up to the whole limit of new entries would take longer than the search of the graph.
+#[test]
+fn a_few_new_entries_are_linked_to_a_graph_that_stands() {
+    let index = graphs(DIMENSIONS, 3_000);
+    let vectors = clustered(&mut StdRng::seed_from_u64(23), 4_024, DIMENSIONS, 10);
+    let insert = |numbers: std::ops::Range<usize>| {
+        for number in numbers {
+            index.insert(id(number), &vectors[number]).unwrap();
+        }
+        index.settle();
+        index.memory_bytes()
+    };
+    insert(0..3_000);
+    let (scanned, linked) = (insert(3_000..4_023), insert(4_023..4_024));
+    assert!(linked > scanned + 1_024 * 32 * size_of::<u32>() / 2, "{scanned} bytes, then {linked}");
+    assert_eq!((index.graphs(), index.len()), (1, 4_024));
+}
+
 /// What is linked anew is only what came, and links that led to what went are mended.
 #[test]
 fn a_graph_that_grows_and_loses_entries_finds_as_much_as_a_new_one() {

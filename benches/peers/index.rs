@@ -28,7 +28,7 @@ const ROUNDS: usize = 3;
 /// How many searches of one index follow each other.
 const TURN: usize = 300;
 /// The widths of a search: of usearch, and of Wellspring for about the same recall.
-const WIDTHS: [(usize, usize); 4] = [(32, 36), (48, 64), (64, 96), (96, 160)];
+const WIDTHS: [(usize, usize); 4] = [(32, 28), (48, 44), (64, 64), (96, 96)];
 
 fn id(number: usize) -> EntryId {
     EntryId::from_bytes((number as u128).to_be_bytes())

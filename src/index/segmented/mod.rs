@@ -1,7 +1,7 @@
 //! The index that the cache uses: an exact scan for the newest entries, graphs for the rest.
 //!
 //! Insertions go to the *newest* rows, which every search scans. When there are as many of them as the
-//! scan limit, they are *sealed* into a segment, and a background thread links them into the largest HNSW graph that is not
+//! scan limit, or fewer where there is a graph already, they are *sealed* into a segment, and a background thread links them into the largest HNSW graph that is not
 //! much larger, together with what is smaller; so there are few graphs, each much larger than all
 //! smaller ones together, and nearly every entry is linked once.
 //! Removals mark rows of a segment as dead. When a graph takes new entries, or too large a share of it is dead, the
@@ -238,7 +238,8 @@ impl State {
 }
 
 impl SegmentedIndexBuilder {
-    /// How many entries are scanned before they are linked into a graph (default 8,192: about 0.1 ms).
+    /// How many entries are scanned before they are linked into a graph (default 8,192: about 0.1 ms). To a graph that
+    /// stands, 1,024 new ones are linked at once, if this is not fewer.
     pub fn scan_limit(mut self, entries: usize) -> Self {
         self.scan_limit = entries;
         self

@@ -11,7 +11,7 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use super::{SegmentedIndex, SegmentedIndexBuilder};
+use super::{SegmentedIndex, SegmentedIndexBuilder, State};
 use crate::error::Result;
 use crate::index::format;
 use crate::index::rows::Rows;
@@ -34,9 +34,10 @@ impl SegmentedIndex {
 
     fn capture(&self) -> (Rows, Vec<Captured>) {
         // During a long build the newest rows become many. As a segment they need not be copied.
-        let is_long = self.read().newest.len() >= self.shared.settings.scan_limit;
-        if is_long {
-            self.update(|state| state.seal_newest(&self.shared.settings));
+        let settings = &self.shared.settings;
+        let is_long = |state: &State| state.newest.len() >= state.seal_at(settings);
+        if is_long(&self.read()) {
+            self.update(|state| state.seal_newest(settings));
         }
         let state = self.read();
         (state.newest.clone(), state.capture_segments())
