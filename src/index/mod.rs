@@ -8,7 +8,7 @@
 //! FlatIndex ───────────────┐
 //! SegmentedIndex ─ Segment ┴─ Rows (quantised vectors) ─ dot (i8 kernels)
 //!   │    │            └ Graph (frozen HNSW links)
-//!   │    └ builder thread: hnsw_rs builds, Graph keeps
+//!   │    └ builder thread: hnsw_rs links a sample, Graph the rest
 //!   └ Snapshots (files of a folder) ─ format (bytes of a file)
 //! ```
 //!

@@ -1,6 +1,6 @@
 //! Keeping indexes between runs, and while nobody searches them.
 //!
-//! What takes long is to build graphs, not to read entries: about a millisecond each against some
+//! What takes long is to build graphs, not to read entries: more than a tenth of a millisecond each against some
 //! microseconds. So of a store that one process owns, indexes that have graphs are saved; a smaller one is read anew, which
 //! is as quick, and makes no file. From a store that processes share, entries are fetched one by one, so smaller ones are
 //! worth a file, too. Loading compares what was saved with what the store lists.
