@@ -187,6 +187,8 @@ pub struct GuardsConfig {
     pub question_word: bool,
     /// Veto where the languages differ.
     pub language: bool,
+    /// Veto where accents or case make another word.
+    pub letters: bool,
 }
 
 impl Default for GuardsConfig {
@@ -201,6 +203,7 @@ impl Default for GuardsConfig {
             order: false,
             question_word: false,
             language: true,
+            letters: true,
         }
     }
 }
@@ -353,6 +356,7 @@ impl Config {
             (Guard::Order, guards.order),
             (Guard::QuestionWord, guards.question_word),
             (Guard::Language, guards.language),
+            (Guard::Letters, guards.letters),
         ];
         let on = switches.into_iter().filter(|(_, on)| *on);
         on.fold(Guards::none(), |guards, (guard, _)| guards.with(guard))

@@ -2,7 +2,8 @@
 //!
 //! "Population in 2019" and "population in 2021" lie closer together than most paraphrases. Each
 //! [`Guard`] looks for one kind of such a difference, in microseconds and without a model: numbers and units,
-//! times, negation, opposites, names, places changed, question words, languages. A guard can only veto; what all of them let pass is not thereby the same
+//! times, negation, opposites, names, places changed, question words, languages,
+//! letters that the models do not see. A guard can only veto; what all of them let pass is not thereby the same
 //! question. They know English: in other languages only digits are compared.
 //!
 //! Spoken questions correct themselves ("in 2018, no wait, 2019"). What was taken back is read as
@@ -14,6 +15,7 @@ mod antonyms;
 mod dates;
 mod entities;
 mod language;
+mod letters;
 mod negation;
 mod numbers;
 mod numerals;
@@ -55,11 +57,13 @@ pub enum Guard {
     QuestionWord,
     /// The questions are in different languages.
     Language,
+    /// Words differ in accents or case that can change them: `campaña` against `campana`, `US` against `us`.
+    Letters,
 }
 
 impl Guard {
     /// Every guard, in the order in which they run.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Numbers,
         Self::Negation,
         Self::Antonyms,
@@ -69,6 +73,7 @@ impl Guard {
         Self::Order,
         Self::QuestionWord,
         Self::Language,
+        Self::Letters,
     ];
 
     /// The guard's name, as it stands in [`Check::name`].
@@ -83,6 +88,7 @@ impl Guard {
             Self::Order => "order",
             Self::QuestionWord => "question_word",
             Self::Language => "language",
+            Self::Letters => "letters",
         }
     }
 
@@ -99,6 +105,7 @@ impl Guard {
             Self::Order => order::difference(comparison),
             Self::QuestionWord => question_word::difference(comparison),
             Self::Language => language::difference(comparison),
+            Self::Letters => letters::difference(comparison),
         }
     }
 
@@ -271,6 +278,8 @@ mod tests {
         let word = prop_oneof![
             "(no|not|never|don't|without|wait|or|i|mean|er|second|two|twenty|hundred|and|XIV|War|I)",
             "(enable|disabled|before|after|unlock|lock|[0-9]{1,5}(k|th|\\.[0-9]+)?|1,000|[a-z]{2,6})",
+            "(Reset|WHO|who|US|us|mW|MW|5Mb|5MB|Co|CO|getItem|getitem|café|cafe|Förderung|Forderung)",
+            "(мой|мои|ё|е|كَتَبَ|كُتُب|كتب|νόμος|νομός|かぎ|かき|कुल|e\u{301}|\u{301}|ﬁ|Ａ)",
             "\\PC{0,6}",
         ];
         prop::collection::vec(word, 0..14).prop_map(|words| words.join(" "))

@@ -1,9 +1,14 @@
 //! A question read as words, with the place up to which it took itself back.
 //!
+//! Words are read in lower case and without what stands around them; the text as it was written stays at hand
+//! for those who need the case, the signs and the marks that this drops.
+//!
 //! Speakers correct themselves: "When was Frankfurt, no sorry, Warsaw ranked". What precedes the last
 //! such correction may or may not be part of what was asked in the end, so guards treat it as optional.
 //! Markers that good questions also use as ordinary words ("actually", "rather") count only in
 //! combinations that do not occur otherwise.
+
+use unicode_normalization::char::is_combining_mark;
 
 /// A word of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +24,7 @@ pub(in crate::verify) struct Word<'a> {
 /// The words of a question.
 #[derive(Debug)]
 pub(in crate::verify) struct Reading {
+    written: String,
     lower: String,
     spans: Vec<Span>,
     retracted: usize,
@@ -28,14 +34,20 @@ pub(in crate::verify) struct Reading {
 struct Span {
     start: usize,
     end: usize,
+    /// Where the word stands in the text as written.
+    written: (usize, usize),
     capitalised: bool,
     after_pause: bool,
 }
 
 impl Reading {
     pub(in crate::verify) fn of(question: &str) -> Self {
-        let mut reading =
-            Self { lower: String::with_capacity(question.len()), spans: Vec::new(), retracted: 0 };
+        let mut reading = Self {
+            written: question.to_owned(),
+            lower: String::with_capacity(question.len()),
+            spans: Vec::new(),
+            retracted: 0,
+        };
         reading.split(question);
         reading.retracted = reading.find_retracted();
         reading
@@ -61,6 +73,23 @@ impl Reading {
         self.get(position).map_or("", |word| word.text)
     }
 
+    /// The word at `position` as it was written; empty beyond the end.
+    pub(in crate::verify) fn written(&self, position: usize) -> &str {
+        let (start, end) = self.place(position);
+        &self.written[start..end]
+    }
+
+    /// Where the word at `position` stands in the question as written; the end of the question beyond its words.
+    pub(in crate::verify) fn place(&self, position: usize) -> (usize, usize) {
+        self.spans.get(position).map_or((self.written.len(), self.written.len()), |span| span.written)
+    }
+
+    /// What stands between the word at `position` and the one before it.
+    pub(in crate::verify) fn gap_before(&self, position: usize) -> &str {
+        let start = position.checked_sub(1).map_or(0, |before| self.place(before).1);
+        &self.written[start..self.place(position).0]
+    }
+
     /// The text of the word before `position`; empty at the start.
     pub(in crate::verify) fn text_before(&self, position: usize) -> &str {
         position.checked_sub(1).map_or("", |before| self.text(before))
@@ -83,19 +112,22 @@ impl Reading {
     fn split(&mut self, question: &str) {
         let mut word: Option<Span> = None;
         let mut pause = false;
-        let mut characters = question.chars().peekable();
+        let mut characters = question.char_indices().peekable();
         let mut previous = ' ';
-        while let Some(character) = characters.next() {
-            let next = characters.peek().copied().unwrap_or(' ');
-            if character.is_alphanumeric() || is_inner(previous, character, next) {
+        while let Some((at, character)) = characters.next() {
+            let next = characters.peek().map_or(' ', |(_, next)| *next);
+            let marks = word.is_some() && !previous.is_ascii_digit() && is_combining_mark(character);
+            if character.is_alphanumeric() || marks || is_inner(previous, character, next) {
                 let span = word.get_or_insert(Span {
                     start: self.lower.len(),
                     end: 0,
+                    written: (at, at),
                     capitalised: character.is_uppercase(),
                     after_pause: std::mem::take(&mut pause),
                 });
                 push_lower(&mut self.lower, character);
                 span.end = self.lower.len();
+                span.written.1 = at + character.len_utf8();
             } else {
                 self.spans.extend(word.take());
                 pause |= !character.is_whitespace();
@@ -229,6 +261,16 @@ mod tests {
         assert_eq!(words("Don’t pay $1,000.50, or (3.5)?"), ["don't", "pay", "1,000.50", "or", "3.5"]);
         assert_eq!(words("'quoted' co-operate 1, 2"), ["quoted", "co", "operate", "1", "2"]);
         assert!(words("?! …").is_empty());
+    }
+
+    #[test]
+    fn what_was_written_stays_at_hand() {
+        let reading = Reading::of("¿Dónde’s  the -V flag (मिर्च)?");
+        let written: Vec<_> = (0..reading.len()).map(|at| reading.written(at)).collect();
+        assert_eq!(written, ["Dónde’s", "the", "V", "flag", "मिर्च"]);
+        let gaps: Vec<_> = (0..=reading.len()).map(|at| reading.gap_before(at)).collect();
+        assert_eq!(gaps, ["¿", "  ", " -", " ", " (", ")?"]);
+        assert_eq!((reading.written(9), reading.gap_before(9)), ("", ""));
     }
 
     #[test]
