@@ -189,6 +189,8 @@ pub struct GuardsConfig {
     pub language: bool,
     /// Veto where accents or case make another word.
     pub letters: bool,
+    /// Veto where codes, signs or labels differ.
+    pub codes: bool,
 }
 
 impl Default for GuardsConfig {
@@ -204,6 +206,7 @@ impl Default for GuardsConfig {
             question_word: false,
             language: true,
             letters: true,
+            codes: true,
         }
     }
 }
@@ -357,6 +360,7 @@ impl Config {
             (Guard::QuestionWord, guards.question_word),
             (Guard::Language, guards.language),
             (Guard::Letters, guards.letters),
+            (Guard::Codes, guards.codes),
         ];
         let on = switches.into_iter().filter(|(_, on)| *on);
         on.fold(Guards::none(), |guards, (guard, _)| guards.with(guard))

@@ -18,7 +18,7 @@ const VARIABLE: &str = "the name of an environment variable";
 const SWITCH: &str = "true or false";
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 93] = [
+pub(super) const SETTINGS: [Setting; 94] = [
     setting("store.url", "embedded:PATH, memory: or an address such as valkey://HOST:6379"),
     setting("store.index_snapshots", "the path of a folder"),
     setting("store.cache_bytes", SIZE),
@@ -68,6 +68,7 @@ pub(super) const SETTINGS: [Setting; 93] = [
     setting("match.guards.question_word", SWITCH),
     setting("match.guards.language", SWITCH),
     setting("match.guards.letters", SWITCH),
+    setting("match.guards.codes", SWITCH),
     setting("judge.url", "a URL such as \"https://api.openai.com/v1\""),
     setting("judge.model", "a model's name"),
     setting("judge.api_key_env", VARIABLE),

@@ -3,7 +3,7 @@
 //! "Population in 2019" and "population in 2021" lie closer together than most paraphrases. Each
 //! [`Guard`] looks for one kind of such a difference, in microseconds and without a model: numbers and units,
 //! times, negation, opposites, names, places changed, question words, languages,
-//! letters that the models do not see. A guard can only veto; what all of them let pass is not thereby the same
+//! letters and codes that the models do not see. A guard can only veto; what all of them let pass is not thereby the same
 //! question. They know English: in other languages only digits are compared.
 //!
 //! Spoken questions correct themselves ("in 2018, no wait, 2019"). What was taken back is read as
@@ -12,6 +12,8 @@
 //! Every guard is symmetric in its two questions and never vetoes a question against itself.
 
 mod antonyms;
+mod clock;
+mod codes;
 mod dates;
 mod entities;
 mod language;
@@ -59,11 +61,13 @@ pub enum Guard {
     Language,
     /// Words differ in accents or case that can change them: `campaña` against `campana`, `US` against `us`.
     Letters,
+    /// Codes, signs or labels differ: `--force` against `--no-force`, `-18` against `18`, `Plan A` against `Plan B`.
+    Codes,
 }
 
 impl Guard {
     /// Every guard, in the order in which they run.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Numbers,
         Self::Negation,
         Self::Antonyms,
@@ -74,6 +78,7 @@ impl Guard {
         Self::QuestionWord,
         Self::Language,
         Self::Letters,
+        Self::Codes,
     ];
 
     /// The guard's name, as it stands in [`Check::name`].
@@ -89,6 +94,7 @@ impl Guard {
             Self::QuestionWord => "question_word",
             Self::Language => "language",
             Self::Letters => "letters",
+            Self::Codes => "codes",
         }
     }
 
@@ -106,6 +112,7 @@ impl Guard {
             Self::QuestionWord => question_word::difference(comparison),
             Self::Language => language::difference(comparison),
             Self::Letters => letters::difference(comparison),
+            Self::Codes => codes::difference(comparison),
         }
     }
 
@@ -280,6 +287,8 @@ mod tests {
             "(enable|disabled|before|after|unlock|lock|[0-9]{1,5}(k|th|\\.[0-9]+)?|1,000|[a-z]{2,6})",
             "(Reset|WHO|who|US|us|mW|MW|5Mb|5MB|Co|CO|getItem|getitem|café|cafe|Förderung|Forderung)",
             "(мой|мои|ё|е|كَتَبَ|كُتُب|كتب|νόμος|νομός|かぎ|かき|कुल|e\u{301}|\u{301}|ﬁ|Ａ)",
+            "(--force|-v|/etc/hosts|report_a|E0502|H2O2?|-?18|> ?5|<5|>=|over|under|at least|more than|no more than 5)",
+            "(2x4|1/2|1:2|x\\^2|m²|7 ?(am|p\\.m\\.)|19:00|07:30|Plan|A|B|C\\+\\+|c sharp|AB-|5%|\\$5|€5|20 ?°?[CF])",
             "\\PC{0,6}",
         ];
         prop::collection::vec(word, 0..14).prop_map(|words| words.join(" "))

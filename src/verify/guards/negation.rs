@@ -61,7 +61,11 @@ fn is_uncertain(reading: &Reading, position: usize) -> bool {
 fn is_negation(reading: &Reading, position: usize) -> bool {
     let (before, word, after) =
         (reading.text_before(position), reading.text(position), reading.text(position + 1));
+    // "No more than 5" is at most 5, which is for the guard on signs.
+    let limits = matches!(after, "more" | "less" | "fewer" | "later" | "earlier")
+        && reading.text(position + 2) == "than";
     match word {
+        "no" | "not" if limits => false,
         // "whether or not", "is it or not": both readings are asked for. "not only" affirms.
         "not" if matches!(before, "why" | "if") => !reading.is_paused_at(position + 1),
         "not" => before != "or" && !matches!(after, "only" | "just"),
@@ -139,6 +143,7 @@ mod tests {
             ("Is it good? Why or why not?", "Is it good?"),
             ("Can we travel in time? If not, why?", "Can we travel in time?"),
             ("What is train no. 12?", "What is train number 12?"),
+            ("Can I take no more than 3 bags?", "Can I take at most 3 bags?"),
         ] {
             assert!(!differ(a, b), "{a} | {b}");
         }

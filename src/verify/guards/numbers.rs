@@ -2,7 +2,8 @@
 //!
 //! `1,000`, `1k`, `1000` and `a thousand` are one number; so are `2`, `2nd`, `two` and `second`. Zeros at
 //! the end of a fraction count, because `3.10` is another version than `3.1`. Order, units and signs do
-//! not count, and neither do digits of scripts other than Latin (apart from their full-width forms).
+//! not count, and neither do digits of scripts other than Latin (apart from their full-width forms). Times of
+//! day are one number each: `7 pm` is `19:00`, and not `7 am`.
 //!
 //! Some mentions of a number hardly restrict a question: "the *first* president", "*two* kinds of",
 //! "iPhone*6*", "*II*". These are [`Strength::Loose`]: a loose number that the other question leaves out
@@ -10,6 +11,7 @@
 
 use std::fmt::Write;
 
+use super::clock::Clock;
 use super::numerals::{number_words, ordinal, roman, scale};
 use crate::verify::text::Reading;
 
@@ -29,7 +31,19 @@ enum Strength {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Number {
     value: String,
+    clock: Option<Clock>,
     strength: Strength,
+}
+
+impl Number {
+    fn matches(&self, other: &Self) -> bool {
+        match (self.clock, other.clock) {
+            (Some(one), Some(two)) => one.matches(two),
+            (Some(clock), None) => clock.is_hour(&other.value),
+            (None, Some(clock)) => clock.is_hour(&self.value),
+            (None, None) => self.value == other.value,
+        }
+    }
 }
 
 /// How the numbers of the two questions differ, if they do.
@@ -43,7 +57,7 @@ pub(super) fn difference(question: &Reading, cached: &Reading) -> Option<String>
 }
 
 fn strongest_unmatched(numbers: &[Number], others: &[Number]) -> Option<Strength> {
-    let unmatched = |number: &&Number| others.iter().all(|other| other.value != number.value);
+    let unmatched = |number: &&Number| !others.iter().any(|other| other.matches(number));
     numbers.iter().filter(unmatched).map(|number| number.strength).max()
 }
 
@@ -70,26 +84,56 @@ fn numbers(reading: &Reading) -> Vec<Number> {
     let mut numbers: Vec<Number> = Vec::new();
     let mut position = 0;
     while position < reading.len() && numbers.len() < MAX_NUMBERS {
-        let Some((value, strength, words)) = number_at(reading, position) else {
+        let clock = Clock::at(reading, position);
+        let found = match clock {
+            Some((clock, words)) => Some((clock.value(), Strength::Stated, words)),
+            None => number(reading, position),
+        };
+        let Some((value, strength, words)) = found else {
             position += 1;
             continue;
         };
         let strength = if reading.is_retracted(position) { Strength::Retracted } else { strength };
-        let number = Number { value, strength };
-        if !numbers.contains(&number) {
-            numbers.push(number);
-        }
+        let clock = clock.map(|(clock, _)| clock);
+        let mut push = |value: String, clock| {
+            let number = Number { value, clock, strength };
+            if !numbers.contains(&number) {
+                numbers.push(number);
+            }
+        };
+        push(value, clock);
+        sides(reading.text(position)).for_each(|side| push(canonical(side), None));
         position += words;
     }
     numbers
 }
 
+/// What is after the first number of dimensions within a word: the `4` of `2x4`.
+fn sides(word: &str) -> impl Iterator<Item = &str> {
+    let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let whole = word.contains('x') && word.split('x').all(plain);
+    word.split('x').skip(1).filter(move |_| whole)
+}
+
+/// The number that starts at `position` and how many words it takes.
+pub(super) fn number_at(reading: &Reading, position: usize) -> Option<(String, usize)> {
+    number(reading, position).map(|(value, _, words)| (value, words))
+}
+
 /// The number that starts at `position`, its strength and how many words it takes.
-fn number_at(reading: &Reading, position: usize) -> Option<(String, Strength, usize)> {
+fn number(reading: &Reading, position: usize) -> Option<(String, Strength, usize)> {
     let word = reading.get(position)?;
     let first = word.text.chars().next()?;
     if digit(first).is_some() {
-        return Some(leading_digits(reading, position));
+        return Some(leading_digits(reading, position, word.text));
+    }
+    // `v1.2` is version 1.2; `V8` is an engine.
+    if let Some(version) =
+        word.text.strip_prefix('v').filter(|rest| rest.starts_with(|c: char| digit(c).is_some()))
+    {
+        let (value, _, words) = leading_digits(reading, position, version);
+        let strength = if version.contains('.') { Strength::Stated } else { Strength::Loose };
+        return Some((value, strength, words));
     }
     if let Some((value, words)) = number_words(reading, position) {
         let strength = if value <= LARGEST_LOOSE { Strength::Loose } else { Strength::Stated };
@@ -98,13 +142,13 @@ fn number_at(reading: &Reading, position: usize) -> Option<(String, Strength, us
     if let Some(value) = ordinal(word.text).or_else(|| roman(reading, position)) {
         return Some((value.to_string(), Strength::Loose, 1));
     }
-    let digits: String = word.text.chars().skip_while(|&c| digit(c).is_none()).map_while(digit).collect();
+    let digits: String =
+        word.text.chars().skip_while(|&c| any_digit(c).is_none()).map_while(any_digit).collect();
     (!digits.is_empty()).then(|| (canonical(&digits), Strength::Loose, 1))
 }
 
 /// A word that starts with a digit: `1,000`, `3.5`, `2nd`, `1990s`, `10k`, `5` before `million`.
-fn leading_digits(reading: &Reading, position: usize) -> (String, Strength, usize) {
-    let text = reading.text(position);
+fn leading_digits(reading: &Reading, position: usize, text: &str) -> (String, Strength, usize) {
     let numeral: String =
         text.chars().map_while(|c| digit(c).or((c == ',' || c == '.').then_some(c))).collect();
     let suffix = text.char_indices().nth(numeral.chars().count()).map_or("", |(at, _)| &text[at..]);
@@ -151,6 +195,16 @@ fn scaled(value: &str, factor: u64) -> Option<String> {
     (product % divisor == 0).then(|| (product / divisor).to_string())
 }
 
+/// The same, also for raised and lowered digits: `CO₂`, `m³`.
+fn any_digit(character: char) -> Option<char> {
+    const RAISED: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
+    let raised = || ('0'..='9').zip(RAISED).find(|(_, raised)| *raised == character).map(|(plain, _)| plain);
+    match character {
+        '₀'..='₉' => char::from_digit(character as u32 - '₀' as u32, 10),
+        _ => digit(character).or_else(raised),
+    }
+}
+
 /// The ASCII digit that `character` stands for, if it is one or a full-width form of one.
 fn digit(character: char) -> Option<char> {
     match character {
@@ -186,6 +240,13 @@ mod tests {
             ("{1}", &["World War I", "one", "first"]),
             ("{3.10}", &["Python 3.10"]),
             ("{0.5}", &["0.5", "00.5"]),
+            ("{1.20}", &["v1.20", "version 1.20"]),
+            ("{2, 4}", &["2x4", "2 by 4", "4x2"]),
+            ("{3}", &["m³", "m3", "O₃"]),
+            ("{19:00}", &["7pm", "7 PM", "7 p.m.", "7p.m.", "19:00", "7:00 pm", "7.00 pm"]),
+            ("{07:00}", &["7am", "7 a.m.", "07:00", "7:00"]),
+            ("{00:30}", &["12:30 am", "0:30"]),
+            ("{1, 16, 9}", &["1 in 16:9"]),
             ("{5, 6}", &["five six", "5 and 6"]),
             ("{2010/2011}", &["2010,2011"]),
             ("{}", &["How do I wait seconds?", "someone", "hundreds of", ""]),
@@ -197,8 +258,36 @@ mod tests {
     }
 
     #[test]
+    fn times_of_day_match_in_any_way_of_telling_them() {
+        for (a, b) in [
+            ("open at 7 am", "open at 07:00"),
+            ("open at 7pm", "open at 19:00"),
+            ("open at 7 pm", "open at 7:00"),
+            ("open at 7", "open at 7 pm"),
+            ("from 9 to 5", "from 9 am to 5 pm"),
+            ("at 12 am", "at 00:00"),
+            ("bus no. 7", "bus number 7"),
+        ] {
+            assert!(!differ(a, b), "{a} | {b}");
+        }
+        for (a, b) in [
+            ("open at 7 am", "open at 7 pm"),
+            ("open at 7am", "open at 19:00"),
+            ("open at 7:30", "open at 7:00"),
+            ("at 12 am", "at 12 pm"),
+            ("open at 7 pm", "open"),
+        ] {
+            assert!(differ(a, b), "{a} | {b}");
+        }
+    }
+
+    #[test]
     fn stated_numbers_must_be_the_same() {
         for (a, b) in [
+            ("upgrade to v1.2", "upgrade to v1.20"),
+            ("2x4 boards", "2x6 boards"),
+            ("Type I diabetes", "Type II diabetes"),
+            ("is it type I", "is it type II"),
             ("population in 2019", "population in 2021"),
             ("population in 2019", "population"),
             ("Python 3.1", "Python 3.10"),

@@ -87,7 +87,7 @@ pub(super) fn ordinal(word: &str) -> Option<u64> {
     (1..).zip(ORDINALS).find(|(_, name)| *name == word).map(|(value, _)| value)
 }
 
-/// A Roman numeral up to 21. One letter counts only as in `War I`: after a name within the sentence.
+/// A Roman numeral up to 21. One letter counts only as in `War I`, after a name within the sentence, or as in `type I`.
 pub(super) fn roman(reading: &Reading, position: usize) -> Option<u64> {
     #[rustfmt::skip]
     const ROMAN: [&str; 21] = [
@@ -99,5 +99,23 @@ pub(super) fn roman(reading: &Reading, position: usize) -> Option<u64> {
     // The first word of a sentence is capitalised whether it is a name or not, as in `Am I`.
     let is_name = |before: Word<'_>| before.capitalised && !before.after_pause;
     let follows_name = || position >= 2 && word.capitalised && reading.get(position - 1).is_some_and(is_name);
-    (word.text.len() > 1 || follows_name()).then_some(value)
+    // "Type I" is the first of its kind; in "what type I need" somebody speaks.
+    let follows_noun = || {
+        word.capitalised
+            && NUMBERED.contains(&reading.text_before(position))
+            && (word.text != "i" || !SPEAKS.contains(&reading.text(position + 1)))
+    };
+    (word.text.len() > 1 || follows_name() || follows_noun()).then_some(value)
 }
+
+/// Nouns that Roman numerals follow.
+const NUMBERED: &[&str] = &[
+    "type", "phase", "part", "class", "grade", "stage", "tier", "war", "volume", "chapter", "book", "factor",
+];
+
+/// Words with which a speaker goes on after `I`.
+#[rustfmt::skip]
+const SPEAKS: &[&str] = &[
+    "should", "need", "want", "have", "am", "can", "could", "would", "use", "must", "will", "do", "did", "like", "get", "was", "had", "may",
+    "belong", "buy", "take", "choose", "chose", "bought", "got", "work", "don't", "i'm", "read", "wrote", "just", "shall", "might", "fall",
+];

@@ -1,4 +1,6 @@
-//! Whether one number has different units: `5 km` against `5 miles`.
+//! Whether one number has different units: `5 km` against `5 miles`, `$5` against `€5`, `5 %` against `5`.
+//!
+//! A number without a unit may have any, for people leave out what is clear; percent are the exception.
 
 use crate::verify::text::{Comparison, Reading};
 
@@ -14,10 +16,25 @@ const UNITS: &[(&str, &[&str])] = &[
     ("ms", &["ms", "millisecond", "milliseconds"]), ("s", &["sec", "secs", "second", "seconds"]), ("min", &["min", "mins", "minute", "minutes"]),
     ("h", &["h", "hr", "hrs", "hour", "hours"]), ("d", &["day", "days"]), ("wk", &["week", "weeks"]), ("mo", &["month", "months"]), ("yr", &["yr", "yrs", "year", "years"]),
     ("kB", &["kb", "kilobyte", "kilobytes"]), ("MB", &["mb", "megabyte", "megabytes"]), ("GB", &["gb", "gigabyte", "gigabytes"]), ("TB", &["tb", "terabyte", "terabytes"]),
-    ("USD", &["usd", "dollar", "dollars", "bucks"]), ("EUR", &["eur", "euro", "euros"]), ("GBP", &["gbp"]), ("INR", &["inr", "rs", "rupee", "rupees"]),
-    ("°C", &["celsius"]), ("°F", &["fahrenheit"]), ("%", &["percent", "percentage"]),
+    ("USD", &["usd", "dollar", "dollars", "bucks"]), ("EUR", &["eur", "euro", "euros"]), ("GBP", &["gbp", "quid"]), ("INR", &["inr", "rs", "rupee", "rupees"]), ("JPY", &["jpy", "yen"]),
+    ("°C", &["celsius", "centigrade", "c"]), ("°F", &["fahrenheit", "f"]), ("%", &["percent", "percentage"]),
     ("W", &["w", "watt", "watts"]), ("kW", &["kw", "kilowatt", "kilowatts"]), ("V", &["v", "volt", "volts"]), ("mph", &["mph"]), ("km/h", &["kmh", "kph"]),
 ];
+
+/// Signs of units, which stand right before or after the number.
+const SIGNS: &[(char, &str)] = &[
+    ('$', "USD"),
+    ('€', "EUR"),
+    ('£', "GBP"),
+    ('₹', "INR"),
+    ('¥', "JPY"),
+    ('%', "%"),
+    ('％', "%"),
+    ('‰', "‰"),
+];
+
+/// What a number measures, if it says.
+type Measure<'a> = (&'a str, Option<&'static str>);
 
 /// Which units the questions give to the same number, if they differ.
 pub(super) fn difference(comparison: &Comparison) -> Option<String> {
@@ -25,26 +42,80 @@ pub(super) fn difference(comparison: &Comparison) -> Option<String> {
     asked.iter().find_map(|(number, unit)| {
         let mut others = cached.iter().filter(|(other, _)| other == number).map(|(_, unit)| *unit).peekable();
         let other = *others.peek()?;
-        let repeated = asked.iter().filter(|(other, _)| other == number).any(|(_, own)| own == &other);
-        (!others.any(|other| other == *unit) && !repeated)
-            .then(|| format!("units differ: {number} {unit} against {number} {other}"))
+        let own = || asked.iter().filter(|(own, _)| own == number).map(|(_, unit)| *unit);
+        let apart = !others.any(|other| agree(*unit, other)) && !own().any(|own| agree(own, other));
+        apart.then(|| {
+            format!("units differ: {} against {}", described(number, *unit), described(number, other))
+        })
     })
 }
 
-/// Every number in digits that a unit follows, within its word or in the next one.
-fn measures(reading: &Reading) -> Vec<(&str, &'static str)> {
+/// Whether one number can have the two. "Pounds" are weighed and paid, and `5m` are metres or minutes.
+fn agree(one: Option<&str>, other: Option<&str>) -> bool {
+    match (one, other) {
+        (Some("%" | "‰"), None) | (None, Some("%" | "‰")) => false,
+        (None, _)
+        | (_, None)
+        | (Some("lb"), Some("GBP"))
+        | (Some("GBP"), Some("lb"))
+        | (Some("m"), Some("min"))
+        | (Some("min"), Some("m")) => true,
+        (one, other) => one == other,
+    }
+}
+
+fn described(number: &str, unit: Option<&str>) -> String {
+    unit.map_or_else(|| number.to_owned(), |unit| format!("{number} {unit}"))
+}
+
+/// Every number in digits with the unit that stands before or after it, within its word or in the next one.
+fn measures(reading: &Reading) -> Vec<Measure<'_>> {
+    // Of a percentage that is spoken of, the number may say no more.
+    let named = reading.words().any(|word| matches!(word.text, "percentage" | "percentages" | "percentile"));
     (reading.retracted()..reading.len())
         .filter_map(|at| {
             let word = reading.text(at);
             let digits =
                 word.bytes().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b',')).count();
             let (number, suffix) = word.split_at(digits);
-            let unit = if suffix.is_empty() { reading.text(at + 1) } else { suffix };
             (digits > 0).then_some(())?;
-            let (symbol, _) = UNITS.iter().find(|(_, spellings)| spellings.contains(&unit))?;
-            Some((number, *symbol))
+            let unit = written(reading, at, suffix).or_else(|| sign(reading, at, suffix));
+            // The parts of `10:30` or `1,2` and what has a suffix of its own are no bare numbers.
+            let bare = suffix.is_empty() && !named;
+            (unit.is_some() || bare).then_some((number, unit))
         })
         .collect()
+}
+
+/// The unit in the number's own word, or in the next one: `5km`, `5 km`, `20 °C`, `20 degrees Celsius`.
+fn written(reading: &Reading, at: usize, suffix: &str) -> Option<&'static str> {
+    // What stands after a slash is what the amount is for: `$15/hr`.
+    if suffix.is_empty() && !matches!(reading.gap_after(at).trim(), "" | "-" | "°") {
+        return None;
+    }
+    if reading.text(at + 1) == "per" && reading.text(at + 2) == "cent" {
+        return Some("%");
+    }
+    let next = if matches!(reading.text(at + 1), "degree" | "degrees" | "deg") { at + 2 } else { at + 1 };
+    let (unit, original) = if suffix.is_empty() {
+        (reading.text(next), reading.written(next))
+    } else {
+        (suffix, reading.written(at))
+    };
+    // One small letter is as likely a unit of another kind.
+    let degrees = !matches!(unit, "c" | "f") || original.ends_with(char::is_uppercase);
+    let known = UNITS.iter().find(|(_, spellings)| spellings.contains(&unit));
+    known.filter(|_| degrees).map(|(symbol, _)| *symbol)
+}
+
+/// The unit whose sign stands before or after the number.
+fn sign(reading: &Reading, at: usize, suffix: &str) -> Option<&'static str> {
+    let after = if suffix.is_empty() { reading.gap_after(at).trim_start() } else { "" };
+    let signs = [after.chars().next(), reading.gap_before(at).trim_end().chars().next_back()];
+    // What follows the number is its own, and what precedes it may be the end of the number before: `5 % 6`.
+    let of = |sign: char| SIGNS.iter().find(|(known, _)| *known == sign).map(|(_, unit)| *unit);
+    let [own, before] = signs.map(|sign| sign.and_then(of));
+    own.or_else(|| before.filter(|unit| !matches!(*unit, "%" | "‰")))
 }
 
 #[cfg(test)]
@@ -61,6 +132,13 @@ mod tests {
             ("How long does it take to run 5 km?", "How long does it take to run 5 miles?"),
             ("Is 10kg too much?", "Is 10 lbs too much?"),
             ("What can I buy for 100 dollars?", "What can I buy for 100 euros?"),
+            ("What can I buy for $5?", "What can I buy for €5?"),
+            ("What can I buy for $5?", "What can I buy for 5 euros?"),
+            ("a rise of 5%", "a rise of 5"),
+            ("a rise of 5 percent", "a rise of 5 points"),
+            ("bake at 20°C", "bake at 20°F"),
+            ("bake at 20 degrees Celsius", "bake at 20 °F"),
+            ("bake at 20C", "bake at 20F"),
         ] {
             assert!(differ(a, b), "{a} | {b}");
         }
@@ -74,6 +152,16 @@ mod tests {
             ("5 km or 5 miles", "5 miles or 5 km"),
             ("run 5 km, no sorry, 5 miles", "run 5 miles"),
             ("chapter 5", "5 km"),
+            ("a rise of 5 %", "a rise of 5 percent"),
+            ("a rise of 5%", "a rise of 5 per cent"),
+            ("a wage of $15/hr", "a wage of $15"),
+            ("suspend after 5m", "suspend after 5 minutes"),
+            ("for $5", "for 5 dollars"),
+            ("for $5", "for 5"),
+            ("for £5", "for 5 pounds"),
+            ("at 20°C", "at 20 degrees"),
+            ("a percentage of 5", "5% of it"),
+            ("5 or 5 %", "5 % or 5"),
         ] {
             assert!(!differ(a, b), "{a} | {b}");
         }

@@ -73,6 +73,11 @@ impl Reading {
         self.get(position).map_or("", |word| word.text)
     }
 
+    /// The whole question as it was written.
+    pub(in crate::verify) fn as_written(&self) -> &str {
+        &self.written
+    }
+
     /// The word at `position` as it was written; empty beyond the end.
     pub(in crate::verify) fn written(&self, position: usize) -> &str {
         let (start, end) = self.place(position);
@@ -88,6 +93,11 @@ impl Reading {
     pub(in crate::verify) fn gap_before(&self, position: usize) -> &str {
         let start = position.checked_sub(1).map_or(0, |before| self.place(before).1);
         &self.written[start..self.place(position).0]
+    }
+
+    /// What stands between the word at `position` and the one after it.
+    pub(in crate::verify) fn gap_after(&self, position: usize) -> &str {
+        self.gap_before(position.saturating_add(1))
     }
 
     /// The text of the word before `position`; empty at the start.
@@ -143,7 +153,11 @@ impl Reading {
 
     /// The end of a correction marker that starts at `position`, if one does.
     fn correction_at(&self, position: usize) -> Option<usize> {
-        let length = match (self.text(position), self.text(position + 1)) {
+        if self.is_joined(position) {
+            return None;
+        }
+        let next = if self.is_joined(position + 1) { "" } else { self.text(position + 1) };
+        let length = match (self.text(position), next) {
             (word, _) if is_filler(word) => 1,
             ("let", "me") if self.text(position + 2) == "say" => 3,
             ("should", "say") if self.text_before(position) != "i" => 2,
@@ -182,6 +196,12 @@ impl Reading {
                 && !RESUMES.contains(&next)
                 && !is_filler(next)
                 && !self.is_paused_at(position + 1)
+    }
+
+    /// Whether the word is part of a longer one, such as `no-reply` or `--no-force`.
+    fn is_joined(&self, position: usize) -> bool {
+        self.gap_before(position).ends_with(['-', '_', '/', '.'])
+            || self.gap_after(position).starts_with(['-', '_', '/'])
     }
 
     /// Whether a pause or the end of the question precedes `position`.
@@ -228,8 +248,20 @@ fn is_filler(word: &str) -> bool {
 }
 
 /// Words with which `no` negates when they follow it.
-const NO_TAKES: &[&str] =
-    &["longer", "one", "matter", "way", "more", "doubt", "difference", "such", "other", "place"];
+const NO_TAKES: &[&str] = &[
+    "longer",
+    "one",
+    "matter",
+    "way",
+    "more",
+    "less",
+    "fewer",
+    "doubt",
+    "difference",
+    "such",
+    "other",
+    "place",
+];
 
 /// Words after which `no` negates: forms of being and having, verbs that take an object, prepositions.
 #[rustfmt::skip]
@@ -270,7 +302,7 @@ mod tests {
         assert_eq!(written, ["Dónde’s", "the", "V", "flag", "मिर्च"]);
         let gaps: Vec<_> = (0..=reading.len()).map(|at| reading.gap_before(at)).collect();
         assert_eq!(gaps, ["¿", "  ", " -", " ", " (", ")?"]);
-        assert_eq!((reading.written(9), reading.gap_before(9)), ("", ""));
+        assert_eq!((reading.written(9), reading.gap_before(9), reading.gap_after(9)), ("", "", ""));
     }
 
     #[test]
@@ -303,6 +335,8 @@ mod tests {
             "What does it mean to have no money?",
             "Why is no one continuing to challenge it?",
             "What should I say in an interview?",
+            "What does git push --no-force do?",
+            "Is there a no-reply address?",
         ] {
             assert_eq!(Reading::of(question).retracted(), 0, "{question}");
         }
