@@ -289,6 +289,7 @@ mod tests {
             "(мой|мои|ё|е|كَتَبَ|كُتُب|كتب|νόμος|νομός|かぎ|かき|कुल|e\u{301}|\u{301}|ﬁ|Ａ)",
             "(--force|-v|/etc/hosts|report_a|E0502|H2O2?|-?18|> ?5|<5|>=|over|under|at least|more than|no more than 5)",
             "(2x4|1/2|1:2|x\\^2|m²|7 ?(am|p\\.m\\.)|19:00|07:30|Plan|A|B|C\\+\\+|c sharp|AB-|5%|\\$5|€5|20 ?°?[CF])",
+            "(reached|with|few|little|a|hardly|fail to|lack of|unless|except|window|whether or no|monthly|yearly|stop)",
             "\\PC{0,6}",
         ];
         prop::collection::vec(word, 0..14).prop_map(|words| words.join(" "))

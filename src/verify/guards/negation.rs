@@ -4,9 +4,13 @@
 //! contraction that opens a question ("Isn't it true that…") and a tag that ends it ("…, isn't it?") ask
 //! the same as without it. Where a question takes itself back, a negation before that may or may not
 //! hold, and so may one that belongs to the correction ("no sorry, not there"): either reading is
-//! accepted.
+//! accepted, unless what was negated is said again, and thus replaced ("without a window, no, with a window").
+//!
+//! Other words negate as much: `hardly`, `fail to`, `lack of`, `unless`, `except`. What speakers do not know ("I don't
+//! know", "no idea why") is no negation of what they ask, and neither is what they tell it from at the end of a
+//! clause ("it blinks, not shines"). `few` is no negation, but another amount than `a few`.
 
-use crate::verify::text::Reading;
+use crate::verify::text::{Reading, is_content};
 
 /// The parity of the negations in a question, and the words that make it.
 #[derive(Debug)]
@@ -18,10 +22,34 @@ struct Polarity<'a> {
 
 /// How the negations of the two questions differ, if they do.
 pub(super) fn difference(question: &Reading, cached: &Reading) -> Option<String> {
+    if let Some(amount) = other_amount(question, cached) {
+        return Some(format!("negation differs: `{amount}` with an article against without"));
+    }
     let (asked, answered) = (polarity(question), polarity(cached));
     let (left, right) = (asked.is_negated?, answered.is_negated?);
     (left != right).then(|| {
         format!("negation differs: {} against {}", described(&asked.cues), described(&answered.cues))
+    })
+}
+
+/// `few` or `little` before a word that the other question has after `a few` or `a little`.
+fn other_amount(question: &Reading, cached: &Reading) -> Option<&'static str> {
+    let of = |reading: &Reading, amount: &str, article: bool| -> Vec<String> {
+        (reading.retracted()..reading.len())
+            .filter(|&at| reading.text(at) == amount && (reading.text_before(at) == "a") == article)
+            .map(|at| reading.text(at + 1).to_owned())
+            .collect()
+    };
+    ["few", "little"].into_iter().find(|amount| {
+        let sides = [question, cached].map(|reading| [of(reading, amount, true), of(reading, amount, false)]);
+        let [[a, none], [other_a, other_none]] = sides;
+        let against = |one: &[String], other: &[String]| {
+            one.iter().any(|word| !word.is_empty() && other.contains(word))
+        };
+        let both = |a: &[String], none: &[String]| !a.is_empty() && !none.is_empty();
+        !both(&a, &none)
+            && !both(&other_a, &other_none)
+            && (against(&a, &other_none) || against(&none, &other_a))
     })
 }
 
@@ -32,7 +60,9 @@ fn described(cues: &[&str]) -> String {
 
 fn polarity(reading: &Reading) -> Polarity<'_> {
     let negated = |&position: &usize| is_negation(reading, position);
-    let retracted = (0..reading.len()).any(|position| negated(&position) && is_uncertain(reading, position));
+    let retracted = (0..reading.len()).any(|position| {
+        negated(&position) && is_uncertain(reading, position) && !is_replaced(reading, position)
+    });
     let cues: Vec<&str> =
         (reading.retracted()..reading.len()).filter(negated).map(|position| reading.text(position)).collect();
     let is_negated = (!retracted).then_some(cues.len() % 2 == 1);
@@ -58,6 +88,13 @@ fn is_uncertain(reading: &Reading, position: usize) -> bool {
     corrected > 0 && (position < corrected || rules_out())
 }
 
+/// Whether a correction says again what was negated before it.
+fn is_replaced(reading: &Reading, position: usize) -> bool {
+    let corrected = reading.retracted();
+    let negated = (position + 1..corrected).map(|at| reading.text(at)).find(|word| is_content(word));
+    negated.is_some_and(|word| (corrected..reading.len()).any(|at| reading.text(at) == word))
+}
+
 fn is_negation(reading: &Reading, position: usize) -> bool {
     let (before, word, after) =
         (reading.text_before(position), reading.text(position), reading.text(position + 1));
@@ -65,14 +102,42 @@ fn is_negation(reading: &Reading, position: usize) -> bool {
     let limits = matches!(after, "more" | "less" | "fewer" | "later" | "earlier")
         && reading.text(position + 2) == "than";
     match word {
-        "no" | "not" if limits => false,
+        "no" | "not" if limits || is_idle(reading, position) => false,
         // "whether or not", "is it or not": both readings are asked for. "not only" affirms.
         "not" if matches!(before, "why" | "if") => !reading.is_paused_at(position + 1),
         "not" => before != "or" && !matches!(after, "only" | "just"),
         "no" => reading.is_negating_no(position),
         "cannot" | "never" | "neither" | "none" | "nobody" | "nothing" | "nowhere" | "without" | "unable"
-        | "non" => true,
-        _ => is_contraction(word) && !opens_or_tags(reading, position),
+        | "non" | "hardly" | "scarcely" | "seldom" | "rarely" | "unless" | "except" => true,
+        "fail" | "fails" | "failed" | "failing" => after == "to",
+        "lack" | "lacks" | "lacked" | "lacking" => before != "for" && (word != "lack" || after == "of"),
+        "other" => after == "than",
+        _ => is_contraction(word) && !opens_or_tags(reading, position) && !is_idle(reading, position),
+    }
+}
+
+/// Whether the negation at `position` is about the speaker or about something else than the question: "I don't know
+/// how", "no idea", "not sure if", "no matter what", "it blinks, not shines".
+fn is_idle(reading: &Reading, position: usize) -> bool {
+    let (before, after) = (reading.text_before(position), reading.text(position + 1));
+    let speaker = matches!(before, "i" | "we" | "and" | "but");
+    match reading.text(position) {
+        "no" => matches!(after, "idea" | "clue" | "matter" | "problem" | "problems" | "doubt" | "wonder"),
+        "not" if matches!(after, "sure" | "certain" | "clear") => true,
+        "not" => {
+            // A contrast ends soon: after a pause, one or two words and another pause.
+            let ends = (position + 2..=position + 3).any(|at| reading.is_paused_at(at));
+            position > 0 && reading.is_paused_at(position) && !reading.is_paused_at(position + 1) && ends
+        }
+        _ => {
+            // "I don't know how", but not "when I don't know my password".
+            const ASKS: &[&str] = &["how", "why", "what", "where", "when", "which", "who", "if", "whether"];
+            let asks = (position + 2..=position + 3).any(|at| ASKS.contains(&reading.text(at)));
+            let case = position >= 2 && matches!(reading.text(position - 2), "when" | "if" | "because");
+            let knows =
+                matches!(after, "know" | "understand" | "tell" | "figure" | "remember" | "see" | "find");
+            speaker && asks && !case && knows
+        }
     }
 }
 
@@ -96,6 +161,11 @@ fn is_contraction(word: &str) -> bool {
                 | "hasnt"
                 | "havent"
                 | "hadnt"
+                | "dosent"
+                | "dosnt"
+                | "doesent"
+                | "didint"
+                | "cannt"
         )
 }
 
@@ -126,6 +196,21 @@ mod tests {
             ("Why cant I log in?", "Why can I log in?"),
             ("violent protest", "non-violent protest"),
             ("Why is there oxygen?", "Why is there no oxygen?"),
+            ("Which court reached a decision?", "Which court reached no decision?"),
+            ("rooms with a window", "rooms with no window"),
+            ("Which plan has a limit?", "Which plan has no limit?"),
+            ("smoking rooms?", "No smoking rooms?"),
+            ("a smoking area", "a no-smoking area"),
+            ("Why do few people vote?", "Why do a few people vote?"),
+            ("little hope", "a little hope"),
+            ("Why does it start?", "Why does it fail to start?"),
+            ("effects of sleep", "effects of lack of sleep"),
+            ("all countries and France", "all countries except France"),
+            ("ways to earn with work", "ways to earn other than work"),
+            ("What if I pay?", "What unless I pay?"),
+            ("What do I do when I know it?", "What do I do when I don't know it?"),
+            ("people who often vote", "people who hardly vote"),
+            ("a room without a window, no sorry, with a window", "a room without a window"),
         ] {
             assert!(differ(a, b), "{a} | {b}");
         }
@@ -143,6 +228,16 @@ mod tests {
             ("Is it good? Why or why not?", "Is it good?"),
             ("Can we travel in time? If not, why?", "Can we travel in time?"),
             ("What is train no. 12?", "What is train number 12?"),
+            ("Which court reached no decision?", "Which court did not reach a decision?"),
+            ("Do you know whether or no it works?", "Do you know whether it works?"),
+            ("I don't know how to reset it", "How do I reset it?"),
+            ("my mail is gone and I have no idea why", "my mail is gone, why?"),
+            ("Not sure if it works", "does it work"),
+            ("the light blinks, not solid, why?", "why does the light blink?"),
+            ("No matter what I do it fails", "It fails whatever I do"),
+            ("a few people and few others", "few people and a few others"),
+            ("What if I don't pay?", "What happens unless I pay?"),
+            ("Why does it fail to start?", "Why doesn't it start?"),
             ("Can I take no more than 3 bags?", "Can I take at most 3 bags?"),
         ] {
             assert!(!differ(a, b), "{a} | {b}");
@@ -162,6 +257,7 @@ mod tests {
             ("What happens no tell me what is not important?", "What is not important?"),
             ("In Paris no sorry not there but in Venice?", "In Venice?"),
             ("When did, no, who did, not when?", "Who did?"),
+            ("a room without a window, no sorry, with a window", "a room with a window"),
         ] {
             assert!(!differ(a, b), "{a} | {b}");
         }

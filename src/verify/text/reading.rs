@@ -153,7 +153,7 @@ impl Reading {
 
     /// The end of a correction marker that starts at `position`, if one does.
     fn correction_at(&self, position: usize) -> Option<usize> {
-        if self.is_joined(position) {
+        if self.is_joined(position) || self.is_idle_no(position) && self.text(position) == "no" {
             return None;
         }
         let next = if self.is_joined(position + 1) { "" } else { self.text(position + 1) };
@@ -166,11 +166,12 @@ impl Reading {
             | ("make" | "scratch", "that")
             | ("rather", "tell")
             | ("well", "actually")
-            | ("oh" | "or" | "wait" | "no", "no")
+            | ("oh" | "wait" | "no", "no")
             | ("or", "wait" | "rather" | "actually" | "sorry" | "better")
             | ("no", "sorry" | "wait" | "rather" | "actually")
             | ("wait", "i" | "what" | "sorry" | "wait")
             | ("sorry", "i" | "what" | "wait" | "sorry" | "actually") => 2,
+            ("or", "no") if !self.is_idle_no(position + 1) => 2,
             ("no" | "nope", _) if !self.is_negating_no(position) => 1,
             ("sorry" | "actually" | "wait", _) if self.is_set_apart(position) => 1,
             _ => return None,
@@ -184,18 +185,48 @@ impl Reading {
         position > 0 && pause(position) && pause(position + 1)
     }
 
-    /// Whether the `no` at `position` negates what follows, as in `there is no`, rather than correcting
-    /// what precedes, as in `in Paris no in Venice`.
+    /// Whether the `no` at `position` negates what follows, as in `there is no` or `reached no decision`, rather than
+    /// correcting what precedes, as in `in Paris no in Venice`.
     pub(in crate::verify) fn is_negating_no(&self, position: usize) -> bool {
         if self.text(position) != "no" {
             return false;
         }
         let next = self.text(position + 1);
+        if self.is_joined(position) {
+            // `no-smoking` negates; `--no-force` and `and/no` are left to others.
+            return self.gap_after(position).starts_with('-')
+                && !self.gap_before(position).ends_with(['-', '_', '/', '.']);
+        }
+        let before = self.text_before(position);
+        let takes = position == 0 || TAKES_NO.contains(&before) || self.takes_object(position);
         NO_TAKES.contains(&next)
-            || TAKES_NO.contains(&self.text_before(position))
+            || takes
+                && !next.is_empty()
                 && !RESUMES.contains(&next)
                 && !is_filler(next)
                 && !self.is_paused_at(position + 1)
+    }
+
+    /// Whether a verb stands before the `no` at `position` whose object it begins: "reached no decision". Before a name,
+    /// a number or another verb it corrects: "does it use no Corliss".
+    fn takes_object(&self, position: usize) -> bool {
+        let next = self.get(position + 1);
+        let corrects = next.is_none_or(|next| {
+            next.capitalised
+                || OBJECT_VERBS.contains(&next.text)
+                || next.text.len() > 4 && next.text.ends_with("ed")
+                || next.text.starts_with(|c: char| c.is_ascii_digit())
+        });
+        OBJECT_VERBS.contains(&self.text_before(position)) && !self.is_paused_at(position) && !corrects
+    }
+
+    /// Whether the `no` at `position` says nothing of its own: `no. 12`, `whether or no`.
+    fn is_idle_no(&self, position: usize) -> bool {
+        let number = self.gap_after(position).starts_with('.')
+            && self.text(position + 1).starts_with(|c: char| c.is_ascii_digit());
+        let whether =
+            self.text_before(position) == "or" && (0..position).any(|at| self.text(at) == "whether");
+        number || whether
     }
 
     /// Whether the word is part of a longer one, such as `no-reply` or `--no-force`.
@@ -272,12 +303,26 @@ const TAKES_NO: &[&str] = &[
     "with", "by", "of", "in", "at", "under", "for", "if", "why", "and", "almost", "virtually",
 ];
 
+/// Other verbs whose object a `no` may begin. Other participles are corrected more often than they take one.
+#[rustfmt::skip]
+const OBJECT_VERBS: &[&str] = &[
+    "found", "gave", "took", "left", "saw", "held", "won", "lost", "sent", "brought", "kept", "wrote", "met", "paid", "sold", "spent",
+    "caught", "drew", "ate", "heard", "bore", "wore", "felt", "built", "offer", "offers", "offering", "give", "gives", "giving", "find",
+    "finds", "finding", "taking", "use", "uses", "using", "used", "want", "wants", "allow", "allows", "accept", "accepts", "provide",
+    "provides", "require", "requires", "requiring", "cause", "causes", "receive", "receives", "receiving", "feel", "feels", "hold",
+    "holds", "produce", "produces", "include", "includes", "eat", "eats", "eating", "drink", "drinks", "drinking", "earn", "earns",
+    "charge", "charges", "bring", "brings", "keep", "keeps", "carry", "carries", "serve", "serves", "own", "owns", "face", "faces",
+    "reached", "received", "caused", "offered", "showed", "allowed", "included", "provided", "produced", "required", "issued", "granted",
+    "recorded", "reported", "owned", "needed", "wanted", "charged", "played", "scored", "earned", "carried", "added", "accepted",
+    "sees", "seeing", "leaving", "paying", "speak", "speaks", "grant", "grants", "wear", "wears", "reach", "reaches", "support", "supports",
+];
+
 /// Words with which a speaker starts again after a correcting `no`.
 #[rustfmt::skip]
 const RESUMES: &[&str] = &[
     "what", "which", "who", "whom", "whose", "when", "where", "why", "how", "no", "not", "wait", "sorry", "i",
     "make", "scratch", "rather", "actually", "instead", "tell", "the", "a", "an", "in", "on", "at", "of", "by",
-    "just", "that", "it", "is", "was", "did", "does",
+    "just", "that", "it", "is", "was", "did", "does", "are", "were", "had", "has", "have", "do", "can", "let's", "cancel", "darn", "come",
 ];
 
 #[cfg(test)]
@@ -316,6 +361,7 @@ mod tests {
             ("When is, no make that where is it", "where is it"),
             ("Who did no what did they", "what did they"),
             ("in the spring of 2011, actually, in 2014", "in 2014"),
+            ("Was it founded no destroyed", "destroyed"),
             ("the 1343 or let me say the black death", "the black death"),
         ] {
             let reading = Reading::of(question);
@@ -337,6 +383,11 @@ mod tests {
             "What should I say in an interview?",
             "What does git push --no-force do?",
             "Is there a no-reply address?",
+            "Why was no decision reached?",
+            "Which council reached no decision?",
+            "No smoking rooms?",
+            "Do you know whether or no it works?",
+            "Where does bus no. 12 stop?",
         ] {
             assert_eq!(Reading::of(question).retracted(), 0, "{question}");
         }
