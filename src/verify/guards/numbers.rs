@@ -153,6 +153,11 @@ fn leading_digits(reading: &Reading, position: usize, text: &str) -> (String, St
         text.chars().map_while(|c| digit(c).or((c == ',' || c == '.').then_some(c))).collect();
     let suffix = text.char_indices().nth(numeral.chars().count()).map_or("", |(at, _)| &text[at..]);
     let value = canonical(&ungrouped(&numeral));
+    let exponent =
+        suffix.strip_prefix('e').filter(|exponent| exponent.bytes().all(|byte| byte.is_ascii_digit()));
+    if let Some(exponent) = exponent.filter(|exponent| !exponent.is_empty()) {
+        return (format!("{value}e{exponent}"), Strength::Stated, 1);
+    }
     let (factor, words) = match (suffix, scale(reading.text(position + 1))) {
         ("k", _) => (Some(1_000), 1),
         ("", Some(factor)) => (Some(factor), 2),
@@ -286,6 +291,7 @@ mod tests {
         for (a, b) in [
             ("upgrade to v1.2", "upgrade to v1.20"),
             ("2x4 boards", "2x6 boards"),
+            ("a limit of 1e5", "a limit of 1e6"),
             ("Type I diabetes", "Type II diabetes"),
             ("is it type I", "is it type II"),
             ("population in 2019", "population in 2021"),

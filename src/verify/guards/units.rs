@@ -40,11 +40,13 @@ type Measure<'a> = (&'a str, Option<&'static str>);
 pub(super) fn difference(comparison: &Comparison) -> Option<String> {
     let (asked, cached) = (measures(&comparison.asked), measures(&comparison.cached));
     asked.iter().find_map(|(number, unit)| {
-        let mut others = cached.iter().filter(|(other, _)| other == number).map(|(_, unit)| *unit).peekable();
-        let other = *others.peek()?;
-        let own = || asked.iter().filter(|(own, _)| own == number).map(|(_, unit)| *unit);
-        let apart = !others.any(|other| agree(*unit, other)) && !own().any(|own| agree(own, other));
-        apart.then(|| {
+        let of = |measures: &[Measure<'_>]| -> Vec<Option<&'static str>> {
+            measures.iter().filter(|(own, _)| own == number).map(|(_, unit)| *unit).collect()
+        };
+        let (own, others) = (of(&asked), of(&cached));
+        let other = *others.first()?;
+        let agrees = own.iter().any(|unit| others.iter().any(|other| agree(*unit, *other)));
+        (!agrees).then(|| {
             format!("units differ: {} against {}", described(number, *unit), described(number, other))
         })
     })
@@ -162,6 +164,8 @@ mod tests {
             ("at 20°C", "at 20 degrees"),
             ("a percentage of 5", "5% of it"),
             ("5 or 5 %", "5 % or 5"),
+            ("5% of 5 MB", "5 MB for $5"),
+            ("5 MB for $5", "5% of 5 MB"),
         ] {
             assert!(!differ(a, b), "{a} | {b}");
         }

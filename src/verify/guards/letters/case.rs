@@ -161,7 +161,7 @@ fn stand_alike(one: &Written<'_>, other: &Written<'_>) -> bool {
 
 /// Whether what stands beside a pronoun in small letters says that it is none: `the us`, `an it job`.
 fn reads_as_abbreviation(written: &Written<'_>) -> bool {
-    const BEFORE: &[&str] = &["the", "a", "an", "my", "our", "your", "their", "this"];
+    const BEFORE: &[&str] = &["the", "a", "an", "my", "our", "your", "their", "this", "which"];
     #[rustfmt::skip]
     const IT: &[&str] = &[
         "company", "companies", "firm", "firms", "job", "jobs", "sector", "industry", "department", "professional", "professionals",
@@ -272,6 +272,7 @@ mod tests {
             ("Is it OK?", "Is it ok?"),
             ("getItem in a loop", "GetItem in a loop"),
             ("what is voLTE", "what is volte"),
+            ("which who office", "Which WHO office?"),
             ("it jobs in town", "IT jobs in town"),
             ("IT wants it, is it safe?", "Is it safe?"),
             ("cheap us shares", "cheap US shares"),
