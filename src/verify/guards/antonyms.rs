@@ -3,12 +3,14 @@
 //! Only one side each counts: a question that holds both ("the difference between import and export")
 //! asks about the pair, and one that takes a side back asks about the other. Beside the list, a word is opposed to itself with a negating prefix (`subscribe`,
 //! `unsubscribe`). The list is short on purpose: pairs whose words are mostly used in other senses (`old`
-//! in "how old", `over`, `up`) would veto more right answers than wrong ones.
+//! in "how old", `over`, `up`) would veto more right answers than wrong ones. Rarer opposites (`ascend` and `descend`)
+//! come from `WordNet`, in a file beside this one, without pairs of that kind. "Stop sharing" is opposed to `share`,
+//! unless the other question ends it in words of its own.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::verify::text::Reading;
+use crate::verify::text::{Reading, stem};
 
 /// The two sides of each opposition, as the forms of words that stand for them.
 #[rustfmt::skip]
@@ -93,13 +95,70 @@ static SIDES: LazyLock<HashMap<&str, Vec<Side>>> = LazyLock::new(|| {
     sides
 });
 
+/// The pairs of `WordNet`, by the stems of their words; they are counted on from those of the list.
+static RARE: LazyLock<HashMap<&str, Vec<(&str, Side)>>> = LazyLock::new(|| {
+    let mut sides: HashMap<&str, Vec<(&str, Side)>> = HashMap::new();
+    for (pair, (one, other)) in (PAIRS.len()..).zip(wordnet()) {
+        sides.entry(stem(one)).or_default().push((one, (pair, false)));
+        sides.entry(stem(other)).or_default().push((other, (pair, true)));
+    }
+    sides
+});
+
+/// The pairs of the file, which says where they are from.
+fn wordnet() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let lines = include_str!("opposites.txt").lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| line.split_once(' '))
+}
+
+/// Whether `word` is a form of `base`, of which it shares the stem. What `bloody` has more than `blood` is no ending of
+/// inflection.
+fn inflects(word: &str, base: &str) -> bool {
+    !base.ends_with('y')
+        || word == base
+        || word.ends_with("ies")
+        || word.ends_with("ied")
+        || word.ends_with("ying")
+}
+
 /// Which opposites the two questions hold against each other, if they do.
 pub(super) fn difference(question: &Reading, cached: &Reading) -> Option<String> {
     let (asked, answered) = (Vocabulary::of(question), Vocabulary::of(cached));
-    let (left, right) = listed(&asked, &answered)
+    let opposites = listed(&asked, &answered)
         .or_else(|| prefixed(&asked, &answered))
-        .or_else(|| prefixed(&answered, &asked).map(|(right, left)| (left, right)))?;
-    Some(format!("opposites: `{left}` against `{right}`"))
+        .or_else(|| prefixed(&answered, &asked).map(|(right, left)| (left, right)));
+    if let Some((left, right)) = opposites {
+        return Some(format!("opposites: `{left}` against `{right}`"));
+    }
+    let (stopped, side) = stopped(question, cached)
+        .map(|word| (word, "asked"))
+        .or_else(|| stopped(cached, question).map(|word| (word, "cached")))?;
+    Some(format!("opposites: only the question {side} stops `{stopped}`"))
+}
+
+/// What `reading` stops doing and `other` does: "stop sharing" against "share".
+fn stopped<'a>(reading: &'a Reading, other: &Reading) -> Option<&'a str> {
+    #[rustfmt::skip]
+    const ENDS: &[&str] = &[
+        "stop", "stops", "stopped", "stopping", "quit", "quits", "quitting", "avoid", "avoiding", "prevent", "end", "off", "disable", "cancel",
+        "not", "no", "never", "without", "block", "remove", "rid", "overcome", "addiction", "control", "less", "reduce", "cure", "fix", "break",
+        "why", "should",
+    ];
+    let kept = |reading: &Reading| reading.retracted()..reading.len();
+    if kept(other).any(|at| {
+        let word = other.text(at);
+        ENDS.contains(&word) || word.ends_with("n't") || word.starts_with("un")
+    }) {
+        return None;
+    }
+    kept(reading).find_map(|at| {
+        let word = reading.text(at + 1);
+        let stops = matches!(reading.text(at), "stop" | "quit") && word.len() > 5 && word.ends_with("ing");
+        let root = stem(word);
+        let does = stops && kept(other).any(|place| stem(other.text(place)) == root);
+        (does && kept(reading).filter(|&place| stem(reading.text(place)) == root).count() == 1)
+            .then_some(word)
+    })
 }
 
 /// The words of a question, and those that have a listed opposite.
@@ -143,8 +202,12 @@ impl<'a> Vocabulary<'a> {
 }
 
 fn sides_of<'a>(words: &[&'a str]) -> Vec<(Side, &'a str)> {
-    let of = |word: &'a str| SIDES.get(word).into_iter().flatten().map(move |&side| (side, word));
-    words.iter().flat_map(|word| of(word)).collect()
+    let listed = |word: &'a str| SIDES.get(word).into_iter().flatten().map(move |&side| (side, word));
+    let rare = |word: &'a str| {
+        let forms = RARE.get(stem(word)).into_iter().flatten();
+        forms.filter(move |(base, _)| inflects(word, base)).map(move |&(_, side)| (side, word))
+    };
+    words.iter().flat_map(|word| listed(word).chain(rare(word))).collect()
 }
 
 /// Whether `word` is `root` with a negating prefix.
@@ -192,6 +255,11 @@ mod tests {
             ("Who founded public schools?", "Who founded private schools?"),
             ("Which algorithm is efficient?", "Which algorithm is inefficient?"),
             ("before, no wait, after the war", "before the war"),
+            ("elements that absorb light", "elements that emitted light"),
+            ("causes of hypertension", "causes of hypotension"),
+            ("Which stairs ascend?", "Which stairs are descending?"),
+            ("cheap hotels", "expensive hotels"),
+            ("How do I stop sharing my calendar?", "How do I share my calendar?"),
             ("How do I subscribe, no sorry, unsubscribe?", "How do I subscribe?"),
         ] {
             assert!(differ(a, b), "{a} | {b}");
@@ -207,6 +275,10 @@ mod tests {
             ("What information does the form need?", "What does the form need?"),
             ("enable it", "turn it on"),
             ("before, no wait, after the war", "after the war"),
+            ("How do I stop sharing my calendar?", "How do I not share my calendar?"),
+            ("How do I stop smoking?", "How can I quit smoking?"),
+            ("a bloody war", "a war without blood"),
+            ("cheap or expensive hotels", "cheap hotels"),
             ("How do I subscribe, no sorry, unsubscribe?", "How do I unsubscribe?"),
         ] {
             assert!(!differ(a, b), "{a} | {b}");
@@ -217,6 +289,9 @@ mod tests {
     fn no_word_stands_on_both_sides_of_a_pair() {
         for (one, other) in PAIRS {
             assert!(one.split(' ').all(|word| !other.split(' ').any(|opposite| opposite == word)), "{one}");
+        }
+        for (one, other) in wordnet() {
+            assert_ne!(stem(one), stem(other), "{one} {other}");
         }
     }
 

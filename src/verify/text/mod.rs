@@ -9,7 +9,7 @@ mod words;
 
 pub(super) use self::alignment::{Alignment, Token, unmatched};
 pub(super) use self::reading::{Reading, Word};
-pub(super) use self::words::{is_common, is_content, related};
+pub(super) use self::words::{is_common, is_content, related, stem};
 
 /// Two questions, read and aligned.
 #[derive(Debug)]
