@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::verify::text::{Reading, stem};
+use crate::verify::text::{Alignment, Reading, stem};
 
 /// The two sides of each opposition, as the forms of words that stand for them.
 #[rustfmt::skip]
@@ -144,7 +144,7 @@ fn stopped<'a>(reading: &'a Reading, other: &Reading) -> Option<&'a str> {
         "not", "no", "never", "without", "block", "remove", "rid", "overcome", "addiction", "control", "less", "reduce", "cure", "fix", "break",
         "why", "should",
     ];
-    let kept = |reading: &Reading| reading.retracted()..reading.len();
+    let kept = |reading: &Reading| (reading.retracted()..reading.len()).take(Alignment::LONGEST);
     if kept(other).any(|at| {
         let word = other.text(at);
         ENDS.contains(&word) || word.ends_with("n't") || word.starts_with("un")

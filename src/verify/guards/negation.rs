@@ -10,7 +10,7 @@
 //! know", "no idea why") is no negation of what they ask, and neither is what they tell it from at the end of a
 //! clause ("it blinks, not shines"). `few` is no negation, but another amount than `a few`.
 
-use crate::verify::text::{Reading, is_content};
+use crate::verify::text::{Alignment, Reading, is_content};
 
 /// The parity of the negations in a question, and the words that make it.
 #[derive(Debug)]
@@ -34,10 +34,13 @@ pub(super) fn difference(question: &Reading, cached: &Reading) -> Option<String>
 
 /// `few` or `little` before a word that the other question has after `a few` or `a little`.
 fn other_amount(question: &Reading, cached: &Reading) -> Option<&'static str> {
+    /// Compared with each other; the same number on both sides keeps a question equal to itself.
+    const MOST: usize = 64;
     let of = |reading: &Reading, amount: &str, article: bool| -> Vec<String> {
         (reading.retracted()..reading.len())
             .filter(|&at| reading.text(at) == amount && (reading.text_before(at) == "a") == article)
             .map(|at| reading.text(at + 1).to_owned())
+            .take(MOST)
             .collect()
     };
     ["few", "little"].into_iter().find(|amount| {
@@ -92,7 +95,9 @@ fn is_uncertain(reading: &Reading, position: usize) -> bool {
 fn is_replaced(reading: &Reading, position: usize) -> bool {
     let corrected = reading.retracted();
     let negated = (position + 1..corrected).map(|at| reading.text(at)).find(|word| is_content(word));
-    negated.is_some_and(|word| (corrected..reading.len()).any(|at| reading.text(at) == word))
+    negated.is_some_and(|word| {
+        (corrected..reading.len()).take(Alignment::LONGEST).any(|at| reading.text(at) == word)
+    })
 }
 
 fn is_negation(reading: &Reading, position: usize) -> bool {

@@ -72,6 +72,8 @@ fn described(number: &str, unit: Option<&str>) -> String {
 
 /// Every number in digits with the unit that stands before or after it, within its word or in the next one.
 fn measures(reading: &Reading) -> Vec<Measure<'_>> {
+    /// More numbers than this are a table; all are compared with all.
+    const MOST: usize = 64;
     // Of a percentage that is spoken of, the number may say no more.
     let named = reading.words().any(|word| matches!(word.text, "percentage" | "percentages" | "percentile"));
     (reading.retracted()..reading.len())
@@ -86,6 +88,7 @@ fn measures(reading: &Reading) -> Vec<Measure<'_>> {
             let bare = suffix.is_empty() && !named;
             (unit.is_some() || bare).then_some((number, unit))
         })
+        .take(MOST)
         .collect()
 }
 
