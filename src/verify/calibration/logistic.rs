@@ -42,6 +42,7 @@ pub(super) struct Row {
     pub(super) is_same: bool,
     pub(super) weight: f64,
     pub(super) is_measured: bool,
+    pub(super) group: u32,
 }
 
 impl Logistic {
@@ -228,7 +229,7 @@ mod tests {
     use super::*;
 
     fn row(term: f64, is_same: bool) -> Row {
-        Row { terms: vec![term], is_same, weight: 1.0, is_measured: true }
+        Row { terms: vec![term], is_same, weight: 1.0, is_measured: true, group: 0 }
     }
 
     #[test]

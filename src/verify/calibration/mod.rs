@@ -5,7 +5,7 @@
 //! fitted on, so that a budget of false hits becomes a threshold by the upper end of a confidence interval,
 //! or none where the data cannot show it. It never guesses: "insufficient" is an outcome.
 //!
-//! The default is bundled with the model `question-verifier` and says how it was made. Labelled pairs of
+//! The default is bundled with the model `question-comparer` and says how it was made. Labelled pairs of
 //! one's own give a better one: [`Calibration::fit`] from scratch, [`Calibration::refit`] from this one, which
 //! takes far fewer.
 
@@ -13,6 +13,7 @@ mod curve;
 mod logistic;
 mod terms;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
@@ -57,12 +58,15 @@ pub struct Sample {
     /// Whether it is like what will be looked up, so that thresholds may be chosen on it; yes by default.
     /// Made-up pairs and candidates that are not the best teach, but do not measure.
     pub is_measured: bool,
+    /// The kind of questions that it is from, such as a domain; 0 by default. Thresholds are chosen on scores of models
+    /// that have seen no pair of the same kind, if there are several.
+    pub group: u32,
 }
 
 impl Sample {
     /// A pair that counts once, in the fit and in the choice of thresholds.
     pub fn new(features: Features, logit: Option<f32>, is_same: bool) -> Self {
-        Self { features, logit, is_same, weight: 1.0, is_measured: true }
+        Self { features, logit, is_same, weight: 1.0, is_measured: true, group: 0 }
     }
 }
 
@@ -115,7 +119,7 @@ pub struct Calibration {
 }
 
 static BUNDLED: LazyLock<Arc<Calibration>> = LazyLock::new(|| {
-    let text = include_str!("../../../models/question-verifier/calibration.json");
+    let text = include_str!("../../../models/question-comparer/calibration.json");
     Arc::new(Calibration::from_json(text).expect("the bundled calibration is checked by a test"))
 });
 
@@ -322,6 +326,7 @@ fn fitted(
                 is_same: sample.is_same,
                 weight: f64::from(sample.weight),
                 is_measured: sample.is_measured,
+                group: sample.group,
             })
         };
         samples.iter().filter_map(row).collect()
@@ -351,9 +356,16 @@ fn fitted(
 
 /// Scores every row that measures by a model that was fitted without it.
 ///
-/// Consecutive rows stay together: they often are about the same text.
+/// Rows of a group stay together, for a threshold is to hold for questions of a kind that was not there. With fewer groups
+/// than parts, consecutive rows stay together: they often are about the same text.
 fn held_out(rows: &[Row], model: impl Fn(&[Row]) -> Logistic) -> Vec<(f64, bool)> {
-    let fold = |at: usize| at * FOLDS / rows.len().max(1);
+    let groups: BTreeSet<u32> = rows.iter().map(|row| row.group).collect();
+    let fold = |at: usize| {
+        if groups.len() < FOLDS {
+            return at * FOLDS / rows.len().max(1);
+        }
+        groups.range(..rows[at].group).count() % FOLDS
+    };
     (0..FOLDS)
         .flat_map(|held| {
             let place = |(at, row): (usize, &Row)| (fold(at) != held).then(|| row.clone());

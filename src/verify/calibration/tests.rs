@@ -166,3 +166,25 @@ fn the_record_of_an_entry_counts_once_it_was_learned_that_it_does() {
     assert!(learned.cheap(&good) > learned.cheap(&bad) + 0.1);
     assert!(learned.full(&good, 1.0) > learned.full(&bad, 1.0) + 0.1);
 }
+
+#[test]
+fn thresholds_are_chosen_on_kinds_of_questions_that_the_fit_has_not_seen() {
+    // In each group another number says that the questions are the same, so that nothing learned on the others holds.
+    let logit = |group: u32, is_same: bool| if (group % 2 == 0) == is_same { 4.0 } else { -4.0 };
+    let samples: Vec<Sample> = (0..1_200_u32)
+        .map(|n| {
+            let (group, is_same) = (n % 6, n / 6 % 2 == 0);
+            let features = Features::of("how is it opened", "how is it closed", 0.8);
+            Sample { group, ..Sample::new(features, Some(logit(group, is_same)), is_same) }
+        })
+        .collect();
+    let threshold = |samples: &[Sample]| {
+        Calibration::fit("test", "rules", samples).unwrap().threshold(CalibratedStage::Full, 0.05)
+    };
+    assert_eq!(threshold(&samples), None);
+    let alike: Vec<Sample> = samples
+        .iter()
+        .map(|sample| Sample { logit: Some(if sample.is_same { 4.0 } else { -4.0 }), ..*sample })
+        .collect();
+    assert!(threshold(&alike).is_some());
+}
