@@ -80,6 +80,7 @@ mod sealed;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod store;
+pub mod tokens;
 pub mod verify;
 
 pub use cache::{

@@ -302,7 +302,7 @@ impl CacheBuilder {
         self.check()?;
         let verifier = match self.verifier {
             Some(verifier) => verifier,
-            None => default_verifier(&*self.embedder).await?,
+            None => default_verifier(&self.embedder).await?,
         };
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let dimensions = self.embedder.model().dimensions;
@@ -380,17 +380,18 @@ impl CacheBuilder {
 
 /// The bundled pipeline for vectors of the bundled model, whose similarities it is calibrated for.
 #[cfg(feature = "_local")]
-async fn default_verifier(embedder: &dyn Embedder) -> Result<Arc<dyn Verifier>> {
-    if embedder.model().name != crate::embed::BUNDLED_MODEL {
+async fn default_verifier(embedder: &Arc<dyn Embedder>) -> Result<Arc<dyn Verifier>> {
+    let encoder = Arc::clone(embedder).token_encoder();
+    let Some(encoder) = encoder.filter(|_| embedder.model().name == crate::embed::BUNDLED_MODEL) else {
         return Ok(Arc::new(Guards::default()));
-    }
-    let pipeline = tokio::task::spawn_blocking(crate::verify::Pipeline::bundled).await;
+    };
+    let pipeline = tokio::task::spawn_blocking(|| crate::verify::Pipeline::bundled(encoder)).await;
     let closed = |e| Error::new(ErrorKind::Closed, "the program is shutting down").with_source(e);
     Ok(Arc::new(pipeline.map_err(closed)??))
 }
 
 #[cfg(not(feature = "_local"))]
 #[expect(clippy::unused_async, reason = "loading a model, the other form, blocks")]
-async fn default_verifier(_: &dyn Embedder) -> Result<Arc<dyn Verifier>> {
+async fn default_verifier(_: &Arc<dyn Embedder>) -> Result<Arc<dyn Verifier>> {
     Ok(Arc::new(Guards::default()))
 }

@@ -59,7 +59,7 @@ struct Budget {
 pub(crate) async fn run(args: CalibrateArgs, context: &Context) -> anyhow::Result<Exit> {
     let pairs = parse(&content(&args.file, "the pairs")?)?;
     let embedder = context.config.open_embedder().await?;
-    let scorer = context.config.open_scorer().await?;
+    let scorer = context.config.open_scorer(&embedder).await?;
     let scored_by = scorer.as_ref().map(|scorer| scorer.name().to_owned());
     let base = Calibration::bundled();
     if !args.from_scratch && scored_by.is_some() && scored_by != base.scorer {

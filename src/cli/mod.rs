@@ -158,7 +158,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
     match command {
         Command::Demo(args) => {
             let embedder = context.config.open_embedder().await?;
-            let verifier = context.config.open_verifier(&*embedder).await?;
+            let verifier = context.config.open_verifier(&embedder).await?;
             demo::run(&args, embedder, verifier, context.json).await?;
             Ok(Exit::Success)
         }

@@ -10,7 +10,7 @@ use crate::embed::{BUNDLED_MODEL, Embedder, OnnxEmbedder, RemoteEmbedder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::judge::{LlmJudge, Shadow};
 use crate::store::{EmbeddedStore, MemoryStore, Store, ValkeyStore};
-use crate::verify::{Calibration, CrossEncoder, PairScorer, Pipeline, VCache, Verifier};
+use crate::verify::{Calibration, CrossEncoder, LateInteraction, PairScorer, Pipeline, VCache, Verifier};
 
 /// How long a command waits for the index of its scope to be loaded from a shared store. Without it, a process that
 /// lives for one question would only ever find exact matches.
@@ -109,14 +109,14 @@ impl Config {
     /// # Cancel safety
     ///
     /// If dropped, loading goes on in the background and its result is dropped.
-    pub async fn open_verifier(&self, embedder: &dyn Embedder) -> Result<Arc<dyn Verifier>> {
+    pub async fn open_verifier(&self, embedder: &Arc<dyn Embedder>) -> Result<Arc<dyn Verifier>> {
         if self.matching.verifier == "vcache" {
             return Ok(Arc::new(VCache::new(rand::random())));
         }
         if embedder.model().name != BUNDLED_MODEL && self.matching.calibration == "bundled" {
             return Ok(Arc::new(self.guards()));
         }
-        let scorer = self.open_scorer().await?;
+        let scorer = self.open_scorer(embedder).await?;
         let calibration = self.open_calibration(scorer.as_deref()).await?;
         let mut pipeline = Pipeline::new(calibration).guards(self.guards()).learning(self.matching.learn);
         if let Some(scorer) = scorer {
@@ -161,12 +161,19 @@ impl Config {
     /// # Cancel safety
     ///
     /// If dropped, loading goes on in the background and its result is dropped.
-    pub async fn open_scorer(&self) -> Result<Option<Arc<dyn PairScorer>>> {
+    pub async fn open_scorer(&self, embedder: &Arc<dyn Embedder>) -> Result<Option<Arc<dyn PairScorer>>> {
         let named = self.matching.verifier.clone();
+        // Vectors of another model are compared by that model, and token states by the bundled one beside it.
+        let encoder =
+            Arc::clone(embedder).token_encoder().filter(|_| embedder.model().name == BUNDLED_MODEL);
         blocking(move || {
             let scorer: Arc<dyn PairScorer> = match named.as_str() {
                 "none" | "vcache" => return Ok(None),
-                "bundled" => CrossEncoder::shared()?,
+                "bundled" => Arc::new(LateInteraction::bundled(match encoder {
+                    Some(encoder) => encoder,
+                    None => OnnxEmbedder::shared()?,
+                })?),
+                "cross-encoder" => CrossEncoder::shared()?,
                 path if path.starts_with(['.', '/']) => Arc::new(CrossEncoder::from_dir(path)?),
                 name => Arc::new(CrossEncoder::named(name)?),
             };
@@ -208,7 +215,7 @@ impl Config {
         embedder: Arc<dyn Embedder>,
         store: Arc<dyn Store>,
     ) -> Result<CacheBuilder> {
-        let verifier = self.open_verifier(&*embedder).await?;
+        let verifier = self.open_verifier(&embedder).await?;
         let mut builder = Cache::builder_from(embedder, store);
         if let Some(shadow) = self.shadow()? {
             builder = builder.shadow(shadow);

@@ -13,6 +13,7 @@ mod onnx;
 mod remote;
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::Serialize;
@@ -25,12 +26,13 @@ pub use self::onnx::{BUNDLED_MODEL, OnnxEmbedder, OnnxOptions};
 pub use self::remote::{RemoteBuilder, RemoteEmbedder};
 use crate::embedding::Embedding;
 use crate::error::Result;
+use crate::tokens::TokenEncoder;
 
 /// Which model makes the vectors.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ModelInfo {
-    /// The model's name, such as `all-MiniLM-L6-v2-int8`.
+    /// The model's name, such as `question-encoder`.
     pub name: String,
     /// What tells two files of one name apart: a revision or a checksum.
     pub revision: String,
@@ -99,5 +101,10 @@ pub trait Embedder: fmt::Debug + Send + Sync {
     /// question is then embedded while it is looked up exactly; false, the default, embeds after an exact miss only.
     fn is_idle(&self) -> bool {
         false
+    }
+
+    /// What gives the token states of texts, if the model makes some with its embeddings; none by default.
+    fn token_encoder(self: Arc<Self>) -> Option<Arc<dyn TokenEncoder>> {
+        None
     }
 }

@@ -46,7 +46,7 @@ pub(crate) struct Files {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct FileEntry {
+pub(crate) struct FileEntry {
     bytes: u64,
     #[serde(with = "hex::serde")]
     sha256: [u8; 32],
@@ -79,7 +79,7 @@ impl Files {
     ///
     /// [`ErrorKind::Model`] if a file is missing, unreadable, truncated or altered.
     pub(crate) fn read(&self, folder: &Path) -> Result<ModelFiles> {
-        let read = |name: &str, entry: &FileEntry| read_checked(&folder.join(name), entry);
+        let read = |name: &str, entry: &FileEntry| entry.read(&folder.join(name));
         // The small ones first: a damaged folder is reported without reading the large one.
         let tokenizer = TokenizerFiles {
             tokenizer_file: read("tokenizer.json", &self.tokenizer)?,
@@ -91,15 +91,22 @@ impl Files {
     }
 }
 
-fn read_checked(path: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
-    let bytes = read_at_most(path, entry.bytes.min(MAX_FILE_BYTES))?;
-    if bytes.len() as u64 != entry.bytes {
-        return Err(altered(path, &format!("has {} bytes instead of {}", bytes.len(), entry.bytes)));
+impl FileEntry {
+    /// Reads the file at `path`, which must be this one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Model`] if it is missing, unreadable, truncated or altered.
+    pub(crate) fn read(&self, path: &Path) -> Result<Vec<u8>> {
+        let bytes = read_at_most(path, self.bytes.min(MAX_FILE_BYTES))?;
+        if bytes.len() as u64 != self.bytes {
+            return Err(altered(path, &format!("has {} bytes instead of {}", bytes.len(), self.bytes)));
+        }
+        if Sha256::digest(&bytes)[..] != self.sha256 {
+            return Err(altered(path, "does not match its sha256"));
+        }
+        Ok(bytes)
     }
-    if Sha256::digest(&bytes)[..] != entry.sha256 {
-        return Err(altered(path, "does not match its sha256"));
-    }
-    Ok(bytes)
 }
 
 /// Reads a file of `limit` bytes or fewer; one that is longer gives an error without being read.

@@ -10,6 +10,8 @@ mod cross_encoder;
 mod features;
 mod follow_up;
 mod guards;
+#[cfg(feature = "_local")]
+mod late_interaction;
 mod learning;
 mod pipeline;
 mod scorer;
@@ -17,6 +19,8 @@ mod stage;
 mod text;
 mod threshold;
 mod vcache;
+#[cfg(feature = "_local")]
+mod worker;
 
 use std::fmt;
 
@@ -25,15 +29,19 @@ use serde::Serialize;
 
 pub use self::calibration::{CalibratedStage, Calibration, LEAST_PER_LABEL, Sample, wilson_upper95};
 #[cfg(feature = "_local")]
-pub use self::cross_encoder::{BUNDLED_VERIFIER, CrossEncoder, CrossEncoderOptions, QUEUE_CAPACITY};
+pub use self::cross_encoder::{BUNDLED_VERIFIER, CrossEncoder, CrossEncoderOptions};
 pub use self::features::Features;
 pub use self::follow_up::is_follow_up;
 pub use self::guards::{Guard, Guards};
-pub use self::pipeline::Pipeline;
+#[cfg(feature = "_local")]
+pub use self::late_interaction::{BUNDLED_COMPARER, LateInteraction};
+pub use self::pipeline::{DEFAULT_FLOOR, Pipeline};
 pub use self::scorer::{PairScorer, Scored};
 pub use self::stage::{Outcome, Screening, Stage, StageRun};
 pub use self::threshold::Threshold;
 pub use self::vcache::VCache;
+#[cfg(feature = "_local")]
+pub use self::worker::QUEUE_CAPACITY;
 use crate::criterion::Criterion;
 use crate::error::Result;
 use crate::judgement::{EntryRecord, Judged};

@@ -1,43 +1,46 @@
-//! The one thread that owns the model, and the queue before it.
+//! A thread that owns a model, and the queue before it.
 //!
-//! Guarantees: every pair is answered or its caller has gone; a failure or panic of the model reaches only the pair
+//! Guarantees: every job is answered or its caller has gone; a failure or panic of the model reaches only the job
 //! that caused it; the thread ends before [`Worker`] is dropped. A caller is never made to wait for room: what finds
 //! the queue full is told so, for a verdict that comes too late is worth less than a miss.
 
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::scorer::Scored;
-use super::model::Pairs;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The most pairs that wait before the model: about 400 ms of work of the bundled one.
+/// The most pairs that wait before a model: about 400 ms of work of a cross-encoder.
 pub const QUEUE_CAPACITY: usize = 128;
 
-/// A handle to the thread; dropping it ends and joins the thread, which takes one pair at most.
-#[derive(Debug)]
-pub(super) struct Worker {
+/// A handle to the thread; dropping it ends and joins the thread, which takes one job at most.
+pub(super) struct Worker<I, O> {
     /// None only while dropping: closing the queue is what ends the thread.
-    queue: Option<mpsc::Sender<Request>>,
+    queue: Option<mpsc::Sender<Request<I, O>>>,
     thread: Option<JoinHandle<()>>,
 }
 
-struct Request {
-    asked: String,
-    cached: String,
-    reply: oneshot::Sender<Result<Scored>>,
+struct Request<I, O> {
+    job: I,
+    reply: oneshot::Sender<Result<O>>,
 }
 
-impl Worker {
+impl<I, O> fmt::Debug for Worker<I, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").finish_non_exhaustive()
+    }
+}
+
+impl<I: Send + 'static, O: Send + 'static> Worker<I, O> {
     /// Starts the thread of `model`.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Model`] if the system gives no thread.
-    pub(super) fn start(model: impl Pairs) -> Result<Self> {
+    pub(super) fn start(model: impl FnMut(I) -> Result<O> + Send + 'static) -> Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE_CAPACITY);
         let thread = thread::Builder::new()
             .name("wellspring-verify".to_owned())
@@ -48,7 +51,7 @@ impl Worker {
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
-    /// Scores a pair.
+    /// What the model makes of `job`.
     ///
     /// # Errors
     ///
@@ -56,12 +59,11 @@ impl Worker {
     ///
     /// # Cancel safety
     ///
-    /// A pair whose future is dropped is skipped if the thread has not begun it.
-    pub(super) async fn score(&self, asked: &str, cached: &str) -> Result<Scored> {
+    /// A job whose future is dropped is skipped if the thread has not begun it.
+    pub(super) async fn run(&self, job: I) -> Result<O> {
         let (reply, answer) = oneshot::channel();
-        let request = Request { asked: asked.to_owned(), cached: cached.to_owned(), reply };
         let queue = self.queue.as_ref().ok_or_else(gone)?;
-        queue.try_send(request).map_err(|refused| match refused {
+        queue.try_send(Request { job, reply }).map_err(|refused| match refused {
             TrySendError::Full(_) => Error::new(ErrorKind::Timeout, "too many pairs wait for the verifier"),
             TrySendError::Closed(_) => gone(),
         })?;
@@ -69,7 +71,7 @@ impl Worker {
     }
 }
 
-impl Drop for Worker {
+impl<I, O> Drop for Worker<I, O> {
     fn drop(&mut self) {
         self.queue = None;
         if let Some(thread) = self.thread.take() {
@@ -83,18 +85,17 @@ fn gone() -> Error {
     Error::new(ErrorKind::Closed, "the verifier's thread has ended")
 }
 
-fn serve(mut model: impl Pairs, mut requests: mpsc::Receiver<Request>) {
-    while let Some(Request { asked, cached, reply }) = requests.blocking_recv() {
+fn serve<I, O>(mut model: impl FnMut(I) -> Result<O>, mut requests: mpsc::Receiver<Request<I, O>>) {
+    while let Some(Request { job, reply }) = requests.blocking_recv() {
         // What waits behind a closed queue belongs to callers that have gone with it.
         if reply.is_closed() {
             continue;
         }
-        // The model is used again after a panic: it is a session and a tokenizer, neither of which keeps anything of
-        // one pair for the next.
-        let scored = catch_unwind(AssertUnwindSafe(|| model.score(&asked, &cached)))
+        // The model is used again after a panic: it keeps nothing of one pair for the next.
+        let outcome = catch_unwind(AssertUnwindSafe(|| model(job)))
             .unwrap_or_else(|_| Err(Error::new(ErrorKind::Model, "the verifier panicked on a pair")));
         // An error means that the caller has gone.
-        let _ = reply.send(scored);
+        let _ = reply.send(outcome);
     }
 }
 
@@ -107,62 +108,59 @@ mod tests {
 
     use super::*;
 
-    /// Scores by length; waits for leave if there is a gate, and fails when asked to.
-    struct Double {
-        scored: Arc<Mutex<Vec<String>>>,
+    /// Gives lengths; waits for leave if there is a gate, and fails when asked to.
+    fn double(
+        done: Arc<Mutex<Vec<&'static str>>>,
         gate: Option<(Sender<()>, Receiver<()>)>,
-    }
-
-    impl Pairs for Double {
-        fn score(&mut self, asked: &str, _cached: &str) -> Result<Scored> {
-            if let Some((began, leave)) = &self.gate {
+    ) -> impl FnMut(&'static str) -> Result<usize> {
+        move |job| {
+            if let Some((began, leave)) = &gate {
                 began.send(()).unwrap();
                 leave.recv().unwrap();
             }
-            self.scored.lock().unwrap().push(asked.to_owned());
-            match asked {
+            done.lock().unwrap().push(job);
+            match job {
                 "panic" => panic!("as asked"),
                 "error" => Err(Error::new(ErrorKind::Model, "as asked")),
-                _ => Ok(Scored::Logit(asked.len() as f32)),
+                _ => Ok(job.len()),
             }
         }
     }
 
     #[tokio::test]
     async fn a_pair_that_fails_takes_no_other_with_it() {
-        let worker = Worker::start(Double { scored: Arc::default(), gate: None }).unwrap();
-        assert_eq!(worker.score("error", "b").await.unwrap_err().kind(), ErrorKind::Model);
-        assert!(worker.score("panic", "b").await.unwrap_err().to_string().contains("panicked"));
-        assert_eq!(worker.score("four", "b").await.unwrap(), Scored::Logit(4.0));
+        let worker = Worker::start(double(Arc::default(), None)).unwrap();
+        assert_eq!(worker.run("error").await.unwrap_err().kind(), ErrorKind::Model);
+        assert!(worker.run("panic").await.unwrap_err().to_string().contains("panicked"));
+        assert_eq!(worker.run("four").await.unwrap(), 4);
     }
 
     #[tokio::test]
     async fn a_full_queue_is_told_at_once_and_who_gave_up_is_skipped() {
         let scored = Arc::new(Mutex::new(Vec::new()));
         let ((began, has_begun), (leave, leaves)) = (channel(), channel());
-        let double = Double { scored: Arc::clone(&scored), gate: Some((began, leaves)) };
-        let worker = Worker::start(double).unwrap();
-        let mut first = Box::pin(worker.score("first", "b"));
+        let worker = Worker::start(double(Arc::clone(&scored), Some((began, leaves)))).unwrap();
+        let mut first = Box::pin(worker.run("first"));
         assert!(first.as_mut().now_or_never().is_none());
         has_begun.recv().unwrap();
         let mut waiting: Vec<_> =
-            (0..QUEUE_CAPACITY).map(|_| Box::pin(worker.score("gave up", "b"))).collect();
+            (0..QUEUE_CAPACITY).map(|_| Box::pin(worker.run("gave up"))).collect();
         for one in &mut waiting {
             assert!(one.as_mut().now_or_never().is_none());
         }
-        assert_eq!(worker.score("over", "b").await.unwrap_err().kind(), ErrorKind::Timeout);
+        assert_eq!(worker.run("over").await.unwrap_err().kind(), ErrorKind::Timeout);
         drop(waiting);
         leave.send(()).unwrap();
         leave.send(()).unwrap();
-        assert_eq!(first.await.unwrap(), Scored::Logit(5.0));
+        assert_eq!(first.await.unwrap(), 5);
         // The queue is full until the thread has taken one of those that gave up.
         let last = loop {
-            match worker.score("last", "b").await {
+            match worker.run("last").await {
                 Err(error) if error.kind() == ErrorKind::Timeout => tokio::task::yield_now().await,
                 other => break other,
             }
         };
-        assert_eq!(last.unwrap(), Scored::Logit(4.0));
+        assert_eq!(last.unwrap(), 4);
         assert_eq!(*scored.lock().unwrap(), ["first", "last"]);
     }
 }

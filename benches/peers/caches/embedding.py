@@ -11,7 +11,7 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 DIMENSIONS = 384
-MODEL = Path(__file__).resolve().parents[3] / "models" / "all-MiniLM-L6-v2-int8"
+MODEL = Path(__file__).resolve().parents[3] / "models" / "question-encoder"
 
 
 class Model:

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
@@ -16,6 +17,7 @@ use crate::cli::input;
 use crate::cli::output::{self, Unit};
 use crate::cli::whole_file::WholeFile;
 use crate::criterion::Criterion;
+use crate::embed::Embedder;
 
 /// Measure on labelled questions how well policies tell them apart
 #[derive(Debug, Args)]
@@ -80,10 +82,10 @@ struct How {
 }
 
 impl How {
-    async fn examiner(&self, context: &Context) -> crate::Result<Examiner> {
+    async fn examiner(&self, context: &Context, embedder: &Arc<dyn Embedder>) -> crate::Result<Examiner> {
         let config = &context.config;
         let scores = self.policies.iter().any(|policy| policy.scores());
-        let scorer = if scores { config.open_scorer().await? } else { None };
+        let scorer = if scores { config.open_scorer(embedder).await? } else { None };
         let calibration = config.open_calibration(scorer.as_deref()).await?;
         Ok(Examiner { guards: config.guards(), calibration, scorer })
     }
@@ -115,7 +117,7 @@ async fn pairs(args: PairsArgs, context: &Context) -> anyhow::Result<Exit> {
         None => None,
     };
     let embedder = context.config.open_embedder().await?;
-    let examiner = args.how.examiner(context).await?;
+    let examiner = args.how.examiner(context, &embedder).await?;
     let (bar, mut progress) = progress();
     let policies = &args.how.policies;
     let data = calibrate_on.as_deref();
@@ -142,7 +144,7 @@ async fn stream(args: StreamArgs, context: &Context) -> anyhow::Result<Exit> {
         None => None,
     };
     let embedder = context.config.open_embedder().await?;
-    let examiner = args.how.examiner(context).await?;
+    let examiner = args.how.examiner(context, &embedder).await?;
     let stream = Stream {
         cached: &cached,
         queries: &asked,

@@ -22,6 +22,9 @@ pub(super) struct Manifest {
     pub(super) max_tokens: usize,
     pub(super) pooling: Pooling,
     pub(super) quantization: Quantization,
+    /// Whether the model gives `token_states` and `identity`, too, for a verifier that compares texts token by token.
+    #[serde(default)]
+    pub(super) token_states: bool,
     /// For people and licence scanners; an SPDX expression.
     #[serde(rename = "license")]
     _license: String,
@@ -89,7 +92,7 @@ mod tests {
     const MANIFEST_FILE: &str = "manifest.json";
 
     fn bundled() -> serde_json::Value {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/all-MiniLM-L6-v2-int8");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/question-encoder");
         serde_json::from_slice(&std::fs::read(folder.join(MANIFEST_FILE)).unwrap()).unwrap()
     }
 

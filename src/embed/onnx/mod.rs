@@ -10,24 +10,26 @@
 mod batch;
 mod manifest;
 mod model;
+mod states;
 mod worker;
 
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
 
 use self::manifest::Manifest;
 use self::model::OnnxModel;
+use self::states::StatesMemo;
 use self::worker::Workers;
 use super::{Embedded, Embedder, ModelInfo};
-#[cfg(doc)]
-use crate::error::ErrorKind;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::onnx;
+use crate::tokens::{Encoded, TokenEncoder};
 
 /// The folder name of the model that comes with Wellspring.
-pub const BUNDLED_MODEL: &str = "all-MiniLM-L6-v2-int8";
+pub const BUNDLED_MODEL: &str = "question-encoder";
 
 /// An embedder whose model runs in this process, on threads of its own: one, unless there are more
 /// [`workers`](OnnxOptions::workers).
@@ -43,6 +45,11 @@ pub const BUNDLED_MODEL: &str = "all-MiniLM-L6-v2-int8";
 #[derive(Debug)]
 pub struct OnnxEmbedder {
     model: ModelInfo,
+    /// What tells the model's token states from those of others.
+    fingerprint: String,
+    /// Of a model that gives token states.
+    states: Option<StatesMemo>,
+    // Last, for it is joined when dropped.
     workers: Workers,
 }
 
@@ -53,11 +60,12 @@ pub struct OnnxEmbedder {
 pub struct OnnxOptions {
     threads: NonZeroUsize,
     workers: NonZeroUsize,
+    states_bytes: u64,
 }
 
 impl Default for OnnxOptions {
     fn default() -> Self {
-        Self { threads: NonZeroUsize::MIN, workers: NonZeroUsize::MIN }
+        Self { threads: NonZeroUsize::MIN, workers: NonZeroUsize::MIN, states_bytes: 32 << 20 }
     }
 }
 
@@ -75,6 +83,14 @@ impl OnnxOptions {
     /// nothing. Each loads the model once more: the bundled one takes 0.1 s and about 50 MiB.
     pub fn workers(mut self, workers: NonZeroUsize) -> Self {
         self.workers = workers;
+        self
+    }
+
+    /// How many bytes of token states of the texts run lately are kept for whoever compares them, if the model gives
+    /// any; 32 MiB by default, which is about 13,000 questions. A candidate whose states are not kept costs one more run
+    /// of the model. At least 1 MiB, so that the states of a text survive until they are asked for.
+    pub fn states_bytes(mut self, bytes: u64) -> Self {
+        self.states_bytes = bytes.max(1 << 20);
         self
     }
 
@@ -96,11 +112,12 @@ impl OnnxOptions {
         let folder = folder.as_ref();
         let manifest = Manifest::read(folder)?;
         let files = manifest.files.read(folder)?;
-        let load = |_| OnnxModel::load(&manifest, files.clone(), self.threads.get());
+        let states = manifest.token_states.then(|| StatesMemo::new(self.states_bytes));
+        let load = |_| OnnxModel::load(&manifest, files.clone(), self.threads.get(), states.clone());
         let models = (0..self.workers.get()).map(load).collect::<Result<Vec<_>>>()?;
         let mut info = ModelInfo::new(manifest.name, manifest.revision, manifest.dimensions);
         info.max_tokens = Some(manifest.max_tokens);
-        OnnxEmbedder::start(info, models)
+        OnnxEmbedder::start(info, models, states)
     }
 
     /// Loads a model that fastembed knows, as [`OnnxEmbedder::named`] does.
@@ -111,12 +128,12 @@ impl OnnxOptions {
     pub fn named(&self, name: &str) -> Result<OnnxEmbedder> {
         let (info, model) = model::named(name, self.threads.get())?;
         let more = (1..self.workers.get()).map(|_| Ok(model::named(name, self.threads.get())?.1));
-        OnnxEmbedder::start(info, std::iter::once(Ok(model)).chain(more).collect::<Result<_>>()?)
+        OnnxEmbedder::start(info, std::iter::once(Ok(model)).chain(more).collect::<Result<_>>()?, None)
     }
 }
 
 impl OnnxEmbedder {
-    /// Loads the model that comes with Wellspring: `all-MiniLM-L6-v2-int8`, 384 dimensions, English, texts of
+    /// Loads the model that comes with Wellspring: `question-encoder`, 384 dimensions, English, texts of
     /// up to 256 tokens.
     ///
     /// Its folder is looked for in `$WELLSPRING_MODELS_DIR` alone if that is set, else in `models/` beside the executable,
@@ -159,11 +176,52 @@ impl OnnxEmbedder {
         OnnxOptions::default()
     }
 
+    /// The bundled model, loaded once for all of the process that use it at the same time.
+    ///
+    /// # Errors
+    ///
+    /// As [`bundled`](Self::bundled).
+    pub fn shared() -> Result<Arc<Self>> {
+        static SHARED: Mutex<Weak<OnnxEmbedder>> = Mutex::new(Weak::new());
+        // Held while loading, so that two who come together load once. Poison is harmless: it is written in one step.
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(loaded) = shared.upgrade() {
+            return Ok(loaded);
+        }
+        let loaded = Arc::new(Self::bundled()?);
+        *shared = Arc::downgrade(&loaded);
+        Ok(loaded)
+    }
+
     /// Of `models`, which are one model loaded several times, and at least once.
-    fn start(model: ModelInfo, models: Vec<OnnxModel>) -> Result<Self> {
+    fn start(model: ModelInfo, models: Vec<OnnxModel>, states: Option<StatesMemo>) -> Result<Self> {
         let reader = models[0].reader();
         let workers = Workers::start(models, reader, model.dimensions)?;
-        Ok(Self { model, workers })
+        let fingerprint = format!("{}@{}", model.name, model.revision);
+        Ok(Self { model, fingerprint, states, workers })
+    }
+}
+
+#[async_trait]
+impl TokenEncoder for OnnxEmbedder {
+    fn name(&self) -> &str {
+        &self.fingerprint
+    }
+
+    async fn encode(&self, text: &str) -> Result<Encoded> {
+        let none = || {
+            let message = format!("model {} gives no token states", self.fingerprint);
+            Error::new(ErrorKind::Model, message)
+        };
+        let memo = self.states.as_ref().ok_or_else(none)?;
+        if let Some(states) = memo.get(text) {
+            return Ok(Encoded::States(states));
+        }
+        match self.workers.embed(&[text.to_owned()]).await?.pop() {
+            Some(Embedded::TooLong) => Ok(Encoded::TooLong),
+            Some(Embedded::Unreadable) => Ok(Encoded::Unreadable),
+            _ => memo.get(text).map(Encoded::States).ok_or_else(none),
+        }
     }
 }
 
@@ -179,5 +237,9 @@ impl Embedder for OnnxEmbedder {
 
     fn is_idle(&self) -> bool {
         self.workers.is_idle()
+    }
+
+    fn token_encoder(self: Arc<Self>) -> Option<Arc<dyn TokenEncoder>> {
+        self.states.is_some().then_some(self as Arc<dyn TokenEncoder>)
     }
 }

@@ -5,13 +5,19 @@
 
 use std::sync::Arc;
 
-use fastembed::{InitOptionsUserDefined, Pooling, TextEmbedding, UserDefinedEmbeddingModel};
+use fastembed::{
+    InitOptionsUserDefined, OutputKey, Pooling, SingleBatchOutput, TextEmbedding, UserDefinedEmbeddingModel,
+};
+
+use ndarray::{ArrayViewD, Axis};
 
 use super::batch::Batching;
 use super::manifest::{self, Manifest, Quantization};
+use super::states::StatesMemo;
 use crate::embed::ModelInfo;
 use crate::error::{Error, ErrorKind, Result};
 use crate::onnx::{MAX_BYTES_PER_TOKEN, ModelFiles, UNKNOWN_TOKENS, environment};
+use crate::tokens::TokenStates;
 
 /// Tells how a model sees a text, or that its tokenizer failed.
 pub(super) type Reader = Arc<dyn Fn(&str) -> Result<Reading> + Send + Sync>;
@@ -45,19 +51,27 @@ pub(super) struct OnnxModel {
     inner: TextEmbedding,
     batching: Batching,
     max_tokens: usize,
+    /// For a model that gives token states: where they go, and how it pools.
+    states: Option<(StatesMemo, Pooling)>,
 }
 
 impl OnnxModel {
-    /// Loads the model that `manifest` describes.
+    /// Loads the model that `manifest` describes; its token states go to `memo`, if it gives some.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Model`] if the runtime is missing or the files are not a model that it can run.
-    pub(super) fn load(manifest: &Manifest, files: ModelFiles, threads: usize) -> Result<Self> {
+    pub(super) fn load(
+        manifest: &Manifest,
+        files: ModelFiles,
+        threads: usize,
+        memo: Option<StatesMemo>,
+    ) -> Result<Self> {
         let pooling = match manifest.pooling {
             manifest::Pooling::Mean => Pooling::Mean,
             manifest::Pooling::Cls => Pooling::Cls,
         };
+        let states = memo.map(|memo| (memo, pooling.clone()));
         let model = UserDefinedEmbeddingModel::new(files.model, files.tokenizer).with_pooling(pooling);
         let mut options = InitOptionsUserDefined::new().with_intra_threads(threads);
         for (key, value) in &manifest.session {
@@ -70,15 +84,20 @@ impl OnnxModel {
             let message = format!("model {} cannot be loaded by ONNX Runtime", manifest.name);
             Error::new(ErrorKind::Model, message).with_source(error)
         })?;
-        Self::new(inner, batching(manifest.quantization), manifest.max_tokens)
+        Self::new(inner, batching(manifest.quantization), manifest.max_tokens, states)
     }
 
-    fn new(mut inner: TextEmbedding, batching: Batching, max_tokens: usize) -> Result<Self> {
+    fn new(
+        mut inner: TextEmbedding,
+        batching: Batching,
+        max_tokens: usize,
+        states: Option<(StatesMemo, Pooling)>,
+    ) -> Result<Self> {
         // The reader refuses what is too long. A tokenizer that truncated would hide it.
         inner.tokenizer.with_truncation(None).map_err(|error| {
             Error::new(ErrorKind::Model, "the model's tokenizer cannot be set up").with_source(error)
         })?;
-        Ok(Self { inner, batching, max_tokens })
+        Ok(Self { inner, batching, max_tokens, states })
     }
 
     /// What reads texts as this model does, on any thread.
@@ -116,10 +135,38 @@ impl Model for OnnxModel {
     }
 
     fn run(&mut self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
-        self.inner.embed(texts, Some(texts.len())).map_err(|error| {
-            Error::new(ErrorKind::Embedding, "the model failed on a text").with_source(error)
-        })
+        let failed =
+            |error| Error::new(ErrorKind::Embedding, "the model failed on a text").with_source(error);
+        let Some((memo, pooling)) = &self.states else {
+            return self.inner.embed(texts, Some(texts.len())).map_err(failed);
+        };
+        let output = self.inner.transform(texts, Some(texts.len())).map_err(failed)?;
+        let mut vectors = Vec::with_capacity(texts.len());
+        let mut unseen = texts.iter();
+        for batch in output.into_raw() {
+            let hidden = &OutputKey::ByName("last_hidden_state");
+            let pooled = batch.select_and_pool_output(&hidden, Some(pooling.clone())).map_err(failed)?;
+            for (row, vector) in pooled.rows().into_iter().enumerate() {
+                vectors.push(vector.to_vec());
+                if let Some(text) = unseen.next() {
+                    memo.insert(text, states_of(&batch, row).map_err(failed)??);
+                }
+            }
+        }
+        Ok(vectors)
     }
+}
+
+/// The token states of a text of a batch, without the padding.
+fn states_of(batch: &SingleBatchOutput, row: usize) -> fastembed::Result<Result<TokenStates>> {
+    let states = batch.select_output(&&OutputKey::ByName("token_states"))?;
+    let identity = batch.select_output(&&OutputKey::ByName("identity"))?;
+    let tokens = batch.attention_mask_array.row(row).iter().filter(|&&mask| mask != 0).count();
+    let numbers = |array: ArrayViewD<'_, f32>| array.iter().copied().collect::<Vec<f32>>();
+    let identity = numbers(identity.index_axis(Axis(0), row).into_dyn());
+    let mut states = numbers(states.index_axis(Axis(0), row).into_dyn());
+    states.truncate(tokens * identity.len());
+    Ok(TokenStates::new(&states, &identity))
 }
 
 /// Loads a model by the name that fastembed knows it by.
@@ -165,7 +212,7 @@ pub(super) fn named(name: &str, threads: usize) -> Result<(ModelInfo, OnnxModel)
     let variant = format!("{:?}", known.model);
     let mut info = ModelInfo::new(variant, hub_revision(&cache, &known.model_code)?, known.dim);
     info.max_tokens = Some(max_tokens);
-    Ok((info, OnnxModel::new(inner, batching, max_tokens)?))
+    Ok((info, OnnxModel::new(inner, batching, max_tokens, None)?))
 }
 
 /// The commit that the hub's cache holds of a model: what tells two versions of one name apart.

@@ -8,7 +8,6 @@
 //! time: a batch gains nothing on one thread, and the best candidate comes first.
 
 mod model;
-mod worker;
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -17,9 +16,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use async_trait::async_trait;
 
 use self::model::{Manifest, OnnxPairs};
-pub use self::worker::QUEUE_CAPACITY;
-use self::worker::Worker;
 use super::scorer::{PairScorer, Scored};
+#[cfg(doc)]
+use super::worker::QUEUE_CAPACITY;
+use super::worker::Worker;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
@@ -34,7 +34,7 @@ pub const BUNDLED_VERIFIER: &str = "question-verifier";
 #[derive(Debug)]
 pub struct CrossEncoder {
     name: String,
-    worker: Worker,
+    worker: Worker<(String, String), Scored>,
 }
 
 /// How a [`CrossEncoder`] is loaded.
@@ -150,8 +150,9 @@ impl CrossEncoder {
         CrossEncoderOptions::default()
     }
 
-    fn start(name: String, model: OnnxPairs) -> Result<Self> {
-        Ok(Self { name, worker: Worker::start(model)? })
+    fn start(name: String, mut model: OnnxPairs) -> Result<Self> {
+        let worker = Worker::start(move |(asked, cached): (String, String)| model.score(&asked, &cached))?;
+        Ok(Self { name, worker })
     }
 }
 
@@ -162,6 +163,6 @@ impl PairScorer for CrossEncoder {
     }
 
     async fn score(&self, asked: &str, cached: &str) -> Result<Scored> {
-        self.worker.score(asked, cached).await
+        self.worker.run((asked.to_owned(), cached.to_owned())).await
     }
 }

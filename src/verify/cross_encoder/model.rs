@@ -59,16 +59,6 @@ impl Manifest {
     }
 }
 
-/// What the worker runs; a trait so that tests can make it fail.
-pub(super) trait Pairs: Send + 'static {
-    /// Scores one pair.
-    ///
-    /// # Errors
-    ///
-    /// If the model fails.
-    fn score(&mut self, asked: &str, cached: &str) -> Result<Scored>;
-}
-
 /// A model that runs in ONNX Runtime.
 pub(super) struct OnnxPairs {
     inner: TextRerank,
@@ -108,8 +98,13 @@ impl OnnxPairs {
     }
 }
 
-impl Pairs for OnnxPairs {
-    fn score(&mut self, asked: &str, cached: &str) -> Result<Scored> {
+impl OnnxPairs {
+    /// Scores one pair.
+    ///
+    /// # Errors
+    ///
+    /// If the model fails.
+    pub(super) fn score(&mut self, asked: &str, cached: &str) -> Result<Scored> {
         if asked.len().saturating_add(cached.len()) > self.max_tokens.saturating_mul(MAX_BYTES_PER_TOKEN) {
             return Ok(Scored::TooLong);
         }

@@ -1,0 +1,103 @@
+//! Late interaction: the token states of two texts, laid side by side by a small network.
+//!
+//! A cross-encoder reads both questions at once and must read them again for every pair. Here each question is read once,
+//! alone, by the model that embeds it anyway, and only what the model made of its tokens meets the other's (late
+//! interaction, as in `ColBERT`: Khattab and Zaharia, SIGIR 2020). So a candidate costs a tenth of an embedding, if the
+//! states of the cached question are still kept from an earlier run, and one embedding more if not.
+//!
+//! Guarantees that the weights are those that the manifest describes, that a pair's score depends on nothing but the
+//! pair, and that no async thread computes.
+
+mod head;
+mod manifest;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use self::head::Head;
+use self::manifest::Manifest;
+use super::scorer::{PairScorer, Scored};
+use super::worker::Worker;
+#[cfg(doc)]
+use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind as Kind, Result};
+use crate::onnx;
+use crate::tokens::{Encoded, TokenEncoder, TokenStates};
+
+/// The folder name of the comparer that comes with Wellspring.
+pub const BUNDLED_COMPARER: &str = "question-comparer";
+
+/// A pair of texts to compare.
+type Pair = (Arc<TokenStates>, Arc<TokenStates>);
+
+/// A scorer that compares questions token by token, on a thread of its own.
+///
+/// Dropping it joins the thread, which takes at most the time of one pair.
+#[derive(Debug)]
+pub struct LateInteraction {
+    name: String,
+    encoder: Arc<dyn TokenEncoder>,
+    worker: Worker<Pair, f32>,
+}
+
+impl LateInteraction {
+    /// The comparer that comes with Wellspring, over the states that `encoder` makes, which must be the bundled embedding
+    /// model. Blocks for some milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Model`] if the folder is not found, if a file is missing or altered, or if the states of `encoder`
+    /// are not those that the comparer was trained on.
+    pub fn bundled(encoder: Arc<dyn TokenEncoder>) -> Result<Self> {
+        Self::from_dir(onnx::bundled(BUNDLED_COMPARER)?, encoder)
+    }
+
+    /// The comparer in `folder`, which must hold a `manifest.json` like the bundled one's.
+    ///
+    /// # Errors
+    ///
+    /// As [`bundled`](Self::bundled).
+    pub fn from_dir(folder: impl AsRef<Path>, encoder: Arc<dyn TokenEncoder>) -> Result<Self> {
+        let folder = folder.as_ref();
+        let manifest = Manifest::read(folder)?;
+        if manifest.encoder != encoder.name() {
+            let message = format!(
+                "the comparer {} reads token states of {}, not of {}",
+                manifest.name,
+                manifest.encoder,
+                encoder.name()
+            );
+            return Err(Error::new(Kind::Model, message));
+        }
+        let head = Head::read(&manifest.weights(folder)?)?;
+        let worker = Worker::start(move |(asked, cached): Pair| head.logit(&asked, &cached))?;
+        Ok(Self { name: manifest.fingerprint(), encoder, worker })
+    }
+}
+
+#[async_trait]
+impl PairScorer for LateInteraction {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn score(&self, asked: &str, cached: &str) -> Result<Scored> {
+        let mut both = [None, None];
+        for (text, states) in [asked, cached].into_iter().zip(&mut both) {
+            match self.encoder.encode(text).await? {
+                Encoded::States(encoded) => *states = Some(encoded),
+                Encoded::TooLong => return Ok(Scored::TooLong),
+                Encoded::Unreadable => return Ok(Scored::Unreadable),
+            }
+        }
+        let [Some(asked), Some(cached)] = both else { return Ok(Scored::Unreadable) };
+        let logit = self.worker.run((asked, cached)).await?;
+        if logit.is_finite() {
+            Ok(Scored::Logit(logit))
+        } else {
+            Err(Error::new(Kind::Model, "the comparer gave no number for a pair"))
+        }
+    }
+}
