@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::curve::{CurvePoint, curve};
-use super::examined::{Examined, FLOOR};
+use super::examined::Examined;
 use super::policy::{Judge, Policy};
 use super::reliability::{Bin, bins};
-use crate::verify::{Check, Stage};
+use crate::verify::{Check, Pipeline, Stage};
 
 /// Examples of each kind.
 const EXAMPLES: usize = 8;
@@ -157,7 +157,7 @@ impl Judge {
         match &pair.veto {
             Some(veto) if self.score(pair).is_none() => format!("guard: {}", veto.name),
             _ if self.score(pair).is_some() => "below the threshold".into(),
-            _ if similarity < FLOOR => "below the floor".into(),
+            _ if similarity < Pipeline::DEFAULT_FLOOR => "below the floor".into(),
             _ => "cheap probability too low for the cross-encoder".into(),
         }
     }
@@ -174,8 +174,9 @@ impl Judge {
             let detail = format!("similarity {similarity:.4} {relation} the threshold {least:.4}");
             return Check::new("threshold", passed, detail);
         }
-        if score.is_none() && similarity < FLOOR {
-            let detail = format!("similarity {similarity:.4} is below the threshold {FLOOR:.4}");
+        if score.is_none() && similarity < Pipeline::DEFAULT_FLOOR {
+            let detail =
+                format!("similarity {similarity:.4} is below the threshold {:.4}", Pipeline::DEFAULT_FLOOR);
             return Check::new(Stage::Floor.name(), false, detail);
         }
         let stage = if pair.logit.is_some() { Stage::Scorer } else { Stage::Cheap };

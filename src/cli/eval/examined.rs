@@ -7,9 +7,6 @@ use super::cost::Cost;
 use crate::error::Result;
 use crate::verify::{Calibration, Check, Features, Guards, PairScorer, Scored};
 
-/// Candidates below this similarity are not worth the features and the cross-encoder.
-pub(super) const FLOOR: f32 = 0.70;
-
 /// What is known of a cached question for one that is asked.
 #[derive(Debug, Clone)]
 pub(super) struct Examined {

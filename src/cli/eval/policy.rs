@@ -5,8 +5,8 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::examined::{Examined, FLOOR};
-use crate::verify::{CalibratedStage, Calibration};
+use super::examined::Examined;
+use crate::verify::{CalibratedStage, Calibration, Pipeline};
 
 /// A way to decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ValueEnum)]
@@ -83,7 +83,7 @@ impl Judge {
     /// How long a lookup takes to decide on `candidates`, the nearest first, in microseconds: without embedding and
     /// search, and no longer than until one is accepted.
     pub(super) fn micros(&self, candidates: &[&Examined], threshold: Option<f32>, budget: f64) -> f64 {
-        let floor = if self.policy.scores() { Some(FLOOR) } else { threshold };
+        let floor = if self.policy.scores() { Some(Pipeline::DEFAULT_FLOOR) } else { threshold };
         let Some(floor) = floor else { return 0.0 };
         let enough = self.calibration.threshold(CalibratedStage::Cheap, budget);
         let (mut took, mut undecided) = (0.0, Vec::new());

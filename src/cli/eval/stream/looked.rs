@@ -4,14 +4,14 @@ use super::Stream;
 use crate::cli::eval::cost::{Cost, StageCost};
 use crate::cli::eval::details::{Case, Near};
 use crate::cli::eval::embeddings::Embeddings;
-use crate::cli::eval::examined::{Examined, Examiner, FLOOR};
+use crate::cli::eval::examined::{Examined, Examiner};
 use crate::cli::eval::policy::Judge;
 use crate::cli::eval::queries::Query;
 use crate::cli::eval::thresholds::Calibrating;
 use crate::cli::eval::vcache::Asked;
 use crate::embedding::Embedding;
 use crate::error::Result;
-use crate::verify::Sample;
+use crate::verify::{Pipeline, Sample};
 
 /// A query's candidates, the best by the cheap probability first.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Looked {
                 calibration.cheap(&b.features).total_cmp(&calibration.cheap(&a.features))
             });
             for (_, question, pair) in &mut candidates {
-                let worthy = pair.similarity >= Some(FLOOR) && !pair.is_vetoed();
+                let worthy = pair.similarity >= Some(Pipeline::DEFAULT_FLOOR) && !pair.is_vetoed();
                 if examiner.scorer.is_some() {
                     let likely = calibration.cheap(&pair.features) >= calibration.scorer_from();
                     pair.is_screened = !(worthy && likely);
