@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::curve::{CurvePoint, curve};
+use super::curve::{CurvePoint, Step, curve};
 use super::examined::Examined;
 use super::policy::{Judge, Policy};
 use super::reliability::{Bin, bins};
@@ -22,20 +22,40 @@ const LEAST_REASON: f64 = 0.05;
 #[derive(Debug, Clone)]
 pub(super) struct Case<'a> {
     pub(super) asked: &'a str,
-    /// The cached question whose answer the policy would serve, unless all are vetoed.
-    pub(super) best: Option<Near<'a>>,
+    /// The cached questions whose answers the policy would serve as its threshold falls: the first whose score reaches
+    /// it. None if all are vetoed.
+    pub(super) offers: Vec<Near<'a>>,
     /// The cached question whose answer is right, if there is one, examined if it is among the candidates.
     pub(super) expected: Option<(&'a str, Option<&'a Examined>)>,
-    /// Whether the first is the second.
-    pub(super) is_right: bool,
 }
 
-/// A cached question with the policy's score.
+/// A cached question that a policy may serve the answer of.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Near<'a> {
     pub(super) question: &'a str,
     pub(super) pair: &'a Examined,
+    /// The greatest threshold that serves it.
     pub(super) score: f32,
+    /// How sure the policy is of it.
+    pub(super) confidence: f32,
+    /// Whether its answer is right.
+    pub(super) is_right: bool,
+}
+
+impl<'a> Case<'a> {
+    /// What is served from this threshold on.
+    pub(super) fn served(&self, threshold: Option<f32>) -> Option<Near<'a>> {
+        self.offers.iter().find(|near| threshold.is_some_and(|least| near.score >= least)).copied()
+    }
+
+    /// What the policy is surest of.
+    pub(super) fn surest(&self) -> Option<Near<'a>> {
+        self.offers.last().copied()
+    }
+
+    fn steps(&self) -> Vec<Step> {
+        Step::of(&self.offers.iter().map(|near| (near.score, near.is_right)).collect::<Vec<_>>())
+    }
 }
 
 /// What pages show of a policy.
@@ -82,11 +102,11 @@ impl Details {
 
     /// The details of a policy that decides on `cases` by `threshold`.
     pub(super) fn of(judge: &Judge, threshold: Option<f32>, cases: &[Case<'_>]) -> Self {
-        let scores: Vec<(f32, bool)> =
-            cases.iter().filter_map(|case| Some((case.best?.score, case.is_right))).collect();
-        let at = threshold.and_then(|least| CurvePoint::at(&scores, cases.len(), least));
-        let reliability = if judge.policy.scores() { bins(&scores) } else { Vec::new() };
-        let curve = curve(scores, cases.len());
+        let steps: Vec<Step> = cases.iter().flat_map(Case::steps).collect();
+        let at = threshold.and_then(|least| CurvePoint::at(&steps, cases.len(), least));
+        let surest = cases.iter().filter_map(Case::surest).map(|near| (near.confidence, near.is_right));
+        let reliability = if judge.policy.scores() { bins(&surest.collect::<Vec<_>>()) } else { Vec::new() };
+        let curve = curve(steps, cases.len());
         let mut details = Self { reliability, ..Self::without_scores(judge.policy, curve, at) };
         // Without a threshold nothing is served, and there is nothing to learn from what was not.
         if let Some(least) = threshold {
@@ -98,13 +118,13 @@ impl Details {
 
     fn add_false_hits(&mut self, judge: &Judge, least: f32, cases: &[Case<'_>]) {
         let false_hit = |case: &Case<'_>| {
-            let Near { question, pair, score } = case.best.filter(|near| near.score >= least)?;
-            (!case.is_right).then(|| Example {
+            let Near { question, pair, confidence, is_right, .. } = case.served(Some(least))?;
+            (!is_right).then(|| Example {
                 asked: case.asked.to_owned(),
                 cached: question.to_owned(),
                 expected: case.expected.map(|(expected, _)| expected.to_owned()),
                 similarity: pair.similarity,
-                score: Some(score),
+                score: Some(confidence),
                 why: judge.why(pair, least),
             })
         };
@@ -115,7 +135,7 @@ impl Details {
 
     fn add_missed(&mut self, judge: &Judge, least: f32, cases: &[Case<'_>]) {
         let mut causes: BTreeMap<String, usize> = BTreeMap::new();
-        for case in cases.iter().filter(|case| case.best.is_none_or(|near| near.score < least)) {
+        for case in cases.iter().filter(|case| case.served(Some(least)).is_none()) {
             let Some((expected, pair)) = case.expected else { continue };
             let cause = pair.map_or_else(|| "not among the candidates".into(), |pair| judge.cause(pair));
             *causes.entry(cause).or_default() += 1;
@@ -158,6 +178,7 @@ impl Judge {
             Some(veto) if self.score(pair).is_none() => format!("guard: {}", veto.name),
             _ if self.score(pair).is_some() => "below the threshold".into(),
             _ if similarity < Pipeline::DEFAULT_FLOOR => "below the floor".into(),
+            _ if pair.is_unread => "not readable for the cross-encoder".into(),
             _ => "cheap probability too low for the cross-encoder".into(),
         }
     }
@@ -179,18 +200,28 @@ impl Judge {
                 format!("similarity {similarity:.4} is below the threshold {:.4}", Pipeline::DEFAULT_FLOOR);
             return Check::new(Stage::Floor.name(), false, detail);
         }
-        let stage = if pair.logit.is_some() { Stage::Scorer } else { Stage::Cheap };
-        let probability = self.probability(pair);
-        let needed = match score {
-            Some(_) => f64::from(least),
-            None => self.calibration.scorer_from(),
+        let is_enough = self.is_enough(pair);
+        if score.is_none() && pair.is_unread && !is_enough {
+            return Check::new(Stage::Scorer.name(), false, "the cross-encoder cannot read the pair whole");
+        }
+        // Of a pair that needs no cross-encoder, what that says decided nothing.
+        let logit = pair.logit.filter(|_| !is_enough);
+        let (stage, probability) = match logit {
+            Some(_) => (Stage::Scorer, self.probability(pair)),
+            None => (Stage::Cheap, self.cheap(pair)),
         };
+        let needed = match (score, self.enough) {
+            (_, Some(enough)) if is_enough => enough,
+            (Some(_), _) => f64::from(least),
+            (None, _) => self.calibration.scorer_from(),
+        };
+        let passed = is_enough || passed;
         // What speaks for a false hit, or against a pair that was missed.
-        let mut reasons = self.calibration.reasons(&pair.features, pair.logit, usize::MAX);
+        let mut reasons = self.calibration.reasons(&pair.features, logit, usize::MAX);
         reasons.retain(|(_, value)| value.abs() >= LEAST_REASON && (*value > 0.0) == passed);
         let inputs: Vec<String> =
             reasons.iter().take(REASONS).map(|(name, value)| format!("{name} {value:+.1}")).collect();
-        let logit = pair.logit.map(|logit| format!("logit {logit:.3}"));
+        let logit = logit.map(|logit| format!("logit {logit:.3}"));
         let inputs = (!inputs.is_empty()).then(|| format!("log-odds by {}", inputs.join(", ")));
         let given: Vec<String> = logit.into_iter().chain(inputs).collect();
         let detail = format!("probability {probability:.4}, {needed:.4} is needed ({})", given.join("; "));

@@ -18,6 +18,7 @@ mod pairs;
 mod policy;
 mod queries;
 mod reliability;
+mod serving;
 mod stream;
 mod text;
 mod thresholds;

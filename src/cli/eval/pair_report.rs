@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::cost::{Cost, StageCost};
+use super::curve::Step;
 use super::details::{Case, Details, Near};
 use super::embeddings::{Embeddings, Progress};
 use super::examined::{Examined, Examiner};
@@ -100,12 +101,13 @@ pub(crate) async fn evaluate(
         Some(pairs) => Some(Labelled { pairs, examined: examine(examiner, pairs, &embeddings).await? }),
         None => None,
     };
-    let judges =
-        judges(policies, data.as_ref().map(|data| data as &dyn Calibrating), &examiner.calibration, terms)?;
+    let judges = judges(policies, data.as_ref().map(|data| data as &dyn Calibrating), examiner, terms)?;
+    // The cross-encoder reads every pair, so that all have a probability of one kind.
+    let judges: Vec<_> = judges.into_iter().map(|(judge, least)| (judge.with_enough(None), least)).collect();
     let examined = examine(examiner, pairs, &embeddings).await?;
     let measure = |(judge, threshold): &(Judge, Option<f32>)| {
         let details = Details::of(judge, *threshold, &cases(judge, pairs, &examined));
-        (measure(judge, *threshold, pairs, &examined, terms), details)
+        (measure(judge, *threshold, pairs, &examined), details)
     };
     let (reports, details): (Vec<PairPolicy>, Vec<Details>) = judges.iter().map(measure).unzip();
     let costs: Vec<Cost> = examined.iter().map(|pair| pair.cost).collect();
@@ -180,30 +182,33 @@ impl Calibrating for Labelled<'_> {
         self.samples()
     }
 
-    fn scores(&self, judge: &Judge) -> Vec<(f32, bool)> {
+    fn steps(&self, judge: &Judge) -> Vec<Step> {
         let measured = self.examined.iter().zip(self.pairs).filter(|(_, pair)| pair.is_measured);
-        measured.filter_map(|(examined, pair)| Some((judge.score(examined)?, pair.is_same))).collect()
+        let answers = measured.filter_map(|(examined, pair)| Some((judge.score(examined)?, pair.is_same)));
+        answers.flat_map(|answer| Step::of(&[answer])).collect()
     }
 }
 
 /// The pairs as a policy decides on them.
 fn cases<'a>(judge: &Judge, pairs: &'a [Pair], examined: &'a [Examined]) -> Vec<Case<'a>> {
-    let case = |(pair, examined): (&'a Pair, &'a Examined)| Case {
-        asked: &pair.b,
-        best: judge.score(examined).map(|score| Near { question: &pair.a, pair: examined, score }),
-        expected: pair.is_same.then_some((&*pair.a, Some(examined))),
-        is_right: pair.is_same,
+    let case = |(pair, examined): (&'a Pair, &'a Examined)| {
+        let near = |score| Near {
+            question: &*pair.a,
+            pair: examined,
+            score,
+            confidence: score,
+            is_right: pair.is_same,
+        };
+        Case {
+            asked: &pair.b,
+            offers: judge.score(examined).map(near).into_iter().collect(),
+            expected: pair.is_same.then_some((&*pair.a, Some(examined))),
+        }
     };
     pairs.iter().zip(examined).map(case).collect()
 }
 
-fn measure(
-    judge: &Judge,
-    threshold: Option<f32>,
-    pairs: &[Pair],
-    examined: &[Examined],
-    terms: Terms,
-) -> PairPolicy {
+fn measure(judge: &Judge, threshold: Option<f32>, pairs: &[Pair], examined: &[Examined]) -> PairPolicy {
     let score = |(pair, label): (&Examined, &Pair)| Scored {
         score: judge.score(pair),
         rank: judge.rank(pair),
@@ -218,8 +223,7 @@ fn measure(
     let of = |is_same: bool| scored.iter().filter(|scored| scored.is_same == is_same).count();
     let (right, wrong) = (accepted(true), accepted(false));
     let share = |part: usize, whole: usize| (whole > 0).then(|| part as f64 / whole as f64);
-    let mut micros: Vec<f64> =
-        examined.iter().map(|pair| judge.micros(&[pair], threshold, terms.budget)).collect();
+    let mut micros: Vec<f64> = examined.iter().map(|pair| judge.micros(&[pair], threshold)).collect();
     micros.sort_by(f64::total_cmp);
     PairPolicy {
         policy: judge.policy.name(),

@@ -5,12 +5,14 @@
 
 mod looked;
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use self::looked::{Looked, Served};
+use self::looked::Looked;
 use super::cost::StageCost;
-use super::curve::CurvePoint;
-use super::details::Details;
+use super::curve::{CurvePoint, Tally};
+use super::details::{Case, Details};
 use super::embeddings::{Embeddings, Progress};
 use super::examined::Examiner;
 use super::metrics::quantile;
@@ -146,12 +148,19 @@ pub(crate) async fn evaluate(
     let texts = cached.iter().map(|entry| &*entry.question).chain(asked);
     let embeddings = Embeddings::of(embedder, texts, progress).await?;
     let data = match stream.calibrate_on {
-        Some(queries) => Some(Looked::of(examiner, stream, queries, &embeddings).await?),
+        Some(queries) => {
+            let calibrations = [Arc::clone(&examiner.calibration)];
+            Some(Looked::of(examiner, stream, queries, &embeddings, &calibrations).await?)
+        }
         None => None,
     };
-    let judges =
-        judges(policies, data.as_ref().map(|data| data as &dyn Calibrating), &examiner.calibration, terms)?;
-    let looked = Looked::of(examiner, stream, queries, &embeddings).await?;
+    let mut judges = judges(policies, data.as_ref().map(|data| data as &dyn Calibrating), examiner, terms)?;
+    if stream.hit_rate.is_some() {
+        // Where a hit rate is set, no threshold of the settings has a say.
+        judges = judges.into_iter().map(|(judge, least)| (judge.with_enough(None), least)).collect();
+    }
+    let calibrations: Vec<_> = judges.iter().map(|(judge, _)| Arc::clone(&judge.calibration)).collect();
+    let looked = Looked::of(examiner, stream, queries, &embeddings, &calibrations).await?;
     let measure = |(judge, threshold): &(Judge, Option<f32>)| match judge.policy {
         Policy::VCache => stream.run(&looked, terms),
         _ => stream.measure(judge, *threshold, &looked, terms),
@@ -170,11 +179,11 @@ pub(crate) async fn evaluate(
 }
 
 /// The threshold at which the share `rate` of all queries are hits.
-fn at_hit_rate(served: &[Served], rate: f64) -> Option<f32> {
-    let mut scores: Vec<f32> = served.iter().flatten().map(|(score, _)| *score).collect();
+fn at_hit_rate(cases: &[Case<'_>], rate: f64) -> Option<f32> {
+    let mut scores: Vec<f32> = cases.iter().filter_map(Case::surest).map(|near| near.score).collect();
     scores.sort_by(|a, b| b.total_cmp(a));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in the slice")]
-    let hits = (rate * served.len() as f64).round() as usize;
+    let hits = (rate * cases.len() as f64).round() as usize;
     scores.get(hits.saturating_sub(1).min(scores.len().saturating_sub(1))).copied()
 }
 
@@ -187,35 +196,31 @@ impl Stream<'_> {
         looked: &Looked,
         terms: Terms,
     ) -> (StreamPolicy, Details) {
-        let served = looked.served(judge);
-        let threshold = self.hit_rate.map_or(threshold, |rate| at_hit_rate(&served, rate));
-        let accepted = served
-            .iter()
-            .flatten()
-            .filter(|(score, _)| threshold.is_some_and(|least| *score >= least))
-            .collect::<Vec<_>>();
-        let wrong = accepted.iter().filter(|(_, is_right)| !is_right).count();
-        let micros = looked.micros(judge, threshold, terms.budget);
-        let details = Details::of(judge, threshold, &looked.cases(judge, self));
-        (self.figures(judge.policy, threshold, (accepted.len(), wrong), micros, &details, terms), details)
+        let cases = looked.cases(judge, self);
+        let threshold = self.hit_rate.map_or(threshold, |rate| at_hit_rate(&cases, rate));
+        let served = cases.iter().filter_map(|case| case.served(threshold));
+        let tally = Tally::of_hits(served.map(|near| near.is_right));
+        let details = Details::of(judge, threshold, &cases);
+        let micros = looked.micros(judge, threshold);
+        (self.figures(judge.policy, threshold, tally, micros, &details, terms), details)
     }
 
     /// The figures of the policy that learns on its way.
     fn run(self, looked: &Looked, terms: Terms) -> (StreamPolicy, Details) {
         let asked = looked.asked(self);
         let run = vcache::Run::over(&asked, terms.budget);
-        let (hits, wrong) = run.hits();
+        let tally = run.hits();
         #[expect(clippy::cast_possible_truncation, reason = "a budget needs few digits")]
-        let at = CurvePoint::of(hits, wrong, asked.len(), terms.budget as f32);
+        let at = CurvePoint::of(tally, asked.len(), terms.budget as f32);
         let details = Details::without_scores(Policy::VCache, vcache::curve(&asked), at);
-        (self.figures(Policy::VCache, None, (hits, wrong), run.micros, &details, terms), details)
+        (self.figures(Policy::VCache, None, tally, run.micros, &details, terms), details)
     }
 
     fn figures(
         self,
         policy: Policy,
         threshold: Option<f32>,
-        (hits, wrong): (usize, usize),
+        tally: Tally,
         mut micros: Vec<f64>,
         details: &Details,
         terms: Terms,
@@ -223,7 +228,8 @@ impl Stream<'_> {
         micros.sort_by(f64::total_cmp);
         let queries = self.queries.len() as f64;
         let answerable = self.answerable();
-        let upper = wilson_upper95(wrong as u64, hits as u64);
+        let (hits, wrong) = (tally.hits(), tally.wrong());
+        let upper = wilson_upper95(wrong, hits);
         let rate = (hits > 0).then(|| wrong as f64 / hits as f64);
         StreamPolicy {
             policy: policy.name(),
@@ -232,7 +238,7 @@ impl Stream<'_> {
             false_hits_per_hit: rate,
             false_hits_per_hit_upper95: upper,
             errors_per_request: wrong as f64 / queries,
-            correct_on_positives: (answerable > 0).then(|| (hits - wrong) as f64 / answerable as f64),
+            correct_on_positives: (answerable > 0).then(|| tally.right() as f64 / answerable as f64),
             budget: Kept::of(rate, upper, terms.budget),
             p50_ms: quantile(&micros, 0.5) / 1e3,
             p99_ms: quantile(&micros, 0.99) / 1e3,
@@ -246,5 +252,7 @@ impl Stream<'_> {
     }
 }
 
+#[cfg(test)]
+mod against_the_cache;
 #[cfg(test)]
 mod tests;
