@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::curve::{CurvePoint, Step, curve};
 use super::examined::Examined;
 use super::policy::{Judge, Policy};
-use super::reliability::{Bin, bins};
+use super::reliability::{Bin, bins, calibration_error};
 use crate::verify::{Check, Pipeline, Stage};
 
 /// Examples of each kind.
@@ -68,6 +68,8 @@ pub(crate) struct Details {
     pub(super) at: Option<CurvePoint>,
     /// How reliable its probabilities are; empty if it gives none.
     pub(super) reliability: Vec<Bin>,
+    /// How far they are off on average; none if it gives none.
+    pub(super) calibration_error: Option<f64>,
     /// False hits in all.
     pub(super) false_hits: usize,
     /// Those of the highest scores, the highest first.
@@ -97,17 +99,32 @@ impl Details {
     pub(super) fn without_scores(policy: Policy, curve: Vec<CurvePoint>, at: Option<CurvePoint>) -> Self {
         let (reliability, worst, missed) = (Vec::new(), Vec::new(), Vec::new());
         let (nearly, refused) = (Vec::new(), Vec::new());
-        Self { policy, curve, at, reliability, false_hits: 0, worst, missed, nearly, refused }
+        Self {
+            policy,
+            curve,
+            at,
+            reliability,
+            calibration_error: None,
+            false_hits: 0,
+            worst,
+            missed,
+            nearly,
+            refused,
+        }
     }
 
     /// The details of a policy that decides on `cases` by `threshold`.
     pub(super) fn of(judge: &Judge, threshold: Option<f32>, cases: &[Case<'_>]) -> Self {
         let steps: Vec<Step> = cases.iter().flat_map(Case::steps).collect();
         let at = threshold.and_then(|least| CurvePoint::at(&steps, cases.len(), least));
-        let surest = cases.iter().filter_map(Case::surest).map(|near| (near.confidence, near.is_right));
-        let reliability = if judge.policy.scores() { bins(&surest.collect::<Vec<_>>()) } else { Vec::new() };
         let curve = curve(steps, cases.len());
-        let mut details = Self { reliability, ..Self::without_scores(judge.policy, curve, at) };
+        let mut details = Self::without_scores(judge.policy, curve, at);
+        if judge.policy.scores() {
+            let surest = cases.iter().filter_map(Case::surest);
+            let probabilities: Vec<_> = surest.map(|near| (near.confidence, near.is_right)).collect();
+            details.reliability = bins(&probabilities);
+            details.calibration_error = calibration_error(&probabilities);
+        }
         // Without a threshold nothing is served, and there is nothing to learn from what was not.
         if let Some(least) = threshold {
             details.add_false_hits(judge, least, cases);

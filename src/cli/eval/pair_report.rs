@@ -61,6 +61,9 @@ pub(crate) struct PairPolicy {
     pub(crate) false_hits_per_hit: Option<f64>,
     /// The upper end of its Wilson interval at 95 %.
     pub(crate) false_hits_per_hit_upper95: f64,
+    /// How far its probabilities are from what came out, on average (expected calibration error over ten bins of equal
+    /// counts), where it gives any. Pairs that it vetoes have none.
+    pub(crate) calibration_error: Option<f64>,
     /// The median time of the decision on a pair, without embedding, in milliseconds.
     pub(crate) p50_ms: f64,
     /// The time that 99 % of the decisions took at most, in milliseconds.
@@ -107,7 +110,7 @@ pub(crate) async fn evaluate(
     let examined = examine(examiner, pairs, &embeddings).await?;
     let measure = |(judge, threshold): &(Judge, Option<f32>)| {
         let details = Details::of(judge, *threshold, &cases(judge, pairs, &examined));
-        (measure(judge, *threshold, pairs, &examined), details)
+        (measure(judge, *threshold, pairs, &examined, &details), details)
     };
     let (reports, details): (Vec<PairPolicy>, Vec<Details>) = judges.iter().map(measure).unzip();
     let costs: Vec<Cost> = examined.iter().map(|pair| pair.cost).collect();
@@ -208,7 +211,13 @@ fn cases<'a>(judge: &Judge, pairs: &'a [Pair], examined: &'a [Examined]) -> Vec<
     pairs.iter().zip(examined).map(case).collect()
 }
 
-fn measure(judge: &Judge, threshold: Option<f32>, pairs: &[Pair], examined: &[Examined]) -> PairPolicy {
+fn measure(
+    judge: &Judge,
+    threshold: Option<f32>,
+    pairs: &[Pair],
+    examined: &[Examined],
+    details: &Details,
+) -> PairPolicy {
     let score = |(pair, label): (&Examined, &Pair)| Scored {
         score: judge.score(pair),
         rank: judge.rank(pair),
@@ -232,6 +241,7 @@ fn measure(judge: &Judge, threshold: Option<f32>, pairs: &[Pair], examined: &[Ex
         accepted_negative: share(wrong, of(false)),
         false_hits_per_hit: share(wrong, right + wrong),
         false_hits_per_hit_upper95: wilson_upper95(wrong as u64, (right + wrong) as u64),
+        calibration_error: details.calibration_error,
         p50_ms: quantile(&micros, 0.5) / 1e3,
         p99_ms: quantile(&micros, 0.99) / 1e3,
         scores: Scores::of(&scored, &THRESHOLDS),

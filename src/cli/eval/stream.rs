@@ -15,7 +15,7 @@ use super::curve::{CurvePoint, Tally};
 use super::details::{Case, Details};
 use super::embeddings::{Embeddings, Progress};
 use super::examined::Examiner;
-use super::metrics::quantile;
+use super::metrics::{Scored, quantile, roc_auc};
 use super::policy::{Judge, Policy};
 use super::queries::{Cached, Query};
 use super::thresholds::{Calibrating, Terms, judges};
@@ -63,6 +63,12 @@ pub(crate) struct StreamPolicy {
     pub(crate) errors_per_request: f64,
     /// The share of answerable queries that got the right answer.
     pub(crate) correct_on_positives: Option<f64>,
+    /// How well its scores tell right from wrong: the probability that the candidate that it is surest of ranks higher
+    /// for a query where that is right than where it is wrong. None without both, and for `vcache`.
+    pub(crate) roc_auc: Option<f64>,
+    /// How far its probabilities are from what came out, on average (expected calibration error over ten bins of equal
+    /// counts), where it gives any.
+    pub(crate) calibration_error: Option<f64>,
     /// Whether the budget was kept: `kept` or `exceeded` by the bound, `insufficient` where the hits are too few to show it.
     pub(crate) budget: Kept,
     /// The median time of the decision on a query, without embedding and search, in milliseconds.
@@ -187,6 +193,12 @@ fn at_hit_rate(cases: &[Case<'_>], rate: f64) -> Option<f32> {
     scores.get(hits.saturating_sub(1).min(scores.len().saturating_sub(1))).copied()
 }
 
+/// What the policy is surest of for each query that has candidates, with whether it is right.
+fn ranked(cases: &[Case<'_>]) -> Vec<Scored> {
+    let surest = cases.iter().filter_map(Case::surest);
+    surest.map(|near| Scored::of(near.confidence, near.is_right)).collect()
+}
+
 impl Stream<'_> {
     /// The figures of a policy that chooses by a threshold.
     fn measure(
@@ -202,7 +214,8 @@ impl Stream<'_> {
         let tally = Tally::of_hits(served.map(|near| near.is_right));
         let details = Details::of(judge, threshold, &cases);
         let micros = looked.micros(judge, threshold);
-        (self.figures(judge.policy, threshold, tally, micros, &details, terms), details)
+        let figures = self.figures(judge.policy, threshold, tally, micros, &details, terms);
+        (StreamPolicy { roc_auc: roc_auc(&ranked(&cases)), ..figures }, details)
     }
 
     /// The figures of the policy that learns on its way.
@@ -239,6 +252,8 @@ impl Stream<'_> {
             false_hits_per_hit_upper95: upper,
             errors_per_request: wrong as f64 / queries,
             correct_on_positives: (answerable > 0).then(|| tally.right() as f64 / answerable as f64),
+            roc_auc: None,
+            calibration_error: details.calibration_error,
             budget: Kept::of(rate, upper, terms.budget),
             p50_ms: quantile(&micros, 0.5) / 1e3,
             p99_ms: quantile(&micros, 0.99) / 1e3,

@@ -29,13 +29,15 @@ pub(super) fn of_pairs(report: &PairReport) -> String {
     for policy in &report.policies {
         let scores = &policy.scores;
         let best = scores.best_f1.map(|best| format!(", best F1 {:.3} at {:.3}", best.f1, best.threshold));
+        let error = policy.calibration_error.map(|error| format!(", calibration error {error:.3}"));
         let _ = write!(
             text,
-            "\n\n{}\nROC-AUC {}, average precision {}{}\n{}\n{}",
+            "\n\n{}\nROC-AUC {}, average precision {}{}{}\n{}\n{}",
             policy.policy.bold(),
             number(scores.roc_auc),
             number(scores.average_precision),
             best.unwrap_or_default(),
+            error.unwrap_or_default(),
             match policy.threshold {
                 Some(threshold) => format!(
                     "At {threshold:.4}: {} of the same and {} of the different ones accepted, {} of the hits false (95 %: up to {})",
@@ -69,6 +71,8 @@ pub(super) fn of_stream(report: &StreamReport) -> String {
         Column::Right("UPPER 95 %"),
         Column::Right("ERRORS"),
         Column::Right("ANSWERED RIGHT"),
+        Column::Right("ROC-AUC"),
+        Column::Right("CAL. ERROR"),
         Column::Right("P50 MS"),
         Column::Right("P99 MS"),
         Column::Left("BUDGET"),
@@ -82,6 +86,8 @@ pub(super) fn of_stream(report: &StreamReport) -> String {
             percent(Some(policy.false_hits_per_hit_upper95)),
             percent(Some(policy.errors_per_request)),
             percent(policy.correct_on_positives),
+            number(policy.roc_auc),
+            number(policy.calibration_error),
             format!("{:.3}", policy.p50_ms),
             format!("{:.3}", policy.p99_ms),
             policy.budget.name().to_owned(),

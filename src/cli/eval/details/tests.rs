@@ -60,6 +60,7 @@ fn what_went_wrong_is_sorted_by_kind_and_by_how_much() {
     assert_eq!(missed, [("below the threshold", 2), ("guard: negation", 1), ("not among the candidates", 1)]);
     assert_eq!(details.misses(), 4);
     assert!(details.reliability.is_empty(), "a similarity is no probability");
+    assert_eq!(details.calibration_error, None);
 }
 
 #[test]
@@ -126,4 +127,7 @@ fn no_more_than_some_examples_are_kept() {
     assert_eq!((details.false_hits, details.worst.len()), (40, EXAMPLES));
     assert_eq!(details.worst[0].similarity, pairs[39].similarity);
     assert_eq!(details.reliability.iter().map(|bin| bin.count).sum::<u64>(), 40);
+    // None of them is right.
+    let confidence: f32 = pairs.iter().filter_map(|pair| pair.similarity).sum();
+    assert!((details.calibration_error.unwrap() - f64::from(confidence) / 40.0).abs() < 1e-4);
 }

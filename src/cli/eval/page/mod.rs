@@ -60,6 +60,7 @@ impl<'a> Page<'a> {
                 percent(Some(policy.false_hits_per_hit_upper95)),
                 percent(policy.accepted_positive),
                 number(policy.scores.roc_auc),
+                number(policy.calibration_error),
                 format!("{:.3}", policy.p50_ms),
                 format!("{:.3}", policy.p99_ms),
             ]
@@ -77,6 +78,7 @@ impl<'a> Page<'a> {
                 "Upper 95 %",
                 "Same accepted",
                 "ROC-AUC",
+                "Calibration error",
                 "p50 ms",
                 "p99 ms",
             ],
@@ -108,6 +110,8 @@ impl<'a> Page<'a> {
                 percent(Some(policy.false_hits_per_hit_upper95)),
                 percent(Some(policy.errors_per_request)),
                 percent(policy.correct_on_positives),
+                number(policy.roc_auc),
+                number(policy.calibration_error),
                 format!("{:.3}", policy.p50_ms),
                 format!("{:.3}", policy.p99_ms),
             ]
@@ -125,6 +129,8 @@ impl<'a> Page<'a> {
                 "Upper 95 %",
                 "Errors",
                 "Answered right",
+                "ROC-AUC",
+                "Calibration error",
                 "p50 ms",
                 "p99 ms",
             ],
@@ -221,8 +227,9 @@ impl<'a> Page<'a> {
                 p.note {
                     "A hit is false if its answer belongs to another question. The budget is kept if the upper end of the "
                     "95 % Wilson interval of false hits is within it, and exceeded if the share itself is above; between "
-                    "the two the hits are too few to tell. Times are those of a lookup's decision, without embedding and "
-                    "search."
+                    "the two the hits are too few to tell. The calibration error is how far probabilities are from what "
+                    "came out, on average over ten bins of equal counts. Times are those of a lookup's decision, without "
+                    "embedding and search."
                     @if with_vcache { " " (OF_VCACHE.replace('`', "")) }
                 }
             }
