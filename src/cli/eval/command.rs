@@ -33,7 +33,8 @@ enum Data {
 /// On pairs: is the answer to the first question right for the second?
 ///
 /// Each line of the file is {"a": "…", "b": "…", "label": 1}: whether the answer to question a answers
-/// question b. A hit is a pair that is accepted, a false hit one that is accepted and labelled 0.
+/// question b. A hit is a pair that is accepted, a false hit one that is accepted and labelled 0. A line may
+/// name its "domain"; the report then has figures of each, the worst first.
 #[derive(Debug, Args)]
 struct PairsArgs {
     /// The pairs, as JSON lines; - reads the standard input
@@ -47,7 +48,8 @@ struct PairsArgs {
 
 /// On a stream: queries against cached questions, as a cache meets them
 ///
-/// Lines of --cached are {"id": "…", "q": "…"}, lines of --queries {"q": "…", "expect": id or null}.
+/// Lines of --cached are {"id": "…", "q": "…"}, lines of --queries {"q": "…", "expect": id or null}, with a
+/// "domain", if there is one, of which the report then has figures.
 #[derive(Debug, Args)]
 struct StreamArgs {
     /// The cached questions, as JSON lines

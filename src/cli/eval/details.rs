@@ -27,6 +27,8 @@ pub(super) struct Case<'a> {
     pub(super) offers: Vec<Near<'a>>,
     /// The cached question whose answer is right, if there is one, examined if it is among the candidates.
     pub(super) expected: Option<(&'a str, Option<&'a Examined>)>,
+    /// What it is about, if that is named.
+    pub(super) domain: Option<&'a str>,
 }
 
 /// A cached question that a policy may serve the answer of.

@@ -9,6 +9,7 @@ mod command;
 mod cost;
 mod curve;
 mod details;
+mod domains;
 mod embeddings;
 mod examined;
 mod metrics;

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::cost::{Cost, StageCost};
 use super::curve::Step;
 use super::details::{Case, Details, Near};
+use super::domains::{DomainFigures, Member, by_domain};
 use super::embeddings::{Embeddings, Progress};
 use super::examined::{Examined, Examiner};
 use super::metrics::{Scored, Scores, quantile};
@@ -68,6 +69,9 @@ pub(crate) struct PairPolicy {
     pub(crate) p50_ms: f64,
     /// The time that 99 % of the decisions took at most, in milliseconds.
     pub(crate) p99_ms: f64,
+    /// The same by domain, the worst first; empty unless pairs name theirs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) domains: Vec<DomainFigures>,
     /// Its ranking quality and the table over thresholds.
     #[serde(flatten)]
     pub(crate) scores: Scores,
@@ -110,7 +114,7 @@ pub(crate) async fn evaluate(
     let examined = examine(examiner, pairs, &embeddings).await?;
     let measure = |(judge, threshold): &(Judge, Option<f32>)| {
         let details = Details::of(judge, *threshold, &cases(judge, pairs, &examined));
-        (measure(judge, *threshold, pairs, &examined, &details), details)
+        (measure(judge, *threshold, pairs, &examined, &details, terms), details)
     };
     let (reports, details): (Vec<PairPolicy>, Vec<Details>) = judges.iter().map(measure).unzip();
     let costs: Vec<Cost> = examined.iter().map(|pair| pair.cost).collect();
@@ -206,17 +210,19 @@ fn cases<'a>(judge: &Judge, pairs: &'a [Pair], examined: &'a [Examined]) -> Vec<
             asked: &pair.b,
             offers: judge.score(examined).map(near).into_iter().collect(),
             expected: pair.is_same.then_some((&*pair.a, Some(examined))),
+            domain: pair.domain.as_deref(),
         }
     };
     pairs.iter().zip(examined).map(case).collect()
 }
 
-fn measure(
+fn measure<'a>(
     judge: &Judge,
     threshold: Option<f32>,
-    pairs: &[Pair],
+    pairs: &'a [Pair],
     examined: &[Examined],
     details: &Details,
+    terms: Terms,
 ) -> PairPolicy {
     let score = |(pair, label): (&Examined, &Pair)| Scored {
         score: judge.score(pair),
@@ -224,11 +230,16 @@ fn measure(
         is_same: label.is_same,
     };
     let scored: Vec<Scored> = examined.iter().zip(pairs).map(score).collect();
-    let accepted = |is_same: bool| {
-        let reaches =
-            |scored: &&Scored| scored.score.zip(threshold).is_some_and(|(score, least)| score >= least);
-        scored.iter().filter(|scored| scored.is_same == is_same).filter(reaches).count()
+    let reaches = |scored: &Scored| scored.score.zip(threshold).is_some_and(|(score, least)| score >= least);
+    let accepted =
+        |is_same: bool| scored.iter().filter(|scored| scored.is_same == is_same && reaches(scored)).count();
+    let member = |(pair, scored): (&'a Pair, &Scored)| Member {
+        domain: pair.domain.as_deref(),
+        is_answerable: pair.is_same,
+        hit: reaches(scored).then_some(pair.is_same),
+        scored: Some(*scored),
     };
+    let members: Vec<Member<'_>> = pairs.iter().zip(&scored).map(member).collect();
     let of = |is_same: bool| scored.iter().filter(|scored| scored.is_same == is_same).count();
     let (right, wrong) = (accepted(true), accepted(false));
     let share = |part: usize, whole: usize| (whole > 0).then(|| part as f64 / whole as f64);
@@ -244,6 +255,7 @@ fn measure(
         calibration_error: details.calibration_error,
         p50_ms: quantile(&micros, 0.5) / 1e3,
         p99_ms: quantile(&micros, 0.99) / 1e3,
+        domains: by_domain(&members, terms.budget),
         scores: Scores::of(&scored, &THRESHOLDS),
     }
 }

@@ -1,4 +1,5 @@
-//! The two files of a stream: cached questions `{"id","q"}`, and queries `{"q","expect": id or null}`.
+//! The two files of a stream: cached questions `{"id","q"}`, and queries `{"q","expect": id or null}`, with a `domain` that
+//! says what they are about, if any.
 
 use std::collections::HashMap;
 
@@ -23,6 +24,8 @@ pub(crate) struct Query {
     pub(crate) question: String,
     /// The place of the cached question whose answer is right; none if no answer is.
     pub(crate) expect: Option<usize>,
+    /// What it is about, if that is named.
+    pub(crate) domain: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -35,6 +38,7 @@ struct CachedLine {
 struct QueryLine {
     q: String,
     expect: Option<Id>,
+    domain: Option<String>,
 }
 
 /// An id, which some write as a number.
@@ -83,12 +87,12 @@ pub(crate) fn queries(text: &str, cached: &[Cached]) -> Result<Vec<Query>> {
         cached.iter().enumerate().map(|(at, entry)| (&*entry.id, at)).collect();
     lines(text)
         .map(|(number, line)| {
-            let QueryLine { q, expect } = read(number, line)?;
+            let QueryLine { q, expect, domain } = read(number, line)?;
             let place = |id: Id| {
                 let id = String::from(id);
                 places.get(&*id).copied().ok_or_else(|| at(number, "`expect` names no cached question"))
             };
-            Ok(Query { question: question(number, &q)?, expect: expect.map(place).transpose()? })
+            Ok(Query { question: question(number, &q)?, expect: expect.map(place).transpose()?, domain })
         })
         .collect()
 }
@@ -122,11 +126,15 @@ mod tests {
         let cached = cached("{\"id\":\"a\",\"q\":\"one  \"}\n\n{\"id\":7,\"q\":\"two\"}").unwrap();
         assert_eq!((&*cached[0].question, &*cached[1].id), ("one", "7"));
         let queries = queries(
-            "{\"q\":\"x\",\"expect\":\"7\"}\n{\"q\":\"y\",\"expect\":null}\n{\"q\":\"z\",\"expect\":7}",
+            "{\"q\":\"x\",\"expect\":\"7\",\"domain\":\"law\"}\n{\"q\":\"y\",\"expect\":null}\n{\"q\":\"z\",\"expect\":7}",
             &cached,
         )
         .unwrap();
         assert_eq!(queries.iter().map(|q| q.expect).collect::<Vec<_>>(), [Some(1), None, Some(1)]);
+        assert_eq!(
+            queries.iter().map(|q| q.domain.as_deref()).collect::<Vec<_>>(),
+            [Some("law"), None, None]
+        );
     }
 
     #[test]

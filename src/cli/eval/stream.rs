@@ -13,6 +13,7 @@ use self::looked::Looked;
 use super::cost::StageCost;
 use super::curve::{CurvePoint, Tally};
 use super::details::{Case, Details};
+use super::domains::{DomainFigures, Member, by_domain};
 use super::embeddings::{Embeddings, Progress};
 use super::examined::Examiner;
 use super::metrics::{Scored, quantile, roc_auc};
@@ -75,6 +76,9 @@ pub(crate) struct StreamPolicy {
     pub(crate) p50_ms: f64,
     /// The time that 99 % of the decisions took at most, in milliseconds.
     pub(crate) p99_ms: f64,
+    /// The same by domain, the worst first; empty unless queries name theirs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) domains: Vec<DomainFigures>,
     /// What other thresholds would give: from high to low, for plots. For `vcache`, what other budgets would give.
     pub(crate) curve: Vec<CurvePoint>,
 }
@@ -193,13 +197,17 @@ fn at_hit_rate(cases: &[Case<'_>], rate: f64) -> Option<f32> {
     scores.get(hits.saturating_sub(1).min(scores.len().saturating_sub(1))).copied()
 }
 
-/// What the policy is surest of for each query that has candidates, with whether it is right.
-fn ranked(cases: &[Case<'_>]) -> Vec<Scored> {
-    let surest = cases.iter().filter_map(Case::surest);
-    surest.map(|near| Scored::of(near.confidence, near.is_right)).collect()
+/// What became of a query. It ranks by the candidate that the policy is surest of, if there is one.
+fn member<'a>(case: &Case<'a>, threshold: Option<f32>) -> Member<'a> {
+    Member {
+        domain: case.domain,
+        is_answerable: case.expected.is_some(),
+        hit: case.served(threshold).map(|near| near.is_right),
+        scored: case.surest().map(|near| Scored::of(near.confidence, near.is_right)),
+    }
 }
 
-impl Stream<'_> {
+impl<'a> Stream<'a> {
     /// The figures of a policy that chooses by a threshold.
     fn measure(
         self,
@@ -210,30 +218,34 @@ impl Stream<'_> {
     ) -> (StreamPolicy, Details) {
         let cases = looked.cases(judge, self);
         let threshold = self.hit_rate.map_or(threshold, |rate| at_hit_rate(&cases, rate));
-        let served = cases.iter().filter_map(|case| case.served(threshold));
-        let tally = Tally::of_hits(served.map(|near| near.is_right));
+        let members: Vec<Member<'_>> = cases.iter().map(|case| member(case, threshold)).collect();
         let details = Details::of(judge, threshold, &cases);
         let micros = looked.micros(judge, threshold);
-        let figures = self.figures(judge.policy, threshold, tally, micros, &details, terms);
-        (StreamPolicy { roc_auc: roc_auc(&ranked(&cases)), ..figures }, details)
+        (self.figures(judge.policy, threshold, &members, micros, &details, terms), details)
     }
 
     /// The figures of the policy that learns on its way.
     fn run(self, looked: &Looked, terms: Terms) -> (StreamPolicy, Details) {
         let asked = looked.asked(self);
         let run = vcache::Run::over(&asked, terms.budget);
-        let tally = run.hits();
         #[expect(clippy::cast_possible_truncation, reason = "a budget needs few digits")]
-        let at = CurvePoint::of(tally, asked.len(), terms.budget as f32);
+        let at = CurvePoint::of(run.hits(), asked.len(), terms.budget as f32);
         let details = Details::without_scores(Policy::VCache, vcache::curve(&asked), at);
-        (self.figures(Policy::VCache, None, tally, run.micros, &details, terms), details)
+        let member = |(query, hit): (&'a Query, &Option<bool>)| Member {
+            domain: query.domain.as_deref(),
+            is_answerable: query.expect.is_some(),
+            hit: *hit,
+            scored: None,
+        };
+        let members: Vec<Member<'_>> = self.queries.iter().zip(&run.served).map(member).collect();
+        (self.figures(Policy::VCache, None, &members, run.micros, &details, terms), details)
     }
 
     fn figures(
         self,
         policy: Policy,
         threshold: Option<f32>,
-        tally: Tally,
+        members: &[Member<'_>],
         mut micros: Vec<f64>,
         details: &Details,
         terms: Terms,
@@ -241,7 +253,9 @@ impl Stream<'_> {
         micros.sort_by(f64::total_cmp);
         let queries = self.queries.len() as f64;
         let answerable = self.answerable();
+        let tally = Tally::of_hits(members.iter().filter_map(|member| member.hit));
         let (hits, wrong) = (tally.hits(), tally.wrong());
+        let scored: Vec<Scored> = members.iter().filter_map(|member| member.scored).collect();
         let upper = wilson_upper95(wrong, hits);
         let rate = (hits > 0).then(|| wrong as f64 / hits as f64);
         StreamPolicy {
@@ -252,11 +266,12 @@ impl Stream<'_> {
             false_hits_per_hit_upper95: upper,
             errors_per_request: wrong as f64 / queries,
             correct_on_positives: (answerable > 0).then(|| tally.right() as f64 / answerable as f64),
-            roc_auc: None,
+            roc_auc: roc_auc(&scored),
             calibration_error: details.calibration_error,
             budget: Kept::of(rate, upper, terms.budget),
             p50_ms: quantile(&micros, 0.5) / 1e3,
             p99_ms: quantile(&micros, 0.99) / 1e3,
+            domains: by_domain(members, terms.budget),
             curve: details.curve.clone(),
         }
     }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use owo_colors::OwoColorize as _;
 
+use super::domains::DomainFigures;
 use super::metrics::ThresholdRow;
 use super::pair_report::PairReport;
 use super::policy::Policy;
@@ -50,6 +51,9 @@ pub(super) fn of_pairs(report: &PairReport) -> String {
             },
             thresholds_table(&scores.thresholds)
         );
+        if !policy.domains.is_empty() {
+            let _ = write!(text, "\n\n{}", domains_table(&policy.domains, "PAIRS"));
+        }
     }
     text
 }
@@ -97,6 +101,10 @@ pub(super) fn of_stream(report: &StreamReport) -> String {
     if report.policies.iter().any(|policy| policy.policy == Policy::VCache.name()) {
         let _ = write!(text, "\n{OF_VCACHE}");
     }
+    for policy in report.policies.iter().filter(|policy| !policy.domains.is_empty()) {
+        let table = domains_table(&policy.domains, "QUERIES");
+        let _ = write!(text, "\n\n{}\n{table}", policy.policy.bold());
+    }
     let columns = [
         Column::Left("STAGE"),
         Column::Right("RUNS PER QUERY"),
@@ -134,6 +142,35 @@ fn thresholds_table(rows: &[ThresholdRow]) -> String {
                 percent(row.precision),
                 percent(row.false_hits_per_hit),
                 percent(Some(row.false_hits_per_hit_upper95)),
+            ]
+        }),
+    )
+}
+
+/// The figures of each domain; `asked` names what it has.
+fn domains_table(domains: &[DomainFigures], asked: &'static str) -> String {
+    let columns = [
+        Column::Left("DOMAIN"),
+        Column::Right(asked),
+        Column::Right("HITS"),
+        Column::Right("RIGHT"),
+        Column::Right("FALSE HITS"),
+        Column::Right("UPPER 95 %"),
+        Column::Right("ROC-AUC"),
+        Column::Left("BUDGET"),
+    ];
+    table(
+        &columns,
+        domains.iter().map(|one| {
+            vec![
+                one.name().to_owned(),
+                units::count(one.count as u64),
+                units::count(one.hits),
+                percent(one.right_of_answerable),
+                percent(one.false_hits_per_hit),
+                percent(Some(one.false_hits_per_hit_upper95)),
+                number(one.roc_auc),
+                one.verdict().to_owned(),
             ]
         }),
     )

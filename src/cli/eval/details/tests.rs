@@ -30,14 +30,14 @@ fn case<'a>(
 ) -> Case<'a> {
     let offered: Option<&Examined> = offered.into();
     let offers = offered.map(|pair| near(pair, is_right)).into_iter().collect();
-    Case { asked: "asked", offers, expected: expected.map(|pair| ("right", Some(pair))) }
+    Case { asked: "asked", offers, expected: expected.map(|pair| ("right", Some(pair))), domain: None }
 }
 
 #[test]
 fn what_went_wrong_is_sorted_by_kind_and_by_how_much() {
     let pairs: Vec<Examined> = [0.95, 0.97, 0.99, 0.7, 0.85].map(pair).into();
     let no = vetoed(0.98);
-    let far = Case { asked: "asked", offers: Vec::new(), expected: Some(("right", None)) };
+    let far = Case { asked: "asked", offers: Vec::new(), expected: Some(("right", None)), domain: None };
     let cases = [
         case(&pairs[0], None, false),
         case(&pairs[1], Some(&pairs[3]), false),
@@ -96,7 +96,7 @@ fn reasons_are_those_of_the_decision() {
 fn what_is_served_is_what_a_lookup_comes_to_first() {
     let pairs: Vec<Examined> = [0.8, 0.9].map(pair).into();
     let offers = vec![near(&pairs[0], true), near(&pairs[1], false)];
-    let case = Case { asked: "asked", offers, expected: Some(("right", Some(&pairs[0]))) };
+    let case = Case { asked: "asked", offers, expected: Some(("right", Some(&pairs[0]))), domain: None };
     assert_eq!(case.served(Some(0.85)).map(|near| near.is_right), Some(false));
     assert_eq!(case.served(Some(0.5)).map(|near| near.is_right), Some(true));
     assert!(case.served(Some(0.95)).is_none() && case.served(None).is_none());

@@ -3,6 +3,7 @@
 //! What is shown comes from the reports and their [`Details`]; here it is only laid out. Whatever comes from the data is
 //! escaped by the template.
 
+mod domains;
 mod examples;
 mod figure;
 mod precision;
@@ -13,6 +14,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::cost::StageCost;
 use super::curve::CurvePoint;
 use super::details::Details;
+use super::domains::DomainFigures;
 use super::pair_report::PairReport;
 use super::policy::Policy;
 use super::stream::{Kept, StreamReport};
@@ -37,6 +39,7 @@ pub(super) struct Page<'a> {
     rows: Vec<Vec<String>>,
     kept: Vec<Kept>,
     details: &'a [Details],
+    domains: Vec<(Policy, &'a [DomainFigures])>,
     stages: &'a [StageCost],
 }
 
@@ -89,6 +92,7 @@ impl<'a> Page<'a> {
                 .map(|p| Kept::of(p.false_hits_per_hit, p.false_hits_per_hit_upper95, report.budget))
                 .collect(),
             details: &report.details,
+            domains: domains_of(&report.details, report.policies.iter().map(|policy| &*policy.domains)),
             stages: &report.stages,
         }
     }
@@ -137,6 +141,7 @@ impl<'a> Page<'a> {
             rows: rows.collect(),
             kept: report.policies.iter().map(|policy| policy.budget).collect(),
             details: &report.details,
+            domains: domains_of(&report.details, report.policies.iter().map(|policy| &*policy.domains)),
             stages: &report.stages,
         }
     }
@@ -168,6 +173,7 @@ impl<'a> Page<'a> {
                     }
                     main {
                         (self.headline())
+                        (domains::section(&self.domains))
                         (precision::section(self.details, self.budget, self.answerable, self.asked))
                         (reliability::section(self.details))
                         (examples::section(self.details))
@@ -264,6 +270,14 @@ impl<'a> Page<'a> {
             }
         }
     }
+}
+
+/// The domains of each policy, under its name.
+fn domains_of<'a>(
+    details: &[Details],
+    domains: impl Iterator<Item = &'a [DomainFigures]>,
+) -> Vec<(Policy, &'a [DomainFigures])> {
+    details.iter().map(|details| details.policy).zip(domains).collect()
 }
 
 fn of_data<'d>(

@@ -102,6 +102,7 @@ impl Looked {
                 asked: &query.question,
                 offers: looked.offers(judge).into_iter().map(near).collect(),
                 expected: looked.expect.map(expected),
+                domain: query.domain.as_deref(),
             }
         };
         self.0.iter().zip(stream.queries).map(case).collect()
