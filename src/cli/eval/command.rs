@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 
 use super::page::Page;
 use super::policy::Policy;
+use super::review::Review;
 use super::stream::{self, Stream};
 use super::thresholds::Terms;
 use super::{Examiner, pair_report, parse, queries, text};
@@ -14,8 +15,10 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::input;
 use crate::cli::output::{self, Unit};
+use crate::cli::units;
 use crate::cli::whole_file::WholeFile;
 use crate::criterion::Criterion;
+use crate::error::{Error, ErrorKind};
 
 /// Measure on labelled questions how well policies tell them apart
 #[derive(Debug, Args)]
@@ -79,6 +82,10 @@ struct How {
     /// Write the report as a page with plots and examples to this file, too
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
+    /// Write the surest disagreements with the labels to this file, up to 200, for a person to look through: labelled
+    /// pairs as JSON lines, with the probability and what the checks say
+    #[arg(long, value_name = "FILE.jsonl")]
+    review: Option<PathBuf>,
 }
 
 impl How {
@@ -95,9 +102,49 @@ impl How {
         Ok(Terms { budget: self.budget, similarity: context.config.criterion().similarity() })
     }
 
-    /// The file of the page, opened before anything that takes long.
-    fn page(&self) -> anyhow::Result<Option<WholeFile>> {
-        self.report.as_deref().map(WholeFile::create).transpose()
+    /// The files to write, opened before anything that takes long.
+    fn files(&self) -> anyhow::Result<Files> {
+        if self.review.is_some() && !self.policies.iter().any(|policy| policy.scores()) {
+            let message = "--review needs a policy that gives a probability: verifier or learned";
+            return Err(Error::new(ErrorKind::InvalidInput, message).into());
+        }
+        let open = |path: &Option<PathBuf>| path.as_deref().map(WholeFile::create).transpose();
+        Ok(Files { page: open(&self.report)?, review: open(&self.review)? })
+    }
+}
+
+/// What is written beside the report.
+#[derive(Debug)]
+struct Files {
+    page: Option<WholeFile>,
+    review: Option<WholeFile>,
+}
+
+impl Files {
+    async fn write(
+        self,
+        render: impl FnOnce() -> String,
+        review: Option<&Review>,
+        examiner: &Examiner,
+        terms: Terms,
+    ) -> anyhow::Result<Exit> {
+        if let Some(mut page) = self.page {
+            let path = page.path().display().to_string();
+            page.write_all(render().as_bytes())?;
+            page.finish()?;
+            output::note(format_args!("report written to {path}"));
+        }
+        if let (Some(mut file), Some(review)) = (self.review, review) {
+            let path = file.path().display().to_string();
+            let lines = review.lines(examiner, terms.budget).await?;
+            for line in &lines {
+                writeln!(file, "{line}")?;
+            }
+            file.finish()?;
+            let found = units::counted(lines.len() as u64, "disagreement");
+            output::note(format_args!("{found} with the labels written to {path}"));
+        }
+        Ok(Exit::Success)
     }
 }
 
@@ -110,7 +157,7 @@ pub(crate) async fn run(args: EvalArgs, context: &Context) -> anyhow::Result<Exi
 
 async fn pairs(args: PairsArgs, context: &Context) -> anyhow::Result<Exit> {
     let terms = args.how.terms(context)?;
-    let page = args.how.page()?;
+    let files = args.how.files()?;
     let pairs = parse(&content(&args.file, "the pairs")?)?;
     let calibrate_on = match &args.calibrate_on {
         Some(file) => Some(parse(&content(file, "the pairs")?)?),
@@ -131,12 +178,13 @@ async fn pairs(args: PairsArgs, context: &Context) -> anyhow::Result<Exit> {
         output::line(text::of_pairs(&report))?;
     }
     let data = [("pairs", Some(&*args.file)), ("calibrated on", args.calibrate_on.as_deref())];
-    write(page, || Page::of_pairs(&report, &data).render())
+    let render = || Page::of_pairs(&report, &data).render();
+    files.write(render, report.review.as_ref(), &examiner, terms).await
 }
 
 async fn stream(args: StreamArgs, context: &Context) -> anyhow::Result<Exit> {
     let terms = args.how.terms(context)?;
-    let page = args.how.page()?;
+    let files = args.how.files()?;
     let cached = queries::cached(&content(&args.cached, "the cached questions")?)?;
     let asked = queries::queries(&content(&args.queries, "the queries")?, &cached)?;
     let calibrate_on = match &args.calibrate_on {
@@ -167,17 +215,8 @@ async fn stream(args: StreamArgs, context: &Context) -> anyhow::Result<Exit> {
         ("queries", Some(&*args.queries)),
         ("calibrated on", args.calibrate_on.as_deref()),
     ];
-    write(page, || Page::of_stream(&report, &data).render())
-}
-
-fn write(page: Option<WholeFile>, render: impl FnOnce() -> String) -> anyhow::Result<Exit> {
-    if let Some(mut page) = page {
-        let path = page.path().display().to_string();
-        page.write_all(render().as_bytes())?;
-        page.finish()?;
-        output::note(format_args!("report written to {path}"));
-    }
-    Ok(Exit::Success)
+    let render = || Page::of_stream(&report, &data).render();
+    files.write(render, report.review.as_ref(), &examiner, terms).await
 }
 
 /// The content of `file`, or the standard input.

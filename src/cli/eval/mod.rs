@@ -19,6 +19,7 @@ mod pairs;
 mod policy;
 mod queries;
 mod reliability;
+mod review;
 mod serving;
 mod stream;
 mod text;

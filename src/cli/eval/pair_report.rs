@@ -11,6 +11,7 @@ use super::examined::{Examined, Examiner};
 use super::metrics::{Scored, Scores, quantile};
 use super::pairs::Pair;
 use super::policy::{Judge, Policy};
+use super::review::{Disagreement, Review};
 use super::thresholds::{Calibrating, Terms, judges};
 use crate::embed::Embedder;
 use crate::error::{Error, ErrorKind, Result};
@@ -45,6 +46,9 @@ pub(crate) struct PairReport {
     /// What pages show of the policies.
     #[serde(skip)]
     pub(crate) details: Vec<Details>,
+    /// Where the first policy that gives probabilities disagrees with the labels; none if none does.
+    #[serde(skip)]
+    pub(crate) review: Option<Review>,
 }
 
 /// The figures of one policy.
@@ -131,7 +135,15 @@ pub(crate) async fn evaluate(
         policies: reports,
         stages: StageCost::of(&costs, pairs.len()),
         details,
+        review: Review::of(&judges, |judge| disagreements(judge, pairs, &examined)),
     })
+}
+
+fn disagreements(judge: &Judge, pairs: &[Pair], examined: &[Examined]) -> Vec<Disagreement> {
+    let found = |(pair, examined): (&Pair, &Examined)| {
+        Disagreement::of(judge, examined, (&*pair.a, &*pair.b), pair.is_same, pair.domain.as_deref())
+    };
+    pairs.iter().zip(examined).filter_map(found).collect()
 }
 
 /// Everything that policies decide by, of each pair.

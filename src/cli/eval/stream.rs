@@ -19,6 +19,7 @@ use super::examined::Examiner;
 use super::metrics::{Scored, quantile, roc_auc};
 use super::policy::{Judge, Policy};
 use super::queries::{Cached, Query};
+use super::review::Review;
 use super::thresholds::{Calibrating, Terms, judges};
 use super::vcache;
 use crate::embed::Embedder;
@@ -45,6 +46,9 @@ pub(crate) struct StreamReport {
     /// What pages show of the policies.
     #[serde(skip)]
     pub(crate) details: Vec<Details>,
+    /// Where the first policy that gives probabilities disagrees with the labels; none if none does.
+    #[serde(skip)]
+    pub(crate) review: Option<Review>,
 }
 
 /// The figures of one policy.
@@ -185,6 +189,7 @@ pub(crate) async fn evaluate(
         policies,
         stages: looked.stages(),
         details,
+        review: Review::of(&judges, |judge| looked.disagreements(judge, stream)),
     })
 }
 

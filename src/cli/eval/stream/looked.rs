@@ -10,6 +10,7 @@ use crate::cli::eval::embeddings::Embeddings;
 use crate::cli::eval::examined::{Examined, Examiner};
 use crate::cli::eval::policy::Judge;
 use crate::cli::eval::queries::Query;
+use crate::cli::eval::review::Disagreement;
 use crate::cli::eval::serving::Offer;
 use crate::cli::eval::thresholds::Calibrating;
 use crate::cli::eval::vcache::Asked;
@@ -106,6 +107,19 @@ impl Looked {
             }
         };
         self.0.iter().zip(stream.queries).map(case).collect()
+    }
+
+    /// Where the policy disagrees with the labels, over all candidates: those that a query does not expect are labelled as
+    /// other questions.
+    pub(super) fn disagreements(&self, judge: &Judge, stream: Stream<'_>) -> Vec<Disagreement> {
+        let of_query = |(looked, query): (&LookedUp, &Query)| -> Vec<Disagreement> {
+            let found = |(at, pair): &(usize, Examined)| {
+                let questions = (&*stream.cached[*at].question, &*query.question);
+                Disagreement::of(judge, pair, questions, looked.expect == Some(*at), query.domain.as_deref())
+            };
+            looked.candidates.iter().filter_map(found).collect()
+        };
+        self.0.iter().zip(stream.queries).flat_map(of_query).collect()
     }
 
     /// The queries with their nearest cached question only.
