@@ -10,7 +10,7 @@ use super::policy::Policy;
 use super::review::Review;
 use super::stream::{self, Stream};
 use super::thresholds::Terms;
-use super::{Examiner, pair_report, parse, queries, text};
+use super::{Examiner, control, pair_report, parse, queries, text};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::input;
@@ -31,6 +31,7 @@ pub(crate) struct EvalArgs {
 enum Data {
     Pairs(PairsArgs),
     Stream(StreamArgs),
+    Control(ControlArgs),
 }
 
 /// On pairs: is the answer to the first question right for the second?
@@ -71,6 +72,20 @@ struct StreamArgs {
     how: How,
 }
 
+/// On wordings: does their own plain question rank above its near-twins?
+///
+/// Each line of the file is {"wording": "…", "question": "…", "twins": ["…", …]}, with a "domain", if there
+/// is one: a wording, the plain question that it asks, and plain questions that it nearly asks. Beside the
+/// policies stands the overlap of words, which is what a model that reads no meaning gets.
+#[derive(Debug, Args)]
+struct ControlArgs {
+    /// The wordings, as JSON lines; - reads the standard input
+    file: String,
+    /// What to compare: threshold, guards or verifier
+    #[arg(long = "policy", value_delimiter = ',', default_values = ["threshold", "verifier"])]
+    policies: Vec<Policy>,
+}
+
 #[derive(Debug, Args)]
 struct How {
     /// What to compare
@@ -88,20 +103,21 @@ struct How {
     review: Option<PathBuf>,
 }
 
+/// What the policies need to examine pairs.
+async fn examiner(policies: &[Policy], context: &Context) -> crate::Result<Examiner> {
+    let config = &context.config;
+    let scores = policies.iter().any(|policy| policy.scores());
+    let scorer = if scores { config.open_scorer().await? } else { None };
+    let calibration = config.open_calibration(scorer.as_deref()).await?;
+    Ok(Examiner { guards: config.guards(), calibration, scorer })
+}
+
+fn terms(budget: f64, context: &Context) -> crate::Result<Terms> {
+    Criterion::MaxFalseHitRate(budget).checked()?;
+    Ok(Terms { budget, similarity: context.config.criterion().similarity() })
+}
+
 impl How {
-    async fn examiner(&self, context: &Context) -> crate::Result<Examiner> {
-        let config = &context.config;
-        let scores = self.policies.iter().any(|policy| policy.scores());
-        let scorer = if scores { config.open_scorer().await? } else { None };
-        let calibration = config.open_calibration(scorer.as_deref()).await?;
-        Ok(Examiner { guards: config.guards(), calibration, scorer })
-    }
-
-    fn terms(&self, context: &Context) -> crate::Result<Terms> {
-        Criterion::MaxFalseHitRate(self.budget).checked()?;
-        Ok(Terms { budget: self.budget, similarity: context.config.criterion().similarity() })
-    }
-
     /// The files to write, opened before anything that takes long.
     fn files(&self) -> anyhow::Result<Files> {
         if self.review.is_some() && !self.policies.iter().any(|policy| policy.scores()) {
@@ -152,11 +168,12 @@ pub(crate) async fn run(args: EvalArgs, context: &Context) -> anyhow::Result<Exi
     match args.data {
         Data::Pairs(args) => pairs(args, context).await,
         Data::Stream(args) => stream(args, context).await,
+        Data::Control(args) => control(&args, context).await,
     }
 }
 
 async fn pairs(args: PairsArgs, context: &Context) -> anyhow::Result<Exit> {
-    let terms = args.how.terms(context)?;
+    let terms = terms(args.how.budget, context)?;
     let files = args.how.files()?;
     let pairs = parse(&content(&args.file, "the pairs")?)?;
     let calibrate_on = match &args.calibrate_on {
@@ -164,7 +181,7 @@ async fn pairs(args: PairsArgs, context: &Context) -> anyhow::Result<Exit> {
         None => None,
     };
     let embedder = context.config.open_embedder().await?;
-    let examiner = args.how.examiner(context).await?;
+    let examiner = examiner(&args.how.policies, context).await?;
     let (bar, mut progress) = progress();
     let policies = &args.how.policies;
     let data = calibrate_on.as_deref();
@@ -183,7 +200,7 @@ async fn pairs(args: PairsArgs, context: &Context) -> anyhow::Result<Exit> {
 }
 
 async fn stream(args: StreamArgs, context: &Context) -> anyhow::Result<Exit> {
-    let terms = args.how.terms(context)?;
+    let terms = terms(args.how.budget, context)?;
     let files = args.how.files()?;
     let cached = queries::cached(&content(&args.cached, "the cached questions")?)?;
     let asked = queries::queries(&content(&args.queries, "the queries")?, &cached)?;
@@ -192,7 +209,7 @@ async fn stream(args: StreamArgs, context: &Context) -> anyhow::Result<Exit> {
         None => None,
     };
     let embedder = context.config.open_embedder().await?;
-    let examiner = args.how.examiner(context).await?;
+    let examiner = examiner(&args.how.policies, context).await?;
     let stream = Stream {
         cached: &cached,
         queries: &asked,
@@ -217,6 +234,22 @@ async fn stream(args: StreamArgs, context: &Context) -> anyhow::Result<Exit> {
     ];
     let render = || Page::of_stream(&report, &data).render();
     files.write(render, report.review.as_ref(), &examiner, terms).await
+}
+
+async fn control(args: &ControlArgs, context: &Context) -> anyhow::Result<Exit> {
+    let wordings = control::parse(&content(&args.file, "the wordings")?)?;
+    let embedder = context.config.open_embedder().await?;
+    let examiner = examiner(&args.policies, context).await?;
+    let (bar, mut progress) = progress();
+    let report = control::evaluate(&*embedder, &examiner, &args.policies, &wordings, &mut progress).await;
+    bar.finish_and_clear();
+    let report = report?;
+    if context.json {
+        output::json(&report)?;
+    } else {
+        output::line(text::of_control(&report))?;
+    }
+    Ok(Exit::Success)
 }
 
 /// The content of `file`, or the standard input.

@@ -38,6 +38,11 @@ impl Policy {
         }
     }
 
+    /// Whether it is nothing without labelled data.
+    pub(super) fn learns(self) -> bool {
+        matches!(self, Self::Learned | Self::VCache)
+    }
+
     /// Whether it asks the cross-encoder.
     pub(super) fn scores(self) -> bool {
         matches!(self, Self::Verifier | Self::Learned)

@@ -72,7 +72,7 @@ pub(crate) fn cached(text: &str) -> Result<Vec<Cached>> {
             if let Some(first) = seen.insert(id.clone(), number) {
                 return Err(at(number, &format!("the id of line {first} again")));
             }
-            Ok(Cached { id, question: question(number, &q)? })
+            Ok(Cached { id, question: question(number, "q", &q)? })
         })
         .collect()
 }
@@ -92,28 +92,32 @@ pub(crate) fn queries(text: &str, cached: &[Cached]) -> Result<Vec<Query>> {
                 let id = String::from(id);
                 places.get(&*id).copied().ok_or_else(|| at(number, "`expect` names no cached question"))
             };
-            Ok(Query { question: question(number, &q)?, expect: expect.map(place).transpose()?, domain })
+            Ok(Query { question: question(number, "q", &q)?, expect: expect.map(place).transpose()?, domain })
         })
         .collect()
 }
 
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+/// The lines that are not blank, each with its number from 1.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty())
 }
 
-fn read<'a, T: Deserialize<'a>>(number: usize, line: &'a str) -> Result<T> {
+/// A line as JSON of this form.
+pub(super) fn read<'a, T: Deserialize<'a>>(number: usize, line: &'a str) -> Result<T> {
     serde_json::from_str(line).map_err(|error| {
         // What serde says may quote the question; the column does not.
         at(number, &format!("not a line of this file (column {})", error.column())).with_source(error)
     })
 }
 
-fn question(number: usize, text: &str) -> Result<String> {
-    normalise(text).map_err(|error| at(number, &format!("field `q`: {error}")))
+/// The question in a field, normalised.
+pub(super) fn question(number: usize, field: &str, text: &str) -> Result<String> {
+    normalise(text).map_err(|error| at(number, &format!("field `{field}`: {error}")))
 }
 
-fn at(number: usize, what: &str) -> Error {
+/// What is wrong with a line.
+pub(super) fn at(number: usize, what: &str) -> Error {
     Error::new(ErrorKind::InvalidInput, format!("line {number}: {what}"))
 }
 

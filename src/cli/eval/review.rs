@@ -176,14 +176,13 @@ mod tests {
             let found = Disagreement::of(&judge, pair, (CACHED, ASKED), is_same, Some("it"));
             found.map(|one| (one.is_same, one.domain))
         };
-        // Far from each other, so that whatever the calibration they stand on either side of one half.
-        let (yes, no) = (pair(20.0, None), pair(-20.0, None));
+        let (yes, no) = (pair(9.0, None), pair(-9.0, None));
         assert!(judge.probability(&yes) > 0.5 && judge.probability(&no) < 0.5);
         assert_eq!(found(&yes, true), None);
         assert_eq!(found(&no, false), None);
         assert_eq!(found(&yes, false), Some((false, Some("it".into()))));
         assert_eq!(found(&no, true), Some((true, Some("it".into()))));
-        let vetoed = pair(20.0, Some(Check::new("negation", false, "not")));
+        let vetoed = pair(9.0, Some(Check::new("negation", false, "not")));
         assert_eq!(found(&vetoed, false), None, "the veto agrees with the label");
         assert!(found(&vetoed, true).is_some());
     }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use owo_colors::OwoColorize as _;
 
+use super::control::ControlReport;
 use super::domains::DomainFigures;
 use super::metrics::ThresholdRow;
 use super::pair_report::PairReport;
@@ -120,6 +121,42 @@ pub(super) fn of_stream(report: &StreamReport) -> String {
         ]
     });
     let _ = write!(text, "\n\n{}", table(&columns, rows));
+    text
+}
+
+/// A report on a control.
+pub(super) fn of_control(report: &ControlReport) -> String {
+    let too_long = if report.too_long == 0 { String::new() } else { units::count(report.too_long as u64) };
+    let mut text = output::fields(&[
+        ("model", report.model.clone()),
+        ("wordings", units::count(report.wordings as u64)),
+        ("near-twins", units::count(report.twins as u64)),
+        ("too long", too_long),
+        ("first by chance", percent(Some(report.chance))),
+    ]);
+    let columns = [Column::Left("POLICY"), Column::Right("ROC-AUC"), Column::Right("OWN FIRST")];
+    let rows = report.policies.iter().map(|policy| {
+        let figures = policy.all;
+        vec![policy.policy.to_owned(), number(figures.roc_auc), percent(Some(figures.ranked_first))]
+    });
+    let _ = write!(text, "\n\n{}", table(&columns, rows));
+    for policy in report.policies.iter().filter(|policy| !policy.domains.is_empty()) {
+        let columns = [
+            Column::Left("DOMAIN"),
+            Column::Right("WORDINGS"),
+            Column::Right("ROC-AUC"),
+            Column::Right("OWN FIRST"),
+        ];
+        let rows = policy.domains.iter().map(|domain| {
+            vec![
+                domain.name().to_owned(),
+                units::count(domain.wordings as u64),
+                number(domain.figures.roc_auc),
+                percent(Some(domain.figures.ranked_first)),
+            ]
+        });
+        let _ = write!(text, "\n\n{}\n{}", policy.policy.bold(), table(&columns, rows));
+    }
     text
 }
 
