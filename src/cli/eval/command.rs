@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
+use super::adversarial::Plan;
 use super::page::Page;
 use super::policy::Policy;
 use super::review::Review;
 use super::stream::{self, Stream};
 use super::thresholds::Terms;
-use super::{Examiner, control, pair_report, parse, queries, text};
+use super::{Examiner, adversarial, control, pair_report, parse, queries, text};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::input;
@@ -32,6 +33,7 @@ enum Data {
     Pairs(PairsArgs),
     Stream(StreamArgs),
     Control(ControlArgs),
+    Adversarial(AdversarialArgs),
 }
 
 /// On pairs: is the answer to the first question right for the second?
@@ -84,6 +86,30 @@ struct ControlArgs {
     /// What to compare: threshold, guards or verifier
     #[arg(long = "policy", value_delimiter = ',', default_values = ["threshold", "verifier"])]
     policies: Vec<Policy>,
+}
+
+/// On attacks: how many texts that are made to look like a cached question are served its answer?
+///
+/// From each cached question, attacks are made that ask something else: its key words behind another question,
+/// itself before another question or an instruction, negated, with another number or name, with roles
+/// swapped. Every one that is served is wrong. The same seed makes the same attacks.
+#[derive(Debug, Args)]
+struct AdversarialArgs {
+    /// The cached questions, as JSON lines of {"id": "…", "q": "…"}; - reads the standard input
+    #[arg(long, value_name = "FILE")]
+    cached: String,
+    /// How many of them to attack
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    count: usize,
+    /// What decides which, and with what
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// What to compare: threshold, guards or verifier
+    #[arg(long = "policy", value_delimiter = ',', default_values = ["threshold", "guards", "verifier"])]
+    policies: Vec<Policy>,
+    /// The greatest share of false hits among hits that thresholds keep
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02)]
+    budget: f64,
 }
 
 #[derive(Debug, Args)]
@@ -169,6 +195,7 @@ pub(crate) async fn run(args: EvalArgs, context: &Context) -> anyhow::Result<Exi
         Data::Pairs(args) => pairs(args, context).await,
         Data::Stream(args) => stream(args, context).await,
         Data::Control(args) => control(&args, context).await,
+        Data::Adversarial(args) => adversarial(&args, context).await,
     }
 }
 
@@ -248,6 +275,26 @@ async fn control(args: &ControlArgs, context: &Context) -> anyhow::Result<Exit> 
         output::json(&report)?;
     } else {
         output::line(text::of_control(&report))?;
+    }
+    Ok(Exit::Success)
+}
+
+async fn adversarial(args: &AdversarialArgs, context: &Context) -> anyhow::Result<Exit> {
+    let terms = terms(args.budget, context)?;
+    let cached = queries::cached(&content(&args.cached, "the cached questions")?)?;
+    let embedder = context.config.open_embedder().await?;
+    let examiner = examiner(&args.policies, context).await?;
+    let plan = Plan { count: args.count, seed: args.seed };
+    let (bar, mut progress) = progress();
+    let policies = &args.policies;
+    let report =
+        adversarial::evaluate(&*embedder, &examiner, policies, &cached, plan, terms, &mut progress).await;
+    bar.finish_and_clear();
+    let report = report?;
+    if context.json {
+        output::json(&report)?;
+    } else {
+        output::line(text::of_adversarial(&report))?;
     }
     Ok(Exit::Success)
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use owo_colors::OwoColorize as _;
 
+use super::adversarial::{AdversarialReport, KindReport, PolicyThreshold};
 use super::control::ControlReport;
 use super::domains::DomainFigures;
 use super::metrics::ThresholdRow;
@@ -157,6 +158,38 @@ pub(super) fn of_control(report: &ControlReport) -> String {
         });
         let _ = write!(text, "\n\n{}\n{}", policy.policy.bold(), table(&columns, rows));
     }
+    text
+}
+
+/// A report on attacks.
+pub(super) fn of_adversarial(report: &AdversarialReport) -> String {
+    let of = |one: &PolicyThreshold| format!("{} {}", one.policy, threshold(one.threshold));
+    let mut text = output::fields(&[
+        ("model", report.model.clone()),
+        ("cached questions", units::count(report.cached as u64)),
+        ("attacked", units::count(report.attacked as u64)),
+        ("seed", report.seed.to_string()),
+        ("budget", percent(Some(report.budget))),
+        ("thresholds", report.thresholds.iter().map(of).collect::<Vec<_>>().join(", ")),
+    ]);
+    let mut columns = vec![Column::Left("ATTACK"), Column::Right("MADE")];
+    columns.extend(report.thresholds.iter().map(|one| Column::Right(one.policy)));
+    let row = |kind: &KindReport| {
+        let served = kind.policies.iter().map(|by| match by.share {
+            Some(share) => format!("{} (up to {})", percent(Some(share)), percent(Some(by.share_upper95))),
+            None => percent(None),
+        });
+        [kind.kind.to_owned(), units::count(kind.made as u64)]
+            .into_iter()
+            .chain(served)
+            .collect::<Vec<String>>()
+    };
+    let rows = report.kinds.iter().chain([&report.all]).map(row);
+    let _ = write!(
+        text,
+        "\n\n{}\nServed, with the upper end at 95 %. Every one is wrong.",
+        table(&columns, rows)
+    );
     text
 }
 
