@@ -35,7 +35,7 @@ pub use self::follow_up::is_follow_up;
 pub use self::guards::{Guard, Guards};
 #[cfg(feature = "_local")]
 pub use self::late_interaction::{BUNDLED_COMPARER, LateInteraction};
-pub use self::pipeline::{DEFAULT_FLOOR, Pipeline};
+pub use self::pipeline::Pipeline;
 pub use self::scorer::{PairScorer, Scored};
 pub use self::stage::{Outcome, Screening, Stage, StageRun};
 pub use self::threshold::Threshold;

@@ -82,3 +82,54 @@ fn vcache_is_for_streams() {
     let refused = sandbox.run(&["eval", "pairs", "pairs.jsonl", "--policy", "vcache"]).code(2).stderr;
     assert!(refused.contains("eval stream"), "{refused}");
 }
+
+#[test]
+fn domains_and_disagreements_are_written() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "pairs.jsonl",
+        br#"{"a":"How old is the Earth?","b":"How old is Earth?","label":1,"domain":"geology"}
+{"a":"How old is the Earth?","b":"how old is the earth","label":0,"domain":"mistaken"}
+{"a":"How old is the Earth?","b":"Where is the nearest bakery?","label":1,"domain":"mistaken"}"#,
+    );
+    let args = ["eval", "pairs", "pairs.jsonl", "--policy", "verifier", "--review", "review.jsonl"];
+    let run = sandbox.run(&args).code(0);
+    assert!(run.stdout.contains("DOMAIN") && run.stdout.contains("too few hits"), "{}", run.stdout);
+    assert!(run.stderr.contains("with the labels written to review.jsonl"), "{}", run.stderr);
+    let review = std::fs::read_to_string(sandbox.path("review.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> =
+        review.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let bakery = lines.iter().find(|line| line["b"] == "Where is the nearest bakery?").unwrap();
+    assert_eq!((&bakery["domain"], &bakery["label"]), (&json!("mistaken"), &json!(1)));
+    assert!(lines.iter().all(|line| line["checks"].is_array()), "{review}");
+    // What was written can be read again.
+    sandbox.run(&["eval", "pairs", "review.jsonl", "--policy", "threshold"]).code(0);
+    let refused = sandbox.run(&["eval", "pairs", "pairs.jsonl", "--policy", "guards", "--review", "x"]);
+    assert!(refused.code(2).stderr.contains("--review needs a policy that gives a probability"));
+}
+
+#[test]
+fn wordings_are_set_against_near_twins() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "wordings.jsonl",
+        br#"{"wording":"so how old would you say the Earth is","question":"How old is the Earth?","twins":["How far is the Moon?","How large is the Earth?"]}"#,
+    );
+    let report = sandbox.json(&["eval", "control", "wordings.jsonl"], 0);
+    let policies: Vec<_> = report["policies"].as_array().unwrap().iter().map(|one| &one["policy"]).collect();
+    assert_eq!(policies, ["threshold", "verifier", "word_overlap"]);
+    assert!(report["policies"][1]["ranked_first"].is_number());
+    assert!(sandbox.run(&["eval", "control", "wordings.jsonl"]).code(0).stdout.contains("OWN FIRST"));
+}
+
+#[test]
+fn attacks_are_the_same_for_the_same_seed() {
+    let sandbox = Sandbox::new();
+    sandbox.write("cached.jsonl", CACHED.as_bytes());
+    let args = ["eval", "adversarial", "--cached", "cached.jsonl", "--count", "2", "--seed", "3"];
+    let report = sandbox.json(&args, 0);
+    assert_eq!(report, sandbox.json(&args, 0));
+    assert_eq!((&report["attacked"], &report["seed"]), (&json!(2), &json!(3)));
+    assert!(report["all"]["made"].as_u64().unwrap() > 4, "{report}");
+    assert!(sandbox.run(&args).code(0).stdout.contains("Every one is wrong"));
+}

@@ -6,18 +6,22 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
+use super::adversarial::Plan;
 use super::page::Page;
 use super::policy::Policy;
+use super::review::Review;
 use super::stream::{self, Stream};
 use super::thresholds::Terms;
-use super::{Examiner, pair_report, parse, queries, text};
+use super::{Examiner, adversarial, control, pair_report, parse, queries, text};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::input;
 use crate::cli::output::{self, Unit};
+use crate::cli::units;
 use crate::cli::whole_file::WholeFile;
 use crate::criterion::Criterion;
 use crate::embed::Embedder;
+use crate::error::{Error, ErrorKind};
 
 /// Measure on labelled questions how well policies tell them apart
 #[derive(Debug, Args)]
@@ -30,12 +34,15 @@ pub(crate) struct EvalArgs {
 enum Data {
     Pairs(PairsArgs),
     Stream(StreamArgs),
+    Control(ControlArgs),
+    Adversarial(AdversarialArgs),
 }
 
 /// On pairs: is the answer to the first question right for the second?
 ///
 /// Each line of the file is {"a": "…", "b": "…", "label": 1}: whether the answer to question a answers
-/// question b. A hit is a pair that is accepted, a false hit one that is accepted and labelled 0.
+/// question b. A hit is a pair that is accepted, a false hit one that is accepted and labelled 0. A line may
+/// name its "domain"; the report then has figures of each, the worst first.
 #[derive(Debug, Args)]
 struct PairsArgs {
     /// The pairs, as JSON lines; - reads the standard input
@@ -49,7 +56,8 @@ struct PairsArgs {
 
 /// On a stream: queries against cached questions, as a cache meets them
 ///
-/// Lines of --cached are {"id": "…", "q": "…"}, lines of --queries {"q": "…", "expect": id or null}.
+/// Lines of --cached are {"id": "…", "q": "…"}, lines of --queries {"q": "…", "expect": id or null}, with a
+/// "domain", if there is one, of which the report then has figures.
 #[derive(Debug, Args)]
 struct StreamArgs {
     /// The cached questions, as JSON lines
@@ -68,6 +76,44 @@ struct StreamArgs {
     how: How,
 }
 
+/// On wordings: does their own plain question rank above its near-twins?
+///
+/// Each line of the file is {"wording": "…", "question": "…", "twins": ["…", …]}, with a "domain", if there
+/// is one: a wording, the plain question that it asks, and plain questions that it nearly asks. Beside the
+/// policies stands the overlap of words, which is what a model that reads no meaning gets.
+#[derive(Debug, Args)]
+struct ControlArgs {
+    /// The wordings, as JSON lines; - reads the standard input
+    file: String,
+    /// What to compare: threshold, guards or verifier
+    #[arg(long = "policy", value_delimiter = ',', default_values = ["threshold", "verifier"])]
+    policies: Vec<Policy>,
+}
+
+/// On attacks: how many texts that are made to look like a cached question are served its answer?
+///
+/// From each cached question, attacks are made that ask something else: its key words behind another question,
+/// itself before another question or an instruction, negated, with another number or name, with roles
+/// swapped. Every one that is served is wrong. The same seed makes the same attacks.
+#[derive(Debug, Args)]
+struct AdversarialArgs {
+    /// The cached questions, as JSON lines of {"id": "…", "q": "…"}; - reads the standard input
+    #[arg(long, value_name = "FILE")]
+    cached: String,
+    /// How many of them to attack
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    count: usize,
+    /// What decides which, and with what
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// What to compare: threshold, guards or verifier
+    #[arg(long = "policy", value_delimiter = ',', default_values = ["threshold", "guards", "verifier"])]
+    policies: Vec<Policy>,
+    /// The greatest share of false hits among hits that thresholds keep
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02)]
+    budget: f64,
+}
+
 #[derive(Debug, Args)]
 struct How {
     /// What to compare
@@ -79,25 +125,74 @@ struct How {
     /// Write the report as a page with plots and examples to this file, too
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
+    /// Write the surest disagreements with the labels to this file, up to 200, for a person to look through: labelled
+    /// pairs as JSON lines, with the probability and what the checks say
+    #[arg(long, value_name = "FILE.jsonl")]
+    review: Option<PathBuf>,
+}
+
+/// What the policies need to examine pairs.
+async fn examiner(
+    policies: &[Policy],
+    context: &Context,
+    embedder: &Arc<dyn Embedder>,
+) -> crate::Result<Examiner> {
+    let config = &context.config;
+    let scores = policies.iter().any(|policy| policy.scores());
+    let scorer = if scores { config.open_scorer(embedder).await? } else { None };
+    let calibration = config.open_calibration(scorer.as_deref()).await?;
+    Ok(Examiner { guards: config.guards(), calibration, scorer })
+}
+
+fn terms(budget: f64, context: &Context) -> crate::Result<Terms> {
+    Criterion::MaxFalseHitRate(budget).checked()?;
+    Ok(Terms { budget, similarity: context.config.criterion().similarity() })
 }
 
 impl How {
-    async fn examiner(&self, context: &Context, embedder: &Arc<dyn Embedder>) -> crate::Result<Examiner> {
-        let config = &context.config;
-        let scores = self.policies.iter().any(|policy| policy.scores());
-        let scorer = if scores { config.open_scorer(embedder).await? } else { None };
-        let calibration = config.open_calibration(scorer.as_deref()).await?;
-        Ok(Examiner { guards: config.guards(), calibration, scorer })
+    /// The files to write, opened before anything that takes long.
+    fn files(&self) -> anyhow::Result<Files> {
+        if self.review.is_some() && !self.policies.iter().any(|policy| policy.scores()) {
+            let message = "--review needs a policy that gives a probability: verifier or learned";
+            return Err(Error::new(ErrorKind::InvalidInput, message).into());
+        }
+        let open = |path: &Option<PathBuf>| path.as_deref().map(WholeFile::create).transpose();
+        Ok(Files { page: open(&self.report)?, review: open(&self.review)? })
     }
+}
 
-    fn terms(&self, context: &Context) -> crate::Result<Terms> {
-        Criterion::MaxFalseHitRate(self.budget).checked()?;
-        Ok(Terms { budget: self.budget, similarity: context.config.criterion().similarity() })
-    }
+/// What is written beside the report.
+#[derive(Debug)]
+struct Files {
+    page: Option<WholeFile>,
+    review: Option<WholeFile>,
+}
 
-    /// The file of the page, opened before anything that takes long.
-    fn page(&self) -> anyhow::Result<Option<WholeFile>> {
-        self.report.as_deref().map(WholeFile::create).transpose()
+impl Files {
+    async fn write(
+        self,
+        render: impl FnOnce() -> String,
+        review: Option<&Review>,
+        examiner: &Examiner,
+        terms: Terms,
+    ) -> anyhow::Result<Exit> {
+        if let Some(mut page) = self.page {
+            let path = page.path().display().to_string();
+            page.write_all(render().as_bytes())?;
+            page.finish()?;
+            output::note(format_args!("report written to {path}"));
+        }
+        if let (Some(mut file), Some(review)) = (self.review, review) {
+            let path = file.path().display().to_string();
+            let lines = review.lines(examiner, terms.budget).await?;
+            for line in &lines {
+                writeln!(file, "{line}")?;
+            }
+            file.finish()?;
+            let found = units::counted(lines.len() as u64, "disagreement");
+            output::note(format_args!("{found} with the labels written to {path}"));
+        }
+        Ok(Exit::Success)
     }
 }
 
@@ -105,19 +200,21 @@ pub(crate) async fn run(args: EvalArgs, context: &Context) -> anyhow::Result<Exi
     match args.data {
         Data::Pairs(args) => pairs(args, context).await,
         Data::Stream(args) => stream(args, context).await,
+        Data::Control(args) => control(&args, context).await,
+        Data::Adversarial(args) => adversarial(&args, context).await,
     }
 }
 
 async fn pairs(args: PairsArgs, context: &Context) -> anyhow::Result<Exit> {
-    let terms = args.how.terms(context)?;
-    let page = args.how.page()?;
+    let terms = terms(args.how.budget, context)?;
+    let files = args.how.files()?;
     let pairs = parse(&content(&args.file, "the pairs")?)?;
     let calibrate_on = match &args.calibrate_on {
         Some(file) => Some(parse(&content(file, "the pairs")?)?),
         None => None,
     };
     let embedder = context.config.open_embedder().await?;
-    let examiner = args.how.examiner(context, &embedder).await?;
+    let examiner = examiner(&args.how.policies, context, &embedder).await?;
     let (bar, mut progress) = progress();
     let policies = &args.how.policies;
     let data = calibrate_on.as_deref();
@@ -131,12 +228,13 @@ async fn pairs(args: PairsArgs, context: &Context) -> anyhow::Result<Exit> {
         output::line(text::of_pairs(&report))?;
     }
     let data = [("pairs", Some(&*args.file)), ("calibrated on", args.calibrate_on.as_deref())];
-    write(page, || Page::of_pairs(&report, &data).render())
+    let render = || Page::of_pairs(&report, &data).render();
+    files.write(render, report.review.as_ref(), &examiner, terms).await
 }
 
 async fn stream(args: StreamArgs, context: &Context) -> anyhow::Result<Exit> {
-    let terms = args.how.terms(context)?;
-    let page = args.how.page()?;
+    let terms = terms(args.how.budget, context)?;
+    let files = args.how.files()?;
     let cached = queries::cached(&content(&args.cached, "the cached questions")?)?;
     let asked = queries::queries(&content(&args.queries, "the queries")?, &cached)?;
     let calibrate_on = match &args.calibrate_on {
@@ -144,7 +242,7 @@ async fn stream(args: StreamArgs, context: &Context) -> anyhow::Result<Exit> {
         None => None,
     };
     let embedder = context.config.open_embedder().await?;
-    let examiner = args.how.examiner(context, &embedder).await?;
+    let examiner = examiner(&args.how.policies, context, &embedder).await?;
     let stream = Stream {
         cached: &cached,
         queries: &asked,
@@ -167,15 +265,42 @@ async fn stream(args: StreamArgs, context: &Context) -> anyhow::Result<Exit> {
         ("queries", Some(&*args.queries)),
         ("calibrated on", args.calibrate_on.as_deref()),
     ];
-    write(page, || Page::of_stream(&report, &data).render())
+    let render = || Page::of_stream(&report, &data).render();
+    files.write(render, report.review.as_ref(), &examiner, terms).await
 }
 
-fn write(page: Option<WholeFile>, render: impl FnOnce() -> String) -> anyhow::Result<Exit> {
-    if let Some(mut page) = page {
-        let path = page.path().display().to_string();
-        page.write_all(render().as_bytes())?;
-        page.finish()?;
-        output::note(format_args!("report written to {path}"));
+async fn control(args: &ControlArgs, context: &Context) -> anyhow::Result<Exit> {
+    let wordings = control::parse(&content(&args.file, "the wordings")?)?;
+    let embedder = context.config.open_embedder().await?;
+    let examiner = examiner(&args.policies, context, &embedder).await?;
+    let (bar, mut progress) = progress();
+    let report = control::evaluate(&*embedder, &examiner, &args.policies, &wordings, &mut progress).await;
+    bar.finish_and_clear();
+    let report = report?;
+    if context.json {
+        output::json(&report)?;
+    } else {
+        output::line(text::of_control(&report))?;
+    }
+    Ok(Exit::Success)
+}
+
+async fn adversarial(args: &AdversarialArgs, context: &Context) -> anyhow::Result<Exit> {
+    let terms = terms(args.budget, context)?;
+    let cached = queries::cached(&content(&args.cached, "the cached questions")?)?;
+    let embedder = context.config.open_embedder().await?;
+    let examiner = examiner(&args.policies, context, &embedder).await?;
+    let plan = Plan { count: args.count, seed: args.seed };
+    let (bar, mut progress) = progress();
+    let policies = &args.policies;
+    let report =
+        adversarial::evaluate(&*embedder, &examiner, policies, &cached, plan, terms, &mut progress).await;
+    bar.finish_and_clear();
+    let report = report?;
+    if context.json {
+        output::json(&report)?;
+    } else {
+        output::line(text::of_adversarial(&report))?;
     }
     Ok(Exit::Success)
 }

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use super::curve::{CurvePoint, curve};
-use super::examined::{Examined, FLOOR};
+use super::curve::{CurvePoint, Step, curve};
+use super::examined::Examined;
 use super::policy::{Judge, Policy};
-use super::reliability::{Bin, bins};
-use crate::verify::{Check, Stage};
+use super::reliability::{Bin, bins, calibration_error};
+use crate::verify::{Check, Pipeline, Stage};
 
 /// Examples of each kind.
 const EXAMPLES: usize = 8;
@@ -22,20 +22,42 @@ const LEAST_REASON: f64 = 0.05;
 #[derive(Debug, Clone)]
 pub(super) struct Case<'a> {
     pub(super) asked: &'a str,
-    /// The cached question whose answer the policy would serve, unless all are vetoed.
-    pub(super) best: Option<Near<'a>>,
+    /// The cached questions whose answers the policy would serve as its threshold falls: the first whose score reaches
+    /// it. None if all are vetoed.
+    pub(super) offers: Vec<Near<'a>>,
     /// The cached question whose answer is right, if there is one, examined if it is among the candidates.
     pub(super) expected: Option<(&'a str, Option<&'a Examined>)>,
-    /// Whether the first is the second.
-    pub(super) is_right: bool,
+    /// What it is about, if that is named.
+    pub(super) domain: Option<&'a str>,
 }
 
-/// A cached question with the policy's score.
+/// A cached question that a policy may serve the answer of.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Near<'a> {
     pub(super) question: &'a str,
     pub(super) pair: &'a Examined,
+    /// The greatest threshold that serves it.
     pub(super) score: f32,
+    /// How sure the policy is of it.
+    pub(super) confidence: f32,
+    /// Whether its answer is right.
+    pub(super) is_right: bool,
+}
+
+impl<'a> Case<'a> {
+    /// What is served from this threshold on.
+    pub(super) fn served(&self, threshold: Option<f32>) -> Option<Near<'a>> {
+        self.offers.iter().find(|near| threshold.is_some_and(|least| near.score >= least)).copied()
+    }
+
+    /// What the policy is surest of.
+    pub(super) fn surest(&self) -> Option<Near<'a>> {
+        self.offers.last().copied()
+    }
+
+    fn steps(&self) -> Vec<Step> {
+        Step::of(&self.offers.iter().map(|near| (near.score, near.is_right)).collect::<Vec<_>>())
+    }
 }
 
 /// What pages show of a policy.
@@ -48,6 +70,8 @@ pub(crate) struct Details {
     pub(super) at: Option<CurvePoint>,
     /// How reliable its probabilities are; empty if it gives none.
     pub(super) reliability: Vec<Bin>,
+    /// How far they are off on average; none if it gives none.
+    pub(super) calibration_error: Option<f64>,
     /// False hits in all.
     pub(super) false_hits: usize,
     /// Those of the highest scores, the highest first.
@@ -77,17 +101,32 @@ impl Details {
     pub(super) fn without_scores(policy: Policy, curve: Vec<CurvePoint>, at: Option<CurvePoint>) -> Self {
         let (reliability, worst, missed) = (Vec::new(), Vec::new(), Vec::new());
         let (nearly, refused) = (Vec::new(), Vec::new());
-        Self { policy, curve, at, reliability, false_hits: 0, worst, missed, nearly, refused }
+        Self {
+            policy,
+            curve,
+            at,
+            reliability,
+            calibration_error: None,
+            false_hits: 0,
+            worst,
+            missed,
+            nearly,
+            refused,
+        }
     }
 
     /// The details of a policy that decides on `cases` by `threshold`.
     pub(super) fn of(judge: &Judge, threshold: Option<f32>, cases: &[Case<'_>]) -> Self {
-        let scores: Vec<(f32, bool)> =
-            cases.iter().filter_map(|case| Some((case.best?.score, case.is_right))).collect();
-        let at = threshold.and_then(|least| CurvePoint::at(&scores, cases.len(), least));
-        let reliability = if judge.policy.scores() { bins(&scores) } else { Vec::new() };
-        let curve = curve(scores, cases.len());
-        let mut details = Self { reliability, ..Self::without_scores(judge.policy, curve, at) };
+        let steps: Vec<Step> = cases.iter().flat_map(Case::steps).collect();
+        let at = threshold.and_then(|least| CurvePoint::at(&steps, cases.len(), least));
+        let curve = curve(steps, cases.len());
+        let mut details = Self::without_scores(judge.policy, curve, at);
+        if judge.policy.scores() {
+            let surest = cases.iter().filter_map(Case::surest);
+            let probabilities: Vec<_> = surest.map(|near| (near.confidence, near.is_right)).collect();
+            details.reliability = bins(&probabilities);
+            details.calibration_error = calibration_error(&probabilities);
+        }
         // Without a threshold nothing is served, and there is nothing to learn from what was not.
         if let Some(least) = threshold {
             details.add_false_hits(judge, least, cases);
@@ -98,13 +137,13 @@ impl Details {
 
     fn add_false_hits(&mut self, judge: &Judge, least: f32, cases: &[Case<'_>]) {
         let false_hit = |case: &Case<'_>| {
-            let Near { question, pair, score } = case.best.filter(|near| near.score >= least)?;
-            (!case.is_right).then(|| Example {
+            let Near { question, pair, confidence, is_right, .. } = case.served(Some(least))?;
+            (!is_right).then(|| Example {
                 asked: case.asked.to_owned(),
                 cached: question.to_owned(),
                 expected: case.expected.map(|(expected, _)| expected.to_owned()),
                 similarity: pair.similarity,
-                score: Some(score),
+                score: Some(confidence),
                 why: judge.why(pair, least),
             })
         };
@@ -115,7 +154,7 @@ impl Details {
 
     fn add_missed(&mut self, judge: &Judge, least: f32, cases: &[Case<'_>]) {
         let mut causes: BTreeMap<String, usize> = BTreeMap::new();
-        for case in cases.iter().filter(|case| case.best.is_none_or(|near| near.score < least)) {
+        for case in cases.iter().filter(|case| case.served(Some(least)).is_none()) {
             let Some((expected, pair)) = case.expected else { continue };
             let cause = pair.map_or_else(|| "not among the candidates".into(), |pair| judge.cause(pair));
             *causes.entry(cause).or_default() += 1;
@@ -157,7 +196,8 @@ impl Judge {
         match &pair.veto {
             Some(veto) if self.score(pair).is_none() => format!("guard: {}", veto.name),
             _ if self.score(pair).is_some() => "below the threshold".into(),
-            _ if similarity < FLOOR => "below the floor".into(),
+            _ if similarity < Pipeline::DEFAULT_FLOOR => "below the floor".into(),
+            _ if pair.is_unread => "not readable for the cross-encoder".into(),
             _ => "cheap probability too low for the cross-encoder".into(),
         }
     }
@@ -174,22 +214,33 @@ impl Judge {
             let detail = format!("similarity {similarity:.4} {relation} the threshold {least:.4}");
             return Check::new("threshold", passed, detail);
         }
-        if score.is_none() && similarity < FLOOR {
-            let detail = format!("similarity {similarity:.4} is below the threshold {FLOOR:.4}");
+        if score.is_none() && similarity < Pipeline::DEFAULT_FLOOR {
+            let detail =
+                format!("similarity {similarity:.4} is below the threshold {:.4}", Pipeline::DEFAULT_FLOOR);
             return Check::new(Stage::Floor.name(), false, detail);
         }
-        let stage = if pair.logit.is_some() { Stage::Scorer } else { Stage::Cheap };
-        let probability = self.probability(pair);
-        let needed = match score {
-            Some(_) => f64::from(least),
-            None => self.calibration.scorer_from(),
+        let is_enough = self.is_enough(pair);
+        if score.is_none() && pair.is_unread && !is_enough {
+            return Check::new(Stage::Scorer.name(), false, "the cross-encoder cannot read the pair whole");
+        }
+        // Of a pair that needs no cross-encoder, what that says decided nothing.
+        let logit = pair.logit.filter(|_| !is_enough);
+        let (stage, probability) = match logit {
+            Some(_) => (Stage::Scorer, self.probability(pair)),
+            None => (Stage::Cheap, self.cheap(pair)),
         };
+        let needed = match (score, self.enough) {
+            (_, Some(enough)) if is_enough => enough,
+            (Some(_), _) => f64::from(least),
+            (None, _) => self.calibration.scorer_from(),
+        };
+        let passed = is_enough || passed;
         // What speaks for a false hit, or against a pair that was missed.
-        let mut reasons = self.calibration.reasons(&pair.features, pair.logit, usize::MAX);
+        let mut reasons = self.calibration.reasons(&pair.features, logit, usize::MAX);
         reasons.retain(|(_, value)| value.abs() >= LEAST_REASON && (*value > 0.0) == passed);
         let inputs: Vec<String> =
             reasons.iter().take(REASONS).map(|(name, value)| format!("{name} {value:+.1}")).collect();
-        let logit = pair.logit.map(|logit| format!("logit {logit:.3}"));
+        let logit = logit.map(|logit| format!("logit {logit:.3}"));
         let inputs = (!inputs.is_empty()).then(|| format!("log-odds by {}", inputs.join(", ")));
         let given: Vec<String> = logit.into_iter().chain(inputs).collect();
         let detail = format!("probability {probability:.4}, {needed:.4} is needed ({})", given.join("; "));

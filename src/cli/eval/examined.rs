@@ -5,10 +5,7 @@ use std::time::Instant;
 
 use super::cost::Cost;
 use crate::error::Result;
-use crate::verify::{Calibration, Check, Features, Guards, PairScorer, Scored};
-
-/// Candidates below this similarity are not worth the features and the cross-encoder.
-pub(super) const FLOOR: f32 = 0.70;
+use crate::verify::{CalibratedStage, Calibration, Check, Features, Guards, PairScorer, Pipeline, Scored};
 
 /// What is known of a cached question for one that is asked.
 #[derive(Debug, Clone)]
@@ -22,6 +19,8 @@ pub(super) struct Examined {
     pub(super) logit: Option<f32>,
     /// Whether it was left out because the cheap stages think little of it: policies that score never serve it.
     pub(super) is_screened: bool,
+    /// Whether the cross-encoder was asked and could not read the pair.
+    pub(super) is_unread: bool,
     pub(super) cost: Cost,
 }
 
@@ -52,7 +51,31 @@ impl Examiner {
         let _ = std::hint::black_box(self.calibration.cheap(&features));
         let features_took = micros(started);
         let cost = Cost { guards, features: features_took, scorer: 0.0 };
-        Examined { similarity, veto, features, logit: None, is_screened: false, cost }
+        Examined { similarity, veto, features, logit: None, is_screened: false, is_unread: false, cost }
+    }
+
+    /// The last stage that decides: the cheap one where there is no cross-encoder.
+    pub(super) fn stage(&self) -> CalibratedStage {
+        if self.scorer.is_some() { CalibratedStage::Full } else { CalibratedStage::Cheap }
+    }
+
+    /// Asks the cross-encoder as well if a lookup would by one of `calibrations`, and else marks the pair as screened.
+    ///
+    /// # Errors
+    ///
+    /// If it is broken.
+    pub(super) async fn screen(
+        &self,
+        pair: &mut Examined,
+        asked: &str,
+        cached: &str,
+        calibrations: &[Arc<Calibration>],
+    ) -> Result<()> {
+        let likely = |one: &Arc<Calibration>| one.cheap(&pair.features) >= one.scorer_from();
+        let is_near = pair.similarity >= Some(Pipeline::DEFAULT_FLOOR) && !pair.is_vetoed();
+        // Without a cross-encoder, nothing is too unlikely to have a probability.
+        pair.is_screened = !(is_near && (self.scorer.is_none() || calibrations.iter().any(likely)));
+        if pair.is_screened { Ok(()) } else { self.score(pair, asked, cached).await }
     }
 
     /// Asks the cross-encoder as well, if there is one.
@@ -63,8 +86,9 @@ impl Examiner {
     pub(super) async fn score(&self, pair: &mut Examined, asked: &str, cached: &str) -> Result<()> {
         let Some(scorer) = &self.scorer else { return Ok(()) };
         let started = Instant::now();
-        if let Scored::Logit(logit) = scorer.score(asked, cached).await? {
-            pair.logit = Some(logit);
+        match scorer.score(asked, cached).await? {
+            Scored::Logit(logit) => pair.logit = Some(logit),
+            Scored::TooLong | Scored::Unreadable => pair.is_unread = true,
         }
         pair.cost.scorer = micros(started);
         Ok(())

@@ -66,6 +66,18 @@ pub(crate) struct ThresholdRow {
     pub(crate) false_hits_per_hit_upper95: f64,
 }
 
+impl Scored {
+    /// One that nothing vetoes.
+    pub(super) fn of(score: f32, is_same: bool) -> Self {
+        Self { score: Some(score), rank: Some(score), is_same }
+    }
+}
+
+/// The probability that a random positive ranks above a random negative, as in [`Scores::roc_auc`].
+pub(super) fn roc_auc(pairs: &[Scored]) -> Option<f64> {
+    Groups::of(pairs, |pair| pair.rank).roc_auc()
+}
+
 impl Scores {
     /// Measures `pairs`, with a row for each of `thresholds`.
     pub(super) fn of(pairs: &[Scored], thresholds: &[f32]) -> Self {
@@ -212,10 +224,7 @@ mod tests {
     use super::*;
 
     fn scored(pairs: &[(f32, bool)]) -> Vec<Scored> {
-        pairs
-            .iter()
-            .map(|&(score, is_same)| Scored { score: Some(score), rank: Some(score), is_same })
-            .collect()
+        pairs.iter().map(|&(score, is_same)| Scored::of(score, is_same)).collect()
     }
 
     #[track_caller]

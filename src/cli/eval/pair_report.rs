@@ -3,12 +3,15 @@
 use serde::Serialize;
 
 use super::cost::{Cost, StageCost};
+use super::curve::Step;
 use super::details::{Case, Details, Near};
+use super::domains::{DomainFigures, Member, by_domain};
 use super::embeddings::{Embeddings, Progress};
 use super::examined::{Examined, Examiner};
 use super::metrics::{Scored, Scores, quantile};
 use super::pairs::Pair;
 use super::policy::{Judge, Policy};
+use super::review::{Disagreement, Review};
 use super::thresholds::{Calibrating, Terms, judges};
 use crate::embed::Embedder;
 use crate::error::{Error, ErrorKind, Result};
@@ -43,6 +46,9 @@ pub(crate) struct PairReport {
     /// What pages show of the policies.
     #[serde(skip)]
     pub(crate) details: Vec<Details>,
+    /// Where the first policy that gives probabilities disagrees with the labels; none if none does.
+    #[serde(skip)]
+    pub(crate) review: Option<Review>,
 }
 
 /// The figures of one policy.
@@ -60,10 +66,16 @@ pub(crate) struct PairPolicy {
     pub(crate) false_hits_per_hit: Option<f64>,
     /// The upper end of its Wilson interval at 95 %.
     pub(crate) false_hits_per_hit_upper95: f64,
+    /// How far its probabilities are from what came out, on average (expected calibration error over ten bins of equal
+    /// counts), where it gives any. Pairs that it vetoes have none.
+    pub(crate) calibration_error: Option<f64>,
     /// The median time of the decision on a pair, without embedding, in milliseconds.
     pub(crate) p50_ms: f64,
     /// The time that 99 % of the decisions took at most, in milliseconds.
     pub(crate) p99_ms: f64,
+    /// The same by domain, the worst first; empty unless pairs name theirs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) domains: Vec<DomainFigures>,
     /// Its ranking quality and the table over thresholds.
     #[serde(flatten)]
     pub(crate) scores: Scores,
@@ -100,12 +112,13 @@ pub(crate) async fn evaluate(
         Some(pairs) => Some(Labelled { pairs, examined: examine(examiner, pairs, &embeddings).await? }),
         None => None,
     };
-    let judges =
-        judges(policies, data.as_ref().map(|data| data as &dyn Calibrating), &examiner.calibration, terms)?;
+    let judges = judges(policies, data.as_ref().map(|data| data as &dyn Calibrating), examiner, terms)?;
+    // The cross-encoder reads every pair, so that all have a probability of one kind.
+    let judges: Vec<_> = judges.into_iter().map(|(judge, least)| (judge.with_enough(None), least)).collect();
     let examined = examine(examiner, pairs, &embeddings).await?;
     let measure = |(judge, threshold): &(Judge, Option<f32>)| {
         let details = Details::of(judge, *threshold, &cases(judge, pairs, &examined));
-        (measure(judge, *threshold, pairs, &examined, terms), details)
+        (measure(judge, *threshold, pairs, &examined, &details, terms), details)
     };
     let (reports, details): (Vec<PairPolicy>, Vec<Details>) = judges.iter().map(measure).unzip();
     let costs: Vec<Cost> = examined.iter().map(|pair| pair.cost).collect();
@@ -122,7 +135,15 @@ pub(crate) async fn evaluate(
         policies: reports,
         stages: StageCost::of(&costs, pairs.len()),
         details,
+        review: Review::of(&judges, |judge| disagreements(judge, pairs, &examined)),
     })
+}
+
+fn disagreements(judge: &Judge, pairs: &[Pair], examined: &[Examined]) -> Vec<Disagreement> {
+    let found = |(pair, examined): (&Pair, &Examined)| {
+        Disagreement::of(judge, examined, (&*pair.a, &*pair.b), pair.is_same, pair.domain.as_deref())
+    };
+    pairs.iter().zip(examined).filter_map(found).collect()
 }
 
 /// Everything that policies decide by, of each pair.
@@ -180,28 +201,39 @@ impl Calibrating for Labelled<'_> {
         self.samples()
     }
 
-    fn scores(&self, judge: &Judge) -> Vec<(f32, bool)> {
+    fn steps(&self, judge: &Judge) -> Vec<Step> {
         let measured = self.examined.iter().zip(self.pairs).filter(|(_, pair)| pair.is_measured);
-        measured.filter_map(|(examined, pair)| Some((judge.score(examined)?, pair.is_same))).collect()
+        let answers = measured.filter_map(|(examined, pair)| Some((judge.score(examined)?, pair.is_same)));
+        answers.flat_map(|answer| Step::of(&[answer])).collect()
     }
 }
 
 /// The pairs as a policy decides on them.
 fn cases<'a>(judge: &Judge, pairs: &'a [Pair], examined: &'a [Examined]) -> Vec<Case<'a>> {
-    let case = |(pair, examined): (&'a Pair, &'a Examined)| Case {
-        asked: &pair.b,
-        best: judge.score(examined).map(|score| Near { question: &pair.a, pair: examined, score }),
-        expected: pair.is_same.then_some((&*pair.a, Some(examined))),
-        is_right: pair.is_same,
+    let case = |(pair, examined): (&'a Pair, &'a Examined)| {
+        let near = |score| Near {
+            question: &*pair.a,
+            pair: examined,
+            score,
+            confidence: score,
+            is_right: pair.is_same,
+        };
+        Case {
+            asked: &pair.b,
+            offers: judge.score(examined).map(near).into_iter().collect(),
+            expected: pair.is_same.then_some((&*pair.a, Some(examined))),
+            domain: pair.domain.as_deref(),
+        }
     };
     pairs.iter().zip(examined).map(case).collect()
 }
 
-fn measure(
+fn measure<'a>(
     judge: &Judge,
     threshold: Option<f32>,
-    pairs: &[Pair],
+    pairs: &'a [Pair],
     examined: &[Examined],
+    details: &Details,
     terms: Terms,
 ) -> PairPolicy {
     let score = |(pair, label): (&Examined, &Pair)| Scored {
@@ -210,16 +242,20 @@ fn measure(
         is_same: label.is_same,
     };
     let scored: Vec<Scored> = examined.iter().zip(pairs).map(score).collect();
-    let accepted = |is_same: bool| {
-        let reaches =
-            |scored: &&Scored| scored.score.zip(threshold).is_some_and(|(score, least)| score >= least);
-        scored.iter().filter(|scored| scored.is_same == is_same).filter(reaches).count()
+    let reaches = |scored: &Scored| scored.score.zip(threshold).is_some_and(|(score, least)| score >= least);
+    let accepted =
+        |is_same: bool| scored.iter().filter(|scored| scored.is_same == is_same && reaches(scored)).count();
+    let member = |(pair, scored): (&'a Pair, &Scored)| Member {
+        domain: pair.domain.as_deref(),
+        is_answerable: pair.is_same,
+        hit: reaches(scored).then_some(pair.is_same),
+        scored: Some(*scored),
     };
+    let members: Vec<Member<'_>> = pairs.iter().zip(&scored).map(member).collect();
     let of = |is_same: bool| scored.iter().filter(|scored| scored.is_same == is_same).count();
     let (right, wrong) = (accepted(true), accepted(false));
     let share = |part: usize, whole: usize| (whole > 0).then(|| part as f64 / whole as f64);
-    let mut micros: Vec<f64> =
-        examined.iter().map(|pair| judge.micros(&[pair], threshold, terms.budget)).collect();
+    let mut micros: Vec<f64> = examined.iter().map(|pair| judge.micros(&[pair], threshold)).collect();
     micros.sort_by(f64::total_cmp);
     PairPolicy {
         policy: judge.policy.name(),
@@ -228,8 +264,10 @@ fn measure(
         accepted_negative: share(wrong, of(false)),
         false_hits_per_hit: share(wrong, right + wrong),
         false_hits_per_hit_upper95: wilson_upper95(wrong as u64, (right + wrong) as u64),
+        calibration_error: details.calibration_error,
         p50_ms: quantile(&micros, 0.5) / 1e3,
         p99_ms: quantile(&micros, 0.99) / 1e3,
+        domains: by_domain(&members, terms.budget),
         scores: Scores::of(&scored, &THRESHOLDS),
     }
 }

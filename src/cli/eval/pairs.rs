@@ -3,6 +3,7 @@
 //! `a` is the question that was answered, `b` the one asked later, `label` whether the answer to the
 //! first answers the second: 1 or 0, `true` or `false`. For calibrating, `weight` says how many pairs it stands for
 //! (1), and `measure: false` that it teaches only and no threshold is chosen on it, as is right for made-up pairs.
+//! For measuring, `domain` names what it is about, any string: reports have figures of each.
 //! Other fields are ignored, blank lines are skipped.
 
 use serde_json::{Map, Value};
@@ -23,6 +24,8 @@ pub(crate) struct Pair {
     pub(crate) weight: f32,
     /// Whether thresholds may be chosen on it.
     pub(crate) is_measured: bool,
+    /// What it is about, if that is named.
+    pub(crate) domain: Option<String>,
 }
 
 /// Reads pairs from JSON lines.
@@ -69,6 +72,7 @@ fn pair(line: &str) -> Result<Pair, Fault> {
         is_same: label(&fields)?,
         weight: weight(&fields)?,
         is_measured: fields.get("measure").and_then(Value::as_bool).unwrap_or(true),
+        domain: domain(&fields)?,
     })
 }
 
@@ -78,6 +82,14 @@ fn weight(fields: &Map<String, Value>) -> Result<f32, Fault> {
         None => Ok(1.0),
         Some((_, Some(weight))) if (0.0..=1e6).contains(&weight) => Ok(weight as f32),
         Some(_) => Err("field `weight` is no number from 0 to 1000000".to_owned().into()),
+    }
+}
+
+fn domain(fields: &Map<String, Value>) -> Result<Option<String>, Fault> {
+    match fields.get("domain") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(domain)) => Ok(Some(domain.clone())),
+        Some(other) => Err(format!("field `domain` is {}, expected a string", kind(other)).into()),
     }
 }
 
@@ -122,6 +134,19 @@ mod tests {
         let pairs = parse(text).unwrap();
         assert_eq!(pairs.iter().map(|pair| pair.is_same).collect::<Vec<_>>(), [true, false, true, false]);
         assert_eq!((&*pairs[0].a, &*pairs[0].b), ("x y", "z"));
+    }
+
+    #[test]
+    fn a_domain_is_any_string_or_none() {
+        let of = |domain: &str| {
+            let text = format!("{{\"a\":\"x\",\"b\":\"y\",\"label\":1{domain}}}");
+            parse(&text).map(|pairs| pairs[0].domain.clone())
+        };
+        assert_eq!(of("").unwrap(), None);
+        assert_eq!(of(",\"domain\":null").unwrap(), None);
+        assert_eq!(of(",\"domain\":\"law, EU\"").unwrap().as_deref(), Some("law, EU"));
+        let error = of(",\"domain\":7").unwrap_err();
+        assert_eq!(error.to_string(), "line 1: field `domain` is another number, expected a string");
     }
 
     #[test]

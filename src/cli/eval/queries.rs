@@ -1,4 +1,5 @@
-//! The two files of a stream: cached questions `{"id","q"}`, and queries `{"q","expect": id or null}`.
+//! The two files of a stream: cached questions `{"id","q"}`, and queries `{"q","expect": id or null}`, with a `domain` that
+//! says what they are about, if any.
 
 use std::collections::HashMap;
 
@@ -23,6 +24,8 @@ pub(crate) struct Query {
     pub(crate) question: String,
     /// The place of the cached question whose answer is right; none if no answer is.
     pub(crate) expect: Option<usize>,
+    /// What it is about, if that is named.
+    pub(crate) domain: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -35,6 +38,7 @@ struct CachedLine {
 struct QueryLine {
     q: String,
     expect: Option<Id>,
+    domain: Option<String>,
 }
 
 /// An id, which some write as a number.
@@ -68,7 +72,7 @@ pub(crate) fn cached(text: &str) -> Result<Vec<Cached>> {
             if let Some(first) = seen.insert(id.clone(), number) {
                 return Err(at(number, &format!("the id of line {first} again")));
             }
-            Ok(Cached { id, question: question(number, &q)? })
+            Ok(Cached { id, question: question(number, "q", &q)? })
         })
         .collect()
 }
@@ -83,33 +87,37 @@ pub(crate) fn queries(text: &str, cached: &[Cached]) -> Result<Vec<Query>> {
         cached.iter().enumerate().map(|(at, entry)| (&*entry.id, at)).collect();
     lines(text)
         .map(|(number, line)| {
-            let QueryLine { q, expect } = read(number, line)?;
+            let QueryLine { q, expect, domain } = read(number, line)?;
             let place = |id: Id| {
                 let id = String::from(id);
                 places.get(&*id).copied().ok_or_else(|| at(number, "`expect` names no cached question"))
             };
-            Ok(Query { question: question(number, &q)?, expect: expect.map(place).transpose()? })
+            Ok(Query { question: question(number, "q", &q)?, expect: expect.map(place).transpose()?, domain })
         })
         .collect()
 }
 
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+/// The lines that are not blank, each with its number from 1.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty())
 }
 
-fn read<'a, T: Deserialize<'a>>(number: usize, line: &'a str) -> Result<T> {
+/// A line as JSON of this form.
+pub(super) fn read<'a, T: Deserialize<'a>>(number: usize, line: &'a str) -> Result<T> {
     serde_json::from_str(line).map_err(|error| {
         // What serde says may quote the question; the column does not.
         at(number, &format!("not a line of this file (column {})", error.column())).with_source(error)
     })
 }
 
-fn question(number: usize, text: &str) -> Result<String> {
-    normalise(text).map_err(|error| at(number, &format!("field `q`: {error}")))
+/// The question in a field, normalised.
+pub(super) fn question(number: usize, field: &str, text: &str) -> Result<String> {
+    normalise(text).map_err(|error| at(number, &format!("field `{field}`: {error}")))
 }
 
-fn at(number: usize, what: &str) -> Error {
+/// What is wrong with a line.
+pub(super) fn at(number: usize, what: &str) -> Error {
     Error::new(ErrorKind::InvalidInput, format!("line {number}: {what}"))
 }
 
@@ -122,11 +130,15 @@ mod tests {
         let cached = cached("{\"id\":\"a\",\"q\":\"one  \"}\n\n{\"id\":7,\"q\":\"two\"}").unwrap();
         assert_eq!((&*cached[0].question, &*cached[1].id), ("one", "7"));
         let queries = queries(
-            "{\"q\":\"x\",\"expect\":\"7\"}\n{\"q\":\"y\",\"expect\":null}\n{\"q\":\"z\",\"expect\":7}",
+            "{\"q\":\"x\",\"expect\":\"7\",\"domain\":\"law\"}\n{\"q\":\"y\",\"expect\":null}\n{\"q\":\"z\",\"expect\":7}",
             &cached,
         )
         .unwrap();
         assert_eq!(queries.iter().map(|q| q.expect).collect::<Vec<_>>(), [Some(1), None, Some(1)]);
+        assert_eq!(
+            queries.iter().map(|q| q.domain.as_deref()).collect::<Vec<_>>(),
+            [Some("law"), None, None]
+        );
     }
 
     #[test]

@@ -5,17 +5,21 @@
 
 mod looked;
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use self::looked::{Looked, Served};
+use self::looked::Looked;
 use super::cost::StageCost;
-use super::curve::CurvePoint;
-use super::details::Details;
+use super::curve::{CurvePoint, Tally};
+use super::details::{Case, Details};
+use super::domains::{DomainFigures, Member, by_domain};
 use super::embeddings::{Embeddings, Progress};
 use super::examined::Examiner;
-use super::metrics::quantile;
+use super::metrics::{Scored, quantile, roc_auc};
 use super::policy::{Judge, Policy};
 use super::queries::{Cached, Query};
+use super::review::Review;
 use super::thresholds::{Calibrating, Terms, judges};
 use super::vcache;
 use crate::embed::Embedder;
@@ -42,6 +46,9 @@ pub(crate) struct StreamReport {
     /// What pages show of the policies.
     #[serde(skip)]
     pub(crate) details: Vec<Details>,
+    /// Where the first policy that gives probabilities disagrees with the labels; none if none does.
+    #[serde(skip)]
+    pub(crate) review: Option<Review>,
 }
 
 /// The figures of one policy.
@@ -61,12 +68,21 @@ pub(crate) struct StreamPolicy {
     pub(crate) errors_per_request: f64,
     /// The share of answerable queries that got the right answer.
     pub(crate) correct_on_positives: Option<f64>,
+    /// How well its scores tell right from wrong: the probability that the candidate that it is surest of ranks higher
+    /// for a query where that is right than where it is wrong. None without both, and for `vcache`.
+    pub(crate) roc_auc: Option<f64>,
+    /// How far its probabilities are from what came out, on average (expected calibration error over ten bins of equal
+    /// counts), where it gives any.
+    pub(crate) calibration_error: Option<f64>,
     /// Whether the budget was kept: `kept` or `exceeded` by the bound, `insufficient` where the hits are too few to show it.
     pub(crate) budget: Kept,
     /// The median time of the decision on a query, without embedding and search, in milliseconds.
     pub(crate) p50_ms: f64,
     /// The time that 99 % of the decisions took at most, in milliseconds.
     pub(crate) p99_ms: f64,
+    /// The same by domain, the worst first; empty unless queries name theirs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) domains: Vec<DomainFigures>,
     /// What other thresholds would give: from high to low, for plots. For `vcache`, what other budgets would give.
     pub(crate) curve: Vec<CurvePoint>,
 }
@@ -146,12 +162,19 @@ pub(crate) async fn evaluate(
     let texts = cached.iter().map(|entry| &*entry.question).chain(asked);
     let embeddings = Embeddings::of(embedder, texts, progress).await?;
     let data = match stream.calibrate_on {
-        Some(queries) => Some(Looked::of(examiner, stream, queries, &embeddings).await?),
+        Some(queries) => {
+            let calibrations = [Arc::clone(&examiner.calibration)];
+            Some(Looked::of(examiner, stream, queries, &embeddings, &calibrations).await?)
+        }
         None => None,
     };
-    let judges =
-        judges(policies, data.as_ref().map(|data| data as &dyn Calibrating), &examiner.calibration, terms)?;
-    let looked = Looked::of(examiner, stream, queries, &embeddings).await?;
+    let mut judges = judges(policies, data.as_ref().map(|data| data as &dyn Calibrating), examiner, terms)?;
+    if stream.hit_rate.is_some() {
+        // Where a hit rate is set, no threshold of the settings has a say.
+        judges = judges.into_iter().map(|(judge, least)| (judge.with_enough(None), least)).collect();
+    }
+    let calibrations: Vec<_> = judges.iter().map(|(judge, _)| Arc::clone(&judge.calibration)).collect();
+    let looked = Looked::of(examiner, stream, queries, &embeddings, &calibrations).await?;
     let measure = |(judge, threshold): &(Judge, Option<f32>)| match judge.policy {
         Policy::VCache => stream.run(&looked, terms),
         _ => stream.measure(judge, *threshold, &looked, terms),
@@ -166,19 +189,30 @@ pub(crate) async fn evaluate(
         policies,
         stages: looked.stages(),
         details,
+        review: Review::of(&judges, |judge| looked.disagreements(judge, stream)),
     })
 }
 
 /// The threshold at which the share `rate` of all queries are hits.
-fn at_hit_rate(served: &[Served], rate: f64) -> Option<f32> {
-    let mut scores: Vec<f32> = served.iter().flatten().map(|(score, _)| *score).collect();
+fn at_hit_rate(cases: &[Case<'_>], rate: f64) -> Option<f32> {
+    let mut scores: Vec<f32> = cases.iter().filter_map(Case::surest).map(|near| near.score).collect();
     scores.sort_by(|a, b| b.total_cmp(a));
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in the slice")]
-    let hits = (rate * served.len() as f64).round() as usize;
+    let hits = (rate * cases.len() as f64).round() as usize;
     scores.get(hits.saturating_sub(1).min(scores.len().saturating_sub(1))).copied()
 }
 
-impl Stream<'_> {
+/// What became of a query. It ranks by the candidate that the policy is surest of, if there is one.
+fn member<'a>(case: &Case<'a>, threshold: Option<f32>) -> Member<'a> {
+    Member {
+        domain: case.domain,
+        is_answerable: case.expected.is_some(),
+        hit: case.served(threshold).map(|near| near.is_right),
+        scored: case.surest().map(|near| Scored::of(near.confidence, near.is_right)),
+    }
+}
+
+impl<'a> Stream<'a> {
     /// The figures of a policy that chooses by a threshold.
     fn measure(
         self,
@@ -187,35 +221,36 @@ impl Stream<'_> {
         looked: &Looked,
         terms: Terms,
     ) -> (StreamPolicy, Details) {
-        let served = looked.served(judge);
-        let threshold = self.hit_rate.map_or(threshold, |rate| at_hit_rate(&served, rate));
-        let accepted = served
-            .iter()
-            .flatten()
-            .filter(|(score, _)| threshold.is_some_and(|least| *score >= least))
-            .collect::<Vec<_>>();
-        let wrong = accepted.iter().filter(|(_, is_right)| !is_right).count();
-        let micros = looked.micros(judge, threshold, terms.budget);
-        let details = Details::of(judge, threshold, &looked.cases(judge, self));
-        (self.figures(judge.policy, threshold, (accepted.len(), wrong), micros, &details, terms), details)
+        let cases = looked.cases(judge, self);
+        let threshold = self.hit_rate.map_or(threshold, |rate| at_hit_rate(&cases, rate));
+        let members: Vec<Member<'_>> = cases.iter().map(|case| member(case, threshold)).collect();
+        let details = Details::of(judge, threshold, &cases);
+        let micros = looked.micros(judge, threshold);
+        (self.figures(judge.policy, threshold, &members, micros, &details, terms), details)
     }
 
     /// The figures of the policy that learns on its way.
     fn run(self, looked: &Looked, terms: Terms) -> (StreamPolicy, Details) {
         let asked = looked.asked(self);
         let run = vcache::Run::over(&asked, terms.budget);
-        let (hits, wrong) = run.hits();
         #[expect(clippy::cast_possible_truncation, reason = "a budget needs few digits")]
-        let at = CurvePoint::of(hits, wrong, asked.len(), terms.budget as f32);
+        let at = CurvePoint::of(run.hits(), asked.len(), terms.budget as f32);
         let details = Details::without_scores(Policy::VCache, vcache::curve(&asked), at);
-        (self.figures(Policy::VCache, None, (hits, wrong), run.micros, &details, terms), details)
+        let member = |(query, hit): (&'a Query, &Option<bool>)| Member {
+            domain: query.domain.as_deref(),
+            is_answerable: query.expect.is_some(),
+            hit: *hit,
+            scored: None,
+        };
+        let members: Vec<Member<'_>> = self.queries.iter().zip(&run.served).map(member).collect();
+        (self.figures(Policy::VCache, None, &members, run.micros, &details, terms), details)
     }
 
     fn figures(
         self,
         policy: Policy,
         threshold: Option<f32>,
-        (hits, wrong): (usize, usize),
+        members: &[Member<'_>],
         mut micros: Vec<f64>,
         details: &Details,
         terms: Terms,
@@ -223,7 +258,10 @@ impl Stream<'_> {
         micros.sort_by(f64::total_cmp);
         let queries = self.queries.len() as f64;
         let answerable = self.answerable();
-        let upper = wilson_upper95(wrong as u64, hits as u64);
+        let tally = Tally::of_hits(members.iter().filter_map(|member| member.hit));
+        let (hits, wrong) = (tally.hits(), tally.wrong());
+        let scored: Vec<Scored> = members.iter().filter_map(|member| member.scored).collect();
+        let upper = wilson_upper95(wrong, hits);
         let rate = (hits > 0).then(|| wrong as f64 / hits as f64);
         StreamPolicy {
             policy: policy.name(),
@@ -232,10 +270,13 @@ impl Stream<'_> {
             false_hits_per_hit: rate,
             false_hits_per_hit_upper95: upper,
             errors_per_request: wrong as f64 / queries,
-            correct_on_positives: (answerable > 0).then(|| (hits - wrong) as f64 / answerable as f64),
+            correct_on_positives: (answerable > 0).then(|| tally.right() as f64 / answerable as f64),
+            roc_auc: roc_auc(&scored),
+            calibration_error: details.calibration_error,
             budget: Kept::of(rate, upper, terms.budget),
             p50_ms: quantile(&micros, 0.5) / 1e3,
             p99_ms: quantile(&micros, 0.99) / 1e3,
+            domains: by_domain(members, terms.budget),
             curve: details.curve.clone(),
         }
     }
@@ -246,5 +287,7 @@ impl Stream<'_> {
     }
 }
 
+#[cfg(test)]
+mod against_the_cache;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 
 use owo_colors::OwoColorize as _;
 
+use super::adversarial::{AdversarialReport, KindReport, PolicyThreshold};
+use super::control::ControlReport;
+use super::domains::DomainFigures;
 use super::metrics::ThresholdRow;
 use super::pair_report::PairReport;
 use super::policy::Policy;
@@ -29,13 +32,15 @@ pub(super) fn of_pairs(report: &PairReport) -> String {
     for policy in &report.policies {
         let scores = &policy.scores;
         let best = scores.best_f1.map(|best| format!(", best F1 {:.3} at {:.3}", best.f1, best.threshold));
+        let error = policy.calibration_error.map(|error| format!(", calibration error {error:.3}"));
         let _ = write!(
             text,
-            "\n\n{}\nROC-AUC {}, average precision {}{}\n{}\n{}",
+            "\n\n{}\nROC-AUC {}, average precision {}{}{}\n{}\n{}",
             policy.policy.bold(),
             number(scores.roc_auc),
             number(scores.average_precision),
             best.unwrap_or_default(),
+            error.unwrap_or_default(),
             match policy.threshold {
                 Some(threshold) => format!(
                     "At {threshold:.4}: {} of the same and {} of the different ones accepted, {} of the hits false (95 %: up to {})",
@@ -48,6 +53,9 @@ pub(super) fn of_pairs(report: &PairReport) -> String {
             },
             thresholds_table(&scores.thresholds)
         );
+        if !policy.domains.is_empty() {
+            let _ = write!(text, "\n\n{}", domains_table(&policy.domains, "PAIRS"));
+        }
     }
     text
 }
@@ -69,6 +77,8 @@ pub(super) fn of_stream(report: &StreamReport) -> String {
         Column::Right("UPPER 95 %"),
         Column::Right("ERRORS"),
         Column::Right("ANSWERED RIGHT"),
+        Column::Right("ROC-AUC"),
+        Column::Right("CAL. ERROR"),
         Column::Right("P50 MS"),
         Column::Right("P99 MS"),
         Column::Left("BUDGET"),
@@ -82,6 +92,8 @@ pub(super) fn of_stream(report: &StreamReport) -> String {
             percent(Some(policy.false_hits_per_hit_upper95)),
             percent(Some(policy.errors_per_request)),
             percent(policy.correct_on_positives),
+            number(policy.roc_auc),
+            number(policy.calibration_error),
             format!("{:.3}", policy.p50_ms),
             format!("{:.3}", policy.p99_ms),
             policy.budget.name().to_owned(),
@@ -90,6 +102,10 @@ pub(super) fn of_stream(report: &StreamReport) -> String {
     let _ = write!(text, "\n\n{}", table(&columns, rows));
     if report.policies.iter().any(|policy| policy.policy == Policy::VCache.name()) {
         let _ = write!(text, "\n{OF_VCACHE}");
+    }
+    for policy in report.policies.iter().filter(|policy| !policy.domains.is_empty()) {
+        let table = domains_table(&policy.domains, "QUERIES");
+        let _ = write!(text, "\n\n{}\n{table}", policy.policy.bold());
     }
     let columns = [
         Column::Left("STAGE"),
@@ -106,6 +122,74 @@ pub(super) fn of_stream(report: &StreamReport) -> String {
         ]
     });
     let _ = write!(text, "\n\n{}", table(&columns, rows));
+    text
+}
+
+/// A report on a control.
+pub(super) fn of_control(report: &ControlReport) -> String {
+    let too_long = if report.too_long == 0 { String::new() } else { units::count(report.too_long as u64) };
+    let mut text = output::fields(&[
+        ("model", report.model.clone()),
+        ("wordings", units::count(report.wordings as u64)),
+        ("near-twins", units::count(report.twins as u64)),
+        ("too long", too_long),
+        ("first by chance", percent(Some(report.chance))),
+    ]);
+    let columns = [Column::Left("POLICY"), Column::Right("ROC-AUC"), Column::Right("OWN FIRST")];
+    let rows = report.policies.iter().map(|policy| {
+        let figures = policy.all;
+        vec![policy.policy.to_owned(), number(figures.roc_auc), percent(Some(figures.ranked_first))]
+    });
+    let _ = write!(text, "\n\n{}", table(&columns, rows));
+    for policy in report.policies.iter().filter(|policy| !policy.domains.is_empty()) {
+        let columns = [
+            Column::Left("DOMAIN"),
+            Column::Right("WORDINGS"),
+            Column::Right("ROC-AUC"),
+            Column::Right("OWN FIRST"),
+        ];
+        let rows = policy.domains.iter().map(|domain| {
+            vec![
+                domain.name().to_owned(),
+                units::count(domain.wordings as u64),
+                number(domain.figures.roc_auc),
+                percent(Some(domain.figures.ranked_first)),
+            ]
+        });
+        let _ = write!(text, "\n\n{}\n{}", policy.policy.bold(), table(&columns, rows));
+    }
+    text
+}
+
+/// A report on attacks.
+pub(super) fn of_adversarial(report: &AdversarialReport) -> String {
+    let of = |one: &PolicyThreshold| format!("{} {}", one.policy, threshold(one.threshold));
+    let mut text = output::fields(&[
+        ("model", report.model.clone()),
+        ("cached questions", units::count(report.cached as u64)),
+        ("attacked", units::count(report.attacked as u64)),
+        ("seed", report.seed.to_string()),
+        ("budget", percent(Some(report.budget))),
+        ("thresholds", report.thresholds.iter().map(of).collect::<Vec<_>>().join(", ")),
+    ]);
+    let mut columns = vec![Column::Left("ATTACK"), Column::Right("MADE")];
+    columns.extend(report.thresholds.iter().map(|one| Column::Right(one.policy)));
+    let row = |kind: &KindReport| {
+        let served = kind.policies.iter().map(|by| match by.share {
+            Some(share) => format!("{} (up to {})", percent(Some(share)), percent(Some(by.share_upper95))),
+            None => percent(None),
+        });
+        [kind.kind.to_owned(), units::count(kind.made as u64)]
+            .into_iter()
+            .chain(served)
+            .collect::<Vec<String>>()
+    };
+    let rows = report.kinds.iter().chain([&report.all]).map(row);
+    let _ = write!(
+        text,
+        "\n\n{}\nServed, with the upper end at 95 %. Every one is wrong.",
+        table(&columns, rows)
+    );
     text
 }
 
@@ -128,6 +212,35 @@ fn thresholds_table(rows: &[ThresholdRow]) -> String {
                 percent(row.precision),
                 percent(row.false_hits_per_hit),
                 percent(Some(row.false_hits_per_hit_upper95)),
+            ]
+        }),
+    )
+}
+
+/// The figures of each domain; `asked` names what it has.
+fn domains_table(domains: &[DomainFigures], asked: &'static str) -> String {
+    let columns = [
+        Column::Left("DOMAIN"),
+        Column::Right(asked),
+        Column::Right("HITS"),
+        Column::Right("RIGHT"),
+        Column::Right("FALSE HITS"),
+        Column::Right("UPPER 95 %"),
+        Column::Right("ROC-AUC"),
+        Column::Left("BUDGET"),
+    ];
+    table(
+        &columns,
+        domains.iter().map(|one| {
+            vec![
+                one.name().to_owned(),
+                units::count(one.count as u64),
+                units::count(one.hits),
+                percent(one.right_of_answerable),
+                percent(one.false_hits_per_hit),
+                percent(Some(one.false_hits_per_hit_upper95)),
+                number(one.roc_auc),
+                one.verdict().to_owned(),
             ]
         }),
     )

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::policy::{Judge, Policy};
+use super::curve::{Step, Tally};
+use super::examined::Examiner;
+use super::policy::{Judge, Policy, lossy};
 use crate::error::Result;
 use crate::verify::{CalibratedStage, Calibration, Sample, wilson_upper95};
 
@@ -20,14 +22,15 @@ pub(super) trait Calibrating {
     /// The pairs, for fitting; those that are the best candidate of their question measure.
     fn samples(&self) -> Vec<Sample>;
 
-    /// The score of what the policy would serve, with whether it is right, for each question that has one.
-    fn scores(&self, judge: &Judge) -> Vec<(f32, bool)>;
+    /// What the policy would serve as its threshold falls, over all questions.
+    fn steps(&self, judge: &Judge) -> Vec<Step>;
 }
 
 /// Each policy with what it decides by, and its threshold; none where the data cannot show the budget.
 ///
 /// With calibration data, every policy gets the least threshold that keeps the budget on them by the upper end of the
-/// 95 % interval; without, the one of the settings.
+/// 95 % interval; without, the one of the settings. Where the cross-encoder decides, the same goes for the cheap
+/// probability that is enough without it.
 ///
 /// # Errors
 ///
@@ -35,49 +38,70 @@ pub(super) trait Calibrating {
 pub(super) fn judges(
     policies: &[Policy],
     data: Option<&dyn Calibrating>,
-    calibration: &Arc<Calibration>,
+    examiner: &Examiner,
     terms: Terms,
 ) -> Result<Vec<(Judge, Option<f32>)>> {
-    policies.iter().map(|&policy| judge(policy, data, calibration, terms)).collect()
+    policies.iter().map(|&policy| judge(policy, data, examiner, terms)).collect()
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a probability")]
 fn judge(
     policy: Policy,
     data: Option<&dyn Calibrating>,
-    calibration: &Arc<Calibration>,
+    examiner: &Examiner,
     terms: Terms,
 ) -> Result<(Judge, Option<f32>)> {
-    let by_settings = |calibration: &Calibration| calibration.threshold(CalibratedStage::Full, terms.budget);
+    let (calibration, stage) = (&examiner.calibration, examiner.stage());
     let Some(data) = data else {
+        let (judge, by_calibration) = by_settings(policy, Arc::clone(calibration), stage, terms.budget);
         let threshold = match policy {
             Policy::Threshold | Policy::Guards => Some(terms.similarity),
-            Policy::Verifier | Policy::Learned => by_settings(calibration).map(|threshold| threshold as f32),
+            Policy::Verifier | Policy::Learned => by_calibration,
             Policy::VCache => None,
         };
-        return Ok((Judge { policy, calibration: Arc::clone(calibration) }, threshold));
+        return Ok((judge, threshold));
     };
     if policy == Policy::Learned {
         let calibration =
             calibration.refit("learned", "the calibration data of this evaluation", &data.samples())?;
         // The thresholds come from scores of models that have not seen the pair.
-        let threshold = by_settings(&calibration).map(|threshold| threshold as f32);
-        return Ok((Judge { policy, calibration: Arc::new(calibration) }, threshold));
+        return Ok(by_settings(policy, Arc::new(calibration), stage, terms.budget));
     }
-    let judge = Judge { policy, calibration: Arc::clone(calibration) };
-    let threshold = least_threshold(data.scores(&judge), terms.budget);
+    let judge = Judge::new(policy, Arc::clone(calibration), stage);
+    let enough = if judge.policy.scores() { least_enough(&judge, data, terms.budget) } else { None };
+    let judge = judge.with_enough(enough);
+    let threshold = least_threshold(data.steps(&judge), terms.budget);
     Ok((judge, threshold))
 }
 
+/// The policy with the thresholds of its calibration, which say nothing to one that does not score.
+fn by_settings(
+    policy: Policy,
+    calibration: Arc<Calibration>,
+    stage: CalibratedStage,
+    budget: f64,
+) -> (Judge, Option<f32>) {
+    let enough = calibration.threshold(CalibratedStage::Cheap, budget);
+    let threshold = calibration.threshold(stage, budget).map(lossy);
+    (Judge::new(policy, calibration, stage).with_enough(enough), threshold)
+}
+
+/// The least cheap probability from which on the budget is kept on what may measure.
+fn least_enough(judge: &Judge, data: &dyn Calibrating, budget: f64) -> Option<f64> {
+    let samples = data.samples();
+    let measured = samples.iter().filter(|sample| sample.is_measured);
+    let cheap = |sample: &Sample| lossy(judge.calibration.cheap(&sample.features));
+    let steps = measured.flat_map(|sample| Step::of(&[(cheap(sample), sample.is_same)]));
+    least_threshold(steps.collect(), budget).map(f64::from)
+}
+
 /// The least score from which on at most `budget` of the accepted are wrong, by the upper end of the interval.
-fn least_threshold(mut scores: Vec<(f32, bool)>, budget: f64) -> Option<f32> {
-    scores.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    let (mut hits, mut wrong, mut least) = (0_u64, 0_u64, None);
-    for equal in scores.chunk_by(|(a, _), (b, _)| a.total_cmp(b).is_eq()) {
-        hits += equal.len() as u64;
-        wrong += equal.iter().filter(|(_, is_same)| !is_same).count() as u64;
-        if wilson_upper95(wrong, hits) <= budget {
-            least = Some(equal[0].0);
+fn least_threshold(mut steps: Vec<Step>, budget: f64) -> Option<f32> {
+    steps.sort_by(|a, b| b.score.total_cmp(&a.score));
+    let (mut tally, mut least) = (Tally::default(), None);
+    for equal in steps.chunk_by(|a, b| a.score.total_cmp(&b.score).is_eq()) {
+        tally.add(equal);
+        if wilson_upper95(tally.wrong(), tally.hits()) <= budget {
+            least = Some(equal[0].score);
         }
     }
     least
@@ -90,7 +114,9 @@ mod tests {
     #[test]
     fn the_least_threshold_keeps_the_budget_by_its_bound() {
         let scores = |count: u16, wrong_from: u16| {
-            (0..count).map(|n| (1.0 - f32::from(n) / f32::from(count), n < wrong_from)).collect::<Vec<_>>()
+            (0..count)
+                .flat_map(|n| Step::of(&[(1.0 - f32::from(n) / f32::from(count), n < wrong_from)]))
+                .collect::<Vec<_>>()
         };
         // 0 of 200 wrong has an upper bound of 1.9 %.
         let threshold = least_threshold(scores(400, 300), 0.02).unwrap();

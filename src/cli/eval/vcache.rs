@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use super::curve::CurvePoint;
+use super::curve::{CurvePoint, Tally};
 use crate::criterion::Criterion;
 use crate::verify::{Candidate, Outcome, VCache, Verifier as _};
 
@@ -66,18 +66,14 @@ impl Run {
     }
 
     /// Hits, and how many of them were wrong.
-    pub(super) fn hits(&self) -> (usize, usize) {
-        let hits = self.served.iter().flatten();
-        (hits.clone().count(), hits.filter(|is_right| !**is_right).count())
+    pub(super) fn hits(&self) -> Tally {
+        Tally::of_hits(self.served.iter().copied().flatten())
     }
 }
 
 /// What other budgets would give, from the least to the greatest.
 pub(super) fn curve(queries: &[Asked<'_>]) -> Vec<CurvePoint> {
-    let point = |budget: f32| {
-        let (hits, wrong) = Run::over(queries, budget.into()).hits();
-        CurvePoint::of(hits, wrong, queries.len(), budget)
-    };
+    let point = |budget: f32| CurvePoint::of(Run::over(queries, budget.into()).hits(), queries.len(), budget);
     BUDGETS.into_iter().filter_map(point).collect()
 }
 
@@ -99,18 +95,18 @@ mod tests {
     fn every_cached_question_is_explored_before_it_is_served() {
         let run = Run::over(&stream(400), 0.05);
         assert!(run.served[..8].iter().all(Option::is_none), "four labels of each come first");
-        let (hits, _) = run.hits();
+        let hits = run.hits().hits();
         assert!(hits > 100, "{hits} of 400 are hits");
         // One that is asked for once each never gets there.
         let once = (0..400).map(|at| Asked { nearest: Some((at, "c", 0.99)), ..stream(1)[0] });
-        assert_eq!(Run::over(&once.collect::<Vec<_>>(), 0.05).hits(), (0, 0));
+        assert_eq!(Run::over(&once.collect::<Vec<_>>(), 0.05).hits(), Tally::default());
     }
 
     #[test]
     fn errors_are_bounded_among_all_requests() {
         let queries = stream(2_000);
         for budget in [0.02, 0.1] {
-            let (_, wrong) = Run::over(&queries, budget).hits();
+            let wrong = Run::over(&queries, budget).hits().wrong();
             assert!(wrong as f64 <= budget * 2_000.0, "{wrong} wrong at {budget}");
         }
         let points = curve(&queries);

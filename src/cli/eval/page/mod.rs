@@ -3,6 +3,7 @@
 //! What is shown comes from the reports and their [`Details`]; here it is only laid out. Whatever comes from the data is
 //! escaped by the template.
 
+mod domains;
 mod examples;
 mod figure;
 mod precision;
@@ -13,6 +14,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::cost::StageCost;
 use super::curve::CurvePoint;
 use super::details::Details;
+use super::domains::DomainFigures;
 use super::pair_report::PairReport;
 use super::policy::Policy;
 use super::stream::{Kept, StreamReport};
@@ -37,6 +39,7 @@ pub(super) struct Page<'a> {
     rows: Vec<Vec<String>>,
     kept: Vec<Kept>,
     details: &'a [Details],
+    domains: Vec<(Policy, &'a [DomainFigures])>,
     stages: &'a [StageCost],
 }
 
@@ -60,6 +63,7 @@ impl<'a> Page<'a> {
                 percent(Some(policy.false_hits_per_hit_upper95)),
                 percent(policy.accepted_positive),
                 number(policy.scores.roc_auc),
+                number(policy.calibration_error),
                 format!("{:.3}", policy.p50_ms),
                 format!("{:.3}", policy.p99_ms),
             ]
@@ -77,6 +81,7 @@ impl<'a> Page<'a> {
                 "Upper 95 %",
                 "Same accepted",
                 "ROC-AUC",
+                "Calibration error",
                 "p50 ms",
                 "p99 ms",
             ],
@@ -87,6 +92,7 @@ impl<'a> Page<'a> {
                 .map(|p| Kept::of(p.false_hits_per_hit, p.false_hits_per_hit_upper95, report.budget))
                 .collect(),
             details: &report.details,
+            domains: domains_of(&report.details, report.policies.iter().map(|policy| &*policy.domains)),
             stages: &report.stages,
         }
     }
@@ -108,6 +114,8 @@ impl<'a> Page<'a> {
                 percent(Some(policy.false_hits_per_hit_upper95)),
                 percent(Some(policy.errors_per_request)),
                 percent(policy.correct_on_positives),
+                number(policy.roc_auc),
+                number(policy.calibration_error),
                 format!("{:.3}", policy.p50_ms),
                 format!("{:.3}", policy.p99_ms),
             ]
@@ -125,12 +133,15 @@ impl<'a> Page<'a> {
                 "Upper 95 %",
                 "Errors",
                 "Answered right",
+                "ROC-AUC",
+                "Calibration error",
                 "p50 ms",
                 "p99 ms",
             ],
             rows: rows.collect(),
             kept: report.policies.iter().map(|policy| policy.budget).collect(),
             details: &report.details,
+            domains: domains_of(&report.details, report.policies.iter().map(|policy| &*policy.domains)),
             stages: &report.stages,
         }
     }
@@ -162,6 +173,7 @@ impl<'a> Page<'a> {
                     }
                     main {
                         (self.headline())
+                        (domains::section(&self.domains))
                         (precision::section(self.details, self.budget, self.answerable, self.asked))
                         (reliability::section(self.details))
                         (examples::section(self.details))
@@ -221,8 +233,9 @@ impl<'a> Page<'a> {
                 p.note {
                     "A hit is false if its answer belongs to another question. The budget is kept if the upper end of the "
                     "95 % Wilson interval of false hits is within it, and exceeded if the share itself is above; between "
-                    "the two the hits are too few to tell. Times are those of a lookup's decision, without embedding and "
-                    "search."
+                    "the two the hits are too few to tell. The calibration error is how far probabilities are from what "
+                    "came out, on average over ten bins of equal counts. Times are those of a lookup's decision, without "
+                    "embedding and search."
                     @if with_vcache { " " (OF_VCACHE.replace('`', "")) }
                 }
             }
@@ -257,6 +270,14 @@ impl<'a> Page<'a> {
             }
         }
     }
+}
+
+/// The domains of each policy, under its name.
+fn domains_of<'a>(
+    details: &[Details],
+    domains: impl Iterator<Item = &'a [DomainFigures]>,
+) -> Vec<(Policy, &'a [DomainFigures])> {
+    details.iter().map(|details| details.policy).zip(domains).collect()
 }
 
 fn of_data<'d>(

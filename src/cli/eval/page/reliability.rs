@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::figure::{self, Frame};
 use crate::cli::eval::details::Details;
-use crate::cli::eval::reliability::{Bin, calibration_error};
+use crate::cli::eval::reliability::Bin;
 use crate::cli::units;
 
 const SIZE: f64 = 380.0;
@@ -39,7 +39,7 @@ fn diagram(details: &Details) -> Markup {
         y: (0.0, 1.0),
     };
     let (title, desc) = (format!("{}-title", policy.name()), format!("{}-desc", policy.name()));
-    let error = calibration_error(bins).unwrap_or_default();
+    let error = details.calibration_error.unwrap_or_default();
     html! {
         figure {
             h3.(figure::class(policy)) { (figure::key(policy)) (policy.name()) }
@@ -63,7 +63,7 @@ fn diagram(details: &Details) -> Markup {
                 }
             }
             figcaption {
-                "On average " (format!("{:.1}", 100.0 * error)) " points off."
+                "On average " (format!("{:.1}", 100.0 * error)) " points off, in bins of equal counts."
                 details {
                     summary { "The numbers" }
                     (table(bins))

@@ -1,6 +1,8 @@
 use super::*;
 use crate::cli::eval::curve::CurvePoint;
 use crate::cli::eval::details::Example;
+use crate::cli::eval::domains::{Member, by_domain};
+use crate::cli::eval::metrics::Scored;
 use crate::cli::eval::reliability::bins;
 use crate::verify::Check;
 
@@ -30,6 +32,9 @@ fn details() -> [Details; 2] {
 
 fn page(kept: [Kept; 2]) -> String {
     let details = details();
+    let scored = Some(Scored::of(0.9, true));
+    let member = Member { domain: Some("<i>law"), is_answerable: true, hit: Some(true), scored };
+    let domains = by_domain(&[member], 0.02);
     let page = Page {
         title: "Policies",
         asked: "queries",
@@ -40,6 +45,7 @@ fn page(kept: [Kept; 2]) -> String {
         rows: vec![vec!["0.9".into()], vec!["–".into()]],
         kept: kept.into(),
         details: &details,
+        domains: vec![(Policy::Verifier, &domains[..])],
         stages: &[],
     };
     page.render()
@@ -53,6 +59,13 @@ fn nothing_of_the_data_is_markup() {
     }
     assert!(page.contains("&lt;script&gt;alert(&quot;asked&quot;)&lt;/script&gt;"));
     assert_eq!(page.matches("</style>").count(), 1);
+}
+
+#[test]
+fn domains_say_where_the_hits_are_too_few() {
+    let page = page([Kept::Within, Kept::Insufficient]);
+    assert!(page.contains("&lt;i&gt;law") && page.contains("too few hits"), "{page}");
+    assert_eq!(page.matches("id=\"domains-verifier\"").count(), 1);
 }
 
 #[test]

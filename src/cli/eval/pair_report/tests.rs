@@ -30,7 +30,7 @@ impl Embedder for Circle {
 }
 
 fn pair(a: &str, b: &str, is_same: bool) -> Pair {
-    Pair { a: a.into(), b: b.into(), is_same, weight: 1.0, is_measured: true }
+    Pair { a: a.into(), b: b.into(), is_same, weight: 1.0, is_measured: true, domain: None }
 }
 
 const TERMS: Terms = Terms { budget: 0.1, similarity: 0.9 };
@@ -108,6 +108,32 @@ async fn the_report_has_the_keys_that_scripts_read() {
         assert!(row[key].is_number(), "{key}");
     }
     assert!(row["false_hits_per_hit"].is_number() && row["false_hits_per_hit_upper95"].is_number());
+}
+
+#[tokio::test]
+async fn domains_have_figures_of_their_own() {
+    let about = |domain: &str, pair: Pair| Pair { domain: Some(domain.into()), ..pair };
+    let pairs = [
+        about("fine", pair("0", "5", true)),
+        about("fine", pair("0", "60", false)),
+        about("bad", pair("0", "80", true)),
+        about("bad", pair("0", "10", false)),
+        pair("0", "90", true),
+    ];
+    let report = report(&[Policy::Threshold], &pairs, None).await.unwrap();
+    let rows = report.policies[0].domains.iter();
+    let rows: Vec<_> = rows.map(|one| (one.name(), one.hits, one.right_of_answerable, one.roc_auc)).collect();
+    assert_eq!(
+        rows,
+        [("bad", 1, Some(0.0), Some(0.0)), ("fine", 1, Some(1.0), Some(1.0)), ("(none)", 0, Some(0.0), None)]
+    );
+    assert_eq!(report.policies[0].domains[1].verdict(), "too few hits");
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["policies"][0]["domains"][0]["domain"], "bad");
+    let without = [pair("0", "5", true)];
+    let json =
+        serde_json::to_value(self::report(&[Policy::Threshold], &without, None).await.unwrap()).unwrap();
+    assert_eq!(json["policies"][0].get("domains"), None);
 }
 
 #[tokio::test]

@@ -1,37 +1,44 @@
 //! What lookups of a stream's queries see.
 
+use std::sync::Arc;
+
 use super::Stream;
 use crate::cli::eval::cost::{Cost, StageCost};
+use crate::cli::eval::curve::Step;
 use crate::cli::eval::details::{Case, Near};
 use crate::cli::eval::embeddings::Embeddings;
-use crate::cli::eval::examined::{Examined, Examiner, FLOOR};
+use crate::cli::eval::examined::{Examined, Examiner};
 use crate::cli::eval::policy::Judge;
 use crate::cli::eval::queries::Query;
+use crate::cli::eval::review::Disagreement;
+use crate::cli::eval::serving::Offer;
 use crate::cli::eval::thresholds::Calibrating;
 use crate::cli::eval::vcache::Asked;
 use crate::embedding::Embedding;
 use crate::error::Result;
-use crate::verify::Sample;
+use crate::verify::{Calibration, Sample};
 
-/// A query's candidates, the best by the cheap probability first.
+/// A query's candidates, the nearest first.
 #[derive(Debug)]
 struct LookedUp {
     candidates: Vec<(usize, Examined)>,
+    /// The place of the one that the cheap stages think most of.
+    likeliest: Option<usize>,
     expect: Option<usize>,
 }
 
 impl LookedUp {
-    fn nearest_first(&self) -> Vec<&(usize, Examined)> {
-        let mut candidates: Vec<_> = self.candidates.iter().collect();
-        let similarity = |(_, pair): &(usize, Examined)| pair.similarity.unwrap_or(-1.0);
-        candidates.sort_by(|a, b| similarity(b).total_cmp(&similarity(a)));
-        candidates
+    fn pairs(&self) -> Vec<&Examined> {
+        self.candidates.iter().map(|(_, pair)| pair).collect()
     }
 
-    /// The candidate that the policy would serve, with its score and its place.
-    fn best(&self, judge: &Judge) -> Option<(f32, usize, &Examined)> {
-        let scored = self.candidates.iter().filter_map(|(at, pair)| Some((judge.score(pair)?, *at, pair)));
-        scored.max_by(|(a, ..), (b, ..)| a.total_cmp(b))
+    /// What the policy would serve as its threshold falls, each with the cached question's place.
+    fn offers(&self, judge: &Judge) -> Vec<(Offer, usize, &Examined)> {
+        let candidate = |offer: Offer| {
+            let (at, pair) = &self.candidates[offer.place];
+            (offer, *at, pair)
+        };
+        judge.offers(&self.pairs()).into_iter().map(candidate).collect()
     }
 }
 
@@ -39,11 +46,8 @@ impl LookedUp {
 #[derive(Debug)]
 pub(super) struct Looked(Vec<LookedUp>);
 
-/// What a policy would serve: its score, and whether it is right. None where every candidate is vetoed.
-pub(super) type Served = Option<(f32, bool)>;
-
 impl Looked {
-    /// Looks `queries` up among the cached questions.
+    /// Looks `queries` up among the cached questions, for policies with these calibrations.
     ///
     /// # Errors
     ///
@@ -53,6 +57,7 @@ impl Looked {
         stream: Stream<'_>,
         queries: &[Query],
         embeddings: &Embeddings,
+        calibrations: &[Arc<Calibration>],
     ) -> Result<Self> {
         let entries: Vec<(usize, &str, &Embedding)> = stream
             .cached
@@ -60,71 +65,68 @@ impl Looked {
             .enumerate()
             .filter_map(|(at, entry)| Some((at, &*entry.question, embeddings.get(&entry.question)?)))
             .collect();
-        let calibration = &examiner.calibration;
         let mut looked = Vec::with_capacity(queries.len());
         for query in queries {
             let asked = &*query.question;
             let near =
                 embeddings.get(asked).map_or_else(Vec::new, |e| nearest(e, &entries, stream.candidates));
-            let mut candidates: Vec<(usize, &str, Examined)> = near
-                .into_iter()
-                .map(|(place, similarity)| {
-                    let (at, question, _) = entries[place];
-                    (at, question, examiner.look(asked, question, Some(similarity)))
-                })
-                .collect();
-            candidates.sort_by(|(_, _, a), (_, _, b)| {
-                calibration.cheap(&b.features).total_cmp(&calibration.cheap(&a.features))
-            });
-            for (_, question, pair) in &mut candidates {
-                let worthy = pair.similarity >= Some(FLOOR) && !pair.is_vetoed();
-                if examiner.scorer.is_some() {
-                    let likely = calibration.cheap(&pair.features) >= calibration.scorer_from();
-                    pair.is_screened = !(worthy && likely);
-                    if !pair.is_screened {
-                        examiner.score(pair, asked, question).await?;
-                    }
-                }
+            let mut candidates = Vec::with_capacity(near.len());
+            for (place, similarity) in near {
+                let (at, cached, _) = entries[place];
+                let mut pair = examiner.look(asked, cached, Some(similarity));
+                examiner.screen(&mut pair, asked, cached, calibrations).await?;
+                candidates.push((at, pair));
             }
-            let candidates = candidates.into_iter().map(|(at, _, pair)| (at, pair)).collect();
-            looked.push(LookedUp { candidates, expect: query.expect });
+            let cheap = |place: &usize| examiner.calibration.cheap(&candidates[*place].1.features);
+            let likeliest = (0..candidates.len()).max_by(|a, b| cheap(a).total_cmp(&cheap(b)));
+            looked.push(LookedUp { candidates, likeliest, expect: query.expect });
         }
         Ok(Self(looked))
     }
 
-    /// What the policy would serve for each query.
-    pub(super) fn served(&self, judge: &Judge) -> Vec<Served> {
-        let best = |looked: &LookedUp| {
-            let (score, at, _) = looked.best(judge)?;
-            Some((score, looked.expect == Some(at)))
-        };
-        self.0.iter().map(best).collect()
-    }
-
-    /// The same with everything that there is to say about it.
+    /// What the policy would serve for each query, with everything that there is to say about it.
     pub(super) fn cases<'a>(&'a self, judge: &Judge, stream: Stream<'a>) -> Vec<Case<'a>> {
         let question = |at: usize| &*stream.cached[at].question;
         let case = |(looked, query): (&'a LookedUp, &'a Query)| {
-            let best = looked.best(judge);
+            let near = |(offer, at, pair): (Offer, usize, &'a Examined)| Near {
+                question: question(at),
+                pair,
+                score: offer.score,
+                confidence: offer.confidence,
+                is_right: looked.expect == Some(at),
+            };
             let expected = |at: usize| {
                 let pair = looked.candidates.iter().find(|(place, _)| *place == at);
                 (question(at), pair.map(|(_, pair)| pair))
             };
             Case {
                 asked: &query.question,
-                best: best.map(|(score, at, pair)| Near { question: question(at), pair, score }),
+                offers: looked.offers(judge).into_iter().map(near).collect(),
                 expected: looked.expect.map(expected),
-                is_right: best.is_some_and(|(_, at, _)| looked.expect == Some(at)),
+                domain: query.domain.as_deref(),
             }
         };
         self.0.iter().zip(stream.queries).map(case).collect()
+    }
+
+    /// Where the policy disagrees with the labels, over all candidates: those that a query does not expect are labelled as
+    /// other questions.
+    pub(super) fn disagreements(&self, judge: &Judge, stream: Stream<'_>) -> Vec<Disagreement> {
+        let of_query = |(looked, query): (&LookedUp, &Query)| -> Vec<Disagreement> {
+            let found = |(at, pair): &(usize, Examined)| {
+                let questions = (&*stream.cached[*at].question, &*query.question);
+                Disagreement::of(judge, pair, questions, looked.expect == Some(*at), query.domain.as_deref())
+            };
+            looked.candidates.iter().filter_map(found).collect()
+        };
+        self.0.iter().zip(stream.queries).flat_map(of_query).collect()
     }
 
     /// The queries with their nearest cached question only.
     pub(super) fn asked<'a>(&self, stream: Stream<'a>) -> Vec<Asked<'a>> {
         let asked = |(looked, query): (&LookedUp, &'a Query)| {
             let nearest = looked
-                .nearest_first()
+                .candidates
                 .first()
                 .map(|(at, pair)| (*at, &*stream.cached[*at].question, pair.similarity.unwrap_or_default()));
             let is_right = nearest.is_some_and(|(at, ..)| looked.expect == Some(at));
@@ -134,12 +136,8 @@ impl Looked {
     }
 
     /// How long the policy's decision on each query takes, in microseconds.
-    pub(super) fn micros(&self, judge: &Judge, threshold: Option<f32>, budget: f64) -> Vec<f64> {
-        let micros = |looked: &LookedUp| {
-            let pairs: Vec<&Examined> = looked.nearest_first().iter().map(|(_, pair)| pair).collect();
-            judge.micros(&pairs, threshold, budget)
-        };
-        self.0.iter().map(micros).collect()
+    pub(super) fn micros(&self, judge: &Judge, threshold: Option<f32>) -> Vec<f64> {
+        self.0.iter().map(|looked| judge.micros(&looked.pairs(), threshold)).collect()
     }
 
     /// What each stage cost, over all candidates.
@@ -153,9 +151,9 @@ impl Looked {
 impl Calibrating for Looked {
     fn samples(&self) -> Vec<Sample> {
         let samples = |looked: &LookedUp| -> Vec<Sample> {
-            let sample = |(rank, (at, pair)): (usize, &(usize, Examined))| {
+            let sample = |(place, (at, pair)): (usize, &(usize, Examined))| {
                 let mut sample = Sample::new(pair.features, pair.logit, looked.expect == Some(*at));
-                sample.is_measured = rank == 0 && !pair.is_vetoed();
+                sample.is_measured = looked.likeliest == Some(place) && !pair.is_vetoed();
                 sample
             };
             looked.candidates.iter().enumerate().map(sample).collect()
@@ -163,8 +161,12 @@ impl Calibrating for Looked {
         self.0.iter().flat_map(samples).collect()
     }
 
-    fn scores(&self, judge: &Judge) -> Vec<(f32, bool)> {
-        self.served(judge).into_iter().flatten().collect()
+    fn steps(&self, judge: &Judge) -> Vec<Step> {
+        let steps = |looked: &LookedUp| {
+            let answer = |(offer, at, _): (Offer, usize, &Examined)| (offer.score, looked.expect == Some(at));
+            Step::of(&looked.offers(judge).into_iter().map(answer).collect::<Vec<_>>())
+        };
+        self.0.iter().flat_map(steps).collect()
     }
 }
 

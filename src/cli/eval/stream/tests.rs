@@ -135,6 +135,23 @@ async fn vcache_learns_on_the_stream_and_has_no_threshold() {
 }
 
 #[tokio::test]
+async fn domains_have_figures_of_their_own() {
+    let asked = "{\"q\":\"2 here\",\"expect\":\"a\",\"domain\":\"fine\"}\n\
+                 {\"q\":\"3 not here\",\"expect\":null,\"domain\":\"bad\"}\n\
+                 {\"q\":\"88 there\",\"expect\":\"b\",\"domain\":\"fine\"}\n\
+                 {\"q\":\"40 anywhere\",\"expect\":null,\"domain\":\"fine\"}";
+    let report = report_of(&[Policy::Threshold, Policy::VCache], asked, None, None).await.unwrap();
+    let row = |policy: usize, place: usize| {
+        let one = &report.policies[policy].domains[place];
+        (one.name().to_owned(), one.count, one.hits, one.right_of_answerable, one.roc_auc)
+    };
+    assert_eq!(row(0, 0), ("bad".into(), 1, 1, None, None));
+    assert_eq!(row(0, 1), ("fine".into(), 3, 2, Some(1.0), Some(1.0)));
+    assert_eq!(row(1, 0).2, 0, "vcache explores first");
+    assert_eq!(report.policies[1].roc_auc, None);
+}
+
+#[tokio::test]
 async fn no_hit_rate_can_be_set_for_vcache() {
     let error = report_of(&[Policy::VCache], QUERIES, Some(0.5), None).await.unwrap_err();
     assert!(error.is_invalid_input() && error.to_string().contains("no threshold"), "{error}");
