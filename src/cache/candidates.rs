@@ -1,7 +1,7 @@
 //! From the nearest questions to the one whose answer is served.
 //!
 //! The nearest is fetched and screened alone, for it is the hit most of the time. What cannot be decided without a model
-//! waits until all are screened; then all of it is verified within one limit of time, and the likeliest is served.
+//! waits until all are screened; then the most likely is verified first, and all of them within one limit of time.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -131,8 +131,7 @@ impl Inner {
         None
     }
 
-    /// Verifies what is undecided, the most likely first, until all are or the time is up, and gives the one that is
-    /// likeliest then: where siblings of a question are cached, too, the first that is likely enough need not be the one.
+    /// Verifies what is undecided, the most likely first, until one is accepted or the time is up.
     #[tracing::instrument(level = "debug", skip_all, name = "verify")]
     async fn verified(
         &self,
@@ -142,12 +141,11 @@ impl Inner {
         undecided.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
         let deadline = tokio::time::Instant::now() + self.settings.verify_timeout;
         let outcomes = &self.metrics.verification.outcomes;
-        let mut best: Option<Near> = None;
         for near in undecided {
             // A timeout looks at its time only where it has to wait.
             if tokio::time::Instant::now() >= deadline {
                 outcomes.increment(Stage::Scorer.name(), Outcome::TimedOut.name());
-                break;
+                return Ok(None);
             }
             let started = Instant::now();
             let record = self.lessons.record_of(near.entry.id);
@@ -158,22 +156,21 @@ impl Inner {
                 Ok(Ok(verdict)) => {
                     let (stage, outcome) = verdict.decided_by();
                     outcomes.increment(stage.name(), outcome.name());
-                    if !verdict.accepted {
-                        self.metrics.lookup.rejected.increment();
-                    } else if best.as_ref().is_none_or(|best| verdict.confidence > best.confidence) {
-                        best = Some(Near { confidence: verdict.confidence, ..near });
+                    if verdict.accepted {
+                        return Ok(Some(Near { confidence: verdict.confidence, ..near }));
                     }
+                    self.metrics.lookup.rejected.increment();
                 }
                 Ok(Err(error)) if error.kind() != ErrorKind::Timeout => {
                     return Err(self.broken(BypassReason::Verifier, &error));
                 }
-                // A verdict that comes late is worth less than what is known by now, and so is that on the next candidate.
+                // A verdict that comes late is worth less than a miss, and so is that on the next candidate.
                 Ok(Err(_)) | Err(_) => {
                     outcomes.increment(Stage::Scorer.name(), Outcome::TimedOut.name());
-                    break;
+                    return Ok(None);
                 }
             }
         }
-        Ok(best)
+        Ok(None)
     }
 }
