@@ -350,6 +350,7 @@ impl CacheBuilder {
             shutdown,
         };
         inner.indexes.unload_idle(self.unload_after);
+        inner.warn_of_unshown();
         Ok(Cache { inner: Arc::new(inner) })
     }
 
