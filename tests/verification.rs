@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use support::embedder::WordEmbedder;
-use wellspring::verify::{Calibration, Candidate, Check, Outcome, Screening, Stage, Verdict, Verifier};
+use wellspring::verify::{
+    Budgets, Calibration, Candidate, Check, Outcome, Screening, Stage, Verdict, Verifier,
+};
 use wellspring::{
     Cache, Corpus, Criterion, FillOutcome, Hit, Lookup, MemoryStore, Pipeline, Query, Result, Scope,
 };
@@ -179,6 +181,39 @@ async fn query_scope_corpus_and_cache_say_what_is_accepted_in_this_order() {
     for wrong in [Query::new(ASKED).max_false_hit_rate(0.0), Query::new(ASKED).similarity_threshold(2.0)] {
         assert!(cache.lookup(wrong).await.unwrap_err().is_invalid_input());
     }
+}
+
+#[tokio::test]
+async fn an_embedding_model_without_a_calibration_gives_exact_matches_until_a_similarity_is_set() {
+    let embedder = Arc::new(WordEmbedder::default());
+    let cache = Cache::builder_from(embedder, Arc::new(MemoryStore::default())).build().await.unwrap();
+    fill(&cache, CACHED[0]).await;
+    assert_eq!(cache.budgets(&Corpus::default()), Budgets::Uncalibrated);
+    assert_eq!(cache.least_similarity(), None);
+    assert!(hit(&cache, CACHED[0]).await.is_some(), "the same question");
+    let nearest = same_words();
+    for rate in [0.001, 0.02, 0.999] {
+        cache.set_criterion(Criterion::MaxFalseHitRate(rate)).unwrap();
+        assert!(hit(&cache, &nearest).await.is_none(), "{rate}");
+    }
+    assert_eq!(cache.metrics().unshown_budgets, 3);
+    let explained = cache.explain(Query::new(nearest.as_str())).await.unwrap();
+    assert_eq!((explained.served, explained.threshold), (None, None));
+    assert!(
+        explained
+            .decision
+            .starts_with("miss: max_false_hit_rate = 0.999 cannot be shown without a calibration"),
+        "{}",
+        explained.decision
+    );
+    assert!(explained.candidates[0].checks[0].detail.contains("without a calibration"), "{explained:?}");
+    // What is set is taken as it is, for one query or for all.
+    let query = Query::new(nearest.as_str()).similarity_threshold(0.9);
+    assert!(matches!(cache.lookup(query).await.unwrap(), Lookup::Hit(_)));
+    cache.set_criterion(0.9.into()).unwrap();
+    assert!(hit(&cache, &nearest).await.is_some());
+    assert_eq!(cache.least_similarity(), Some(0.9));
+    assert_eq!(cache.metrics().unshown_budgets, 3);
 }
 
 #[tokio::test]

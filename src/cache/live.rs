@@ -117,3 +117,29 @@ impl Cache {
         self.inner.journal.newest(limit)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::{FillOutcome, Lookup, Query};
+    use crate::embed::FakeEmbedder;
+    use crate::store::MemoryStore;
+
+    #[tokio::test]
+    async fn a_criterion_that_is_set_says_whether_others_are_looked_at() {
+        let cache = Cache::builder(FakeEmbedder::new(64), MemoryStore::default()).build().await.unwrap();
+        let Lookup::Miss(permit) = cache.lookup(Query::new("who has the key")).await.unwrap() else {
+            panic!("the cache is empty")
+        };
+        assert!(matches!(permit.fill("the porter", vec![]).await, FillOutcome::Stored(_)));
+        let is_hit =
+            async || matches!(cache.lookup(Query::new("Who has the key?")).await, Ok(Lookup::Hit(_)));
+        // Nothing is calibrated for the fake embedder, and the first lookup counts.
+        assert!(!is_hit().await);
+        assert_eq!((cache.least_similarity(), cache.metrics().unshown_budgets), (None, 2));
+        cache.set_criterion(Criterion::SimilarityThreshold(0.9)).unwrap();
+        assert!(is_hit().await);
+        assert_eq!((cache.least_similarity(), cache.metrics().unshown_budgets), (Some(0.9), 2));
+        assert!(cache.set_criterion(Criterion::MaxFalseHitRate(1.0)).unwrap_err().is_invalid_input());
+    }
+}

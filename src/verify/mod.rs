@@ -166,9 +166,10 @@ impl Verdict {
 /// Decides whether the answer to a near neighbour answers the question.
 #[async_trait]
 pub trait Verifier: fmt::Debug + Send + Sync {
-    /// The least similarity at which a candidate is worth a look: nothing below it is fetched.
+    /// The least similarity at which a candidate is worth a look: nothing below it is fetched. By default that of
+    /// `criterion`; where a false-hit rate is asked for, every near neighbour is looked at, however far it is.
     fn floor(&self, criterion: Criterion) -> f32 {
-        criterion.similarity()
+        criterion.similarity().unwrap_or(-1.0)
     }
 
     /// Which false-hit rates it can show that it keeps in `corpus`; of none in particular if that is not known. Under any

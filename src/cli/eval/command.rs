@@ -17,6 +17,10 @@ use crate::cli::output::{self, Unit};
 use crate::cli::whole_file::WholeFile;
 use crate::criterion::Criterion;
 
+/// The similarity that policies without a budget are compared at unless the settings have one. Nothing is served by it,
+/// and every report shows it.
+const COMPARED_AT: f32 = 0.92;
+
 /// Measure on labelled questions how well policies tell them apart
 #[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
@@ -90,7 +94,8 @@ impl How {
 
     fn terms(&self, context: &Context) -> crate::Result<Terms> {
         Criterion::MaxFalseHitRate(self.budget).checked()?;
-        Ok(Terms { budget: self.budget, similarity: context.config.criterion().similarity() })
+        let similarity = context.config.criterion().similarity().unwrap_or(COMPARED_AT);
+        Ok(Terms { budget: self.budget, similarity })
     }
 
     /// The file of the page, opened before anything that takes long.
