@@ -98,9 +98,7 @@ impl OnnxOptions {
         let files = manifest.files.read(folder)?;
         let load = |_| OnnxModel::load(&manifest, files.clone(), self.threads.get());
         let models = (0..self.workers.get()).map(load).collect::<Result<Vec<_>>>()?;
-        let mut info = ModelInfo::new(manifest.name, manifest.revision, manifest.dimensions);
-        info.max_tokens = Some(manifest.max_tokens);
-        OnnxEmbedder::start(info, models)
+        OnnxEmbedder::start(manifest.info(), models)
     }
 
     /// Loads a model that fastembed knows, as [`OnnxEmbedder::named`] does.
@@ -138,6 +136,15 @@ impl OnnxEmbedder {
     /// [`ErrorKind::Model`] if ONNX Runtime is not found, or if a file is missing, altered or not a model.
     pub fn from_dir(folder: impl AsRef<Path>) -> Result<Self> {
         OnnxOptions::default().from_dir(folder)
+    }
+
+    /// What the model in `folder` says of itself. It is not loaded, and its files are not checked.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Model`] if the folder has no manifest, or one that is not sound.
+    pub fn describe(folder: impl AsRef<Path>) -> Result<ModelInfo> {
+        Ok(Manifest::read(folder.as_ref())?.info())
     }
 
     /// Loads a model that fastembed knows, by its variant (`BGESmallENV15`) or its repository
