@@ -7,16 +7,14 @@ use crate::error::{Error, Result};
 /// The greatest share of wrong answers among hits on other wordings that is accepted unless a caller says otherwise.
 pub const DEFAULT_MAX_FALSE_HIT_RATE: f64 = 0.02;
 
-/// The least similarity where a false-hit rate is asked for and nothing is calibrated: careful, and no promise.
-pub const UNCALIBRATED_SIMILARITY: f32 = 0.92;
-
 /// When the answer to another question may be served.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Criterion {
     /// As long as no more than this share of such hits is wrong, in `0.0..1.0` and not 0. It is kept as well as the
-    /// calibration fits the questions: measure it on yours.
+    /// calibration fits the questions: measure it on yours. Where nothing can show that it is kept, no such answer is
+    /// served, see [`Cache::budgets`](crate::Cache::budgets).
     MaxFalseHitRate(f64),
     /// From this cosine similarity up, in `-1.0..=1.0`, whatever that means for the answers. The guards still veto.
     SimilarityThreshold(f32),
@@ -57,12 +55,12 @@ impl Criterion {
         }
     }
 
-    /// The least similarity that is accepted by what knows nothing of error rates: [`UNCALIBRATED_SIMILARITY`] where a
-    /// rate is asked for.
-    pub fn similarity(self) -> f32 {
+    /// The least similarity that is accepted; none where an error rate is asked for. What similarity keeps a rate is
+    /// another one for each embedding model, so there is no default that could stand in for it.
+    pub fn similarity(self) -> Option<f32> {
         match self {
-            Self::SimilarityThreshold(threshold) => threshold,
-            Self::MaxFalseHitRate(_) => UNCALIBRATED_SIMILARITY,
+            Self::SimilarityThreshold(threshold) => Some(threshold),
+            Self::MaxFalseHitRate(_) => None,
         }
     }
 

@@ -129,6 +129,7 @@ pub(crate) struct LookupMetrics {
     pub(crate) misses: Counter,
     pub(crate) bypasses: Counters,
     pub(crate) rejected: Counter,
+    pub(crate) unshown_budgets: Counter,
     pub(crate) remembered: Counter,
     pub(crate) similarities: BySimilarity,
     pub(crate) prompt_tokens_saved: Counter,
@@ -207,6 +208,7 @@ impl CacheMetrics {
             misses: lookup.misses.value(),
             bypasses: lookup.bypasses.values(),
             rejected_candidates: lookup.rejected.value(),
+            unshown_budgets: lookup.unshown_budgets.value(),
             remembered_embeddings: lookup.remembered.value(),
             verifications: verification.outcomes.values(),
             feedback: verification.feedback.values(),
@@ -261,6 +263,9 @@ pub struct Metrics {
     pub bypasses: BTreeMap<String, u64>,
     /// Near neighbours that the verifier did not accept.
     pub rejected_candidates: u64,
+    /// Lookups without an exact hit whose false-hit rate [cannot be shown](crate::verify::Unshown): no other wording was
+    /// looked at.
+    pub unshown_budgets: u64,
     /// Embeddings that were not made again, because the embedder had made them of the same text lately.
     pub remembered_embeddings: u64,
     /// What the stages of verification said of candidates, by stage and outcome.

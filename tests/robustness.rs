@@ -201,8 +201,8 @@ proptest! {
         block_on(async {
             let folder = tempfile::tempdir().unwrap();
             for store in stores(&folder) {
-                let cache =
-                    Cache::builder_from(Arc::new(WordEmbedder::default()), Arc::clone(&store)).build().await.unwrap();
+                let builder = Cache::builder_from(Arc::new(WordEmbedder::default()), Arc::clone(&store));
+                let cache = builder.similarity_threshold(0.92).build().await.unwrap();
                 let entries = async || store.status().await.unwrap().entries;
                 match cache.lookup(query.clone()).await {
                     Ok(Lookup::Miss(permit)) => {

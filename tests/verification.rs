@@ -10,8 +10,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use support::embedder::WordEmbedder;
-use wellspring::verify::{Candidate, Check, Outcome, Screening, Stage, Verdict, Verifier};
-use wellspring::{Cache, Corpus, Criterion, FillOutcome, Hit, Lookup, MemoryStore, Query, Result, Scope};
+use wellspring::verify::{
+    Budgets, Calibration, Candidate, Check, Outcome, Screening, Stage, Verdict, Verifier,
+};
+use wellspring::{
+    Cache, Corpus, Criterion, FillOutcome, Hit, Lookup, MemoryStore, Pipeline, Query, Result, Scope,
+};
 
 /// Four questions near each other, and one near all of them.
 const CACHED: [&str; 4] = [
@@ -85,6 +89,11 @@ async fn hit(cache: &Cache, question: &str) -> Option<Hit> {
         Lookup::Hit(hit) => Some(hit),
         _ => None,
     }
+}
+
+/// The first of them in another spelling, which has the same embedding: nothing else is as near.
+fn same_words() -> String {
+    format!("{}?", CACHED[0])
 }
 
 fn by_colour(question: &str) -> (Outcome, f32) {
@@ -171,6 +180,85 @@ async fn query_scope_corpus_and_cache_say_what_is_accepted_in_this_order() {
     assert_eq!(accepted(ask(ASKED, Scope::new())).await, Some(rate(0.1)));
     for wrong in [Query::new(ASKED).max_false_hit_rate(0.0), Query::new(ASKED).similarity_threshold(2.0)] {
         assert!(cache.lookup(wrong).await.unwrap_err().is_invalid_input());
+    }
+}
+
+#[tokio::test]
+async fn an_embedding_model_without_a_calibration_gives_exact_matches_until_a_similarity_is_set() {
+    let embedder = Arc::new(WordEmbedder::default());
+    let cache = Cache::builder_from(embedder, Arc::new(MemoryStore::default())).build().await.unwrap();
+    fill(&cache, CACHED[0]).await;
+    assert_eq!(cache.budgets(&Corpus::default()), Budgets::Uncalibrated);
+    assert_eq!(cache.least_similarity(), None);
+    assert!(hit(&cache, CACHED[0]).await.is_some(), "the same question");
+    let nearest = same_words();
+    for rate in [0.001, 0.02, 0.999] {
+        cache.set_criterion(Criterion::MaxFalseHitRate(rate)).unwrap();
+        assert!(hit(&cache, &nearest).await.is_none(), "{rate}");
+    }
+    assert_eq!(cache.metrics().unshown_budgets, 3);
+    let explained = cache.explain(Query::new(nearest.as_str())).await.unwrap();
+    assert_eq!((explained.served, explained.threshold), (None, None));
+    assert!(
+        explained
+            .decision
+            .starts_with("miss: max_false_hit_rate = 0.999 cannot be shown without a calibration"),
+        "{}",
+        explained.decision
+    );
+    assert!(explained.candidates[0].checks[0].detail.contains("without a calibration"), "{explained:?}");
+    // What is set is taken as it is, for one query or for all.
+    let query = Query::new(nearest.as_str()).similarity_threshold(0.9);
+    assert!(matches!(cache.lookup(query).await.unwrap(), Lookup::Hit(_)));
+    cache.set_criterion(0.9.into()).unwrap();
+    assert!(hit(&cache, &nearest).await.is_some());
+    assert_eq!(cache.least_similarity(), Some(0.9));
+    assert_eq!(cache.metrics().unshown_budgets, 3);
+}
+
+#[tokio::test]
+async fn a_budget_that_cannot_be_shown_is_told_and_counted_wherever_it_is_set() {
+    let embedder = Arc::new(WordEmbedder::default());
+    let (faq, unshown) = (Corpus::new("faq").unwrap(), Criterion::MaxFalseHitRate(0.000_1));
+    let cache = Cache::builder_from(embedder, Arc::new(MemoryStore::default()))
+        .verifier(Pipeline::new(Calibration::bundled()))
+        .max_false_hit_rate(0.5)
+        .corpus_criterion(faq.clone(), unshown)
+        .build()
+        .await
+        .unwrap();
+    let least = cache.budgets(&faq).least().unwrap();
+    for corpus in [Corpus::default(), faq.clone()] {
+        let query = Query::new(CACHED[0]).corpus(corpus).renew();
+        let Lookup::Miss(permit) = cache.lookup(query).await.unwrap() else { panic!("a renewal") };
+        permit.fill("an answer", vec![]).await;
+    }
+    let asked = || Query::new(same_words());
+    for (query, is_shown) in [
+        (asked(), true),
+        (asked().max_false_hit_rate(least), true),
+        (asked().corpus(faq.clone()).similarity_threshold(0.99), true),
+        (asked().criterion(unshown), false),
+        (asked().scope(Scope::new().max_false_hit_rate(0.000_1)), false),
+        (asked().corpus(faq), false),
+    ] {
+        let before = cache.metrics();
+        let found = cache.lookup(query.clone()).await.unwrap();
+        let after = cache.metrics();
+        assert_eq!(after.unshown_budgets - before.unshown_budgets, u64::from(!is_shown), "{query:?}");
+        let explained = cache.explain(query).await.unwrap();
+        assert_eq!((explained.unshown.is_none(), explained.threshold.is_some()), (is_shown, is_shown));
+        if is_shown {
+            continue;
+        }
+        assert!(matches!(found, Lookup::Miss(_)));
+        assert_eq!(after.verifications, before.verifications, "nobody looked at the neighbour");
+        let decision = format!("the least that it can show is {least}");
+        assert!(explained.decision.ends_with(&decision), "{}", explained.decision);
+        let nearest = &explained.candidates[0];
+        let check = nearest.checks.iter().find(|check| check.name == "cheap").unwrap();
+        let detail = format!("no probability shows a false-hit rate below {least}");
+        assert!(!nearest.accepted && check.detail.contains(&detail), "{check:?}");
     }
 }
 

@@ -103,8 +103,11 @@ impl CacheBuilder {
     /// Sets the greatest share of wrong answers among hits on other wordings that is accepted, greater than 0 and less
     /// than 1; 0.02 by default. Corpora, scopes and queries may set their own.
     ///
-    /// It is kept as far as the calibration fits your questions, which `wellspring eval` tells. Without a calibration
-    /// for the embedding model, it stands for a similarity of 0.92, and promises nothing.
+    /// It is kept as far as the calibration fits your questions, which `wellspring eval` tells. Only exact matches are
+    /// served under a rate that the calibration [cannot show](Cache::budgets), and under any rate while there is no
+    /// calibration for the embedding model: fit one, which `wellspring calibrate` does, for a [`Pipeline`] as the
+    /// [`verifier`](Self::verifier), or set a [`similarity_threshold`](Self::similarity_threshold). [`build`](Self::build)
+    /// logs a warning then.
     pub fn max_false_hit_rate(self, rate: f64) -> Self {
         self.criterion(Criterion::MaxFalseHitRate(rate))
     }
@@ -141,7 +144,7 @@ impl CacheBuilder {
     }
 
     /// Sets what decides whether a near neighbour is a hit. By default, [`Pipeline::bundled`] if the embedding model is
-    /// the bundled one, which the calibration is for; threshold and [`Guards`] for any other.
+    /// the bundled one, which the calibration is for; for any other [`Guards`], which need a similarity threshold.
     pub fn verifier(mut self, verifier: impl Verifier + 'static) -> Self {
         self.verifier = Some(Arc::new(verifier));
         self
@@ -350,6 +353,7 @@ impl CacheBuilder {
             shutdown,
         };
         inner.indexes.unload_idle(self.unload_after);
+        inner.warn_of_unshown();
         Ok(Cache { inner: Arc::new(inner) })
     }
 

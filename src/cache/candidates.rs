@@ -38,6 +38,11 @@ impl Inner {
         if let Some(near) = self.promoted(prepared, embedding).await? {
             return Ok(Some(near));
         }
+        // Nothing would be accepted, so nothing is looked at.
+        if !self.can_show(prepared) {
+            self.metrics.lookup.unshown_budgets.increment();
+            return Ok(None);
+        }
         let neighbors = self.neighbors(prepared, embedding).await?;
         let Some((&nearest, others)) = neighbors.split_first() else { return Ok(None) };
         let mut undecided = Vec::new();
@@ -53,6 +58,11 @@ impl Inner {
             }
         }
         self.verified(prepared, undecided).await
+    }
+
+    /// Whether another question's answer may be served at all.
+    pub(super) fn can_show(&self, prepared: &Prepared) -> bool {
+        self.verifier.budgets(Some(&prepared.key.corpus)).can_show(prepared.criterion)
     }
 
     /// The entry that a judge approved for this question, if it is live.

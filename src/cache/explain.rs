@@ -11,7 +11,7 @@ use crate::criterion::Criterion;
 use crate::error::Result;
 use crate::key::{CacheKey, Corpus, EntryId, ScopeId};
 use crate::store::{DeadReason, Found};
-use crate::verify::{Check, Outcome, Stage, StageRun};
+use crate::verify::{Check, Outcome, Stage, StageRun, Unshown};
 
 /// How many candidates are explained.
 const EXPLAINED: usize = 8;
@@ -34,8 +34,10 @@ pub struct Explanation {
     pub exact_state: EntryState,
     /// What is accepted.
     pub criterion: Criterion,
-    /// The least similarity at which a candidate is looked at.
-    pub threshold: f32,
+    /// The false-hit rate that was asked for, if it cannot be shown: then only exact matches are served.
+    pub unshown: Option<Unshown>,
+    /// The least similarity at which a candidate is looked at; none if none is.
+    pub threshold: Option<f32>,
     /// The nearest other questions, nearest first, whatever their similarity. None if the question is
     /// too long to be embedded.
     pub candidates: Vec<ExplainedCandidate>,
@@ -120,6 +122,7 @@ impl Cache {
         let inner = &self.inner;
         let key = &prepared.key;
         let exact = inner.store.lookup(&key.corpus, key.exact).await?.found;
+        let unshown = inner.verifier.budgets(Some(&key.corpus)).unshown(prepared.criterion);
         let mut explanation = Explanation {
             question: key.text.to_string(),
             corpus: key.corpus.clone(),
@@ -127,7 +130,8 @@ impl Cache {
             exact: key.exact,
             exact_state: (&exact).into(),
             criterion: prepared.criterion,
-            threshold: inner.verifier.floor(prepared.criterion),
+            threshold: unshown.is_none().then(|| inner.verifier.floor(prepared.criterion)),
+            unshown,
             candidates: self.candidates(&prepared).await?,
             served: None,
             decision: String::new(),
@@ -194,6 +198,9 @@ impl Cache {
                     let detail = "a judge approved its answer for this question";
                     candidate.checks.insert(0, Check::new(Stage::Lessons.name(), true, detail));
                     (candidate.accepted, candidate.screened) = (true, Outcome::Accepted);
+                } else if !inner.can_show(prepared) {
+                    // A lookup would not have looked at it.
+                    (candidate.accepted, candidate.screened) = (false, Outcome::Rejected);
                 }
             }
             candidates.push(candidate);
@@ -220,10 +227,11 @@ impl Explanation {
                 format!("hit: a question of similarity {:.3} was answered before", candidate.similarity);
             return;
         }
-        let why = match (self.exact_state, self.candidates.first()) {
-            (EntryState::Dead(reason), _) => format!("the stored answer may not be served: {reason}"),
-            (_, None) => "nothing similar is stored".into(),
-            (_, Some(nearest)) => {
+        let why = match (self.exact_state, self.unshown, self.candidates.first()) {
+            (EntryState::Dead(reason), ..) => format!("the stored answer may not be served: {reason}"),
+            (_, Some(unshown), _) => unshown.to_string(),
+            (_, None, None) => "nothing similar is stored".into(),
+            (_, None, Some(nearest)) => {
                 let mut failed = nearest.checks.iter().filter(|check| !check.passed);
                 // What the cheap stages leave undecided, the last one decides.
                 let is_undecided = nearest.screened == Outcome::Undecided;

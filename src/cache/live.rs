@@ -2,11 +2,13 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Inner};
 use crate::criterion::Criterion;
 use crate::error::Result;
 use crate::journal::Record;
+use crate::key::Corpus;
 use crate::policy::Ttls;
+use crate::verify::Budgets;
 
 /// Settings that may change while the cache is in use.
 #[derive(Debug)]
@@ -29,18 +31,70 @@ impl Live {
     }
 }
 
+impl Inner {
+    /// Warns of every setting that leaves exact matches only, for otherwise nobody knows why hits stay away.
+    pub(super) fn warn_of_unshown(&self) {
+        self.warn_of(self.live.criterion(), None);
+        for (corpus, &criterion) in &self.settings.corpora {
+            self.warn_of(criterion, Some(corpus));
+        }
+    }
+
+    fn warn_of(&self, criterion: Criterion, corpus: Option<&Corpus>) {
+        let Some(unshown) = self.verifier.budgets(corpus).unshown(criterion) else { return };
+        match corpus {
+            Some(corpus) => tracing::warn!(%corpus, "{unshown}"),
+            None => tracing::warn!("{unshown}"),
+        }
+    }
+}
+
 impl Cache {
     /// When another question's answer is served, unless query, scope or corpus say otherwise.
     pub fn criterion(&self) -> Criterion {
         self.inner.live.criterion()
     }
 
-    /// The least similarity at which another question is looked at.
-    pub fn least_similarity(&self) -> f32 {
-        self.inner.verifier.floor(self.inner.live.criterion())
+    /// The least similarity at which another question is looked at; none if none is, because the
+    /// [criterion](Self::criterion) is a false-hit rate that cannot be shown.
+    pub fn least_similarity(&self) -> Option<f32> {
+        let criterion = self.criterion();
+        let can_show = self.inner.verifier.budgets(None).can_show(criterion);
+        can_show.then(|| self.inner.verifier.floor(criterion))
     }
 
-    /// Sets when another question's answer is served, for lookups that start from now on.
+    /// Which false-hit rates can be shown in `corpus`. Under any other, of the cache, a corpus, a scope or a query, only
+    /// exact matches are served.
+    ///
+    /// ```
+    /// use wellspring::embed::FakeEmbedder;
+    /// use wellspring::verify::{Calibration, Pipeline};
+    /// use wellspring::{Cache, Corpus, Criterion, MemoryStore};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let cache = Cache::builder(FakeEmbedder::new(64), MemoryStore::default())
+    ///     .verifier(Pipeline::new(Calibration::bundled()))
+    ///     .build()
+    ///     .await?;
+    /// let budgets = cache.budgets(&Corpus::default());
+    /// if let Some(unshown) = budgets.unshown(Criterion::MaxFalseHitRate(0.000_001)) {
+    ///     // "max_false_hit_rate = 0.000001 cannot be shown by the calibration in force: …"
+    ///     println!("{unshown}");
+    /// }
+    /// if let Some(least) = budgets.least() {
+    ///     cache.set_criterion(Criterion::MaxFalseHitRate(least))?;
+    /// }
+    /// assert!(budgets.can_show(cache.criterion()));
+    /// # Ok::<_, wellspring::Error>(())
+    /// # })?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn budgets(&self, corpus: &Corpus) -> Budgets {
+        self.inner.verifier.budgets(Some(corpus))
+    }
+
+    /// Sets when another question's answer is served, for lookups that start from now on. A false-hit rate that
+    /// [cannot be shown](Self::budgets) is logged as a warning.
     ///
     /// # Errors
     ///
@@ -48,6 +102,7 @@ impl Cache {
     pub fn set_criterion(&self, criterion: Criterion) -> Result<()> {
         let criterion = criterion.checked()?;
         *self.inner.live.criterion.write().unwrap_or_else(PoisonError::into_inner) = criterion;
+        self.inner.warn_of(criterion, None);
         Ok(())
     }
 
@@ -60,5 +115,31 @@ impl Cache {
     /// [`journal::CAPACITY`](crate::journal::CAPACITY).
     pub fn journal(&self, limit: usize) -> Vec<Record> {
         self.inner.journal.newest(limit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache::{FillOutcome, Lookup, Query};
+    use crate::embed::FakeEmbedder;
+    use crate::store::MemoryStore;
+
+    #[tokio::test]
+    async fn a_criterion_that_is_set_says_whether_others_are_looked_at() {
+        let cache = Cache::builder(FakeEmbedder::new(64), MemoryStore::default()).build().await.unwrap();
+        let Lookup::Miss(permit) = cache.lookup(Query::new("who has the key")).await.unwrap() else {
+            panic!("the cache is empty")
+        };
+        assert!(matches!(permit.fill("the porter", vec![]).await, FillOutcome::Stored(_)));
+        let is_hit =
+            async || matches!(cache.lookup(Query::new("Who has the key?")).await, Ok(Lookup::Hit(_)));
+        // Nothing is calibrated for the fake embedder, and the first lookup counts.
+        assert!(!is_hit().await);
+        assert_eq!((cache.least_similarity(), cache.metrics().unshown_budgets), (None, 2));
+        cache.set_criterion(Criterion::SimilarityThreshold(0.9)).unwrap();
+        assert!(is_hit().await);
+        assert_eq!((cache.least_similarity(), cache.metrics().unshown_budgets), (Some(0.9), 2));
+        assert!(cache.set_criterion(Criterion::MaxFalseHitRate(1.0)).unwrap_err().is_invalid_input());
     }
 }

@@ -11,6 +11,7 @@ use super::context::Context;
 use super::eval::{Examiner, Labelled, content, parse, progress};
 use super::exit::Exit;
 use super::output::{self, Column, table};
+use crate::criterion::Criterion;
 use crate::error::{Error, ErrorKind};
 use crate::verify::{CalibratedStage, Calibration};
 
@@ -44,12 +45,14 @@ struct Report {
     positives: u64,
     negatives: u64,
     budgets: Vec<Budget>,
+    /// The least budget that the data can show, rounded up; none if they can show none.
+    least_max_false_hit_rate: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
 struct Budget {
     max_false_hit_rate: f64,
-    /// The least probability to accept with the cross-encoder; none where the data cannot show the budget.
+    /// The least probability to accept with the cross-encoder; none where the data cannot show the budget with it.
     threshold: Option<f64>,
     /// The least probability to accept by features alone.
     threshold_without_cross_encoder: Option<f64>,
@@ -87,6 +90,10 @@ pub(crate) async fn run(args: CalibrateArgs, context: &Context) -> anyhow::Resul
         std::fs::write(path, calibration.to_json())
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
+    if let Some(path) = &write {
+        let path = path.display();
+        output::note(format_args!("written to {path}, which match.calibration = \"{path}\" puts in force"));
+    }
     let report = report(&calibration);
     if context.json {
         output::json(&report)?;
@@ -97,14 +104,16 @@ pub(crate) async fn run(args: CalibrateArgs, context: &Context) -> anyhow::Resul
 }
 
 fn report(calibration: &Calibration) -> Report {
+    let budgets = calibration.budgets(CalibratedStage::Full);
     let budget = |max_false_hit_rate: f64| {
+        let criterion = Criterion::MaxFalseHitRate(max_false_hit_rate);
         let threshold = calibration.threshold(CalibratedStage::Full, max_false_hit_rate);
         Budget {
             max_false_hit_rate,
             threshold,
             threshold_without_cross_encoder: calibration
                 .threshold(CalibratedStage::Cheap, max_false_hit_rate),
-            verdict: if threshold.is_some() { "sufficient" } else { "insufficient" },
+            verdict: if budgets.can_show(criterion) { "sufficient" } else { "insufficient" },
         }
     };
     Report {
@@ -112,6 +121,7 @@ fn report(calibration: &Calibration) -> Report {
         positives: calibration.positives,
         negatives: calibration.negatives,
         budgets: BUDGETS.into_iter().map(budget).collect(),
+        least_max_false_hit_rate: budgets.least(),
     }
 }
 
@@ -131,8 +141,12 @@ fn text_of(report: &Report) -> String {
             budget.verdict.to_owned(),
         ]
     });
+    let least = match report.least_max_false_hit_rate {
+        Some(least) => format!("the least max_false_hit_rate that they can show is {least}"),
+        None => "they can show no max_false_hit_rate".to_owned(),
+    };
     format!(
-        "{}: {} pairs of the same question, {} of different ones\n\n{}",
+        "{}: {} pairs of the same question, {} of different ones\n\n{}\n\n{least}",
         report.name,
         report.positives,
         report.negatives,

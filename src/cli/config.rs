@@ -7,11 +7,12 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
+use crate::cli::matching::Matching;
 use crate::cli::output;
 
 /// Show the configuration in force and where each value comes from
 ///
-/// What is printed is a valid wellspring.toml.
+/// What is printed is a valid wellspring.toml. Beside it, a warning tells if only exact matches are served.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArgs {}
 
@@ -21,7 +22,8 @@ struct Line {
     comment: String,
 }
 
-pub(crate) fn run(_: ConfigArgs, context: &Context) -> anyhow::Result<Exit> {
+pub(crate) async fn run(_: ConfigArgs, context: &Context) -> anyhow::Result<Exit> {
+    warn(context).await;
     let values = serde_json::to_value(&context.config).context("cannot show the configuration")?;
     let value = |key: &str| values.pointer(&format!("/{}", key.replace('.', "/"))).filter(|v| !v.is_null());
     if context.json {
@@ -59,6 +61,17 @@ pub(crate) fn run(_: ConfigArgs, context: &Context) -> anyhow::Result<Exit> {
         }
     }
     Ok(Exit::Success)
+}
+
+/// Tells of what is accepted and cannot be shown, or cannot be read.
+async fn warn(context: &Context) {
+    let warning = match Matching::of(&context.config).await {
+        Ok(matching) => matching.warning().map(str::to_owned),
+        Err(error) => Some(error.to_string()),
+    };
+    if let Some(warning) = warning {
+        output::note(format_args!("{} {warning}", "warning:".yellow().bold()));
+    }
 }
 
 /// A scalar as TOML writes it. Its strings are nearly those of JSON; the rest is the same.

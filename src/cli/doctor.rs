@@ -1,4 +1,4 @@
-//! `wellspring doctor`: examines the store, and says what to change and why.
+//! `wellspring doctor`: examines the store and what is accepted of other wordings, and says what to change and why.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,16 +9,18 @@ use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
+use crate::cli::matching::Matching;
 use crate::cli::{output, units};
 use crate::config::{Opening, StoreUrl, ValkeyUrl};
 use crate::error::{Error, ErrorKind};
 use crate::store::{Finding, Severity, Store as _, StoreStatus};
 
-/// Examine the store: what is wrong, and how to change it
+/// Examine the store and what is accepted as a hit: what is wrong, and how to change it
 ///
 /// On Valkey or Redis it tries every command that the store needs as the user that it logs in as, and looks at the
-/// servers' settings as far as that user may. It leaves nothing behind. It exits with 1 if there is a problem, and with
-/// 3 if the store cannot be reached.
+/// servers' settings as far as that user may. It leaves nothing behind. Whether the accepted share of false hits can be
+/// shown is read from the settings; no model is loaded. It exits with 1 if there is a problem, and with 3 if the store
+/// cannot be reached.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {}
 
@@ -32,7 +34,7 @@ struct Report<'a> {
 
 pub(crate) async fn run(_: DoctorArgs, context: &Context) -> anyhow::Result<Exit> {
     let url = &context.config.store.url;
-    let findings = match url {
+    let mut findings = match url {
         StoreUrl::Valkey(address) => on_valkey(address, context).await?,
         StoreUrl::Embedded(path) => embedded(path, context).await?,
         StoreUrl::Memory => {
@@ -43,6 +45,7 @@ pub(crate) async fn run(_: DoctorArgs, context: &Context) -> anyhow::Result<Exit
             )]
         }
     };
+    findings.push(matching(context).await);
     let verdict = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
     if context.json {
         output::json(&Report { store: url.to_string(), verdict, findings: &findings })?;
@@ -50,6 +53,14 @@ pub(crate) async fn run(_: DoctorArgs, context: &Context) -> anyhow::Result<Exit
         output::line(text(&url.to_string(), &findings))?;
     }
     Ok(if verdict == Severity::Problem { Exit::Miss } else { Exit::Success })
+}
+
+/// What is accepted of other wordings' answers; a problem if not even that can be told.
+async fn matching(context: &Context) -> Finding {
+    match Matching::of(&context.config).await {
+        Ok(matching) => matching.finding(),
+        Err(error) => Finding::new("matching", Severity::Problem, error.to_string()),
+    }
 }
 
 async fn on_valkey(address: &ValkeyUrl, context: &Context) -> anyhow::Result<Vec<Finding>> {

@@ -24,6 +24,7 @@ mod invalidate;
 mod list;
 mod listen;
 mod logs;
+mod matching;
 mod output;
 mod pages;
 mod put;
@@ -183,7 +184,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Export(args) => export::run(args, context).await,
         Command::Eval(args) => eval::run(args, context).await,
         Command::Calibrate(args) => calibrate::run(args, context).await,
-        Command::Config(args) => config::run(args, context),
+        Command::Config(args) => config::run(args, context).await,
         Command::Completions(args) => completions::run(&args),
     }
 }

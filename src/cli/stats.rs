@@ -5,10 +5,12 @@ use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use clap::Args;
+use owo_colors::OwoColorize as _;
 use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
+use crate::cli::matching::Matching;
 use crate::cli::output::{self, Column, table};
 use crate::cli::pages::Pages;
 use crate::cli::units;
@@ -18,7 +20,7 @@ use crate::index::{SegmentedIndex, VectorIndex as _};
 use crate::key::{EntryId, ScopeId};
 use crate::store::{CorpusStatus, ServerStatus, StoreStatus};
 
-/// Show what the store holds and what its hits saved
+/// Show what the store holds, what its hits saved, and what is accepted as a hit
 #[derive(Debug, Args)]
 pub(crate) struct StatsArgs {}
 
@@ -27,6 +29,8 @@ struct Stats {
     store: StoreStatus,
     index_bytes: u64,
     saved: Saved,
+    /// None if the calibration or the description of the embedding model cannot be read.
+    matching: Option<Matching>,
 }
 
 /// What the hits on the entries that are stored now saved.
@@ -58,7 +62,9 @@ pub(crate) async fn run(_: StatsArgs, context: &Context) -> anyhow::Result<Exit>
         }
     }
     store.close().await?;
-    let stats = Stats { store: contents, index_bytes: indexes.memory_bytes(), saved };
+    // What the store holds is told whatever is wrong with the settings; the doctor tells that.
+    let matching = Matching::of(&context.config).await.ok();
+    let stats = Stats { store: contents, index_bytes: indexes.memory_bytes(), saved, matching };
     if context.json {
         output::json(&stats)?;
     } else {
@@ -68,7 +74,7 @@ pub(crate) async fn run(_: StatsArgs, context: &Context) -> anyhow::Result<Exit>
 }
 
 fn text(stats: &Stats) -> String {
-    let Stats { store, index_bytes, saved } = stats;
+    let Stats { store, index_bytes, saved, matching } = stats;
     let index = match index_bytes {
         0 => String::new(),
         bytes => format!("{} in memory while all scopes are in use", units::bytes(*bytes)),
@@ -82,6 +88,7 @@ fn text(stats: &Stats) -> String {
         0 => String::new(),
         pending => format!("{} not in force yet", units::counted(pending, "invalidation")),
     };
+    let warning = matching.as_ref().and_then(Matching::warning);
     let mut text = output::fields(&[
         ("store", store.location.clone()),
         ("answers", filled(store.entries, store.max_entries, units::count)),
@@ -98,6 +105,8 @@ fn text(stats: &Stats) -> String {
             ),
         ),
         ("pending", pending),
+        ("accepted", matching.as_ref().map(Matching::accepted).unwrap_or_default()),
+        ("warning", warning.map(|warning| warning.yellow().to_string()).unwrap_or_default()),
     ]);
     for server in &store.servers {
         text = format!("{text}\n\n{}", self::server(server));

@@ -10,7 +10,9 @@ use crate::embed::{BUNDLED_MODEL, Embedder, OnnxEmbedder, RemoteEmbedder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::judge::{LlmJudge, Shadow};
 use crate::store::{EmbeddedStore, MemoryStore, Store, ValkeyStore};
-use crate::verify::{Calibration, CrossEncoder, LateInteraction, PairScorer, Pipeline, VCache, Verifier};
+use crate::verify::{
+    Budgets, CalibratedStage, Calibration, CrossEncoder, Ensemble, LateInteraction, PairScorer, Pipeline, VCache, Verifier,
+};
 
 /// How long a command waits for the index of its scope to be loaded from a shared store. Without it, a process that
 /// lives for one question would only ever find exact matches.
@@ -100,7 +102,8 @@ impl Config {
     }
 
     /// Loads what decides whether a near neighbour is a hit. For vectors of another model than the bundled one and without
-    /// a calibration of one's own, those are the guards alone: the bundled calibration is for the bundled one's similarities.
+    /// a calibration of one's own, those are the guards alone, which need a similarity threshold: the bundled calibration is
+    /// for the bundled one's similarities.
     ///
     /// # Errors
     ///
@@ -113,7 +116,7 @@ impl Config {
         if self.matching.verifier == "vcache" {
             return Ok(Arc::new(VCache::new(rand::random())));
         }
-        if embedder.model().name != BUNDLED_MODEL && self.matching.calibration == "bundled" {
+        if !self.is_calibrated_for(&embedder.model().name) {
             return Ok(Arc::new(self.guards()));
         }
         let scorer = self.open_scorer(embedder).await?;
@@ -123,6 +126,34 @@ impl Config {
             pipeline = pipeline.scorer(scorer);
         }
         Ok(Arc::new(pipeline))
+    }
+
+    fn is_calibrated_for(&self, model: &str) -> bool {
+        model == BUNDLED_MODEL || self.matching.calibration != "bundled"
+    }
+
+    /// Which false-hit rates the verifier that is configured can show. Only what is needed for that is read: the name of the
+    /// embedding model and the calibration. No model is loaded.
+    ///
+    /// # Errors
+    ///
+    /// `Model` if the manifest of the embedding model cannot be read; `Config` or `InvalidInput` if the calibration cannot.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, reading goes on in the background and its result is dropped.
+    pub async fn budgets(&self) -> Result<Budgets> {
+        if self.matching.verifier == "vcache" {
+            return Ok(Budgets::Unstated);
+        }
+        let embedding = self.embedding.clone();
+        let model = blocking(move || embedding.model_name()).await?;
+        if !self.is_calibrated_for(&model) {
+            return Ok(Budgets::Uncalibrated);
+        }
+        let last =
+            if self.matching.verifier == "none" { CalibratedStage::Cheap } else { CalibratedStage::Full };
+        Ok(self.open_calibration(None).await?.budgets(last))
     }
 
     /// Reads what makes probabilities of similarities, words and the scores of `scorer`.
@@ -169,10 +200,17 @@ impl Config {
         blocking(move || {
             let scorer: Arc<dyn PairScorer> = match named.as_str() {
                 "none" | "vcache" => return Ok(None),
-                "bundled" => Arc::new(LateInteraction::bundled(match encoder {
-                    Some(encoder) => encoder,
-                    None => OnnxEmbedder::shared()?,
-                })?),
+                "bundled" | "comparer" => {
+                    let encoder = match encoder {
+                        Some(encoder) => encoder,
+                        None => OnnxEmbedder::shared()?,
+                    };
+                    if named == "comparer" {
+                        Arc::new(LateInteraction::bundled(encoder)?)
+                    } else {
+                        Arc::new(Ensemble::bundled(encoder)?)
+                    }
+                }
                 "cross-encoder" => CrossEncoder::shared()?,
                 path if path.starts_with(['.', '/']) => Arc::new(CrossEncoder::from_dir(path)?),
                 name => Arc::new(CrossEncoder::named(name)?),
@@ -256,6 +294,16 @@ impl Config {
 }
 
 impl EmbeddingConfig {
+    /// The name that the model will have once it is opened.
+    fn model_name(&self) -> Result<String> {
+        match self.model.as_str() {
+            name if self.url.is_some() => Ok(name.to_owned()),
+            "bundled" => Ok(BUNDLED_MODEL.to_owned()),
+            path if path.starts_with(['.', '/']) => Ok(OnnxEmbedder::describe(path)?.name),
+            name => Ok(name.to_owned()),
+        }
+    }
+
     fn open(&self) -> Result<Arc<dyn Embedder>> {
         if let Some(url) = &self.url {
             return Ok(Arc::new(self.remote(url)?));

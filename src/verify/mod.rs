@@ -4,9 +4,12 @@
 //! sees the two questions and their similarity, never the answer and never the store. The default is the
 //! [`Pipeline`]; the plain [`Threshold`] is what it is compared with.
 
+mod budgets;
 mod calibration;
 #[cfg(feature = "_local")]
 mod cross_encoder;
+#[cfg(feature = "_local")]
+mod ensemble;
 mod features;
 mod follow_up;
 mod guards;
@@ -27,9 +30,12 @@ use std::fmt;
 use async_trait::async_trait;
 use serde::Serialize;
 
+pub use self::budgets::{Budgets, Unshown};
 pub use self::calibration::{CalibratedStage, Calibration, LEAST_PER_LABEL, Sample, wilson_upper95};
 #[cfg(feature = "_local")]
 pub use self::cross_encoder::{BUNDLED_VERIFIER, CrossEncoder, CrossEncoderOptions};
+#[cfg(feature = "_local")]
+pub use self::ensemble::Ensemble;
 pub use self::features::Features;
 pub use self::follow_up::is_follow_up;
 pub use self::guards::{Guard, Guards};
@@ -172,9 +178,18 @@ impl Verdict {
 /// Decides whether the answer to a near neighbour answers the question.
 #[async_trait]
 pub trait Verifier: fmt::Debug + Send + Sync {
-    /// The least similarity at which a candidate is worth a look: nothing below it is fetched.
+    /// The least similarity at which a candidate is worth a look: nothing below it is fetched. By default that of
+    /// `criterion`; where a false-hit rate is asked for, every near neighbour is looked at, however far it is.
     fn floor(&self, criterion: Criterion) -> f32 {
-        criterion.similarity()
+        criterion.similarity().unwrap_or(-1.0)
+    }
+
+    /// Which false-hit rates it can show that it keeps in `corpus`; of none in particular if that is not known. Under any
+    /// other, a cache looks for exact matches only, and says so. It is asked at every lookup, so it must be quick.
+    ///
+    /// By default it does not say, and is shown candidates whatever the rate.
+    fn budgets(&self, _corpus: Option<&Corpus>) -> Budgets {
+        Budgets::Unstated
     }
 
     /// What can be said of `candidate` in microseconds, without a model. What is undecided is

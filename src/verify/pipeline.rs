@@ -24,7 +24,7 @@ use super::scorer::{PairScorer, Scored};
 use super::stage::{Outcome, Screening, Stage, StageRun};
 use super::text::Comparison;
 use super::threshold::Threshold;
-use super::{Candidate, Check, Verdict, Verifier};
+use super::{Budgets, Candidate, Check, Verdict, Verifier};
 use crate::criterion::Criterion;
 use crate::error::Result;
 use crate::judgement::Judged;
@@ -44,6 +44,8 @@ pub struct Pipeline {
     calibration: Arc<Calibration>,
     scorer: Option<Arc<dyn PairScorer>>,
     learner: Option<Arc<Learner>>,
+    /// What the calibration can show without a scorer and with one. What is learned from feedback shows the same.
+    budgets: [Budgets; 2],
 }
 
 impl Pipeline {
@@ -53,27 +55,28 @@ impl Pipeline {
 
     /// The pipeline of a calibration, without a scorer.
     pub fn new(calibration: impl Into<Arc<Calibration>>) -> Self {
+        let calibration: Arc<Calibration> = calibration.into();
         Self {
             floor: Self::DEFAULT_FLOOR,
             guards: Guards::default(),
-            calibration: calibration.into(),
+            budgets: [CalibratedStage::Cheap, CalibratedStage::Full].map(|last| calibration.budgets(last)),
+            calibration,
             scorer: None,
             learner: Some(Arc::default()),
         }
     }
 
-    /// The bundled calibration and the bundled comparer over the token states that `encoder` makes, which must be the
-    /// bundled embedding model, such as [`OnnxEmbedder::shared`](crate::embed::OnnxEmbedder::shared). Blocks for some
-    /// milliseconds.
+    /// The bundled calibration and the bundled [`Ensemble`](super::Ensemble) over the token states that `encoder` makes,
+    /// which must be the bundled embedding model, such as [`OnnxEmbedder::shared`](crate::embed::OnnxEmbedder::shared).
+    /// Blocks for about 0.2 s unless another cache of this process has the cross-encoder already.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if the comparer is not found, if a file is missing or altered, or if
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if a model is not found, if a file is missing or altered, or if
     /// `encoder` is another model.
     #[cfg(feature = "_local")]
     pub fn bundled(encoder: Arc<dyn crate::tokens::TokenEncoder>) -> Result<Self> {
-        let scorer = super::LateInteraction::bundled(encoder)?;
-        Ok(Self::new(Calibration::bundled()).scorer(Arc::new(scorer)))
+        Ok(Self::new(Calibration::bundled()).scorer(Arc::new(super::Ensemble::bundled(encoder)?)))
     }
 
     /// Sets what decides where the cheap stages cannot. Its scores must be those that the calibration was fitted on.
@@ -151,7 +154,7 @@ impl Pipeline {
         let inputs: Vec<String> = reasons.iter().map(|(name, value)| format!("{name} {value:+.1}")).collect();
         let threshold = match calibration.threshold(CalibratedStage::Cheap, rate) {
             Some(threshold) => format!("{threshold:.4} is needed"),
-            None => "no probability is enough".into(),
+            None => not_shown(calibration, CalibratedStage::Cheap),
         };
         let detail = format!(
             "probability {probability:.4}, {threshold} (log-odds by {}{})",
@@ -189,7 +192,7 @@ impl Pipeline {
         let passed = threshold.is_some_and(|threshold| probability >= threshold);
         let needed = match threshold {
             Some(threshold) => format!("{threshold:.4} is needed"),
-            None => "the calibration has too few data for this rate".into(),
+            None => not_shown(calibration, CalibratedStage::Full),
         };
         let detail = format!(
             "probability {probability:.4}, {needed} (logit {logit:.3} of {}{})",
@@ -245,6 +248,14 @@ impl Pipeline {
     }
 }
 
+/// For reasons: that `stage` of the calibration accepts nothing at the rate asked for.
+fn not_shown(calibration: &Calibration, stage: CalibratedStage) -> String {
+    match calibration.least_budget(stage).and_then(|least| Budgets::From(least).least()) {
+        Some(least) => format!("no probability shows a false-hit rate below {least}"),
+        None => "no probability shows a false-hit rate".into(),
+    }
+}
+
 #[expect(clippy::cast_possible_truncation, reason = "a confidence needs no more digits")]
 fn lossy(probability: f64) -> f32 {
     probability as f32
@@ -254,6 +265,10 @@ fn lossy(probability: f64) -> f32 {
 impl Verifier for Pipeline {
     fn floor(&self, criterion: Criterion) -> f32 {
         self.least_similarity(criterion)
+    }
+
+    fn budgets(&self, _corpus: Option<&Corpus>) -> Budgets {
+        self.budgets[usize::from(self.scorer.is_some())]
     }
 
     fn screen(&self, candidate: &Candidate<'_>) -> Screening {
@@ -404,6 +419,24 @@ mod tests {
         // What a guard knows still counts for the probability; only the veto is gone.
         let lenient = pipeline.guards(Guards::none());
         assert_ne!(lenient.screen(&pair).stage, Stage::Guards);
+    }
+
+    #[tokio::test]
+    async fn a_rate_that_cannot_be_shown_is_told_with_the_least_that_can() {
+        let pipeline = Pipeline::new(Calibration::bundled()).scorer(always(Scored::Logit(20.0)));
+        let pair = candidate(0.99, Criterion::MaxFalseHitRate(1e-6));
+        assert!(!pipeline.budgets(None).can_show(pair.criterion) && pipeline.budgets(None).can_show(BUDGET));
+        let explained = pipeline.explain(pair).await.unwrap();
+        assert!(!explained.accepted);
+        let least = |stage| Budgets::From(pipeline.calibration.least_budget(stage).unwrap()).least().unwrap();
+        for (name, stage) in [("cheap", CalibratedStage::Cheap), ("scorer", CalibratedStage::Full)] {
+            let check = explained.checks.iter().find(|check| check.name == name).unwrap();
+            let told = format!("no probability shows a false-hit rate below {}", least(stage));
+            assert!(!check.passed && check.detail.contains(&told), "{check:?}");
+        }
+        // Without the scorer, its stage shows nothing.
+        let without = pipeline.clone().without_scorer().budgets(None);
+        assert_eq!(without.least(), Some(least(CalibratedStage::Cheap)));
     }
 
     #[tokio::test]

@@ -5,12 +5,13 @@
 
 use async_trait::async_trait;
 
-use super::{Candidate, Check, Outcome, Screening, Stage, Verdict, Verifier};
+use super::{Budgets, Candidate, Check, Outcome, Screening, Stage, Verdict, Verifier};
 use crate::error::Result;
+use crate::key::Corpus;
 
 /// Accepts a candidate whose similarity reaches the caller's threshold.
 ///
-/// Where the caller asks for a false-hit rate, that is [`UNCALIBRATED_SIMILARITY`](crate::criterion::UNCALIBRATED_SIMILARITY).
+/// Where the caller asks for a false-hit rate it accepts nothing: a similarity alone cannot show one.
 /// The confidence is the similarity, which is *not* a probability: at a cosine of 0.9 far more than one
 /// answer in ten can be wrong.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,7 +26,10 @@ impl Threshold {
 
     /// Compares the similarity with the threshold. A similarity that is not a number never passes.
     pub(super) fn check(candidate: &Candidate<'_>) -> Check {
-        let threshold = candidate.criterion.similarity();
+        let Some(threshold) = candidate.criterion.similarity() else {
+            let detail = "without a calibration for the embedding model no similarity shows a false-hit rate";
+            return Check::new("threshold", false, detail);
+        };
         let passed = candidate.similarity >= threshold;
         let relation = if passed { "reaches" } else { "is below" };
         Check {
@@ -38,8 +42,13 @@ impl Threshold {
 
 #[async_trait]
 impl Verifier for Threshold {
+    fn budgets(&self, _corpus: Option<&Corpus>) -> Budgets {
+        Budgets::Uncalibrated
+    }
+
     fn screen(&self, candidate: &Candidate<'_>) -> Screening {
-        let accepted = candidate.similarity >= candidate.criterion.similarity();
+        let accepted =
+            candidate.criterion.similarity().is_some_and(|threshold| candidate.similarity >= threshold);
         let outcome = if accepted { Outcome::Accepted } else { Outcome::Rejected };
         Screening::new(Stage::Cheap, outcome, candidate.similarity)
     }
@@ -53,6 +62,7 @@ impl Verifier for Threshold {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::criterion::Criterion;
 
     async fn verdict(similarity: f32, threshold: f32) -> Verdict {
         Threshold::new().verify(Candidate::new("a", "b", similarity, threshold)).await.unwrap()
@@ -79,6 +89,16 @@ mod tests {
         assert!(!verdict(f32::NAN, 0.85).await.accepted);
         assert!(!verdict(0.9, f32::NAN).await.accepted);
         assert!(verdict(f32::NAN, 0.85).await.confidence.abs() < f32::EPSILON);
+    }
+
+    #[tokio::test]
+    async fn a_false_hit_rate_is_no_similarity() {
+        let candidate = Candidate::new("a", "b", 1.0, Criterion::MaxFalseHitRate(0.5));
+        assert_eq!(Threshold::new().screen(&candidate).outcome, Outcome::Rejected);
+        let verdict = Threshold::new().verify(candidate).await.unwrap();
+        assert!(!verdict.accepted);
+        assert!(verdict.checks[0].detail.contains("without a calibration"), "{verdict:?}");
+        assert!(!Threshold::new().budgets(None).can_show(candidate.criterion));
     }
 
     #[tokio::test]

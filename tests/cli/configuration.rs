@@ -102,6 +102,64 @@ fn a_calibration_belongs_to_its_verifier() {
 }
 
 #[test]
+fn what_cannot_be_shown_is_told_wherever_the_settings_are_looked_at() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["put", "Why sleep?", "Yes."]).code(0);
+    let matching = |report: &serde_json::Value| {
+        let findings = report["findings"].as_array().unwrap().iter();
+        findings.into_iter().find(|finding| finding["check"] == "matching").unwrap().clone()
+    };
+    assert_eq!(matching(&sandbox.json(&["doctor"], 0))["severity"], "ok");
+    assert_eq!(sandbox.json(&["stats"], 0)["matching"]["warning"], json!(null));
+    let remote =
+        "embedding.url = \"http://localhost:9/v1\"\nembedding.model = \"other\"\nembedding.dimensions = 8\n";
+    for (settings, expected, remedy) in [
+        (
+            "match.max_false_hit_rate = 0.0001\n",
+            "match.max_false_hit_rate = 0.0001 cannot be shown by the calibration in force: only exact matches are served; \
+             the least that it can show is 0.0",
+            "set match.max_false_hit_rate = 0.0",
+        ),
+        (
+            remote,
+            "match.max_false_hit_rate = 0.02 cannot be shown without a calibration for the embedding model",
+            "set match.similarity_threshold",
+        ),
+    ] {
+        sandbox.write("wellspring.toml", settings.as_bytes());
+        let finding = matching(&sandbox.json(&["doctor"], 0));
+        assert_eq!(finding["severity"], "warning");
+        assert!(finding["reason"].as_str().unwrap().starts_with(expected), "{finding}");
+        assert!(finding["remedy"].as_str().unwrap().contains(remedy), "{finding}");
+        let stats = sandbox.json(&["stats"], 0);
+        assert!(stats["matching"]["warning"].as_str().unwrap().starts_with(expected), "{stats}");
+        let text = sandbox.run(&["stats"]).code(0).stdout;
+        assert!(text.contains("accepted") && text.contains(expected), "{text}");
+        let told = sandbox.run(&["config"]).code(0).stderr;
+        assert!(told.starts_with("warning: ") && told.contains(expected), "{told}");
+    }
+    // A similarity, or a calibration of one's own, is taken as it is.
+    sandbox.write("wellspring.toml", format!("{remote}match.similarity_threshold = 0.9\n").as_bytes());
+    assert_eq!(matching(&sandbox.json(&["doctor"], 0))["reason"], "similarity 0.900 and up");
+    sandbox.write("wellspring.toml", b"match.calibration = \"none.json\"\n");
+    let finding = matching(&sandbox.json(&["doctor"], 1));
+    assert_eq!(finding["reason"], "calibration none.json cannot be read");
+}
+
+#[test]
+fn why_names_the_least_budget_that_can_be_shown() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["put", "How long is the warranty of the device?", "Two years."]).code(0);
+    let why = ["why", "how long is the device's warranty?", "--max-false-hit-rate", "0.0001"];
+    let told = sandbox.run(&why).code(0).stdout;
+    let decision = "miss: max_false_hit_rate = 0.0001 cannot be shown by the calibration in force";
+    assert!(
+        told.contains(decision) && told.contains("no probability shows a false-hit rate below 0.0"),
+        "{told}"
+    );
+}
+
+#[test]
 fn the_policy_of_vcache_explores_what_it_knows_nothing_of() {
     let sandbox = Sandbox::new();
     sandbox.write("wellspring.toml", b"match.verifier = \"vcache\"\n");

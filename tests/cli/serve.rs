@@ -153,6 +153,21 @@ async fn a_request_is_traced_stage_by_stage_from_its_caller_to_the_upstream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_budget_that_cannot_be_shown_is_told_at_the_start() {
+    let (sandbox, upstream) = (Sandbox::new(), Upstream::start().await);
+    let budget = [("WELLSPRING_MATCH_MAX_FALSE_HIT_RATE", "0.0001")];
+    let served = Served::start(&sandbox, &upstream, &budget);
+    let url = format!("{}/admin/overview", served.admin);
+    let overview: Value = Client::new().get(url).send().await.unwrap().json().await.unwrap();
+    let log = tokio::task::spawn_blocking(|| served.end()).await.unwrap();
+    let expected =
+        "max_false_hit_rate = 0.0001 cannot be shown by the calibration in force: only exact matches are";
+    assert!(log.contains("\"level\":\"WARN\"") && log.contains(expected), "{log}");
+    assert!(overview["unshown"].as_str().unwrap().starts_with(expected), "{overview}");
+    assert_eq!(overview["threshold"], Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_was_made_opens_what_it_names() {
     let (sandbox, upstream) = (Sandbox::new(), Upstream::start().await);
     let made = sandbox.json(&["token", "ingestion", "invalidate"], 0);

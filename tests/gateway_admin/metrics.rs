@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::support::Running;
-use crate::{ONE, OTHER, ask, get, post};
+use crate::{CHAT, ONE, OTHER, ask, asked, get, post};
 
 /// Every sample by its name with labels.
 pub(crate) fn parse(text: &str) -> BTreeMap<String, f64> {
@@ -57,6 +57,16 @@ async fn they_move_with_what_happens() {
     assert!(after["wellspring_tokens_saved_total{kind=\"prompt\"}"] > 0.0);
     // The request that reads them is being served.
     assert!((after["wellspring_requests_in_flight"] - 1.0).abs() < 0.5);
+}
+
+/// Nothing is calibrated for the fake embedder.
+#[tokio::test]
+async fn a_rate_that_cannot_be_shown_is_counted() {
+    let gateway = Running::start().await;
+    let mut question = asked(ONE, "refunds.md");
+    question["wellspring"]["max_false_hit_rate"] = 0.02.into();
+    assert_eq!(gateway.ask(CHAT, &question).await.tier(), "miss");
+    assert!((read(&gateway).await["wellspring_unshown_budgets_total"] - 1.0).abs() < 0.5);
 }
 
 #[tokio::test]

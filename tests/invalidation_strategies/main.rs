@@ -62,7 +62,8 @@ async fn process_with(
     set: impl FnOnce(CacheBuilder) -> CacheBuilder,
 ) -> Cache {
     let store = options.connect(url).await.unwrap();
-    set(Cache::builder(WordEmbedder::default(), store)).build().await.unwrap()
+    let builder = Cache::builder(WordEmbedder::default(), store).similarity_threshold(0.92);
+    set(builder).build().await.unwrap()
 }
 
 /// What an LLM is asked, counted.

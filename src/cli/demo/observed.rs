@@ -9,7 +9,8 @@ use serde::Serialize;
 
 use crate::Criterion;
 use crate::error::Result;
-use crate::verify::{Candidate, Screening, Verdict, Verifier};
+use crate::key::Corpus;
+use crate::verify::{Budgets, Candidate, Screening, Verdict, Verifier};
 
 /// A near neighbour of a question.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +46,10 @@ impl Observed {
 impl Verifier for Observed {
     fn floor(&self, criterion: Criterion) -> f32 {
         self.verifier.floor(criterion)
+    }
+
+    fn budgets(&self, corpus: Option<&Corpus>) -> Budgets {
+        self.verifier.budgets(corpus)
     }
 
     fn screen(&self, candidate: &Candidate<'_>) -> Screening {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
+use owo_colors::OwoColorize as _;
 
 use super::answerer::{API_KEY_VARIABLE, Answerer, ExtractiveAnswerer, HttpLlm};
 use super::corpus::DemoCorpus;
@@ -16,9 +17,10 @@ use super::plan;
 use super::play::{Player, Tally};
 use super::report::{Report, Setting};
 use super::retriever::Retriever;
+use crate::cli::output;
 use crate::criterion::DEFAULT_MAX_FALSE_HIT_RATE;
 use crate::verify::Verifier;
-use crate::{Cache, Criterion, EmbeddedStore, Embedder};
+use crate::{Cache, Corpus, Criterion, EmbeddedStore, Embedder};
 
 /// Play a small but real RAG pipeline through the cache while its documents change
 ///
@@ -95,6 +97,9 @@ pub(crate) async fn run(
         .seed(args.seed)
         .build()
         .await?;
+    if let Some(unshown) = cache.budgets(&Corpus::default()).unshown(criterion) {
+        output::note(format_args!("{} {unshown}", "warning:".yellow().bold()));
+    }
     let asked = plan::plan(&corpus, args.questions as usize, args.seed);
     let player = Player {
         cache: cache.clone(),

@@ -23,6 +23,10 @@ use crate::criterion::Criterion;
 use crate::embed::Embedder;
 use crate::error::{Error, ErrorKind};
 
+/// The similarity that policies without a budget are compared at unless the settings have one. Nothing is served by it,
+/// and every report shows it.
+const COMPARED_AT: f32 = 0.92;
+
 /// Measure on labelled questions how well policies tell them apart
 #[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
@@ -146,7 +150,7 @@ async fn examiner(
 
 fn terms(budget: f64, context: &Context) -> crate::Result<Terms> {
     Criterion::MaxFalseHitRate(budget).checked()?;
-    Ok(Terms { budget, similarity: context.config.criterion().similarity() })
+    Ok(Terms { budget, similarity: context.config.criterion().similarity().unwrap_or(COMPARED_AT) })
 }
 
 impl How {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
+use crate::embed::ModelInfo;
 use crate::embedding::MAX_DIMENSIONS;
 use crate::error::Result;
 use crate::onnx::{self, Files, MAX_TOKENS};
@@ -65,6 +66,12 @@ impl Manifest {
         let manifest: Self = onnx::read_manifest(folder)?;
         manifest.check(folder)?;
         Ok(manifest)
+    }
+
+    pub(super) fn info(self) -> ModelInfo {
+        let mut info = ModelInfo::new(self.name, self.revision, self.dimensions);
+        info.max_tokens = Some(self.max_tokens);
+        info
     }
 
     fn check(&self, folder: &Path) -> Result<()> {

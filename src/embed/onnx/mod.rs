@@ -115,9 +115,7 @@ impl OnnxOptions {
         let states = manifest.token_states.then(|| StatesMemo::new(self.states_bytes));
         let load = |_| OnnxModel::load(&manifest, files.clone(), self.threads.get(), states.clone());
         let models = (0..self.workers.get()).map(load).collect::<Result<Vec<_>>>()?;
-        let mut info = ModelInfo::new(manifest.name, manifest.revision, manifest.dimensions);
-        info.max_tokens = Some(manifest.max_tokens);
-        OnnxEmbedder::start(info, models, states)
+        OnnxEmbedder::start(manifest.info(), models, states)
     }
 
     /// Loads a model that fastembed knows, as [`OnnxEmbedder::named`] does.
@@ -155,6 +153,15 @@ impl OnnxEmbedder {
     /// [`ErrorKind::Model`] if ONNX Runtime is not found, or if a file is missing, altered or not a model.
     pub fn from_dir(folder: impl AsRef<Path>) -> Result<Self> {
         OnnxOptions::default().from_dir(folder)
+    }
+
+    /// What the model in `folder` says of itself. It is not loaded, and its files are not checked.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Model`] if the folder has no manifest, or one that is not sound.
+    pub fn describe(folder: impl AsRef<Path>) -> Result<ModelInfo> {
+        Ok(Manifest::read(folder.as_ref())?.info())
     }
 
     /// Loads a model that fastembed knows, by its variant (`BGESmallENV15`) or its repository

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Answered, Asked, json, parameters};
 use crate::journal;
+use crate::key::Corpus;
 use crate::metrics::SIMILARITY_FLOOR;
 use crate::server::Gateway;
 use crate::server::telemetry::SAMPLE_EVERY;
@@ -13,6 +14,7 @@ use crate::server::telemetry::SAMPLE_EVERY;
 /// Everything that the page shows at a glance.
 pub(super) async fn overview(State(gateway): State<Gateway>) -> Answered {
     let (cache, telemetry) = (gateway.cache(), gateway.telemetry());
+    let unshown = cache.budgets(&Corpus::default()).unshown(cache.criterion());
     let calls = telemetry.calls();
     let upstreams: Vec<_> = calls
         .iter()
@@ -24,6 +26,8 @@ pub(super) async fn overview(State(gateway): State<Gateway>) -> Answered {
         "sample_secs": SAMPLE_EVERY.as_secs(),
         "threshold": cache.least_similarity(),
         "criterion": cache.criterion(),
+        // None unless a false-hit rate is asked for that cannot be shown.
+        "unshown": unshown.map(|unshown| unshown.to_string()),
         "draining": gateway.is_draining(),
         "in_flight": gateway.in_flight(),
         "index_bytes": cache.index_bytes(),

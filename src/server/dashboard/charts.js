@@ -123,7 +123,7 @@ export function columns(host, { label, buckets, threshold, height = 220 }) {
   return chart;
 }
 
-/** Where candidates lie on the scale of similarity. */
+/** Where candidates lie on the scale of similarity, with the threshold if there is one. */
 export function scale(host, { label, threshold, candidates, height = 74 }) {
   const width = room(host), middle = 34;
   const low = Math.min(0.5, ...candidates.map((candidate) => Math.floor(candidate.similarity * 10) / 10));
@@ -134,7 +134,7 @@ export function scale(host, { label, threshold, candidates, height = 74 }) {
   for (let tick = 1; tick >= low - 1e-9; tick -= steps) {
     chart.append(s("text", { x: x(tick), y: middle + 26, "text-anchor": "middle" }, tick.toFixed(1)));
   }
-  chart.append(
+  if (threshold !== null) chart.append(
     s("line", { class: "mark", x1: x(threshold), x2: x(threshold), y1: 16, y2: middle + 10 }),
     s("text", { x: x(threshold), y: 11, "text-anchor": threshold > 0.9 ? "end" : "middle" }, `threshold ${threshold.toFixed(2)}`));
   for (const candidate of candidates) {

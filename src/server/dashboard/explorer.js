@@ -51,7 +51,7 @@ function show(host, why) {
   if (!why.candidates.length) picture.append(h("p", { class: "none" }, "No other question is stored in this scope."));
   else picture.append(scale(picture, {
     threshold: why.threshold, candidates: why.candidates,
-    label: `Similarities from ${why.candidates.at(-1).similarity.toFixed(3)} to ${why.candidates[0].similarity.toFixed(3)}, threshold ${why.threshold}`,
+    label: `Similarities from ${why.candidates.at(-1).similarity.toFixed(3)} to ${why.candidates[0].similarity.toFixed(3)}, ${why.threshold === null ? "no threshold" : `threshold ${why.threshold}`}`,
   }));
   if (why.candidates.length) host.append(h("ul", { class: "rows" }, why.candidates.map((candidate) => one(candidate, why))));
   announce(why.decision);

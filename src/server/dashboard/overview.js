@@ -50,12 +50,13 @@ function draw(body, data) {
   const hits = metrics.exact_hits + metrics.semantic_hits;
   const lookups = hits + metrics.misses + bypasses;
   if (lookups === 0 && !data.store?.entries) {
-    body.replaceChildren(firstSteps(), h("div", { class: "grid" }, holdings(data, "w12")));
+    body.replaceChildren(firstSteps(), h("div", { class: "grid" }, exactOnly(data), holdings(data, "w12")));
     return;
   }
   const grid = h("div", { class: "grid" });
   body.replaceChildren(grid);
   const points = joined(data.samples);
+  if (data.unshown) grid.append(exactOnly(data));
   grid.append(
     figure("Answered from the cache", percentage(hits / lookups), `${count(hits)} of ${counted(lookups, "lookup")}`),
     ...saved(metrics),
@@ -66,6 +67,11 @@ function draw(body, data) {
   charts(rate, latency, points);
   grid.append(tiers(metrics, bypasses, lookups), guarded(data), holdings(data, "w4"), upstreams(data));
 }
+
+/** Why no other wording is a hit, which nobody would guess from the numbers. */
+const exactOnly = ({ unshown }) => unshown
+  ? h("section", { class: "card w12" }, h("h2", {}, "Only exact matches are served"), h("p", { class: "note" }, unshown))
+  : null;
 
 const figure = (name, value, note) =>
   h("section", { class: "card w3 figure" }, h("h2", { class: "name" }, name), h("p", { class: "value" }, value), h("p", { class: "foot" }, note));
@@ -183,7 +189,7 @@ function holdings({ store, index_bytes, threshold, version }, width) {
     pairs([
       ["Index in memory", bytes(index_bytes)], ["Evicted", count(store.evictions)], ["Expired", count(store.expirations)],
       store.pending_invalidations > 0 && ["Invalidations pending", count(store.pending_invalidations)],
-      ["Threshold", threshold.toFixed(2)], ["Version", version],
+      ["Threshold", threshold === null ? "exact matches only" : threshold.toFixed(2)], ["Version", version],
     ]));
 }
 

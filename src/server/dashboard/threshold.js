@@ -8,12 +8,15 @@ export async function threshold(main, _, signal) {
   const data = await get("/admin/threshold", {}, signal);
   const semantic = data.buckets.reduce((sum, bucket) => sum + bucket.hits, 0);
   const title = head("Threshold", "Hits on other wordings by similarity, and what users said of them.");
+  // None where only exact matches are served.
+  const present = data.threshold === null ? null : data.threshold.toFixed(2);
   if (semantic === 0) {
+    const now = present === null ? "Only exact matches are served: the overview says why." : `The threshold is ${present}.`;
     main.replaceChildren(title, empty("No hit on another wording yet",
-      h("p", {}, `The threshold is ${data.threshold.toFixed(2)}. Once questions of the same meaning meet, this shows how similar they were, and with feedback how many were wrong.`)));
+      h("p", {}, `${now} Once questions of the same meaning meet, this shows how similar they were, and with feedback how many were wrong.`)));
     return;
   }
-  const slider = h("input", { id: "least", type: "range", min: data.buckets[0].from, max: 1, step: 0.01, value: data.threshold });
+  const slider = h("input", { id: "least", type: "range", min: data.buckets[0].from, max: 1, step: 0.01, value: data.threshold ?? 1 });
   const value = h("output", { for: "least" });
   const picture = h("div", {});
   const figures = h("div", { class: "grid", "aria-live": "polite" });
@@ -42,7 +45,9 @@ export async function threshold(main, _, signal) {
       picture,
       h("div", { class: "slide" }, h("label", { for: "least" }, "If the threshold were"), slider, value)),
     figures,
-    h("p", { class: "note" }, `Below the present threshold of ${data.threshold.toFixed(2)} nothing was served, so nothing is known: a lower one must be tried. Exact hits have no threshold.`)));
+    h("p", { class: "note" }, present === null
+      ? "At present only exact matches are served, which have no threshold: the overview says why."
+      : `Below the present threshold of ${present} nothing was served, so nothing is known: a lower one must be tried. Exact hits have no threshold.`)));
   slider.addEventListener("input", draw);
   draw();
 }

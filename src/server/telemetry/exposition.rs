@@ -112,6 +112,11 @@ impl Snapshot {
             self.metrics.rejected_candidates,
         )?;
         out.plain(
+            "wellspring_unshown_budgets",
+            "Lookups whose false-hit rate cannot be shown, so that no other wording was looked at",
+            self.metrics.unshown_budgets,
+        )?;
+        out.plain(
             "wellspring_remembered_embeddings",
             "Embeddings that were not made again",
             self.metrics.remembered_embeddings,

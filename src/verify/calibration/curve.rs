@@ -50,6 +50,12 @@ impl Curve {
         self.0.iter().rev().find(holds).map(|point| point.probability)
     }
 
+    /// The least `max_false_hit_rate` that has a [threshold](Self::threshold); none where there is none below 1.
+    pub(super) fn least_budget(&self) -> Option<f64> {
+        let bounds = self.0.iter().map(|point| wilson_upper95(point.false_hits, point.hits));
+        bounds.reduce(f64::min).filter(|&least| least < 1.0)
+    }
+
     /// The least probability from `least` on at which these hits do not show that more than `max_false_hit_rate` of
     /// them are false, by the lower end of the 95 % interval.
     pub(super) fn uncontradicted(&self, least: f64, max_false_hit_rate: f64) -> f64 {
@@ -113,6 +119,18 @@ mod tests {
         assert_eq!(curve.threshold(0.02), None);
         assert!(curve.threshold(0.1).is_some());
         assert_eq!(Curve::default().threshold(0.5), None);
+    }
+
+    #[test]
+    fn the_least_budget_is_the_first_that_has_a_threshold() {
+        let scored = (0..2_000_u32).map(|n| (1.0 - f64::from(n) / 2_000.0, n < 1_000 || n % 10 != 0));
+        let curve = Curve::of(scored.collect());
+        let least = curve.least_budget().unwrap();
+        // 0 of 1,000.
+        assert!((0.0030..0.0045).contains(&least), "{least}");
+        assert!(curve.threshold(least).is_some());
+        assert_eq!(curve.threshold(least.next_down()), None);
+        assert_eq!(Curve::default().least_budget(), None);
     }
 
     #[test]

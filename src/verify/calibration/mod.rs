@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use self::curve::Curve;
 pub use self::curve::wilson_upper95;
 use self::logistic::{Logistic, Row};
+use super::budgets::Budgets;
 use super::features::Features;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -211,11 +212,28 @@ impl Calibration {
     /// The least probability to accept at `stage` so that at most this share of the hits is false, by the upper
     /// end of the 95 % interval on labelled data. None where they cannot show it.
     pub fn threshold(&self, stage: CalibratedStage, max_false_hit_rate: f64) -> Option<f64> {
-        let fitted = match stage {
+        self.stage(stage)?.threshold(max_false_hit_rate)
+    }
+
+    /// The least `max_false_hit_rate` for which [`threshold`](Self::threshold) gives one; none where the labelled data show
+    /// no rate below 1, or where there is no such stage.
+    pub fn least_budget(&self, stage: CalibratedStage) -> Option<f64> {
+        self.stage(stage)?.curve.least_budget()
+    }
+
+    /// Which false-hit rates can be shown by the stages up to `last`: those that one of them can show alone.
+    pub fn budgets(&self, last: CalibratedStage) -> Budgets {
+        let full =
+            (last == CalibratedStage::Full).then(|| self.least_budget(CalibratedStage::Full)).flatten();
+        let shown = self.least_budget(CalibratedStage::Cheap).into_iter().chain(full);
+        Budgets::From(shown.reduce(f64::min).unwrap_or(1.0))
+    }
+
+    fn stage(&self, stage: CalibratedStage) -> Option<&Fitted> {
+        match stage {
             CalibratedStage::Cheap => Some(&self.cheap),
             CalibratedStage::Full => self.full.as_ref(),
-        };
-        fitted?.threshold(max_false_hit_rate)
+        }
     }
 
     /// The cheap probability from which the cross-encoder is worth its time: of the pairs of the same question, one in

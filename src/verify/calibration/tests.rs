@@ -40,6 +40,29 @@ fn a_budget_that_the_data_cannot_show_has_no_threshold() {
 }
 
 #[test]
+fn the_least_budget_is_that_of_the_stages_in_use() {
+    let calibration = fit(600);
+    for stage in [CalibratedStage::Cheap, CalibratedStage::Full] {
+        let least = calibration.least_budget(stage).unwrap();
+        assert!(calibration.threshold(stage, least).is_some());
+        assert_eq!(calibration.threshold(stage, least.next_down()), None);
+    }
+    let samples: Vec<Sample> = samples(300).into_iter().map(|s| Sample { logit: None, ..s }).collect();
+    let without = Calibration::fit("test", "rules", &samples).unwrap();
+    assert_eq!(without.least_budget(CalibratedStage::Full), None);
+    assert_eq!(without.budgets(CalibratedStage::Full), without.budgets(CalibratedStage::Cheap));
+    // What is learned from feedback shows what it began with.
+    let learned = calibration.learn("learned", "judgements", &self::samples(600)).unwrap();
+    for last in [CalibratedStage::Cheap, CalibratedStage::Full] {
+        assert_eq!(learned.budgets(last), calibration.budgets(last));
+    }
+    let bundled = Calibration::bundled();
+    let least = |last| bundled.budgets(last).least().unwrap();
+    assert!(least(CalibratedStage::Full) <= 0.02, "the default must be one that can be shown");
+    assert!(least(CalibratedStage::Full) <= least(CalibratedStage::Cheap));
+}
+
+#[test]
 fn too_few_labels_are_an_error() {
     let error = Calibration::fit("test", "rules", &samples(30)).unwrap_err();
     assert!(error.is_invalid_input());

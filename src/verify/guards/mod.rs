@@ -33,8 +33,9 @@ pub(super) use self::order::inversions;
 pub(super) use self::question_word::kinds;
 use super::text::Comparison;
 use super::threshold::Threshold;
-use super::{Candidate, Check, Outcome, Screening, Stage, Verdict, Verifier};
+use super::{Budgets, Candidate, Check, Outcome, Screening, Stage, Verdict, Verifier};
 use crate::error::Result;
+use crate::key::Corpus;
 
 /// One kind of difference that makes two similar questions different ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -123,7 +124,7 @@ impl Guard {
     }
 }
 
-/// The plain [`Threshold`], then those guards that are switched on.
+/// The plain [`Threshold`], then those guards that are switched on. As that, it accepts nothing under a false-hit rate.
 ///
 /// The confidence is the similarity, uncalibrated as that of the threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,6 +209,10 @@ impl Default for Guards {
 
 #[async_trait]
 impl Verifier for Guards {
+    fn budgets(&self, _corpus: Option<&Corpus>) -> Budgets {
+        Budgets::Uncalibrated
+    }
+
     fn screen(&self, candidate: &Candidate<'_>) -> Screening {
         let checks = self.all_checks(candidate, |check| !check.passed);
         let passed = checks.iter().all(|check| check.passed);

@@ -1,0 +1,155 @@
+//! Which false-hit rates can be shown, and what to tell people of one that cannot.
+//!
+//! Under a rate that cannot be shown, only exact matches are served. Nothing is wrong then, but hits that somebody waits
+//! for stay away; so whoever set it is told, together with the least rate that can be shown.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::criterion::Criterion;
+
+/// Which false-hit rates a [`Verifier`](super::Verifier) can show that it keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Budgets {
+    /// It does not say, and decides by rules of its own.
+    Unstated,
+    /// None, for nothing tells what the similarities of the embedding model are worth.
+    Uncalibrated,
+    /// This one and all above it. From 1 up, none: a rate is below 1.
+    From(f64),
+}
+
+impl Budgets {
+    /// Whether answers to other wordings may be served at all under `criterion`. A plain similarity promises nothing, so
+    /// there is nothing to be shown.
+    pub fn can_show(self, criterion: Criterion) -> bool {
+        match (self, criterion) {
+            (Self::Unstated, _) | (_, Criterion::SimilarityThreshold(_)) => true,
+            (Self::Uncalibrated, Criterion::MaxFalseHitRate(_)) => false,
+            (Self::From(least), Criterion::MaxFalseHitRate(rate)) => rate >= least,
+        }
+    }
+
+    /// The least rate that can be shown, rounded up to two digits, so that it can be read and set; none where none can be,
+    /// or where it is not known.
+    pub fn least(self) -> Option<f64> {
+        match self {
+            Self::From(least) if least > 0.0 && least < 1.0 => Some(rounded_up(least)),
+            _ => None,
+        }
+    }
+
+    /// The rate of `criterion` if it cannot be shown.
+    pub fn unshown(self, criterion: Criterion) -> Option<Unshown> {
+        match criterion {
+            Criterion::MaxFalseHitRate(rate) if !self.can_show(criterion) => {
+                Some(Unshown { max_false_hit_rate: rate, least: self.least(), budgets: self })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A false-hit rate that cannot be shown. It says so, with what follows and what could be asked for instead.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Unshown {
+    /// The rate.
+    pub max_false_hit_rate: f64,
+    /// The least that can be shown, rounded up to two digits; none if none can be.
+    pub least: Option<f64>,
+    #[serde(skip)]
+    budgets: Budgets,
+}
+
+impl Unshown {
+    /// Whether there is no calibration at all.
+    pub fn is_uncalibrated(&self) -> bool {
+        self.budgets == Budgets::Uncalibrated
+    }
+}
+
+impl fmt::Display for Unshown {
+    /// Begins with `max_false_hit_rate`, as the setting is called in code and, after `match.`, in the configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "max_false_hit_rate = {} cannot be shown ", self.max_false_hit_rate)?;
+        if self.is_uncalibrated() {
+            return f.write_str(
+                "without a calibration for the embedding model: only exact matches are served, until there is one or a \
+                 similarity threshold is set",
+            );
+        }
+        f.write_str("by the calibration in force: only exact matches are served; ")?;
+        match self.least {
+            Some(least) => write!(f, "the least that it can show is {least}"),
+            None => f.write_str("it can show none"),
+        }
+    }
+}
+
+/// The least number of two significant digits that is not below `rate`, which is positive.
+#[expect(clippy::cast_possible_truncation, reason = "the exponent of a double has four digits")]
+fn rounded_up(rate: f64) -> f64 {
+    let scale = 10_f64.powi(1 - rate.log10().floor() as i32);
+    let rounded = (rate * scale).ceil() / scale;
+    // So near to 1, no shorter number is a rate.
+    if rounded < 1.0 { rounded.max(rate) } else { rate }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: Criterion = Criterion::MaxFalseHitRate(0.01);
+
+    #[test]
+    fn a_rate_is_compared_with_the_least_and_a_similarity_with_nothing() {
+        for (budgets, can_show) in [
+            (Budgets::Unstated, true),
+            (Budgets::Uncalibrated, false),
+            (Budgets::From(0.01), true),
+            (Budgets::From(0.0101), false),
+            (Budgets::From(1.0), false),
+            (Budgets::From(f64::NAN), false),
+        ] {
+            assert_eq!(budgets.can_show(RATE), can_show, "{budgets:?}");
+            assert_eq!(budgets.unshown(RATE).is_none(), can_show, "{budgets:?}");
+            assert!(budgets.can_show(0.9.into()) && budgets.unshown(0.9.into()).is_none(), "{budgets:?}");
+        }
+    }
+
+    #[test]
+    fn the_least_is_short_and_can_be_set() {
+        for (least, told) in [(0.014_956, "0.015"), (0.015, "0.015"), (0.000_123, "0.00013"), (0.31, "0.31")]
+        {
+            let budgets = Budgets::From(least);
+            let rounded = budgets.least().unwrap();
+            assert_eq!(rounded.to_string(), told);
+            assert!(budgets.can_show(Criterion::MaxFalseHitRate(rounded)), "{least}");
+        }
+        assert_eq!(Budgets::From(0.999).least(), Some(0.999));
+        for none in [Budgets::Unstated, Budgets::Uncalibrated, Budgets::From(1.0), Budgets::From(0.0)] {
+            assert_eq!(none.least(), None, "{none:?}");
+        }
+    }
+
+    #[test]
+    fn it_says_what_follows_and_what_can_be_had() {
+        let told = |budgets: Budgets| budgets.unshown(RATE).unwrap().to_string();
+        assert_eq!(
+            told(Budgets::From(0.0152)),
+            "max_false_hit_rate = 0.01 cannot be shown by the calibration in force: only exact matches are served; the \
+             least that it can show is 0.016"
+        );
+        assert!(told(Budgets::From(1.0)).ends_with("only exact matches are served; it can show none"));
+        let uncalibrated = told(Budgets::Uncalibrated);
+        assert!(uncalibrated.contains("without a calibration for the embedding model"), "{uncalibrated}");
+        assert!(
+            uncalibrated.ends_with("until there is one or a similarity threshold is set"),
+            "{uncalibrated}"
+        );
+    }
+}
