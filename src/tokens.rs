@@ -30,7 +30,9 @@ impl TokenStates {
     ///
     /// [`ErrorKind::Model`] if there is no token, if the last row is not whole, or if a number is not finite.
     pub fn new(states: &[f32], identity: &[f32]) -> Result<Self> {
-        let bad = |what: &str| Err(Error::new(ErrorKind::Model, format!("the model gave token states that {what}")));
+        let bad = |what: &str| {
+            Err(Error::new(ErrorKind::Model, format!("the model gave token states that {what}")))
+        };
         let width = identity.len();
         if width == 0 || states.is_empty() || !states.len().is_multiple_of(width) {
             return bad("do not fit its vector");
@@ -41,7 +43,10 @@ impl TokenStates {
         let largest = |row: &[f32]| row.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
         let scales: Box<[f32]> = states.chunks(width).map(|row| largest(row) / f32::from(i8::MAX)).collect();
         let rows = states.chunks(width).zip(&scales);
-        #[expect(clippy::cast_possible_truncation, reason = "the scale of a row puts its values in -127..=127")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the scale of a row puts its values in -127..=127"
+        )]
         let code = |value: &f32, scale: f32| if scale > 0.0 { (value / scale).round() as i8 } else { 0 };
         let codes = rows.flat_map(|(row, &scale)| row.iter().map(move |value| code(value, scale))).collect();
         Ok(Self { codes, scales, identity: identity.into() })
@@ -134,8 +139,13 @@ mod tests {
 
     #[test]
     fn what_is_no_states_is_a_model_error() {
-        let bad: [(&[f32], &[f32]); 5] =
-            [(&[], &[1.0]), (&[1.0], &[]), (&[1.0; 3], &[1.0; 2]), (&[f32::NAN], &[1.0]), (&[1.0], &[f32::INFINITY])];
+        let bad: [(&[f32], &[f32]); 5] = [
+            (&[], &[1.0]),
+            (&[1.0], &[]),
+            (&[1.0; 3], &[1.0; 2]),
+            (&[f32::NAN], &[1.0]),
+            (&[1.0], &[f32::INFINITY]),
+        ];
         for (states, identity) in bad {
             assert_eq!(TokenStates::new(states, identity).unwrap_err().kind(), ErrorKind::Model);
         }

@@ -1,4 +1,4 @@
-//! The bundled cross-encoder through the public API.
+//! The bundled cross-encoder and the bundled comparer through the public API.
 
 #![cfg(feature = "onnx")]
 #![expect(clippy::unwrap_used, reason = "a failed assumption of a test is a failed test")]
@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use wellspring::ErrorKind;
-use wellspring::verify::{BUNDLED_VERIFIER, CrossEncoder, PairScorer, Scored};
+use wellspring::embed::{Embedder, OnnxEmbedder};
+use wellspring::tokens::{Encoded, TokenEncoder};
+use wellspring::verify::{BUNDLED_VERIFIER, CrossEncoder, LateInteraction, PairScorer, Scored};
 
 /// One model for the tests of this file: loading takes longer than most of them.
 static BUNDLED: LazyLock<CrossEncoder> =
@@ -96,4 +98,67 @@ fn an_altered_file_is_refused() {
 fn a_model_that_embeds_is_no_cross_encoder() {
     let embedding = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/question-encoder");
     assert_eq!(CrossEncoder::from_dir(embedding).unwrap_err().kind(), ErrorKind::Model);
+}
+
+fn comparer() -> (Arc<OnnxEmbedder>, LateInteraction) {
+    let encoder = OnnxEmbedder::shared().expect("the bundled model; run `make setup` first");
+    (Arc::clone(&encoder), LateInteraction::bundled(encoder).unwrap())
+}
+
+#[tokio::test]
+async fn the_comparer_sets_a_wording_above_near_twins_whoever_asks() {
+    let (_, comparer) = comparer();
+    let logit = async |asked: &str, cached: &str| match comparer.score(asked, cached).await.unwrap() {
+        Scored::Logit(logit) => logit,
+        other => panic!("no score but {other:?}"),
+    };
+    for (question, wording, twin) in [
+        (
+            "How do I cancel my subscription?",
+            "What are the steps to end my subscription?",
+            "How do I renew my subscription?",
+        ),
+        (
+            "When do I have to pay the deposit before moving in?",
+            "by what date is the deposit due, before i get the keys",
+            "When will I get the deposit back after moving out?",
+        ),
+        ("How do I enable two-factor login?", "turn on 2 factor login", "How do I disable two-factor login?"),
+    ] {
+        let (same, other) = (logit(wording, question).await, logit(wording, twin).await);
+        assert!(same > other, "{wording}: {same} against {other}");
+        let turned = logit(question, wording).await;
+        assert!((same - turned).abs() < 1e-3, "{same} is not {turned}");
+    }
+}
+
+#[tokio::test]
+async fn token_states_come_with_the_embedding_and_without_it() {
+    let (embedder, comparer) = comparer();
+    let text = "how many tokens does this question have";
+    let Encoded::States(states) = embedder.encode(text).await.unwrap() else { panic!("no states") };
+    assert_eq!(states.tokens(), 9, "its seven words, and one token at each end");
+    embedder.embed(&[text.to_owned()]).await.unwrap();
+    let Encoded::States(again) = embedder.encode(text).await.unwrap() else { panic!("no states") };
+    assert_eq!(states, again);
+    let long = "word ".repeat(300);
+    assert!(matches!(embedder.encode(&long).await.unwrap(), Encoded::TooLong));
+    assert_eq!(comparer.score(&long, "short").await.unwrap(), Scored::TooLong);
+    assert_eq!(comparer.score("what is 🦀?", "what is a crab?").await.unwrap(), Scored::Unreadable);
+}
+
+#[test]
+fn a_comparer_is_refused_for_the_states_of_another_encoder() {
+    let copy = tempfile::tempdir().unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/question-comparer");
+    let weights = "model.safetensors";
+    fs::copy(folder.join(weights), copy.path().join(weights)).unwrap();
+    let manifest = fs::read_to_string(folder.join("manifest.json")).unwrap();
+    let other = manifest.replace("\"encoder\": \"question-encoder@", "\"encoder\": \"another@");
+    assert_ne!(manifest, other);
+    fs::write(copy.path().join("manifest.json"), other).unwrap();
+    let encoder = OnnxEmbedder::shared().unwrap();
+    let error = LateInteraction::from_dir(copy.path(), encoder).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Model);
+    assert!(error.to_string().contains("another@"), "{error}");
 }

@@ -42,9 +42,10 @@ impl Inner {
 
     fn warn_of(&self, criterion: Criterion, corpus: Option<&Corpus>) {
         let Some(unshown) = self.verifier.budgets(corpus).unshown(criterion) else { return };
-        match corpus {
-            Some(corpus) => tracing::warn!(%corpus, "{unshown}"),
-            None => tracing::warn!("{unshown}"),
+        if let Some(corpus) = corpus {
+            tracing::warn!(%corpus, "{unshown}");
+        } else {
+            tracing::warn!("{unshown}");
         }
     }
 }

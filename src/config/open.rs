@@ -11,7 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::judge::{LlmJudge, Shadow};
 use crate::store::{EmbeddedStore, MemoryStore, Store, ValkeyStore};
 use crate::verify::{
-    Budgets, CalibratedStage, Calibration, CrossEncoder, Ensemble, LateInteraction, PairScorer, Pipeline, VCache, Verifier,
+    Budgets, CalibratedStage, Calibration, CrossEncoder, Ensemble, LateInteraction, PairScorer, Pipeline,
+    VCache, Verifier,
 };
 
 /// How long a command waits for the index of its scope to be loaded from a shared store. Without it, a process that
@@ -195,8 +196,7 @@ impl Config {
     pub async fn open_scorer(&self, embedder: &Arc<dyn Embedder>) -> Result<Option<Arc<dyn PairScorer>>> {
         let named = self.matching.verifier.clone();
         // Vectors of another model are compared by that model, and token states by the bundled one beside it.
-        let encoder =
-            Arc::clone(embedder).token_encoder().filter(|_| embedder.model().name == BUNDLED_MODEL);
+        let encoder = Arc::clone(embedder).token_encoder().filter(|_| embedder.model().name == BUNDLED_MODEL);
         blocking(move || {
             let scorer: Arc<dyn PairScorer> = match named.as_str() {
                 "none" | "vcache" => return Ok(None),

@@ -16,7 +16,7 @@ use crate::tokens::TokenEncoder;
 
 /// What the logits weigh, fitted to the same questions as the bundled calibration.
 const COMPARER_WEIGHT: f32 = 1.0;
-const CROSS_ENCODER_WEIGHT: f32 = 0.3;
+const CROSS_ENCODER_WEIGHT: f32 = 0.45;
 
 /// The comparer's logit below which no verdict of the other scorer makes a pair likely.
 const UNLIKELY: f32 = -3.0;
@@ -112,7 +112,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_the_comparer_thinks_little_of_is_not_read_again() {
-        let (Scored::Logit(unlikely), 0) = of(Scored::Logit(-5.0), Scored::Logit(9.0)).await else { panic!() };
+        let (Scored::Logit(unlikely), 0) = of(Scored::Logit(-5.0), Scored::Logit(9.0)).await else {
+            panic!()
+        };
         assert!(unlikely < -5.0 * COMPARER_WEIGHT);
     }
 

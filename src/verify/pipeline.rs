@@ -361,8 +361,8 @@ mod tests {
     async fn the_scorer_decides_only_where_the_cheap_stages_cannot() {
         let scorer = always(Scored::Logit(9.0));
         let pipeline = Pipeline::new(Calibration::bundled()).scorer(scorer.clone());
-        assert_eq!(pipeline.screen(&candidate(0.6, BUDGET)).stage, Stage::Floor);
-        assert!(!pipeline.verify(candidate(0.6, BUDGET)).await.unwrap().accepted);
+        assert_eq!(pipeline.screen(&candidate(0.4, BUDGET)).stage, Stage::Floor);
+        assert!(!pipeline.verify(candidate(0.4, BUDGET)).await.unwrap().accepted);
         assert_eq!(scorer.asked.load(Ordering::Relaxed), 0);
         let unsure = unsure(&pipeline);
         let verdict = pipeline.verify(unsure).await.unwrap();

@@ -143,8 +143,7 @@ mod tests {
         let mut first = Box::pin(worker.run("first"));
         assert!(first.as_mut().now_or_never().is_none());
         has_begun.recv().unwrap();
-        let mut waiting: Vec<_> =
-            (0..QUEUE_CAPACITY).map(|_| Box::pin(worker.run("gave up"))).collect();
+        let mut waiting: Vec<_> = (0..QUEUE_CAPACITY).map(|_| Box::pin(worker.run("gave up"))).collect();
         for one in &mut waiting {
             assert!(one.as_mut().now_or_never().is_none());
         }

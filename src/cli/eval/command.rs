@@ -160,8 +160,8 @@ impl How {
             let message = "--review needs a policy that gives a probability: verifier or learned";
             return Err(Error::new(ErrorKind::InvalidInput, message).into());
         }
-        let open = |path: &Option<PathBuf>| path.as_deref().map(WholeFile::create).transpose();
-        Ok(Files { page: open(&self.report)?, review: open(&self.review)? })
+        let open = |path: Option<&Path>| path.map(WholeFile::create).transpose();
+        Ok(Files { page: open(self.report.as_deref())?, review: open(self.review.as_deref())? })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Policies on labelled pairs: insert `a`, ask `b`.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::cost::{Cost, StageCost};
@@ -184,12 +186,17 @@ impl<'a> Labelled<'a> {
     }
 
     /// The pairs, for fitting a calibration.
+    ///
+    /// Those of one domain are one group.
     pub(crate) fn samples(&self) -> Vec<Sample> {
+        let domains: BTreeSet<&str> = self.pairs.iter().filter_map(|pair| pair.domain.as_deref()).collect();
+        let group = |domain: &str| u32::try_from(domains.range(..=domain).count()).unwrap_or(u32::MAX);
         let sample = |(examined, pair): (&Examined, &Pair)| {
             examined.similarity?;
             let mut sample = Sample::new(examined.features, examined.logit, pair.is_same);
             sample.weight = pair.weight;
             sample.is_measured = pair.is_measured;
+            sample.group = pair.domain.as_deref().map_or(0, group);
             Some(sample)
         };
         self.examined.iter().zip(self.pairs).filter_map(sample).collect()
@@ -212,7 +219,7 @@ impl Calibrating for Labelled<'_> {
 fn cases<'a>(judge: &Judge, pairs: &'a [Pair], examined: &'a [Examined]) -> Vec<Case<'a>> {
     let case = |(pair, examined): (&'a Pair, &'a Examined)| {
         let near = |score| Near {
-            question: &*pair.a,
+            question: &pair.a,
             pair: examined,
             score,
             confidence: score,

@@ -179,13 +179,14 @@ mod tests {
     #[test]
     fn the_most_likely_is_asked_about_first_and_others_where_it_is_refused() {
         let judge = judge(Policy::Verifier);
-        let likely = |similarity: f32, logit: f32| pair(similarity, false, logit);
-        let pairs = [likely(0.95, 0.0), likely(0.9, 5.0), likely(0.85, -5.0), likely(0.8, 9.0)];
-        let cheap: Vec<f32> = pairs.iter().map(|pair| judge.cheap(pair)).collect();
-        let is_asked_about =
-            |&at: &usize| judge.calibration.cheap(&pairs[at].features) >= judge.calibration.scorer_from();
-        let mut order: Vec<usize> = (0..pairs.len()).filter(is_asked_about).collect();
+        let mut pairs = [0.95, 0.9, 0.85, 0.8].map(|similarity| pair(similarity, false, 0.0));
+        let cheap: Vec<f64> = pairs.iter().map(|pair| judge.calibration.cheap(&pair.features)).collect();
+        let mut order: Vec<usize> =
+            (0..pairs.len()).filter(|&place| cheap[place] >= judge.calibration.scorer_from()).collect();
         order.sort_by(|&a, &b| cheap[b].total_cmp(&cheap[a]));
+        for (&place, logit) in order.iter().zip([0.0, 5.0, -5.0, 9.0]) {
+            pairs[place].logit = Some(logit);
+        }
         let mut expected: Vec<usize> = Vec::new();
         for place in order {
             let score = |at: usize| judge.probability(&pairs[at]);
@@ -201,7 +202,7 @@ mod tests {
     fn what_is_below_the_floor_vetoed_or_unread_is_never_served() {
         let unread = Examined { logit: None, is_unread: true, ..pair(0.9, false, 0.0) };
         let screened = Examined { logit: None, is_screened: true, ..pair(0.9, false, 0.0) };
-        let pairs = [pair(0.69, false, 9.0), pair(0.9, true, 9.0), unread, screened];
+        let pairs = [pair(0.44, false, 9.0), pair(0.9, true, 9.0), unread, screened];
         assert_eq!(places(&judge(Policy::Verifier), &pairs), [0; 0]);
     }
 
@@ -229,7 +230,7 @@ mod tests {
     #[test]
     fn a_lookup_stops_at_the_first_that_is_accepted() {
         let pairs =
-            [pair(0.95, true, 9.0), pair(0.9, false, 9.0), pair(0.85, false, 9.0), pair(0.6, false, 9.0)];
+            [pair(0.95, true, 9.0), pair(0.9, false, 9.0), pair(0.85, false, 9.0), pair(0.4, false, 9.0)];
         takes(Policy::Threshold, &pairs, 0.8, 0.0);
         takes(Policy::Guards, &pairs, 0.8, 2.0);
         // Vetoed ones have no features, what is below the floor is not looked at, and one score is enough.

@@ -24,7 +24,8 @@ impl StatesMemo {
         let weigh = |text: &Arc<str>, states: &Arc<TokenStates>| {
             u32::try_from(text.len() + states.bytes() + OVERHEAD_BYTES).unwrap_or(u32::MAX)
         };
-        let cache = Cache::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru());
+        let cache =
+            Cache::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru());
         Self(cache.build())
     }
 

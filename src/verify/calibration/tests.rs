@@ -193,7 +193,7 @@ fn the_record_of_an_entry_counts_once_it_was_learned_that_it_does() {
 #[test]
 fn thresholds_are_chosen_on_kinds_of_questions_that_the_fit_has_not_seen() {
     // In each group another number says that the questions are the same, so that nothing learned on the others holds.
-    let logit = |group: u32, is_same: bool| if (group % 2 == 0) == is_same { 4.0 } else { -4.0 };
+    let logit = |group: u32, is_same: bool| if group.is_multiple_of(2) == is_same { 4.0 } else { -4.0 };
     let samples: Vec<Sample> = (0..1_200_u32)
         .map(|n| {
             let (group, is_same) = (n % 6, n / 6 % 2 == 0);

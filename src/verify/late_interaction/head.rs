@@ -149,7 +149,7 @@ impl Head {
     pub(super) fn logit(&self, asked: &TokenStates, cached: &TokenStates) -> Result<f32> {
         let (a, b) = (self.rows(asked)?, self.rows(cached)?);
         let similarity = unit(a.dot(&self.align)).dot(&unit(b.dot(&self.align)).t());
-        let sides = [self.side(&a, &b, similarity.view()), self.side(&b, &a, similarity.t())];
+        let sides = [self.side(&a, &b, &similarity.view()), self.side(&b, &a, &similarity.t())];
         let both = concatenate![Axis(0), sides[0], sides[1]];
         let x = self.block.of(self.after_compare.of(self.compare.of(&both).mapv_into(gelu)));
 
@@ -178,9 +178,10 @@ impl Head {
 
     /// What each token of `of` looks like beside `other`: itself, what it is laid beside, how both differ and agree, and
     /// how well the best of them fits.
-    fn side(&self, of: &Array2<f32>, other: &Array2<f32>, similarity: ArrayView2<'_, f32>) -> Array2<f32> {
-        let best = similarity.map_axis(Axis(1), |row| row.fold(f32::NEG_INFINITY, |best, &value| best.max(value)));
-        let mut shares = &similarity * self.sharpness;
+    fn side(&self, of: &Array2<f32>, other: &Array2<f32>, similarity: &ArrayView2<'_, f32>) -> Array2<f32> {
+        let best =
+            similarity.map_axis(Axis(1), |row| row.fold(f32::NEG_INFINITY, |best, &value| best.max(value)));
+        let mut shares = similarity * self.sharpness;
         softmax(&mut shares);
         let beside = shares.dot(other);
         let distance = (of - &beside).mapv_into(f32::abs);
@@ -202,7 +203,11 @@ impl Weights<'_> {
         }
         let (numbers, rest) = tensor.data().as_chunks::<4>();
         let numbers: Vec<f32> = numbers.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect();
-        if rest.is_empty() && numbers.iter().all(|number| number.is_finite()) { Ok(numbers) } else { Err(bad(name)) }
+        if rest.is_empty() && numbers.iter().all(|number| number.is_finite()) {
+            Ok(numbers)
+        } else {
+            Err(bad(name))
+        }
     }
 
     fn vector(&self, name: &str, length: usize) -> Result<Array1<f32>> {

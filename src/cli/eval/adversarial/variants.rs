@@ -1,6 +1,6 @@
 //! What an attacker of a semantic cache would ask: texts that stay near a cached question and ask something else.
 //!
-//! CacheAttack (arXiv 2601.23088) hijacks answers by strings that are appended to a question or inserted into it so that
+//! `CacheAttack` (arXiv 2601.23088) hijacks answers by strings that are appended to a question or inserted into it so that
 //! its embedding stays near another one. It searches for them against a model; here they follow rules, so that anybody
 //! can read them and a run can be repeated:
 //!
@@ -176,12 +176,11 @@ fn swapped(words: &[&str]) -> Option<String> {
     if words.iter().any(|word| is_any(word, JOINS)) {
         return None;
     }
-    let (first, second) = match &names(words)[..] {
-        [first, second, ..] => (first.clone(), second.clone()),
-        _ => {
-            let (first, last) = (key_words(words).next()?, key_words(words).next_back()?);
-            (first < last).then_some((first..first + 1, last..last + 1))?
-        }
+    let (first, second) = if let [first, second, ..] = &names(words)[..] {
+        (first.clone(), second.clone())
+    } else {
+        let (first, last) = (key_words(words).next()?, key_words(words).next_back()?);
+        (first < last).then_some((first..first + 1, last..last + 1))?
     };
     let (one, other) = (text(words, &first), text(words, &second));
     Some(replaced(words, &[(first, other), (second, one)]))

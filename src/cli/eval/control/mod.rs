@@ -101,16 +101,16 @@ pub(crate) async fn evaluate(
         let message = format!("`{}` learns from labelled data, of which a control has none", policy.name());
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
-    let texts = wordings.iter().flat_map(|one| std::iter::once(&*one.wording).chain(one.candidates()));
+    let texts = wordings.iter().flat_map(|one| std::iter::once(&*one.text).chain(one.candidates()));
     let embeddings = Embeddings::of(embedder, texts, progress).await?;
     let mut examined: Vec<Vec<Examined>> = Vec::with_capacity(wordings.len());
     for wording in wordings {
         let mut pairs = Vec::with_capacity(1 + wording.twins.len());
         for candidate in wording.candidates() {
-            let similarity = embeddings.similarity(&wording.wording, candidate);
-            let mut pair = examiner.look(&wording.wording, candidate, similarity);
+            let similarity = embeddings.similarity(&wording.text, candidate);
+            let mut pair = examiner.look(&wording.text, candidate, similarity);
             if similarity.is_some() {
-                examiner.score(&mut pair, &wording.wording, candidate).await?;
+                examiner.score(&mut pair, &wording.text, candidate).await?;
             }
             pairs.push(pair);
         }
@@ -121,8 +121,7 @@ pub(crate) async fn evaluate(
         let ranks = |pairs: &Vec<Examined>| pairs.iter().map(|pair| judge.rank(pair)).collect();
         ControlPolicy::of(policy.name(), wordings, &examined.iter().map(ranks).collect::<Vec<Ranks>>())
     };
-    let overlaps =
-        |one: &Wording| one.candidates().map(|text| Some(word_overlap(&one.wording, text))).collect();
+    let overlaps = |one: &Wording| one.candidates().map(|text| Some(word_overlap(&one.text, text))).collect();
     let baseline: Vec<Ranks> = wordings.iter().map(overlaps).collect();
     let mut figures: Vec<ControlPolicy> = policies.iter().map(of_policy).collect();
     figures.push(ControlPolicy::of(WORD_OVERLAP, wordings, &baseline));
@@ -184,13 +183,13 @@ impl Figures {
 
 /// Whether the first of `ranks` is the highest: 1 or 0, or its share if it ties with others.
 fn first(ranks: &[Option<f32>]) -> f64 {
-    let place = |rank: &Option<f32>| rank.unwrap_or(f32::NEG_INFINITY);
-    let Some((own, twins)) = ranks.split_first() else { return 0.0 };
-    let own = place(own);
-    if twins.iter().any(|twin| place(twin) > own) {
+    let mut places = ranks.iter().map(|rank| rank.unwrap_or(f32::NEG_INFINITY));
+    let Some(own) = places.next() else { return 0.0 };
+    let twins: Vec<f32> = places.collect();
+    if twins.iter().any(|&twin| twin > own) {
         return 0.0;
     }
-    let ties = twins.iter().filter(|twin| place(twin) >= own).count();
+    let ties = twins.iter().filter(|&&twin| twin >= own).count();
     1.0 / (1 + ties) as f64
 }
 

@@ -8,7 +8,7 @@ use crate::error::Result;
 /// A wording with the plain question that it asks, and plain questions that it nearly asks. All are normalised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wording {
-    pub(crate) wording: String,
+    pub(crate) text: String,
     pub(crate) question: String,
     /// At least one; none is the question.
     pub(crate) twins: Vec<String>,
@@ -41,8 +41,8 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Wording>> {
             if twins.contains(&own) {
                 return Err(at(number, "the question is among its twins"));
             }
-            let wording = question(number, "wording", &line.wording)?;
-            Ok(Wording { wording, question: own, twins, domain: line.domain })
+            let text = question(number, "wording", &line.wording)?;
+            Ok(Wording { text, question: own, twins, domain: line.domain })
         })
         .collect()
 }
@@ -57,7 +57,7 @@ mod tests {
                     \"twins\":[\"How tall is it?\",\"Who made it?\"],\"domain\":\"speech\",\"id\":4}\n\n\
                     {\"wording\":\"a\",\"question\":\"b\",\"twins\":[\"c\"]}";
         let wordings = parse(text).unwrap();
-        assert_eq!((&*wordings[0].wording, wordings[0].twins.len()), ("so uh, how old is it", 2));
+        assert_eq!((&*wordings[0].text, wordings[0].twins.len()), ("so uh, how old is it", 2));
         assert_eq!((wordings[0].domain.as_deref(), wordings[1].domain.as_deref()), (Some("speech"), None));
     }
 

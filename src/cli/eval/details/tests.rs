@@ -87,7 +87,7 @@ fn reasons_are_those_of_the_decision() {
     let hit = judge.why(&scored, 0.0);
     assert!(hit.passed && hit.detail.contains('+') && !hit.detail.contains(", similarity -"), "{hit:?}");
     assert_eq!(judge.why(&vetoed(0.9), 0.5).detail, "not");
-    let floored = Examined { is_screened: true, ..pair(0.6) };
+    let floored = Examined { is_screened: true, ..pair(0.4) };
     assert_eq!(judge.why(&floored, 0.5).name, "floor");
     assert_eq!(judge.cause(&floored), "below the floor");
 }

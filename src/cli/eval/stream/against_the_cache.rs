@@ -12,7 +12,7 @@ use crate::embedding::Embedding;
 use crate::verify::{Calibration, Guards, PairScorer, Pipeline, Scored};
 use crate::{Cache, Dependency, FillOutcome, FollowUps, Lookup, MemoryStore};
 
-const DIMENSIONS: usize = 64;
+const DIMENSIONS: usize = 256;
 const CANDIDATES: usize = 4;
 
 const SUBJECTS: [&str; 8] = [
@@ -31,6 +31,9 @@ const ASKED_AS: [&str; 5] =
     ["how could i", "is there a way to", "how should i", "tell me how i", "how would i best"];
 
 /// Places a text by its words, so that texts with most words in common are near.
+///
+/// Components are whole numbers up to 127, which each text has, so that the index keeps them as they are: its rounding
+/// could else swap neighbours that are nearly equally near.
 #[derive(Debug)]
 struct Words(ModelInfo);
 
@@ -46,14 +49,13 @@ impl Embedder for Words {
 }
 
 fn place(text: &str) -> Vec<f32> {
-    let mut components = vec![0.01_f32; DIMENSIONS];
+    let mut components = vec![0.0_f32; DIMENSIONS];
     for word in text.to_lowercase().split_whitespace() {
-        let mut state = u64::from(hash(word.bytes()));
-        for component in &mut components {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            *component += if state >> 63 == 0 { 1.0 } else { -1.0 };
-        }
+        let hash = hash(word.bytes());
+        let place = usize::try_from(hash).unwrap() % (DIMENSIONS - 1);
+        components[1 + place] = (60 + hash / 1_000 % 67) as f32;
     }
+    components[0] = 127.0;
     components
 }
 

@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+"""Streams of questions against cached ones, from the domains of the corpus that no model is trained on.
+
+    streams.py pairs --third-party FOLDER > pairs.jsonl       # what the bundled calibration is fitted on
+    streams.py stream test --out FOLDER                       # FOLDER/cached.jsonl and queries.jsonl, for `eval stream`
+    streams.py control test > control.jsonl                   # each wording, its question and the near-twins of that
+
+Of a stream, about half of the queries are wordings of a cached question, a third are near-twins of one, the rest are new.
+`pairs` pairs each query with its nearest cached questions, by the encoder beside this folder; the nearest alone measures.
+"""
+
+import argparse
+import json
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from export import MODELS, TOKENIZER, session
+from families import corpus, third_party
+
+# Third-party sets whose labels are good enough to choose thresholds by. Most of their texts were not seen in training,
+# but some were; the written domains were not.
+MEASURED_SETS = ["spider_syn", "advising", "mqr_stackexchange", "home_assistant", "nl2bash", "bitext_support", "rqe_medical"]
+CANDIDATES = 4
+DEMO = MODELS.parent / "src" / "cli" / "demo" / "corpus" / "questions.jsonl"
+
+
+class Embedder:
+    """The encoder of ../question-encoder."""
+
+    def __init__(self):
+        self.tokenizer = Tokenizer.from_file(str(TOKENIZER / "tokenizer.json"))
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
+        self.graph = session((TOKENIZER / "model.onnx").read_bytes())
+        self.known = {}
+
+    def __call__(self, text):
+        if text not in self.known:
+            ids = np.array([self.tokenizer.encode(text).ids[:256]])
+            feed = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+            mean = self.graph.run(["last_hidden_state"], feed)[0][0].mean(0)
+            self.known[text] = mean / np.linalg.norm(mean)
+        return self.known[text]
+
+
+def distinct(asked, cached):
+    """Without texts that stand twice, or in the cache."""
+    seen, kept = {text.lower() for _, text, _ in cached}, []
+    for text, expected, domain in asked:
+        if text.lower() not in seen:
+            seen.add(text.lower())
+            kept.append((text, expected, domain))
+    return kept
+
+
+def of_families(families, rng):
+    """Seven of ten families have one sibling cached; of the others, everything is new."""
+    families = rng.sample(families, len(families))
+    known = families[: len(families) * 7 // 10]
+    cached, asked = [], []
+    for family in known:
+        own = rng.randrange(len(family.siblings))
+        cached.append((family.id, family.siblings[own][0], family.domain))
+        asked += [(text, family.id, family.domain) for text in family.siblings[own][1:]]
+        others = [sibling for at, sibling in enumerate(family.siblings) if at != own]
+        plain = rng.sample([sibling[0] for sibling in others], 2)
+        worded = rng.sample([text for sibling in others for text in sibling[1:]], 5)
+        asked += [(text, None, family.domain) for text in plain + worded]
+    for family in families[len(known):]:
+        texts = rng.sample([text for sibling in family.siblings for text in sibling], 6)
+        asked += [(text, None, family.domain) for text in texts]
+    rng.shuffle(asked)
+    return cached, distinct(asked, cached)
+
+
+def of_set(name, clusters, pairs, rng, count=300):
+    """The same of a third-party set: near texts are the near-twins."""
+    cached, asked = [], []
+    if clusters:
+        chosen = rng.sample(clusters, min(len(clusters), count))
+        known = len(chosen) * 7 // 10
+        for at, (texts, near) in enumerate(chosen):
+            if at < known and len(texts) > 1:
+                cached.append((f"{name}-{at}", texts[0], name))
+                asked += [(text, f"{name}-{at}", name) for text in rng.sample(texts[1:], min(3, len(texts) - 1))]
+                asked += [(text, None, name) for text in rng.sample(near, min(2, len(near)))]
+            else:
+                asked.append((rng.choice(texts), None, name))
+        # What is near one cluster may be the same as another that is cached.
+        same = {text.lower(): f"{name}-{at}" for at, (texts, _) in enumerate(chosen[:known]) for text in texts}
+        known_ids = {one for one, _, _ in cached}
+        label = lambda text: same.get(text.lower()) if same.get(text.lower()) in known_ids else None
+        asked = [(text, expected or label(text), domain) for text, expected, domain in asked]
+    else:
+        chosen = rng.sample([pair for pair in pairs if pair[2]], min(len(pairs) // 2, 2 * count))
+        known = len(chosen) * 6 // 10
+        for at, (a, b, _) in enumerate(chosen):
+            if at < known:
+                cached.append((f"{name}-{at}", b, name))
+            asked.append((a, f"{name}-{at}" if at < known else None, name))
+    rng.shuffle(asked)
+    return cached, distinct(asked, cached)
+
+
+def of_demo(rng):
+    """The demo's questions (SQuAD 2.0) and their spoken rewrites (Disfl-QA): every other question of a paragraph is cached."""
+    questions = [json.loads(line) for line in DEMO.read_text(encoding="utf-8").splitlines()]
+    rng.shuffle(questions)
+    by_document, cached, asked = {}, [], []
+    for question in questions:
+        by_document.setdefault(question["document"], []).append(question)
+    for group in by_document.values():
+        for at, question in enumerate(group):
+            rewrites = [(text, question["id"] if at % 2 == 0 else None, "demo") for text in question["rewrites"][:1]]
+            if at % 2 == 0:
+                cached.append((question["id"], question["question"], "demo"))
+            else:
+                asked.append((question["question"], None, "demo"))
+            asked += rewrites
+    rng.shuffle(asked)
+    return cached, distinct(asked, cached)
+
+
+def labelled(cached, asked, embed, rng):
+    """Each query with its nearest cached questions; of those after the first only some, unless they are right."""
+    vectors = np.stack([embed(question) for _, question, _ in cached])
+    for text, expected, domain in asked:
+        similarities = vectors @ embed(text)
+        for rank, at in enumerate(np.argsort(-similarities)[:CANDIDATES]):
+            one, question, _ = cached[at]
+            row = {"a": question, "b": text, "label": int(one == expected), "domain": domain}
+            if rank == 0:
+                yield row
+            elif row["label"] or rng.random() < 0.25:
+                yield row | {"measure": False}
+
+
+def write_pairs(options):
+    rng, embed = random.Random(options.seed), Embedder()
+    families, sets = corpus("calibration"), third_party(options.third_party)
+    streams = [of_families(families, rng) for _ in range(options.rounds)]
+    streams += [of_set(name, *sets[name], rng) for name in MEASURED_SETS]
+    streams.append(of_demo(rng))
+    rows = [row for stream in streams for row in labelled(*stream, embed, rng)]
+    # A domain after the other: the parts that a calibration is checked on are consecutive.
+    for row in sorted(rows, key=lambda row: row["domain"]):
+        print(json.dumps(row, ensure_ascii=False))
+
+
+def write_stream(options):
+    cached, asked = of_families(corpus(options.part), random.Random(options.seed))
+    options.out.mkdir(parents=True, exist_ok=True)
+    with open(options.out / "cached.jsonl", "w", encoding="utf-8") as file:
+        for one, question, domain in cached:
+            print(json.dumps({"id": one, "q": question, "domain": domain}, ensure_ascii=False), file=file)
+    with open(options.out / "queries.jsonl", "w", encoding="utf-8") as file:
+        for text, expected, domain in asked:
+            print(json.dumps({"q": text, "expect": expected, "domain": domain}, ensure_ascii=False), file=file)
+
+
+def write_control(options):
+    for family in corpus(options.part):
+        plain = [sibling[0] for sibling in family.siblings]
+        for at, sibling in enumerate(family.siblings):
+            for wording in sibling[1:]:
+                row = {"wording": wording, "question": plain[at], "twins": plain[:at] + plain[at + 1:],
+                       "domain": family.domain}
+                print(json.dumps(row, ensure_ascii=False))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    kinds = parser.add_subparsers(required=True)
+    pairs = kinds.add_parser("pairs")
+    pairs.add_argument("--third-party", required=True)
+    pairs.add_argument("--rounds", type=int, default=2, help="streams of the written domains, each its own draw")
+    pairs.set_defaults(run=write_pairs)
+    stream, control = kinds.add_parser("stream"), kinds.add_parser("control")
+    stream.add_argument("--out", type=Path, required=True)
+    stream.set_defaults(run=write_stream)
+    control.set_defaults(run=write_control)
+    for parts in (stream, control):
+        parts.add_argument("part", choices=["calibration", "test"])
+    for kind in (pairs, stream):
+        kind.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    options.run(options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
