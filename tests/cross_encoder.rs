@@ -135,7 +135,7 @@ async fn the_comparer_sets_a_wording_above_near_twins_whoever_asks() {
 #[tokio::test]
 async fn token_states_come_with_the_embedding_and_without_it() {
     let (embedder, comparer) = comparer();
-    let text = "how many tokens does this question have";
+    let text = "how many words does this question have";
     let Encoded::States(states) = embedder.encode(text).await.unwrap() else { panic!("no states") };
     assert_eq!(states.tokens(), 9, "its seven words, and one token at each end");
     embedder.embed(&[text.to_owned()]).await.unwrap();
