@@ -15,8 +15,8 @@
 //!
 //! A module uses only those of the levels above its own, and parts never use each other.
 //!
-//! 1. data: [`error`], [`clock`], [`criterion`], [`key`], [`embedding`], [`entry`],
-//!    [`judgement`], `sealed`; beside them `onnx`, which loads local models
+//! 1. data: [`error`], [`clock`], [`criterion`], [`key`], [`embedding`], [`tokens`],
+//!    [`entry`], [`judgement`], `sealed`; beside them `onnx`, which loads local models
 //! 2. parts: [`embed`], [`index`], [`verify`], [`judge`], [`store`], `flight`, [`policy`], [`metrics`],
 //!    [`journal`]
 //! 3. composition, where the parts meet: [`cache`], [`invalidate`], and on top of them `events`
