@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,8 +99,12 @@ def _usable(text):
     return ascii_letters > 0.97 and 2 <= len(text.split()) <= 45
 
 
-def third_party(folder):
-    """{set: (clusters, pairs)}: clusters are (texts, near), pairs are (a, b, label); English only."""
+def third_party(folder, part="training"):
+    """{set: (clusters, pairs)}: clusters are (texts, near), pairs are (a, b, label); English only. A quarter of each set is
+    kept apart as its part `calibration`."""
+    def belongs(text):
+        return (zlib.crc32(text.lower().encode()) % 4 == 0) == (part == "calibration")
+
     sets = {}
     for name in SETS:
         clusters, pairs = [], []
@@ -124,5 +129,6 @@ def third_party(folder):
                     near = [t for t in near if ENGLISH.search(t.lower())]
                 if texts and (len(texts) > 1 or near):
                     clusters.append((texts, near))
+        clusters, pairs = [one for one in clusters if belongs(one[0][0])], [one for one in pairs if belongs(one[1])]
         sets[name] = (clusters, pairs)
     return sets
