@@ -22,8 +22,8 @@ from tokenizers import Tokenizer
 from export import MODELS, TOKENIZER, session
 from families import corpus, third_party
 
-# Third-party sets that thresholds are chosen on, and those that only teach: of the surest false hits on these, most were
-# the same question under two labels.
+# Third-party sets that thresholds are chosen on, and those that only teach, as the demo's questions do: of the surest false
+# hits on these, most were the same question under two labels.
 MEASURED_SETS = ["advising", "mqr_stackexchange", "rqe_medical"]
 TEACHING_SETS = ["spider_syn", "home_assistant", "nl2bash", "bitext_support"]
 CANDIDATES = 4
@@ -168,10 +168,9 @@ def write_pairs(options):
     families, sets = corpus("calibration"), third_party(options.third_party, "calibration")
     measured = [of_families(families, rng) for _ in range(options.rounds)]
     measured += [of_set(name, *sets[name], rng) for name in MEASURED_SETS]
-    measured.append(of_demo(rng))
     rows = [row for stream in measured for row in labelled(*stream, embed, rng)]
-    for name in TEACHING_SETS:
-        rows += [row | {"measure": False} for row in labelled(*of_set(name, *sets[name], rng), embed, rng)]
+    for stream in [of_demo(rng), *(of_set(name, *sets[name], rng) for name in TEACHING_SETS)]:
+        rows += [row | {"measure": False} for row in labelled(*stream, embed, rng)]
     is_one_answer = unlabelled_paraphrases()
     # A domain after the other, for whoever reads the file.
     for row in sorted(rows, key=lambda row: row["domain"]):

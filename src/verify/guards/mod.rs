@@ -54,7 +54,7 @@ pub enum Guard {
     Dates,
     /// A name stands where the other question has another one.
     Entities,
-    /// Two words have changed places: "from A to B" against "from B to A".
+    /// Two words have traded roles: "from A to B" against "from B to A".
     Order,
     /// Different kinds of answers are asked for: `who` against `when`.
     QuestionWord,
@@ -129,6 +129,10 @@ impl Guard {
             Self::Negation => false,
             Self::Numbers => numbers::contradict(asked, cached),
             Self::Dates => dates::contradict(comparison),
+            // Words in another order mostly ask the same.
+            Self::Order => {
+                return (comparison.is_nearly_verbatim() && order::trade(comparison)).then_some(difference);
+            }
             _ => true,
         };
         (is_certain || comparison.is_nearly_verbatim()).then_some(difference)
@@ -217,10 +221,10 @@ impl Guards {
 }
 
 impl Default for Guards {
-    /// Those that veto far more wrong answers than right ones in any of the evaluation data. Names, order and question
-    /// words are weighed with everything else instead, as [features](super::Features).
+    /// Those that veto far more wrong answers than right ones in any of the evaluation data. Names and question words are
+    /// weighed with everything else instead, as [features](super::Features).
     fn default() -> Self {
-        Self::all().without(Guard::Entities).without(Guard::Order).without(Guard::QuestionWord)
+        Self::all().without(Guard::Entities).without(Guard::QuestionWord)
     }
 }
 
