@@ -228,7 +228,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--base", required=True, help="model.safetensors of all-MiniLM-L6-v2")
     parser.add_argument("--third-party", help="folder of the third-party sets (needed, except with --check)")
-    parser.add_argument("--steps", type=int, default=6_000)
+    parser.add_argument("--steps", type=int, default=7_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--watch", action="store_true", help="say how the calibration domains are ranked on the way")

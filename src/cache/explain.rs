@@ -219,8 +219,11 @@ impl Explanation {
         }
         let looked_at = || self.candidates.iter().take(looked_at).filter(|candidate| candidate.accepted);
         let at_once = looked_at().find(|candidate| candidate.screened == Outcome::Accepted);
-        // Of equals the nearer one, as the stable order of a lookup has it.
-        let verified = || looked_at().rev().max_by(|a, b| a.rank.total_cmp(&b.rank));
+        // Of those equally sure the likelier one, then the nearer one, as the order of a lookup has it.
+        let surer = |a: &&ExplainedCandidate, b: &&ExplainedCandidate| {
+            a.confidence.total_cmp(&b.confidence).then(a.rank.total_cmp(&b.rank))
+        };
+        let verified = || looked_at().rev().max_by(surer);
         if let Some(candidate) = at_once.or_else(verified) {
             self.served = Some(candidate.entry);
             self.decision =

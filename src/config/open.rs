@@ -11,8 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::judge::{LlmJudge, Shadow};
 use crate::store::{EmbeddedStore, MemoryStore, Store, ValkeyStore};
 use crate::verify::{
-    Budgets, CalibratedStage, Calibration, CrossEncoder, LateInteraction, PairScorer, Pipeline,
-    VCache, Verifier,
+    Budgets, CalibratedStage, Calibration, CrossEncoder, LateInteraction, PairScorer, Pipeline, VCache,
+    Verifier,
 };
 
 /// How long a command waits for the index of its scope to be loaded from a shared store. Without it, a process that

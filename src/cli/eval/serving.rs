@@ -200,10 +200,10 @@ mod tests {
     }
 
     #[test]
-    fn without_a_cross_encoder_the_nearest_that_is_likely_enough_is_served() {
+    fn without_a_scorer_the_nearest_that_is_likely_enough_is_served() {
         let judge = Judge::new(Policy::Verifier, Arc::default(), CalibratedStage::Cheap);
         let bare = |pair: Examined| Examined { logit: None, ..pair };
-        let pairs = [bare(pair(0.95, false, 0.0)), bare(same(0.9)), bare(pair(0.85, false, 0.0))];
+        let pairs = [bare(pair(0.9, false, 0.0)), bare(same(0.899)), bare(pair(0.85, false, 0.0))];
         assert_eq!(places(&judge, &pairs), [0, 1]);
         assert_eq!(judge.with_enough(Some(0.1)).enough, None);
     }
