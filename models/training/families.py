@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,62 +118,66 @@ def _usable(text):
     return ascii_letters > 0.97 and 2 <= len(text.split()) <= 45
 
 
-def _rows(folder, name):
-    with gzip.open(Path(folder) / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
+def _is_of(part, text):
+    return (zlib.crc32(text.lower().encode()) % 4 == 0) == (part == "calibration")
 
 
-def third_party_languages(folder):
-    """{set: (clusters, pairs)} as `third_party`, in other languages."""
+def third_party(folder, part="training"):
+    """{set: (clusters, pairs)}: clusters are (texts, near), pairs are (a, b, label); English only. A quarter of each set is
+    kept apart as its part `calibration`."""
     sets = {}
-    for name in LANGUAGE_SETS:
+    for name in SETS:
         clusters, pairs = [], []
-        for row in _rows(folder, name):
-            language = row.get("lang", "").lower()[:2]
-            if "texts" not in row:
-                if language != "en":
-                    pairs.append((row["a"], row["b"], row["label"]))
-                continue
-            if name == "home_assistant":
-                language = row["id"].split("/")[1][:2]
-            by_language = row.get("by_lang") or {language: row["texts"]}
-            if name == "rubq_ru_en":
-                by_language = {"en" if text.isascii() else "ru": [text] for text in row["texts"]}
-            by_language = {one: [texts] if isinstance(texts, str) else texts for one, texts in by_language.items() if texts}
-            for one, texts in by_language.items():
-                translations = [text for other, texts in by_language.items() if other != one for text in texts[:1]]
-                # Names and commands are often the same in two languages.
-                near = [text for text in [*row.get("near", []), *translations[:3]] if text not in texts]
-                if one[:2] != "en" and max(map(len, texts)) <= 300 and near:
+        with gzip.open(Path(folder) / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+            for row in map(json.loads, lines):
+                if row.get("lang", "en").lower()[:2] != "en":
+                    continue
+                if "texts" not in row:
+                    if max(len(row["a"].split()), len(row["b"].split())) <= 60:
+                        pairs.append((row["a"], row["b"], row["label"]))
+                    continue
+                if name == "home_assistant" and not row["id"].split("/")[1].startswith("en-"):
+                    continue
+                texts, near = row["texts"], row.get("near", [])
+                if name == "tldr_multilingual":
+                    texts = [row["by_lang"].get("en") or ""]
+                texts, near = [t for t in texts if _usable(t)], [t for t in near if _usable(t)]
+                if name in ("qald_multilingual", "rubq_ru_en"):
+                    keywords = row.get("keywords")
+                    keywords = [keywords] if isinstance(keywords, str) and _usable(keywords) else []
+                    texts = list(dict.fromkeys([t for t in texts if ENGLISH.search(t.lower())] + keywords))
+                    near = [t for t in near if ENGLISH.search(t.lower())]
+                if texts and (len(texts) > 1 or near):
                     clusters.append((texts, near))
+        clusters, pairs = [one for one in clusters if _is_of(part, one[0][0])], [one for one in pairs if _is_of(part, one[1])]
         sets[name] = (clusters, pairs)
     return sets
 
 
-def third_party(folder):
-    """{set: (clusters, pairs)}: clusters are (texts, near), pairs are (a, b, label); English only."""
+def third_party_languages(folder, part="training"):
+    """The same in other languages: {set of `LANGUAGE_SETS`: (clusters, pairs)}."""
     sets = {}
-    for name in SETS:
+    for name in LANGUAGE_SETS:
         clusters, pairs = [], []
-        for row in _rows(folder, name):
-            if row.get("lang", "en").lower()[:2] != "en":
-                continue
+        with gzip.open(Path(folder) / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+            rows = [json.loads(line) for line in lines]
+        for row in rows:
+            language = row.get("lang", "").lower()[:2]
             if "texts" not in row:
-                if max(len(row["a"].split()), len(row["b"].split())) <= 60:
+                if language != "en" and _is_of(part, row["b"]):
                     pairs.append((row["a"], row["b"], row["label"]))
                 continue
-            if name == "home_assistant" and not row["id"].split("/")[1].startswith("en-"):
+            by_language = row.get("by_lang") or {language or row["id"].split("/")[1][:2]: row["texts"]}
+            if name == "rubq_ru_en":
+                by_language = {"en" if text.isascii() else "ru": [text] for text in row["texts"]}
+            by_language = {one: [texts] if isinstance(texts, str) else texts for one, texts in by_language.items() if texts}
+            if not _is_of(part, by_language.get("en", row["texts"])[0]):
                 continue
-            texts, near = row["texts"], row.get("near", [])
-            if name == "tldr_multilingual":
-                texts = [row["by_lang"].get("en") or ""]
-            texts, near = [t for t in texts if _usable(t)], [t for t in near if _usable(t)]
-            if name in ("qald_multilingual", "rubq_ru_en"):
-                keywords = row.get("keywords")
-                keywords = [keywords] if isinstance(keywords, str) and _usable(keywords) else []
-                texts = list(dict.fromkeys([t for t in texts if ENGLISH.search(t.lower())] + keywords))
-                near = [t for t in near if ENGLISH.search(t.lower())]
-            if texts and (len(texts) > 1 or near):
-                clusters.append((texts, near))
+            for one, texts in by_language.items():
+                translations = [others[0] for other, others in by_language.items() if other != one]
+                # Names and commands are often the same in two languages.
+                near = [text for text in [*row.get("near", []), *translations[:3]] if text not in texts]
+                if one[:2] != "en" and max(map(len, texts)) <= 300 and near:
+                    clusters.append((texts, near))
         sets[name] = (clusters, pairs)
     return sets

@@ -23,7 +23,7 @@ from export import MODELS, TOKENIZER, session
 from families import corpus, third_party
 
 # Third-party sets that thresholds are chosen on, and those that only teach: of the surest false hits on these, most were
-# the same question under two labels. Some of their texts were seen in training; the written domains were not.
+# the same question under two labels.
 MEASURED_SETS = ["advising", "mqr_stackexchange", "rqe_medical"]
 TEACHING_SETS = ["spider_syn", "home_assistant", "nl2bash", "bitext_support"]
 CANDIDATES = 4
@@ -165,7 +165,7 @@ def labelled(cached, asked, embed, rng):
 
 def write_pairs(options):
     rng, embed = random.Random(options.seed), Embedder()
-    families, sets = corpus("calibration"), third_party(options.third_party)
+    families, sets = corpus("calibration"), third_party(options.third_party, "calibration")
     measured = [of_families(families, rng) for _ in range(options.rounds)]
     measured += [of_set(name, *sets[name], rng) for name in MEASURED_SETS]
     measured.append(of_demo(rng))
