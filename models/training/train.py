@@ -275,7 +275,7 @@ def main():
         some = padded(reader.rows(rng.sample(texts, min(len(texts), 1_000))))
         for one in (encoder, teacher):
             one.centre(*some)
-    print(f"{len(batches.families)} families", flush=True)
+    print(f"{len(batches.families)} families of {len({one.domain for one in batches.families})} domains", flush=True)
     if not options.check:
         watched = ()
         if options.watch:
