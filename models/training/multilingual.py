@@ -28,10 +28,10 @@ FILES = ["model.onnx", "tokenizer.json", *SMALL_FILES]
 
 def pack(state, folder):
     """Writes what of `state` was tuned: products in int8 with one scale for each output, as the graph has them."""
+    tuned = tuple(f"layers.{n}." for n in range(MULTILINGUAL.frozen, MULTILINGUAL.layers))
     packed = {}
     for name, values in state.items():
-        part, _, rest = name.partition(".")
-        if not (part == "head" or part == "layers" and int(rest.split(".")[0]) >= MULTILINGUAL.frozen):
+        if not name.startswith((*tuned, "head.proj.", "head.ln.", "head.ident.")):
             continue
         if values.ndim == 2 and not name.startswith("head.ident"):
             scale = np.maximum(np.abs(values).max(1, keepdims=True), 1e-12) / 127
