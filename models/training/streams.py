@@ -25,10 +25,10 @@ from export import session
 from families import corpus, third_party, third_party_languages
 from trunks import ENGLISH, MODELS
 
-# Third-party sets that thresholds are chosen on, and those that only teach: of the surest false hits on these, most were
-# the same question under two labels.
-MEASURED_SETS = ["advising", "mqr_stackexchange", "rqe_medical"]
-TEACHING_SETS = ["spider_syn", "home_assistant", "nl2bash", "bitext_support"]
+# Third-party sets that thresholds are chosen on, and those that only teach, as the demo's questions do: of the surest false
+# hits on these, most were the same question under two labels.
+MEASURED_SETS = ["mqr_stackexchange", "rqe_medical"]
+TEACHING_SETS = ["advising", "spider_syn", "home_assistant", "nl2bash", "bitext_support"]
 MEASURED_LANGUAGE_SETS = ["korean_question_pair"]
 TEACHING_LANGUAGE_SETS = ["home_assistant", "qald_multilingual"]
 CANDIDATES = 4
@@ -182,10 +182,9 @@ def write_pairs(options):
         measuring += [(name, *sets[name]) for name in MEASURED_LANGUAGE_SETS]
         teaching += [(f"{name} in other languages", *sets[name]) for name in TEACHING_LANGUAGE_SETS]
     measured += [of_set(*one, rng) for one in measuring]
-    measured.append(of_demo(rng))
     rows = [row for stream in measured for row in labelled(*stream, embed, rng)]
-    for one in teaching:
-        rows += [row | {"measure": False} for row in labelled(*of_set(*one, rng), embed, rng)]
+    for stream in [of_demo(rng), *(of_set(*one, rng) for one in teaching)]:
+        rows += [row | {"measure": False} for row in labelled(*stream, embed, rng)]
     is_one_answer = unlabelled_paraphrases()
     # A domain after the other, for whoever reads the file.
     for row in sorted(rows, key=lambda row: row["domain"]):
@@ -220,7 +219,7 @@ def main():
     kinds = parser.add_subparsers(required=True)
     pairs = kinds.add_parser("pairs")
     pairs.add_argument("--third-party", required=True)
-    pairs.add_argument("--rounds", type=int, default=2, help="streams of the written domains, each its own draw")
+    pairs.add_argument("--rounds", type=int, default=3, help="streams of the written domains, each its own draw")
     pairs.set_defaults(run=write_pairs)
     stream, control = kinds.add_parser("stream"), kinds.add_parser("control")
     stream.add_argument("--out", type=Path, required=True)

@@ -1,7 +1,8 @@
 //! From the nearest questions to the one whose answer is served.
 //!
 //! The nearest is fetched and screened alone, for it is the hit most of the time. What cannot be decided without a model
-//! waits until all are screened; then the most likely is verified first, and all of them within one limit of time.
+//! waits until all are screened; then all are verified within one limit of time, the most likely first, and the surest is
+//! served.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -141,7 +142,8 @@ impl Inner {
         None
     }
 
-    /// Verifies what is undecided, the most likely first, until one is accepted or the time is up.
+    /// Verifies what is undecided, the most likely first, and gives the one that the verifier is surest of. A cache that
+    /// holds a question often holds its near-twins, too: the first that is good enough may not be the right one.
     #[tracing::instrument(level = "debug", skip_all, name = "verify")]
     async fn verified(
         &self,
@@ -151,11 +153,13 @@ impl Inner {
         undecided.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
         let deadline = tokio::time::Instant::now() + self.settings.verify_timeout;
         let outcomes = &self.metrics.verification.outcomes;
+        let mut surest: Option<Near> = None;
         for near in undecided {
+            let late = || outcomes.increment(Stage::Scorer.name(), Outcome::TimedOut.name());
             // A timeout looks at its time only where it has to wait.
             if tokio::time::Instant::now() >= deadline {
-                outcomes.increment(Stage::Scorer.name(), Outcome::TimedOut.name());
-                return Ok(None);
+                late();
+                break;
             }
             let started = Instant::now();
             let record = self.lessons.record_of(near.entry.id);
@@ -166,21 +170,22 @@ impl Inner {
                 Ok(Ok(verdict)) => {
                     let (stage, outcome) = verdict.decided_by();
                     outcomes.increment(stage.name(), outcome.name());
-                    if verdict.accepted {
-                        return Ok(Some(Near { confidence: verdict.confidence, ..near }));
+                    if !verdict.accepted {
+                        self.metrics.lookup.rejected.increment();
+                    } else if surest.as_ref().is_none_or(|best| verdict.confidence > best.confidence) {
+                        surest = Some(Near { confidence: verdict.confidence, ..near });
                     }
-                    self.metrics.lookup.rejected.increment();
                 }
                 Ok(Err(error)) if error.kind() != ErrorKind::Timeout => {
                     return Err(self.broken(BypassReason::Verifier, &error));
                 }
-                // A verdict that comes late is worth less than a miss, and so is that on the next candidate.
+                // What was accepted in time is served. Without one, a verdict that comes late is worth less than a miss.
                 Ok(Err(_)) | Err(_) => {
-                    outcomes.increment(Stage::Scorer.name(), Outcome::TimedOut.name());
-                    return Ok(None);
+                    late();
+                    break;
                 }
             }
         }
-        Ok(None)
+        Ok(surest)
     }
 }

@@ -181,7 +181,7 @@ pub struct GuardsConfig {
     pub dates: bool,
     /// Veto where one name stands for another.
     pub entities: bool,
-    /// Veto where two words have changed places.
+    /// Veto where two words have traded roles.
     pub order: bool,
     /// Veto where different kinds of answers are asked for.
     pub question_word: bool,
@@ -202,7 +202,7 @@ impl Default for GuardsConfig {
             units: true,
             dates: true,
             entities: false,
-            order: false,
+            order: true,
             question_word: false,
             language: true,
             letters: true,

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::judge::{LlmJudge, Shadow};
 use crate::store::{EmbeddedStore, MemoryStore, Store, ValkeyStore};
 use crate::verify::{
-    Budgets, CalibratedStage, Calibration, CrossEncoder, Ensemble, LateInteraction, PairScorer, Pipeline,
+    Budgets, CalibratedStage, Calibration, CrossEncoder, LateInteraction, PairScorer, Pipeline,
     VCache, Verifier,
 };
 
@@ -200,17 +200,10 @@ impl Config {
         blocking(move || {
             let scorer: Arc<dyn PairScorer> = match named.as_str() {
                 "none" | "vcache" => return Ok(None),
-                "bundled" | "comparer" => {
-                    let encoder = match encoder {
-                        Some(encoder) => encoder,
-                        None => OnnxEmbedder::shared()?,
-                    };
-                    if named == "comparer" {
-                        Arc::new(LateInteraction::bundled(encoder)?)
-                    } else {
-                        Arc::new(Ensemble::bundled(encoder)?)
-                    }
-                }
+                "bundled" => Arc::new(LateInteraction::bundled(match encoder {
+                    Some(encoder) => encoder,
+                    None => OnnxEmbedder::shared()?,
+                })?),
                 "cross-encoder" => CrossEncoder::shared()?,
                 path if path.starts_with(['.', '/']) => Arc::new(CrossEncoder::from_dir(path)?),
                 name => Arc::new(CrossEncoder::named(name)?),

@@ -8,8 +8,6 @@ mod budgets;
 mod calibration;
 #[cfg(feature = "_local")]
 mod cross_encoder;
-#[cfg(feature = "_local")]
-mod ensemble;
 mod features;
 mod follow_up;
 mod guards;
@@ -34,8 +32,6 @@ pub use self::budgets::{Budgets, Unshown};
 pub use self::calibration::{CalibratedStage, Calibration, LEAST_PER_LABEL, Sample, wilson_upper95};
 #[cfg(feature = "_local")]
 pub use self::cross_encoder::{BUNDLED_VERIFIER, CrossEncoder, CrossEncoderOptions};
-#[cfg(feature = "_local")]
-pub use self::ensemble::Ensemble;
 pub use self::features::Features;
 pub use self::follow_up::is_follow_up;
 pub use self::guards::{Guard, Guards};

@@ -66,9 +66,8 @@ impl Pipeline {
         }
     }
 
-    /// The bundled calibration and the bundled [`Ensemble`](super::Ensemble) over the token states that `encoder` makes,
-    /// which must be the bundled embedding model, such as [`OnnxEmbedder::shared`](crate::embed::OnnxEmbedder::shared).
-    /// Blocks for about 0.2 s unless another cache of this process has the cross-encoder already.
+    /// The bundled calibration and the bundled comparer over the token states that `encoder` makes, which must be the bundled
+    /// embedding model, such as [`OnnxEmbedder::shared`](crate::embed::OnnxEmbedder::shared). Blocks for some milliseconds.
     ///
     /// # Errors
     ///
@@ -76,7 +75,7 @@ impl Pipeline {
     /// `encoder` is another model.
     #[cfg(feature = "_local")]
     pub fn bundled(encoder: Arc<dyn crate::tokens::TokenEncoder>) -> Result<Self> {
-        Ok(Self::new(Calibration::bundled()).scorer(Arc::new(super::Ensemble::bundled(encoder)?)))
+        Ok(Self::new(Calibration::bundled()).scorer(Arc::new(super::LateInteraction::bundled(encoder)?)))
     }
 
     /// Sets what decides where the cheap stages cannot. Its scores must be those that the calibration was fitted on.

@@ -1,14 +1,13 @@
 //! Which of its candidates a lookup serves, and how long it takes to decide.
 //!
 //! As in the cache, candidates are screened from the nearest on, and the first that the cheap stages accept is served.
-//! What they leave undecided goes to the cross-encoder, the most likely first, until one is accepted. So the answer
-//! served is not always that of the highest score, and a lower threshold may serve another one.
+//! Of those that they leave undecided, the one that the scorer makes the likeliest is served.
 
 use super::examined::Examined;
 use super::policy::{Judge, Policy};
 use crate::verify::{CalibratedStage, Pipeline};
 
-/// The score of what the cheap stages accept alone: no threshold of the cross-encoder keeps it from being served.
+/// The score of what the cheap stages accept alone: no threshold of the scorer keeps it from being served.
 pub(super) const CERTAIN: f32 = 1.0;
 
 /// A candidate that is served at some thresholds.
@@ -28,10 +27,10 @@ enum Screened {
     Rejected,
     /// Accepted if the threshold is at most this.
     Scored(f32),
-    /// Accepted with this probability, whatever the threshold of the cross-encoder.
+    /// Accepted with this probability, whatever the threshold of the scorer.
     Enough(f32),
-    /// For the cross-encoder to say; this likely so far.
-    Undecided(f32),
+    /// For the scorer to say.
+    Undecided,
 }
 
 impl Judge {
@@ -39,19 +38,21 @@ impl Judge {
     /// comes to them: the first whose score reaches the threshold is served, and each has a higher score than those
     /// before it.
     pub(super) fn offers(&self, candidates: &[&Examined]) -> Vec<Offer> {
-        let (mut decided, mut undecided) = (Vec::new(), Vec::new());
+        let (mut decided, mut surest) = (Vec::new(), None);
         for (place, pair) in candidates.iter().enumerate() {
             match self.screened(pair) {
                 Screened::Rejected => {}
                 Screened::Scored(score) => decided.push((place, score)),
                 Screened::Enough(confidence) => return vec![Offer { place, score: CERTAIN, confidence }],
-                Screened::Undecided(cheap) => {
-                    undecided.extend(self.score(pair).map(|score| (cheap, place, score)));
+                Screened::Undecided => {
+                    let score = self.score(pair);
+                    if score > surest.map(|(_, score)| score) {
+                        surest = score.map(|score| (place, score));
+                    }
                 }
             }
         }
-        undecided.sort_by(|(a, ..), (b, ..)| b.total_cmp(a));
-        decided.extend(undecided.into_iter().map(|(_, place, score)| (place, score)));
+        decided.extend(surest);
         let mut offers: Vec<Offer> = Vec::new();
         for (place, score) in decided {
             // What comes later is met only where a threshold refused all before it.
@@ -84,17 +85,17 @@ impl Judge {
                 Screened::Enough(self.cheap(pair))
             }
             CalibratedStage::Full if cheap < self.calibration.scorer_from() => Screened::Rejected,
-            CalibratedStage::Full => Screened::Undecided(self.cheap(pair)),
+            CalibratedStage::Full => Screened::Undecided,
         }
     }
 
     /// How long a lookup takes to decide on `candidates`, the nearest first, in microseconds: without embedding and
-    /// search, and no longer than until one is accepted.
+    /// search, and no longer than until the cheap stages accept one.
     pub(super) fn micros(&self, candidates: &[&Examined], threshold: Option<f32>) -> f64 {
         let floor = if self.policy.scores() { Some(Pipeline::DEFAULT_FLOOR) } else { threshold };
         let Some(floor) = floor else { return 0.0 };
         let reaches = |score: f32| threshold.is_some_and(|least| score >= least);
-        let (mut took, mut undecided) = (0.0, Vec::new());
+        let (mut took, mut scored) = (0.0, 0.0);
         for pair in candidates.iter().filter(|pair| pair.similarity >= Some(floor)) {
             if self.policy != Policy::Threshold {
                 took += pair.cost.guards;
@@ -105,18 +106,11 @@ impl Judge {
             match self.screened(pair) {
                 Screened::Enough(_) => return took,
                 Screened::Scored(score) if reaches(score) => return took,
-                Screened::Undecided(cheap) => undecided.push((cheap, *pair)),
+                Screened::Undecided => scored += pair.cost.scorer,
                 Screened::Rejected | Screened::Scored(_) => {}
             }
         }
-        undecided.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-        for (_, pair) in undecided {
-            took += pair.cost.scorer;
-            if self.score(pair).is_some_and(reaches) {
-                break;
-            }
-        }
-        took
+        took + scored
     }
 }
 
@@ -177,25 +171,12 @@ mod tests {
     }
 
     #[test]
-    fn the_most_likely_is_asked_about_first_and_others_where_it_is_refused() {
+    fn of_what_is_undecided_the_surest_is_served() {
         let judge = judge(Policy::Verifier);
-        let mut pairs = [0.95, 0.9, 0.85, 0.8].map(|similarity| pair(similarity, false, 0.0));
-        let cheap: Vec<f64> = pairs.iter().map(|pair| judge.calibration.cheap(&pair.features)).collect();
-        let mut order: Vec<usize> =
-            (0..pairs.len()).filter(|&place| cheap[place] >= judge.calibration.scorer_from()).collect();
-        order.sort_by(|&a, &b| cheap[b].total_cmp(&cheap[a]));
-        for (&place, logit) in order.iter().zip([0.0, 5.0, -5.0, 9.0]) {
-            pairs[place].logit = Some(logit);
-        }
-        let mut expected: Vec<usize> = Vec::new();
-        for place in order {
-            let score = |at: usize| judge.probability(&pairs[at]);
-            if expected.last().is_none_or(|&last| score(place) > score(last)) {
-                expected.push(place);
-            }
-        }
-        assert_eq!(places(&judge, &pairs), expected);
-        assert!(expected.len() > 1, "the first is not the surest: {cheap:?}");
+        let logits = [0.0, 5.0, -5.0, 4.0];
+        let pairs = logits.map(|logit| pair(0.9, false, logit));
+        assert!(!judge.is_enough(&pairs[0]), "they are undecided");
+        assert_eq!(places(&judge, &pairs), [1]);
     }
 
     #[test]
@@ -228,13 +209,13 @@ mod tests {
     }
 
     #[test]
-    fn a_lookup_stops_at_the_first_that_is_accepted() {
+    fn a_lookup_stops_at_the_first_that_needs_no_scorer() {
         let pairs =
             [pair(0.95, true, 9.0), pair(0.9, false, 9.0), pair(0.85, false, 9.0), pair(0.4, false, 9.0)];
         takes(Policy::Threshold, &pairs, 0.8, 0.0);
         takes(Policy::Guards, &pairs, 0.8, 2.0);
-        // Vetoed ones have no features, what is below the floor is not looked at, and one score is enough.
-        takes(Policy::Verifier, &pairs, 0.0, 3.0 + 20.0 + 100.0);
+        // Vetoed ones have no features, what is below the floor is not looked at, and all others are scored.
+        takes(Policy::Verifier, &pairs, 0.0, 3.0 + 20.0 + 200.0);
         takes(Policy::Verifier, &pairs, 1.1, 3.0 + 20.0 + 200.0);
         takes(Policy::Guards, &pairs, 0.99, 0.0);
     }

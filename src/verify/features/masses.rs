@@ -3,9 +3,6 @@
 use crate::verify::guards::same_slot;
 use crate::verify::text::{Comparison, Reading, Token, unmatched};
 
-/// What a content word weighs however common it is.
-const LEAST: f32 = 0.2;
-
 /// Sums over the words of two aligned questions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Masses {
@@ -63,22 +60,26 @@ impl Masses {
     }
 }
 
-fn weight(token: &Token) -> f32 {
-    LEAST + (1.0 - LEAST) * token.rarity
-}
-
 fn missing(tokens: &[Token]) -> (f32, f32) {
     unmatched(tokens)
-        .map(|(_, token)| weight(token))
+        .map(|(_, token)| token.weight())
         .fold((0.0, 0.0), |(sum, most), w| (sum + w, w.max(most)))
 }
 
 fn shared(tokens: &[Token], counts: impl Fn(&Token) -> bool) -> f32 {
-    tokens.iter().filter(|token| token.content && token.partner.is_some() && counts(token)).map(weight).sum()
+    tokens
+        .iter()
+        .filter(|token| token.content && token.partner.is_some() && counts(token))
+        .map(Token::weight)
+        .sum()
 }
 
 fn heaviest_shared(tokens: &[Token]) -> f32 {
-    tokens.iter().filter(|token| token.content && token.partner.is_some()).map(weight).fold(0.0, f32::max)
+    tokens
+        .iter()
+        .filter(|token| token.content && token.partner.is_some())
+        .map(Token::weight)
+        .fold(0.0, f32::max)
 }
 
 fn content_words(tokens: &[Token]) -> f32 {
@@ -95,7 +96,7 @@ fn substitutions(comparison: &Comparison) -> f32 {
         .map(|(i, left)| {
             unmatched(&alignment.cached)
                 .filter(|&(j, _)| same_slot(comparison, i, j))
-                .map(|(_, right)| weight(left).min(weight(right)))
+                .map(|(_, right)| left.weight().min(right.weight()))
                 .fold(0.0, f32::max)
         })
         .sum()

@@ -22,6 +22,13 @@ pub(super) fn difference(comparison: &Comparison) -> Option<String> {
         .map(|(one, other)| format!("times differ: {one} against {other}"))
 }
 
+/// Whether each question names a time that the other does not.
+pub(super) fn contradict(comparison: &Comparison) -> bool {
+    let (asked, cached) = (&comparison.asked, &comparison.cached);
+    contradiction(&fixed(asked), &fixed(cached), false).is_some()
+        || contradiction(&relative(asked), &relative(cached), false).is_some()
+}
+
 /// The first time of each side that the other does not name; `none` for a side without, where `missed`.
 fn contradiction(
     asked: &[Mention],
@@ -87,7 +94,8 @@ fn mentions(
         .words()
         .enumerate()
         .filter_map(|(at, word)| {
-            let (time, _) = times.iter().find(|(_, spellings)| spellings.contains(&word.text))?;
+            let named = word.text.strip_suffix("'s").unwrap_or(word.text);
+            let (time, _) = times.iter().find(|(_, spellings)| spellings.contains(&named))?;
             counts(at, word.text).then_some(Mention { time, retracted: reading.is_retracted(at) })
         })
         .collect();
@@ -140,6 +148,7 @@ mod tests {
             ("May I march here?", "Can I walk here?"),
             ("Is it open on Monday, no wait, on Sunday?", "Is it open on Sunday?"),
             ("in jan 2020", "in January 2020"),
+            ("Can Saturday's maintenance be moved?", "Can the maintenance on Saturday be moved?"),
             ("a monthly, no wait, a yearly plan", "a yearly plan"),
             ("in June on Monday, no sorry, on Sunday", "in June on Sunday"),
             ("My car is broken. May I drive it?", "Can I drive a broken car?"),

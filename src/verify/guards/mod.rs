@@ -54,7 +54,7 @@ pub enum Guard {
     Dates,
     /// A name stands where the other question has another one.
     Entities,
-    /// Two words have changed places: "from A to B" against "from B to A".
+    /// Two words have traded roles: "from A to B" against "from B to A".
     Order,
     /// Different kinds of answers are asked for: `who` against `when`.
     QuestionWord,
@@ -117,8 +117,29 @@ impl Guard {
         }
     }
 
+    /// The difference that makes this guard veto a hit, if there is one.
+    ///
+    /// Where questions share nearly all words, a model hardly sees one "not", or one year, more. Where they are worded
+    /// differently, such a word on one side says little ("80-year-old man. What is the dose of Plendil?", "colour is
+    /// unavailable" for "I can't print in colour"), and is left to the model, which has it among its inputs.
+    fn veto(self, comparison: &Comparison) -> Option<String> {
+        let (asked, cached) = (&comparison.asked, &comparison.cached);
+        let difference = self.difference(comparison)?;
+        let is_certain = match self {
+            Self::Negation => false,
+            Self::Numbers => numbers::contradict(asked, cached),
+            Self::Dates => dates::contradict(comparison),
+            // Words in another order mostly ask the same.
+            Self::Order => {
+                return (comparison.is_nearly_verbatim() && order::trade(comparison)).then_some(difference);
+            }
+            _ => true,
+        };
+        (is_certain || comparison.is_nearly_verbatim()).then_some(difference)
+    }
+
     fn check(self, comparison: &Comparison) -> Check {
-        let difference = self.difference(comparison);
+        let difference = self.veto(comparison);
         let passed = difference.is_none();
         Check { name: self.name(), passed, detail: difference.unwrap_or_else(|| "no difference".into()) }
     }
@@ -169,7 +190,7 @@ impl Guards {
 
     /// Whether one of those guards that are switched on vetoes.
     pub(super) fn vetoes(self, comparison: &Comparison) -> bool {
-        self.enabled().any(|guard| guard.difference(comparison).is_some())
+        self.enabled().any(|guard| guard.veto(comparison).is_some())
     }
 
     /// What those guards that are switched on say, up to the check where `stop` says so.
@@ -200,10 +221,10 @@ impl Guards {
 }
 
 impl Default for Guards {
-    /// Those that veto far more wrong answers than right ones in any of the evaluation data. Names, order and question
-    /// words are weighed with everything else instead, as [features](super::Features).
+    /// Those that veto far more wrong answers than right ones in any of the evaluation data. Names and question words are
+    /// weighed with everything else instead, as [features](super::Features).
     fn default() -> Self {
-        Self::all().without(Guard::Entities).without(Guard::Order).without(Guard::QuestionWord)
+        Self::all().without(Guard::Entities).without(Guard::QuestionWord)
     }
 }
 
@@ -264,6 +285,34 @@ mod tests {
             );
         }
         assert!(explain(Guards::none(), a, b).accepted);
+    }
+
+    #[test]
+    fn what_one_question_has_more_is_left_to_the_model_where_they_are_worded_differently() {
+        for (asked, cached) in [
+            (
+                "On Norvasc, 77-year-old female, insurance pays little. What is the dose of Plendil?",
+                "What is the dose of Plendil?",
+            ),
+            ("For what reason is colour output unavailable on the printer?", "Why can't I print in color?"),
+            (
+                "We fly to Arizona in April with my hiking club. How deep is the Grand Canyon?",
+                "How deep is the Grand Canyon?",
+            ),
+        ] {
+            assert!(explain(Guards::default(), asked, cached).accepted, "{asked}");
+        }
+        for (asked, cached) in [
+            ("Is parking not allowed here?", "Is parking allowed here?"),
+            ("population of Oslo in 2019", "how many people lived in the city of Oslo by the end of 2021?"),
+            ("How many students enrolled in 2014?", "How many students enrolled?"),
+            (
+                "Until when can I hand in my tax form if March is over?",
+                "Is April the last month for tax returns?",
+            ),
+        ] {
+            assert!(!explain(Guards::default(), asked, cached).accepted, "{asked}");
+        }
     }
 
     #[test]

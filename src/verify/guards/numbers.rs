@@ -49,11 +49,23 @@ impl Number {
 /// How the numbers of the two questions differ, if they do.
 pub(super) fn difference(question: &Reading, cached: &Reading) -> Option<String> {
     let (asked, answered) = (numbers(question), numbers(cached));
-    let left = strongest_unmatched(&asked, &answered);
-    let right = strongest_unmatched(&answered, &asked);
+    let [left, right] = unmatched(&asked, &answered);
     let stated = left == Some(Strength::Stated) || right == Some(Strength::Stated);
-    let contradicting = left >= Some(Strength::Loose) && right >= Some(Strength::Loose);
-    (stated || contradicting).then(|| format!("numbers differ: {} against {}", set(&asked), set(&answered)))
+    (stated || contradicting([left, right]))
+        .then(|| format!("numbers differ: {} against {}", set(&asked), set(&answered)))
+}
+
+/// Whether each question has a number that the other lacks.
+pub(super) fn contradict(question: &Reading, cached: &Reading) -> bool {
+    contradicting(unmatched(&numbers(question), &numbers(cached)))
+}
+
+fn unmatched(asked: &[Number], answered: &[Number]) -> [Option<Strength>; 2] {
+    [strongest_unmatched(asked, answered), strongest_unmatched(answered, asked)]
+}
+
+fn contradicting([left, right]: [Option<Strength>; 2]) -> bool {
+    left >= Some(Strength::Loose) && right >= Some(Strength::Loose)
 }
 
 fn strongest_unmatched(numbers: &[Number], others: &[Number]) -> Option<Strength> {

@@ -4,7 +4,7 @@
 //! 1920, what did he found?"). It is another question where each of two words stands in the other's
 //! place, beside what stood beside that one. Speech that corrects itself has no reliable order.
 
-use crate::verify::text::{Comparison, Reading};
+use crate::verify::text::{Comparison, Reading, is_content};
 
 /// Which words changed places, if any did.
 pub(super) fn difference(comparison: &Comparison) -> Option<String> {
@@ -12,21 +12,64 @@ pub(super) fn difference(comparison: &Comparison) -> Option<String> {
     Some(format!("`{one}` and `{other}` have changed places"))
 }
 
+/// Whether two words have traded roles, not only places: each stands where the other stood, with the same words before and
+/// after or with the other's preposition, and they are not listed ("A or B" is "B or A").
+pub(super) fn trade(comparison: &Comparison) -> bool {
+    let Comparison { asked, cached, .. } = comparison;
+    exchanges(comparison).any(|Exchange { first, second }| {
+        let stands_for = |(i, _): Pair, (_, l): Pair| {
+            asked.text_before(i) == cached.text_before(l) && asked.text(i + 1) == cached.text(l + 1)
+        };
+        let prepositions = |reading: &Reading, one: usize, other: usize| -> Option<(String, String)> {
+            let of = |at: usize| Some(reading.text_before(at)).filter(|word| PREPOSITIONS.contains(word));
+            Some((of(one)?.to_owned(), of(other)?.to_owned())).filter(|(a, b)| a != b)
+        };
+        let traded = prepositions(asked, first.0, second.0)
+            .is_some_and(|before| prepositions(cached, second.1, first.1) == Some(before));
+        let replaced = stands_for(first, second) && stands_for(second, first);
+        (traded || replaced) && !is_list(asked, first.0, second.0)
+    })
+}
+
+const PREPOSITIONS: [&str; 14] = [
+    "from", "to", "into", "onto", "before", "after", "by", "of", "for", "with", "against", "per", "over",
+    "under",
+];
+
+/// Whether the words from `first` to `last` are joined by "and" or "or", with nothing else than what stands before both.
+fn is_list(reading: &Reading, first: usize, last: usize) -> bool {
+    let between = || (first + 1..last).map(|at| reading.text(at));
+    let joined = between().any(|word| matches!(word, "and" | "or" | "versus" | "vs" | "&"));
+    let modifier = reading.text_before(first);
+    joined && between().all(|word| !is_content(word) || word == modifier || word == "versus" || word == "vs")
+}
+
+/// The places of a word in the question asked and in the cached one.
+type Pair = (usize, usize);
+
+/// Two content words whose order is turned round, in the order asked, each beside what stood beside the other.
+struct Exchange {
+    first: Pair,
+    second: Pair,
+}
+
 /// Two content words of the question asked, each of which stands in the other's place in the cached one.
 pub(in crate::verify) fn exchanged(comparison: &Comparison) -> Option<(&str, &str)> {
+    let Exchange { first, second } = exchanges(comparison).next()?;
+    Some((comparison.asked.text(first.0), comparison.asked.text(second.0)))
+}
+
+fn exchanges(comparison: &Comparison) -> impl Iterator<Item = Exchange> + '_ {
     let Comparison { asked, cached, alignment } = comparison;
-    if asked.retracted() > 0 || cached.retracted() > 0 {
-        return None;
-    }
-    let matches: Vec<(usize, usize)> = alignment.matches().collect();
-    matches.iter().enumerate().find_map(|(n, &(i, j))| {
-        matches[n + 1..].iter().find_map(|&(k, l)| {
-            let crossed = l < j && asked.text(i) != asked.text(k);
-            // The word asked at `i` is cached at `j`, where the other's surroundings are, and vice versa.
-            let changed =
-                crossed && same_place((asked, k), (cached, j)) && same_place((asked, i), (cached, l));
-            changed.then(|| (asked.text(i), asked.text(k)))
-        })
+    let is_corrected = asked.retracted() > 0 || cached.retracted() > 0;
+    let matches: Vec<Pair> = if is_corrected { Vec::new() } else { alignment.matches().collect() };
+    let count = matches.len();
+    (0..count).flat_map(move |n| (n + 1..count).map(move |m| (n, m))).filter_map(move |(n, m)| {
+        let ((i, j), (k, l)) = (matches[n], matches[m]);
+        let crossed = l < j && asked.text(i) != asked.text(k);
+        // The word asked at `i` is cached at `j`, where the other's surroundings are, and vice versa.
+        let changed = crossed && same_place((asked, k), (cached, j)) && same_place((asked, i), (cached, l));
+        changed.then_some(Exchange { first: (i, j), second: (k, l) })
     })
 }
 
@@ -79,6 +122,44 @@ mod tests {
             ("from Paris no sorry from Rome to Paris", "from Rome to Paris"),
         ] {
             assert!(!differ(a, b), "{a} | {b}");
+        }
+    }
+
+    #[test]
+    fn roles_are_traded_where_all_around_stays() {
+        let trade = |a, b| trade(&Comparison::of(a, b));
+        for (a, b) in [
+            ("Which flights go from Oslo to London?", "Which flights are there from London to Oslo?"),
+            ("flights from new york to san francisco", "flights from san francisco to new york"),
+            ("How often has Leeds beaten Derby?", "How often has Derby beaten Leeds?"),
+            ("how many points do I get per euro", "how many euros do I get per point"),
+            ("I want to learn Spanish and teach English.", "I want to teach Spanish and learn English."),
+            ("Is tea healthier than coffee?", "Is coffee healthier than tea?"),
+        ] {
+            assert!(trade(a, b), "{a} | {b}");
+        }
+        for (a, b) in [
+            ("Which one is better: SBI clerk or IBPS PO?", "Which one is better IBPS PO or SBI clerk?"),
+            ("How can I become clever and smart?", "How do I become smart and clever?"),
+            (
+                "Which gives more, nuclear fission or nuclear fusion?",
+                "Which gives more, nuclear fusion or nuclear fission?",
+            ),
+            (
+                "What is the difference between a fee and a fine?",
+                "What is the difference between a fine and a fee?",
+            ),
+            (
+                "Does it pay when only the bike's battery is stolen?",
+                "Does it pay if only the battery of the bike is stolen?",
+            ),
+            (
+                "is AI-written software protected by copyright?",
+                "Is software written by an AI protected by copyright?",
+            ),
+            ("What did he found in 1920?", "In 1920, what did he found?"),
+        ] {
+            assert!(!trade(a, b), "{a} | {b}");
         }
     }
 

@@ -22,6 +22,14 @@ pub(in crate::verify) struct Token {
     pub(in crate::verify) exact: bool,
 }
 
+impl Token {
+    /// What a content word weighs: the rarer, the more, and never nothing.
+    pub(in crate::verify) fn weight(&self) -> f32 {
+        const LEAST: f32 = 0.2;
+        LEAST + (1.0 - LEAST) * self.rarity
+    }
+}
+
 /// The words of two questions with their matches.
 #[derive(Debug)]
 pub(in crate::verify) struct Alignment {

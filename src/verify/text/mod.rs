@@ -30,4 +30,16 @@ impl Comparison {
         let alignment = Alignment::of(&asked, &cached);
         Self { asked, cached, alignment }
     }
+
+    /// Whether the questions share nearly all of their content: one has at most a word or two that the other lacks, and
+    /// the other hardly more. Numbers do not count.
+    pub(super) fn is_nearly_verbatim(&self) -> bool {
+        let lacks = |reading: &Reading, tokens| -> f32 {
+            let is_number = |at| reading.text(at).bytes().any(|byte| byte.is_ascii_digit());
+            unmatched(tokens).filter(|(at, _)| !is_number(*at)).map(|(_, token)| token.weight()).sum()
+        };
+        let (asked, cached) =
+            (lacks(&self.asked, &self.alignment.asked), lacks(&self.cached, &self.alignment.cached));
+        asked.min(cached) <= 1.0 && asked.max(cached) <= 2.0
+    }
 }
