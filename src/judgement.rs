@@ -1,13 +1,19 @@
 //! What was said of served answers: the log that learning goes by.
+//!
+//! The log only grows: what a judge decided is taken back by a [`Revocation`] that stands behind it.
 
+use std::collections::HashSet;
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::error::{Error, Result};
 use crate::key::{Corpus, EntryId, ScopeId};
 
-/// About how many judgements a store keeps; older ones are forgotten.
+/// About how many judgements and revocations a store keeps; older ones are forgotten.
 pub const MAX_JUDGEMENTS: usize = 100_000;
 
 /// Whether an answer served the question that it was given for.
@@ -27,9 +33,9 @@ pub enum Feedback {
 pub enum Judge {
     /// Whoever was given the answer.
     Caller,
-    /// The shadow judge, on a hit.
+    /// The judge, on a hit.
     Shadow,
-    /// The shadow judge, on a near neighbour that was not served.
+    /// The judge, on a near neighbour that was not served.
     NearMiss,
 }
 
@@ -57,6 +63,12 @@ pub struct Judgement {
     pub judge: Judge,
     /// When.
     pub at: Timestamp,
+    /// How sure the judge was, in `0.0..=1.0`; none for a caller's word.
+    #[serde(default)]
+    pub confidence: Option<f32>,
+    /// The judge's [name](crate::judge::AnswerJudge::name); none for a caller's word.
+    #[serde(default)]
+    pub by: Option<Arc<str>>,
 }
 
 impl Judgement {
@@ -82,6 +94,16 @@ pub struct EntryRecord {
 const MAX_OBSERVATIONS: usize = 64;
 
 impl EntryRecord {
+    /// Takes back what was said of another question of this similarity.
+    pub(crate) fn uncount(&mut self, is_right: bool, similarity: Option<f32>) {
+        let count = if is_right { &mut self.right } else { &mut self.wrong };
+        *count = count.saturating_sub(1);
+        let said = similarity.map(|similarity| (similarity, is_right));
+        if let Some(at) = self.observations.iter().rposition(|&observed| Some(observed) == said) {
+            self.observations.remove(at);
+        }
+    }
+
     /// Adds what was said.
     pub(crate) fn count(&mut self, judgement: &Judgement) {
         let is_right = judgement.feedback == Feedback::Right;
@@ -114,6 +136,203 @@ impl Judged {
     }
 }
 
-/// A place in the log of judgements.
+/// What stands in the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum Logged {
+    /// Something was said.
+    Judgement(Judgement),
+    /// Something that was said counts no longer.
+    Revocation {
+        /// What.
+        revoke: Revocation,
+    },
+}
+
+/// Which judgements of judges count no longer: those before it in the log that fit all that is set here. A caller's word
+/// is never revoked.
+///
+/// A [pair](Self::of_pair) that was revoked by name is not put to a judge again, and what a judge says of it later does not
+/// count either. What was revoked by judge or time may be judged anew.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+#[must_use]
+pub struct Revocation {
+    /// Those on this question and this entry.
+    #[serde(default)]
+    pub pair: Option<(EntryId, EntryId)>,
+    /// Those by the judge of this name.
+    #[serde(default)]
+    pub by: Option<Arc<str>>,
+    /// Those from this time on.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
+}
+
+impl Revocation {
+    /// Everything that judges decided.
+    pub fn everything() -> Self {
+        Self::default()
+    }
+
+    /// What judges decided on the answer of `cached` for the question `asked`.
+    pub fn of_pair(asked: EntryId, cached: EntryId) -> Self {
+        Self { pair: Some((asked, cached)), ..Self::default() }
+    }
+
+    /// Only what the judge of this name decided.
+    pub fn by(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.by = Some(name.into());
+        self
+    }
+
+    /// Only what was decided at this time or later.
+    pub fn since(mut self, since: Timestamp) -> Self {
+        self.since = Some(since);
+        self
+    }
+
+    /// Whether it takes `judgement` back, if that stands before it.
+    pub fn covers(&self, judgement: &Judgement) -> bool {
+        let pair = (judgement.asked, judgement.cached);
+        judgement.judge != Judge::Caller && self.fits(pair, judgement.by.as_deref(), judgement.at)
+    }
+
+    pub(crate) fn fits(&self, pair: (EntryId, EntryId), by: Option<&str>, at: Timestamp) -> bool {
+        self.pair.is_none_or(|wanted| wanted == pair)
+            && self.by.as_deref().is_none_or(|wanted| by == Some(wanted))
+            && self.since.is_none_or(|since| at >= since)
+    }
+}
+
+/// What was revoked so far.
+#[derive(Debug, Default)]
+pub(crate) struct Revocations {
+    pairs: HashSet<(EntryId, EntryId)>,
+    others: Vec<(JudgementCursor, Revocation)>,
+}
+
+impl Revocations {
+    /// Adds what stands at `cursor`.
+    pub(crate) fn note(&mut self, cursor: JudgementCursor, revocation: &Revocation) {
+        match revocation {
+            Revocation { pair: Some(pair), by: None, since: None } => drop(self.pairs.insert(*pair)),
+            other => self.others.push((cursor, other.clone())),
+        }
+    }
+
+    /// Whether the judgement at `cursor` counts no longer.
+    pub(crate) fn cover(&self, cursor: JudgementCursor, judgement: &Judgement) -> bool {
+        judgement.judge != Judge::Caller
+            && (self.pairs.contains(&(judgement.asked, judgement.cached))
+                || self.others.iter().any(|(at, revoked)| *at > cursor && revoked.covers(judgement)))
+    }
+}
+
+/// The judgements of a whole log that are not revoked, in their order.
+pub fn in_force(log: Vec<(JudgementCursor, Logged)>) -> Vec<(JudgementCursor, Judgement)> {
+    let mut revocations = Revocations::default();
+    for (cursor, logged) in &log {
+        if let Logged::Revocation { revoke } = logged {
+            revocations.note(*cursor, revoke);
+        }
+    }
+    let judgements = log.into_iter().filter_map(|(cursor, logged)| match logged {
+        Logged::Judgement(judgement) => Some((cursor, judgement)),
+        Logged::Revocation { .. } => None,
+    });
+    judgements.filter(|(cursor, judgement)| !revocations.cover(*cursor, judgement)).collect()
+}
+
+/// A place in the log, and so the id of what stands there: two numbers, `0-17`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JudgementCursor(pub(crate) u64, pub(crate) u64);
+
+impl fmt::Display for JudgementCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.0, self.1)
+    }
+}
+
+impl FromStr for JudgementCursor {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parts = text.split_once('-');
+        let numbers = parts.and_then(|(first, second)| Some((first.parse().ok()?, second.parse().ok()?)));
+        let (first, second) = numbers
+            .ok_or_else(|| Error::invalid("the id of a judgement is two numbers with a dash between them"))?;
+        Ok(Self(first, second))
+    }
+}
+
+impl Serialize for JudgementCursor {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for JudgementCursor {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judgement(asked: u8, judge: Judge, by: Option<&str>, at: u64) -> Logged {
+        Logged::Judgement(Judgement {
+            corpus: Corpus::default(),
+            scope: ScopeId::from_bytes([0; 16]),
+            asked: EntryId::from_bytes([asked; 16]),
+            cached: EntryId::from_bytes([0; 16]),
+            question: "asked".into(),
+            cached_question: "cached".into(),
+            similarity: Some(0.7),
+            feedback: Feedback::Right,
+            judge,
+            at: Timestamp::from_millis(at),
+            confidence: Some(1.0),
+            by: by.map(Into::into),
+        })
+    }
+
+    fn left(log: &[Logged]) -> Vec<usize> {
+        let log = log.iter().zip(0..).map(|(logged, at)| (JudgementCursor(0, at), logged.clone()));
+        let left = in_force(log.collect());
+        left.into_iter().map(|(cursor, _)| usize::try_from(cursor.1).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_revocation_takes_back_what_stands_before_it_and_no_callers_word() {
+        let one = |at| judgement(1, Judge::NearMiss, Some("one"), at);
+        let said = |revoke| Logged::Revocation { revoke };
+        let log = [one(5), judgement(2, Judge::Shadow, Some("other"), 6), judgement(3, Judge::Caller, None, 7)];
+        let with = |revoke| left(&[&log[..], &[said(revoke), one(8)]].concat());
+        assert_eq!(with(Revocation::everything()), [2, 4]);
+        assert_eq!(with(Revocation::everything().by("other")), [0, 2, 4]);
+        assert_eq!(with(Revocation::everything().since(Timestamp::from_millis(6))), [0, 2, 4]);
+        // A pair is out for good.
+        let pair = Revocation::of_pair(EntryId::from_bytes([1; 16]), EntryId::from_bytes([0; 16]));
+        assert_eq!(with(pair), [1, 2]);
+    }
+
+    #[test]
+    fn the_log_is_read_as_it_was_written_and_what_is_unknown_is_no_revocation() {
+        let log = [judgement(1, Judge::Shadow, None, 1), Logged::Revocation { revoke: Revocation::everything() }];
+        for logged in log {
+            let json = serde_json::to_string(&logged).unwrap();
+            assert_eq!(serde_json::from_str::<Logged>(&json).unwrap(), logged);
+        }
+        for later in ["{}", "{\"revoke\": {\"corpus\": \"a\"}}"] {
+            assert!(serde_json::from_str::<Logged>(later).is_err(), "{later}");
+        }
+        let id: JudgementCursor = "17-3".parse().unwrap();
+        assert_eq!(id.to_string(), "17-3");
+        assert!("17".parse::<JudgementCursor>().is_err() && "a-3".parse::<JudgementCursor>().is_err());
+    }
+}

@@ -94,8 +94,8 @@ pub use entry::{Answer, Change, ContentType, Dependency, DocumentVersion, Entry,
 pub use error::{Error, ErrorKind, Result};
 pub use flight::SharedError;
 pub use invalidate::Invalidation;
-pub use judge::Shadow;
-pub use judgement::{EntryRecord, Feedback, Judgement};
+pub use judge::{JudgeStatus, Shadow};
+pub use judgement::{EntryRecord, Feedback, Judgement, Revocation};
 pub use key::{Corpus, EntryId, Namespace, Scope};
 pub use metrics::Metrics;
 pub use policy::{Admission, EarlyRefresh, Ttls};

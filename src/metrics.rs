@@ -166,6 +166,8 @@ pub(crate) struct VerificationMetrics {
     pub(crate) feedback: Counters,
     pub(crate) judged: Counters,
     pub(crate) unjudged: Counter,
+    pub(crate) judge_calls: Counter,
+    pub(crate) judge_dropped: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -214,6 +216,8 @@ impl CacheMetrics {
             feedback: verification.feedback.values(),
             judged: verification.judged.values(),
             unjudged: verification.unjudged.value(),
+            judge_calls: verification.judge_calls.value(),
+            judge_dropped: verification.judge_dropped.value(),
             similarities: lookup.similarities.values(),
             prompt_tokens_saved: lookup.prompt_tokens_saved.value(),
             completion_tokens_saved: lookup.completion_tokens_saved.value(),
@@ -272,10 +276,14 @@ pub struct Metrics {
     pub verifications: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     /// What callers said of served answers: `right` and `wrong`.
     pub feedback: BTreeMap<String, u64>,
-    /// What the shadow judge said: `right` and `wrong`.
+    /// What the judge said: `right`, `wrong`, and `unsure` where it was not as sure of a "yes" as it must be.
     pub judged: BTreeMap<String, u64>,
-    /// Pairs that the shadow judge failed on.
+    /// Pairs that the judge failed on, each time that they were put to it.
     pub unjudged: u64,
+    /// Calls of the judge, those that failed among them.
+    pub judge_calls: u64,
+    /// Near misses and sampled hits that were not judged for lack of room in the queue.
+    pub judge_dropped: u64,
     /// Hits on another wording by similarity, in hundredths from [`SIMILARITY_FLOOR`] up.
     #[serde(skip)]
     pub similarities: Vec<u64>,

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use support::embedder::WordEmbedder;
 use support::{Bench, Kind};
-use wellspring::judge::{Case, Shadow, judge_with};
 use wellspring::store::Limits;
 use wellspring::verify::Calibration;
 use wellspring::{
@@ -153,62 +152,6 @@ async fn follow_ups_can_be_matched_as_any_question() {
     let cache = Cache::builder_from(embedder, store).follow_ups(FollowUps::Match).build().await.unwrap();
     fill(&cache, "and in Germany?").await;
     assert!(hit(&cache, "and in Germany?").await.is_some());
-}
-
-/// A cache whose judge approves exactly the pairs of questions that end in the same word.
-async fn judged(shares: (f64, f64)) -> (Cache, Arc<std::sync::Mutex<Vec<String>>>) {
-    let shown = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let seen = Arc::clone(&shown);
-    let judge = judge_with(move |case: Case| {
-        let seen = Arc::clone(&seen);
-        async move {
-            seen.lock().unwrap().push(case.question.to_string());
-            let last = |text: &str| text.rsplit(' ').next().map(str::to_owned);
-            Ok::<_, std::io::Error>(last(&case.question) == last(&case.cached_question))
-        }
-    });
-    let shadow = Shadow::new(judge).hits(shares.0).near_misses(shares.1).near_miss_floor(0.2);
-    let embedder = Arc::new(WordEmbedder::default());
-    let store = Arc::new(wellspring::MemoryStore::default());
-    let builder = Cache::builder_from(embedder, store).similarity_threshold(0.6).shadow(shadow);
-    (builder.build().await.unwrap(), shown)
-}
-
-#[tokio::test]
-async fn what_the_judge_calls_wrong_is_not_served_again_and_the_answer_stays() {
-    let (cache, _) = judged((1.0, 0.0)).await;
-    fill(&cache, CACHED).await;
-    let wrong = "how do i open the blue door of the car";
-    assert!(hit(&cache, wrong).await.is_some(), "the judge comes too late for the first");
-    support::eventually("it is judged", async || cache.metrics().judged.contains_key("wrong")).await;
-    support::eventually("it is learned", async || hit(&cache, wrong).await.is_none()).await;
-    assert!(hit(&cache, CACHED).await.is_some());
-    assert!(hit(&cache, ASKED).await.is_some(), "only the pair is out");
-}
-
-#[tokio::test]
-async fn an_approved_near_miss_is_served_from_then_on() {
-    let (cache, _) = judged((0.0, 1.0)).await;
-    fill(&cache, CACHED).await;
-    let far = "please open any door inside our blue house";
-    assert!(hit(&cache, far).await.is_none());
-    support::eventually("it is promoted", async || hit(&cache, far).await.is_some()).await;
-    let served = hit(&cache, far).await.unwrap();
-    assert_eq!(&*served.entry.question, CACHED);
-    assert!(cache.metrics().verifications["lessons"]["accepted"] >= 1);
-    // A caller knows better than the judge.
-    cache.remember_feedback(&Corpus::default(), served.entry.id, Some(far), Feedback::Wrong).await.unwrap();
-    assert!(hit(&cache, far).await.is_none());
-}
-
-#[tokio::test]
-async fn no_share_shows_the_judge_nothing() {
-    let (cache, shown) = judged((0.0, 0.0)).await;
-    fill(&cache, CACHED).await;
-    assert!(hit(&cache, ASKED).await.is_some());
-    assert!(hit(&cache, "please open any door inside our blue house").await.is_none());
-    cache.close().await.unwrap();
-    assert!(shown.lock().unwrap().is_empty());
 }
 
 /// What the stages say of the nearest answer to `question`.

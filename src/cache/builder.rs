@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cache::indexes::{Indexes, Keeper, Loader};
+use crate::cache::judging::Judging;
 use crate::cache::lessons::Lessons;
 use crate::cache::live::Live;
 use crate::cache::query::FollowUps;
 use crate::cache::refresh::{Refresh, Refresher};
-use crate::cache::shadow::Sampling;
 use crate::cache::{Cache, Inner, Settings, seeded};
 use crate::clock::{Clock, SystemClock};
 use crate::criterion::Criterion;
@@ -163,7 +163,8 @@ impl CacheBuilder {
         self
     }
 
-    /// Has a judge look at a sample of what is served and of what is not, beside the requests. Off by default.
+    /// Has a judge decide, beside the requests, what nothing else can: near misses, and a sample of the hits. Off by
+    /// default.
     pub fn shadow(mut self, shadow: Shadow) -> Self {
         self.shadow = Some(shadow);
         self
@@ -329,6 +330,7 @@ impl CacheBuilder {
             tasks.spawn(Arc::clone(&lessons).follow(shutdown.clone()));
         }
         tasks.spawn(Arc::clone(&lessons).teach(Arc::clone(&verifier), shutdown.clone()));
+        let judging = self.shadow.map(|shadow| Arc::new(Judging::new(shadow, Arc::clone(&self.clock))));
         let inner = Inner {
             fingerprint,
             store: self.store,
@@ -347,14 +349,20 @@ impl CacheBuilder {
             random: seeded(self.seed).into(),
             settings: self.settings,
             refresher: self.refresher,
-            sampling: self.shadow.map(|shadow| Arc::new(Sampling::new(shadow))),
+            judging,
             write_behind: (self.write_behind > 0).then(|| Arc::new(Semaphore::new(self.write_behind))),
             tasks,
             shutdown,
         };
         inner.indexes.unload_idle(self.unload_after);
         inner.warn_of_unshown();
-        Ok(Cache { inner: Arc::new(inner) })
+        let inner = Arc::new(inner);
+        if let Some(judging) = &inner.judging {
+            // Weak, for it waits for the budget longer than anybody may want the cache.
+            let judging = Arc::clone(judging).run(Arc::downgrade(&inner));
+            inner.tasks.spawn(inner.shutdown.clone().run_until_cancelled_owned(judging));
+        }
+        Ok(Cache { inner })
     }
 
     fn check(&self) -> Result<()> {
@@ -373,7 +381,9 @@ impl CacheBuilder {
             return config("refreshing needs a closure, set it by refresh_with");
         }
         if self.shadow.as_ref().is_some_and(|shadow| !shadow.is_valid()) {
-            return config("a share of the shadow judge is not in 0.0..=1.0, or its floor not in -1.0..=1.0");
+            return config(
+                "a share or the confidence of the judge is not in 0.0..=1.0, its floor not in -1.0..=1.0, or it has no call at a time",
+            );
         }
         if self.write_behind > Semaphore::MAX_PERMITS {
             return config("the write-behind queue is too long");

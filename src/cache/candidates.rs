@@ -29,12 +29,17 @@ pub(super) struct Near {
     pub(super) confidence: f32,
 }
 
+/// Entries that the scorer did not accept, with how likely it holds them to be right.
+pub(super) type Unlikely = Vec<(EntryId, f32)>;
+
 impl Inner {
-    /// The entry whose answer is served for the question of this embedding, if there is one.
+    /// The entry whose answer is served for the question of this embedding, if there is one. What the scorer says of the
+    /// others goes to `unlikely`.
     pub(super) async fn accepted(
         &self,
         prepared: &Prepared,
         embedding: &Embedding,
+        unlikely: &mut Unlikely,
     ) -> Result<Option<Near>, BypassReason> {
         if let Some(near) = self.promoted(prepared, embedding).await? {
             return Ok(Some(near));
@@ -58,7 +63,7 @@ impl Inner {
                 return Ok(Some(near));
             }
         }
-        self.verified(prepared, undecided).await
+        self.verified(prepared, undecided, unlikely).await
     }
 
     /// Whether another question's answer may be served at all.
@@ -66,24 +71,30 @@ impl Inner {
         self.verifier.budgets(Some(&prepared.key.corpus)).can_show(prepared.criterion)
     }
 
-    /// The entry that a judge approved for this question, if it is live.
+    /// An entry that a judge approved for this question, if one is live.
     async fn promoted(
         &self,
         prepared: &Prepared,
         embedding: &Embedding,
     ) -> Result<Option<Near>, BypassReason> {
-        let Some(promoted) = self.lessons.promoted(prepared.key.exact) else { return Ok(None) };
-        let Fetched { found: Found::Live(entry), snapshot } = self.fetch(prepared, promoted).await? else {
+        let asked = prepared.key.exact;
+        let promoted = self.lessons.promoted(asked);
+        if promoted.is_empty() {
             return Ok(None);
-        };
-        // Searches never cross a scope, and neither does what was learned from one.
-        let Some(cached) = entry.embedding.as_ref().filter(|_| entry.scope == prepared.key.scope) else {
-            return Ok(None);
-        };
-        let similarity = cached.similarity(embedding);
-        let (stage, outcome) = (Stage::Lessons.name(), Outcome::Accepted.name());
-        self.metrics.verification.outcomes.increment(stage, outcome);
-        Ok(Some(Near { entry, snapshot, similarity, confidence: 1.0 }))
+        }
+        for fetched in join_all(promoted.iter().map(|&entry| self.fetch(prepared, entry))).await {
+            let Fetched { found: Found::Live(entry), snapshot } = fetched? else { continue };
+            // Searches never cross a scope, and neither does what was learned from one.
+            let Some(cached) = entry.embedding.as_ref().filter(|_| entry.scope == prepared.key.scope) else {
+                continue;
+            };
+            let similarity = cached.similarity(embedding);
+            let (stage, outcome) = (Stage::Lessons.name(), Outcome::Accepted.name());
+            self.metrics.verification.outcomes.increment(stage, outcome);
+            self.lessons.count_served(asked, entry.id);
+            return Ok(Some(Near { entry, snapshot, similarity, confidence: 1.0 }));
+        }
+        Ok(None)
     }
 
     /// The nearest entries that may be similar enough, nearest first.
@@ -149,6 +160,7 @@ impl Inner {
         &self,
         prepared: &Prepared,
         mut undecided: Vec<Near>,
+        unlikely: &mut Unlikely,
     ) -> Result<Option<Near>, BypassReason> {
         undecided.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
         let deadline = tokio::time::Instant::now() + self.settings.verify_timeout;
@@ -171,6 +183,9 @@ impl Inner {
                     let (stage, outcome) = verdict.decided_by();
                     outcomes.increment(stage.name(), outcome.name());
                     if !verdict.accepted {
+                        if self.judging.is_some() {
+                            unlikely.push((near.entry.id, verdict.confidence));
+                        }
                         self.metrics.lookup.rejected.increment();
                     } else if surest.as_ref().is_none_or(|best| verdict.confidence > best.confidence) {
                         surest = Some(Near { confidence: verdict.confidence, ..near });

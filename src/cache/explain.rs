@@ -194,7 +194,7 @@ impl Cache {
                     let detail = "its answer was called wrong for this question";
                     candidate.checks.insert(0, Check::new(Stage::Lessons.name(), false, detail));
                     (candidate.accepted, candidate.screened) = (false, Outcome::Rejected);
-                } else if inner.lessons.promoted(prepared.key.exact) == Some(neighbor.id) {
+                } else if inner.lessons.promoted(prepared.key.exact).contains(&neighbor.id) {
                     let detail = "a judge approved its answer for this question";
                     candidate.checks.insert(0, Check::new(Stage::Lessons.name(), true, detail));
                     (candidate.accepted, candidate.screened) = (true, Outcome::Accepted);

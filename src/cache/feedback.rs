@@ -6,7 +6,7 @@ use crate::cache::lookup::{Hit, Tier};
 use crate::cache::{Cache, Inner};
 use crate::entry::{Change, Entry};
 use crate::error::Result;
-use crate::judgement::{EntryRecord, Feedback, Judge, Judgement, JudgementCursor};
+use crate::judgement::{EntryRecord, Feedback, Judge, Judgement, JudgementCursor, Logged, Revocation};
 use crate::key::{CacheKey, Corpus, EntryId};
 
 impl Cache {
@@ -32,9 +32,9 @@ impl Cache {
         let asked = CacheKey::new(hit.entry.corpus.clone(), hit.entry.scope, &hit.question)?;
         let judgement = self.inner.judgement(&asked, &hit.entry, Some(similarity), feedback, Judge::Caller);
         // The pair first: if the removal fails, the answer is at least not served for this question.
-        let learned = self.learn(&judgement).await;
+        let learned = self.learn(judgement).await;
         if feedback == Feedback::Wrong {
-            self.invalidate(&judgement.corpus, &[Change::Entry(judgement.cached)]).await?;
+            self.invalidate(&hit.entry.corpus, &[Change::Entry(hit.entry.id)]).await?;
         }
         learned
     }
@@ -83,7 +83,7 @@ impl Cache {
         let entry = stored.entry;
         let asked = CacheKey::new(corpus.clone(), entry.scope, question.unwrap_or(&entry.question))?;
         let similarity = self.similarity(&asked, &entry).await;
-        self.learn(&self.inner.judgement(&asked, &entry, similarity, feedback, Judge::Caller)).await?;
+        self.learn(self.inner.judgement(&asked, &entry, similarity, feedback, Judge::Caller)).await?;
         Ok(true)
     }
 
@@ -92,20 +92,62 @@ impl Cache {
         self.inner.lessons.record_of(entry).map(|record| (*record).clone()).unwrap_or_default()
     }
 
-    /// Up to `limit` judgements that follow `after`, oldest first, over all corpora: labelled pairs to calibrate by.
+    /// Up to `limit` judgements that follow `after` and were not revoked, oldest first, over all corpora: labelled pairs to
+    /// calibrate by, and what a judge decided. None at the end.
     ///
     /// # Errors
     ///
     /// If the store cannot be read.
     pub async fn judgements(
         &self,
-        after: Option<JudgementCursor>,
+        mut after: Option<JudgementCursor>,
         limit: usize,
     ) -> Result<Vec<(JudgementCursor, Judgement)>> {
-        self.inner.store.judgements(after, limit).await
+        // So that every revocation of the log is known.
+        self.inner.lessons.read_on().await?;
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let page = self.inner.store.judgements(after, limit - found.len()).await?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(*last);
+            found.extend(page.into_iter().filter_map(|(cursor, logged)| match logged {
+                Logged::Judgement(judgement) => {
+                    let is_revoked = self.inner.lessons.is_revoked(cursor, &judgement);
+                    (!is_revoked).then_some((cursor, judgement))
+                }
+                Logged::Revocation { .. } => None,
+            }));
+        }
+        Ok(found)
     }
 
-    async fn learn(&self, judgement: &Judgement) -> Result<()> {
+    /// Takes back what a judge decided; returns of how many pairs. What was approved is no longer served because of it, what
+    /// was refused is open again: once this returns in this process, within about a second in others that share the store,
+    /// and after restarts. The verifier still decides for itself. What a judge decides later counts, unless the
+    /// [pair](Revocation::of_pair) was named: that is not put to it again.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read or written. What this process knew of is taken back all the same, until it restarts.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, part of it may be done; revoking again completes it.
+    pub async fn revoke(&self, revocation: Revocation) -> Result<u64> {
+        let is_of_pair = revocation.pair.is_some();
+        let withdrawn = self.inner.lessons.revoke(revocation).await?;
+        if let Some(judging) = self.inner.judging.as_ref().filter(|_| !is_of_pair) {
+            judging.reopen();
+        }
+        Ok(withdrawn)
+    }
+
+    /// How often this process has served the answer of `cached` for the question `asked` because a judge approved it.
+    pub fn served_as_approved(&self, asked: EntryId, cached: EntryId) -> u64 {
+        self.inner.lessons.served(asked, cached)
+    }
+
+    async fn learn(&self, judgement: Judgement) -> Result<()> {
         self.inner.metrics.verification.feedback.increment(&judgement.feedback);
         self.inner.lessons.learn(judgement).await
     }
@@ -141,6 +183,8 @@ impl Inner {
             feedback,
             judge,
             at: self.clock.now(),
+            confidence: None,
+            by: None,
         }
     }
 }

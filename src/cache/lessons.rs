@@ -2,10 +2,13 @@
 //!
 //! The log is all there is to know; this is what of it lookups ask for, in memory and bounded. It is read when the cache
 //! is built, after each judgement of this process and, where processes share the store, once a second. A pair that was
-//! called wrong through this cache is not served again from that moment on, whatever becomes of the log.
+//! called wrong through this cache is not served again from that moment on, whatever becomes of the log, and what was
+//! revoked through it counts no longer from then on.
+//!
+//! What the verifier learned from a judgement that is revoked later stays with it until the cache is built again.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -13,8 +16,12 @@ use moka::sync::Cache as Bounded;
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
+use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::judgement::{EntryRecord, Feedback, Judge, Judged, Judgement, JudgementCursor, MAX_JUDGEMENTS};
+use crate::judgement::{
+    EntryRecord, Feedback, Judge, Judged, Judgement, JudgementCursor, Logged, MAX_JUDGEMENTS, Revocation,
+    Revocations,
+};
 use crate::key::EntryId;
 use crate::store::Store;
 use crate::verify::Verifier;
@@ -25,15 +32,22 @@ const PAGE: usize = 1_000;
 const POLL: Duration = Duration::from_secs(1);
 /// How many judged pairs wait for the verifier at most, the newest.
 const MAX_HEARD: usize = 20_000;
+/// How many approved entries are known of a question, the newest.
+const MAX_APPROVED: usize = 8;
+
+/// A question asked and an entry.
+type Pair = (EntryId, EntryId);
+
 /// What lookups know of pairs.
 #[derive(Debug)]
 pub(crate) struct Lessons {
     store: Arc<dyn Store>,
-    /// Question asked and entry that do not belong together, with who said so.
-    negatives: Bounded<(EntryId, EntryId), Judge>,
-    /// Question asked to the entry that answers it, though no lookup would find it.
-    promoted: Bounded<EntryId, EntryId>,
+    pairs: Bounded<Pair, Arc<Said>>,
+    /// Question asked to the entries that answer it, though no lookup would find them, the newest first. What was said of
+    /// the pair since goes over it.
+    promoted: Bounded<EntryId, Arc<[EntryId]>>,
     records: Bounded<EntryId, Arc<EntryRecord>>,
+    revocations: std::sync::Mutex<Revocations>,
     /// What the verifier has not been told yet.
     heard: std::sync::Mutex<VecDeque<Judged>>,
     /// Says that there is something.
@@ -44,14 +58,55 @@ pub(crate) struct Lessons {
     read: Mutex<Option<JudgementCursor>>,
 }
 
+/// What holds for a pair.
+#[derive(Debug)]
+struct Said {
+    word: Word,
+    by: Option<Arc<str>>,
+    at: Timestamp,
+    similarity: Option<f32>,
+    /// How often it was served because a judge approved it.
+    served: AtomicU64,
+}
+
+/// Whose word holds: a later variant is never replaced by an earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Word {
+    /// What a judge says.
+    Judge { is_right: bool },
+    /// No judge's.
+    Revoked,
+    /// A caller called it right.
+    Right,
+    /// A caller called it wrong.
+    Wrong,
+}
+
+impl Word {
+    fn of(judgement: &Judgement) -> Self {
+        let is_right = judgement.feedback == Feedback::Right;
+        match (judgement.judge, is_right) {
+            (Judge::Caller, true) => Self::Right,
+            (Judge::Caller, false) => Self::Wrong,
+            (Judge::Shadow | Judge::NearMiss, is_right) => Self::Judge { is_right },
+        }
+    }
+
+    /// Whether another one may take its place.
+    fn yields_to(self, other: Self) -> bool {
+        matches!((self, other), (Self::Judge { .. }, Self::Judge { .. })) || other >= self
+    }
+}
+
 impl Lessons {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
         let most = MAX_JUDGEMENTS as u64;
         Self {
             store,
-            negatives: Bounded::new(most),
+            pairs: Bounded::new(most),
             promoted: Bounded::new(most),
             records: Bounded::new(most),
+            revocations: std::sync::Mutex::default(),
             heard: std::sync::Mutex::default(),
             hearing: Notify::new(),
             any: AtomicBool::new(false),
@@ -61,15 +116,44 @@ impl Lessons {
 
     /// Whether the answer of `cached` was called wrong for the question `asked`.
     pub(crate) fn forbid(&self, asked: EntryId, cached: EntryId) -> bool {
-        self.any.load(Ordering::Acquire) && self.negatives.contains_key(&(asked, cached))
+        matches!(self.word(asked, cached), Some(Word::Wrong | Word::Judge { is_right: false }))
     }
 
-    /// The entry that was approved for the question `asked`.
-    pub(crate) fn promoted(&self, asked: EntryId) -> Option<EntryId> {
+    /// The entries that were approved for the question `asked`, the newest first.
+    pub(crate) fn promoted(&self, asked: EntryId) -> Vec<EntryId> {
         if !self.any.load(Ordering::Acquire) {
-            return None;
+            return Vec::new();
         }
-        self.promoted.get(&asked).filter(|&cached| !self.forbid(asked, cached))
+        let promoted = self.promoted.get(&asked);
+        let promoted = promoted.iter().flat_map(|entries| entries.iter().copied());
+        promoted.filter(|&cached| !self.forbid(asked, cached)).collect()
+    }
+
+    /// Whether there is nothing left for a judge to say of a near miss.
+    pub(crate) fn is_settled(&self, asked: EntryId, cached: EntryId) -> bool {
+        self.word(asked, cached).is_some()
+    }
+
+    /// Whether somebody whose word goes over a judge's spoke of the pair.
+    pub(crate) fn is_out_of_court(&self, asked: EntryId, cached: EntryId) -> bool {
+        self.word(asked, cached).is_some_and(|word| word >= Word::Revoked)
+    }
+
+    /// Counts that an approved pair was served.
+    pub(crate) fn count_served(&self, asked: EntryId, cached: EntryId) {
+        if let Some(said) = self.pairs.get(&(asked, cached)) {
+            said.served.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How often this process served an approved pair.
+    pub(crate) fn served(&self, asked: EntryId, cached: EntryId) -> u64 {
+        self.pairs.get(&(asked, cached)).map_or(0, |said| said.served.load(Ordering::Relaxed))
+    }
+
+    /// Whether the judgement at `cursor` was revoked.
+    pub(crate) fn is_revoked(&self, cursor: JudgementCursor, judgement: &Judgement) -> bool {
+        self.revocations.lock().unwrap_or_else(PoisonError::into_inner).cover(cursor, judgement)
     }
 
     /// What was said of an entry.
@@ -78,11 +162,22 @@ impl Lessons {
     }
 
     /// Learns from a judgement of this process.
-    pub(crate) async fn learn(&self, judgement: &Judgement) -> Result<()> {
+    pub(crate) async fn learn(&self, judgement: Judgement) -> Result<()> {
         // At once and in any case; the rest follows from the log.
-        self.note_pair(judgement);
-        self.store.record_judgement(judgement).await?;
+        self.note_pair(&judgement);
+        self.store.record_judgement(&Logged::Judgement(judgement)).await?;
         self.read_on().await
+    }
+
+    /// Takes back what judges decided; returns of how many pairs.
+    pub(crate) async fn revoke(&self, revocation: Revocation) -> Result<u64> {
+        // What other processes learned lately counts, too; if it cannot be read, what is known here goes all the same.
+        let read = self.read_on().await;
+        let withdrawn = self.withdraw(&revocation);
+        self.store.record_judgement(&Logged::Revocation { revoke: revocation }).await?;
+        read?;
+        self.read_on().await?;
+        Ok(withdrawn)
     }
 
     /// Reads what is new in the log.
@@ -92,9 +187,21 @@ impl Lessons {
             let page = self.store.judgements(*read, PAGE).await?;
             let Some((last, _)) = page.last() else { return Ok(()) };
             *read = Some(*last);
-            for (_, judgement) in &page {
-                self.note_pair(judgement);
-                self.count(judgement);
+            for (cursor, logged) in &page {
+                match logged {
+                    Logged::Judgement(judgement) => {
+                        if self.note_pair(judgement) {
+                            self.count(judgement);
+                        }
+                    }
+                    Logged::Revocation { revoke } => {
+                        self.revocations
+                            .lock()
+                            .unwrap_or_else(PoisonError::into_inner)
+                            .note(*cursor, revoke);
+                        self.withdraw(revoke);
+                    }
+                }
             }
         }
     }
@@ -132,27 +239,76 @@ impl Lessons {
         }
     }
 
-    /// What a judgement says of its pair. Doing it twice changes nothing.
-    fn note_pair(&self, judgement: &Judgement) {
+    fn word(&self, asked: EntryId, cached: EntryId) -> Option<Word> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        self.pairs.get(&(asked, cached)).map(|said| said.word)
+    }
+
+    /// What a judgement says of its pair. Doing it twice changes nothing. Returns whether it counts: what a judge says of a
+    /// pair that was revoked does not.
+    fn note_pair(&self, judgement: &Judgement) -> bool {
+        if judgement.is_exact() {
+            return true;
+        }
         let pair = (judgement.asked, judgement.cached);
-        match (judgement.feedback, judgement.judge) {
-            _ if judgement.is_exact() => return,
-            (Feedback::Wrong, judge) => {
-                // A caller's word is never replaced by that of a judge.
-                if self.negatives.get(&pair) != Some(Judge::Caller) {
-                    self.negatives.insert(pair, judge);
-                }
-            }
-            // Callers overrule the shadow judge, and nobody overrules them.
-            (Feedback::Right, Judge::Caller) => {
-                if self.negatives.get(&pair) != Some(Judge::Caller) {
-                    self.negatives.invalidate(&pair);
-                }
-            }
-            (Feedback::Right, Judge::NearMiss) => self.promoted.insert(judgement.asked, judgement.cached),
-            (Feedback::Right, Judge::Shadow) => return,
+        let (word, known) = (Word::of(judgement), self.pairs.get(&pair));
+        if matches!(word, Word::Judge { .. }) && known.as_ref().is_some_and(|said| said.word == Word::Revoked) {
+            return false;
+        }
+        if known.as_ref().is_none_or(|said| said.word.yields_to(word)) {
+            let served = known.map_or(0, |said| said.served.load(Ordering::Relaxed));
+            let said = Said {
+                word,
+                by: judgement.by.clone(),
+                at: judgement.at,
+                similarity: judgement.similarity,
+                served: AtomicU64::new(served),
+            };
+            self.pairs.insert(pair, Arc::new(said));
+        }
+        if (judgement.feedback, judgement.judge) == (Feedback::Right, Judge::NearMiss) {
+            let known = self.promoted.get(&judgement.asked).unwrap_or_else(|| Arc::new([]));
+            let others = known.iter().copied().filter(|&cached| cached != judgement.cached);
+            let entries = std::iter::once(judgement.cached).chain(others).take(MAX_APPROVED).collect();
+            self.promoted.insert(judgement.asked, entries);
         }
         self.any.store(true, Ordering::Release);
+        true
+    }
+
+    /// Has what `revocation` covers count no longer; returns of how many pairs. Doing it twice changes nothing.
+    fn withdraw(&self, revocation: &Revocation) -> u64 {
+        let is_covered = |pair: Pair, said: &Said| {
+            matches!(said.word, Word::Judge { .. }) && revocation.fits(pair, said.by.as_deref(), said.at)
+        };
+        let covered: Vec<(Pair, Arc<Said>)> = match revocation.pair {
+            Some(pair) => self.pairs.get(&pair).into_iter().map(|said| (pair, said)).collect(),
+            None => self.pairs.iter().map(|(pair, said)| (*pair, said)).collect(),
+        };
+        let mut withdrawn = 0;
+        for ((asked, cached), said) in covered.into_iter().filter(|(pair, said)| is_covered(*pair, said)) {
+            self.pairs.invalidate(&(asked, cached));
+            let promoted = self.promoted.get(&asked).unwrap_or_else(|| Arc::new([]));
+            self.promoted.insert(asked, promoted.iter().copied().filter(|&entry| entry != cached).collect());
+            if let (Some(mut record), Word::Judge { is_right }) = (self.records.get(&cached), said.word) {
+                Arc::make_mut(&mut record).uncount(is_right, said.similarity);
+                self.records.insert(cached, record);
+            }
+            withdrawn += 1;
+        }
+        if let Revocation { pair: Some(pair), by: None, since: None } = revocation
+            && self.pairs.get(pair).is_none_or(|said| said.word < Word::Revoked)
+        {
+            let (by, at, similarity) = (None, Timestamp::default(), None);
+            let said = Said { word: Word::Revoked, by, at, similarity, served: AtomicU64::new(0) };
+            self.pairs.insert(*pair, Arc::new(said));
+            self.any.store(true, Ordering::Release);
+        }
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.retain(|judged| !revocation.covers(&judged.judgement));
+        withdrawn
     }
 
     fn count(&self, judgement: &Judgement) {

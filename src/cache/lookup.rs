@@ -195,15 +195,16 @@ impl Cache {
         if prepared.mode != Mode::All {
             return Ok(Semantic::Miss(Some(embedding)));
         }
-        if let Some(near) = inner.accepted(prepared, &embedding).await? {
-            self.maybe_judge_hit(prepared, &near.entry, near.similarity);
+        let mut unlikely = Vec::new();
+        if let Some(near) = inner.accepted(prepared, &embedding, &mut unlikely).await? {
+            self.maybe_judge_hit(prepared, &near);
             let tier = Tier::Semantic { similarity: near.similarity, confidence: near.confidence };
             let hit = self.hit(prepared, near.entry, tier, near.snapshot);
             inner.metrics.lookup.semantic_hits.increment();
             inner.metrics.lookup.semantic_hit.record(started.elapsed());
             return Ok(Semantic::Hit(hit));
         }
-        self.maybe_judge_miss(prepared, &embedding);
+        self.maybe_judge_miss(prepared, &embedding, unlikely);
         Ok(Semantic::Miss(Some(embedding)))
     }
 

@@ -14,12 +14,12 @@ mod feedback;
 mod fill;
 mod get_or_fill;
 mod indexes;
+mod judging;
 mod lessons;
 mod live;
 mod lookup;
 mod query;
 mod refresh;
-mod shadow;
 mod turn;
 
 use std::collections::HashMap;
@@ -40,13 +40,13 @@ pub use self::explain::{EntryState, ExplainedCandidate, Explanation};
 pub use self::fill::{FillOutcome, FillPermit};
 pub use self::get_or_fill::{Miss, Origin, Served};
 use self::indexes::Indexes;
+use self::judging::Judging;
 use self::lessons::Lessons;
 use self::live::Live;
 pub use self::lookup::{BypassReason, Hit, Lookup, Tier};
 pub use self::query::{FollowUps, Query};
 pub use self::refresh::Refresh;
 use self::refresh::Refresher;
-use self::shadow::Sampling;
 use crate::clock::Clock;
 use crate::criterion::Criterion;
 use crate::embed::{Embedder, Memo};
@@ -85,7 +85,7 @@ pub(crate) struct Inner {
     pub(crate) random: Mutex<SmallRng>,
     pub(crate) settings: Settings,
     pub(crate) refresher: Option<Refresher>,
-    pub(crate) sampling: Option<Arc<Sampling>>,
+    pub(crate) judging: Option<Arc<Judging>>,
     /// Places for fills that wait to be written behind.
     pub(crate) write_behind: Option<Arc<Semaphore>>,
     pub(crate) tasks: TaskTracker,
@@ -167,8 +167,8 @@ impl Cache {
         Ok(self.inner.store.dependants(corpus, &change).await?.pop())
     }
 
-    /// Waits until background work is done: the removal of what was invalidated, expired or evicted, and
-    /// the building of indexes. For the end of an import, for benchmarks and for tests.
+    /// Waits until background work is done: the removal of what was invalidated, expired or evicted, the building of
+    /// indexes, and what the judge may be asked for now. For the end of an import, for benchmarks and for tests.
     ///
     /// # Errors
     ///
@@ -179,6 +179,9 @@ impl Cache {
         indexes.all_loaded().await;
         // It ends only with the runtime, or by a panic of its own.
         drop(tokio::task::spawn_blocking(move || indexes.settle()).await);
+        if let Some(judging) = &self.inner.judging {
+            self.inner.shutdown.run_until_cancelled(judging.settled()).await;
+        }
         Ok(())
     }
 

@@ -70,7 +70,7 @@ pub(crate) async fn run(args: CalibrateArgs, context: &Context) -> anyhow::Resul
         return Err(Error::new(ErrorKind::Config, message).into());
     }
     let examiner = Examiner { guards: context.config.guards(), calibration: Arc::clone(&base), scorer };
-    let (bar, mut progress) = progress();
+    let (bar, mut progress) = progress("embedding");
     let labelled = Labelled::of(&*embedder, &examiner, &pairs, &mut progress).await;
     bar.finish_and_clear();
     let samples = labelled?.samples();

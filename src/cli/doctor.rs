@@ -46,6 +46,7 @@ pub(crate) async fn run(_: DoctorArgs, context: &Context) -> anyhow::Result<Exit
         }
     };
     findings.push(matching(context).await);
+    findings.extend(judge(context));
     let verdict = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
     if context.json {
         output::json(&Report { store: url.to_string(), verdict, findings: &findings })?;
@@ -60,6 +61,29 @@ async fn matching(context: &Context) -> Finding {
     match Matching::of(&context.config).await {
         Ok(matching) => matching.finding(),
         Err(error) => Finding::new("matching", Severity::Problem, error.to_string()),
+    }
+}
+
+/// What the judge may cost; none if there is none.
+fn judge(context: &Context) -> Option<Finding> {
+    let judge = &context.config.judge;
+    match context.config.open_judge() {
+        Err(error) => Some(Finding::new("judge", Severity::Problem, error.to_string())),
+        Ok(None) => None,
+        Ok(Some(_)) => {
+            let key = match std::env::var(&judge.api_key_env) {
+                Ok(key) if !key.is_empty() => String::new(),
+                _ => format!(", without a key, for {} is not set", judge.api_key_env),
+            };
+            let reason = format!(
+                "{}, at most {} an hour of up to {}; approves from a confidence of {}{key}",
+                judge.model.as_deref().unwrap_or_default(),
+                units::counted(judge.calls_per_hour.into(), "call"),
+                units::counted(judge.batch as u64, "case"),
+                judge.min_confidence,
+            );
+            Some(Finding::new("judge", Severity::Ok, reason))
+        }
     }
 }
 

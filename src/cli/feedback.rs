@@ -5,18 +5,15 @@ use serde_json::json;
 
 use crate::cli::context::{Context, invalid};
 use crate::cli::exit::Exit;
-use crate::cli::{output, units};
+use crate::cli::{judgements, output, units};
 use crate::config::Opening;
 use crate::judgement::Feedback;
 use crate::key::{Corpus, EntryId};
 
-/// How many judgements are read at a time.
-const PAGE: usize = 1_000;
-
 /// Tell whether a served answer was right
 ///
 /// A wrong answer is removed, and never served again for the question that it was wrong for. Without an entry, prints
-/// what was said so far as JSON lines of labelled pairs.
+/// what was said so far and not revoked, by judges, too, as JSON lines of labelled pairs.
 #[derive(Debug, Args)]
 pub(crate) struct FeedbackArgs {
     /// The entry, as `get --json` names it
@@ -67,19 +64,13 @@ pub(crate) async fn run(args: FeedbackArgs, context: &Context) -> anyhow::Result
 
 async fn list(context: &Context) -> anyhow::Result<Exit> {
     let store = context.store().await?;
-    let mut after = None;
-    loop {
-        let page = store.judgements(after, PAGE).await?;
-        let Some((last, _)) = page.last() else { break };
-        after = Some(*last);
-        for (_, judgement) in &page {
-            let label = u8::from(judgement.feedback == Feedback::Right);
-            output::json_line(&json!({
-                "a": judgement.cached_question, "b": judgement.question, "label": label,
-                "similarity": judgement.similarity, "judge": judgement.judge, "entry": judgement.cached,
-                "corpus": judgement.corpus, "at": judgement.at,
-            }))?;
-        }
+    for (_, judgement) in judgements::in_force(&*store).await? {
+        let label = u8::from(judgement.feedback == Feedback::Right);
+        output::json_line(&json!({
+            "a": judgement.cached_question, "b": judgement.question, "label": label,
+            "similarity": judgement.similarity, "judge": judgement.judge, "entry": judgement.cached,
+            "corpus": judgement.corpus, "at": judgement.at,
+        }))?;
     }
     store.close().await?;
     Ok(Exit::Success)

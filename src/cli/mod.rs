@@ -21,6 +21,7 @@ mod impact;
 mod import;
 mod input;
 mod invalidate;
+mod judgements;
 mod list;
 mod listen;
 mod logs;
@@ -99,6 +100,7 @@ enum Command {
     Get(get::GetArgs),
     Put(put::PutArgs),
     Feedback(feedback::FeedbackArgs),
+    Judgements(judgements::JudgementsArgs),
     Invalidate(invalidate::InvalidateArgs),
     BeginUpdate(update::BeginUpdateArgs),
     EndUpdate(update::EndUpdateArgs),
@@ -168,6 +170,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Get(args) => get::run(args, context).await,
         Command::Put(args) => put::run(args, context).await,
         Command::Feedback(args) => feedback::run(args, context).await,
+        Command::Judgements(args) => judgements::run(args, context).await,
         Command::Invalidate(args) => invalidate::run(args, context).await,
         Command::BeginUpdate(args) => update::begin(args, context).await,
         Command::EndUpdate(args) => update::end(args, context).await,

@@ -51,10 +51,14 @@ pub(crate) async fn run(_: ServeArgs, context: &Context) -> anyhow::Result<Exit>
     let _traces = logs::start(context.json)?;
     let config = &context.config;
     // What is wrong with the settings is told before a model is loaded.
-    let (options, listeners) = (config.gateway_options()?, config.listeners()?);
+    let (options, listeners, judge) = (config.gateway_options()?, config.listeners()?, config.open_judge()?);
     let scheme = if listeners.tls.is_some() { "https" } else { "http" };
     let store = config.open_store(Opening::Create).await?;
-    let cache = config.cache_builder(config.open_embedder().await?, store).await?.build().await?;
+    let mut builder = config.cache_builder(config.open_embedder().await?, store).await?;
+    if let Some(judge) = judge {
+        builder = builder.shadow(judge);
+    }
+    let cache = builder.build().await?;
     let gateway = Gateway::new(cache, options)?;
     let bound = listen::bind(gateway.clone(), listeners)?;
     let (public, admin) = (bound.public()?, bound.admin()?);

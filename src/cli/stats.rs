@@ -10,15 +10,18 @@ use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
+use crate::cli::judgements;
 use crate::cli::matching::Matching;
 use crate::cli::output::{self, Column, table};
 use crate::cli::pages::Pages;
 use crate::cli::units;
+use crate::config::JudgeConfig;
 use crate::embedding::Embedding;
 use crate::error::Result;
 use crate::index::{SegmentedIndex, VectorIndex as _};
+use crate::judgement::{Feedback, Judge};
 use crate::key::{EntryId, ScopeId};
-use crate::store::{CorpusStatus, ServerStatus, StoreStatus};
+use crate::store::{CorpusStatus, ServerStatus, Store, StoreStatus};
 
 /// Show what the store holds, what its hits saved, and what is accepted as a hit
 #[derive(Debug, Args)]
@@ -29,8 +32,42 @@ struct Stats {
     store: StoreStatus,
     index_bytes: u64,
     saved: Saved,
+    judged: Judged,
     /// None if the calibration or the description of the embedding model cannot be read.
     matching: Option<Matching>,
+}
+
+/// What judges decided and is in force.
+#[derive(Debug, Default, Serialize)]
+struct Judged {
+    approved: u64,
+    refused: u64,
+}
+
+impl Judged {
+    async fn of(store: &dyn Store) -> Result<Self> {
+        let mut judged = Self::default();
+        for (_, judgement) in judgements::in_force(store).await? {
+            match (judgement.judge, judgement.feedback) {
+                (Judge::Caller, _) => {}
+                (_, Feedback::Right) => judged.approved += 1,
+                (_, Feedback::Wrong) => judged.refused += 1,
+            }
+        }
+        Ok(judged)
+    }
+
+    fn text(&self, judge: &JudgeConfig) -> String {
+        let Self { approved, refused } = self;
+        let by = match &judge.model {
+            Some(model) => {
+                format!("{model}, at most {} an hour: ", units::counted(judge.calls_per_hour.into(), "call"))
+            }
+            None if approved + refused == 0 => return String::new(),
+            None => String::new(),
+        };
+        format!("{by}{} approved, {} refused", units::count(*approved), units::count(*refused))
+    }
 }
 
 /// What the hits on the entries that are stored now saved.
@@ -61,20 +98,21 @@ pub(crate) async fn run(_: StatsArgs, context: &Context) -> anyhow::Result<Exit>
             }
         }
     }
+    let judged = Judged::of(&*store).await?;
     store.close().await?;
     // What the store holds is told whatever is wrong with the settings; the doctor tells that.
     let matching = Matching::of(&context.config).await.ok();
-    let stats = Stats { store: contents, index_bytes: indexes.memory_bytes(), saved, matching };
+    let stats = Stats { store: contents, index_bytes: indexes.memory_bytes(), saved, judged, matching };
     if context.json {
         output::json(&stats)?;
     } else {
-        output::line(text(&stats))?;
+        output::line(text(&stats, &context.config.judge))?;
     }
     Ok(Exit::Success)
 }
 
-fn text(stats: &Stats) -> String {
-    let Stats { store, index_bytes, saved, matching } = stats;
+fn text(stats: &Stats, judge: &JudgeConfig) -> String {
+    let Stats { store, index_bytes, saved, judged, matching } = stats;
     let index = match index_bytes {
         0 => String::new(),
         bytes => format!("{} in memory while all scopes are in use", units::bytes(*bytes)),
@@ -104,6 +142,7 @@ fn text(stats: &Stats) -> String {
                 units::dollars(saved.cost_usd)
             ),
         ),
+        ("judge", judged.text(judge)),
         ("pending", pending),
         ("accepted", matching.as_ref().map(Matching::accepted).unwrap_or_default()),
         ("warning", warning.map(|warning| warning.yellow().to_string()).unwrap_or_default()),

@@ -37,6 +37,7 @@ use crate::cache::{DEFAULT_MEMO_BYTES, FollowUps};
 use crate::criterion::{Criterion, DEFAULT_MAX_FALSE_HIT_RATE};
 use crate::entry::ContentType;
 use crate::error::{Error, ErrorKind};
+use crate::judge::{DEFAULT_BATCH, Shadow};
 use crate::key::MAX_NAME_BYTES;
 use crate::policy::{Admission, Ttls};
 use crate::store::Limits;
@@ -54,7 +55,7 @@ pub struct Config {
     /// When another question's answer is served.
     #[serde(rename = "match")]
     pub matching: MatchConfig,
-    /// Who judges a sample of what is served.
+    /// Who decides what nothing else can.
     pub judge: JudgeConfig,
     /// How long answers live.
     pub ttl: TtlConfig,
@@ -226,10 +227,18 @@ pub struct JudgeConfig {
     /// The share of hits on other wordings that is judged.
     #[serde(deserialize_with = "share")]
     pub hits: f64,
-    /// The share of misses whose nearest neighbour is judged.
+    /// The share of misses whose neighbours may be judged.
     #[serde(deserialize_with = "share")]
     pub near_misses: f64,
-    /// How long the judge may take.
+    /// The calls of an hour, by this process.
+    pub calls_per_hour: u32,
+    /// The cases of a call.
+    #[serde(deserialize_with = "batch")]
+    pub batch: usize,
+    /// How sure the judge must be to approve an answer.
+    #[serde(deserialize_with = "share")]
+    pub min_confidence: f64,
+    /// How long a call may take.
     #[serde(with = "units::duration")]
     pub timeout: Duration,
 }
@@ -241,7 +250,10 @@ impl Default for JudgeConfig {
             model: None,
             api_key_env: "WELLSPRING_JUDGE_API_KEY".into(),
             hits: 0.05,
-            near_misses: 0.02,
+            near_misses: 1.0,
+            calls_per_hour: Shadow::DEFAULT_CALLS_PER_HOUR,
+            batch: DEFAULT_BATCH,
+            min_confidence: 0.9,
             timeout: Duration::from_secs(30),
         }
     }
@@ -410,6 +422,10 @@ fn candidates<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Er
     checked(deserializer, |value| (1..=64).contains(value))
 }
 
+fn batch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    checked(deserializer, |value| (1..=32).contains(value))
+}
+
 fn threads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     checked(deserializer, |value| (1..=256).contains(value))
 }
@@ -432,5 +448,7 @@ mod tests {
         assert_eq!(config.admission(), Admission::default());
         assert_eq!(config.guards(), Guards::default());
         assert_eq!(config.criterion(), Criterion::default());
+        let confidence = f64::from(Shadow::DEFAULT_MIN_CONFIDENCE);
+        assert!((config.judge.min_confidence - confidence).abs() < 1e-6);
     }
 }

@@ -213,8 +213,12 @@ impl Config {
         .await
     }
 
-    /// Sets up the judge that is shown a sample of the traffic, if there is to be one.
-    fn shadow(&self) -> Result<Option<Shadow>> {
+    /// Sets up the judge, if there is to be one. It is for programs that go on: a command ends before a judge has answered.
+    ///
+    /// # Errors
+    ///
+    /// `Config` for a judge that is not described in full.
+    pub fn open_judge(&self) -> Result<Option<Shadow>> {
         let judge = &self.judge;
         let (Some(url), Some(model)) = (&judge.url, &judge.model) else {
             let only = match (&judge.url, &judge.model) {
@@ -224,19 +228,28 @@ impl Config {
             };
             return Err(config_error(only));
         };
-        let mut builder = LlmJudge::builder(url, model);
+        let mut builder = LlmJudge::builder(url, model).batch(judge.batch);
         if let Some(key) = std::env::var(&judge.api_key_env).ok().filter(|key| !key.is_empty()) {
             builder = builder.api_key(key);
         }
-        let shadow = Shadow::new(builder.build()?).timeout(judge.timeout);
-        Ok(Some(shadow.hits(judge.hits).near_misses(judge.near_misses)))
+        #[expect(clippy::cast_possible_truncation, reason = "a confidence needs no more digits")]
+        let min_confidence = judge.min_confidence as f32;
+        Ok(Some(
+            Shadow::new(builder.build()?)
+                .hits(judge.hits)
+                .near_misses(judge.near_misses)
+                .calls_per_hour(judge.calls_per_hour)
+                .min_confidence(min_confidence)
+                .timeout(judge.timeout),
+        ))
     }
 
-    /// A builder of a cache over these parts with the settings of this configuration.
+    /// A builder of a cache over these parts with the settings of this configuration, but for the
+    /// [judge](Self::open_judge).
     ///
     /// # Errors
     ///
-    /// Those of [`open_verifier`](Self::open_verifier); `Config` for a judge that is not described in full.
+    /// Those of [`open_verifier`](Self::open_verifier).
     ///
     /// # Cancel safety
     ///
@@ -248,9 +261,6 @@ impl Config {
     ) -> Result<CacheBuilder> {
         let verifier = self.open_verifier(&embedder).await?;
         let mut builder = Cache::builder_from(embedder, store);
-        if let Some(shadow) = self.shadow()? {
-            builder = builder.shadow(shadow);
-        }
         if let Some(folder) =
             self.store.index_snapshots.as_ref().filter(|_| self.store.url != StoreUrl::Memory)
         {
@@ -272,13 +282,15 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// Those of [`open_store`](Self::open_store), [`open_embedder`](Self::open_embedder) and
-    /// [`CacheBuilder::build`].
+    /// Those of [`open_judge`](Self::open_judge), [`open_store`](Self::open_store),
+    /// [`open_embedder`](Self::open_embedder) and [`CacheBuilder::build`].
     ///
     /// # Cancel safety
     ///
     /// As for [`open_store`](Self::open_store).
     pub async fn open_cache(&self, opening: Opening) -> Result<Cache> {
+        // It is not asked, but what is wrong with it is told.
+        self.open_judge()?;
         // The store first: it fails sooner and more often, and its error needs no model.
         let store = self.open_store(opening).await?;
         let embedder = self.open_embedder().await?;

@@ -18,7 +18,7 @@ const VARIABLE: &str = "the name of an environment variable";
 const SWITCH: &str = "true or false";
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 94] = [
+pub(super) const SETTINGS: [Setting; 97] = [
     setting("store.url", "embedded:PATH, memory: or an address such as valkey://HOST:6379"),
     setting("store.index_snapshots", "the path of a folder"),
     setting("store.cache_bytes", SIZE),
@@ -74,6 +74,9 @@ pub(super) const SETTINGS: [Setting; 94] = [
     setting("judge.api_key_env", VARIABLE),
     setting("judge.hits", "a number from 0 to 1"),
     setting("judge.near_misses", "a number from 0 to 1"),
+    setting("judge.calls_per_hour", "a whole number"),
+    setting("judge.batch", "a whole number from 1 to 32"),
+    setting("judge.min_confidence", "a number from 0 to 1"),
     setting("judge.timeout", DURATION),
     setting("ttl.default", DURATION),
     setting("ttl.static_fact", DURATION),

@@ -1,10 +1,13 @@
 //! Judges: who is asked, beside the requests, whether an answer serves a question.
 //!
 //! A judge sees both questions and the answer, takes its time, and is never waited for by a caller. It may be a closure
-//! ([`judge_with`]) or a language model ([`LlmJudge`], feature `remote`).
+//! ([`judge_with`]) or a language model ([`LlmJudge`], feature `remote`). What it is asked is bounded by a budget of calls,
+//! which goes to the most valuable cases first.
 
+pub(crate) mod budget;
 #[cfg(feature = "remote")]
 mod llm;
+pub(crate) mod queue;
 
 use std::fmt;
 use std::future::Future;
@@ -12,9 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::Serialize;
 
 #[cfg(feature = "remote")]
-pub use self::llm::{DEFAULT_PROMPT, LlmJudge, LlmJudgeBuilder};
+pub use self::llm::{DEFAULT_BATCH, DEFAULT_PROMPT, LlmJudge, LlmJudgeBuilder};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a judge is asked about.
@@ -40,9 +44,52 @@ impl Case {
     }
 }
 
+/// What a judge says of a case.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
+pub struct Ruling {
+    /// Whether the answer serves the question.
+    pub serves: bool,
+    /// How sure the judge is of that, in `0.0..=1.0`.
+    pub confidence: f32,
+}
+
+impl Ruling {
+    /// A ruling. `confidence` is moved into `0.0..=1.0`; what is not a number counts as none.
+    pub fn new(serves: bool, confidence: f32) -> Self {
+        let confidence = if confidence.is_nan() { 0.0 } else { confidence.clamp(0.0, 1.0) };
+        Self { serves, confidence }
+    }
+}
+
+impl From<bool> for Ruling {
+    /// A plain yes or no is certain.
+    fn from(serves: bool) -> Self {
+        Self::new(serves, 1.0)
+    }
+}
+
+impl From<f32> for Ruling {
+    /// The probability that the answer serves the question.
+    fn from(probability: f32) -> Self {
+        let serves = probability >= 0.5;
+        Self::new(serves, if serves { probability } else { 1.0 - probability })
+    }
+}
+
 /// Says whether an answer serves a question.
 #[async_trait]
 pub trait AnswerJudge: fmt::Debug + Send + Sync {
+    /// Who judges, such as a model's name: what is decided is listed and [revoked](crate::Cache::revoke) by it.
+    fn name(&self) -> &str {
+        "judge"
+    }
+
+    /// The most cases that one call of [`judge_all`](Self::judge_all) is given, 1 by default.
+    fn batch(&self) -> usize {
+        1
+    }
+
     /// Whether the answer serves the question asked as well as the one that it was made for.
     ///
     /// # Errors
@@ -52,14 +99,30 @@ pub trait AnswerJudge: fmt::Debug + Send + Sync {
     /// # Cancel safety
     ///
     /// Dropping the future abandons the case.
-    async fn judge(&self, case: &Case) -> Result<bool>;
+    async fn judge(&self, case: &Case) -> Result<Ruling>;
+
+    /// The same for several cases, in their order. By default one after the other.
+    ///
+    /// Another number of rulings than of cases counts as none. A case that gets none is put to the judge again, alone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future abandons the cases.
+    async fn judge_all(&self, cases: &[Case]) -> Vec<Result<Ruling>> {
+        let mut rulings = Vec::with_capacity(cases.len());
+        for case in cases {
+            rulings.push(self.judge(case).await);
+        }
+        rulings
+    }
 }
 
-/// A judge made of a closure.
-pub fn judge_with<F, Fut, E>(judge: F) -> impl AnswerJudge + 'static
+/// A judge made of a closure, which says yes or no, the probability of yes, or a [`Ruling`].
+pub fn judge_with<F, Fut, R, E>(judge: F) -> impl AnswerJudge + 'static
 where
     F: Fn(Case) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<bool, E>> + Send + 'static,
+    Fut: Future<Output = Result<R, E>> + Send + 'static,
+    R: Into<Ruling> + 'static,
     E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
 {
     Closure(judge)
@@ -74,21 +137,24 @@ impl<F> fmt::Debug for Closure<F> {
 }
 
 #[async_trait]
-impl<F, Fut, E> AnswerJudge for Closure<F>
+impl<F, Fut, R, E> AnswerJudge for Closure<F>
 where
     F: Fn(Case) -> Fut + Send + Sync,
-    Fut: Future<Output = Result<bool, E>> + Send,
+    Fut: Future<Output = Result<R, E>> + Send,
+    R: Into<Ruling>,
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    async fn judge(&self, case: &Case) -> Result<bool> {
-        let judged = (self.0)(case.clone()).await;
+    async fn judge(&self, case: &Case) -> Result<Ruling> {
+        let judged = (self.0)(case.clone()).await.map(Into::into);
         judged.map_err(|error| Error::new(ErrorKind::Upstream, "the judge failed").with_source(error))
     }
 }
 
-/// How much of the traffic a judge is shown.
+/// A judge, what it is shown, and what that may cost.
 ///
-/// Some hits must be shown for as long as anything is learned: without them, what is known of served answers grows old.
+/// Hits are shown to it at random, for as long as anything is learned: without them, what is known of served answers grows
+/// old. Near misses are shown to it by their value: first those that were asked for most often, and of these the
+/// likeliest. Both wait for the budget in queues of this process.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Shadow {
@@ -96,27 +162,39 @@ pub struct Shadow {
     pub(crate) hits: f64,
     pub(crate) near_misses: f64,
     pub(crate) near_miss_floor: f32,
+    pub(crate) calls_per_hour: u32,
+    pub(crate) min_confidence: f32,
     pub(crate) timeout: Duration,
     pub(crate) max_concurrent: usize,
 }
 
 impl Shadow {
-    /// Shows `judge` 5 % of the hits on other wordings, and of the misses 2 % of those with a neighbour above a similarity
-    /// of 0.60, two at a time.
+    /// The calls that a judge may be asked for in an hour unless another number is set.
+    pub const DEFAULT_CALLS_PER_HOUR: u32 = 120;
+    /// How sure a judge must be to approve an answer unless something else is set.
+    pub const DEFAULT_MIN_CONFIDENCE: f32 = 0.9;
+
+    /// Shows `judge` 5 % of the hits on other wordings and every miss with a neighbour above a similarity of 0.60, as far as
+    /// 120 calls an hour allow, two at a time.
     pub fn new(judge: impl AnswerJudge + 'static) -> Self {
         Self {
             judge: Arc::new(judge),
             hits: 0.05,
-            near_misses: 0.02,
+            near_misses: 1.0,
             near_miss_floor: 0.60,
+            calls_per_hour: Self::DEFAULT_CALLS_PER_HOUR,
+            min_confidence: Self::DEFAULT_MIN_CONFIDENCE,
             timeout: Duration::from_secs(30),
             max_concurrent: 2,
         }
     }
 
     pub(crate) fn is_valid(&self) -> bool {
-        [self.hits, self.near_misses].iter().all(|share| (0.0..=1.0).contains(share))
+        [self.hits, self.near_misses, f64::from(self.min_confidence)]
+            .iter()
+            .all(|share| (0.0..=1.0).contains(share))
             && (-1.0..=1.0).contains(&self.near_miss_floor)
+            && self.max_concurrent > 0
     }
 
     /// Sets the share of hits on other wordings that is judged, in `0.0..=1.0`. A pair that is called wrong is not served
@@ -126,8 +204,9 @@ impl Shadow {
         self
     }
 
-    /// Sets the share of misses whose nearest neighbour is judged, in `0.0..=1.0`. A pair that is approved is served from
-    /// then on, though no lookup would find it.
+    /// Sets the share of misses whose neighbours may be judged, in `0.0..=1.0`: 1 for all, which is the default, 0 for none.
+    /// Up to three neighbours are, the likeliest. An answer that is approved is served for that question from then on,
+    /// though no lookup would find it.
     pub fn near_misses(mut self, share: f64) -> Self {
         self.near_misses = share;
         self
@@ -139,15 +218,59 @@ impl Shadow {
         self
     }
 
-    /// Sets how long the judge may take.
+    /// Sets how many calls the judge may be asked for in an hour, 120 by default, hits and near misses together. What is not
+    /// used is saved up, for ten minutes at most: a burst spends no more than that at once. 0 asks for none.
+    ///
+    /// Each process has a budget of its own. A call has as many cases as the judge takes [at once](AnswerJudge::batch).
+    pub fn calls_per_hour(mut self, calls: u32) -> Self {
+        self.calls_per_hour = calls;
+        self
+    }
+
+    /// Sets how sure the judge must be to approve an answer, in `0.0..=1.0`, 0.9 by default. From a "yes" that is less sure,
+    /// nothing is learned.
+    pub fn min_confidence(mut self, confidence: f32) -> Self {
+        self.min_confidence = confidence;
+        self
+    }
+
+    /// Sets how long a call of the judge may take, 30 seconds by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Sets how many cases are judged at a time; what comes while so many are is not judged.
-    pub fn max_concurrent(mut self, cases: usize) -> Self {
-        self.max_concurrent = cases;
+    /// Sets how many calls there are at a time, 2 by default.
+    pub fn max_concurrent(mut self, calls: usize) -> Self {
+        self.max_concurrent = calls;
         self
+    }
+}
+
+/// A judge and what waits for it now.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct JudgeStatus {
+    /// Its name.
+    pub name: String,
+    /// The calls that it may be asked for in an hour.
+    pub calls_per_hour: u32,
+    /// The calls that it may be asked for at once.
+    pub calls_left: u32,
+    /// Questions whose neighbours wait for it, and sampled hits.
+    pub waiting: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probability_is_a_ruling_that_is_as_sure_as_it_is_far_from_chance() {
+        assert_eq!(Ruling::from(true), Ruling::new(true, 1.0));
+        assert_eq!((Ruling::from(0.75).serves, Ruling::from(0.75).confidence), (true, 0.75));
+        assert_eq!((Ruling::from(0.25).serves, Ruling::from(0.25).confidence), (false, 0.75));
+        assert_eq!(Ruling::new(true, f32::NAN).confidence, 0.0);
+        assert_eq!(Ruling::from(f32::NAN).confidence, 0.0);
     }
 }

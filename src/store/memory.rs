@@ -10,7 +10,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::embedding::Embedding;
 use crate::entry::{Change, DocumentVersion, Entry};
 use crate::error::Result;
-use crate::judgement::{Judgement, JudgementCursor, MAX_JUDGEMENTS};
+use crate::judgement::{JudgementCursor, Logged, MAX_JUDGEMENTS};
 use crate::key::{Corpus, EntryId, ScopeId};
 use crate::store::ledger::{Ledger, Resident};
 use crate::store::{
@@ -25,8 +25,8 @@ use crate::store::{
 #[derive(Debug)]
 pub struct MemoryStore {
     ledger: Ledger<Arc<Entry>>,
-    /// The newest judgements with their numbers, oldest first.
-    judgements: Mutex<VecDeque<(u64, Judgement)>>,
+    /// The newest of the log of judgements with their numbers, oldest first.
+    judgements: Mutex<VecDeque<(u64, Logged)>>,
     closed: AtomicBool,
 }
 
@@ -156,11 +156,11 @@ impl Store for MemoryStore {
         Ok(StoreStatus { location: "memory:".into(), ..ledger.status() })
     }
 
-    async fn record_judgement(&self, judgement: &Judgement) -> Result<()> {
+    async fn record_judgement(&self, logged: &Logged) -> Result<()> {
         self.ledger()?;
         let mut judgements = self.judgements.lock().unwrap_or_else(PoisonError::into_inner);
         let number = judgements.back().map_or(0, |(number, _)| number + 1);
-        judgements.push_back((number, judgement.clone()));
+        judgements.push_back((number, logged.clone()));
         if judgements.len() > MAX_JUDGEMENTS {
             judgements.pop_front();
         }
@@ -171,13 +171,13 @@ impl Store for MemoryStore {
         &self,
         after: Option<JudgementCursor>,
         limit: usize,
-    ) -> Result<Vec<(JudgementCursor, Judgement)>> {
+    ) -> Result<Vec<(JudgementCursor, Logged)>> {
         self.ledger()?;
         let judgements = self.judgements.lock().unwrap_or_else(PoisonError::into_inner);
         let first = after.map_or(0, |JudgementCursor(_, number)| number + 1);
         let start = judgements.partition_point(|(number, _)| *number < first);
         let page = judgements.range(start..).take(limit);
-        Ok(page.map(|(number, judgement)| (JudgementCursor(0, *number), judgement.clone())).collect())
+        Ok(page.map(|(number, logged)| (JudgementCursor(0, *number), logged.clone())).collect())
     }
 
     async fn close(&self) -> Result<()> {

@@ -37,7 +37,7 @@ pub(crate) use self::valkey::{ValkeyServer, unannounced};
 use crate::embedding::Embedding;
 use crate::entry::{Change, DocumentVersion, Entry};
 use crate::error::{Error, ErrorKind, Result};
-use crate::judgement::{Judgement, JudgementCursor};
+use crate::judgement::{JudgementCursor, Logged};
 use crate::key::{Corpus, EntryId, ScopeId};
 
 /// What a local store may hold, and what goes first when it is full.
@@ -500,7 +500,8 @@ pub trait Store: fmt::Debug + Send + Sync {
     }
 
     /// Appends to the log of judgements, which keeps about the newest
-    /// [`MAX_JUDGEMENTS`](crate::judgement::MAX_JUDGEMENTS). A store without a log, the default, forgets them.
+    /// [`MAX_JUDGEMENTS`](crate::judgement::MAX_JUDGEMENTS) of what it is given. A store without a log, the default, forgets
+    /// them.
     ///
     /// # Errors
     ///
@@ -509,11 +510,11 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Cancel safety
     ///
     /// If dropped, it may be written all the same.
-    async fn record_judgement(&self, _judgement: &Judgement) -> Result<()> {
+    async fn record_judgement(&self, _logged: &Logged) -> Result<()> {
         Ok(())
     }
 
-    /// Up to `limit` judgements that follow `after`, oldest first; none at the end of the log.
+    /// Up to `limit` of what stands in the log after `after`, oldest first; none at its end.
     ///
     /// # Errors
     ///
@@ -522,7 +523,7 @@ pub trait Store: fmt::Debug + Send + Sync {
         &self,
         _after: Option<JudgementCursor>,
         _limit: usize,
-    ) -> Result<Vec<(JudgementCursor, Judgement)>> {
+    ) -> Result<Vec<(JudgementCursor, Logged)>> {
         Ok(Vec::new())
     }
 

@@ -176,6 +176,8 @@ mod tests {
                 feedback: if is_right { Feedback::Right } else { Feedback::Wrong },
                 judge: Judge::Shadow,
                 at: Timestamp::from_millis(0),
+                confidence: None,
+                by: None,
             }
         };
         (0..count).map(|n| Judged::new(judgement(n), &EntryRecord::default())).collect()

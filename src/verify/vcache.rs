@@ -7,8 +7,8 @@
 //! learn. That is a weaker promise than a share of the hits, and needs four labels per entry before the first hit. So it
 //! is no default; it is for entries that are asked for often.
 //!
-//! Labels come from [`Cache::feedback`](crate::Cache::feedback) and from a shadow judge: give it
-//! [`near_misses(1.0)`](crate::judge::Shadow::near_misses), so that what is explored is judged, and the cache
+//! Labels come from [`Cache::feedback`](crate::Cache::feedback) and from a [judge](crate::judge): give it
+//! [calls](crate::Shadow::calls_per_hour) enough that what is explored is judged, and the cache
 //! [`candidates(1)`](crate::CacheBuilder::candidates), for the method knows one neighbour.
 
 use std::sync::{Mutex, PoisonError};

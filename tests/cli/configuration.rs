@@ -68,6 +68,7 @@ fn a_judge_is_described_in_full_or_not_at_all() {
         ("url = \"http://localhost:9/v1\"", "judge.url needs judge.model"),
         ("model = \"small\"", "judge.model is set without judge.url"),
         ("hits = 1.5", "wellspring.toml:2: judge.hits is 1.5, expected a number from 0 to 1"),
+        ("batch = 0", "wellspring.toml:2: judge.batch is 0, expected a whole number from 1 to 32"),
     ] {
         sandbox.write("wellspring.toml", format!("[judge]\n{settings}\n").as_bytes());
         let stderr = sandbox.run(&["put", "Why sleep?", "Yes."]).code(2).stderr;
@@ -75,6 +76,8 @@ fn a_judge_is_described_in_full_or_not_at_all() {
     }
     sandbox.write("wellspring.toml", b"[judge]\nurl = \"http://localhost:9/v1\"\nmodel = \"small\"\n");
     sandbox.run(&["put", "Why sleep?", "Yes."]).code(0);
+    let doctor = sandbox.run(&["doctor"]).code(0).stdout;
+    assert!(doctor.contains("small, at most 120 calls an hour of up to 8 cases"), "{doctor}");
 }
 
 #[test]

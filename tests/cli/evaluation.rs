@@ -133,3 +133,33 @@ fn attacks_are_the_same_for_the_same_seed() {
     assert!(report["all"]["made"].as_u64().unwrap() > 4, "{report}");
     assert!(sandbox.run(&args).code(0).stdout.contains("Every one is wrong"));
 }
+
+#[test]
+fn traffic_is_replayed_without_and_with_a_judge() {
+    let sandbox = Sandbox::new();
+    sandbox.write("cached.jsonl", CACHED.as_bytes());
+    let queries = r#"{"q":"login secret forgotten, what to do to get another","expect":"a"}
+{"q":"headcount of Norway's main city, 2019","expect":"b"}
+{"q":"Where can I buy a train ticket?","expect":null}"#;
+    sandbox.write("queries.jsonl", queries.as_bytes());
+    // Answers live for a few questions, so that wordings come again when their own answers are gone.
+    sandbox.write("wellspring.toml", b"[ttl]\ndefault = \"10m\"\n");
+    let args = [
+        "eval", "judge", "--cached", "cached.jsonl", "--queries", "queries.jsonl", "--questions", "20,200",
+        "--per-hour", "60", "--judge-accuracy", "1", "--calls-per-hour", "600",
+    ];
+    let report = sandbox.json(&args, 0);
+    let (short, long) = (&report["lengths"][0], &report["lengths"][1]);
+    assert_eq!((&short["questions"], &long["questions"]), (&json!(20), &json!(200)));
+    let number = |value: &serde_json::Value| value.as_f64().unwrap();
+    assert_eq!((number(&long["without"]["judge_calls"]), number(&long["without"]["approved_hits"])), (0.0, 0.0));
+    assert!(number(&long["with"]["approved_hits"]) > 0.0, "{report}");
+    assert!(number(&long["with"]["hit_rate"]) > number(&long["without"]["hit_rate"]), "{report}");
+    assert_eq!((number(&long["with"]["approved_wrongly"]), number(&long["with"]["false_hits"])), (0.0, 0.0));
+    let saved = number(&long["without"]["made"]) - number(&long["with"]["made"]);
+    assert!((number(&long["saved_per_call"]) - saved / number(&long["with"]["judge_calls"])).abs() < 1e-9);
+    assert_eq!(sandbox.json(&args, 0), report, "a run can be repeated");
+    let text = sandbox.run(&args).code(0).stdout;
+    assert!(text.contains("simulated: right by the labels in 100.0 % of the cases"), "{text}");
+    sandbox.run(&[&args[..], &["--judge-accuracy", "1.5"]].concat()).code(2);
+}

@@ -7,6 +7,7 @@ mod configuration;
 mod evaluation;
 mod export_import;
 mod input;
+mod judgements;
 mod sandbox;
 #[cfg(unix)]
 mod serve;

@@ -32,6 +32,8 @@ async fn each_route_needs_its_scope() {
         ("GET", "/admin/dependants?document=a", "admin"),
         ("GET", "/admin/log", "admin"),
         ("POST", "/admin/why", "admin"),
+        ("GET", "/v1/cache/judgements", "admin"),
+        ("POST", "/v1/cache/judgements/revoke", "admin"),
         ("POST", "/admin/invalidate", "invalidate"),
         ("POST", "/admin/hold", "invalidate"),
         ("POST", "/admin/release", "invalidate"),

@@ -5,6 +5,7 @@ mod access;
 mod browser;
 mod data;
 mod grafana;
+mod judgements;
 mod metrics;
 mod openapi;
 mod page;

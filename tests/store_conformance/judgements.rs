@@ -1,21 +1,24 @@
 //! The log of what was said of answers.
 
-use wellspring::judgement::{Feedback, Judge, Judgement};
+use wellspring::judgement::{Feedback, Judge, Logged, Revocation};
 use wellspring::store::Limits;
 
 use crate::support::{Bench, about, entry};
 
 on_every_store!(the_log_is_read_in_order_and_from_any_place, what_was_said_outlives_the_store_that_heard_it);
 
-/// A judgement on `question`, made as any caller would get one.
-fn judgement(number: u16) -> Judgement {
+/// A judgement, made as a store would get one, and for every third number a revocation.
+fn judgement(number: u16) -> Logged {
+    if number % 3 == 2 {
+        return Logged::Revocation { revoke: Revocation::everything().by(format!("model {number}")) };
+    }
     let (asked, cached) = (entry(&format!("asked {number}"), vec![]), about("cached", "d"));
     let json = serde_json::json!({
         "corpus": cached.corpus, "scope": cached.scope, "asked": asked.id, "cached": cached.id,
         "question": asked.question, "cached_question": cached.question, "similarity": 0.5,
-        "feedback": Feedback::Wrong, "judge": Judge::Caller, "at": number,
+        "feedback": Feedback::Wrong, "judge": Judge::NearMiss, "at": number, "confidence": 0.5, "by": "a model",
     });
-    serde_json::from_value(json).unwrap()
+    Logged::Judgement(serde_json::from_value(json).unwrap())
 }
 
 async fn the_log_is_read_in_order_and_from_any_place(bench: Bench) {

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
-use super::adversarial::Plan;
+use super::adversarial;
 use super::page::Page;
 use super::policy::Policy;
+use super::replay::{self, Plan};
 use super::review::Review;
 use super::stream::{self, Stream};
 use super::thresholds::Terms;
-use super::{Examiner, adversarial, control, pair_report, parse, queries, text};
+use super::{Examiner, control, pair_report, parse, queries, text};
 use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::input;
@@ -38,6 +39,7 @@ pub(crate) struct EvalArgs {
 enum Data {
     Pairs(PairsArgs),
     Stream(StreamArgs),
+    Judge(JudgeArgs),
     Control(ControlArgs),
     Adversarial(AdversarialArgs),
 }
@@ -78,6 +80,52 @@ struct StreamArgs {
     hit_rate: Option<f64>,
     #[command(flatten)]
     how: How,
+}
+
+/// On traffic: what does a judge give the cache over time?
+///
+/// The same questions go through two caches as they are configured, one of them with a judge that is simulated: it knows
+/// the labels and is wrong at random. Time is simulated, too, so that answers expire and the budget of [judge] refills. The
+/// files are those of `eval stream`; questions are drawn from both, and what a cached question answers is stored once it was
+/// made.
+#[derive(Debug, Args)]
+struct JudgeArgs {
+    /// The cached questions, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    cached: String,
+    /// The queries, as JSON lines; - reads the standard input
+    #[arg(long, value_name = "FILE")]
+    queries: String,
+    /// After how many questions to look
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1_000, 10_000], value_parser = length)]
+    questions: Vec<usize>,
+    /// How many questions there are in an hour
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    per_hour: u32,
+    /// How often the judge is right
+    #[arg(long, value_name = "SHARE", default_value_t = 0.95, value_parser = share)]
+    judge_accuracy: f64,
+    /// The calls that the judge may be asked for in an hour [default: judge.calls_per_hour]
+    #[arg(long, value_name = "N")]
+    calls_per_hour: Option<u32>,
+    /// How unequal the questions are: the exponent of Zipf's law, 0 for all alike
+    #[arg(long, value_name = "S", default_value_t = 1.0)]
+    zipf: f64,
+    /// What decides which questions are asked, and where the judge is wrong
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+}
+
+fn length(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(length @ 1..=1_000_000) => Ok(length),
+        _ => Err("expected a whole number from 1 to 1000000".into()),
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "expected a number from 0 to 1".into())
 }
 
 /// On wordings: does their own plain question rank above its near-twins?
@@ -204,6 +252,7 @@ pub(crate) async fn run(args: EvalArgs, context: &Context) -> anyhow::Result<Exi
     match args.data {
         Data::Pairs(args) => pairs(args, context).await,
         Data::Stream(args) => stream(args, context).await,
+        Data::Judge(args) => judge(args, context).await,
         Data::Control(args) => control(&args, context).await,
         Data::Adversarial(args) => adversarial(&args, context).await,
     }
@@ -219,7 +268,7 @@ async fn pairs(args: PairsArgs, context: &Context) -> anyhow::Result<Exit> {
     };
     let embedder = context.config.open_embedder().await?;
     let examiner = examiner(&args.how.policies, context, &embedder).await?;
-    let (bar, mut progress) = progress();
+    let (bar, mut progress) = progress("embedding");
     let policies = &args.how.policies;
     let data = calibrate_on.as_deref();
     let report =
@@ -254,7 +303,7 @@ async fn stream(args: StreamArgs, context: &Context) -> anyhow::Result<Exit> {
         candidates: context.config.matching.candidates,
         hit_rate: args.hit_rate,
     };
-    let (bar, mut progress) = progress();
+    let (bar, mut progress) = progress("embedding");
     let report =
         stream::evaluate(&*embedder, &examiner, &args.how.policies, stream, terms, &mut progress).await;
     bar.finish_and_clear();
@@ -273,11 +322,34 @@ async fn stream(args: StreamArgs, context: &Context) -> anyhow::Result<Exit> {
     files.write(render, report.review.as_ref(), &examiner, terms).await
 }
 
+async fn judge(args: JudgeArgs, context: &Context) -> anyhow::Result<Exit> {
+    let cached = queries::cached(&content(&args.cached, "the cached questions")?)?;
+    let asked = queries::queries(&content(&args.queries, "the queries")?, &cached)?;
+    let mut config = context.config.clone();
+    config.judge.calls_per_hour = args.calls_per_hour.unwrap_or(config.judge.calls_per_hour);
+    let mut lengths = args.questions;
+    lengths.sort_unstable();
+    lengths.dedup();
+    let JudgeArgs { per_hour, judge_accuracy: accuracy, zipf, seed, .. } = args;
+    let plan = Plan { lengths, per_hour, accuracy, zipf, seed };
+    let embedder = config.open_embedder().await?;
+    let (bar, mut progress) = progress("asking");
+    let report = replay::evaluate(&config, embedder, &cached, &asked, &plan, &mut progress).await;
+    bar.finish_and_clear();
+    let report = report?;
+    if context.json {
+        output::json(&report)?;
+    } else {
+        output::line(text::of_replay(&report))?;
+    }
+    Ok(Exit::Success)
+}
+
 async fn control(args: &ControlArgs, context: &Context) -> anyhow::Result<Exit> {
     let wordings = control::parse(&content(&args.file, "the wordings")?)?;
     let embedder = context.config.open_embedder().await?;
     let examiner = examiner(&args.policies, context, &embedder).await?;
-    let (bar, mut progress) = progress();
+    let (bar, mut progress) = progress("embedding");
     let report = control::evaluate(&*embedder, &examiner, &args.policies, &wordings, &mut progress).await;
     bar.finish_and_clear();
     let report = report?;
@@ -294,8 +366,8 @@ async fn adversarial(args: &AdversarialArgs, context: &Context) -> anyhow::Resul
     let cached = queries::cached(&content(&args.cached, "the cached questions")?)?;
     let embedder = context.config.open_embedder().await?;
     let examiner = examiner(&args.policies, context, &embedder).await?;
-    let plan = Plan { count: args.count, seed: args.seed };
-    let (bar, mut progress) = progress();
+    let plan = adversarial::Plan { count: args.count, seed: args.seed };
+    let (bar, mut progress) = progress("embedding");
     let policies = &args.policies;
     let report =
         adversarial::evaluate(&*embedder, &examiner, policies, &cached, plan, terms, &mut progress).await;
@@ -317,9 +389,9 @@ pub(crate) fn content(file: &str, what: &str) -> crate::Result<String> {
     }
 }
 
-/// A bar that shows how many texts have been embedded, and what moves it.
-pub(crate) fn progress() -> (indicatif::ProgressBar, impl FnMut(usize, usize) + Send) {
-    let bar = output::progress("embedding", Some(0), Unit::Items);
+/// A bar that shows how far `what` has come, and what moves it.
+pub(crate) fn progress(what: &'static str) -> (indicatif::ProgressBar, impl FnMut(usize, usize) + Send) {
+    let bar = output::progress(what, Some(0), Unit::Items);
     let shown = bar.clone();
     let progress = move |done: usize, all: usize| {
         shown.set_length(all as u64);

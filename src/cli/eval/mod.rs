@@ -1,7 +1,7 @@
 //! How well policies tell questions that ask the same from questions that only look alike.
 //!
 //! Two kinds of data: labelled pairs ([`pairs`]), and queries against cached questions ([`stream`]), which is how a
-//! cache is used. A [`control`] says how much of it is more than the surface, an [`adversarial`] run what remains against
+//! cache is used. A [`replay`] sends the queries through the cache itself, with and without a judge. A [`control`] says how much of it is more than the surface, an [`adversarial`] run what remains against
 //! questions that are made to look alike. Every policy of [`policy`] is measured on the same embeddings. A threshold comes from the settings,
 //! or from *other* labelled data, on which it keeps the budget by the upper end of a confidence interval; one chosen
 //! on the data that it is reported on promises too much. The measures are pure functions in [`metrics`].
@@ -22,6 +22,7 @@ mod pairs;
 mod policy;
 mod queries;
 mod reliability;
+mod replay;
 mod review;
 mod serving;
 mod stream;

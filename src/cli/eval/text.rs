@@ -10,6 +10,7 @@ use super::domains::DomainFigures;
 use super::metrics::ThresholdRow;
 use super::pair_report::PairReport;
 use super::policy::Policy;
+use super::replay::ReplayReport;
 use super::stream::StreamReport;
 use crate::cli::output::{self, Column, table};
 use crate::cli::units;
@@ -57,6 +58,73 @@ pub(super) fn of_pairs(report: &PairReport) -> String {
             let _ = write!(text, "\n\n{}", domains_table(&policy.domains, "PAIRS"));
         }
     }
+    text
+}
+
+/// A report on a replay.
+pub(super) fn of_replay(report: &ReplayReport) -> String {
+    let ReplayReport { per_hour, calls_per_hour, batch, .. } = report;
+    let mut text = output::fields(&[
+        ("model", report.model.clone()),
+        ("cached questions", units::count(report.cached as u64)),
+        ("other questions", units::count(report.queries as u64)),
+        ("traffic", format!("{} an hour, in simulated time", units::counted((*per_hour).into(), "question"))),
+        (
+            "judge",
+            format!(
+                "simulated: right by the labels in {} of the cases; at most {} an hour of up to {}",
+                percent(Some(report.judge_accuracy)),
+                units::counted((*calls_per_hour).into(), "call"),
+                units::counted(*batch as u64, "case"),
+            ),
+        ),
+    ]);
+    let columns = [
+        Column::Right("QUESTIONS"),
+        Column::Left("JUDGE"),
+        Column::Right("HITS"),
+        Column::Right("OTHER WORDINGS"),
+        Column::Right("APPROVED"),
+        Column::Right("FALSE"),
+        Column::Right("UPPER 95 %"),
+        Column::Right("ANSWERS MADE"),
+        Column::Right("CALLS"),
+        Column::Right("CASES"),
+        Column::Right("SAVED PER CALL"),
+    ];
+    let rows = report.lengths.iter().flat_map(|length| {
+        [("without", &length.without, None), ("with", &length.with, length.saved_per_call)].map(
+            |(judge, figures, saved)| {
+                vec![
+                    units::count(length.questions as u64),
+                    judge.to_owned(),
+                    percent(Some(figures.hit_rate)),
+                    units::count(figures.semantic),
+                    units::count(figures.approved_hits),
+                    percent(figures.false_hits_per_hit),
+                    percent(Some(figures.false_hits_per_hit_upper95)),
+                    units::count(figures.made),
+                    units::count(figures.judge_calls),
+                    units::count(figures.judged),
+                    number(saved),
+                ]
+            },
+        )
+    });
+    let _ = write!(text, "\n\n{}", table(&columns, rows));
+    if let Some(last) = report.lengths.last() {
+        let _ = write!(
+            text,
+            "\n\nA cached question answers {} of the questions. The judge approved {}, {} of them wrongly.",
+            percent(Some(last.answerable)),
+            units::counted(last.with.approved, "pair"),
+            units::count(last.with.approved_wrongly),
+        );
+    }
+    text.push_str(
+        "\nOTHER WORDINGS are hits on another question, APPROVED those of them that a judge had approved; FALSE is the wrong \
+         share of OTHER WORDINGS. Answers to questions that no cached one answers are not stored.",
+    );
     text
 }
 

@@ -28,6 +28,8 @@ pub(super) async fn overview(State(gateway): State<Gateway>) -> Answered {
         "criterion": cache.criterion(),
         // None unless a false-hit rate is asked for that cannot be shown.
         "unshown": unshown.map(|unshown| unshown.to_string()),
+        // None if there is no judge.
+        "judge": cache.judge_status(),
         "draining": gateway.is_draining(),
         "in_flight": gateway.in_flight(),
         "index_bytes": cache.index_bytes(),

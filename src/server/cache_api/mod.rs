@@ -7,6 +7,7 @@ mod asking;
 mod entries;
 mod feedback;
 mod filling;
+mod judgements;
 pub(super) mod view;
 
 use axum::Router;
@@ -31,6 +32,9 @@ pub(super) fn admin_routes() -> Router<Gateway> {
     let looking = Router::new()
         .route("/v1/cache/entries", get(entries::list))
         .route("/v1/cache/entries/{id}", get(entries::one));
+    let judged = Router::new()
+        .route("/v1/cache/judgements", get(judgements::list))
+        .route("/v1/cache/judgements/revoke", post(judgements::revoke));
     let removing = Router::new().route("/v1/cache/entries/{id}", axum::routing::delete(entries::remove));
-    auth::requiring(looking, Right::Admin).merge(auth::requiring(removing, Right::Invalidate))
+    auth::requiring(looking.merge(judged), Right::Admin).merge(auth::requiring(removing, Right::Invalidate))
 }

@@ -65,7 +65,7 @@ function draw(body, data) {
   const latency = h("section", { class: "card w6" }, cardHead("Time of a hit", "half (line) and 99 % (dots) are below"));
   grid.append(rate, latency);
   charts(rate, latency, points);
-  grid.append(tiers(metrics, bypasses, lookups), guarded(data), holdings(data, "w4"), upstreams(data));
+  grid.append(...[tiers(metrics, bypasses, lookups), judged(data), guarded(data), holdings(data, "w4"), upstreams(data)].filter(Boolean));
 }
 
 /** Why no other wording is a hit, which nobody would guess from the numbers. */
@@ -177,6 +177,20 @@ function guarded({ metrics, feedback, store }) {
     held > 0 && ["Documents held", count(held)],
     ["Look-alikes turned away", count(metrics.rejected_candidates)],
     ["Called wrong by users", feedback.right + feedback.wrong ? `${count(feedback.wrong)} of ${count(feedback.right + feedback.wrong)}` : "none judged"],
+  ]));
+}
+
+function judged({ judge, metrics }) {
+  if (!judge) return null;
+  const { right = 0, wrong = 0, unsure = 0 } = metrics.judged;
+  const calls = `${count(judge.calls_per_hour)} calls an hour, ${count(judge.calls_left)} left`;
+  return h("section", { class: "card w12" }, cardHead(`Judge: ${judge.name}`, calls), pairs([
+    ["Calls made", count(metrics.judge_calls)],
+    ["Answers approved, refused, unsure", `${count(right)}, ${count(wrong)}, ${count(unsure)}`],
+    ["Served because it approved", count(metrics.verifications.lessons?.accepted ?? 0)],
+    ["Waiting for it", count(judge.waiting)],
+    metrics.judge_dropped > 0 && ["Left out for lack of room", count(metrics.judge_dropped)],
+    metrics.unjudged > 0 && ["Failed", count(metrics.unjudged)],
   ]));
 }
 

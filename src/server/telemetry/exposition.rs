@@ -7,6 +7,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, NoLabelSet,
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use crate::judge::JudgeStatus;
 use crate::metrics::{LATENCY_BOUNDS_US, Latency, Metrics};
 use crate::server::Gateway;
 use crate::server::error::Problem;
@@ -19,6 +20,7 @@ pub(super) async fn text(gateway: &Gateway) -> Result<String, Problem> {
     let sum = |counts: Vec<u64>| counts.into_iter().sum::<u64>();
     let snapshot = Snapshot {
         metrics: gateway.cache().metrics(),
+        judge: gateway.cache().judge_status(),
         // A store that is away has no sizes; the rest is told all the same.
         store: gateway.cache().status().await.ok(),
         index_bytes: gateway.cache().index_bytes() as u64,
@@ -60,6 +62,7 @@ fn told(status: Option<u16>) -> String {
 #[derive(Debug)]
 struct Snapshot {
     metrics: Metrics,
+    judge: Option<JudgeStatus>,
     store: Option<StoreStatus>,
     index_bytes: u64,
     in_flight: u64,
@@ -71,6 +74,7 @@ impl Collector for Snapshot {
     fn encode(&self, encoder: DescriptorEncoder) -> fmt::Result {
         let mut out = Out(encoder);
         self.lookups(&mut out)?;
+        self.judge(&mut out)?;
         self.fills(&mut out)?;
         self.gateway(&mut out)?;
         self.sizes(&mut out)?;
@@ -143,6 +147,31 @@ impl Snapshot {
             ],
         )?;
         out.dollars("wellspring_saved_dollars", "What hits did not cost again", self.metrics.cost_saved_usd)
+    }
+
+    fn judge(&self, out: &mut Out<'_>) -> fmt::Result {
+        let Some(judge) = &self.judge else { return Ok(()) };
+        let metrics = &self.metrics;
+        let judged: Vec<_> =
+            metrics.judged.iter().map(|(verdict, count)| ([("verdict", verdict.as_str())], *count)).collect();
+        out.counter("wellspring_judged", "What the judge said of pairs", &judged)?;
+        out.plain("wellspring_unjudged", "Pairs that the judge failed on", metrics.unjudged)?;
+        out.plain("wellspring_judge_calls", "Calls of the judge", metrics.judge_calls)?;
+        out.plain(
+            "wellspring_judge_dropped",
+            "Near misses and sampled hits that were not judged for lack of room",
+            metrics.judge_dropped,
+        )?;
+        out.gauge(
+            "wellspring_judge_waiting",
+            "Questions and sampled hits that wait for the judge",
+            judge.waiting as u64,
+        )?;
+        out.gauge(
+            "wellspring_judge_calls_left",
+            "Calls of the judge that the budget allows at once",
+            judge.calls_left.into(),
+        )
     }
 
     fn fills(&self, out: &mut Out<'_>) -> fmt::Result {

@@ -157,12 +157,17 @@ pub(super) fn seal(value: &impl Serialize, size: usize) -> Result<Vec<u8>> {
 }
 
 pub(super) fn unseal<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
+    postcard::from_bytes(unsealed(bytes)?).ok()
+}
+
+/// What was encoded; none if it is damaged.
+pub(super) fn unsealed(bytes: &[u8]) -> Option<&[u8]> {
     let (value, checksum) = bytes.split_last_chunk::<4>()?;
     if crc32fast::hash(value) != u32::from_le_bytes(*checksum) {
         tracing::warn!("an entry in the store is damaged and is treated as missing");
         return None;
     }
-    postcard::from_bytes(value).ok()
+    Some(value)
 }
 
 /// One transaction's worth of changes to the file.

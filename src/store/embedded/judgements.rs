@@ -1,4 +1,7 @@
 //! The log of judgements in the file.
+//!
+//! A judgement begins with the length of its corpus' name, which is never 0; so a revocation begins with 0. A judgement of
+//! an older version ends before its last two fields, each an option: two more bytes of 0 make them none.
 
 use redb::{
     ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, TableDefinition, TableError,
@@ -6,9 +9,9 @@ use redb::{
 };
 
 use super::file::{StoreFile, read_error};
-use super::format::{seal, unseal};
+use super::format::{seal, unsealed};
 use crate::error::Result;
-use crate::judgement::{Judgement, JudgementCursor, MAX_JUDGEMENTS};
+use crate::judgement::{Judgement, JudgementCursor, Logged, MAX_JUDGEMENTS, Revocation};
 
 /// Number -> judgement. Older files have no such table until the first one is written.
 const JUDGEMENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("wellspring.judgements");
@@ -16,9 +19,25 @@ const JUDGEMENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("wellspring
 /// About what a judgement takes.
 const ENCODED_BYTES: usize = 128;
 
-/// A judgement as it is written.
-pub(super) fn encode(judgement: &Judgement) -> Result<Vec<u8>> {
-    seal(judgement, ENCODED_BYTES)
+/// What begins a revocation.
+const REVOKES: u8 = 0;
+
+/// What is logged as it is written.
+pub(super) fn encode(logged: &Logged) -> Result<Vec<u8>> {
+    match logged {
+        Logged::Judgement(judgement) => seal(judgement, ENCODED_BYTES),
+        Logged::Revocation { revoke } => seal(&(REVOKES, revoke), ENCODED_BYTES),
+    }
+}
+
+fn decode(bytes: &[u8]) -> Option<Logged> {
+    let sealed = unsealed(bytes)?;
+    if sealed.first() == Some(&REVOKES) {
+        let (_, revoke) = postcard::from_bytes::<(u8, Revocation)>(sealed).ok()?;
+        return Some(Logged::Revocation { revoke });
+    }
+    let judgement = postcard::from_bytes::<Judgement>(sealed);
+    judgement.or_else(|_| postcard::from_bytes(&[sealed, &[0, 0]].concat())).ok().map(Logged::Judgement)
 }
 
 /// Appends to the log, and forgets what is over the limit.
@@ -37,12 +56,12 @@ pub(super) fn append(transaction: &WriteTransaction, judgements: &[Vec<u8>]) -> 
     Ok(())
 }
 
-/// Up to `limit` judgements that follow `after`, oldest first. Damaged ones are left out.
+/// Up to `limit` of what follows `after`, oldest first. What is damaged is left out.
 pub(super) fn read(
     database: &StoreFile,
     after: Option<JudgementCursor>,
     limit: usize,
-) -> Result<Vec<(JudgementCursor, Judgement)>> {
+) -> Result<Vec<(JudgementCursor, Logged)>> {
     let transaction = database.begin_read().map_err(read_error)?;
     let table = match transaction.open_table(JUDGEMENTS) {
         Ok(table) => table,
@@ -56,9 +75,39 @@ pub(super) fn read(
             break;
         }
         let (number, bytes) = row.map_err(read_error)?;
-        if let Some(judgement) = unseal(bytes.value()) {
-            judgements.push((JudgementCursor(0, number.value()), judgement));
+        if let Some(logged) = decode(bytes.value()) {
+            judgements.push((JudgementCursor(0, number.value()), logged));
         }
     }
     Ok(judgements)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::embedded::format::seal;
+
+    #[test]
+    fn a_judgement_of_an_older_version_is_read_without_what_it_lacks() {
+        let judgement: Judgement = serde_json::from_value(json!({
+            "corpus": "default", "scope": "07".repeat(16), "asked": "01".repeat(16), "cached": "02".repeat(16),
+            "question": "asked", "cached_question": "cached", "similarity": 0.5, "feedback": "wrong",
+            "judge": "near_miss", "at": 7, "confidence": 0.75, "by": "small",
+        }))
+        .unwrap();
+        let whole = Logged::Judgement(judgement.clone());
+        assert_eq!(decode(&encode(&whole).unwrap()), Some(whole));
+        // As it was written before: the same fields up to `at`.
+        let Judgement { corpus, scope, asked, cached, question, cached_question, .. } = &judgement;
+        let Judgement { similarity, feedback, judge, at, .. } = &judgement;
+        let pair = (question, cached_question, similarity);
+        let old = (corpus, scope, asked, cached, pair, feedback, judge, at);
+        let known = Judgement { confidence: None, by: None, ..judgement.clone() };
+        assert_eq!(decode(&seal(&old, 0).unwrap()), Some(Logged::Judgement(known)));
+        let revoke = Revocation::everything().by("small");
+        let revocation = Logged::Revocation { revoke };
+        assert_eq!(decode(&encode(&revocation).unwrap()), Some(revocation));
+    }
 }

@@ -31,7 +31,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::embedding::Embedding;
 use crate::entry::{Change, DocumentVersion, Entry};
 use crate::error::Result;
-use crate::judgement::{Judgement, JudgementCursor};
+use crate::judgement::{JudgementCursor, Logged};
 use crate::key::{Corpus, EntryId, ScopeId};
 use crate::store::ledger::{Ledger, Resident};
 use crate::store::{
@@ -273,15 +273,15 @@ impl Store for EmbeddedStore {
         Ok(StoreStatus { location: format!("embedded:{}", self.path.display()), ..self.ledger.status() })
     }
 
-    async fn record_judgement(&self, judgement: &Judgement) -> Result<()> {
-        self.writer.judge(judgements::encode(judgement)?).await
+    async fn record_judgement(&self, logged: &Logged) -> Result<()> {
+        self.writer.judge(judgements::encode(logged)?).await
     }
 
     async fn judgements(
         &self,
         after: Option<JudgementCursor>,
         limit: usize,
-    ) -> Result<Vec<(JudgementCursor, Judgement)>> {
+    ) -> Result<Vec<(JudgementCursor, Logged)>> {
         self.writer.check_open()?;
         catch_unwind(AssertUnwindSafe(|| judgements::read(&self.database, after, limit)))
             .unwrap_or_else(|_| Err(corrupt(&self.path, "its structure is damaged")))

@@ -4,12 +4,12 @@ use redis::Value;
 
 use super::{Inner, reply};
 use crate::error::{Error, ErrorKind, Result};
-use crate::judgement::{Judgement, JudgementCursor, MAX_JUDGEMENTS};
+use crate::judgement::{JudgementCursor, Logged, MAX_JUDGEMENTS};
 
 impl Inner {
-    pub(super) async fn record_judgement(&self, judgement: &Judgement) -> Result<()> {
+    pub(super) async fn record_judgement(&self, logged: &Logged) -> Result<()> {
         self.check_open()?;
-        let encoded = serde_json::to_vec(judgement)
+        let encoded = serde_json::to_vec(logged)
             .map_err(|e| Error::new(ErrorKind::Store, "cannot encode a judgement").with_source(e))?;
         let key = self.keys.judgements();
         let mut add = redis::cmd("XADD");
@@ -22,7 +22,7 @@ impl Inner {
         &self,
         after: Option<JudgementCursor>,
         limit: usize,
-    ) -> Result<Vec<(JudgementCursor, Judgement)>> {
+    ) -> Result<Vec<(JudgementCursor, Logged)>> {
         self.check_open()?;
         let key = self.keys.judgements();
         let first = after.map_or_else(|| "-".to_owned(), |JudgementCursor(ms, n)| format!("({ms}-{n}"));
@@ -32,12 +32,12 @@ impl Inner {
         let mut judgements = Vec::with_capacity(entries.len());
         let mut last = None;
         for entry in entries {
-            let Some((cursor, judgement)) = parse(entry) else {
+            let Some((cursor, logged)) = parse(entry) else {
                 return Err(reply::unexpected("a judgement"));
             };
             last = Some(cursor);
             // One that a later version wrote is passed over.
-            judgements.extend(judgement.map(|judgement| (cursor, judgement)));
+            judgements.extend(logged.map(|logged| (cursor, logged)));
         }
         match last {
             // A page of nothing but unknown ones must not look like the end.
@@ -47,7 +47,7 @@ impl Inner {
     }
 }
 
-fn parse(entry: &Value) -> Option<(JudgementCursor, Option<Judgement>)> {
+fn parse(entry: &Value) -> Option<(JudgementCursor, Option<Logged>)> {
     let [id, fields] = reply::items(entry)? else { return None };
     let (ms, n) = reply::text(id)?.split_once('-')?;
     let cursor = JudgementCursor(ms.parse().ok()?, n.parse().ok()?);

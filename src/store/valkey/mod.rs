@@ -72,7 +72,7 @@ use self::tier::{FillName, MemoryTier};
 use crate::embedding::Embedding;
 use crate::entry::{Change, DocumentVersion, Entry, any_change_of, itself};
 use crate::error::{Error, ErrorKind, Result};
-use crate::judgement::{Judgement, JudgementCursor};
+use crate::judgement::{JudgementCursor, Logged};
 use crate::key::{Corpus, EntryId, ScopeId};
 use crate::store::{
     ChangeListener, ChangeOutcome, Claim, ClaimEnd, ClaimToken, DeadReason, Fetched, Filled, Found,
@@ -475,15 +475,15 @@ impl Store for ValkeyStore {
         self.inner.embeddings(corpus, ids).await
     }
 
-    async fn record_judgement(&self, judgement: &Judgement) -> Result<()> {
-        self.inner.record_judgement(judgement).await
+    async fn record_judgement(&self, logged: &Logged) -> Result<()> {
+        self.inner.record_judgement(logged).await
     }
 
     async fn judgements(
         &self,
         after: Option<JudgementCursor>,
         limit: usize,
-    ) -> Result<Vec<(JudgementCursor, Judgement)>> {
+    ) -> Result<Vec<(JudgementCursor, Logged)>> {
         self.inner.judgements(after, limit).await
     }
 

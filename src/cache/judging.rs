@@ -1,0 +1,394 @@
+//! Having a judge decide what was served and what nearly was, behind the callers' backs.
+//!
+//! No caller waits for it. Near misses and sampled hits wait in a [queue](crate::judge::queue) for the
+//! [budget](crate::judge::budget). What the judge says goes the way of all feedback, but it removes no answer: it speaks of
+//! pairs, not of answers. An approved pair is served as long as its entry is live under the invalidation clock, which is
+//! asked each time; here, the entry is looked up for the judge to see its present answer.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use futures::future::join_all;
+use moka::sync::Cache as Bounded;
+use tokio::sync::{Notify, Semaphore};
+
+use crate::cache::candidates::{Near, Unlikely};
+use crate::cache::query::Prepared;
+use crate::cache::{Cache, Inner};
+use crate::clock::{Clock, Timestamp};
+use crate::embedding::Embedding;
+use crate::entry::Entry;
+use crate::error::{Error, ErrorKind, Result};
+use crate::judge::budget::Budget;
+use crate::judge::queue::{NEIGHBOURS, Neighbour, Pair, Queue};
+use crate::judge::{Case, JudgeStatus, Ruling, Shadow};
+use crate::judgement::{Feedback, Judge};
+use crate::key::EntryId;
+use crate::store::Found;
+use crate::verify::{Outcome, Stage};
+
+/// How many neighbours of a near miss are looked at, to find the likeliest.
+const LOOKED_AT: usize = 8;
+/// How many near misses are looked at at a time; what comes on top is left out.
+const MAX_LOOKS: usize = 64;
+/// How many pairs are remembered that were put up lately, and for how long none is put up again.
+const MAX_PUT_UP: u64 = 20_000;
+const PUT_UP_FOR: Duration = Duration::from_hours(24);
+/// The most bytes of questions and answers in one call; a single case may have more.
+const MAX_CALL_BYTES: usize = 64 * 1024;
+/// How often a judge may fail on a case.
+const MAX_FAILURES: u8 = 3;
+/// For how long a judge is left alone that failed on all of a call.
+const REST: Duration = Duration::from_mins(1);
+/// What a veto leaves of the likelihood: guards are seldom wrong, so what they vetoed comes after all else.
+const VETOED: f32 = 0.01;
+
+/// A judge, what waits for it, and what it may still cost.
+#[derive(Debug)]
+pub(crate) struct Judging {
+    shadow: Shadow,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+    /// Calls at a time.
+    places: Arc<Semaphore>,
+    /// Near misses that are looked at.
+    looks: Arc<Semaphore>,
+    /// Question asked and entry.
+    put_up: Bounded<(EntryId, EntryId), ()>,
+    /// Says that something waits.
+    waiting: Notify,
+    /// Says that something is done.
+    done: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: Queue,
+    budget: Budget,
+    rests_until: Timestamp,
+    /// Looks and calls on their way.
+    at_work: usize,
+}
+
+/// Something that is on its way until this is dropped.
+struct AtWork(Arc<Judging>);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.state().at_work -= 1;
+        self.0.done.notify_waiters();
+    }
+}
+
+impl State {
+    /// Whether the judge may be asked now; if not, how long it takes until it may, or none where it never may.
+    fn spend(&mut self, now: Timestamp) -> Result<(), Option<Duration>> {
+        let rest = self.rests_until.saturating_since(now);
+        // A rest that seems longer than it may be is due to a clock that was set back.
+        if !rest.is_zero() && rest <= REST {
+            return Err(Some(rest));
+        }
+        self.budget.spend(now)
+    }
+}
+
+impl Judging {
+    pub(crate) fn new(shadow: Shadow, clock: Arc<dyn Clock>) -> Self {
+        let budget = Budget::new(shadow.calls_per_hour, clock.now());
+        let state =
+            State { queue: Queue::default(), budget, rests_until: Timestamp::default(), at_work: 0 };
+        Self {
+            state: Mutex::new(state),
+            places: Arc::new(Semaphore::new(shadow.max_concurrent.min(Semaphore::MAX_PERMITS))),
+            looks: Arc::new(Semaphore::new(MAX_LOOKS)),
+            put_up: Bounded::builder().max_capacity(MAX_PUT_UP).time_to_live(PUT_UP_FOR).build(),
+            waiting: Notify::new(),
+            done: Notify::new(),
+            shadow,
+            clock,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn at_work(self: &Arc<Self>) -> AtWork {
+        self.state().at_work += 1;
+        AtWork(Arc::clone(self))
+    }
+
+    /// Puts what waits to the judge as the budget allows, as long as there is a cache.
+    pub(crate) async fn run(self: Arc<Self>, cache: Weak<Inner>) {
+        loop {
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+            let (pairs, at_work) = self.due().await;
+            let Some(inner) = cache.upgrade() else { return };
+            let cache = Cache { inner };
+            let (asking, judging) = (cache.clone(), Arc::clone(&self));
+            cache.spawn(async move {
+                asking.put_to_judge(&judging, pairs).await;
+                drop((place, at_work));
+            });
+        }
+    }
+
+    /// Waits until the judge may be asked for something; spends the call.
+    async fn due(self: &Arc<Self>) -> (Vec<Pair>, AtWork) {
+        loop {
+            let waiting = self.waiting.notified();
+            let wait = {
+                let mut state = self.state();
+                if state.queue.len() == 0 {
+                    None
+                } else {
+                    match state.spend(self.clock.now()) {
+                        Ok(()) => {
+                            state.at_work += 1;
+                            let pairs = state.queue.take(self.shadow.judge.batch());
+                            return (pairs, AtWork(Arc::clone(self)));
+                        }
+                        Err(wait) => wait,
+                    }
+                }
+            };
+            match wait {
+                // What comes meanwhile changes nothing, unless time is a test's.
+                Some(wait) => drop(tokio::time::timeout(wait, waiting).await),
+                None => waiting.await,
+            }
+        }
+    }
+
+    /// Waits until nothing waits that the judge may be asked for now.
+    pub(crate) async fn settled(&self) {
+        loop {
+            let done = self.done.notified();
+            {
+                let mut state = self.state();
+                let may_ask = state.queue.len() > 0 && state.spend(self.clock.now()).is_ok();
+                if may_ask {
+                    state.budget.give_back();
+                    self.waiting.notify_one();
+                }
+                if !may_ask && state.at_work == 0 {
+                    return;
+                }
+            }
+            done.await;
+        }
+    }
+
+    /// Lets everything be put up again.
+    pub(crate) fn reopen(&self) {
+        self.put_up.invalidate_all();
+    }
+
+    fn status(&self) -> JudgeStatus {
+        let mut state = self.state();
+        JudgeStatus {
+            name: self.shadow.judge.name().to_owned(),
+            calls_per_hour: self.shadow.calls_per_hour,
+            calls_left: state.budget.left(self.clock.now()),
+            waiting: state.queue.len(),
+        }
+    }
+}
+
+impl Cache {
+    /// The judge and what waits for it; none if there is none.
+    pub fn judge_status(&self) -> Option<JudgeStatus> {
+        self.inner.judging.as_ref().map(|judging| judging.status())
+    }
+
+    /// Has a hit on another wording judged, if it is its turn.
+    pub(super) fn maybe_judge_hit(&self, prepared: &Prepared, near: &Near) {
+        let Some(judging) = &self.inner.judging else { return };
+        let (asked, entry) = (prepared.key.exact, near.entry.id);
+        if self.inner.random() >= judging.shadow.hits || self.inner.lessons.is_out_of_court(asked, entry) {
+            return;
+        }
+        let (similarity, likelihood) = (near.similarity, near.confidence);
+        let hit = Neighbour { entry, similarity, likelihood, failures: 0 };
+        let has_room = judging.state().queue.offer_hit(prepared.key.clone(), hit);
+        self.inner.metrics.verification.judge_dropped.add(u64::from(!has_room));
+        judging.waiting.notify_one();
+    }
+
+    /// Has the neighbours of a miss judged, if it is its turn and they are worth it.
+    pub(super) fn maybe_judge_miss(&self, prepared: &Prepared, embedding: &Embedding, unlikely: Unlikely) {
+        let Some(judging) = &self.inner.judging else { return };
+        if self.inner.random() >= judging.shadow.near_misses {
+            return;
+        }
+        let dropped = &self.inner.metrics.verification.judge_dropped;
+        let Ok(place) = Arc::clone(&judging.looks).try_acquire_owned() else { return dropped.increment() };
+        let (cache, judging) = (self.clone(), Arc::clone(judging));
+        let (prepared, embedding) = (prepared.clone(), embedding.clone());
+        let at_work = judging.at_work();
+        self.spawn(async move {
+            let neighbours = cache.neighbours(&judging, &prepared, &embedding, &unlikely).await;
+            if !neighbours.is_empty() {
+                let left = judging.state().queue.offer(prepared.key, neighbours);
+                cache.inner.metrics.verification.judge_dropped.add(left);
+                judging.waiting.notify_one();
+            }
+            drop((place, at_work));
+        });
+    }
+
+    /// The entries that most likely answer a question that was not served, of those that nothing was said of.
+    async fn neighbours(
+        &self,
+        judging: &Judging,
+        prepared: &Prepared,
+        embedding: &Embedding,
+        unlikely: &Unlikely,
+    ) -> Vec<Neighbour> {
+        let (inner, key) = (&self.inner, &prepared.key);
+        let floor = judging.shadow.near_miss_floor;
+        // One more, for the question's own entry may be stored by now.
+        let near =
+            inner.indexes.search((&key.corpus, key.scope), embedding, LOOKED_AT + 1, floor, Duration::ZERO);
+        let near = near.await.unwrap_or_default();
+        let is_open = |entry: EntryId| {
+            entry != key.exact
+                && !inner.lessons.is_settled(key.exact, entry)
+                && !judging.put_up.contains_key(&(key.exact, entry))
+        };
+        let open = near.iter().filter(|near| is_open(near.id));
+        let fetched = join_all(open.map(|near| inner.store.lookup(&key.corpus, near.id))).await;
+        let live = fetched.into_iter().filter_map(|fetched| match fetched.ok()?.found {
+            Found::Live(entry) => Some(entry),
+            _ => None,
+        });
+        let mut neighbours: Vec<Neighbour> =
+            live.filter_map(|entry| self.neighbour(prepared, embedding, unlikely, &entry)).collect();
+        neighbours.sort_by(|a, b| b.likelihood.total_cmp(&a.likelihood));
+        neighbours.truncate(NEIGHBOURS);
+        neighbours
+    }
+
+    /// An entry with how likely it answers the question: by what the scorer said of it, or else the cheap stages.
+    fn neighbour(
+        &self,
+        prepared: &Prepared,
+        embedding: &Embedding,
+        unlikely: &Unlikely,
+        entry: &Entry,
+    ) -> Option<Neighbour> {
+        let similarity = entry.embedding.as_ref()?.similarity(embedding);
+        let scored = unlikely.iter().find(|(id, _)| *id == entry.id);
+        let likelihood = if let Some(&(_, scored)) = scored {
+            scored
+        } else {
+            let record = self.inner.lessons.record_of(entry.id);
+            let candidate = prepared.candidate(entry, similarity, record.as_deref());
+            let screening = self.inner.verifier.screen(&candidate);
+            let is_vetoed = screening.stage == Stage::Guards && screening.outcome == Outcome::Rejected;
+            screening.confidence * if is_vetoed { VETOED } else { 1.0 }
+        };
+        Some(Neighbour { entry: entry.id, similarity, likelihood, failures: 0 })
+    }
+
+    /// Makes the call that was spent for `pairs`.
+    async fn put_to_judge(&self, judging: &Judging, pairs: Vec<Pair>) {
+        let (pairs, entries) = self.present(judging, pairs).await;
+        if pairs.is_empty() {
+            judging.state().budget.give_back();
+            judging.waiting.notify_one();
+            return;
+        }
+        let case = |(pair, entry): (&Pair, &Arc<Entry>)| {
+            Case::new(Arc::clone(&pair.key.text), Arc::clone(&entry.question), Arc::clone(&entry.answer.text))
+        };
+        let cases: Vec<Case> = pairs.iter().zip(&entries).map(case).collect();
+        let Shadow { judge, timeout, .. } = &judging.shadow;
+        self.inner.metrics.verification.judge_calls.increment();
+        let failed = |kind, message: &str| -> Vec<Result<Ruling>> {
+            std::iter::repeat_with(|| Err(Error::new(kind, message))).take(cases.len()).collect()
+        };
+        let rulings = match tokio::time::timeout(*timeout, judge.judge_all(&cases)).await {
+            Ok(rulings) if rulings.len() == cases.len() => rulings,
+            Ok(_) => failed(ErrorKind::Upstream, "the judge gave another number of rulings than of cases"),
+            Err(_) => failed(ErrorKind::Timeout, "the judge took longer than its limit"),
+        };
+        if rulings.iter().all(Result::is_err) {
+            judging.state().rests_until = judging.clock.now().saturating_add(REST);
+        }
+        // The likeliest last, so that it is the newest of what is approved.
+        for ((pair, entry), ruling) in pairs.into_iter().zip(entries).zip(rulings).rev() {
+            match ruling {
+                Ok(ruling) => self.ruled(judging, &pair, &entry, ruling).await,
+                Err(error) => self.failed(judging, pair, &error),
+            }
+        }
+    }
+
+    /// The pairs that there is still something to say of, with their entries, as far as one call takes them. The others of
+    /// these wait again.
+    async fn present(&self, judging: &Judging, pairs: Vec<Pair>) -> (Vec<Pair>, Vec<Arc<Entry>>) {
+        let inner = &self.inner;
+        let is_open = |pair: &Pair| {
+            let (asked, cached) = (pair.key.exact, pair.neighbour.entry);
+            match pair.judge {
+                Judge::NearMiss => !inner.lessons.is_settled(asked, cached),
+                _ => !inner.lessons.is_out_of_court(asked, cached),
+            }
+        };
+        let pairs: Vec<Pair> = pairs.into_iter().filter(is_open).collect();
+        let lookups =
+            pairs.iter().map(|pair| inner.store.lookup(&pair.key.corpus, pair.neighbour.entry));
+        let fetched = join_all(lookups).await;
+        let (mut present, mut bytes) = ((Vec::new(), Vec::new()), 0);
+        for (pair, fetched) in pairs.into_iter().zip(fetched) {
+            // What is gone meanwhile is no loss: its question will be asked again, and find another one.
+            let Ok(Found::Live(entry)) = fetched.map(|fetched| fetched.found) else { continue };
+            bytes += pair.key.text.len() + entry.question.len() + entry.answer.text.len();
+            if bytes > MAX_CALL_BYTES && !present.0.is_empty() {
+                let left = judging.state().queue.put_back(pair);
+                inner.metrics.verification.judge_dropped.add(left);
+                continue;
+            }
+            if pair.judge == Judge::NearMiss {
+                judging.put_up.insert((pair.key.exact, entry.id), ());
+            }
+            present.0.push(pair);
+            present.1.push(entry);
+        }
+        present
+    }
+
+    async fn ruled(&self, judging: &Judging, pair: &Pair, entry: &Entry, ruling: Ruling) {
+        let metrics = &self.inner.metrics.verification;
+        if ruling.serves && ruling.confidence < judging.shadow.min_confidence {
+            return metrics.judged.increment(&"unsure");
+        }
+        let feedback = if ruling.serves { Feedback::Right } else { Feedback::Wrong };
+        metrics.judged.increment(&feedback);
+        if feedback == Feedback::Right && pair.judge == Judge::NearMiss {
+            judging.state().queue.forget(pair.key.exact);
+        }
+        let similarity = Some(pair.neighbour.similarity);
+        let mut judgement = self.inner.judgement(&pair.key, entry, similarity, feedback, pair.judge);
+        judgement.confidence = Some(ruling.confidence);
+        judgement.by = Some(judging.shadow.judge.name().into());
+        if let Err(error) = self.inner.lessons.learn(judgement).await {
+            tracing::warn!(%error, "what the judge said was not remembered");
+        }
+    }
+
+    /// Has the pair wait again, alone, unless it failed too often.
+    fn failed(&self, judging: &Judging, mut pair: Pair, error: &Error) {
+        let metrics = &self.inner.metrics.verification;
+        pair.neighbour.failures += 1;
+        if pair.neighbour.failures < MAX_FAILURES {
+            tracing::debug!(%error, "a pair was not judged, and waits again");
+            metrics.judge_dropped.add(judging.state().queue.put_back(pair));
+            judging.waiting.notify_one();
+        } else {
+            tracing::warn!(%error, "a pair was not judged");
+            metrics.unjudged.increment();
+        }
+    }
+}
