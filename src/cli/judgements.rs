@@ -203,7 +203,8 @@ fn list(args: &ListArgs, judged: &[(JudgementCursor, Judgement)], json: bool) ->
     });
     output::line(table(&columns, rows))?;
     if wanted.len() > args.limit {
-        let rest = format!("\n{} of {}, see --limit", args.limit, units::counted(wanted.len() as u64, "judgement"));
+        let rest =
+            format!("\n{} of {}, see --limit", args.limit, units::counted(wanted.len() as u64, "judgement"));
         output::line(rest.dimmed())?;
     }
     Ok(())

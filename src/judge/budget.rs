@@ -37,13 +37,25 @@ impl Budget {
         Err(Some(Duration::from_secs_f64(wait.ceil() / 1_000.0)))
     }
 
+    /// How long it takes until nothing more is saved up; none if nothing is now.
+    pub(crate) fn until_full(&mut self, now: Timestamp) -> Option<Duration> {
+        self.refill(now);
+        let missing = most(self.per_hour) - self.calls;
+        (missing > 0.0)
+            .then(|| Duration::from_secs_f64((missing * HOUR_MS / f64::from(self.per_hour)).ceil() / 1_000.0))
+    }
+
     /// Gives back a call that was not made.
     pub(crate) fn give_back(&mut self) {
         self.calls = (self.calls + 1.0).min(most(self.per_hour));
     }
 
     /// The calls that may be made at once.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is small and not negative")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is small and not negative"
+    )]
     pub(crate) fn left(&mut self, now: Timestamp) -> u32 {
         self.refill(now);
         self.calls as u32
@@ -52,8 +64,7 @@ impl Budget {
     fn refill(&mut self, now: Timestamp) {
         let passed = now.saturating_since(self.at).as_secs_f64() * 1_000.0;
         self.at = now;
-        self.calls =
-            (self.calls + passed * f64::from(self.per_hour) / HOUR_MS).min(most(self.per_hour));
+        self.calls = (self.calls + passed * f64::from(self.per_hour) / HOUR_MS).min(most(self.per_hour));
     }
 }
 

@@ -192,8 +192,8 @@ impl LlmJudge {
                 { "role": "user", "content": json!({ "cases": cases }).to_string() },
             ],
         });
-        let reply: Value = serde_json::from_slice(&self.post(&body).await?)
-            .map_err(|_| self.failed("answered no JSON"))?;
+        let reply: Value =
+            serde_json::from_slice(&self.post(&body).await?).map_err(|_| self.failed("answered no JSON"))?;
         let said = reply["choices"][0]["message"]["content"].as_str().unwrap_or_default();
         rulings(said, cases.len()).ok_or_else(|| self.failed("gave no ruling for each case"))
     }

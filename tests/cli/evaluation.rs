@@ -145,14 +145,29 @@ fn traffic_is_replayed_without_and_with_a_judge() {
     // Answers live for a few questions, so that wordings come again when their own answers are gone.
     sandbox.write("wellspring.toml", b"[ttl]\ndefault = \"10m\"\n");
     let args = [
-        "eval", "judge", "--cached", "cached.jsonl", "--queries", "queries.jsonl", "--questions", "20,200",
-        "--per-hour", "60", "--judge-accuracy", "1", "--calls-per-hour", "600",
+        "eval",
+        "judge",
+        "--cached",
+        "cached.jsonl",
+        "--queries",
+        "queries.jsonl",
+        "--questions",
+        "20,200",
+        "--per-hour",
+        "60",
+        "--judge-accuracy",
+        "1",
+        "--calls-per-hour",
+        "600",
     ];
     let report = sandbox.json(&args, 0);
     let (short, long) = (&report["lengths"][0], &report["lengths"][1]);
     assert_eq!((&short["questions"], &long["questions"]), (&json!(20), &json!(200)));
     let number = |value: &serde_json::Value| value.as_f64().unwrap();
-    assert_eq!((number(&long["without"]["judge_calls"]), number(&long["without"]["approved_hits"])), (0.0, 0.0));
+    assert_eq!(
+        (number(&long["without"]["judge_calls"]), number(&long["without"]["approved_hits"])),
+        (0.0, 0.0)
+    );
     assert!(number(&long["with"]["approved_hits"]) > 0.0, "{report}");
     assert!(number(&long["with"]["hit_rate"]) > number(&long["without"]["hit_rate"]), "{report}");
     assert_eq!((number(&long["with"]["approved_wrongly"]), number(&long["with"]["false_hits"])), (0.0, 0.0));

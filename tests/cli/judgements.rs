@@ -47,12 +47,19 @@ fn decisions_are_listed_and_taken_back() {
     assert_eq!(sandbox.json(&["stats"], 0)["judged"], json!({ "approved": 2, "refused": 1 }));
 
     let all = sandbox.json(&["judgements", "list"], 0);
-    assert_eq!((&all["total"], &all["judgements"][0]["by"]), (&json!(3), &json!("large")), "the newest first");
+    assert_eq!(
+        (&all["total"], &all["judgements"][0]["by"]),
+        (&json!(3), &json!("large")),
+        "the newest first"
+    );
     let right = sandbox.json(&["judgements", "list", "--verdict", "right", "--by", "small"], 0);
     assert_eq!((&right["total"], &right["judgements"][0]["question"]), (&json!(1), &json!(ASKED)));
     assert_eq!(sandbox.json(&["judgements", "list", "--since", "1h"], 0)["total"], 0);
     let table = sandbox.run(&["judgements", "list", "-n", "1"]).code(0).stdout;
-    assert!(table.contains("large") && table.contains("0.97") && table.contains("1 of 3 judgements"), "{table}");
+    assert!(
+        table.contains("large") && table.contains("0.97") && table.contains("1 of 3 judgements"),
+        "{table}"
+    );
 
     let id = right["judgements"][0]["id"].as_str().unwrap();
     assert_eq!(sandbox.run(&["judgements", "revoke", id]).code(0).stdout, "1 judgement revoked\n");
@@ -65,7 +72,11 @@ fn decisions_are_listed_and_taken_back() {
     let pairs = sandbox.run(&["feedback"]).code(0).stdout;
     assert_eq!(pairs.lines().count(), 1);
     assert_eq!(serde_json::from_str::<Value>(&pairs).unwrap()["b"], "What is the capital of Francia?");
-    for wrong in [&["judgements", "revoke"][..], &["judgements", "revoke", id, "--all"], &["judgements", "revoke", "x"]] {
+    for wrong in [
+        &["judgements", "revoke"][..],
+        &["judgements", "revoke", id, "--all"],
+        &["judgements", "revoke", "x"],
+    ] {
         sandbox.run(wrong).code(2);
     }
 }

@@ -61,7 +61,10 @@ async fn what_a_judge_approved_is_listed_with_its_use_and_revoked() {
     assert_eq!(rest, all[1..]);
 
     let overview = get(&gateway, "/admin/overview").await.json();
-    assert_eq!((&overview["judge"]["name"], &overview["judge"]["calls_per_hour"]), (&json!("judge"), &json!(60)));
+    assert_eq!(
+        (&overview["judge"]["name"], &overview["judge"]["calls_per_hour"]),
+        (&json!("judge"), &json!(60))
+    );
     assert_eq!(overview["metrics"]["judged"], json!({ "right": 1, "wrong": 1 }));
     let metrics = parse(&get(&gateway, "/metrics").await.body);
     for (name, expected) in [

@@ -115,6 +115,15 @@ pub(crate) struct Figures {
     pub(crate) approved_wrongly: u64,
 }
 
+/// Each question with the cached one that answers it.
+type Meanings = HashMap<Box<str>, Option<usize>>;
+
+/// Whether the labels say that the answer to `cached` answers `asked`.
+fn is_same(meanings: &Meanings, asked: &str, cached: &str) -> bool {
+    let means = |question: &str| meanings.get(question).copied().flatten();
+    means(asked).is_some() && means(asked) == means(cached)
+}
+
 /// A question of the traffic.
 #[derive(Debug)]
 struct Asked<'a> {
@@ -144,10 +153,10 @@ pub(crate) async fn evaluate(
         return Err(Error::new(ErrorKind::InvalidInput, "there is nothing to replay"));
     };
     let traffic = traffic(cached, queries, plan, longest);
-    let mut meanings: HashMap<Box<str>, Option<usize>> =
-        traffic.iter().map(|asked| (asked.question.into(), asked.means)).collect();
+    let mut meanings: Meanings = traffic.iter().map(|asked| (asked.question.into(), asked.means)).collect();
     meanings.extend(cached.iter().zip(0..).map(|(one, at)| (one.question.as_str().into(), Some(at))));
-    let judge = Simulated { meanings, plan: plan.clone(), batch: config.judge.batch };
+    let meanings = Arc::new(meanings);
+    let judge = Simulated { meanings: Arc::clone(&meanings), plan: plan.clone(), batch: config.judge.batch };
     #[expect(clippy::cast_possible_truncation, reason = "a confidence needs no more digits")]
     let shadow = Shadow::new(judge)
         .hits(config.judge.hits)
@@ -159,8 +168,9 @@ pub(crate) async fn evaluate(
         done += 1;
         progress(done, all);
     };
-    let without = run(config, &embedder, None, cached, &traffic, plan, &mut step).await?;
-    let with = run(config, &embedder, Some(shadow), cached, &traffic, plan, &mut step).await?;
+    let replay = Replay { config, embedder: &embedder, cached, traffic: &traffic, meanings: &meanings, plan };
+    let without = replay.run(None, &mut step).await?;
+    let with = replay.run(Some(shadow), &mut step).await?;
     let length = |((&questions, without), with): ((&usize, Figures), Figures)| {
         let answerable = traffic[..questions].iter().filter(|asked| asked.means.is_some()).count();
         let saved = without.made as f64 - with.made as f64;
@@ -202,62 +212,69 @@ fn traffic<'a>(cached: &'a [Cached], queries: &'a [Query], plan: &Plan, longest:
         .collect()
 }
 
-/// One cache; what it did after each of the lengths.
-async fn run(
-    config: &Config,
-    embedder: &Arc<dyn Embedder>,
-    shadow: Option<Shadow>,
-    cached: &[Cached],
-    traffic: &[Asked<'_>],
-    plan: &Plan,
-    step: &mut (dyn FnMut() + Send),
-) -> Result<Vec<Figures>> {
-    let clock = Arc::new(ManualClock::new(START));
-    let store = Arc::new(MemoryStore::with_clock(config.limits(), Arc::clone(&clock) as _));
-    let builder = config.cache_builder(Arc::clone(embedder), store).await?;
-    let builder = builder.clock(Arc::clone(&clock) as _).seed(plan.seed).verify_timeout(VERIFY_TIMEOUT);
-    let cache = shadow.into_iter().fold(builder, CacheBuilder::shadow).build().await?;
-    for (one, at) in cached.iter().zip(0..) {
-        if let Lookup::Miss(permit) = cache.lookup(crate::Query::new(&one.question).renew()).await? {
-            permit.fill(at.to_string(), [Dependency::document(&one.id)]).await;
+/// What goes through each of the caches.
+#[derive(Clone, Copy)]
+struct Replay<'a> {
+    config: &'a Config,
+    embedder: &'a Arc<dyn Embedder>,
+    cached: &'a [Cached],
+    traffic: &'a [Asked<'a>],
+    meanings: &'a Meanings,
+    plan: &'a Plan,
+}
+
+impl Replay<'_> {
+    /// What a cache with this judge did after each of the lengths.
+    async fn run(self, shadow: Option<Shadow>, step: &mut (dyn FnMut() + Send)) -> Result<Vec<Figures>> {
+        let Self { config, embedder, cached, traffic, meanings, plan } = self;
+        let clock = Arc::new(ManualClock::new(START));
+        let store = Arc::new(MemoryStore::with_clock(config.limits(), Arc::clone(&clock) as _));
+        let builder = config.cache_builder(Arc::clone(embedder), store).await?;
+        let builder = builder.clock(Arc::clone(&clock) as _).seed(plan.seed).verify_timeout(VERIFY_TIMEOUT);
+        let cache = shadow.into_iter().fold(builder, CacheBuilder::shadow).build().await?;
+        for (one, at) in cached.iter().zip(0..) {
+            if let Lookup::Miss(permit) = cache.lookup(crate::Query::new(&one.question).renew()).await? {
+                permit.fill(at.to_string(), [Dependency::document(&one.id)]).await;
+            }
         }
-    }
-    let between = Duration::from_hours(1) / plan.per_hour;
-    let (mut figures, mut all) = (Figures::default(), Vec::new());
-    for (number, asked) in (1..).zip(traffic) {
-        clock.advance(between);
-        match cache.lookup(crate::Query::new(asked.question)).await? {
-            Lookup::Hit(hit) => {
-                let is_right = asked.means.is_some_and(|means| *hit.entry.answer.text == means.to_string());
-                match hit.tier {
-                    Tier::Exact => figures.exact += 1,
-                    Tier::Semantic { .. } => {
-                        figures.semantic += 1;
-                        figures.false_hits += u64::from(!is_right);
+        let between = Duration::from_hours(1) / plan.per_hour;
+        let (mut figures, mut all) = (Figures::default(), Vec::new());
+        for (number, asked) in (1..).zip(traffic) {
+            clock.advance(between);
+            match cache.lookup(crate::Query::new(asked.question)).await? {
+                Lookup::Hit(hit) => {
+                    let is_right =
+                        asked.means.is_some_and(|means| *hit.entry.answer.text == means.to_string());
+                    match hit.tier {
+                        Tier::Exact => figures.exact += 1,
+                        Tier::Semantic { .. } => {
+                            figures.semantic += 1;
+                            figures.false_hits += u64::from(!is_right);
+                        }
                     }
                 }
-            }
-            Lookup::Miss(permit) => {
-                figures.made += 1;
-                if let Some(means) = asked.means {
-                    permit.fill(means.to_string(), [Dependency::document(&cached[means].id)]).await;
+                Lookup::Miss(permit) => {
+                    figures.made += 1;
+                    if let Some(means) = asked.means {
+                        permit.fill(means.to_string(), [Dependency::document(&cached[means].id)]).await;
+                    }
                 }
+                Lookup::Bypass(_) => figures.made += 1,
             }
-            Lookup::Bypass(_) => figures.made += 1,
+            cache.settle().await?;
+            step();
+            if plan.lengths.contains(&number) {
+                all.push(figures.clone().complete(&cache, number, meanings).await?);
+            }
         }
-        cache.settle().await?;
-        step();
-        if plan.lengths.contains(&number) {
-            all.push(figures.clone().complete(&cache, number, traffic).await?);
-        }
+        cache.close().await?;
+        Ok(all)
     }
-    cache.close().await?;
-    Ok(all)
 }
 
 impl Figures {
     /// Adds what follows from the others, and what the cache says.
-    async fn complete(mut self, cache: &Cache, questions: usize, traffic: &[Asked<'_>]) -> Result<Self> {
+    async fn complete(mut self, cache: &Cache, questions: usize, meanings: &Meanings) -> Result<Self> {
         let metrics = cache.metrics();
         self.hit_rate = (self.exact + self.semantic) as f64 / questions as f64;
         self.false_hits_per_hit = (self.semantic > 0).then(|| self.false_hits as f64 / self.semantic as f64);
@@ -266,14 +283,11 @@ impl Figures {
         self.approved_hits = lessons.and_then(|said| said.get("accepted")).copied().unwrap_or_default();
         self.judge_calls = metrics.judge_calls;
         self.judged = metrics.judged.values().sum();
-        let means: HashMap<&str, Option<usize>> =
-            traffic.iter().map(|asked| (asked.question, asked.means)).collect();
         for (_, said) in cache.judgements(None, usize::MAX).await? {
             if (said.judge, said.feedback) == (Judge::NearMiss, Feedback::Right) {
                 self.approved += 1;
-                let asked = means.get(&*said.question).copied().flatten();
-                let cached = means.get(&*said.cached_question).copied().flatten();
-                self.approved_wrongly += u64::from(asked.is_none() || asked != cached);
+                let is_wrong = !is_same(meanings, &said.question, &said.cached_question);
+                self.approved_wrongly += u64::from(is_wrong);
             }
         }
         Ok(self)
@@ -283,7 +297,7 @@ impl Figures {
 /// A judge that knows the labels, and is wrong at random.
 #[derive(Debug)]
 struct Simulated {
-    meanings: HashMap<Box<str>, Option<usize>>,
+    meanings: Arc<Meanings>,
     plan: Plan,
     batch: usize,
 }
@@ -299,8 +313,7 @@ impl AnswerJudge for Simulated {
     }
 
     async fn judge(&self, case: &Case) -> Result<Ruling> {
-        let means = |question: &str| self.meanings.get(question).copied().flatten();
-        let is_same = means(&case.question).is_some() && means(&case.question) == means(&case.cached_question);
+        let is_same = is_same(&self.meanings, &case.question, &case.cached_question);
         // By the case, so that it is wrong in the same ones each time.
         let parts = [&*case.question, &*case.cached_question].map(str::as_bytes);
         let seed = crc32fast::hash(&parts.concat());
