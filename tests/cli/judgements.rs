@@ -7,7 +7,7 @@ use wellspring::{EmbeddedStore, Store as _};
 use crate::CAPITAL;
 use crate::sandbox::Sandbox;
 
-const ASKED: &str = "So which city do the French govern themselves from, in a word?";
+const ASKED: &str = "Out of which city do the French govern themselves, in a word?";
 
 /// Writes to the store's log, as a gateway does, that the judge `by` said of the answer of `entry` for its question.
 fn say(sandbox: &Sandbox, entry: &Value, question: &str, by: &str, feedback: &str) {
