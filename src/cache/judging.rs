@@ -248,8 +248,7 @@ impl Cache {
         unlikely: &Unlikely,
     ) -> Vec<Neighbour> {
         let (inner, key) = (&self.inner, &prepared.key);
-        let knob = |name: &str, d: f32| std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(d);
-        let floor = knob("K_FLOOR", judging.shadow.near_miss_floor);
+        let floor = judging.shadow.near_miss_floor;
         // One more, for the question's own entry may be stored by now.
         let near =
             inner.indexes.search((&key.corpus, key.scope), embedding, LOOKED_AT + 1, floor, Duration::ZERO);
@@ -268,8 +267,7 @@ impl Cache {
         let mut neighbours: Vec<Neighbour> =
             live.filter_map(|entry| self.neighbour(prepared, embedding, unlikely, &entry)).collect();
         neighbours.sort_by(|a, b| b.likelihood.total_cmp(&a.likelihood));
-        neighbours.truncate(knob("K_NB", NEIGHBOURS as f32) as usize);
-        neighbours.retain(|n| n.likelihood >= knob("K_MINL", 0.0));
+        neighbours.truncate(NEIGHBOURS);
         neighbours
     }
 
@@ -290,12 +288,7 @@ impl Cache {
             let candidate = prepared.candidate(entry, similarity, record.as_deref());
             let screening = self.inner.verifier.screen(&candidate);
             let is_vetoed = screening.stage == Stage::Guards && screening.outcome == Outcome::Rejected;
-            screening.confidence
-                * if is_vetoed {
-                    std::env::var("K_VETO").ok().and_then(|v| v.parse().ok()).unwrap_or(VETOED)
-                } else {
-                    1.0
-                }
+            screening.confidence * if is_vetoed { VETOED } else { 1.0 }
         };
         Some(Neighbour { entry: entry.id, similarity, likelihood, failures: 0 })
     }
@@ -368,12 +361,6 @@ impl Cache {
     }
 
     async fn ruled(&self, judging: &Judging, pair: &Pair, entry: &Entry, ruling: Ruling) {
-        if std::env::var("K_LOG").is_ok() {
-            eprintln!(
-                "RULING {:?} {} {} {}",
-                pair.judge, pair.neighbour.similarity, pair.neighbour.likelihood, ruling.serves
-            );
-        }
         let metrics = &self.inner.metrics.verification;
         if ruling.serves && ruling.confidence < judging.shadow.min_confidence {
             return metrics.judged.increment(&"unsure");

@@ -271,12 +271,6 @@ impl Lessons {
             let others = known.iter().copied().filter(|&cached| cached != judgement.cached);
             let entries = std::iter::once(judgement.cached).chain(others).take(MAX_APPROVED).collect();
             self.promoted.insert(judgement.asked, entries);
-            if std::env::var("K_SYM").is_ok() {
-                let known = self.promoted.get(&judgement.cached).unwrap_or_else(|| Arc::new([]));
-                let others = known.iter().copied().filter(|&c| c != judgement.asked);
-                let entries = std::iter::once(judgement.asked).chain(others).take(MAX_APPROVED).collect();
-                self.promoted.insert(judgement.cached, entries);
-            }
         }
         self.any.store(true, Ordering::Release);
         true

@@ -105,7 +105,7 @@ struct JudgeArgs {
     /// How often the judge is right
     #[arg(long, value_name = "SHARE", default_value_t = 0.95, value_parser = share)]
     judge_accuracy: f64,
-    /// The calls that the judge may be asked for in an hour [default: judge.calls_per_hour]
+    /// The calls that the judge may be asked for in an hour; by default `judge.calls_per_hour`
     #[arg(long, value_name = "N")]
     calls_per_hour: Option<u32>,
     /// How unequal the questions are: the exponent of Zipf's law, 0 for all alike
