@@ -13,7 +13,7 @@ need() {
     command -v "$1" >/dev/null || { say "$1 is missing, install $2"; exit 1; }
 }
 
-wanted=tests/clients/python/requirements.txt
+wanted=tests/gateway/clients/python/requirements.txt
 if ! cmp -s "$wanted" .deps/python/requirements.txt; then
     need python3 "Python 3.9 or later"
     say "fetching the Python clients"
@@ -22,12 +22,12 @@ if ! cmp -s "$wanted" .deps/python/requirements.txt; then
     cp "$wanted" .deps/python/requirements.txt
 fi
 
-wanted=tests/clients/javascript/package-lock.json
+wanted=tests/gateway/clients/javascript/package-lock.json
 if ! cmp -s "$wanted" .deps/javascript/fetched; then
     need npm "Node.js 20 or later"
     say "fetching the JavaScript clients"
     mkdir -p .deps/javascript
-    cp tests/clients/javascript/package.json "$wanted" .deps/javascript/
+    cp tests/gateway/clients/javascript/package.json "$wanted" .deps/javascript/
     npm ci --prefix .deps/javascript --ignore-scripts --no-audit --no-fund --loglevel=error
     cp "$wanted" .deps/javascript/fetched
 fi

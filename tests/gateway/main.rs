@@ -1,44 +1,19 @@
-//! The gateway over real sockets: what callers and upstreams see of it.
-#![expect(clippy::unwrap_used, reason = "a failed assumption of a test is a failed test")]
+//! The gateway over real sockets: its proxy, its interfaces for pipelines and for those who run it, and clients that
+//! others made.
 
-mod access;
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod admin;
 #[allow(dead_code, reason = "made for servers of other suites, too")]
 #[path = "../support/servers/tls.rs"]
 mod certificates;
-mod faults;
-mod http_caching;
-mod questions;
-mod replays;
+mod clients;
+#[cfg(all(feature = "embedded", feature = "valkey"))]
+mod documents;
+mod proxy;
 #[path = "../support/gateway.rs"]
+mod running;
+#[path = "../support/mod.rs"]
 mod support;
-mod tls;
 #[path = "../support/upstream/mod.rs"]
 mod upstream;
-
-use serde_json::{Value, json};
-
-const CHAT: &str = "/v1/chat/completions";
-const MESSAGES: &str = "/v1/messages";
-const RESPONSES: &str = "/v1/responses";
-const COMPLETIONS: &str = "/v1/completions";
-
-/// A request to `path` that asks `question` of `model`.
-fn request(path: &str, model: &str, question: &str) -> Value {
-    match path {
-        RESPONSES => json!({ "model": model, "input": question }),
-        COMPLETIONS => json!({ "model": model, "prompt": question }),
-        _ => json!({
-            "model": model, "max_tokens": 100,
-            "messages": [{ "role": "user", "content": question }],
-        }),
-    }
-}
-
-fn streamed(mut request: Value) -> Value {
-    request["stream"] = true.into();
-    request
-}
-
-fn chat(question: &str) -> Value {
-    request(CHAT, "good", question)
-}

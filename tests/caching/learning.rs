@@ -1,0 +1,192 @@
+//! What the cache learns from feedback.
+
+use std::sync::Arc;
+
+use crate::support::embedder::WordEmbedder;
+use crate::support::{Bench, Kind};
+use wellspring::store::Limits;
+use wellspring::verify::Calibration;
+use wellspring::{
+    BypassReason, Cache, Corpus, Dependency, Feedback, FillOutcome, FollowUps, Hit, Lookup, Pipeline, Query,
+    Store,
+};
+
+/// Near each other by their words, though the answers differ.
+const CACHED: &str = "how do i open the blue door of the house";
+const ASKED: &str = "how do i open the green door of the house";
+
+async fn cache(store: Arc<dyn Store>) -> Cache {
+    let embedder = Arc::new(WordEmbedder::default());
+    Cache::builder_from(embedder, store).similarity_threshold(0.6).seed(1).build().await.unwrap()
+}
+
+async fn fill(cache: &Cache, question: &str) {
+    let Lookup::Miss(permit) = cache.lookup(Query::new(question).renew()).await.unwrap() else {
+        panic!("no permit for {question}")
+    };
+    let filled = permit.fill("an answer", vec![Dependency::document("d")]).await;
+    assert!(matches!(filled, FillOutcome::Stored(_)), "{filled:?}");
+}
+
+async fn hit(cache: &Cache, question: &str) -> Option<Hit> {
+    match cache.lookup(Query::new(question)).await.unwrap() {
+        Lookup::Hit(hit) => Some(hit),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_answer_is_removed_and_never_served_again_for_the_question() {
+    let cache = cache(Arc::new(wellspring::MemoryStore::default())).await;
+    fill(&cache, CACHED).await;
+    let served = hit(&cache, ASKED).await.expect("near enough to be served");
+    cache.feedback(&served, Feedback::Wrong).await.unwrap();
+    assert!(hit(&cache, CACHED).await.is_none(), "the answer is removed");
+    // The same answer again, and for its own question it is right.
+    fill(&cache, CACHED).await;
+    assert!(hit(&cache, CACHED).await.is_some());
+    assert!(hit(&cache, ASKED).await.is_none(), "the pair is remembered");
+    let explained = cache.explain(Query::new(ASKED)).await.unwrap();
+    assert_eq!(explained.served, None);
+    assert_eq!(explained.candidates[0].checks[0].name, "lessons");
+    assert_eq!(cache.metrics().feedback["wrong"], 1);
+    assert!(cache.metrics().verifications["lessons"]["rejected"] >= 1);
+}
+
+#[tokio::test]
+async fn what_was_learned_survives_a_restart() {
+    let bench = Bench::new(Kind::Embedded);
+    let open = || Arc::new(bench.embedded(Limits::default()));
+    let first = cache(open()).await;
+    fill(&first, CACHED).await;
+    let served = hit(&first, ASKED).await.unwrap();
+    first.feedback(&served, Feedback::Wrong).await.unwrap();
+    fill(&first, CACHED).await;
+    first.close().await.unwrap();
+    drop((first, served));
+    let second = cache(open()).await;
+    assert!(hit(&second, CACHED).await.is_some());
+    assert!(hit(&second, ASKED).await.is_none());
+}
+
+#[tokio::test]
+async fn success_and_failure_are_counted_by_entry() {
+    let cache = cache(Arc::new(wellspring::MemoryStore::default())).await;
+    fill(&cache, CACHED).await;
+    let entry = hit(&cache, CACHED).await.unwrap().entry.id;
+    let corpus = Corpus::default();
+    for feedback in [Feedback::Right, Feedback::Right, Feedback::Wrong] {
+        assert!(cache.remember_feedback(&corpus, entry, Some(ASKED), feedback).await.unwrap());
+    }
+    assert!(cache.remember_feedback(&corpus, entry, None, Feedback::Right).await.unwrap());
+    let record = cache.record_of(entry);
+    assert_eq!((record.right, record.wrong), (3, 1));
+    // That of the exact question says nothing about similarity.
+    assert_eq!(record.observations.iter().map(|(_, right)| *right).collect::<Vec<_>>(), [true, true, false]);
+    assert_eq!(cache.judgements(None, 10).await.unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn feedback_on_what_is_gone_says_so() {
+    let cache = cache(Arc::new(wellspring::MemoryStore::default())).await;
+    fill(&cache, CACHED).await;
+    let entry = hit(&cache, CACHED).await.unwrap().entry.id;
+    let corpus = Corpus::default();
+    assert!(cache.feedback_on(&corpus, entry, Some(ASKED), Feedback::Wrong).await.unwrap());
+    assert!(!cache.feedback_on(&corpus, entry, Some(ASKED), Feedback::Wrong).await.unwrap());
+}
+
+#[cfg(all(unix, feature = "valkey"))]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn processes_that_share_a_store_learn_from_each_other() {
+    let bench = Bench::new(Kind::Valkey(support::servers::Flavour::Valkey));
+    let (one, other) =
+        (cache(bench.open(Limits::default())).await, cache(bench.open(Limits::default())).await);
+    fill(&one, CACHED).await;
+    let mut served = None;
+    support::eventually("a hit", async || {
+        served = hit(&one, ASKED).await;
+        served.is_some()
+    })
+    .await;
+    one.feedback(&served.unwrap(), Feedback::Wrong).await.unwrap();
+    fill(&one, CACHED).await;
+    support::eventually("the other process has learned", async || {
+        cache_knows(&other, ASKED).await && hit(&other, ASKED).await.is_none()
+    })
+    .await;
+}
+
+/// Whether the cache refuses the nearest candidate because of what it learned.
+#[cfg(all(unix, feature = "valkey"))]
+async fn cache_knows(cache: &Cache, question: &str) -> bool {
+    let explained = cache.explain(Query::new(question)).await.unwrap();
+    explained.candidates.iter().any(|near| near.checks.first().is_some_and(|check| check.name == "lessons"))
+}
+
+#[tokio::test]
+async fn a_follow_up_is_matched_in_its_conversation_only() {
+    const FOLLOW_UP: &str = "and how much does it cost?";
+    let cache = cache(Arc::new(wellspring::MemoryStore::default())).await;
+    let bypassed = cache.lookup(Query::new(FOLLOW_UP)).await.unwrap();
+    assert!(matches!(bypassed, Lookup::Bypass(BypassReason::FollowUp)), "{bypassed:?}");
+    let of = |conversation: &str| Query::new(FOLLOW_UP).conversation(conversation);
+    let Lookup::Miss(permit) = cache.lookup(of("1")).await.unwrap() else { panic!("no permit") };
+    assert!(matches!(permit.fill("9 euros", vec![]).await, FillOutcome::Stored(_)));
+    assert!(matches!(cache.lookup(of("1")).await.unwrap(), Lookup::Hit(_)));
+    assert!(matches!(cache.lookup(of("2")).await.unwrap(), Lookup::Miss(_)));
+    // What stands alone is shared, whatever the conversation.
+    fill(&cache, CACHED).await;
+    assert!(matches!(cache.lookup(Query::new(CACHED).conversation("2")).await.unwrap(), Lookup::Hit(_)));
+}
+
+#[tokio::test]
+async fn follow_ups_can_be_matched_as_any_question() {
+    let embedder = Arc::new(WordEmbedder::default());
+    let store = Arc::new(wellspring::MemoryStore::default());
+    let cache = Cache::builder_from(embedder, store).follow_ups(FollowUps::Match).build().await.unwrap();
+    fill(&cache, "and in Germany?").await;
+    assert!(hit(&cache, "and in Germany?").await.is_some());
+}
+
+/// What the stages say of the nearest answer to `question`.
+async fn reasons(cache: &Cache, question: &str) -> String {
+    let explained = cache.explain(Query::new(question)).await.unwrap();
+    explained.candidates[0].checks.iter().map(|check| &*check.detail).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn feedback_moves_the_calibration_of_its_corpus_and_a_restart_brings_it_back() {
+    let bench = Bench::new(Kind::Embedded);
+    let open = async |learns: bool| {
+        let pipeline = Pipeline::new(Calibration::bundled()).floor(0.2).learning(learns);
+        let store = Arc::new(bench.embedded(Limits::default()));
+        Cache::builder_from(Arc::new(WordEmbedder::default()), store)
+            .verifier(pipeline)
+            .build()
+            .await
+            .unwrap()
+    };
+    let first = open(true).await;
+    fill(&first, CACHED).await;
+    let Lookup::Hit(own) = first.lookup(Query::new(CACHED)).await.unwrap() else { panic!("not stored") };
+    assert!(!reasons(&first, ASKED).await.contains("learned from"));
+    for n in 0..20 {
+        for (ending, feedback) in [("house", Feedback::Right), ("car", Feedback::Wrong)] {
+            let asked = format!("how do i open the blue door number {n} of the {ending}");
+            let corpus = Corpus::default();
+            assert!(first.remember_feedback(&corpus, own.entry.id, Some(&asked), feedback).await.unwrap());
+        }
+    }
+    let learned = async |cache: &Cache| reasons(cache, ASKED).await.contains("learned from 40 judgements");
+    support::eventually("it is learned", async || learned(&first).await).await;
+    first.close().await.unwrap();
+    drop((first, own));
+    let second = open(true).await;
+    support::eventually("it is learned again", async || learned(&second).await).await;
+    second.close().await.unwrap();
+    drop(second);
+    let unwilling = open(false).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert!(!reasons(&unwilling, ASKED).await.contains("learned from"));
+}

@@ -1,0 +1,18 @@
+//! The cache as a library: lookups and fills, what matches, and what is learned of it.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+#[cfg(feature = "onnx")]
+mod cross_encoder;
+mod embed;
+#[cfg(feature = "remote")]
+mod embed_remote;
+mod get_or_fill;
+mod judging;
+mod learning;
+#[cfg(all(feature = "remote", feature = "server"))]
+mod llm_judge;
+mod robustness;
+#[path = "../support/mod.rs"]
+mod support;
+mod verification;

@@ -1,0 +1,140 @@
+//! What fails, and what of it reaches the caller and the cache.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use wellspring::server::Disconnected;
+
+use crate::proxy::{CHAT, MESSAGES, RESPONSES, chat, request, streamed};
+use crate::running::{Reply, Running};
+
+const QUESTION: &str = "When does the café close?";
+
+#[tokio::test]
+async fn errors_of_the_upstream_reach_the_caller_as_they_are_and_are_not_kept() {
+    let gateway = Running::start().await;
+    for path in [CHAT, MESSAGES, RESPONSES] {
+        for (model, status) in [("429", 429), ("500", 500)] {
+            for round in 0..2 {
+                let before = gateway.upstream.calls();
+                let reply = gateway.ask(path, &request(path, model, QUESTION)).await;
+                assert_eq!(reply.status, status, "{path} {round}");
+                assert_eq!(reply.header("retry-after"), "7");
+                assert_eq!(reply.header("x-ratelimit-remaining"), "0");
+                assert_eq!(reply.json()["error"]["code"], "slow_down");
+                assert_eq!(gateway.upstream.calls(), before + 1);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_did_not_come_whole_is_not_kept() {
+    let gateway = Running::start().await;
+    for path in [CHAT, MESSAGES, RESPONSES] {
+        for model in ["cut", "error-event"] {
+            let asked = streamed(request(path, model, QUESTION));
+            for _ in 0..2 {
+                let reply = gateway.ask(path, &asked).await;
+                assert_eq!((reply.status, reply.tier()), (200, "miss"), "{path} {model}");
+            }
+        }
+        let abort = gateway.post(path, &streamed(request(path, "abort", QUESTION)));
+        assert!(abort.send().await.unwrap().text().await.is_err(), "{path}");
+    }
+    for model in ["filtered", "garbage"] {
+        for _ in 0..2 {
+            assert_eq!(gateway.ask(CHAT, &request(CHAT, model, QUESTION)).await.tier(), "miss", "{model}");
+        }
+    }
+    assert!(gateway.cache.entries(None, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_upstream_that_cannot_be_reached_is_told_in_the_api_s_own_shape() {
+    let gateway = Running::with(|options| {
+        options.openai.url = "http://127.0.0.1:1/v1".into();
+        options.anthropic.url = "http://127.0.0.1:1/v1".into();
+    })
+    .await;
+    let reply = gateway.ask(CHAT, &chat(QUESTION)).await;
+    assert_eq!((reply.status, reply.json()["error"]["code"].as_str()), (502, Some("upstream_unreachable")));
+    let reply = gateway.ask(MESSAGES, &request(MESSAGES, "good", QUESTION)).await;
+    assert_eq!((reply.status, reply.json()["error"]["type"].as_str()), (502, Some("api_error")));
+}
+
+/// Waits until `is_so`, for at most 5 seconds.
+async fn until(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what}");
+}
+
+#[tokio::test]
+async fn a_caller_who_goes_leaves_nothing_behind() {
+    let gateway = Running::start().await;
+    for number in 0..50 {
+        let asked = streamed(request(CHAT, "slow", &format!("Number {number}?")));
+        let mut response = gateway.post(CHAT, &asked).send().await.unwrap();
+        response.chunk().await.unwrap().unwrap();
+        drop(response);
+    }
+    until("streams stay open", || gateway.upstream.open() == 0).await;
+    until("tasks stay behind", || gateway.gateway.tasks().is_empty()).await;
+    assert!(gateway.cache.entries(None, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn answers_are_finished_without_their_callers_if_that_is_configured() {
+    let gateway = Running::with(|options| options.disconnected = Disconnected::Finish).await;
+    let asked = streamed(request(CHAT, "slow", QUESTION));
+    let mut response = gateway.post(CHAT, &asked).send().await.unwrap();
+    response.chunk().await.unwrap().unwrap();
+    drop(response);
+    until("the answer is not finished", || gateway.gateway.tasks().is_empty()).await;
+    assert_eq!(gateway.ask(CHAT, &asked).await.tier(), "exact");
+}
+
+#[tokio::test]
+async fn another_caller_takes_over_from_one_who_goes() {
+    let gateway = Arc::new(Running::start().await);
+    let asked = streamed(request(CHAT, "slow", QUESTION));
+    let mut first = gateway.post(CHAT, &asked).send().await.unwrap();
+    first.chunk().await.unwrap().unwrap();
+    let second = tokio::spawn({
+        let (gateway, asked) = (Arc::clone(&gateway), asked.clone());
+        async move { gateway.ask(CHAT, &asked).await }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(gateway.upstream.calls(), 1);
+    drop(first);
+    let second = second.await.unwrap();
+    assert_eq!((second.status, second.tier()), (200, "miss"));
+    assert!(second.body.ends_with("data: [DONE]\n\n"));
+}
+
+#[tokio::test]
+async fn failures_are_not_shared_and_form_no_queue() {
+    let gateway = Running::start().await;
+    let mut asked = request(CHAT, "500", QUESTION);
+    asked["n"] = json!(1);
+    let replies = futures::future::join_all((0..5).map(|_| gateway.ask(CHAT, &asked))).await;
+    assert!(replies.iter().all(|reply| reply.status == 500));
+    assert_eq!(gateway.upstream.calls(), 5);
+}
+
+#[tokio::test]
+async fn a_cache_that_is_closed_is_gone_without() {
+    let gateway = Running::start().await;
+    gateway.cache.close().await.unwrap();
+    for _ in 0..2 {
+        let reply: Reply = gateway.ask(CHAT, &chat(QUESTION)).await;
+        assert_eq!(reply.status, 200);
+        assert_ne!(reply.tier(), "exact");
+    }
+}

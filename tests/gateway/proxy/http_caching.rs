@@ -1,0 +1,55 @@
+//! What HTTP says of caches.
+
+use reqwest::header::{CACHE_CONTROL, IF_NONE_MATCH};
+
+use crate::proxy::{CHAT, chat, streamed};
+use crate::running::{Reply, Running};
+
+const QUESTION: &str = "When does the café close?";
+
+async fn ask(gateway: &Running, control: &str) -> Reply {
+    let request = gateway.post(CHAT, &chat(QUESTION)).header(CACHE_CONTROL, control);
+    Reply::of(request.send().await.unwrap()).await
+}
+
+#[tokio::test]
+async fn callers_say_what_they_want_of_the_cache() {
+    let gateway = Running::start().await;
+    let none = ask(&gateway, "only-if-cached").await;
+    assert_eq!((none.status, none.json()["error"]["code"].as_str()), (504, Some("not_cached")));
+    let unstored = ask(&gateway, "no-store").await;
+    assert_eq!((unstored.tier(), unstored.header("cache-status")), ("bypass", "wellspring; fwd=request"));
+    assert_eq!(ask(&gateway, "only-if-cached").await.status, 504);
+    let first = ask(&gateway, "max-age=60").await;
+    assert_eq!(first.tier(), "miss");
+    let hit = ask(&gateway, "only-if-cached").await;
+    assert_eq!((hit.status, &hit.body), (200, &first.body));
+    assert_eq!((hit.header("age"), hit.header("cache-control")), ("0", "private, no-cache"));
+    assert!(hit.header("cache-status").contains("; hit; ttl="));
+    assert_eq!(ask(&gateway, "max-age=60").await.tier(), "exact");
+    let stale = ask(&gateway, "max-age=0").await;
+    assert_eq!(stale.header("cache-status"), "wellspring; fwd=stale");
+    let renewed = ask(&gateway, "no-cache").await;
+    assert_eq!((renewed.tier(), renewed.header("cache-status")), ("miss", "wellspring; fwd=request"));
+    let hit = ask(&gateway, "max-age=60").await;
+    assert_eq!((hit.tier(), &hit.body), ("exact", &renewed.body));
+    assert_eq!(ask(&gateway, "min-fresh=900000").await.header("cache-status"), "wellspring; fwd=stale");
+}
+
+#[tokio::test]
+async fn who_has_the_answer_is_not_sent_it_again() {
+    let gateway = Running::start().await;
+    gateway.ask(CHAT, &chat(QUESTION)).await;
+    let hit = gateway.ask(CHAT, &chat(QUESTION)).await;
+    let again = async |etag: &str, body| {
+        let request = gateway.post(CHAT, &body).header(IF_NONE_MATCH, etag);
+        Reply::of(request.send().await.unwrap()).await
+    };
+    let etag = hit.header("etag").to_owned();
+    let known = again(&format!("\"x\", W/{etag}"), chat(QUESTION)).await;
+    assert_eq!((known.status, known.body.as_str(), known.header("etag")), (304, "", etag.as_str()));
+    assert_eq!(again("\"x\"", chat(QUESTION)).await.status, 200);
+    let other_form = again(&etag, streamed(chat(QUESTION))).await;
+    assert_eq!(other_form.status, 200);
+    assert_ne!(other_form.header("etag"), etag);
+}
