@@ -4,9 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod admin;
-#[allow(dead_code, reason = "made for servers of other suites, too")]
-#[path = "../support/servers/tls.rs"]
-mod certificates;
 mod clients;
 #[cfg(all(feature = "embedded", feature = "valkey"))]
 mod documents;
