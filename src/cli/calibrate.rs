@@ -66,9 +66,12 @@ pub(crate) async fn run(args: CalibrateArgs, context: &Context) -> anyhow::Resul
     let embedder = context.config.open_embedder().await?;
     let scorer = context.config.open_scorer(&embedder).await?;
     let scored_by = scorer.as_ref().map(|scorer| scorer.name().to_owned());
-    let base = Calibration::bundled();
+    // Whatever comes with the model is about to be replaced.
+    let encoder = Arc::clone(&embedder).token_encoder().filter(|_| !args.from_scratch);
+    let base = encoder.map_or(Ok(None), |encoder| Calibration::bundled_for(encoder.name()))?;
+    let base = base.unwrap_or_else(Calibration::bundled);
     if !args.from_scratch && scored_by.is_some() && scored_by != base.scorer {
-        let message = "the bundled calibration is for the bundled verifier: add --from-scratch";
+        let message = "there is no calibration for this scorer to begin with: add --from-scratch";
         return Err(Error::new(ErrorKind::Config, message).into());
     }
     let examiner = Examiner { guards: context.config.guards(), calibration: Arc::clone(&base), scorer };

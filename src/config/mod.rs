@@ -15,6 +15,7 @@ mod store;
 mod units;
 mod url;
 mod value;
+mod verifying;
 mod webhooks;
 
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub use self::server::{
 pub use self::store::StoreConfig;
 pub use self::units::ByteSize;
 pub use self::url::{StoreUrl, ValkeyUrl};
+pub use self::verifying::Deciding;
+pub(crate) use self::verifying::made_for;
 pub(crate) use self::webhooks::rules;
 pub use self::webhooks::{RuleConfig, WebhookConfig, WebhookKindConfig};
 use crate::cache::{DEFAULT_MEMO_BYTES, FollowUps};
@@ -72,7 +75,7 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct EmbeddingConfig {
-    /// `bundled`, the path of a model folder (begin it with `.` or `/`), the name of a model that
+    /// `bundled`, `multilingual-encoder`, the path of a model folder (begin it with `.` or `/`), the name of a model that
     /// fastembed knows, or, beside `url`, the name that the endpoint knows.
     #[serde(deserialize_with = "name")]
     pub model: String,

@@ -38,7 +38,10 @@ pub(super) const SETTINGS: [Setting; 97] = [
     setting("store.tls_ca", PEM),
     setting("store.tls_certificate", PEM),
     setting("store.tls_key", PEM),
-    setting("embedding.model", "\"bundled\", the path of a model folder, or a model's name"),
+    setting(
+        "embedding.model",
+        "\"bundled\", \"multilingual-encoder\", the path of a model folder, or a model's name",
+    ),
     setting("embedding.url", "a URL such as \"https://api.openai.com/v1\""),
     setting("embedding.api_key_env", VARIABLE),
     setting("embedding.dimensions", "a whole number"),

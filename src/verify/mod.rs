@@ -36,6 +36,8 @@ pub use self::features::Features;
 pub use self::follow_up::is_follow_up;
 pub use self::guards::{Guard, Guards};
 #[cfg(feature = "_local")]
+pub(crate) use self::late_interaction::comparer_for;
+#[cfg(feature = "_local")]
 pub use self::late_interaction::{BUNDLED_COMPARER, LateInteraction};
 pub use self::pipeline::Pipeline;
 pub use self::scorer::{PairScorer, Scored};

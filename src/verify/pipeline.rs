@@ -66,16 +66,21 @@ impl Pipeline {
         }
     }
 
-    /// The bundled calibration and the bundled comparer over the token states that `encoder` makes, which must be the bundled
-    /// embedding model, such as [`OnnxEmbedder::shared`](crate::embed::OnnxEmbedder::shared). Blocks for some milliseconds.
+    /// The comparer that comes with Wellspring for the token states that `encoder` makes, such as
+    /// [`OnnxEmbedder::shared`](crate::embed::OnnxEmbedder::shared), and its calibration. Blocks for some milliseconds.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if a model is not found, if a file is missing or altered, or if
-    /// `encoder` is another model.
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if there is none for this encoder, or if a file is missing or altered.
     #[cfg(feature = "_local")]
     pub fn bundled(encoder: Arc<dyn crate::tokens::TokenEncoder>) -> Result<Self> {
-        Ok(Self::new(Calibration::bundled()).scorer(Arc::new(super::LateInteraction::bundled(encoder)?)))
+        use crate::error::{Error, ErrorKind};
+
+        let calibration = Calibration::bundled_for(encoder.name())?.ok_or_else(|| {
+            let message = format!("no calibration comes with {}", encoder.name());
+            Error::new(ErrorKind::Model, message)
+        })?;
+        Ok(Self::new(calibration).scorer(Arc::new(super::LateInteraction::bundled(encoder)?)))
     }
 
     /// Sets what decides where the cheap stages cannot. Its scores must be those that the calibration was fitted on.

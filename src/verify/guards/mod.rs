@@ -4,7 +4,8 @@
 //! [`Guard`] looks for one kind of such a difference, in microseconds and without a model: numbers and units,
 //! times, negation, opposites, names, places changed, question words, languages,
 //! letters and codes that the models do not see. A guard can only veto; what all of them let pass is not thereby the same
-//! question. They know English: in other languages only digits are compared.
+//! question. They know English, and of [other languages](foreign) numbers, times, negations, some opposites and how roles
+//! are told.
 //!
 //! Spoken questions correct themselves ("in 2018, no wait, 2019"). What was taken back is read as
 //! optional, so that a correction is compared by what it ended up asking.
@@ -16,6 +17,7 @@ mod clock;
 mod codes;
 mod dates;
 mod entities;
+mod foreign;
 mod language;
 mod letters;
 mod negation;
@@ -127,6 +129,13 @@ impl Guard {
         let difference = self.difference(comparison)?;
         let is_certain = match self {
             Self::Negation => false,
+            // The models that know other scripts see their marks, too; and who types another language without accents
+            // does it throughout.
+            Self::Letters => match (asked.foreign(), cached.foreign()) {
+                (Some(one), Some(other)) if !one.is_latin() || !other.is_latin() => return None,
+                (Some(_), Some(_)) => false,
+                _ => true,
+            },
             Self::Numbers => numbers::contradict(asked, cached),
             Self::Dates => dates::contradict(comparison),
             // Words in another order mostly ask the same.
