@@ -94,7 +94,10 @@ fn a_calibration_belongs_to_its_verifier() {
     sandbox.write("pairs.jsonl", pairs.as_bytes());
     let report = sandbox.json(&["calibrate", "pairs.jsonl", "--write", "own.json"], 0);
     assert_eq!(report["positives"], 30);
-    assert_eq!(report["budgets"][0]["verdict"], "insufficient");
+    // Sixty pairs show nothing by themselves; what they do not contradict stands.
+    assert_eq!(report["budgets"][0]["verdict"], "unchanged");
+    let alone = sandbox.json(&["calibrate", "pairs.jsonl", "--from-scratch"], 0);
+    assert_eq!(alone["budgets"][0]["verdict"], "insufficient");
     sandbox.write("wellspring.toml", b"match.calibration = \"own.json\"\n");
     sandbox.run(&["put", "Why sleep?", "Yes."]).code(0);
     let own = std::fs::read_to_string(sandbox.path("own.json")).unwrap();

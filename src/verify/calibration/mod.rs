@@ -253,6 +253,13 @@ impl Calibration {
         self.stage(stage)?.least_budget()
     }
 
+    /// Whether the labelled data themselves show this rate. Where they are too few, a calibration that was
+    /// [moved](Self::refit) keeps the thresholds that it began with.
+    pub fn is_shown(&self, max_false_hit_rate: f64) -> bool {
+        let mut stages = std::iter::once(&self.cheap).chain(&self.full);
+        stages.any(|stage| stage.curve.threshold(max_false_hit_rate).is_some())
+    }
+
     /// Which false-hit rates can be shown by the stages up to `last`: those that one of them can show alone.
     pub fn budgets(&self, last: CalibratedStage) -> Budgets {
         let full =
