@@ -201,3 +201,36 @@ fn the_policy_of_vcache_explores_what_it_knows_nothing_of() {
     let check = &why["candidates"][0]["checks"][0];
     assert_eq!((&check["name"], &check["passed"]), (&json!("vcache"), &json!(false)), "{why}");
 }
+
+#[test]
+fn which_models_decide_and_what_they_cannot_read_is_told() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["put", "Why sleep?", "Yes."]).code(0);
+    sandbox.run(&["put", "Зачем спать?", "Да."]).code(0);
+    sandbox.run(&["get", "Зачем спать?"]).code(0);
+    let why = sandbox.run(&["why", "Зачем мне спать?"]).code(0).stdout;
+    assert!(why.contains("the model does not know Cyrillic: exact matches only"), "{why}");
+    let doctor = sandbox.run(&["doctor"]).code(0).stdout;
+    for told in
+        ["question-encoder@", "scorer question-comparer@", "calibration question-comparer", "it knows Latin"]
+    {
+        assert!(doctor.contains(told), "{doctor}");
+    }
+    let stats = sandbox.json(&["stats"], 0);
+    assert_eq!(stats["unknown_scripts"], json!({ "Cyrillic": 1 }));
+    assert_eq!(stats["matching"]["scripts"], json!(["Latin"]));
+    let text = sandbox.run(&["stats"]).code(0).stdout;
+    assert!(text.contains("1 in Cyrillic") && text.contains("question-encoder@"), "{text}");
+}
+
+#[test]
+fn a_model_that_was_not_built_is_one_sentence_on_how_to_get_it() {
+    let sandbox = Sandbox::new();
+    sandbox.write("wellspring.toml", b"embedding.model = \"multilingual-encoder\"\n");
+    for args in [&["put", "Warum schlafen?", "Ja."][..], &["doctor"]] {
+        let nowhere = sandbox.path("nowhere");
+        let output = sandbox.command().args(args).env("WELLSPRING_MODELS_DIR", &nowhere).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && told.contains("run `make multilingual`"), "{args:?}: {told}");
+    }
+}
