@@ -411,7 +411,7 @@ mod tests {
         let unsure = unsure(&pipeline);
         let verdict = pipeline.verify(unsure).await.unwrap();
         let features = Features::of(unsure.question, unsure.cached_question, unsure.similarity);
-        let probability = pipeline.calibration.full(&features, 9.0);
+        let probability = pipeline.base.calibration.full(&features, 9.0);
         let threshold = pipeline.base.calibration.threshold(CalibratedStage::Full, 0.05);
         assert_eq!(
             verdict.accepted,
