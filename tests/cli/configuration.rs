@@ -94,10 +94,14 @@ fn a_calibration_belongs_to_its_verifier() {
     sandbox.write("pairs.jsonl", pairs.as_bytes());
     let report = sandbox.json(&["calibrate", "pairs.jsonl", "--write", "own.json"], 0);
     assert_eq!(report["positives"], 30);
-    // Sixty pairs show nothing by themselves; what they do not contradict stands.
-    assert_eq!(report["budgets"][0]["verdict"], "unconfirmed");
+    // Sixty pairs show little by themselves; what stood is kept where they agree.
+    let verdicts = |report: &serde_json::Value| {
+        let budgets = report["budgets"].as_array().unwrap().iter();
+        budgets.map(|budget| budget["verdict"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(verdicts(&report), ["insufficient", "insufficient", "unconfirmed", "unconfirmed"]);
     let alone = sandbox.json(&["calibrate", "pairs.jsonl", "--from-scratch"], 0);
-    assert_eq!(alone["budgets"][0]["verdict"], "insufficient");
+    assert_eq!(verdicts(&alone), ["insufficient"; 4]);
     sandbox.write("wellspring.toml", b"match.calibration = \"own.json\"\n");
     sandbox.run(&["put", "Why sleep?", "Yes."]).code(0);
     let own = std::fs::read_to_string(sandbox.path("own.json")).unwrap();
@@ -119,16 +123,16 @@ fn a_corpus_may_have_a_calibration_of_its_own() {
     sandbox.write("support.json", lenient.to_string().as_bytes());
     let settings = "store.url = \"embedded:store.redb\"\nmatch.calibrations = [\"support:support.json\"]\n";
     sandbox.write("wellspring.toml", settings.as_bytes());
-    let (cached, asked) = ("How do I cancel my subscription?", "How is the invoice of a subscription paid?");
+    let (cached, asked) = ("How do I cancel my subscription?", "How can I pause my subscription?");
     for corpus in ["support", "other"] {
         sandbox.run(&["put", cached, "On the account page.", "--corpus", corpus]).code(0);
     }
     sandbox.run(&["get", asked, "--corpus", "support"]).code(0);
     sandbox.run(&["get", asked, "--corpus", "other"]).code(1);
     for (wrong, told) in
-        [("support", "is not CORPUS:FILE"), ("support:none.json", "none.json cannot be read")]
+        [("support", "expected a list such as"), ("support:none.json", "none.json cannot be read")]
     {
-        sandbox.write("wellspring.toml", format!("match.calibrations = [\"{wrong}\"]\n").as_bytes());
+        sandbox.write("wellspring.toml", settings.replace("support:support.json", wrong).as_bytes());
         let stderr = sandbox.run(&["get", asked]).code(2).stderr;
         assert!(stderr.contains(told), "{stderr}");
     }
