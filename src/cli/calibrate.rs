@@ -57,7 +57,7 @@ struct Budget {
     /// The least probability to accept by features alone.
     threshold_without_scorer: Option<f64>,
     /// `sufficient` or `insufficient` data; `unconfirmed` where they are too few, and the threshold is that of the
-    /// calibration that was moved, raised where more of them than accepted would be false.
+    /// calibration that was moved, raised as far as they contradict it.
     verdict: &'static str,
 }
 
@@ -154,8 +154,7 @@ fn text_of(report: &Report) -> String {
         None => "no max_false_hit_rate can be shown".to_owned(),
     };
     let is_kept = report.budgets.iter().any(|budget| budget.verdict == "unconfirmed");
-    let kept =
-        "\nunconfirmed: too few pairs to show it; the threshold that stood, raised until the pairs keep it";
+    let kept = "\nunconfirmed: too few pairs to show it; the threshold from before, raised as far as they contradict it";
     let kept = if is_kept { kept } else { "" };
     format!(
         "{}: {} pairs of the same question, {} of different ones\n\n{}\n\n{least}{kept}",

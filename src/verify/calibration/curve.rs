@@ -8,6 +8,9 @@ const POINTS: usize = 200;
 /// The budgets by which models are compared.
 const USUAL_BUDGETS: [f64; 4] = [0.01, 0.02, 0.05, 0.1];
 
+/// How many hits of an earlier curve count beside those of few labels.
+const BEFORE: f64 = 100.0;
+
 /// The standard normal quantile of a two-sided 95 % interval.
 const Z_95: f64 = 1.959_963_984_540_054;
 
@@ -56,8 +59,12 @@ impl Curve {
     /// The least probability to accept so that at most `max_false_hit_rate` of the hits are false, by the
     /// upper end of the 95 % interval; none where the data cannot show that.
     pub(super) fn threshold(&self, max_false_hit_rate: f64) -> Option<f64> {
+        self.point(max_false_hit_rate).map(|point| point.probability)
+    }
+
+    fn point(&self, max_false_hit_rate: f64) -> Option<&Point> {
         let holds = |point: &&Point| wilson_upper95(point.false_hits, point.hits) <= max_false_hit_rate;
-        self.0.iter().rev().find(holds).map(|point| point.probability)
+        self.0.iter().rev().find(holds)
     }
 
     /// The least `max_false_hit_rate` that has a [threshold](Self::threshold); none where there is none below 1.
@@ -91,26 +98,23 @@ impl Curve {
         from
     }
 
-    /// The least probability from `least` on at which these hits are [within](Point::is_within) `max_false_hit_rate`; none
-    /// where there is none.
-    pub(super) fn within(&self, least: f64, max_false_hit_rate: f64) -> Option<f64> {
-        let mut from = least;
-        for point in self.0.iter().rev().skip_while(|point| point.probability < least) {
-            if point.is_within(max_false_hit_rate) {
-                return Some(from.max(least));
+    /// The least probability that has these hits and 100 of `before` within `max_false_hit_rate`, even if one false hit
+    /// were added, from the threshold of `before` on; none where there is none.
+    pub(super) fn after(&self, before: &Self, max_false_hit_rate: f64) -> Option<f64> {
+        let shown = before.point(max_false_hit_rate)?;
+        let share = shown.false_hits as f64 / shown.hits as f64;
+        let holds = |hits: u64, false_hits: u64| {
+            false_hits as f64 + 1.0 + BEFORE * share <= max_false_hit_rate * (hits as f64 + 1.0 + BEFORE)
+        };
+        let mut from = shown.probability;
+        for point in self.0.iter().rev().skip_while(|point| point.probability < shown.probability) {
+            if holds(point.hits, point.false_hits) {
+                return Some(from);
             }
             // Above this one, then.
             from = point.probability.next_up();
         }
-        None
-    }
-
-    /// The rates at which what [`threshold`](Self::threshold) and [`within`](Self::within) give may change.
-    pub(super) fn rates(&self) -> impl Iterator<Item = f64> {
-        self.0.iter().flat_map(|point| {
-            let (false_hits, hits) = (point.false_hits, point.hits);
-            [wilson_upper95(false_hits, hits), (false_hits + 1) as f64 / (hits + 1) as f64]
-        })
+        holds(0, 0).then_some(from)
     }
 
     pub(super) fn is_sound(&self) -> bool {
@@ -164,15 +168,22 @@ mod tests {
     }
 
     #[test]
-    fn a_threshold_is_raised_to_where_one_false_hit_more_would_be_within_the_budget() {
-        // Of the 30 best none is wrong, of the next 30 every second.
-        let scored = (0..60_u8).map(|n| (f64::from(100 - n), n < 30 || n % 2 == 0)).collect();
-        let curve = Curve::of(scored);
-        assert_eq!(curve.within(75.0, 0.1), Some(75.0));
-        // Two of 34, and one more, are within; three of 36 are not.
-        assert_eq!(curve.within(41.0, 0.1), Some(65_f64.next_up()));
-        assert_eq!(curve.within(41.0, 0.02), None, "30 are too few");
-        assert_eq!(curve.within(200.0, 0.5), None, "nothing is known there");
+    fn few_labels_raise_a_threshold_as_far_as_they_contradict_it() {
+        // Two of the first 1,000 are false, and half of what comes then.
+        let before = |n: u32| (f64::from(2_000 - n), if n < 1_000 { n % 500 != 499 } else { n % 2 == 0 });
+        let before = Curve::of((0..2_000).map(before).collect());
+        let least = before.threshold(0.02).unwrap();
+        let few = |wrong: &[u32]| {
+            let scored = (0..40).map(|n| (least + f64::from(40 - n), !wrong.contains(&n)));
+            Curve::of(scored.collect()).after(&before, 0.02)
+        };
+        assert_eq!(Curve::default().after(&before, 0.02), Some(least));
+        assert_eq!(few(&[]), Some(least));
+        assert_eq!(few(&[39]), Some(least));
+        assert_eq!(few(&[38, 39]), Some((least + 1.0).next_up()), "two false hits of 40 are too many");
+        assert_eq!(few(&[9, 19, 29]), Some((least + 31.0).next_up()), "nine right ones");
+        assert_eq!(few(&[0, 1]), Some((least + 40.0).next_up()), "not even the surest");
+        assert_eq!(Curve::default().after(&before, 0.003), None, "not shown before");
     }
 
     #[test]

@@ -98,16 +98,19 @@ impl Fitted {
                 None => threshold,
             });
         }
-        let threshold = self.before.as_ref()?.threshold(max_false_hit_rate)?;
-        self.curve.within(threshold, max_false_hit_rate)
+        self.curve.after(self.before.as_ref()?, max_false_hit_rate)
     }
 
     fn least_budget(&self) -> Option<f64> {
-        let Some(before) = &self.before else { return self.curve.least_budget() };
-        let mut rates: Vec<f64> =
-            before.rates().chain(self.curve.rates()).filter(|&rate| rate < 1.0).collect();
-        rates.sort_by(f64::total_cmp);
-        rates.into_iter().find(|&rate| self.threshold(rate).is_some())
+        let own = self.curve.least_budget();
+        let Some(before) = &self.before else { return own };
+        // Found by halving, for a greater rate has a threshold where a smaller one has.
+        let (mut none, mut some) = (0.0, own.unwrap_or(1.0));
+        while some - none > 1e-4 && before.least_budget().is_some() {
+            let rate = f64::midpoint(none, some);
+            if self.threshold(rate).is_some() { some = rate } else { none = rate }
+        }
+        Some(some).filter(|&least| least < 1.0)
     }
 
     /// This model with the thresholds of `base`, raised where its own curve contradicts them.
@@ -115,8 +118,8 @@ impl Fitted {
         Self { observed: Some(self.curve), model: self.model, ..base.clone() }
     }
 
-    /// This model and its thresholds, with those of `base` for what its own curve cannot show, raised to where no more hits
-    /// than accepted were false on it.
+    /// This model and its thresholds, with those of `base` for what its own curve cannot show, raised as far as it
+    /// contradicts them.
     fn beginning_with(self, base: &Self) -> Self {
         Self { before: Some(base.curve.clone()), ..self }
     }
@@ -308,8 +311,9 @@ impl Calibration {
     /// that were kept apart than it did before, than one fitted on `samples` alone or than the similarity, that is taken
     /// instead; where a scorer finds no more than the features, it is left out.
     ///
-    /// Thresholds come from `samples`. For a budget that these are too few to show, they are those of this calibration, or
-    /// higher ones where more of `samples` than accepted would be false.
+    /// Thresholds come from `samples`. For a budget that these are too few to show, they are those of this calibration, raised
+    /// as far as `samples` contradict them: together with 100 hits from before, and one false hit more, they have to be within
+    /// the budget.
     ///
     /// # Errors
     ///
