@@ -95,7 +95,7 @@ fn a_calibration_belongs_to_its_verifier() {
     let report = sandbox.json(&["calibrate", "pairs.jsonl", "--write", "own.json"], 0);
     assert_eq!(report["positives"], 30);
     // Sixty pairs show nothing by themselves; what they do not contradict stands.
-    assert_eq!(report["budgets"][0]["verdict"], "unchanged");
+    assert_eq!(report["budgets"][0]["verdict"], "unconfirmed");
     let alone = sandbox.json(&["calibrate", "pairs.jsonl", "--from-scratch"], 0);
     assert_eq!(alone["budgets"][0]["verdict"], "insufficient");
     sandbox.write("wellspring.toml", b"match.calibration = \"own.json\"\n");
@@ -105,6 +105,33 @@ fn a_calibration_belongs_to_its_verifier() {
     sandbox.write("own.json", own.replace(scorer.as_str().unwrap(), "another@1").as_bytes());
     let stderr = sandbox.run(&["put", "Why sleep?", "Yes."]).code(2).stderr;
     assert!(stderr.contains("match.calibration was made for scores of another@1"), "{stderr}");
+}
+
+#[test]
+fn a_corpus_may_have_a_calibration_of_its_own() {
+    let sandbox = Sandbox::new();
+    // As the bundled one, but for hits that need not be sure.
+    let bundled = concat!(env!("CARGO_MANIFEST_DIR"), "/models/question-comparer/calibration.json");
+    let mut lenient: serde_json::Value = serde_json::from_slice(&std::fs::read(bundled).unwrap()).unwrap();
+    for point in lenient["full"]["curve"].as_array_mut().unwrap() {
+        point["false_hits"] = 0.into();
+    }
+    sandbox.write("support.json", lenient.to_string().as_bytes());
+    let settings = "store.url = \"embedded:store.redb\"\nmatch.calibrations = [\"support:support.json\"]\n";
+    sandbox.write("wellspring.toml", settings.as_bytes());
+    let (cached, asked) = ("How do I cancel my subscription?", "How is the invoice of a subscription paid?");
+    for corpus in ["support", "other"] {
+        sandbox.run(&["put", cached, "On the account page.", "--corpus", corpus]).code(0);
+    }
+    sandbox.run(&["get", asked, "--corpus", "support"]).code(0);
+    sandbox.run(&["get", asked, "--corpus", "other"]).code(1);
+    for (wrong, told) in
+        [("support", "is not CORPUS:FILE"), ("support:none.json", "none.json cannot be read")]
+    {
+        sandbox.write("wellspring.toml", format!("match.calibrations = [\"{wrong}\"]\n").as_bytes());
+        let stderr = sandbox.run(&["get", asked]).code(2).stderr;
+        assert!(stderr.contains(told), "{stderr}");
+    }
 }
 
 #[test]
