@@ -28,7 +28,7 @@ async fn cache(embedder: Arc<OnnxEmbedder>) -> Cache {
 }
 
 async fn fill(cache: &Cache, query: Query) {
-    let Lookup::Miss(permit) = cache.lookup(query).await.unwrap() else { panic!("a hit") };
+    let Lookup::Miss(permit) = cache.lookup(query.clone()).await.unwrap() else { panic!("a hit: {query:?}") };
     permit.fill("an answer", vec![]).await;
 }
 

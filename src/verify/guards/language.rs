@@ -52,6 +52,7 @@ mod tests {
             ("password reset", "сброс пароля"),
             ("сброс пароля Windows", "reset Windows password"),
             ("这个包裹怎么退？", "この荷物はどう返品しますか"),
+            ("如何重置密码？", "パスワードをリセットする方法は？"),
             ("Jak mogę zmienić hasło do konta?", "Wie ändere ich das Passwort für mein Konto?"),
             ("How do I reset my password?", "¿Cómo restablezco mi contraseña?"),
             ("Wie setze ich mein Passwort zurück?", "¿Cómo restablezco mi contraseña?"),

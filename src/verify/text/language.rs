@@ -213,7 +213,7 @@ fn latin<'a>(words: impl Iterator<Item = &'a str>) -> Told {
 
 /// Simplified characters, which Japanese writes otherwise, and some that are in hardly any Japanese word.
 const CHINESE: &str = "个么吗呢吧们这哪怎你给还让谁跟请说买卖费时间门开关钱账电话应该为发货单订证书车飞场历动处连网页视图实际击设选择项错误\
-    问题习样级经过进运达长张带边转输钟银";
+    问题习样级经过进运达长张带边转输钟银码络帐录软续线换删链传联统维护简业产药币汇贷险签邮递仓库优价额预约岁东华农";
 
 /// What the words of a language must weigh.
 const LEAST: f32 = 0.5;
