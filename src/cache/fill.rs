@@ -177,6 +177,7 @@ impl FillPermit {
         let namespace = self.prepared.namespace.clone().map(Dependency::Namespace);
         // A refreshed answer has it already.
         dependencies.extend(namespace.filter(|namespace| !dependencies.contains(namespace)));
+        let dependencies = dependencies.into_iter().map(Dependency::composed).collect();
         let created_at = inner.clock.now();
         let ttl = ttls.jittered(&answer, inner.random());
         let key = &self.prepared.key;

@@ -70,7 +70,7 @@ use self::script::{FILL, LOOKUP};
 use self::stream::Follower;
 use self::tier::{FillName, MemoryTier};
 use crate::embedding::Embedding;
-use crate::entry::{Change, DocumentVersion, Entry, any_change_of, itself};
+use crate::entry::{Change, DocumentVersion, Entry, any_change_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::judgement::{JudgementCursor, Logged};
 use crate::key::{Corpus, EntryId, ScopeId};
@@ -328,9 +328,7 @@ impl Inner {
         self.check_bucket(bucket)?;
         let mut names = vec![self.keys.clock(bucket), self.keys.entry(bucket, entry.id)];
         names.extend([self.keys.all(bucket), self.keys.scope(bucket, entry.scope)]);
-        let own = itself(entry.id);
-        let listed = dependencies.iter().filter(|name| **name != own);
-        names.extend(listed.map(|name| self.keys.dependants(bucket, *name)));
+        names.extend(entry.listed_ids().into_iter().map(|name| self.keys.dependants(bucket, name)));
         let packed: Vec<u8> = dependencies.iter().flat_map(|name| *name.as_bytes()).collect();
         let ttl = entry.expires_at.saturating_since(self.options.clock.now()).as_millis().max(1);
         let versions: Vec<_> = entry
