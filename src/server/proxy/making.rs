@@ -34,6 +34,8 @@ pub(super) struct Making {
     pub(super) permit: FillPermit,
     pub(super) forward: Forward,
     pub(super) price: Option<Price>,
+    /// Whether an answer that a limit of tokens cut off is kept.
+    pub(super) keeps_incomplete: bool,
 }
 
 /// How receiving an answer ended.
@@ -69,7 +71,7 @@ impl Making {
         tell: oneshot::Sender<Result<(Response, Pieces), Problem>>,
         caller_gone: CancellationToken,
     ) {
-        let Self { gateway, api, form, directives, permit, forward, price } = self;
+        let Self { gateway, api, form, directives, permit, forward, price, keeps_incomplete } = self;
         let is_patient = gateway.options().disconnected == Disconnected::Finish;
         let gone = async || {
             if is_patient {
@@ -115,12 +117,14 @@ impl Making {
             Ended::Broken => None,
             Ended::Whole | Ended::Alone => recorder.and_then(Recorder::finish),
         };
+        let kept = kept.filter(|(summary, _)| keeps_incomplete || !summary.is_incomplete);
         match (kept, ended) {
             (Some((mut summary, metadata)), _) => {
                 if let (Some(price), Some(usage)) = (price, &mut summary.usage) {
                     price.charge(usage);
                 }
-                let answer = directives.answer(summary.text, summary.usage, metadata);
+                let mut answer = directives.answer(summary.text, summary.usage, metadata);
+                answer.negative |= summary.is_refusal;
                 // What became of it is counted by the cache.
                 drop(permit.fill(answer, directives.dependencies()).await);
             }

@@ -25,6 +25,8 @@ pub(super) enum Forward {
     Stale,
     /// The caller does not want what is stored.
     Request,
+    /// The conversation holds what is stored already.
+    Held,
     /// The cache cannot be used.
     Bypass(&'static str),
 }
@@ -51,6 +53,7 @@ impl Forward {
             Self::Miss => ("wellspring; fwd=uri-miss".to_owned(), "miss"),
             Self::Stale => ("wellspring; fwd=stale".to_owned(), "miss"),
             Self::Request => ("wellspring; fwd=request".to_owned(), "bypass"),
+            Self::Held => ("wellspring; fwd=miss; detail=held".to_owned(), "miss"),
             Self::Bypass(why) => (format!("wellspring; fwd=bypass; detail={why}"), "bypass"),
         };
         let tier = if entry.is_some() { "miss" } else { tier };

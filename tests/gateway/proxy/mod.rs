@@ -3,9 +3,11 @@
 mod access;
 mod faults;
 mod http_caching;
+mod identity;
 mod questions;
 mod replays;
 mod tls;
+mod vendors;
 
 use serde_json::{Value, json};
 
