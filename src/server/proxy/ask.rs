@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::api::Api;
 use super::control::Control;
 use super::directives::Directives;
+use super::followers::Following;
 use super::ids::{self, Ids};
 use super::json;
 use super::making::Making;
@@ -31,6 +32,8 @@ enum Found {
     Hit(Hit),
     /// The upstream's answer may be stored.
     Make(FillPermit, Forward, Matching),
+    /// The answer is coming to another caller.
+    Follow(Following),
     /// The upstream's answer goes to the caller only.
     Pass(Forward),
 }
@@ -61,7 +64,7 @@ pub(super) async fn ask(
     let outgoing = Outgoing::new(&gateway, api.vendor(), &head, &caller, sent(&fields, body))?;
     let form = Form::wanted(&fields);
     let price = gateway.upstreams().price(api.vendor(), &fields);
-    let found = find(&gateway, api, fields, &head, &caller, &directives, &outgoing).await?;
+    let found = find(&gateway, (api, form), fields, &head, &caller, &directives, &outgoing).await?;
     match found {
         Found::Hit(hit) => match replay(&hit.entry, api, form) {
             Ok(replay) => {
@@ -78,6 +81,7 @@ pub(super) async fn ask(
             let making = Making { gateway, api, form, directives, permit, forward, price, keeps_incomplete };
             making.start(outgoing).await
         }
+        Found::Follow(following) => Ok(reply::followed(following)),
         Found::Pass(forward) => pass(&gateway, outgoing, forward).await,
     }
 }
@@ -92,7 +96,7 @@ fn sent(fields: &Map<String, Value>, body: Bytes) -> Bytes {
 
 async fn find(
     gateway: &Gateway,
-    api: Api,
+    (api, form): (Api, Form),
     fields: Map<String, Value>,
     head: &Parts,
     caller: &Caller,
@@ -132,7 +136,7 @@ async fn find(
             None
         }
     };
-    only_if_cached(control, look_up(gateway, (query, matching), control, refuse).await)
+    only_if_cached(control, look_up(gateway, (query, matching, form), control, refuse).await)
 }
 
 /// The temperature that is asked for. Both APIs take 1 where none is named.
@@ -155,13 +159,23 @@ fn only_if_cached(control: Control, found: Found) -> Result<Found, Problem> {
 /// Looks for an answer, and for a permit to make another one if `refuse` says why a hit is not served.
 async fn look_up(
     gateway: &Gateway,
-    (query, matching): (Query, Matching),
+    (query, matching, form): (Query, Matching, Form),
     control: Control,
     refuse: impl Fn(&Hit) -> Option<Forward>,
 ) -> Found {
     let mut forward = Forward::Request;
     if !control.no_cache {
-        match look(gateway, query.clone(), control, Forward::Miss, matching).await {
+        let id = gateway.cache().entry_id(&query).ok().filter(|_| form.is_stream && !control.only_if_cached);
+        let looking = look(gateway, query.clone(), control, Forward::Miss, matching);
+        let found = match id {
+            Some(id) => tokio::select! {
+                biased;
+                found = looking => found,
+                following = gateway.followers().follow((id, form)) => Found::Follow(following),
+            },
+            None => looking.await,
+        };
+        match found {
             Found::Hit(hit) => match refuse(&hit) {
                 Some(why) => forward = why,
                 None => return Found::Hit(hit),

@@ -15,6 +15,7 @@ use tracing::Instrument as _;
 
 use super::api::Api;
 use super::directives::Directives;
+use super::followers::Leading;
 use super::recording::{EVENT_STREAM, Form, Recorder};
 use super::reply::Forward;
 use super::upstream::{Outgoing, passed_on};
@@ -73,11 +74,17 @@ impl Making {
     ) {
         let Self { gateway, api, form, directives, permit, forward, price, keeps_incomplete } = self;
         let is_patient = gateway.options().disconnected == Disconnected::Finish;
+        let begun = form.is_stream.then(|| permit.begun(directives.dependencies())).flatten();
+        let limit = gateway.options().limits.body_bytes;
+        let leading = begun.map(|begun| gateway.followers().lead((permit.entry_id(), form), begun, limit));
         let gone = async || {
             if is_patient {
                 std::future::pending::<()>().await;
             }
             caller_gone.cancelled().await;
+            if let Some(leading) = &leading {
+                leading.unfollowed().await;
+            }
         };
         let response = tokio::select! {
             response = outgoing.send(&gateway) => response,
@@ -100,17 +107,25 @@ impl Making {
         let _ = tell.send(Ok((passed, pieces)));
         if recorder.is_none() {
             permit.decline();
+            drop(leading);
             tokio::select! {
-                _ = receive(response, None, &send) => {}
-                () = gone() => {}
+                _ = receive(response, None, &send, None) => {}
+                () = caller_gone.cancelled(), if !is_patient => {}
             }
             return;
         }
+        if let Some(leading) = &leading {
+            leading.answers();
+        }
         let ended = tokio::select! {
             biased;
-            ended = receive(response, recorder.as_mut(), &send) => ended,
+            ended = receive(response, recorder.as_mut(), &send, leading.as_ref()) => ended,
             () = gone() => Ended::Alone,
         };
+        match (leading, &ended) {
+            (Some(leading), Ended::Whole) => leading.end(),
+            (leading, _) => drop(leading),
+        }
         // The caller need not wait for the store.
         drop(send);
         let kept = match ended {
@@ -142,12 +157,16 @@ async fn receive(
     mut response: reqwest::Response,
     mut recorder: Option<&mut Recorder>,
     send: &mpsc::Sender<io::Result<Bytes>>,
+    leading: Option<&Leading>,
 ) -> Ended {
     loop {
         match response.chunk().await {
             Ok(Some(piece)) => {
                 if let Some(recorder) = &mut recorder {
                     recorder.push(&piece);
+                }
+                if let Some(leading) = leading {
+                    leading.push(&piece);
                 }
                 let _ = send.send(Ok(piece)).await;
             }

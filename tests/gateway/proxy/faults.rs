@@ -216,9 +216,30 @@ async fn another_caller_takes_over_from_one_who_goes() {
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     drop(first);
+    // The other one reads the same stream, which goes on for him.
+    let second = second.await.unwrap();
+    assert_eq!((second.status, second.tier()), (200, "shared"));
+    assert!(second.body.ends_with("data: [DONE]\n\n"));
+    assert_eq!(gateway.upstream.calls(), 1);
+    until("the answer is not stored", || gateway.gateway.tasks().is_empty()).await;
+    assert_eq!(gateway.ask(CHAT, &asked).await.tier(), "exact");
+}
+
+#[tokio::test]
+async fn another_caller_asks_anew_where_there_is_nothing_to_follow() {
+    let gateway = Arc::new(Running::start().await);
+    let asked = request(CHAT, "slow", QUESTION);
+    let ask = |gateway: &Arc<Running>| {
+        let (gateway, asked) = (Arc::clone(gateway), asked.clone());
+        tokio::spawn(async move { gateway.ask(CHAT, &asked).await })
+    };
+    let first = ask(&gateway);
+    until("the first is not at it", || gateway.upstream.calls() == 1).await;
+    let second = ask(&gateway);
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    first.abort();
     let second = second.await.unwrap();
     assert_eq!((second.status, second.tier()), (200, "miss"));
-    assert!(second.body.ends_with("data: [DONE]\n\n"));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod access;
 mod faults;
+mod followers;
 mod http_caching;
 mod identity;
 mod questions;

@@ -11,6 +11,7 @@ on_every_store!(
     a_stored_entry_is_served_as_it_was,
     a_later_fill_replaces_the_entry,
     a_fill_that_a_change_overtook_is_refused,
+    what_would_be_taken_is_what_is_taken,
     names_are_the_same_in_every_form,
     a_change_of_something_else_refuses_nothing,
     a_refused_fill_leaves_the_entry_that_is_there,
@@ -63,6 +64,30 @@ async fn a_fill_that_a_change_overtook_is_refused(bench: Bench) {
     // Begun after the change, it is taken.
     fill_all(&*store, std::slice::from_ref(&late)).await;
     assert!(serves(&*store, &late).await);
+}
+
+async fn what_would_be_taken_is_what_is_taken(bench: Bench) {
+    let store = bench.open(Limits::default());
+    let corpus = Corpus::default();
+    let before = snapshot(&*store).await;
+    let read = |version: &str| vec![Dependency::document_version("a", version), Dependency::chunk("b", "c")];
+    let of = |version: &str| entry(&format!("version {version}"), read(version));
+    store.invalidate(&corpus, &[Change::document_version("a", "2")]).await.unwrap();
+    let after = snapshot(&*store).await;
+    let foreign = Snapshot { incarnation: after.incarnation ^ 1, ..after };
+    for (snapshot, version, is_taken) in
+        [(before, "2", false), (after, "1", false), (foreign, "2", false), (after, "2", true)]
+    {
+        let entry = of(version);
+        assert_eq!(store.would_take(snapshot, &entry).await.unwrap(), is_taken, "{snapshot:?} {version}");
+        assert!(!serves(&*store, &entry).await, "asking stores nothing");
+        let filled = store.fill(snapshot, Arc::new(entry)).await.unwrap();
+        assert_eq!(filled == Filled::Stored, is_taken);
+    }
+    store.begin_update(&corpus, "b").await.unwrap();
+    assert!(!store.would_take(after, &of("2")).await.unwrap(), "a document is held");
+    let invalid = entry("question", vec![Dependency::document("")]);
+    assert!(store.would_take(after, &invalid).await.unwrap_err().is_invalid_input());
 }
 
 async fn names_are_the_same_in_every_form(bench: Bench) {
