@@ -56,8 +56,8 @@ struct Budget {
     threshold: Option<f64>,
     /// The least probability to accept by features alone.
     threshold_without_scorer: Option<f64>,
-    /// `sufficient` or `insufficient` data; `unchanged` where they are too few, and do not contradict the threshold of the
-    /// calibration that was moved.
+    /// `sufficient` or `insufficient` data; `unconfirmed` where they are too few, and the threshold is that of the
+    /// calibration that was moved, raised where more of them than accepted would be false.
     verdict: &'static str,
 }
 
@@ -119,7 +119,7 @@ fn report(calibration: &Calibration) -> Report {
             threshold_without_scorer: calibration.threshold(CalibratedStage::Cheap, max_false_hit_rate),
             verdict: match budgets.can_show(criterion) {
                 _ if calibration.is_shown(max_false_hit_rate) => "sufficient",
-                true => "unchanged",
+                true => "unconfirmed",
                 false => "insufficient",
             },
         }
@@ -153,7 +153,7 @@ fn text_of(report: &Report) -> String {
         Some(least) => format!("the least max_false_hit_rate that can be shown is {least}"),
         None => "no max_false_hit_rate can be shown".to_owned(),
     };
-    let is_kept = report.budgets.iter().any(|budget| budget.verdict == "unchanged");
+    let is_kept = report.budgets.iter().any(|budget| budget.verdict == "unconfirmed");
     let kept =
         "\nunchanged: the pairs are too few to show it, and do not contradict the threshold that stands";
     let kept = if is_kept { kept } else { "" };

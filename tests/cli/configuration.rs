@@ -95,7 +95,7 @@ fn a_calibration_belongs_to_its_verifier() {
     let report = sandbox.json(&["calibrate", "pairs.jsonl", "--write", "own.json"], 0);
     assert_eq!(report["positives"], 30);
     // Sixty pairs show nothing by themselves; what they do not contradict stands.
-    assert_eq!(report["budgets"][0]["verdict"], "unchanged");
+    assert_eq!(report["budgets"][0]["verdict"], "unconfirmed");
     let alone = sandbox.json(&["calibrate", "pairs.jsonl", "--from-scratch"], 0);
     assert_eq!(alone["budgets"][0]["verdict"], "insufficient");
     sandbox.write("wellspring.toml", b"match.calibration = \"own.json\"\n");

@@ -23,6 +23,13 @@ pub(super) struct Point {
     pub(super) false_hits: u64,
 }
 
+impl Point {
+    /// Whether one false hit more would still be within `max_false_hit_rate`: for pairs that are too few to show it.
+    fn is_within(&self, max_false_hit_rate: f64) -> bool {
+        (self.false_hits + 1) as f64 <= max_false_hit_rate * (self.hits + 1) as f64
+    }
+}
+
 /// What each threshold accepted on labelled data, from the highest threshold down.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -60,12 +67,11 @@ impl Curve {
     }
 
     /// How much is found within the budgets that are usual, to compare models on the same pairs: hits, each budget's counted
-    /// alike. Rates are taken as they are but for one false hit more, as intervals would leave little to compare of few
-    /// pairs.
+    /// alike.
     pub(super) fn found(&self) -> f64 {
         let within = |budget: f64| {
-            let holds = |point: &&Point| (point.false_hits + 1) as f64 <= budget * (point.hits + 1) as f64;
-            self.0.iter().rev().find(holds).map_or(0.0, |point| (point.hits - point.false_hits) as f64)
+            let point = self.0.iter().rev().find(|point| point.is_within(budget));
+            point.map_or(0.0, |point| (point.hits - point.false_hits) as f64)
         };
         USUAL_BUDGETS.into_iter().map(within).sum()
     }
@@ -83,6 +89,28 @@ impl Curve {
             from = point.probability.next_up();
         }
         from
+    }
+
+    /// The least probability from `least` on at which these hits are [within](Point::is_within) `max_false_hit_rate`; none
+    /// where there is none.
+    pub(super) fn within(&self, least: f64, max_false_hit_rate: f64) -> Option<f64> {
+        let mut from = least;
+        for point in self.0.iter().rev().skip_while(|point| point.probability < least) {
+            if point.is_within(max_false_hit_rate) {
+                return Some(from.max(least));
+            }
+            // Above this one, then.
+            from = point.probability.next_up();
+        }
+        None
+    }
+
+    /// The rates at which what [`threshold`](Self::threshold) and [`within`](Self::within) give may change.
+    pub(super) fn rates(&self) -> impl Iterator<Item = f64> {
+        self.0.iter().flat_map(|point| {
+            let (false_hits, hits) = (point.false_hits, point.hits);
+            [wilson_upper95(false_hits, hits), (false_hits + 1) as f64 / (hits + 1) as f64]
+        })
     }
 
     pub(super) fn is_sound(&self) -> bool {
@@ -133,6 +161,18 @@ mod tests {
         assert_eq!(curve.threshold(0.02), None);
         assert!(curve.threshold(0.1).is_some());
         assert_eq!(Curve::default().threshold(0.5), None);
+    }
+
+    #[test]
+    fn a_threshold_is_raised_to_where_one_false_hit_more_would_be_within_the_budget() {
+        // Of the 30 best none is wrong, of the next 30 every second.
+        let scored = (0..60_u8).map(|n| (f64::from(100 - n), n < 30 || n % 2 == 0)).collect();
+        let curve = Curve::of(scored);
+        assert_eq!(curve.within(75.0, 0.1), Some(75.0));
+        // Two of 34, and one more, are within; three of 36 are not.
+        assert_eq!(curve.within(41.0, 0.1), Some(65_f64.next_up()));
+        assert_eq!(curve.within(41.0, 0.02), None, "30 are too few");
+        assert_eq!(curve.within(200.0, 0.5), None, "nothing is known there");
     }
 
     #[test]

@@ -99,12 +99,15 @@ impl Fitted {
             });
         }
         let threshold = self.before.as_ref()?.threshold(max_false_hit_rate)?;
-        Some(self.curve.uncontradicted(threshold, max_false_hit_rate))
+        self.curve.within(threshold, max_false_hit_rate)
     }
 
     fn least_budget(&self) -> Option<f64> {
-        let curves = std::iter::once(&self.curve).chain(&self.before);
-        curves.filter_map(Curve::least_budget).reduce(f64::min)
+        let Some(before) = &self.before else { return self.curve.least_budget() };
+        let mut rates: Vec<f64> =
+            before.rates().chain(self.curve.rates()).filter(|&rate| rate < 1.0).collect();
+        rates.sort_by(f64::total_cmp);
+        rates.into_iter().find(|&rate| self.threshold(rate).is_some())
     }
 
     /// This model with the thresholds of `base`, raised where its own curve contradicts them.
@@ -112,7 +115,8 @@ impl Fitted {
         Self { observed: Some(self.curve), model: self.model, ..base.clone() }
     }
 
-    /// This model and its thresholds, with those of `base` for what its own curve cannot show, unless it contradicts them.
+    /// This model and its thresholds, with those of `base` for what its own curve cannot show, raised to where no more hits
+    /// than accepted were false on it.
     fn beginning_with(self, base: &Self) -> Self {
         Self { before: Some(base.curve.clone()), ..self }
     }
@@ -304,8 +308,8 @@ impl Calibration {
     /// that were kept apart than it did before, than one fitted on `samples` alone or than the similarity, that is taken
     /// instead; where a scorer finds no more than the features, it is left out.
     ///
-    /// Thresholds come from `samples`. For a budget that these are too few to show, they are those of this calibration, as
-    /// long as `samples` do not show that more is false.
+    /// Thresholds come from `samples`. For a budget that these are too few to show, they are those of this calibration, or
+    /// higher ones where more of `samples` than accepted would be false.
     ///
     /// # Errors
     ///
