@@ -31,6 +31,8 @@ pub(in crate::server) struct Followers {
 struct Stream {
     begun: Begun,
     told: watch::Sender<Told>,
+    /// Told when somebody follows.
+    joined: Notify,
 }
 
 /// What of a stream has come.
@@ -43,8 +45,9 @@ struct Told {
     end: Option<End>,
 }
 
+/// How a stream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
+pub(super) enum End {
     Whole,
     Broken,
 }
@@ -52,7 +55,8 @@ enum End {
 impl Followers {
     /// Lets others follow a stream that is about to come.
     pub(super) fn lead(self: &Arc<Self>, key: Key, begun: Begun, limit: usize) -> Leading {
-        let stream = Arc::new(Stream { begun, told: watch::Sender::new(Told::default()) });
+        let told = watch::Sender::new(Told::default());
+        let stream = Arc::new(Stream { begun, told, joined: Notify::new() });
         self.table().insert(key, Arc::clone(&stream));
         self.added.notify_waiters();
         Leading { followers: Arc::clone(self), key, stream, limit }
@@ -68,6 +72,7 @@ impl Followers {
                 continue;
             };
             let mut told = stream.told.subscribe();
+            stream.joined.notify_one();
             // Asked after the question came: what had changed before is known to the clock.
             if stream.begun.is_fresh().await {
                 let is_so = |told: &Told| told.is_answer || told.end.is_some();
@@ -114,9 +119,13 @@ impl Leading {
         });
     }
 
-    /// The stream has come to its end.
-    pub(super) fn end(self) {
-        self.finish(End::Whole);
+    pub(super) fn is_followed(&self) -> bool {
+        self.stream.told.receiver_count() > 0
+    }
+
+    /// Waits until somebody follows who did not before.
+    pub(super) async fn joined(&self) {
+        self.stream.joined.notified().await;
     }
 
     /// Waits until nobody follows.
@@ -124,7 +133,8 @@ impl Leading {
         self.stream.told.closed().await;
     }
 
-    fn finish(&self, end: End) {
+    /// The stream has ended, if it had not before.
+    pub(super) fn finish(&self, end: End) {
         let mut table = self.followers.table();
         if table.get(&self.key).is_some_and(|stream| Arc::ptr_eq(stream, &self.stream)) {
             table.remove(&self.key);

@@ -3,6 +3,7 @@
 //! It is received by a task of its own, so that an answer whose last piece the caller has read is stored although
 //! the caller is gone. A caller who goes earlier ends the task, unless the gateway is told to finish answers.
 
+use std::collections::VecDeque;
 use std::io;
 
 use axum::body::Body;
@@ -15,7 +16,7 @@ use tracing::Instrument as _;
 
 use super::api::Api;
 use super::directives::Directives;
-use super::followers::Leading;
+use super::followers::{End, Leading};
 use super::recording::{EVENT_STREAM, Form, Recorder};
 use super::reply::Forward;
 use super::upstream::{Outgoing, passed_on};
@@ -122,10 +123,7 @@ impl Making {
             ended = receive(response, recorder.as_mut(), &send, leading.as_ref()) => ended,
             () = gone() => Ended::Alone,
         };
-        match (leading, &ended) {
-            (Some(leading), Ended::Whole) => leading.end(),
-            (leading, _) => drop(leading),
-        }
+        drop(leading);
         // The caller need not wait for the store.
         drop(send);
         let kept = match ended {
@@ -159,26 +157,52 @@ async fn receive(
     send: &mpsc::Sender<io::Result<Bytes>>,
     leading: Option<&Leading>,
 ) -> Ended {
+    // What has no room to wait for the caller. The upstream waits then, unless others follow: they need not wait for a
+    // caller who does not read.
+    let mut unread = VecDeque::new();
+    let mut ended = None;
     loop {
-        match response.chunk().await {
-            Ok(Some(piece)) => {
-                if let Some(recorder) = &mut recorder {
-                    recorder.push(&piece);
+        let goes_on = ended.is_none();
+        let may_read = goes_on && (unread.is_empty() || leading.is_some_and(Leading::is_followed));
+        tokio::select! {
+            read = response.chunk(), if may_read => match read {
+                Ok(Some(piece)) => {
+                    if let Some(recorder) = &mut recorder {
+                        recorder.push(&piece);
+                    }
+                    if let Some(leading) = leading {
+                        leading.push(&piece);
+                    }
+                    unread.push_back(Ok(piece));
                 }
-                if let Some(leading) = leading {
-                    leading.push(&piece);
+                Ok(None) => {
+                    ended = Some(Ended::Whole);
+                    leading.inspect(|leading| leading.finish(End::Whole));
                 }
-                let _ = send.send(Ok(piece)).await;
-            }
-            Ok(None) => return Ended::Whole,
-            Err(error) => {
-                let error = error.without_url();
-                tracing::warn!(%error, "the upstream's answer broke off");
-                // The caller's connection breaks off, too.
-                let _ = send.send(Err(io::Error::other("the upstream's answer broke off"))).await;
-                return Ended::Broken;
-            }
+                Err(error) => {
+                    let error = error.without_url();
+                    tracing::warn!(%error, "the upstream's answer broke off");
+                    ended = Some(Ended::Broken);
+                    leading.inspect(|leading| leading.finish(End::Broken));
+                    // The caller's connection breaks off, too.
+                    unread.push_back(Err(io::Error::other("the upstream's answer broke off")));
+                }
+            },
+            place = send.reserve(), if !unread.is_empty() => match (place, unread.pop_front()) {
+                (Ok(place), Some(piece)) => place.send(piece),
+                // He has gone.
+                _ => unread.clear(),
+            },
+            () = joined(leading), if goes_on && !may_read => {}
+            else => return ended.unwrap_or(Ended::Broken),
         }
+    }
+}
+
+async fn joined(leading: Option<&Leading>) {
+    match leading {
+        Some(leading) => leading.joined().await,
+        None => std::future::pending().await,
     }
 }
 

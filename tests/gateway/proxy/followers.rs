@@ -1,6 +1,7 @@
 //! Streams that several callers read while they come.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use wellspring::{Change, Corpus};
@@ -56,6 +57,21 @@ async fn who_comes_after_a_change_does_not_follow_what_was_begun_before() {
         assert_eq!(again.tier(), if is_held { "miss" } else { "exact" });
         assert!(is_held || again.body == second.body);
     }
+}
+
+#[tokio::test]
+async fn a_follower_need_not_wait_for_one_who_does_not_read() {
+    // More than the buffers between the gateway and a caller hold.
+    let chunk = json!({ "choices": [{ "index": 0, "delta": { "content": "a".repeat(2_000) } }] });
+    let (stream, times) = (format!("data: {chunk}\n\n"), 6_000);
+    let mut request = streamed(request(CHAT, "long", "When does the café close?"));
+    request["recorded"] = json!({ "stream": stream, "times": times });
+    let gateway = Running::start().await;
+    let first = gateway.post(CHAT, &request).send().await.unwrap();
+    let second = tokio::time::timeout(Duration::from_secs(60), gateway.ask(CHAT, &request)).await.unwrap();
+    assert_eq!((second.tier(), second.body.len()), ("shared", times * stream.len()));
+    assert_eq!(first.text().await.unwrap().len(), times * stream.len());
+    assert_eq!(gateway.upstream.calls(), 1);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! `good` answers; `tools` calls a tool; `slow` pauses between pieces; `cut` ends a stream early, without a word;
 //! `abort` ends the connection; `error-event` tells an error in the stream; `filtered` is cut by a filter; `429`
 //! and `500` fail; `garbage` sends no JSON. What stands in a request's field `recorded` is answered as it stands: its
-//! `stream`, its `text`, or its `whole`.
+//! `stream` (several `times`), its `text`, or its `whole`.
 
 #![allow(dead_code, reason = "every suite uses a part of it")]
 
@@ -177,8 +177,11 @@ async fn answer(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, b
 /// The other form of what is recorded is an empty answer.
 fn replayed(inner: &Arc<Inner>, recorded: &Value, is_stream: bool) -> Response {
     if is_stream {
-        let text = recorded["stream"].as_str().unwrap_or("data: [DONE]\n\n");
-        return stream(inner, text.as_bytes().chunks(97).map(Bytes::copy_from_slice).collect(), "");
+        let times = usize::try_from(recorded["times"].as_u64().unwrap_or(1)).unwrap();
+        let text = recorded["stream"].as_str().unwrap_or("data: [DONE]\n\n").repeat(times);
+        // So that a long one does not take long.
+        let size = 97.max(text.len() / 500);
+        return stream(inner, text.as_bytes().chunks(size).map(Bytes::copy_from_slice).collect(), "");
     }
     let text = recorded["text"].as_str().map_or_else(|| recorded["whole"].to_string(), str::to_owned);
     ([("content-type", "application/json")], text).into_response()
