@@ -155,7 +155,7 @@ fn text_of(report: &Report) -> String {
     };
     let is_kept = report.budgets.iter().any(|budget| budget.verdict == "unconfirmed");
     let kept =
-        "\nunchanged: the pairs are too few to show it, and do not contradict the threshold that stands";
+        "\nunconfirmed: too few pairs to show it; the threshold that stood, raised until the pairs keep it";
     let kept = if is_kept { kept } else { "" };
     format!(
         "{}: {} pairs of the same question, {} of different ones\n\n{}\n\n{least}{kept}",

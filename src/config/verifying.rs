@@ -3,12 +3,15 @@
 //! What comes with Wellspring belongs to an embedding model, by its name and revision: a comparer reads the token states of
 //! that model alone, and a calibration says what its similarities are worth.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use super::open::blocking;
 use super::{Config, config_error};
 use crate::embed::{Embedder, ModelInfo, OnnxEmbedder, Scripts};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::key::Corpus;
 use crate::tokens::TokenEncoder;
 use crate::verify::{
     BUNDLED_COMPARER, Budgets, CalibratedStage, Calibration, CrossEncoder, LateInteraction, PairScorer,
@@ -31,6 +34,31 @@ pub struct Deciding {
     pub budgets: Budgets,
 }
 
+/// A calibration of one corpus, written `CORPUS:FILE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CorpusCalibration {
+    corpus: Corpus,
+    file: String,
+}
+
+impl FromStr for CorpusCalibration {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (corpus, file) = text
+            .split_once(':')
+            .filter(|(_, file)| !file.is_empty())
+            .ok_or_else(|| config_error(format!("{text:?} is not CORPUS:FILE")))?;
+        Ok(Self { corpus: Corpus::new(corpus)?, file: file.to_owned() })
+    }
+}
+
+impl fmt::Display for CorpusCalibration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.corpus, self.file)
+    }
+}
+
 impl Config {
     /// Loads what decides whether a near neighbour is a hit. Without a calibration, which is one's own or comes with
     /// Wellspring for the embedding model, those are the guards alone, which need a similarity threshold.
@@ -47,11 +75,19 @@ impl Config {
             return Ok(Arc::new(VCache::new(rand::random())));
         }
         let Some(calibration) = self.open_calibration(embedder).await? else {
-            return Ok(Arc::new(self.guards()));
+            if self.matching.calibrations.is_empty() {
+                return Ok(Arc::new(self.guards()));
+            }
+            let message = "match.calibrations needs match.calibration for the other corpora: none is bundled for this model";
+            return Err(config_error(message));
         };
         let scorer = self.open_scorer(embedder).await?;
         let calibration = made_for(calibration, scorer.as_deref())?;
         let mut pipeline = Pipeline::new(calibration).guards(self.guards()).learning(self.matching.learn);
+        for CorpusCalibration { corpus, file } in self.matching.calibrations.clone() {
+            let own = blocking(move || read_calibration(&file)).await?;
+            pipeline = pipeline.calibration_in(corpus, made_for(Arc::new(own), scorer.as_deref())?);
+        }
         if let Some(scorer) = scorer {
             pipeline = pipeline.scorer(scorer);
         }

@@ -59,6 +59,7 @@ impl ModelInfo {
     }
 
     /// The name and what tells two files of one name apart: what a comparer of token states knows the model by.
+    #[cfg(feature = "_local")]
     pub(crate) fn encoder(&self) -> String {
         format!("{}@{}", self.name, self.revision)
     }

@@ -4,7 +4,6 @@
 //! memory, and hashed there. Does not say that a manifest is trustworthy: it guards against truncated,
 //! altered and mixed-up files, not against someone who can rewrite the whole folder.
 
-use std::collections::HashMap;
 use std::env;
 use std::fs::File;
 use std::io::{ErrorKind as IoErrorKind, Read};
@@ -12,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use fastembed::TokenizerFiles;
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -191,7 +190,7 @@ fn find(name: &str, folders: &[PathBuf]) -> Result<PathBuf> {
 fn is_whole(folder: &Path) -> bool {
     #[derive(Deserialize)]
     struct Listed {
-        files: HashMap<String, IgnoredAny>,
+        files: serde_json::Map<String, serde_json::Value>,
     }
     read_manifest::<Listed>(folder)
         .is_ok_and(|manifest| manifest.files.keys().all(|file| folder.join(file).is_file()))

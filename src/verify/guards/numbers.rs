@@ -183,10 +183,11 @@ fn leading_digits(reading: &Reading, position: usize, text: &str) -> (String, St
         text.chars().map_while(|c| digit(c).or((c == ',' || c == '.').then_some(c))).collect();
     // Its digits are ASCII in a reading.
     let suffix = &text[numeral.len()..];
-    let numeral = match reading.foreign() {
-        Some(language) if has_comma_decimals(language) => in_english_signs(&numeral),
-        _ => numeral,
-    };
+    let has_commas = reading.foreign().is_some_and(has_comma_decimals);
+    if let Some((numeral, words)) = spaced(reading, position, text).filter(|_| has_commas) {
+        return (canonical(&numeral), Strength::Stated, words);
+    }
+    let numeral = if has_commas { in_english_signs(&numeral) } else { numeral };
     let value = canonical(&ungrouped(&numeral));
     let exponent =
         suffix.strip_prefix('e').filter(|exponent| exponent.bytes().all(|byte| byte.is_ascii_digit()));
@@ -202,6 +203,20 @@ fn leading_digits(reading: &Reading, position: usize, text: &str) -> (String, St
     // Where `one` is an article, some write it as a digit.
     let is_article = value == "1" && suffix.is_empty() && reading.foreign().is_some();
     (value, if is_article { Strength::Loose } else { Strength::Stated }, words)
+}
+
+/// A numeral whose thousands are apart by spaces, `10 000`, without them, and how many words it takes.
+fn spaced(reading: &Reading, position: usize, text: &str) -> Option<(String, usize)> {
+    let is_digits = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+    let is_group = |at: &usize| {
+        let group = reading.text(*at);
+        group.len() == 3 && is_digits(group) && reading.gap_before(*at) == " "
+    };
+    let groups = (position + 1..reading.len()).take_while(is_group);
+    let leads = (1..=3).contains(&text.len()) && is_digits(text);
+    let numeral: String = std::iter::once(text).chain(groups.map(|at| reading.text(at))).collect();
+    let words = 1 + (numeral.len() - text.len()) / 3;
+    (leads && words > 1).then_some((numeral, words))
 }
 
 /// A numeral whose fraction begins with a comma, and whose thousands may be apart by points, as English writes it. A point

@@ -86,6 +86,7 @@ impl LateInteraction {
 /// # Errors
 ///
 /// [`ErrorKind::Model`] if no comparer is found at all, or if a manifest is not sound.
+#[cfg(feature = "cli")]
 pub(crate) fn comparer_for(encoder: &str) -> Result<Option<String>> {
     Ok(Bundled::of(encoder)?.map(|bundled| bundled.name()))
 }
@@ -94,7 +95,8 @@ pub(crate) fn comparer_for(encoder: &str) -> Result<Option<String>> {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Model`] as for [`comparer_for`], or if the calibration cannot be read or was made for another comparer.
+/// [`ErrorKind::Model`] if no comparer is found at all, or if a manifest or the calibration cannot be read or was made for
+/// another comparer.
 pub(super) fn calibration_for(encoder: &str) -> Result<Option<Arc<Calibration>>> {
     Bundled::of(encoder)?.map_or(Ok(None), |bundled| bundled.calibration())
 }

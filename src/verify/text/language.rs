@@ -169,7 +169,9 @@ fn latin<'a>(words: impl Iterator<Item = &'a str>) -> Told {
     // What English has not.
     let mut own = [0.0_f32; LATIN.len()];
     let mut seen: Vec<&str> = Vec::new();
+    let mut is_marked = false;
     for word in words {
+        is_marked |= !word.is_ascii();
         // "l'article" and "qu'est-ce" are French, and "dell'ordine" is Italian.
         let elided = |elisions: &[&str]| elisions.iter().any(|elision| word.starts_with(elision));
         let languages = match WORDS.get(word) {
@@ -203,6 +205,8 @@ fn latin<'a>(words: impl Iterator<Item = &'a str>) -> Told {
     }
     // A title or a name holds a word or two of its language.
     let enough = counts[best] >= 2 && weights[best] >= 2.0 || counts[best] >= 3 && weights[best] >= SURE;
+    // Marks are hardly ever in English words.
+    let enough = enough || is_marked && own[best] >= 1.0;
     let is_sure = enough && weights[best] >= 2.0 * weights[second];
     Told { language: Some(LATIN[best].0), is_sure }
 }

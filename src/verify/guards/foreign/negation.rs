@@ -47,16 +47,12 @@ const POLITE: &[&str] = &["подскажете", "подскажешь", "мо�
 /// What negates `reading`, if it is in a language that is known here; none where English decides.
 pub(in crate::verify::guards) fn negation(reading: &Reading) -> Option<Negation<'_>> {
     let kept = reading.retracted()..reading.len();
-    let found = |words: &[&str]| {
-        kept.clone().find(|&at| {
-            let word = reading.text(at);
-            words.contains(&word)
-                && !(at > 0 && OR.contains(&reading.text_before(at)))
-                // "Come mai" is "why".
-                && !(word == "mai" && reading.text_before(at) == "come")
-                && !POLITE.contains(&reading.text(at + 1))
-        })
+    // "Or not", "come mai" (why), and a polite question.
+    let is_idle = |at: usize| {
+        let (before, after) = (reading.text_before(at), reading.text(at + 1));
+        OR.contains(&before) || POLITE.contains(&after) || (before, reading.text(at)) == ("come", "mai")
     };
+    let found = |words: &[&str]| kept.clone().find(|&at| words.contains(&reading.text(at)) && !is_idle(at));
     let told = |place: Option<usize>| Negation {
         is_negated: place.is_some(),
         cue: place.map_or("", |at| reading.text(at)),

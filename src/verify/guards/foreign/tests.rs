@@ -63,6 +63,8 @@ fn numbers_are_one_in_words_and_in_the_digits_of_any_script() {
         ("二〇二三年的税", "2023年的税"),
         ("Kann ich in drei Tagen stornieren?", "Kann ich in 3 Tagen stornieren?"),
         ("Was passiert mit 1.000 Euro?", "Was passiert mit 1000 Euro?"),
+        ("Combien coûte un prêt de 10 000 euros ?", "Combien coûte un prêt de 10000 euros ?"),
+        ("Сколько стоит кредит на 10 000 рублей?", "Сколько стоит кредит на 10000 рублей?"),
         ("Mein Kind hat 38,5 Grad", "Mein Kind hat 38.5 Grad"),
         ("Quem ganhou a copa de 94?", "Quem ganhou a copa de 1994?"),
         ("Quanto é vinte por cento de cento e cinquenta?", "Quanto é 20 por cento de 150?"),
@@ -80,6 +82,7 @@ fn numbers_are_one_in_words_and_in_the_digits_of_any_script() {
         ("Kann ich in drei Tagen stornieren?", "Kann ich in sieben Tagen stornieren?"),
         ("Was passiert mit 1.000 Euro?", "Was passiert mit 1 Euro?"),
         ("¿Puedo cancelar en once días?", "¿Puedo cancelar en doce días?"),
+        ("Combien coûte un prêt de 10 000 euros ?", "Combien coûte un prêt de 20 000 euros ?"),
         ("十分钟够吗？", "二十分钟够吗？"),
         ("Quem ganhou a copa de 94?", "Quem ganhou a copa de 1998?"),
     ] {
