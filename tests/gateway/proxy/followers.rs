@@ -68,7 +68,7 @@ async fn a_follower_need_not_wait_for_one_who_does_not_read() {
     request["recorded"] = json!({ "stream": stream, "times": times });
     let gateway = Running::start().await;
     let first = gateway.post(CHAT, &request).send().await.unwrap();
-    let second = tokio::time::timeout(Duration::from_secs(60), gateway.ask(CHAT, &request)).await.unwrap();
+    let second = tokio::time::timeout(Duration::from_mins(1), gateway.ask(CHAT, &request)).await.unwrap();
     assert_eq!((second.tier(), second.body.len()), ("shared", times * stream.len()));
     assert_eq!(first.text().await.unwrap().len(), times * stream.len());
     assert_eq!(gateway.upstream.calls(), 1);
