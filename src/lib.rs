@@ -84,8 +84,8 @@ pub mod tokens;
 pub mod verify;
 
 pub use cache::{
-    BypassReason, Cache, CacheBuilder, FillOutcome, FillPermit, FollowUps, Hit, Lookup, Miss, Origin, Query,
-    Refresh, Served, Tier,
+    Begun, BypassReason, Cache, CacheBuilder, FillOutcome, FillPermit, FollowUps, Hit, Lookup, Miss, Origin,
+    Query, Refresh, Served, Tier,
 };
 pub use criterion::Criterion;
 pub use embed::Embedder;

@@ -34,6 +34,27 @@ pub struct FillPermit {
     started: Instant,
 }
 
+/// An answer that is being made.
+#[derive(Debug, Clone)]
+pub struct Begun {
+    cache: Cache,
+    snapshot: Snapshot,
+    /// As it is to be stored, but for the answer.
+    entry: Arc<Entry>,
+}
+
+impl Begun {
+    /// Whether the answer may be given to one who asks now: it could be stored if it were done. If the store cannot
+    /// tell, it may not.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
+    pub async fn is_fresh(&self) -> bool {
+        self.cache.inner.store.would_take(self.snapshot, &self.entry).await.unwrap_or(false)
+    }
+}
+
 /// What became of an answer.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -81,6 +102,13 @@ impl FillPermit {
     /// Whether nobody else is known to be making this answer.
     pub fn is_leader(&self) -> bool {
         self.leader.is_some()
+    }
+
+    /// What tells, while the answer is being made from `dependencies`, whether it may be given to one who asks now.
+    /// None if it will not be stored, and so is for nobody else.
+    pub fn begun(&self, dependencies: impl Into<Vec<Dependency>>) -> Option<Begun> {
+        let entry = self.entry(Answer::new("not made yet"), dependencies.into()).ok()?;
+        Some(Begun { cache: self.cache.clone(), snapshot: self.snapshot, entry })
     }
 
     /// Stores `answer`, which was derived from `dependencies`.
@@ -177,6 +205,7 @@ impl FillPermit {
         let namespace = self.prepared.namespace.clone().map(Dependency::Namespace);
         // A refreshed answer has it already.
         dependencies.extend(namespace.filter(|namespace| !dependencies.contains(namespace)));
+        let dependencies = dependencies.into_iter().map(Dependency::composed).collect();
         let created_at = inner.clock.now();
         let ttl = ttls.jittered(&answer, inner.random());
         let key = &self.prepared.key;

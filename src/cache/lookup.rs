@@ -143,6 +143,15 @@ impl Cache {
         })
     }
 
+    /// The entry that holds the answer to exactly `query`, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` as for [`lookup`](Self::lookup).
+    pub fn entry_id(&self, query: &Query) -> Result<EntryId> {
+        Prepared::new(query.clone(), &self.inner).map(|prepared| prepared.key.exact)
+    }
+
     pub(super) fn permit(
         &self,
         prepared: Prepared,

@@ -105,7 +105,7 @@ impl Record {
             question: Arc::clone(&key.text),
             embedding: None,
             answer,
-            dependencies: self.dependencies.clone(),
+            dependencies: self.dependencies.iter().cloned().map(Dependency::composed).collect(),
             created_at,
             expires_at,
             recompute: Duration::from_millis(self.recompute_ms),

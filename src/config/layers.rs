@@ -201,6 +201,7 @@ mod tests {
                 model: Some("m".into()),
                 ..Default::default()
             },
+            admission: super::super::AdmissionConfig { max_temperature: Some(0.7), ..Default::default() },
             server: super::super::ServerConfig {
                 tls_certificate: file(),
                 tls_key: file(),
@@ -264,7 +265,7 @@ mod tests {
         );
         assert_eq!(
             message("[admission]\nzzz = 1"),
-            ":2: unknown field in [admission] `zzz`, known are max_answer_bytes"
+            ":2: unknown field in [admission] `zzz`, known are max_answer_bytes, max_temperature, incomplete"
         );
     }
 
@@ -276,6 +277,10 @@ mod tests {
             (
                 "match.similarity_threshold = nan",
                 ":1: match.similarity_threshold is nan, expected a number from -1 to 1",
+            ),
+            (
+                "[admission]\nmax_temperature = -1",
+                ":2: admission.max_temperature is -1, expected a number that is not negative",
             ),
             ("match = 1", ":1: match is 1, expected a table"),
             (

@@ -318,12 +318,25 @@ impl Default for TtlConfig {
 pub struct AdmissionConfig {
     /// The longest answer that is kept.
     pub max_answer_bytes: ByteSize,
+    /// The highest temperature of a request to the gateway that is answered from the cache or by another's call.
+    #[serde(deserialize_with = "temperature")]
+    pub max_temperature: Option<f64>,
+    /// Whether the gateway keeps answers that were cut off at a limit of tokens, for exactly the same request.
+    pub incomplete: bool,
 }
 
 impl Default for AdmissionConfig {
     fn default() -> Self {
-        Self { max_answer_bytes: ByteSize(Admission::default().max_answer_bytes as u64) }
+        Self {
+            max_answer_bytes: ByteSize(Admission::default().max_answer_bytes as u64),
+            max_temperature: None,
+            incomplete: false,
+        }
     }
+}
+
+fn temperature<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    checked(deserializer, |value: &f64| value.is_finite() && *value >= 0.0).map(Some)
 }
 
 impl Config {

@@ -238,6 +238,8 @@ impl super::Config {
             DisconnectedConfig::Cancel => Disconnected::Cancel,
             DisconnectedConfig::Finish => Disconnected::Finish,
         };
+        options.keep_incomplete = self.admission.incomplete;
+        options.max_temperature = self.admission.max_temperature;
         options.limits.body_bytes = bytes(server.max_body);
         options.limits.question_bytes = bytes(server.max_question);
         options.limits.depth = server.max_depth;

@@ -18,7 +18,7 @@ const VARIABLE: &str = "the name of an environment variable";
 const SWITCH: &str = "true or false";
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 98] = [
+pub(super) const SETTINGS: [Setting; 100] = [
     setting("store.url", "embedded:PATH, memory: or an address such as valkey://HOST:6379"),
     setting("store.index_snapshots", "the path of a folder"),
     setting("store.cache_bytes", SIZE),
@@ -93,6 +93,8 @@ pub(super) const SETTINGS: [Setting; 98] = [
     setting("ttl.negative", DURATION),
     setting("ttl.jitter", "a number from 0 to 0.5"),
     setting("admission.max_answer_bytes", SIZE),
+    setting("admission.max_temperature", "a number that is not negative"),
+    setting("admission.incomplete", SWITCH),
     setting("server.listen", ADDRESS),
     setting("server.admin_listen", ADDRESS),
     setting("server.tls_certificate", PEM),

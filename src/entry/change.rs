@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::dependency::{
-    Dependency, DocumentVersion, any_change_of, chunk, collection, itself, namespace, tag, whole_change_of,
+    Dependency, DocumentVersion, Name, any_change, chunk, collection, ids_of_document, itself, namespace, tag,
 };
 use crate::error::{Error, Result};
 use crate::key::{DependencyId, EntryId, Namespace, check_name};
@@ -77,13 +77,14 @@ impl Change {
     /// The dependency ids that the change ends; none for [`Change::Everything`], which needs none.
     pub(crate) fn dependency_ids(&self) -> Vec<DependencyId> {
         match self {
-            Self::Document { id, .. } => vec![any_change_of(id), whole_change_of(id)],
-            Self::Chunks { document, hashes, .. } => std::iter::once(any_change_of(document))
-                .chain(hashes.iter().map(|hash| chunk(document, hash)))
-                .collect(),
-            Self::Collection(name) => vec![collection(name)],
-            Self::Tag(name) => vec![tag(name)],
-            Self::Namespace(path) => vec![namespace(path.as_str())],
+            Self::Document { id, .. } => ids_of_document(id),
+            Self::Chunks { document, hashes, .. } => {
+                let chunks = hashes.iter().map(|hash| chunk(document, hash));
+                std::iter::once(any_change(document)).chain(chunks).flat_map(Name::ids).collect()
+            }
+            Self::Collection(name) => collection(name).ids().collect(),
+            Self::Tag(name) => tag(name).ids().collect(),
+            Self::Namespace(path) => namespace(path.as_str()).ids().collect(),
             Self::Entry(id) => vec![itself(*id)],
             Self::Everything => Vec::new(),
         }
@@ -103,11 +104,10 @@ impl Change {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::composed;
 
     fn ids(dependency: &Dependency) -> Vec<DependencyId> {
-        let mut ids = Vec::new();
-        dependency.collect_ids(&mut ids);
-        ids
+        dependency.names().into_iter().flat_map(Name::ids).collect()
     }
 
     fn ends(change: &Change, dependency: &Dependency) -> bool {
@@ -133,6 +133,50 @@ mod tests {
             (&Change::Tag("a".into()), &Dependency::Collection("a".into()), false),
         ] {
             assert_eq!(ends(change, dependency), expected, "{change:?} on {dependency:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_the_same_in_every_form() {
+        // German in NFC, NFD and a mixture as of a folder and its file on two systems; Hangul; a singleton.
+        let forms: [&[&str]; 3] = [
+            &["Vertr\u{e4}ge/\u{dc}ber", "Vertra\u{308}ge/U\u{308}ber", "Vertra\u{308}ge/\u{dc}ber"],
+            &["\u{d55c}\u{ae00}", "\u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af}"],
+            &["\u{212b}", "\u{c5}", "A\u{30a}"],
+        ];
+        let namespace = |path| Namespace::new(path).unwrap();
+        for forms in forms {
+            for (stored, changed) in forms.iter().flat_map(|a| forms.iter().map(move |b| (*a, *b))) {
+                let chunks =
+                    Change::Chunks { document: changed.into(), hashes: vec![changed.into()], version: None };
+                for (change, dependency) in [
+                    (Change::document(changed), Dependency::document(stored)),
+                    (Change::document(changed), Dependency::chunk(stored, stored)),
+                    (chunks.clone(), Dependency::document(stored)),
+                    (chunks, Dependency::chunk(stored, stored)),
+                    (Change::Collection(changed.into()), Dependency::Collection(stored.into())),
+                    (Change::Tag(changed.into()), Dependency::Tag(stored.into())),
+                    (Change::Namespace(namespace(changed)), Dependency::Namespace(namespace(stored))),
+                ] {
+                    assert!(ends(&change, &dependency), "{change:?} on {dependency:?}");
+                }
+            }
+        }
+        assert!(!ends(&Change::document("A\u{308}"), &Dependency::document("A")));
+    }
+
+    #[test]
+    fn a_change_reaches_names_that_were_hashed_as_they_were_given() {
+        let old = |name: &str| DependencyId::of("document", &[name]);
+        for (stored, is_reached) in
+            [("\u{e4}", true), ("a\u{308}", true), ("\u{e4}a\u{308}", false), ("plain", true)]
+        {
+            for changed in [stored.to_owned(), composed(stored).into_owned()] {
+                let ends = Change::document(changed).dependency_ids().contains(&old(stored));
+                assert_eq!(ends, is_reached, "{stored:?}");
+            }
+            assert_eq!(Dependency::document(stored).is_reached(), is_reached);
+            assert!(Dependency::document(stored).composed().is_reached());
         }
     }
 

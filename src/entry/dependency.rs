@@ -1,9 +1,10 @@
 //! What an answer was derived from or belongs to, and the names that this gives it.
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::{UnicodeNormalization, is_nfc, is_nfd};
 
 use crate::error::Result;
-use crate::key::{DependencyId, EntryId, Namespace, check_name};
+use crate::key::{DependencyId, EntryId, Namespace, check_name, composed};
 
 /// A version, revision or content hash of a document. Two versions are equal or not; they have no order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -73,19 +74,38 @@ impl Dependency {
         Self::Chunk { document: document.into(), hash: hash.into() }
     }
 
-    /// Adds the ids that an entry with this dependency carries.
+    /// The names that an entry with this dependency carries.
     ///
-    /// An answer that depends on a *whole* document carries the id [`any_change_of`]; one that depends
-    /// on a chunk carries the chunk's id and [`whole_change_of`]. So a change that names its chunks
+    /// An answer that depends on a *whole* document carries the name [`any_change`]; one that depends
+    /// on a chunk carries the chunk's and [`whole_change`]. So a change that names its chunks
     /// ends the first and those with a changed chunk, and a change that names none ends them all.
-    pub(super) fn collect_ids(&self, ids: &mut Vec<DependencyId>) {
+    pub(super) fn names(&self) -> Vec<Name<'_>> {
         match self {
-            Self::Document { id, .. } => ids.push(any_change_of(id)),
-            Self::Chunk { document, hash } => ids.extend([chunk(document, hash), whole_change_of(document)]),
-            Self::Collection(name) => ids.push(collection(name)),
-            Self::Tag(name) => ids.push(tag(name)),
-            Self::Namespace(path) => ids.extend(path.prefixes().map(namespace)),
+            Self::Document { id, .. } => vec![any_change(id)],
+            Self::Chunk { document, hash } => vec![chunk(document, hash), whole_change(document)],
+            Self::Collection(name) => vec![collection(name)],
+            Self::Tag(name) => vec![tag(name)],
+            Self::Namespace(path) => path.prefixes().map(namespace).collect(),
         }
+    }
+
+    /// The same with its names in Unicode NFC, as entries are stored with.
+    pub(crate) fn composed(self) -> Self {
+        let compose = |name: String| if is_nfc(&name) { name } else { composed(&name).into_owned() };
+        match self {
+            Self::Document { id, version } => Self::Document { id: compose(id), version },
+            Self::Chunk { document, hash } => {
+                Self::Chunk { document: compose(document), hash: compose(hash) }
+            }
+            Self::Collection(name) => Self::Collection(compose(name)),
+            Self::Tag(name) => Self::Tag(compose(name)),
+            Self::Namespace(path) => Self::Namespace(path),
+        }
+    }
+
+    /// Whether every change of it reaches an entry that was stored when names were hashed as they were given.
+    pub(super) fn is_reached(&self) -> bool {
+        self.names().into_iter().all(Name::is_in_one_form)
     }
 
     pub(super) fn check(&self) -> Result<()> {
@@ -105,28 +125,86 @@ impl Dependency {
     }
 }
 
+/// A name that answers can be invalidated by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Name<'a> {
+    kind: &'static str,
+    first: &'a str,
+    second: Option<&'a str>,
+}
+
+impl Name<'_> {
+    /// The id of the name in NFC.
+    pub(super) fn id(self) -> DependencyId {
+        let (first, second) = (composed(self.first), self.second.map(composed));
+        self.hash(&first, second.as_deref())
+    }
+
+    /// The id of the name in NFC, and in NFD where that is another one. Names were once hashed as they were given,
+    /// and other processes that share the store may still do so: whichever of the two forms a mark or an entry from
+    /// them has, it meets its counterpart.
+    pub(super) fn ids(self) -> impl Iterator<Item = DependencyId> {
+        let decomposed = (!self.is(str::is_ascii)).then(|| {
+            let decompose = |part: &str| part.nfd().collect::<String>();
+            self.hash(&decompose(self.first), self.second.map(decompose).as_deref())
+        });
+        let id = self.id();
+        std::iter::once(id).chain(decomposed.filter(move |decomposed| *decomposed != id))
+    }
+
+    fn is_in_one_form(self) -> bool {
+        self.is(str::is_ascii) || self.is(is_nfc) || self.is(is_nfd)
+    }
+
+    /// Whether all of it is so.
+    fn is(self, so: impl Fn(&str) -> bool) -> bool {
+        so(self.first) && self.second.is_none_or(so)
+    }
+
+    fn hash(self, first: &str, second: Option<&str>) -> DependencyId {
+        match second {
+            Some(second) => DependencyId::of(self.kind, &[first, second]),
+            None => DependencyId::of(self.kind, &[first]),
+        }
+    }
+}
+
+fn name<'a>(kind: &'static str, first: &'a str) -> Name<'a> {
+    Name { kind, first, second: None }
+}
+
+pub(super) fn any_change(document: &str) -> Name<'_> {
+    name("document", document)
+}
+
+pub(super) fn whole_change(document: &str) -> Name<'_> {
+    name("document.whole", document)
+}
+
+pub(super) fn chunk<'a>(document: &'a str, hash: &'a str) -> Name<'a> {
+    Name { kind: "chunk", first: document, second: Some(hash) }
+}
+
+pub(super) fn collection(collection: &str) -> Name<'_> {
+    name("collection", collection)
+}
+
+pub(super) fn tag(tag: &str) -> Name<'_> {
+    name("tag", tag)
+}
+
+pub(super) fn namespace(path: &str) -> Name<'_> {
+    name("namespace", path)
+}
+
+/// What a document is known by.
 pub(crate) fn any_change_of(document: &str) -> DependencyId {
-    DependencyId::of("document", &[document])
+    any_change(document).id()
 }
 
-pub(crate) fn whole_change_of(document: &str) -> DependencyId {
-    DependencyId::of("document.whole", &[document])
-}
-
-pub(crate) fn chunk(document: &str, hash: &str) -> DependencyId {
-    DependencyId::of("chunk", &[document, hash])
-}
-
-pub(crate) fn collection(name: &str) -> DependencyId {
-    DependencyId::of("collection", &[name])
-}
-
-pub(crate) fn tag(name: &str) -> DependencyId {
-    DependencyId::of("tag", &[name])
-}
-
-pub(crate) fn namespace(path: &str) -> DependencyId {
-    DependencyId::of("namespace", &[path])
+/// The ids of every answer that depends on some of a document.
+pub(crate) fn ids_of_document(document: &str) -> Vec<DependencyId> {
+    any_change(document).ids().chain(whole_change(document).ids()).collect()
 }
 
 /// The id that every entry carries for itself, so that removing one entry is an invalidation like any

@@ -10,14 +10,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::change::Change;
+use self::dependency::Name;
 pub use self::dependency::{Dependency, DocumentVersion};
-pub(crate) use self::dependency::{any_change_of, itself, whole_change_of};
+pub(crate) use self::dependency::{any_change_of, ids_of_document, itself};
 use crate::clock::Timestamp;
 use crate::embedding::Embedding;
 use crate::error::{Error, Result};
 use crate::key::{Corpus, DependencyId, EntryId, MAX_JSON_DEPTH, ScopeId, is_deeper_than};
 
-/// The most dependency ids that one entry may have, its own and its namespaces' included.
+/// The most names that one entry may be invalidated by, its own and its namespaces' included.
 pub const MAX_DEPENDENCIES: usize = 256;
 
 /// How fast an answer ages; each type has its own time to live in `Ttls`.
@@ -155,21 +156,32 @@ impl Entry {
     ///
     /// `InvalidInput` if a name is not valid or there are more than [`MAX_DEPENDENCIES`].
     pub fn dependency_ids(&self) -> Result<Vec<DependencyId>> {
-        let mut ids = Vec::with_capacity(self.dependencies.len() + 1);
-        for dependency in &self.dependencies {
-            dependency.check()?;
-            dependency.collect_ids(&mut ids);
-        }
-        ids.push(itself(self.id));
-        ids.sort_unstable();
-        ids.dedup();
-        if ids.len() > MAX_DEPENDENCIES {
+        self.dependencies.iter().try_for_each(Dependency::check)?;
+        let listed = self.listed_ids();
+        if listed.len() >= MAX_DEPENDENCIES {
             return Err(Error::invalid(format!(
                 "answer has {} dependencies, the limit is {MAX_DEPENDENCIES}; name a collection or a tag instead",
-                ids.len()
+                listed.len() + 1
             )));
         }
+        let names = self.dependencies.iter().flat_map(Dependency::names);
+        let mut ids: Vec<_> = names.flat_map(Name::ids).chain([itself(self.id)]).collect();
+        ids.sort_unstable();
+        ids.dedup();
         Ok(ids)
+    }
+
+    /// One id for each name of its dependencies, without duplicates: what it is listed under for reports.
+    pub(crate) fn listed_ids(&self) -> Vec<DependencyId> {
+        let mut ids: Vec<_> = self.dependencies.iter().flat_map(Dependency::names).map(Name::id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// The entry as it was read from a store; none if changes of what it depends on might not reach it.
+    pub(crate) fn reached(self) -> Option<Self> {
+        self.dependencies.iter().all(Dependency::is_reached).then_some(self)
     }
 
     /// Checks what a store keeps without looking at it, and returns the ids that it needs.

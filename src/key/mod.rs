@@ -2,7 +2,8 @@
 //!
 //! Every hash is SHA-256 over length-prefixed parts under a label of its own, so two different inputs
 //! never meet by concatenation. Text is normalised to Unicode NFC (UAX #15) and its whitespace folded.
-//! Letter case stays, and so do compatibility forms: `m²` is not `m2`, and `US` is not always `us`.
+//! Letter case stays, and so do compatibility forms: `m²` is not `m2`, and `US` is not always `us`. Names of what
+//! answers depend on are compared in NFC, too: one file has two spellings on two systems.
 
 mod scope;
 
@@ -13,7 +14,7 @@ use std::sync::{Arc, LazyLock};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 pub use self::scope::Scope;
 use crate::error::{Error, Result};
@@ -43,7 +44,7 @@ impl Corpus {
     /// `InvalidInput` if the name is empty, longer than [`MAX_NAME_BYTES`] or holds a control character.
     pub fn new(name: &str) -> Result<Self> {
         check_name("corpus", name)?;
-        Ok(Self(name.into()))
+        Ok(Self(composed(name).into()))
     }
 
     /// The corpus' name.
@@ -79,7 +80,7 @@ impl Namespace {
         if path.split(':').count() > MAX_NAMESPACE_LEVELS {
             return Err(Error::invalid(format!("namespace has more than {MAX_NAMESPACE_LEVELS} levels")));
         }
-        Ok(Self(path.into()))
+        Ok(Self(composed(path).into()))
     }
 
     /// The whole path.
@@ -277,6 +278,11 @@ fn is_plain(text: &str) -> bool {
         before = byte;
     }
     before != b' '
+}
+
+/// A name in Unicode NFC, in which names are compared.
+pub(crate) fn composed(name: &str) -> Cow<'_, str> {
+    if name.is_ascii() || is_nfc(name) { Cow::Borrowed(name) } else { Cow::Owned(name.nfc().collect()) }
 }
 
 /// Checks a name that a user gives to `what`.

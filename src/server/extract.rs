@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::server::Gateway;
 use crate::server::error::Problem;
+use crate::server::proxy::json;
 
 /// What stands behind the `?`.
 #[derive(Debug)]
@@ -42,6 +43,17 @@ pub(super) async fn object(gateway: &Gateway, request: Request) -> Result<Map<St
     limits.check_depth(&value)?;
     let Value::Object(fields) = value else { return Err(no_object()) };
     Ok(fields)
+}
+
+/// The same, with numbers that [keep their text](json::read): for what is only compared.
+pub(super) async fn exact_object(gateway: &Gateway, request: Request) -> Result<Map<String, Value>, Problem> {
+    let limits = &gateway.options().limits;
+    let body = limits.read(request.into_body()).await?;
+    limits.check_depth(&Value::Object(fields(&body)?))?;
+    match std::str::from_utf8(&body).ok().and_then(json::read) {
+        Some(Value::Object(fields)) => Ok(fields),
+        _ => Err(no_object()),
+    }
 }
 
 /// What the object in `body` says. (Serde would take an array, too, for its fields in order.)

@@ -22,6 +22,12 @@ pub struct Options {
     pub sharing: Sharing,
     /// What becomes of an answer whose caller has gone.
     pub disconnected: Disconnected,
+    /// Whether answers that were cut off at a limit of tokens are kept for the same request, if it names no question and
+    /// is matched exactly only. They are not, by default.
+    pub keep_incomplete: bool,
+    /// The highest temperature of a request that is answered from the cache or by another's call; a request that names
+    /// none has 1. Without it, the default, the same request gets the same answer at any temperature.
+    pub max_temperature: Option<f64>,
     /// What requests may take.
     pub limits: RequestLimits,
     /// The API of OpenAI, or one like it.
@@ -48,6 +54,8 @@ impl Default for Options {
             anonymous: Anonymous::None,
             sharing: Sharing::Key,
             disconnected: Disconnected::Cancel,
+            keep_incomplete: false,
+            max_temperature: None,
             limits: RequestLimits::default(),
             openai: Upstream::new("https://api.openai.com/v1"),
             anthropic: Upstream::new("https://api.anthropic.com/v1"),

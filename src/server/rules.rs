@@ -4,6 +4,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use regex::{Captures, Regex};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::key::composed;
 
 /// The most rules of one list, and the longest pattern in bytes.
 const LIMITS: (usize, usize) = (1_000, 4_096);
@@ -73,6 +74,8 @@ impl Rules {
     /// What `path` stands for; none if no rule matches, or if the one that does names no document. `variables` are
     /// what the source knows beside the path.
     pub fn map(&self, path: &str, variables: &[(&str, &str)]) -> Option<Mapped> {
+        // As one system spells it, whatever the one spells that has the file.
+        let path = &*composed(path);
         if self.0.is_empty() {
             return Some(Mapped { document: path.to_owned(), collection: None });
         }
@@ -96,11 +99,11 @@ impl Compiled {
         let invalid = |why: String| wrong(format!("the pattern {text:?} is not valid: {why}"));
         let matcher = match &rule.pattern {
             Pattern::Glob(glob) => {
-                let glob = GlobBuilder::new(glob).literal_separator(true).build();
+                let glob = GlobBuilder::new(&composed(glob)).literal_separator(true).build();
                 Matcher::Glob(glob.map_err(|error| invalid(error.kind().to_string()))?.compile_matcher())
             }
             Pattern::Regex(regex) => {
-                Matcher::Regex(Regex::new(regex).map_err(|error| invalid(error.to_string()))?)
+                Matcher::Regex(Regex::new(&composed(regex)).map_err(|error| invalid(error.to_string()))?)
             }
         };
         let groups: Vec<String> = match &matcher {

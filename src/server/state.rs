@@ -13,7 +13,7 @@ use crate::server::auth::Token;
 use crate::server::documents::{Keys, Queue};
 use crate::server::limits::Admission;
 use crate::server::permits::Permits;
-use crate::server::proxy::{Embeddings, Upstreams};
+use crate::server::proxy::{Embeddings, Followers, Upstreams};
 use crate::server::telemetry::Telemetry;
 use crate::server::webhooks::{self, Signatures};
 
@@ -29,6 +29,7 @@ struct Inner {
     tokens: RwLock<Arc<[Token]>>,
     upstreams: Upstreams,
     embeddings: Embeddings,
+    followers: Arc<Followers>,
     permits: Permits,
     admission: Admission,
     telemetry: Telemetry,
@@ -49,6 +50,7 @@ impl Gateway {
         let inner = Inner {
             upstreams: Upstreams::new(&options)?,
             embeddings: Embeddings::new(options.embeddings_bytes),
+            followers: Arc::default(),
             permits: Permits::new(options.permits, options.permit_ttl),
             admission: Admission::new(&options.limits),
             telemetry: Telemetry::new(),
@@ -130,6 +132,10 @@ impl Gateway {
 
     pub(super) fn embeddings(&self) -> &Embeddings {
         &self.inner.embeddings
+    }
+
+    pub(super) fn followers(&self) -> &Arc<Followers> {
+        &self.inner.followers
     }
 
     pub(super) fn queue(&self) -> &Queue {

@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 
-use crate::entry::{Change, DocumentVersion, any_change_of, whole_change_of};
+use crate::entry::{Change, DocumentVersion, any_change_of, ids_of_document};
 use crate::key::DependencyId;
 use crate::store::{DeadReason, RefusedReason, Snapshot};
 
@@ -131,7 +131,7 @@ impl InvalidationClock {
     /// Holds `document`.
     pub(super) fn hold(&mut self, document: &str) {
         self.held.insert(any_change_of(document), document.to_owned());
-        for id in [any_change_of(document), whole_change_of(document)] {
+        for id in ids_of_document(document) {
             self.marks.insert(id, HELD);
         }
     }
@@ -139,8 +139,8 @@ impl InvalidationClock {
     /// Ends the hold on `document`. Until a change of it is applied, it counts as never invalidated:
     /// the caller applies one before anything else can look.
     pub(super) fn release(&mut self, document: &str) {
-        self.held.remove(&any_change_of(document));
-        for id in [any_change_of(document), whole_change_of(document)] {
+        for id in ids_of_document(document) {
+            self.held.remove(&id);
             self.marks.remove(&id);
         }
     }

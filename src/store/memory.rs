@@ -89,6 +89,10 @@ impl Store for MemoryStore {
         Ok(filled)
     }
 
+    async fn would_take(&self, snapshot: Snapshot, entry: &Entry) -> Result<bool> {
+        self.ledger()?.would_take(snapshot, entry)
+    }
+
     async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Vec<ChangeOutcome>> {
         changes.iter().try_for_each(Change::check)?;
         let outcomes = self.ledger()?.invalidate(corpus, changes);

@@ -351,6 +351,16 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// the whole store; others if the store cannot be written. Nothing is stored then.
     async fn fill(&self, snapshot: Snapshot, entry: Arc<Entry>) -> Result<Filled>;
 
+    /// Whether [`fill`](Self::fill) would take `entry` with `snapshot` now, by what it depends on: what whoever is given an
+    /// answer while it is being made goes by. `false`, the default, where that cannot be told.
+    ///
+    /// # Errors
+    ///
+    /// As for [`lookup`](Self::lookup), and `InvalidInput` for names that are not valid.
+    async fn would_take(&self, _snapshot: Snapshot, _entry: &Entry) -> Result<bool> {
+        Ok(false)
+    }
+
     /// Ends every answer that depends on one of `changes`, and refuses those on their way.
     ///
     /// Once this returns, no lookup that starts later is served such an answer. Trying again after an

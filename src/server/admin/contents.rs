@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{Answered, Asked, EntryView, json, parameters};
 use crate::entry::{Change, Dependency, Entry};
 use crate::error::Result;
-use crate::key::{Corpus, EntryId, ScopeId};
+use crate::key::{Corpus, EntryId, ScopeId, composed};
 use crate::server::Gateway;
 use crate::store::StoredEntry;
 
@@ -108,7 +108,7 @@ impl Counted {
 
 /// The documents that answers came from and the scopes that they are shared in, those with the most answers first.
 pub(super) async fn contents(State(gateway): State<Gateway>, asked: Asked<ContentsParameters>) -> Answered {
-    let search = parameters(asked)?.search.to_lowercase();
+    let search = composed(&parameters(asked)?.search).to_lowercase();
     let mut documents = BTreeMap::<(Corpus, String), Counted>::new();
     let mut scopes = BTreeMap::<(Corpus, ScopeId), (Counted, String)>::new();
     let rest = scan(&gateway, None, |stored| {
@@ -119,9 +119,9 @@ pub(super) async fn contents(State(gateway): State<Gateway>, asked: Asked<Conten
             *example = entry.question.to_string();
         }
         // Several chunks of one document are one document.
-        let named: BTreeSet<&str> = entry.documents().map(|(id, _)| id).collect();
+        let named: BTreeSet<_> = entry.documents().map(|(id, _)| composed(id)).collect();
         for id in named.into_iter().filter(|id| search.is_empty() || id.to_lowercase().contains(&search)) {
-            documents.entry((entry.corpus.clone(), id.to_owned())).or_default().add(stored);
+            documents.entry((entry.corpus.clone(), id.into_owned())).or_default().add(stored);
         }
         true
     })
@@ -164,7 +164,8 @@ pub(super) async fn dependants(
     let DependantsParameters { corpus, document } = parameters(asked)?;
     let entries = gateway.cache().impact(&corpus, &Change::document(&document)).await?;
     let status = gateway.cache().status().await?;
-    let is_held = status.corpora.iter().any(|known| known.corpus == corpus && known.held.contains(&document));
+    let is_same = |held: &String| composed(held) == composed(&document);
+    let is_held = status.corpora.iter().any(|known| known.corpus == corpus && known.held.iter().any(is_same));
     let shown: Vec<_> = entries.iter().take(MOST_NAMED).map(EntryView::from).collect();
     json(&json!({
         "corpus": corpus, "document": document, "is_held": is_held, "answers": entries.len(), "entries": shown,

@@ -1,7 +1,5 @@
 //! `POST /v1/cache/lookup` and `/v1/cache/why`.
 
-use std::collections::BTreeMap;
-
 use axum::Json;
 use axum::extract::{Extension, Request, State};
 use axum::http::HeaderMap;
@@ -17,17 +15,15 @@ use crate::key::Scope;
 use crate::server::Gateway;
 use crate::server::auth::{Caller, Right, sha256};
 use crate::server::error::Problem;
-use crate::server::extract::object;
-use crate::server::proxy::{Directives, holder, tenant};
+use crate::server::extract::exact_object;
+use crate::server::proxy::{Directives, holder, json as exact, tenant};
 
 /// The fields that a lookup has over those of `wellspring` in a request to the proxy.
-const OWN: [&str; 5] = ["parameters", "embedding", "private", "renew", "wait"];
+const OWN: [&str; 4] = ["embedding", "private", "renew", "wait"];
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Own {
-    /// What changes the answer: model, system prompt, retriever.
-    parameters: BTreeMap<String, Value>,
     /// The question's embedding by the cache's own model.
     embedding: Option<Vec<f32>>,
     /// Whether the answer is personal.
@@ -45,7 +41,7 @@ pub(super) async fn lookup(
     request: Request,
 ) -> Result<Json<Value>, Problem> {
     let headers = request.headers().clone();
-    let fields = object(&gateway, request).await?;
+    let fields = exact_object(&gateway, request).await?;
     let (query, waits) = query(&gateway, &caller, &headers, fields)?;
     let cache = gateway.cache();
     let found = if waits {
@@ -96,22 +92,28 @@ pub(super) async fn why(
     request: Request,
 ) -> Result<Json<Value>, Problem> {
     let headers = request.headers().clone();
-    let fields = object(&gateway, request).await?;
+    let fields = exact_object(&gateway, request).await?;
     let (query, _) = query(&gateway, &caller, &headers, fields)?;
     let explanation = gateway.cache().explain(query).await?;
     let failed = |_| Problem::invalid("the explanation has no JSON");
     serde_json::to_value(&explanation).map(Json).map_err(failed)
 }
 
-/// The question in `fields`, and whether to wait for others who ask the same.
+/// The question in `fields`, whose numbers keep their text, and whether to wait for others who ask the same.
 fn query(
     gateway: &Gateway,
     caller: &Caller,
     headers: &HeaderMap,
-    fields: Map<String, Value>,
+    mut fields: Map<String, Value>,
 ) -> Result<(Query, bool), Problem> {
-    let (own, shared): (Map<_, _>, Map<_, _>) =
-        fields.into_iter().partition(|(name, _)| OWN.contains(&name.as_str()));
+    // What changes the answer: model, system prompt, retriever.
+    let parameters = match fields.remove("parameters") {
+        None => Map::new(),
+        Some(Value::Object(parameters)) => parameters,
+        Some(_) => return Err(Problem::invalid("the body is not valid: parameters is no object")),
+    };
+    let fields = fields.into_iter().map(|(name, value)| (name, exact::plain(&value)));
+    let (own, shared): (Map<_, _>, Map<_, _>) = fields.partition(|(name, _)| OWN.contains(&name.as_str()));
     let own: Own = serde_json::from_value(own.into())
         .map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))?;
     let directives = Directives::new(Some(&shared.into()), headers, &gateway.options().limits)?;
@@ -131,7 +133,7 @@ fn query(
     if own.private {
         scope = scope.private();
     }
-    for (name, value) in own.parameters {
+    for (name, value) in parameters {
         scope = scope.parameter(name, value);
     }
     let mut query = Query::new(question).scope(scope);

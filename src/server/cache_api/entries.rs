@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::view;
 use crate::entry::{Change, Dependency};
-use crate::key::{Corpus, EntryId};
+use crate::key::{Corpus, EntryId, composed};
 use crate::server::Gateway;
 use crate::server::documents::{Job, told};
 use crate::server::error::Problem;
@@ -38,7 +38,7 @@ impl Wanted {
     fn accepts(&self, stored: &StoredEntry) -> bool {
         let entry = &stored.entry;
         let has = |text: &str| entry.question.to_lowercase().contains(&text.to_lowercase());
-        let is_of = |document: &str| entry.documents().any(|(id, _)| id == document);
+        let is_of = |document: &str| entry.documents().any(|(id, _)| composed(id) == composed(document));
         self.corpus.as_ref().is_none_or(|corpus| entry.corpus == *corpus)
             && self.search.as_deref().is_none_or(has)
             && self.document.as_deref().is_none_or(is_of)

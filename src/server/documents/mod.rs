@@ -14,7 +14,7 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -37,10 +37,46 @@ pub(super) fn routes(gateway: &Gateway) -> Router<Gateway> {
         .route("/v1/documents/changed", post(changed))
         .route("/v1/documents/{id}", delete(deleted))
         .route("/v1/documents/{id}/begin", post(begin))
-        .route("/v1/documents/{id}/end", post(end))
-        .route_layer(from_fn_with_state(gateway.clone(), idempotency::once));
+        .route("/v1/documents/{id}/end", post(end));
     let looking = Router::new().route("/v1/documents/{id}/impact", get(impact));
-    auth::requiring(changing.merge(looking).merge(pending::routes()), Right::Invalidate)
+    let [changes @ .., look] = namesakes();
+    let changing = changes.into_iter().fold(changing, add);
+    let changing = changing.route_layer(from_fn_with_state(gateway.clone(), idempotency::once));
+    auth::requiring(changing.merge(add(looking, look)).merge(pending::routes()), Right::Invalidate)
+}
+
+fn add(router: Router<Gateway>, (path, methods): (&str, MethodRouter<Gateway>)) -> Router<Gateway> {
+    router.route(path, methods)
+}
+
+/// The routes of documents that are named as a fixed part of a path is, which would shadow them. The last one changes
+/// nothing.
+fn namesakes() -> [(&'static str, MethodRouter<Gateway>); 5] {
+    let removing =
+        |id: &'static str| delete(move |state: Asked, params: InQuery| deleted(state, named(id), params));
+    [
+        ("/v1/documents/changed", removing("changed")),
+        ("/v1/documents/pending", removing("pending")),
+        (
+            "/v1/documents/pending/begin",
+            post(|state: Asked, request: Request| begin(state, named("pending"), request)),
+        ),
+        (
+            "/v1/documents/pending/end",
+            post(|state: Asked, request: Request| end(state, named("pending"), request)),
+        ),
+        (
+            "/v1/documents/pending/impact",
+            get(|state: Asked, params: InQuery| impact(state, named("pending"), params)),
+        ),
+    ]
+}
+
+type Asked = State<Gateway>;
+type InQuery = Params<InCorpus>;
+
+fn named(id: &str) -> Named<String> {
+    Named(id.to_owned())
 }
 
 #[derive(Debug, Default, Deserialize)]

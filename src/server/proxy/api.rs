@@ -27,6 +27,18 @@ pub(super) struct Summary {
     /// Its text, or its calls of tools.
     pub(super) text: String,
     pub(super) usage: Option<Usage>,
+    /// Whether the model would not answer.
+    pub(super) is_refusal: bool,
+    /// Whether a limit of tokens cut it off.
+    pub(super) is_incomplete: bool,
+}
+
+/// The answer that a stream tells.
+#[derive(Debug)]
+pub(super) struct Folded {
+    pub(super) answer: Value,
+    /// Whether it is all that the stream tells. Otherwise it is only good for a [`Summary`].
+    pub(super) is_understood: bool,
 }
 
 impl Api {
@@ -77,7 +89,7 @@ impl Api {
     }
 
     /// The answer that the events of a stream tell; none if they are not the whole of it.
-    pub(super) fn fold(self, events: &[Event<'_>]) -> Option<Value> {
+    pub(super) fn fold(self, events: &[Event<'_>]) -> Option<Folded> {
         match self {
             Self::Chat | Self::Completions => chat::fold(events),
             Self::Responses => responses::fold(events),
@@ -86,11 +98,15 @@ impl Api {
     }
 
     /// A stream that tells `answer`.
-    pub(super) fn unfold(self, answer: &Value, with_usage: bool) -> String {
+    ///
+    /// # Errors
+    ///
+    /// What stands against it: `form` if not all of the answer is understood, `usage` if that is not known.
+    pub(super) fn unfold(self, answer: &Value, with_usage: bool) -> Result<String, &'static str> {
         match self {
             Self::Chat | Self::Completions => chat::unfold(answer, with_usage),
             Self::Responses => responses::unfold(answer),
-            Self::Messages => messages::unfold(answer),
+            Self::Messages => Ok(messages::unfold(answer)),
         }
     }
 

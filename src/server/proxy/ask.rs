@@ -11,9 +11,11 @@ use serde_json::{Map, Value};
 use super::api::Api;
 use super::control::Control;
 use super::directives::Directives;
+use super::followers::Following;
+use super::ids::{self, Ids};
 use super::json;
 use super::making::Making;
-use super::question;
+use super::question::{self, Matching};
 use super::recording::{Form, replay};
 use super::reply::{self, Forward};
 use super::sharing::{holder, tenant};
@@ -29,7 +31,9 @@ use crate::server::permits;
 enum Found {
     Hit(Hit),
     /// The upstream's answer may be stored.
-    Make(FillPermit, Forward),
+    Make(FillPermit, Forward, Matching),
+    /// The answer is coming to another caller.
+    Follow(Following),
     /// The upstream's answer goes to the caller only.
     Pass(Forward),
 }
@@ -55,22 +59,29 @@ pub(super) async fn ask(
     let fields = Value::Object(fields);
     limits.check_depth(&fields)?;
     let Value::Object(fields) = fields else { return Err(Problem::invalid("the body is no object")) };
-    let directives = Directives::new(fields.get("wellspring"), &head.headers, limits)?;
+    let own = fields.get("wellspring").map(json::plain);
+    let directives = Directives::new(own.as_ref(), &head.headers, limits)?;
     let outgoing = Outgoing::new(&gateway, api.vendor(), &head, &caller, sent(&fields, body))?;
     let form = Form::wanted(&fields);
     let price = gateway.upstreams().price(api.vendor(), &fields);
-    let found = find(&gateway, api, fields, &head, &caller, &directives, &outgoing).await?;
+    let found = find(&gateway, (api, form), fields, &head, &caller, &directives, &outgoing).await?;
     match found {
         Found::Hit(hit) => match replay(&hit.entry, api, form) {
-            Some(replay) => {
+            Ok(replay) => {
                 gateway.telemetry().feedback().served(&hit);
                 Ok(reply::hit(&hit, replay, form, &head.headers))
             }
-            None => pass(&gateway, outgoing, Forward::Bypass("no-recording")).await,
+            Err(why) => {
+                only_if_cached(Control::of(&head.headers), Found::Pass(Forward::Bypass(why)))?;
+                pass(&gateway, outgoing, Forward::Bypass(why)).await
+            }
         },
-        Found::Make(permit, forward) => {
-            Making { gateway, api, form, directives, permit, forward, price }.start(outgoing).await
+        Found::Make(permit, forward, matching) => {
+            let keeps_incomplete = gateway.options().keep_incomplete && matching == Matching::Exact;
+            let making = Making { gateway, api, form, directives, permit, forward, price, keeps_incomplete };
+            making.start(outgoing).await
         }
+        Found::Follow(following) => Ok(reply::followed(following)),
         Found::Pass(forward) => pass(&gateway, outgoing, forward).await,
     }
 }
@@ -85,7 +96,7 @@ fn sent(fields: &Map<String, Value>, body: Bytes) -> Bytes {
 
 async fn find(
     gateway: &Gateway,
-    api: Api,
+    (api, form): (Api, Form),
     fields: Map<String, Value>,
     head: &Parts,
     caller: &Caller,
@@ -96,17 +107,41 @@ async fn find(
     if let Some(name) = &directives.permit {
         let holder = holder(caller, &head.headers);
         let permit = gateway.permits().take(name, holder.as_deref()).ok_or_else(permits::gone)?;
-        return Ok(Found::Make(permit, Forward::Miss));
+        return Ok(Found::Make(permit, Forward::Miss, Matching::Loose));
     }
-    if control.no_store || api.is_stateful(&fields) {
-        let forward = if control.no_store { Forward::Request } else { Forward::Bypass("stateful") };
+    let bypass = if control.no_store {
+        Some(Forward::Request)
+    } else if api.is_stateful(&fields) {
+        Some(Forward::Bypass("stateful"))
+    } else if gateway.options().max_temperature.is_some_and(|most| temperature(&fields) > most) {
+        Some(Forward::Bypass("temperature"))
+    } else {
+        None
+    };
+    if let Some(forward) = bypass {
         return only_if_cached(control, Found::Pass(forward));
     }
+    let is_named = directives.question.is_some();
+    let held = if is_named { ids::of_request(api, &fields) } else { Ids::default() };
     let base = gateway.upstreams().base(api.vendor());
     let tenant = tenant(gateway.options(), caller, &head.headers);
     let longest = gateway.options().limits.question_bytes;
-    let query = question::query(api, fields, directives, outgoing, (base, tenant), longest);
-    only_if_cached(control, look_up(gateway, query, control).await)
+    let (query, matching) = question::query(api, fields, directives, outgoing, (base, tenant), longest);
+    let refuse = |hit: &Hit| {
+        if !control.accepts(hit.age, reply::left(hit)) {
+            Some(Forward::Stale)
+        } else if ids::is_held(&held, &hit.entry, api) {
+            Some(Forward::Held)
+        } else {
+            None
+        }
+    };
+    only_if_cached(control, look_up(gateway, (query, matching, form), control, refuse).await)
+}
+
+/// The temperature that is asked for. Both APIs take 1 where none is named.
+fn temperature(fields: &Map<String, Value>) -> f64 {
+    fields.get("temperature").and_then(|value| json::plain(value).as_f64()).unwrap_or(1.0)
 }
 
 /// A caller who wants what is stored or nothing is not kept waiting by the upstream.
@@ -121,22 +156,43 @@ fn only_if_cached(control: Control, found: Found) -> Result<Found, Problem> {
     Ok(found)
 }
 
-async fn look_up(gateway: &Gateway, query: Query, control: Control) -> Found {
-    let (renewed, forward) = if control.no_cache {
-        (query.renew(), Forward::Request)
-    } else {
-        let found = look(gateway, query.clone(), control, Forward::Miss).await;
+/// Looks for an answer, and for a permit to make another one if `refuse` says why a hit is not served.
+async fn look_up(
+    gateway: &Gateway,
+    (query, matching, form): (Query, Matching, Form),
+    control: Control,
+    refuse: impl Fn(&Hit) -> Option<Forward>,
+) -> Found {
+    let mut forward = Forward::Request;
+    if !control.no_cache {
+        let id = gateway.cache().entry_id(&query).ok().filter(|_| form.is_stream && !control.only_if_cached);
+        let looking = look(gateway, query.clone(), control, Forward::Miss, matching);
+        let found = match id {
+            Some(id) => tokio::select! {
+                biased;
+                found = looking => found,
+                following = gateway.followers().follow((id, form)) => Found::Follow(following),
+            },
+            None => looking.await,
+        };
         match found {
-            Found::Hit(hit) if !control.accepts(hit.age, reply::left(&hit)) => {
-                (query.renew(), Forward::Stale)
-            }
+            Found::Hit(hit) => match refuse(&hit) {
+                Some(why) => forward = why,
+                None => return Found::Hit(hit),
+            },
             found => return found,
         }
-    };
-    look(gateway, renewed, control, forward).await
+    }
+    look(gateway, query.renew(), control, forward, matching).await
 }
 
-async fn look(gateway: &Gateway, query: Query, control: Control, forward: Forward) -> Found {
+async fn look(
+    gateway: &Gateway,
+    query: Query,
+    control: Control,
+    forward: Forward,
+    matching: Matching,
+) -> Found {
     let cache = gateway.cache();
     let looked_up = if control.only_if_cached {
         cache.lookup(query).await.ok()
@@ -145,7 +201,7 @@ async fn look(gateway: &Gateway, query: Query, control: Control, forward: Forwar
     };
     match looked_up {
         Some(Lookup::Hit(hit)) => Found::Hit(hit),
-        Some(Lookup::Miss(permit)) => Found::Make(permit, forward),
+        Some(Lookup::Miss(permit)) => Found::Make(permit, forward, matching),
         Some(Lookup::Bypass(reason)) => Found::Pass(Forward::bypass(reason)),
         None => Found::Pass(Forward::Bypass("failed")),
     }

@@ -1,19 +1,143 @@
 //! JSON as it is on the wire: read without a doubt, and changed without touching what is not meant.
+//!
+//! Numbers keep their text. A double holds neither `12345678901234567890123` nor `1.50`, so a number that would be
+//! written otherwise than it stood is read as an object with the one field [`NUMBER`], and written as what it was.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::ser::{Error as _, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+
+/// The name of the field that stands for a number. A name of others that begins so gets one more of it.
+const NUMBER: char = '\0';
+/// [`NUMBER`] as JSON has it.
+const ESCAPED: &str = "\\u0000";
 
 /// The object that `body` holds. None if it holds something else, or if a name stands twice in an object: two
 /// readers of it could each see another one.
 pub(super) fn object(body: &[u8]) -> Option<Map<String, Value>> {
-    match serde_json::from_slice(body) {
+    match serde_json::from_str(&guarded(std::str::from_utf8(body).ok()?)) {
         Ok(Unambiguous(Value::Object(fields))) => Some(fields),
         _ => None,
     }
+}
+
+/// The value in `text`, whose numbers keep their text.
+pub(in crate::server) fn read(text: &str) -> Option<Value> {
+    serde_json::from_str(&guarded(text)).ok()
+}
+
+/// What was [read](read), as it stood.
+pub(super) fn write(value: &Value) -> String {
+    // Fails for what was not read, at most: all texts of numbers in it are numbers.
+    serde_json::to_string(&Written(value)).unwrap_or_default()
+}
+
+/// What was [read](read), with numbers as everybody reads them.
+pub(in crate::server) fn plain(value: &Value) -> Value {
+    serde_json::from_str(&write(value)).unwrap_or_default()
+}
+
+struct Written<'a>(&'a Value);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Written)),
+            Value::Object(fields) => match number(fields) {
+                Some(text) => {
+                    RawValue::from_string(text.to_owned()).map_err(S::Error::custom)?.serialize(serializer)
+                }
+                None => serializer.collect_map(
+                    fields
+                        .iter()
+                        .map(|(name, value)| (name.strip_prefix(NUMBER).unwrap_or(name), Written(value))),
+                ),
+            },
+            value => value.serialize(serializer),
+        }
+    }
+}
+
+/// The text of the number that an object stands for.
+fn number(fields: &Map<String, Value>) -> Option<&str> {
+    let (name, text) = fields.iter().next()?;
+    if name.chars().eq([NUMBER]) { text.as_str() } else { None }
+}
+
+/// `text` with an object in the place of each number that would not be written as it stands.
+fn guarded(text: &str) -> Cow<'_, str> {
+    let bytes = text.as_bytes();
+    let (mut guarded, mut copied, mut at) = (String::new(), 0, 0);
+    while let Some(&byte) = bytes.get(at) {
+        let start = at;
+        match byte {
+            b'"' => {
+                at = end_of_string(bytes, at);
+                let is_name = text[at..].trim_ascii_start().starts_with(':');
+                if is_name && text[start + 1..].starts_with(ESCAPED) {
+                    guarded.extend([&text[copied..=start], ESCAPED]);
+                    copied = start + 1;
+                }
+            }
+            b'-' | b'0'..=b'9' => {
+                let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+                at += bytes[at..].iter().take_while(|byte| is_part(byte)).count();
+                let token = &text[start..at];
+                if is_number(token) && !is_written_so(token) {
+                    guarded.extend([&text[copied..start], "{\"", ESCAPED, "\":\"", token, "\"}"]);
+                    copied = at;
+                }
+            }
+            _ => at += 1,
+        }
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    guarded.push_str(&text[copied..]);
+    Cow::Owned(guarded)
+}
+
+/// Where the string that begins at `start` has ended.
+fn end_of_string(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    loop {
+        match bytes.get(at) {
+            Some(b'"') => return at + 1,
+            Some(b'\\') => at += 2,
+            Some(_) => at += 1,
+            None => return bytes.len(),
+        }
+    }
+}
+
+/// Whether `token` is a number by the grammar of JSON (RFC 8259, 6). What is none is left for the parser to refuse.
+fn is_number(token: &str) -> bool {
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let (mantissa, exponent) = match token.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
+        None => (token, None),
+    };
+    let (whole, fraction) = match mantissa.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (mantissa, None),
+    };
+    let whole = whole.strip_prefix('-').unwrap_or(whole);
+    is_digits(whole)
+        && (whole == "0" || !whole.starts_with('0'))
+        && fraction.is_none_or(is_digits)
+        && exponent.is_none_or(|exponent| is_digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)))
+}
+
+fn is_written_so(token: &str) -> bool {
+    serde_json::from_str::<Value>(token)
+        .and_then(|value| serde_json::to_string(&value))
+        .is_ok_and(|text| text == token)
 }
 
 /// Whether `body` is nested deeper than any parser here reads.
@@ -141,6 +265,48 @@ mod tests {
         let cut = without(body, "wellspring").unwrap();
         assert_eq!(cut, &br#"{"a":1.50,"b":[ "\u00e9" , 1e400],"":{}}"#[..]);
         assert_eq!(without(br#"{"wellspring":1}"#, "wellspring").unwrap(), &b"{}"[..]);
+    }
+
+    #[test]
+    fn numbers_keep_their_text() {
+        for number in [
+            "0",
+            "-0",
+            "-0.0",
+            "0.0",
+            "1",
+            "1.0",
+            "1.00",
+            "1.50",
+            "1e5",
+            "1E5",
+            "1e+21",
+            "1e-7",
+            "0.1",
+            "9007199254740993",
+            "18446744073709551616",
+            "1500000000000000000000",
+            "0.1000000000000000055511151231257827",
+            "0.12345678901234567",
+            "1e400",
+            "-1e-400",
+            "123456789012345678901234567890.5",
+        ] {
+            let text = format!("{{\"a\":[{number},\"{number}\"],\"b\":{{\"c\":{number}}}}}");
+            assert_eq!(write(&read(&text).unwrap()), text);
+            assert_eq!(write(&Value::Object(object(text.as_bytes()).unwrap())), text);
+        }
+        assert_eq!(plain(&read("[1.50,7]").unwrap()), serde_json::json!([1.5, 7]));
+    }
+
+    #[test]
+    fn nothing_else_becomes_a_number_or_valid() {
+        let own = r#"{"\u0000":"1.50","\u0000\u0000":[{"\u0000a":"\u0000"}],"s":"\\\"1.50"}"#;
+        assert_eq!(write(&read(own).unwrap()), own);
+        assert_ne!(read(r#"{"\u0000":"1.50"}"#), read("1.50"));
+        for bad in ["01", "1.", ".5", "+1", "1e", "--1", "1.50.", "[1.50 2]", "{1.50:1}", "\"1.50", "1.50x"] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
     }
 
     #[test]

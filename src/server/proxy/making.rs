@@ -3,6 +3,7 @@
 //! It is received by a task of its own, so that an answer whose last piece the caller has read is stored although
 //! the caller is gone. A caller who goes earlier ends the task, unless the gateway is told to finish answers.
 
+use std::collections::VecDeque;
 use std::io;
 
 use axum::body::Body;
@@ -15,6 +16,7 @@ use tracing::Instrument as _;
 
 use super::api::Api;
 use super::directives::Directives;
+use super::followers::{End, Leading};
 use super::recording::{EVENT_STREAM, Form, Recorder};
 use super::reply::Forward;
 use super::upstream::{Outgoing, passed_on};
@@ -34,6 +36,8 @@ pub(super) struct Making {
     pub(super) permit: FillPermit,
     pub(super) forward: Forward,
     pub(super) price: Option<Price>,
+    /// Whether an answer that a limit of tokens cut off is kept.
+    pub(super) keeps_incomplete: bool,
 }
 
 /// How receiving an answer ended.
@@ -69,13 +73,19 @@ impl Making {
         tell: oneshot::Sender<Result<(Response, Pieces), Problem>>,
         caller_gone: CancellationToken,
     ) {
-        let Self { gateway, api, form, directives, permit, forward, price } = self;
+        let Self { gateway, api, form, directives, permit, forward, price, keeps_incomplete } = self;
         let is_patient = gateway.options().disconnected == Disconnected::Finish;
+        let begun = form.is_stream.then(|| permit.begun(directives.dependencies())).flatten();
+        let limit = gateway.options().limits.body_bytes;
+        let leading = begun.map(|begun| gateway.followers().lead((permit.entry_id(), form), begun, limit));
         let gone = async || {
             if is_patient {
                 std::future::pending::<()>().await;
             }
             caller_gone.cancelled().await;
+            if let Some(leading) = &leading {
+                leading.unfollowed().await;
+            }
         };
         let response = tokio::select! {
             response = outgoing.send(&gateway) => response,
@@ -98,29 +108,36 @@ impl Making {
         let _ = tell.send(Ok((passed, pieces)));
         if recorder.is_none() {
             permit.decline();
+            drop(leading);
             tokio::select! {
-                _ = receive(response, None, &send) => {}
-                () = gone() => {}
+                _ = receive(response, None, &send, None) => {}
+                () = caller_gone.cancelled(), if !is_patient => {}
             }
             return;
         }
+        if let Some(leading) = &leading {
+            leading.answers();
+        }
         let ended = tokio::select! {
             biased;
-            ended = receive(response, recorder.as_mut(), &send) => ended,
+            ended = receive(response, recorder.as_mut(), &send, leading.as_ref()) => ended,
             () = gone() => Ended::Alone,
         };
+        drop(leading);
         // The caller need not wait for the store.
         drop(send);
         let kept = match ended {
             Ended::Broken => None,
             Ended::Whole | Ended::Alone => recorder.and_then(Recorder::finish),
         };
+        let kept = kept.filter(|(summary, _)| keeps_incomplete || !summary.is_incomplete);
         match (kept, ended) {
             (Some((mut summary, metadata)), _) => {
                 if let (Some(price), Some(usage)) = (price, &mut summary.usage) {
                     price.charge(usage);
                 }
-                let answer = directives.answer(summary.text, summary.usage, metadata);
+                let mut answer = directives.answer(summary.text, summary.usage, metadata);
+                answer.negative |= summary.is_refusal;
                 // What became of it is counted by the cache.
                 drop(permit.fill(answer, directives.dependencies()).await);
             }
@@ -138,24 +155,54 @@ async fn receive(
     mut response: reqwest::Response,
     mut recorder: Option<&mut Recorder>,
     send: &mpsc::Sender<io::Result<Bytes>>,
+    leading: Option<&Leading>,
 ) -> Ended {
+    // What has no room to wait for the caller. The upstream waits then, unless others follow: they need not wait for a
+    // caller who does not read.
+    let mut unread = VecDeque::new();
+    let mut ended = None;
     loop {
-        match response.chunk().await {
-            Ok(Some(piece)) => {
-                if let Some(recorder) = &mut recorder {
-                    recorder.push(&piece);
+        let goes_on = ended.is_none();
+        let may_read = goes_on && (unread.is_empty() || leading.is_some_and(Leading::is_followed));
+        tokio::select! {
+            read = response.chunk(), if may_read => match read {
+                Ok(Some(piece)) => {
+                    if let Some(recorder) = &mut recorder {
+                        recorder.push(&piece);
+                    }
+                    if let Some(leading) = leading {
+                        leading.push(&piece);
+                    }
+                    unread.push_back(Ok(piece));
                 }
-                let _ = send.send(Ok(piece)).await;
-            }
-            Ok(None) => return Ended::Whole,
-            Err(error) => {
-                let error = error.without_url();
-                tracing::warn!(%error, "the upstream's answer broke off");
-                // The caller's connection breaks off, too.
-                let _ = send.send(Err(io::Error::other("the upstream's answer broke off"))).await;
-                return Ended::Broken;
-            }
+                Ok(None) => {
+                    ended = Some(Ended::Whole);
+                    leading.inspect(|leading| leading.finish(End::Whole));
+                }
+                Err(error) => {
+                    let error = error.without_url();
+                    tracing::warn!(%error, "the upstream's answer broke off");
+                    ended = Some(Ended::Broken);
+                    leading.inspect(|leading| leading.finish(End::Broken));
+                    // The caller's connection breaks off, too.
+                    unread.push_back(Err(io::Error::other("the upstream's answer broke off")));
+                }
+            },
+            place = send.reserve(), if !unread.is_empty() => match (place, unread.pop_front()) {
+                (Ok(place), Some(piece)) => place.send(piece),
+                // He has gone.
+                _ => unread.clear(),
+            },
+            () = joined(leading), if goes_on && !may_read => {}
+            else => return ended.unwrap_or(Ended::Broken),
         }
+    }
+}
+
+async fn joined(leading: Option<&Leading>) {
+    match leading {
+        Some(leading) => leading.joined().await,
+        None => std::future::pending().await,
     }
 }
 

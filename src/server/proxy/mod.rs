@@ -8,7 +8,9 @@ mod ask;
 mod control;
 mod directives;
 mod embeddings;
-mod json;
+mod followers;
+mod ids;
+pub(super) mod json;
 mod making;
 mod question;
 mod recording;
@@ -23,6 +25,7 @@ use axum::routing::post;
 
 pub(super) use self::directives::Directives;
 pub(super) use self::embeddings::Embeddings;
+pub(super) use self::followers::Followers;
 pub(super) use self::sharing::{holder, tenant};
 pub(super) use self::upstream::Upstreams;
 use crate::server::Gateway;

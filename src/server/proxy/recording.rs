@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::api::{Api, Summary};
+use super::api::{Api, Folded, Summary};
+use super::json;
 use super::sse;
 use crate::entry::Entry;
 use crate::server::auth::sha256;
@@ -14,7 +15,7 @@ use crate::server::auth::sha256;
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
 
 /// In which form an answer is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Form {
     /// As a stream of events.
     pub(super) is_stream: bool,
@@ -57,7 +58,7 @@ impl Recorder {
     /// that may be kept.
     pub(super) fn finish(self) -> Option<(Summary, Value)> {
         let body = String::from_utf8(self.body?).ok()?;
-        let summary = self.api.summary(&parse(self.api, self.form, &body)?)?;
+        let summary = self.api.summary(&parse(self.api, self.form, &body)?.answer)?;
         let metadata = json!({ "recording": {
             "api": self.api.name(), "stream": self.form.is_stream, "with_usage": self.form.with_usage,
             "digest": &hex::encode(sha256(&body))[..32], "body": body,
@@ -66,8 +67,37 @@ impl Recorder {
     }
 }
 
-fn parse(api: Api, form: Form, body: &str) -> Option<Value> {
-    if form.is_stream { api.fold(&sse::events(body)) } else { serde_json::from_str(body).ok() }
+fn parse(api: Api, form: Form, body: &str) -> Option<Folded> {
+    if form.is_stream {
+        api.fold(&sse::events(body))
+    } else {
+        json::read(body).map(|answer| Folded { answer, is_understood: true })
+    }
+}
+
+/// A recording as it stands in an entry.
+struct Kept<'a> {
+    form: Form,
+    body: &'a str,
+    digest: &'a str,
+}
+
+impl<'a> Kept<'a> {
+    /// The recording in `entry`; none if it holds none of this API.
+    fn of(entry: &'a Entry, api: Api) -> Option<Self> {
+        let recording = entry.answer.metadata.get("recording").filter(|kept| kept["api"] == api.name())?;
+        let form = Form {
+            is_stream: recording["stream"].as_bool()?,
+            with_usage: recording["with_usage"].as_bool()?,
+        };
+        Some(Self { form, body: recording["body"].as_str()?, digest: recording["digest"].as_str()? })
+    }
+}
+
+/// The whole answer in `entry`; none if it holds no recording of this API.
+pub(super) fn answer(entry: &Entry, api: Api) -> Option<Value> {
+    let kept = Kept::of(entry, api)?;
+    parse(api, kept.form, kept.body).map(|folded| folded.answer)
 }
 
 /// A response from a recording.
@@ -78,28 +108,28 @@ pub(super) struct Replay {
     pub(super) etag: String,
 }
 
-/// The response in `entry`, in the form that is wanted: the very bytes that were received if they have it. None if
-/// the entry holds no recording of this API.
-pub(super) fn replay(entry: &Arc<Entry>, api: Api, wanted: Form) -> Option<Replay> {
-    let recording = entry.answer.metadata.get("recording")?;
-    if recording["api"] != api.name() {
-        return None;
-    }
-    let body = recording["body"].as_str()?;
-    let digest = recording["digest"].as_str()?;
-    let form =
-        Form { is_stream: recording["stream"].as_bool()?, with_usage: recording["with_usage"].as_bool()? };
+/// The response in `entry`, in the form that is wanted: the very bytes that were received if they have it.
+///
+/// # Errors
+///
+/// Why there is none: `no-recording` if the entry holds none of this API, `form` if not all of it is understood, so that
+/// it is good only in the form in which it was received, `usage` if that is wanted and not known.
+pub(super) fn replay(entry: &Arc<Entry>, api: Api, wanted: Form) -> Result<Replay, &'static str> {
+    let Kept { form, body, digest } = Kept::of(entry, api).ok_or("no-recording")?;
     if form == wanted {
         let body = Bytes::from_owner(Recorded(Arc::clone(entry)));
-        return Some(Replay { body, etag: format!("\"{digest}\"") });
+        return Ok(Replay { body, etag: format!("\"{digest}\"") });
     }
-    let answer = parse(api, form, body)?;
+    let Folded { answer, is_understood } = parse(api, form, body).ok_or("no-recording")?;
+    if !is_understood {
+        return Err("form");
+    }
     let (body, kind) = if wanted.is_stream {
-        (api.unfold(&answer, wanted.with_usage), if wanted.with_usage { "stream-usage" } else { "stream" })
+        (api.unfold(&answer, wanted.with_usage)?, if wanted.with_usage { "stream-usage" } else { "stream" })
     } else {
-        (answer.to_string(), "whole")
+        (json::write(&answer), "whole")
     };
-    Some(Replay { body: body.into(), etag: format!("\"{digest}-{kind}\"") })
+    Ok(Replay { body: body.into(), etag: format!("\"{digest}-{kind}\"") })
 }
 
 /// The recorded bytes, where they are.

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
+use super::followers::Following;
 use super::recording::{EVENT_STREAM, Form, Replay};
 use crate::cache::{BypassReason, Hit, Tier};
 use crate::entry::Entry;
@@ -25,6 +26,8 @@ pub(super) enum Forward {
     Stale,
     /// The caller does not want what is stored.
     Request,
+    /// The conversation holds what is stored already.
+    Held,
     /// The cache cannot be used.
     Bypass(&'static str),
 }
@@ -51,6 +54,7 @@ impl Forward {
             Self::Miss => ("wellspring; fwd=uri-miss".to_owned(), "miss"),
             Self::Stale => ("wellspring; fwd=stale".to_owned(), "miss"),
             Self::Request => ("wellspring; fwd=request".to_owned(), "bypass"),
+            Self::Held => ("wellspring; fwd=miss; detail=held".to_owned(), "miss"),
             Self::Bypass(why) => (format!("wellspring; fwd=bypass; detail={why}"), "bypass"),
         };
         let tier = if entry.is_some() { "miss" } else { tier };
@@ -99,6 +103,17 @@ pub(super) fn hit(hit: &Hit, replay: Replay, form: Form, request: &HeaderMap) ->
     insert(headers, CACHE_STATUS, &format!("wellspring; hit; ttl={}; detail={tier}", left(hit).as_secs()));
     headers.insert(TIER, HeaderValue::from_static(tier));
     insert(headers, ENTRY, &hit.entry.id.to_string());
+    response
+}
+
+/// The response to one who follows a stream that another one asked for (RFC 9211, 2.6).
+pub(super) fn followed(following: Following) -> Response {
+    let mut response = Response::new(following.into_body());
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(CACHE_STATUS, HeaderValue::from_static("wellspring; fwd=uri-miss; collapsed"));
+    headers.insert(TIER, HeaderValue::from_static("shared"));
     response
 }
 

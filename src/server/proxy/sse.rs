@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::json;
+
 /// An event of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Event<'a> {
@@ -16,17 +18,17 @@ pub(super) struct Event<'a> {
 impl Event<'_> {
     /// The data as JSON; none if it is something else.
     pub(super) fn json(&self) -> Option<Value> {
-        serde_json::from_str(&self.data).ok()
+        json::read(&self.data)
     }
 }
 
-/// The events of a whole stream. One that was not ended by an empty line is none.
+/// The events of a whole stream. The last one need not be ended by an empty line: many servers leave it out, and
+/// whether a stream is whole is told by what its last event says.
 pub(super) fn events(stream: &str) -> Vec<Event<'_>> {
     let mut events = Vec::new();
     let (mut name, mut data) = ("", None::<String>);
     let stream = stream.strip_prefix('\u{feff}').unwrap_or(stream);
-    for line in stream.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')) {
-        let line = line.strip_suffix('\r').unwrap_or(line);
+    for line in stream.lines().chain([""]) {
         if line.is_empty() {
             if let Some(data) = data.take() {
                 events.push(Event { name, data });
@@ -55,7 +57,7 @@ pub(super) fn write(stream: &mut String, name: &str, data: &Value) {
         // Writing to a string cannot fail.
         let _ = writeln!(stream, "event: {name}");
     }
-    let _ = write!(stream, "data: {data}\n\n");
+    let _ = write!(stream, "data: {}\n\n", json::write(data));
 }
 
 #[cfg(test)]
@@ -64,8 +66,8 @@ mod tests {
 
     #[test]
     fn events_are_read_as_the_standard_says() {
-        let stream = ": hello\n\nevent: a\ndata: 1\ndata:2\n\nid: 3\r\ndata: x\r\n\r\ndata: cut off";
+        let stream = ": hello\n\nevent: a\ndata: 1\ndata:2\n\nid: 3\r\ndata: x\r\n\r\ndata: [DONE]";
         let read: Vec<_> = events(stream).into_iter().map(|event| (event.name, event.data)).collect();
-        assert_eq!(read, [("a", "1\n2".to_owned()), ("", "x".to_owned())]);
+        assert_eq!(read, [("a", "1\n2".to_owned()), ("", "x".to_owned()), ("", "[DONE]".to_owned())]);
     }
 }

@@ -169,6 +169,12 @@ pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> 
     Ok(())
 }
 
+/// The corpus of a row. None for one whose name is not in the form in which names are compared, from when they were
+/// kept as they were given: its entries are dead, for they are of another clock than that of the name they have now.
+fn stored_corpus(name: &str) -> Result<Option<Corpus>> {
+    Ok(Some(Corpus::new(name)?).filter(|corpus| corpus.as_str() == name))
+}
+
 /// Reads the clocks into `ledger`.
 pub(super) fn load(transaction: &ReadTransaction, ledger: &Ledger<Serial>, path: &Path) -> Result<()> {
     let damaged = || corrupt(path, "the invalidation clock in it is damaged");
@@ -179,11 +185,11 @@ pub(super) fn load(transaction: &ReadTransaction, ledger: &Ledger<Serial>, path:
         let clock = InvalidationClock { sequence, floor, ..InvalidationClock::new(incarnation) };
         let mut found = Digest::default();
         found.add_header(corpus.value(), (incarnation, sequence, floor));
-        let corpus = Corpus::new(corpus.value()).map_err(|_| damaged())?;
+        let Some(corpus) = stored_corpus(corpus.value()).map_err(|_| damaged())? else { continue };
         clocks.insert(corpus, (clock, Digest(stated), found));
     }
     let mut clock_of = |row, key: (&str, &[u8; 16]), value: &[u8], keep: &dyn Fn(&mut InvalidationClock)| {
-        let corpus = Corpus::new(key.0).map_err(|_| damaged())?;
+        let Some(corpus) = stored_corpus(key.0).map_err(|_| damaged())? else { return Ok(()) };
         let (clock, _, found) = clocks.get_mut(&corpus).ok_or_else(damaged)?;
         found.add(row, key, value);
         keep(clock);
@@ -223,4 +229,37 @@ pub(super) fn load(transaction: &ReadTransaction, ledger: &Ledger<Serial>, path:
         ledger.restore_clock(corpus, clock);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use redb::{Database, ReadableDatabase as _};
+
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::store::Limits;
+    use crate::store::embedded::format;
+
+    #[test]
+    fn a_corpus_under_a_name_of_another_form_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.redb");
+        let database = Database::create(&path).unwrap();
+        format::create(&database).unwrap();
+        let load_with = |name: &str| {
+            let transaction = database.begin_write().unwrap();
+            // A digest that does not add up, as that of two corpora whose rows were taken for those of one.
+            transaction.open_table(CLOCKS).unwrap().insert(name, (1, 2, 0, 4)).unwrap();
+            transaction.open_table(MARKS).unwrap().insert((name, &[7; 16]), 2).unwrap();
+            transaction.commit().unwrap();
+            let ledger = Ledger::new(Limits::default(), Arc::new(SystemClock));
+            load(&database.begin_read().unwrap(), &ledger, &path).map(|()| ledger)
+        };
+        let ledger = load_with("a\u{308}").unwrap();
+        let sequence = ledger.with_clock(&Corpus::new("a\u{308}").unwrap(), |clock| clock.sequence);
+        assert_eq!(sequence, 0, "a clock of its own");
+        assert!(load_with("\u{e4}").unwrap_err().is_corrupt());
+    }
 }

@@ -145,7 +145,7 @@ pub(super) fn decode_body(corpus: &Corpus, id: EntryId, bytes: &[u8]) -> Option<
         expires_at: body.expires_at,
         recompute: body.recompute,
     };
-    Some((body.serial, entry))
+    Some((body.serial, entry.reached()?))
 }
 
 /// Encodes `value`, which will take about `size` bytes.

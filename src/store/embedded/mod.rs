@@ -187,6 +187,10 @@ impl Store for EmbeddedStore {
         self.writer.fill(snapshot, dependencies, entry).await
     }
 
+    async fn would_take(&self, snapshot: Snapshot, entry: &Entry) -> Result<bool> {
+        self.ledger.would_take(snapshot, entry)
+    }
+
     async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Vec<ChangeOutcome>> {
         changes.iter().try_for_each(Change::check)?;
         self.writer.advance(corpus, changes.iter().cloned().map(Step::Apply).collect()).await

@@ -138,6 +138,14 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         Ok(())
     }
 
+    /// Whether a fill of `entry` would not be refused.
+    pub(super) fn would_take(&self, snapshot: Snapshot, entry: &Entry) -> Result<bool> {
+        let dependencies = entry.check()?;
+        Ok(self.with_clock(&entry.corpus, |clock| {
+            clock.refusal(snapshot, &dependencies, entry.documents()).is_none()
+        }))
+    }
+
     /// Why a fill must be refused, if it must.
     #[cfg(feature = "embedded")]
     pub(super) fn refusal(&self, resident: &Resident<P>, entry: &Entry) -> Option<RefusedReason> {

@@ -16,7 +16,7 @@ use super::keys::Bucket;
 use super::link::Trouble;
 use super::operation::{Applied, Attempt, Operation, script, sum};
 use super::{Inner, reply};
-use crate::entry::{Change, DocumentVersion, any_change_of};
+use crate::entry::{Change, DocumentVersion, any_change_of, ids_of_document};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Corpus;
 use crate::store::ChangeOutcome;
@@ -106,7 +106,10 @@ impl Inner {
         let outcomes = self.invalidate(Operation::release(corpus, document, version)).await?;
         let key = self.keys.held(corpus);
         let mut note = redis::cmd("HDEL");
-        note.arg(&key).arg(any_change_of(document).as_bytes());
+        note.arg(&key);
+        for id in ids_of_document(document) {
+            note.arg(id.as_bytes());
+        }
         let _ = self.control.send(&note, &key, self.command_limit()).await;
         Ok(outcomes.into_iter().next().unwrap_or(ChangeOutcome::Dropped(0)))
     }

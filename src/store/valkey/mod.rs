@@ -66,14 +66,14 @@ pub(crate) use self::link::ValkeyServer;
 use self::operation::Operation;
 pub use self::options::{Freshness, ValkeyOptions};
 use self::outbox::Outbox;
-use self::script::{FILL, LOOKUP};
+use self::script::{ADMIT, FILL, LOOKUP};
 use self::stream::Follower;
 use self::tier::{FillName, MemoryTier};
 use crate::embedding::Embedding;
-use crate::entry::{Change, DocumentVersion, Entry, any_change_of, itself};
+use crate::entry::{Change, DocumentVersion, Entry, any_change_of};
 use crate::error::{Error, ErrorKind, Result};
 use crate::judgement::{JudgementCursor, Logged};
-use crate::key::{Corpus, EntryId, ScopeId};
+use crate::key::{Corpus, DependencyId, EntryId, ScopeId};
 use crate::store::{
     ChangeListener, ChangeOutcome, Claim, ClaimEnd, ClaimToken, DeadReason, Fetched, Filled, Found,
     RefusedReason, ScopeCursor, ScopePage, Snapshot, Store, StoreStatus, StoredEntry, closed,
@@ -328,15 +328,10 @@ impl Inner {
         self.check_bucket(bucket)?;
         let mut names = vec![self.keys.clock(bucket), self.keys.entry(bucket, entry.id)];
         names.extend([self.keys.all(bucket), self.keys.scope(bucket, entry.scope)]);
-        let own = itself(entry.id);
-        let listed = dependencies.iter().filter(|name| **name != own);
-        names.extend(listed.map(|name| self.keys.dependants(bucket, *name)));
+        names.extend(entry.listed_ids().into_iter().map(|name| self.keys.dependants(bucket, name)));
         let packed: Vec<u8> = dependencies.iter().flat_map(|name| *name.as_bytes()).collect();
         let ttl = entry.expires_at.saturating_since(self.options.clock.now()).as_millis().max(1);
-        let versions: Vec<_> = entry
-            .documents()
-            .filter_map(|(document, version)| Some((any_change_of(document), version?)))
-            .collect();
+        let versions = versions_read(entry);
         let mut call = FILL
             .call(&names)
             .nonce()
@@ -369,9 +364,37 @@ impl Inner {
         Ok(Filled::Refused(refused))
     }
 
+    async fn would_take(&self, snapshot: Snapshot, entry: &Entry) -> Result<bool> {
+        let dependencies = entry.check()?;
+        self.check_open()?;
+        let bucket = self.keys.bucket(&entry.corpus, entry.id);
+        self.check_bucket(bucket)?;
+        let names = [self.keys.clock(bucket)];
+        let packed: Vec<u8> = dependencies.iter().flat_map(|name| *name.as_bytes()).collect();
+        let versions = versions_read(entry);
+        let mut call = ADMIT
+            .call(&names)
+            .nonce()
+            .owned(snapshot.incarnation.to_be_bytes())
+            .number(snapshot.sequence)
+            .bytes(&packed)
+            .number(versions.len());
+        for (document, version) in &versions {
+            call = call.owned(*document.as_bytes()).bytes(version.as_str());
+        }
+        let reply = self.link.call(&call, &names[0], self.command_limit()).await?;
+        Ok(reply::text(&reply) == Some("taken"))
+    }
+
     fn listener(&self) -> Option<Arc<dyn ChangeListener>> {
         self.listener.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// The documents that an entry was derived from in a known version.
+fn versions_read(entry: &Entry) -> Vec<(DependencyId, &DocumentVersion)> {
+    let read = entry.documents();
+    read.filter_map(|(document, version)| Some((any_change_of(document), version?))).collect()
 }
 
 #[async_trait]
@@ -382,6 +405,10 @@ impl Store for ValkeyStore {
 
     async fn fill(&self, snapshot: Snapshot, entry: Arc<Entry>) -> Result<Filled> {
         self.inner.fill(snapshot, &entry).await
+    }
+
+    async fn would_take(&self, snapshot: Snapshot, entry: &Entry) -> Result<bool> {
+        self.inner.would_take(snapshot, entry).await
     }
 
     async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Vec<ChangeOutcome>> {

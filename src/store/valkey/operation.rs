@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::keys::{Bucket, Keys};
 use super::reply;
 use super::script::INVALIDATE;
-use crate::entry::{Change, DocumentVersion, any_change_of, whole_change_of};
+use crate::entry::{Change, DocumentVersion, any_change_of, ids_of_document};
 use crate::key::{Corpus, DependencyId, EntryId};
 use crate::store::ChangeOutcome;
 
@@ -179,16 +179,12 @@ impl Step {
                 let document = told.map(|(document, _)| any_change_of(document));
                 ("change", document, told.and_then(|(_, version)| version), change.dependency_ids())
             }
-            Self::Hold(document) => ("hold", Some(any_change_of(document)), None, names_of(document)),
+            Self::Hold(document) => ("hold", Some(any_change_of(document)), None, ids_of_document(document)),
             Self::Release { document, version } => {
-                ("release", Some(any_change_of(document)), version.as_ref(), names_of(document))
+                ("release", Some(any_change_of(document)), version.as_ref(), ids_of_document(document))
             }
         }
     }
-}
-
-fn names_of(document: &str) -> Vec<DependencyId> {
-    vec![any_change_of(document), whole_change_of(document)]
 }
 
 /// What a step did, from what it did in each bucket: it changed nothing only if it did so everywhere.

@@ -79,7 +79,7 @@ pub(super) fn decode(corpus: &Corpus, id: EntryId, fields: &[Value]) -> Option<E
     };
     let vector = reply::bytes(vector)?;
     let embedding = if vector.is_empty() { None } else { Some(vector_of(vector)?) };
-    Some(Entry {
+    let entry = Entry {
         id,
         corpus: corpus.clone(),
         scope: scope_of(scope)?,
@@ -90,7 +90,8 @@ pub(super) fn decode(corpus: &Corpus, id: EntryId, fields: &[Value]) -> Option<E
         created_at: metadata.created_at,
         expires_at: metadata.expires_at,
         recompute: metadata.recompute,
-    })
+    };
+    entry.reached()
 }
 
 pub(super) fn scope_of(value: &Value) -> Option<ScopeId> {

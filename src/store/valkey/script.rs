@@ -27,6 +27,7 @@ const OPEN: &str = include_str!("lua/open.lua");
 scripts! {
     LOOKUP = "lua/lookup.lua", true;
     FILL = "lua/fill.lua", true;
+    ADMIT = "lua/admit.lua", true;
     INVALIDATE = "lua/invalidate.lua", true;
     COMPACT = "lua/compact.lua", true;
     REAP = "lua/reap.lua", true;

@@ -53,6 +53,91 @@ async fn a_held_document_is_neither_served_nor_stored_until_its_end() {
     gateway.store("q", &json!([{ "id": "a", "version": "2" }])).await;
 }
 
+/// The same name in NFC and in NFD.
+const NAMES: [&str; 2] = ["Vertr\u{e4}ge/\u{dc}bersicht.md", "Vertra\u{308}ge/U\u{308}bersicht.md"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_is_the_same_however_its_letters_are_composed() {
+    let (gateway, _folder) = start(|_| {}).await;
+    let hangul = ["\u{d55c}\u{ae00}", "\u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af}"];
+    for [a, b] in [NAMES, hangul] {
+        for (stored, changed) in [(a, b), (b, a)] {
+            let sources = |what: &str| match what {
+                "tags" | "collections" => json!({ what: [stored] }),
+                "chunks" => json!({ "sources": [{ "id": stored, "chunks": [stored] }] }),
+                _ => json!({ "sources": [{ "id": stored }] }),
+            };
+            for (what, change) in [
+                ("document", json!({ "id": changed })),
+                ("chunks", json!({ "id": changed, "chunks": [changed] })),
+                ("tags", json!({ "tags": [changed] })),
+                ("collections", json!({ "collections": [changed] })),
+            ] {
+                let mut fill = sources(what);
+                fill["permit"] = gateway.look("q").await["permit"].clone();
+                fill["answer"] = "a".into();
+                assert_eq!(gateway.ask("/v1/cache/fill", &fill).await.json()["status"], "stored");
+                assert!(gateway.is_stored("q").await);
+                let reply = gateway.admin_post("/v1/documents/changed", &change).await;
+                assert_eq!(reply.json()["dropped"], 1, "{what} {stored:?} {}", reply.body);
+                assert!(!gateway.is_stored("q").await, "{what} {stored:?} is stale");
+            }
+            let in_namespace = |name: &str| json!({ "question": "q", "namespace": name });
+            let permit =
+                gateway.ask("/v1/cache/lookup", &in_namespace(stored)).await.json()["permit"].clone();
+            gateway.ask("/v1/cache/fill", &json!({ "permit": permit, "answer": "a" })).await;
+            assert_eq!(gateway.ask("/v1/cache/lookup", &in_namespace(changed)).await.json()["status"], "hit");
+            gateway.admin_post("/v1/documents/changed", &json!({ "namespaces": [changed] })).await;
+            assert_eq!(gateway.ask("/v1/cache/lookup", &in_namespace(stored)).await.json()["status"], "miss");
+        }
+        gateway.store("held", &json!([{ "id": a, "version": "1" }])).await;
+        let found = gateway.admin_get(&format!("/v1/cache/entries?document={b}")).await.json();
+        assert_eq!(found["entries"].as_array().unwrap().len(), 1);
+        let begun =
+            gateway.client.post(gateway.admin_url(&format!("/v1/documents/{}/begin", b.replace('/', "%2F"))));
+        assert_eq!(begun.send().await.unwrap().status(), StatusCode::OK);
+        assert!(!gateway.is_stored("held").await);
+        let end = format!("/v1/documents/{}/end", a.replace('/', "%2F"));
+        assert_eq!(gateway.admin_post(&end, &json!({ "version": "2" })).await.status, 200);
+        let same = gateway.admin_post("/v1/documents/changed", &json!({ "id": b, "version": "2" })).await;
+        assert_eq!(same.json()["unchanged"], true);
+        let look = gateway.look("held").await;
+        let old =
+            json!({ "permit": look["permit"], "answer": "old", "sources": [{ "id": b, "version": "1" }] });
+        assert_eq!(gateway.ask("/v1/cache/fill", &old).await.json()["reason"], "version_mismatch");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_may_have_any_name() {
+    let (gateway, _folder) = start(|_| {}).await;
+    for id in ["changed", "pending", "begin", "retry", "7", "pending/7", "%2F", "é ?#"] {
+        let path = |action: &str| {
+            let id = percent_encoding::utf8_percent_encode(id, percent_encoding::NON_ALPHANUMERIC);
+            gateway.admin_url(&format!("/v1/documents/{id}{action}"))
+        };
+        let json = async |request: reqwest::RequestBuilder| {
+            let reply = Reply::of(request.send().await.unwrap()).await;
+            assert_eq!(reply.status, 200, "{id} {}", reply.body);
+            reply.json()
+        };
+        gateway.store("q", &json!([{ "id": id }])).await;
+        assert_eq!(json(gateway.client.get(path("/impact"))).await["entries"], 1, "{id}");
+        assert_eq!(json(gateway.client.post(path("/begin"))).await["held"], id);
+        assert!(!gateway.is_stored("q").await, "{id}");
+        json(gateway.client.post(path("/end"))).await;
+        for by_body in [true, false] {
+            gateway.store("q", &json!([{ "id": id }])).await;
+            let request = if by_body {
+                gateway.client.post(gateway.admin_url("/v1/documents/changed")).json(&json!({ "id": id }))
+            } else {
+                gateway.client.delete(path(""))
+            };
+            assert_eq!(json(request).await["dropped"], 1, "{id}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_made_once_under_its_key() {
     let (gateway, _folder) = start(|_| {}).await;

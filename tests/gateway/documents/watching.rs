@@ -69,6 +69,24 @@ async fn a_restart_tells_only_what_changed_while_it_was_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_of_a_file_is_the_same_however_its_letters_are_composed() {
+    let (gateway, _store) = start(|_| {}).await;
+    let work = folder();
+    let rules = "[[rules]]\nglob = \"**/\u{dc}*.md\"\ndocument = \"doc:${stem}\"\ncollection = \"\u{dc}\"\n";
+    fs::write(work.path().join("rules.toml"), rules).unwrap();
+    let id = "doc:\u{dc}bersicht";
+    gateway.store("q", &json!([{ "id": id }])).await;
+    write(&work, "U\u{308}bersicht.md", "one");
+    let told = once(&gateway, &work, &["--rules", "rules.toml"]);
+    assert_eq!(told, [("collection \u{dc}".to_owned(), false), (id.to_owned(), true)]);
+    assert!(!gateway.is_stored("q").await);
+    // On another system it is called otherwise, and is the same.
+    fs::rename(work.path().join("docs/U\u{308}bersicht.md"), work.path().join("docs/\u{dc}bersicht.md"))
+        .unwrap();
+    assert!(once(&gateway, &work, &["--rules", "rules.toml"]).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rules_make_ids_and_collections() {
     let (gateway, _store) = start(|_| {}).await;
     let work = folder();

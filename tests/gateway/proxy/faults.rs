@@ -51,6 +51,110 @@ async fn what_did_not_come_whole_is_not_kept() {
     assert!(gateway.cache.entries(None, 10).await.unwrap().is_empty());
 }
 
+/// Answers that were cut off, by API.
+fn cut_off() -> Vec<(&'static str, serde_json::Value)> {
+    let chat = |reason: &str, message: serde_json::Value, more: serde_json::Value| {
+        let mut choice = json!({ "index": 0, "message": message, "finish_reason": reason });
+        choice.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({ "id": "c", "object": "chat.completion", "choices": [choice] })
+    };
+    let call = json!({ "role": "assistant", "content": null, "tool_calls": [
+        { "id": "a", "type": "function", "function": { "name": "f", "arguments": "{\"a\":" } },
+    ] });
+    let text = json!({ "role": "assistant", "content": "At s" });
+    vec![
+        (CHAT, chat("length", text.clone(), json!({}))),
+        (CHAT, chat("tool_calls", call.clone(), json!({}))),
+        (CHAT, chat("stop", call, json!({}))),
+        (
+            MESSAGES,
+            json!({
+                "id": "m", "type": "message", "role": "assistant", "content": [{ "type": "text", "text": "At s" }],
+                "stop_reason": "max_tokens", "usage": { "input_tokens": 1, "output_tokens": 1 },
+            }),
+        ),
+        (
+            RESPONSES,
+            json!({ "id": "r", "status": "completed", "output": [
+            { "type": "function_call", "call_id": "c", "name": "f", "arguments": "{\"a\":" },
+        ] }),
+        ),
+        // Neither is an answer, whatever is configured.
+        (CHAT, chat("stop", text.clone(), json!({ "error": { "code": 502, "message": "no" } }))),
+        (
+            RESPONSES,
+            json!({ "id": "r", "status": "incomplete", "output": [
+            { "type": "message", "content": [{ "type": "output_text", "text": "At s" }] },
+        ] }),
+        ),
+    ]
+}
+
+#[tokio::test]
+async fn incomplete_answers_are_kept_for_the_same_request_only_and_only_if_that_is_configured() {
+    const CUT: usize = 5;
+    let gateway = Running::start().await;
+    let keeping = Running::with(|options| options.keep_incomplete = true).await;
+    for (number, (path, whole)) in cut_off().into_iter().enumerate() {
+        let mut asked = request(path, "recorded", QUESTION);
+        asked["recorded"] = json!({ "whole": whole });
+        for _ in 0..2 {
+            assert_eq!(gateway.ask(path, &asked).await.tier(), "miss", "{path} {whole}");
+            // It may be matched by its meaning.
+            assert_eq!(keeping.ask(path, &asked).await.tier(), "miss", "{path} {whole}");
+        }
+        let mut named = asked.clone();
+        named["wellspring"] = json!({ "question": QUESTION, "exact": true });
+        asked["wellspring"] = json!({ "exact": true });
+        for again in ["miss", if number < CUT { "exact" } else { "miss" }] {
+            assert_eq!(keeping.ask(path, &asked).await.tier(), again, "{path} {whole}");
+            assert_eq!(keeping.ask(path, &named).await.tier(), "miss", "{path} {whole}");
+        }
+    }
+    assert!(gateway.cache.entries(None, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn refusals_are_negative_answers() {
+    let gateway = Running::start().await;
+    let message = |reason: &str| {
+        json!({
+            "id": "m", "type": "message", "role": "assistant", "content": [{ "type": "text", "text": "No." }],
+            "stop_reason": reason, "usage": { "input_tokens": 1, "output_tokens": 1 },
+        })
+    };
+    let chat = |refusal: serde_json::Value, content: serde_json::Value| {
+        json!({ "id": "c", "object": "chat.completion", "choices": [
+        { "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": content, "refusal": refusal } },
+    ] })
+    };
+    let response = |part: serde_json::Value| {
+        json!({ "id": "r", "status": "completed", "output": [
+        { "type": "message", "content": [part] },
+    ] })
+    };
+    for (number, (path, whole, is_refusal)) in [
+        (CHAT, chat(json!("No."), json!(null)), true),
+        (CHAT, chat(json!(null), json!("At six.")), false),
+        (MESSAGES, message("refusal"), true),
+        (MESSAGES, message("end_turn"), false),
+        (RESPONSES, response(json!({ "type": "refusal", "refusal": "No." })), true),
+        (RESPONSES, response(json!({ "type": "output_text", "text": "At six." })), false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut asked = request(path, "recorded", &format!("Question number {number}?"));
+        asked["recorded"] = json!({ "whole": whole });
+        assert_eq!(gateway.ask(path, &asked).await.tier(), "miss");
+        assert_eq!(gateway.ask(path, &asked).await.tier(), "exact", "{path} {whole}");
+        let question = format!("Question number {number}?");
+        let entries = gateway.cache.entries(None, 10).await.unwrap();
+        let stored = entries.iter().find(|stored| *stored.entry.question == *question).unwrap();
+        assert_eq!(stored.entry.answer.negative, is_refusal, "{path} {whole}");
+    }
+}
+
 #[tokio::test]
 async fn an_upstream_that_cannot_be_reached_is_told_in_the_api_s_own_shape() {
     let gateway = Running::with(|options| {
@@ -111,11 +215,31 @@ async fn another_caller_takes_over_from_one_who_goes() {
         async move { gateway.ask(CHAT, &asked).await }
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(gateway.upstream.calls(), 1);
     drop(first);
+    // The other one reads the same stream, which goes on for him.
+    let second = second.await.unwrap();
+    assert_eq!((second.status, second.tier()), (200, "shared"));
+    assert!(second.body.ends_with("data: [DONE]\n\n"));
+    assert_eq!(gateway.upstream.calls(), 1);
+    until("the answer is not stored", || gateway.gateway.tasks().is_empty()).await;
+    assert_eq!(gateway.ask(CHAT, &asked).await.tier(), "exact");
+}
+
+#[tokio::test]
+async fn another_caller_asks_anew_where_there_is_nothing_to_follow() {
+    let gateway = Arc::new(Running::start().await);
+    let asked = request(CHAT, "slow", QUESTION);
+    let ask = |gateway: &Arc<Running>| {
+        let (gateway, asked) = (Arc::clone(gateway), asked.clone());
+        tokio::spawn(async move { gateway.ask(CHAT, &asked).await })
+    };
+    let first = ask(&gateway);
+    until("the first is not at it", || gateway.upstream.calls() == 1).await;
+    let second = ask(&gateway);
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    first.abort();
     let second = second.await.unwrap();
     assert_eq!((second.status, second.tier()), (200, "miss"));
-    assert!(second.body.ends_with("data: [DONE]\n\n"));
 }
 
 #[tokio::test]

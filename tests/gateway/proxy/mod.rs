@@ -2,10 +2,13 @@
 
 mod access;
 mod faults;
+mod followers;
 mod http_caching;
+mod identity;
 mod questions;
 mod replays;
 mod tls;
+mod vendors;
 
 use serde_json::{Value, json};
 

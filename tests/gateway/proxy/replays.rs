@@ -115,6 +115,26 @@ async fn embeddings_have_an_exact_cache_and_models_go_through() {
     assert_eq!(miss.body, hit.body);
     let other = gateway.ask("/v1/embeddings", &json!({ "model": "e", "input": "a" })).await;
     assert_ne!(other.body, hit.body);
+    for bad in [
+        json!({ "data": [] }),
+        json!({ "data": [{ "index": 0, "embedding": [1] }] }),
+        json!({ "data": [{ "index": 0, "embedding": [1] }, { "index": 0, "embedding": [1] }] }),
+        json!({ "data": [{ "index": 0, "embedding": [1] }, { "index": 1, "embedding": [null] }] }),
+        json!({ "error": { "message": "overloaded" }, "data": [] }),
+    ] {
+        let asked = json!({ "model": "e", "input": ["a", "b"], "recorded": { "whole": bad } });
+        for _ in 0..2 {
+            let reply = gateway.ask("/v1/embeddings", &asked).await;
+            assert_eq!((reply.tier(), reply.json()), ("miss", bad.clone()));
+        }
+    }
+    // Without a length, and asked for at once.
+    let before = gateway.upstream.calls();
+    let asked = json!({ "model": "slow", "input": ["a", "b"] });
+    let replies = futures::future::join_all((0..20).map(|_| gateway.ask("/v1/embeddings", &asked))).await;
+    assert_eq!(gateway.upstream.calls(), before + 1);
+    assert_eq!(replies.iter().filter(|reply| reply.tier() == "miss").count(), 1);
+    assert!(replies.iter().all(|reply| reply.body == replies[0].body));
     let models = gateway.client.get(gateway.url("/v1/models")).send().await.unwrap();
     assert_eq!(models.json::<Value>().await.unwrap()["data"][0]["id"], "good");
 }

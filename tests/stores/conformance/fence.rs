@@ -11,6 +11,8 @@ on_every_store!(
     a_stored_entry_is_served_as_it_was,
     a_later_fill_replaces_the_entry,
     a_fill_that_a_change_overtook_is_refused,
+    what_would_be_taken_is_what_is_taken,
+    names_are_the_same_in_every_form,
     a_change_of_something_else_refuses_nothing,
     a_refused_fill_leaves_the_entry_that_is_there,
     a_snapshot_of_another_clock_is_refused,
@@ -62,6 +64,63 @@ async fn a_fill_that_a_change_overtook_is_refused(bench: Bench) {
     // Begun after the change, it is taken.
     fill_all(&*store, std::slice::from_ref(&late)).await;
     assert!(serves(&*store, &late).await);
+}
+
+async fn what_would_be_taken_is_what_is_taken(bench: Bench) {
+    let store = bench.open(Limits::default());
+    let corpus = Corpus::default();
+    let before = snapshot(&*store).await;
+    let read = |version: &str| vec![Dependency::document_version("a", version), Dependency::chunk("b", "c")];
+    let of = |version: &str| entry(&format!("version {version}"), read(version));
+    store.invalidate(&corpus, &[Change::document_version("a", "2")]).await.unwrap();
+    let after = snapshot(&*store).await;
+    let foreign = Snapshot { incarnation: after.incarnation ^ 1, ..after };
+    for (snapshot, version, is_taken) in
+        [(before, "2", false), (after, "1", false), (foreign, "2", false), (after, "2", true)]
+    {
+        let entry = of(version);
+        assert_eq!(store.would_take(snapshot, &entry).await.unwrap(), is_taken, "{snapshot:?} {version}");
+        assert!(!serves(&*store, &entry).await, "asking stores nothing");
+        let filled = store.fill(snapshot, Arc::new(entry)).await.unwrap();
+        assert_eq!(filled == Filled::Stored, is_taken);
+    }
+    store.begin_update(&corpus, "b").await.unwrap();
+    assert!(!store.would_take(after, &of("2")).await.unwrap(), "a document is held");
+    let invalid = entry("question", vec![Dependency::document("")]);
+    assert!(store.would_take(after, &invalid).await.unwrap_err().is_invalid_input());
+}
+
+async fn names_are_the_same_in_every_form(bench: Bench) {
+    let store = bench.open(Limits::default());
+    let corpus = Corpus::new("Vertr\u{e4}ge").unwrap();
+    assert_eq!(corpus, Corpus::new("Vertra\u{308}ge").unwrap());
+    for (stored, changed) in
+        [("\u{dc}ber", "U\u{308}ber"), ("U\u{308}ber", "\u{dc}ber"), ("\u{d55c}", "\u{1112}\u{1161}\u{11ab}")]
+    {
+        for (dependency, change) in [
+            (Dependency::document(stored), Change::document(changed)),
+            (Dependency::chunk(stored, stored), Change::document(changed)),
+            (Dependency::Tag(stored.into()), Change::Tag(changed.into())),
+            (Dependency::Collection(stored.into()), Change::Collection(changed.into())),
+        ] {
+            let entry = entry_in(&corpus, "question", vec![dependency]);
+            fill_all(&*store, std::slice::from_ref(&entry)).await;
+            assert!(serves(&*store, &entry).await);
+            assert_eq!(store.dependants(&corpus, &change).await.unwrap().len(), 1, "{change:?}");
+            let outcome = store.invalidate(&corpus, &[change]).await.unwrap();
+            assert_eq!(outcome, [ChangeOutcome::Dropped(1)]);
+            assert!(!serves(&*store, &entry).await);
+        }
+        let entry = entry_in(&corpus, "question", vec![Dependency::document(stored)]);
+        fill_all(&*store, std::slice::from_ref(&entry)).await;
+        store.begin_update(&corpus, changed).await.unwrap();
+        assert!(!serves(&*store, &entry).await);
+        store.end_update(&corpus, stored, Some("2".into())).await.unwrap();
+        let same = store.invalidate(&corpus, &[Change::document_version(changed, "2")]).await.unwrap();
+        assert_eq!(same, [ChangeOutcome::Unchanged]);
+        let status = store.status().await.unwrap();
+        assert!(status.corpora.iter().all(|known| known.held.is_empty()), "{status:?}");
+    }
 }
 
 async fn a_change_of_something_else_refuses_nothing(bench: Bench) {

@@ -2,7 +2,8 @@
 //!
 //! `good` answers; `tools` calls a tool; `slow` pauses between pieces; `cut` ends a stream early, without a word;
 //! `abort` ends the connection; `error-event` tells an error in the stream; `filtered` is cut by a filter; `429`
-//! and `500` fail; `garbage` sends no JSON.
+//! and `500` fail; `garbage` sends no JSON. What stands in a request's field `recorded` is answered as it stands: its
+//! `stream` (several `times`), its `text`, or its `whole`.
 
 #![allow(dead_code, reason = "every suite uses a part of it")]
 
@@ -108,13 +109,28 @@ fn no_json() -> Response {
 async fn embeddings(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let number = note(&inner, &uri, &headers, &body);
     let Ok(request) = serde_json::from_slice::<Value>(&body) else { return no_json() };
-    let vector = json!([number as f64, 0.5]);
-    axum::Json(json!({
-        "object": "list", "model": request["model"],
-        "data": [{ "object": "embedding", "index": 0, "embedding": vector }],
+    if let Some(recorded) = request.get("recorded") {
+        return replayed(&inner, recorded, false);
+    }
+    let inputs = request["input"].as_array().map_or(1, Vec::len);
+    let data: Vec<_> = (0..inputs)
+        .map(|index| json!({ "object": "embedding", "index": index, "embedding": [number as f64, 0.5] }))
+        .collect();
+    let body = json!({
+        "object": "list", "model": request["model"], "data": data,
         "usage": { "prompt_tokens": 2, "total_tokens": 2 },
-    }))
-    .into_response()
+    });
+    if request["model"] == "slow" {
+        tokio::time::sleep(PAUSE).await;
+        // In pieces, and so without a length.
+        let pieces = body.to_string().into_bytes();
+        let pieces: Vec<_> =
+            pieces.chunks(97).map(Bytes::copy_from_slice).map(Ok::<_, std::io::Error>).collect();
+        let mut response = Response::new(Body::from_stream(futures::stream::iter(pieces)));
+        response.headers_mut().insert("content-type", "application/json".parse().unwrap());
+        return response;
+    }
+    axum::Json(body).into_response()
 }
 
 fn note(inner: &Inner, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> usize {
@@ -127,6 +143,9 @@ async fn answer(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, b
     let number = note(&inner, &uri, &headers, &body);
     let Ok(request) = serde_json::from_slice::<Value>(&body) else { return no_json() };
     let model = request["model"].as_str().unwrap_or_default().to_owned();
+    if let Some(recorded) = request.get("recorded") {
+        return replayed(&inner, recorded, request["stream"] == true);
+    }
     match model.as_str() {
         "429" => return failure(StatusCode::TOO_MANY_REQUESTS),
         "500" => return failure(StatusCode::INTERNAL_SERVER_ERROR),
@@ -153,6 +172,19 @@ async fn answer(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, b
         pieces.push("data: [DONE]\n\n".into());
     }
     stream(&inner, pieces, &model)
+}
+
+/// The other form of what is recorded is an empty answer.
+fn replayed(inner: &Arc<Inner>, recorded: &Value, is_stream: bool) -> Response {
+    if is_stream {
+        let times = usize::try_from(recorded["times"].as_u64().unwrap_or(1)).unwrap();
+        let text = recorded["stream"].as_str().unwrap_or("data: [DONE]\n\n").repeat(times);
+        // So that a long one does not take long.
+        let size = 97.max(text.len() / 500);
+        return stream(inner, text.as_bytes().chunks(size).map(Bytes::copy_from_slice).collect(), "");
+    }
+    let text = recorded["text"].as_str().map_or_else(|| recorded["whole"].to_string(), str::to_owned);
+    ([("content-type", "application/json")], text).into_response()
 }
 
 fn stream(inner: &Arc<Inner>, pieces: Vec<Bytes>, model: &str) -> Response {

@@ -34,7 +34,6 @@ pub(super) fn whole(path: &str, request: &Value, number: usize) -> Value {
                 },
             }],
             "usage": { "prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18 },
-            "a_field_of_the_future": [1],
         }),
     }
 }

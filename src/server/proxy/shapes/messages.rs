@@ -2,15 +2,17 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::api::Summary;
+use super::super::api::{Folded, Summary};
+use super::super::json;
 use super::super::sse::{Event, write};
 use super::{count, text_or};
 use crate::entry::Usage;
 
-pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Value> {
+/// A piece of a kind that is not known leaves the answer not understood.
+pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {
     let mut answer = None::<Value>;
     let mut blocks = Vec::<Block>::new();
-    let mut is_whole = false;
+    let (mut is_whole, mut is_understood) = (false, true);
     for event in events {
         let mut data = event.json()?;
         let place = usize::try_from(count(&data, "index")).ok()?;
@@ -22,7 +24,7 @@ pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Value> {
                 }
                 blocks.push(Block { block: data["content_block"].take(), input: String::new() });
             }
-            "content_block_delta" => blocks.get_mut(place)?.add(&mut data["delta"])?,
+            "content_block_delta" => is_understood &= blocks.get_mut(place)?.add(&mut data["delta"])?,
             "message_delta" => {
                 let answer = answer.as_mut()?;
                 update(answer, &data["delta"]);
@@ -30,12 +32,13 @@ pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Value> {
             }
             "message_stop" => is_whole = true,
             "error" => return None,
-            _ => {}
+            "content_block_stop" | "ping" => {}
+            _ => is_understood = false,
         }
     }
     let mut answer = answer.filter(|_| is_whole)?;
     answer["content"] = blocks.into_iter().map(Block::whole).collect::<Option<_>>()?;
-    Some(answer)
+    Some(Folded { answer, is_understood })
 }
 
 /// A block of content that is being told.
@@ -46,12 +49,12 @@ struct Block {
 }
 
 impl Block {
-    /// Adds a piece; none if it is of a kind that is not known, so that nothing is kept without it.
-    fn add(&mut self, delta: &mut Value) -> Option<()> {
+    /// Adds a piece; whether its kind is known. None if it is broken.
+    fn add(&mut self, delta: &mut Value) -> Option<bool> {
         let field = match delta["type"].as_str()? {
             "input_json_delta" => {
                 self.input.push_str(delta["partial_json"].as_str()?);
-                return Some(());
+                return Some(true);
             }
             "citations_delta" => {
                 let citation = delta["citation"].take();
@@ -59,21 +62,21 @@ impl Block {
                     Value::Array(citations) => citations.push(citation),
                     none => *none = json!([citation]),
                 }
-                return Some(());
+                return Some(true);
             }
             "text_delta" => "text",
             "thinking_delta" => "thinking",
             "signature_delta" => "signature",
-            _ => return None,
+            _ => return Some(false),
         };
         let so_far = self.block[field].as_str().unwrap_or_default();
         self.block[field] = format!("{so_far}{}", delta[field].as_str()?).into();
-        Some(())
+        Some(true)
     }
 
     fn whole(mut self) -> Option<Value> {
         if !self.input.is_empty() {
-            self.block["input"] = serde_json::from_str(&self.input).ok()?;
+            self.block["input"] = json::read(&self.input)?;
         }
         Some(self.block)
     }
@@ -81,6 +84,9 @@ impl Block {
 
 fn update(whole: &mut Value, piece: &Value) {
     for (name, value) in piece.as_object().into_iter().flatten() {
+        if value.is_null() && whole.get(name).is_some() {
+            continue;
+        }
         whole[name] = value.clone();
     }
 }
@@ -128,13 +134,16 @@ fn pieces(block: &Value) -> (Value, Vec<Value>) {
         }
         Some("thinking") => {
             begun["thinking"] = "".into();
-            begun["signature"] = "".into();
             deltas.push(json!({ "type": "thinking_delta", "thinking": block["thinking"] }));
-            deltas.push(json!({ "type": "signature_delta", "signature": block["signature"] }));
+            // Others that speak this API sign nothing.
+            if let Some(signature) = begun.get_mut("signature").filter(|signature| !signature.is_null()) {
+                *signature = "".into();
+                deltas.push(json!({ "type": "signature_delta", "signature": block["signature"] }));
+            }
         }
         Some("tool_use" | "server_tool_use") => {
             begun["input"] = json!({});
-            let input = block["input"].to_string();
+            let input = json::write(&block["input"]);
             deltas.push(json!({ "type": "input_json_delta", "partial_json": input }));
         }
         _ => {}
@@ -145,7 +154,14 @@ fn pieces(block: &Value) -> (Value, Vec<Value>) {
 pub(in super::super) fn summary(answer: &Value) -> Option<Summary> {
     if !matches!(
         answer["stop_reason"].as_str(),
-        Some("end_turn" | "max_tokens" | "stop_sequence" | "tool_use")
+        Some(
+            "end_turn"
+                | "max_tokens"
+                | "model_context_window_exceeded"
+                | "refusal"
+                | "stop_sequence"
+                | "tool_use"
+        )
     ) {
         return None;
     }
@@ -159,7 +175,10 @@ pub(in super::super) fn summary(answer: &Value) -> Option<Summary> {
         completion_tokens: count(usage, "output_tokens"),
         cost_microusd: 0,
     });
-    Some(Summary { text: text_or(texts.concat(), &calls)?, usage })
+    let is_refusal = answer["stop_reason"] == "refusal";
+    let is_incomplete =
+        matches!(answer["stop_reason"].as_str(), Some("max_tokens" | "model_context_window_exceeded"));
+    Some(Summary { text: text_or(texts.concat(), &calls)?, usage, is_refusal, is_incomplete })
 }
 
 #[cfg(test)]
@@ -183,20 +202,38 @@ mod tests {
     #[test]
     fn a_stream_of_an_answer_folds_back_into_it() {
         let stream = unfold(&answer());
-        assert_eq!(fold(&events(&stream)).unwrap(), answer());
+        let folded = fold(&events(&stream)).unwrap();
+        assert_eq!((folded.answer, folded.is_understood), (answer(), true));
         assert_eq!(summary(&answer()).unwrap().usage.unwrap().prompt_tokens, 7);
         let cut = stream.rfind("event: message_stop").unwrap();
-        assert_eq!(fold(&events(&stream[..cut])), None);
+        assert!(fold(&events(&stream[..cut])).is_none());
     }
 
     #[test]
-    fn an_error_or_a_kind_that_is_not_known_ends_the_recording() {
+    fn an_error_ends_the_recording_and_a_kind_that_is_not_known_is_not_understood() {
         let stream = unfold(&answer());
         let broken = stream.replace(
             "event: message_delta",
             "event: error\ndata: {\"type\":\"error\"}\n\nevent: message_delta",
         );
-        assert_eq!(fold(&events(&broken)), None);
-        assert_eq!(fold(&events(&stream.replace("signature_delta", "novelty_delta"))), None);
+        assert!(fold(&events(&broken)).is_none());
+        assert!(!fold(&events(&stream.replace("signature_delta", "novelty_delta"))).unwrap().is_understood);
+    }
+
+    #[test]
+    fn what_was_cut_is_incomplete_and_inputs_keep_their_numbers() {
+        let with = |reason: &str| {
+            let mut answer = answer();
+            answer["stop_reason"] = reason.into();
+            summary(&answer)
+        };
+        assert!(with("max_tokens").unwrap().is_incomplete);
+        assert!(with("refusal").unwrap().is_refusal);
+        assert_eq!(with("pause_turn"), None);
+        let input = r#"{"n":1500000000000000000000,"x":-0,"y":1.50}"#;
+        let mut answer = answer();
+        answer["content"][2]["input"] = json::read(input).unwrap();
+        let folded = fold(&events(&unfold(&answer))).unwrap().answer;
+        assert_eq!(json::write(&folded["content"][2]["input"]), input);
     }
 }

@@ -2,17 +2,33 @@
 
 use serde_json::{Value, json};
 
-use super::super::api::Summary;
+use super::super::api::{Folded, Summary};
+use super::super::json;
 use super::super::sse::{Event, write};
-use super::{count, text_or};
+use super::{count, is_blank, text_or};
 use crate::entry::Usage;
 
-pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Value> {
+pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {
     let mut last = events.iter().rev().find(|event| event.data != "[DONE]")?.json()?;
-    (last["type"] == "response.completed").then(|| last["response"].take())
+    let is_whole = last["type"] == "response.completed";
+    is_whole.then(|| Folded { answer: last["response"].take(), is_understood: true })
 }
 
-pub(in super::super) fn unfold(answer: &Value) -> String {
+/// Items are told by events of their own, so those of another kind than known here are not understood.
+pub(in super::super) fn unfold(answer: &Value) -> Result<String, &'static str> {
+    let is_known = |item: &Value| match item["type"].as_str() {
+        Some("message") => item["content"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .all(|part| matches!(part["type"].as_str(), Some("output_text" | "refusal"))),
+        Some("function_call") => true,
+        Some("reasoning") => is_blank(&item["summary"]) && is_blank(&item["content"]),
+        _ => false,
+    };
+    if !answer["output"].as_array().into_iter().flatten().all(is_known) {
+        return Err("form");
+    }
     let mut stream = Stream::default();
     let mut begun = answer.clone();
     begun["status"] = "in_progress".into();
@@ -24,7 +40,7 @@ pub(in super::super) fn unfold(answer: &Value) -> String {
         stream.item(index, item);
     }
     stream.push("response.completed", json!({ "response": answer }));
-    stream.text
+    Ok(stream.text)
 }
 
 #[derive(Default)]
@@ -76,8 +92,15 @@ impl Stream {
         };
         let mut begun = part.clone();
         begun[field] = "".into();
+        if let Some(annotations) = begun.get_mut("annotations") {
+            *annotations = json!([]);
+        }
         self.push("response.content_part.added", with(place, "part", &begun));
         self.push(&format!("{event}.delta"), with(place, "delta", &part[field]));
+        for (index, annotation) in part["annotations"].as_array().into_iter().flatten().enumerate() {
+            let told = with(&with(place, "annotation_index", &index.into()), "annotation", annotation);
+            self.push("response.output_text.annotation.added", told);
+        }
         self.push(&format!("{event}.done"), with(place, field, &part[field]));
         self.push("response.content_part.done", with(place, "part", part));
     }
@@ -91,9 +114,17 @@ fn with(place: &Value, name: &str, value: &Value) -> Value {
 
 pub(in super::super) fn summary(answer: &Value) -> Option<Summary> {
     let output = answer["output"].as_array()?;
-    if answer["status"] != "completed" {
+    if answer["status"] != "completed" || answer.get("error").is_some_and(|error| !error.is_null()) {
         return None;
     }
+    let is_refusal = output
+        .iter()
+        .flat_map(|item| item["content"].as_array().into_iter().flatten())
+        .any(|part| part["type"] == "refusal");
+    let is_incomplete = output.iter().any(|item| {
+        let arguments = item["arguments"].as_str().filter(|arguments| !arguments.is_empty());
+        item["type"] == "function_call" && arguments.is_some_and(|arguments| json::read(arguments).is_none())
+    });
     let parts = output.iter().flat_map(|item| item["content"].as_array().into_iter().flatten());
     let texts: Vec<&str> =
         parts.filter_map(|part| part["text"].as_str().or(part["refusal"].as_str())).collect();
@@ -103,7 +134,7 @@ pub(in super::super) fn summary(answer: &Value) -> Option<Summary> {
         completion_tokens: count(usage, "output_tokens"),
         cost_microusd: 0,
     });
-    Some(Summary { text: text_or(texts.join("\n"), &calls)?, usage })
+    Some(Summary { text: text_or(texts.join("\n"), &calls)?, usage, is_refusal, is_incomplete })
 }
 
 #[cfg(test)]
@@ -122,11 +153,15 @@ mod tests {
                 { "id": "f", "type": "function_call", "name": "f", "call_id": "c", "arguments": "{}" },
             ],
         });
-        let stream = unfold(&answer);
-        assert_eq!(fold(&events(&stream)).unwrap(), answer);
+        let stream = unfold(&answer).unwrap();
+        assert_eq!(fold(&events(&stream)).unwrap().answer, answer);
         assert!(stream.contains("response.output_text.delta"));
         assert_eq!(summary(&answer).unwrap().text, "Paris.");
         let cut = stream.rfind("event: response.completed").unwrap();
-        assert_eq!(fold(&events(&stream[..cut])), None);
+        assert!(fold(&events(&stream[..cut])).is_none());
+        for strange in [json!({ "type": "web_search_call" }), json!({ "type": "reasoning", "summary": [1] })]
+        {
+            assert_eq!(unfold(&json!({ "status": "completed", "output": [strange] })), Err("form"));
+        }
     }
 }

@@ -14,7 +14,7 @@ use self::thread::WriterThread;
 use super::Serial;
 use super::file::StoreFile;
 use crate::clock::Clock;
-use crate::entry::{Change, Entry, any_change_of, whole_change_of};
+use crate::entry::{Change, Entry, ids_of_document};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Corpus, DependencyId, EntryId};
 use crate::store::ledger::{Ledger, Resident};
@@ -35,9 +35,7 @@ impl Step {
     fn dependency_ids(&self) -> Vec<DependencyId> {
         match self {
             Self::Apply(change) => change.dependency_ids(),
-            Self::Hold(document) | Self::Release { document, .. } => {
-                vec![any_change_of(document), whole_change_of(document)]
-            }
+            Self::Hold(document) | Self::Release { document, .. } => ids_of_document(document),
         }
     }
 }

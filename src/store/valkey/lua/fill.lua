@@ -5,20 +5,11 @@
 --       number of documents read in a known version, id and version of each, then the entry's fields and values
 -- Returns `stored`, or why it is not.
 local i, _, f = open(KEYS[1], ARGV[1])
-local refused = death(KEYS[1], i, f, ARGV[2], ARGV[3], ARGV[5])
+local refused = death(KEYS[1], i, f, ARGV[2], ARGV[3], ARGV[5]) or mismatch(KEYS[1], f, 7)
 if refused then
   return refused
 end
--- Retrieval can lag behind the ingestion hook: the snapshot is then new and the document old. A version lives as
--- long as the mark that it came with.
-local at = 8
-for _ = 1, tonumber(ARGV[7]) do
-  local registered = redis.call('HMGET', KEYS[1], 'v' .. ARGV[at], ARGV[at])
-  if registered[1] and registered[1] ~= ARGV[at + 1] and tonumber(registered[2] or 0) > f then
-    return 'version'
-  end
-  at = at + 2
-end
+local at = 8 + 2 * tonumber(ARGV[7])
 -- An entry that is replaced is no longer listed under what the new one does not depend on.
 local sets = string.sub(KEYS[3], 1, -4)
 local old = redis.call('HGET', KEYS[2], 'd')

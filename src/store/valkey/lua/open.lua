@@ -54,3 +54,16 @@ local function death(clock, i, f, entry_i, entry_s, packed)
   end
   return dead and 'invalidated' or nil
 end
+
+-- Why an answer was derived from another version of a document than the registered one; nil if it was not. ARGV has the
+-- number of documents at `at`, then the id and the version of each. Retrieval can lag behind the ingestion hook: the
+-- snapshot is then new and the document old. A version lives as long as the mark that it came with.
+local function mismatch(clock, f, at)
+  for n = 1, tonumber(ARGV[at]) do
+    local document, version = ARGV[at + 2 * n - 1], ARGV[at + 2 * n]
+    local registered = redis.call('HMGET', clock, 'v' .. document, document)
+    if registered[1] and registered[1] ~= version and tonumber(registered[2] or 0) > f then
+      return 'version'
+    end
+  end
+end
