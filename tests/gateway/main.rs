@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod admin;
+mod attacks;
 #[allow(dead_code, reason = "made for servers of other suites, too")]
 #[path = "../support/servers/tls.rs"]
 mod certificates;

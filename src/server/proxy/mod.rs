@@ -10,6 +10,7 @@ mod directives;
 mod embeddings;
 mod json;
 mod making;
+mod path;
 mod question;
 mod recording;
 mod reply;

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
-use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -13,6 +12,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use tracing::Instrument as _;
 
+use super::path;
 use crate::error::{Error, ErrorKind, Result};
 use crate::server::auth::{API_KEY_HEADER, Caller, TOKEN_HEADER};
 use crate::server::error::Problem;
@@ -80,8 +80,8 @@ impl Client {
     fn new(upstream: &Upstream) -> Result<Self> {
         let bad = |why: &str| Error::new(ErrorKind::Config, format!("an upstream's URL {why}"));
         let url: reqwest::Url = upstream.url.parse().map_err(|_| bad("is not valid"))?;
-        if !matches!(url.scheme(), "http" | "https") || url.query().is_some() {
-            return Err(bad("is no http or https URL without a query"));
+        if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
+            return Err(bad("is no http or https URL without a query and a fragment"));
         }
         let http = reqwest::Client::builder()
             .connect_timeout(upstream.connect_timeout)
@@ -116,8 +116,7 @@ impl Outgoing {
         caller: &Caller,
         body: Bytes,
     ) -> Result<Self, Problem> {
-        let path = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
-        let path = path.strip_prefix("/v1").unwrap_or(path).to_owned();
+        let path = path::below_version(&head.uri)?;
         let mut headers = forwarded(&head.headers);
         let own = gateway.upstreams().of(vendor).api_key.as_deref();
         // A token of the gateway is not for others to see.

@@ -94,7 +94,8 @@ async fn models(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap) -
         .into_response()
 }
 
-async fn unknown() -> Response {
+async fn unknown(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    note(&inner, &uri, &headers, &body);
     let error = json!({ "error": { "message": "there is no such thing", "type": "invalid_request_error" } });
     (StatusCode::NOT_FOUND, axum::Json(error)).into_response()
 }
