@@ -11,6 +11,7 @@ use super::webhooks::{WebhookConfig, webhooks};
 use super::{ByteSize, checked, config_error, name, units};
 use crate::error::Result;
 use crate::server::auth::Token;
+use crate::server::proxy::HeaderPattern;
 use crate::server::{Anonymous, Disconnected, Listeners, Options, Price, Sharing, Tls, Upstream};
 
 /// `[server]`
@@ -38,6 +39,9 @@ pub struct ServerConfig {
     /// The header that `sharing = "header"` goes by.
     #[serde(deserialize_with = "header_name")]
     pub sharing_header: String,
+    /// Headers that go upstream and change no answer, each a name or the beginning of names and a `*`.
+    #[serde(with = "list")]
+    pub ignore_headers: Vec<HeaderPattern>,
     /// What becomes of an answer whose caller has gone.
     pub disconnected: DisconnectedConfig,
     /// How long requests may go on after the end was asked for.
@@ -87,6 +91,7 @@ impl Default for ServerConfig {
             anonymous: AnonymousConfig::None,
             sharing: SharingConfig::Key,
             sharing_header: "wellspring-share".into(),
+            ignore_headers: options.ignored_headers,
             disconnected: DisconnectedConfig::Cancel,
             drain: listeners.drain,
             max_body: ByteSize(limits.body_bytes as u64),
@@ -234,6 +239,7 @@ impl super::Config {
                 config_error("server.sharing_header is not the name of a header").with_source(e)
             })?),
         };
+        options.ignored_headers.clone_from(&server.ignore_headers);
         options.disconnected = match server.disconnected {
             DisconnectedConfig::Cancel => Disconnected::Cancel,
             DisconnectedConfig::Finish => Disconnected::Finish,

@@ -18,7 +18,7 @@ const VARIABLE: &str = "the name of an environment variable";
 const SWITCH: &str = "true or false";
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 97] = [
+pub(super) const SETTINGS: [Setting; 98] = [
     setting("store.url", "embedded:PATH, memory: or an address such as valkey://HOST:6379"),
     setting("store.index_snapshots", "the path of a folder"),
     setting("store.cache_bytes", SIZE),
@@ -98,6 +98,7 @@ pub(super) const SETTINGS: [Setting; 97] = [
     setting("server.anonymous", "\"none\", \"proxy\" or \"all\""),
     setting("server.sharing", "\"key\", \"header\" or \"shared\""),
     setting("server.sharing_header", "the name of a header"),
+    setting("server.ignore_headers", "a list of names of headers, such as [\"user-agent\", \"x-stainless-*\"]"),
     setting("server.disconnected", "\"cancel\" or \"finish\""),
     setting("server.drain", DURATION),
     setting("server.max_body", SIZE),

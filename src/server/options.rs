@@ -8,6 +8,7 @@ use axum::http::HeaderName;
 use crate::server::auth::Token;
 use crate::server::limits::RequestLimits;
 use crate::server::price::Price;
+use crate::server::proxy::HeaderPattern;
 use crate::server::webhooks::Webhook;
 
 /// How the gateway behaves.
@@ -20,6 +21,9 @@ pub struct Options {
     pub anonymous: Anonymous,
     /// Who shares answers with whom.
     pub sharing: Sharing,
+    /// Headers that go upstream and change no answer. All others keep those apart who send different ones. By default
+    /// what clients, browsers, proxies and tracing add.
+    pub ignored_headers: Vec<HeaderPattern>,
     /// What becomes of an answer whose caller has gone.
     pub disconnected: Disconnected,
     /// What requests may take.
@@ -47,6 +51,7 @@ impl Default for Options {
             tokens: Vec::new(),
             anonymous: Anonymous::None,
             sharing: Sharing::Key,
+            ignored_headers: HeaderPattern::defaults(),
             disconnected: Disconnected::Cancel,
             limits: RequestLimits::default(),
             openai: Upstream::new("https://api.openai.com/v1"),
@@ -75,7 +80,7 @@ pub enum Anonymous {
 /// Who shares answers with whom.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Sharing {
-    /// Callers with the same upstream key, or with the same token.
+    /// Callers with the same upstream key and the same token, so far as they show any. Tokens of one name are the same.
     #[default]
     Key,
     /// Callers who send the same value of this header. Those who send none share by key.

@@ -60,7 +60,8 @@ pub(super) async fn embed(
         return pass(&gateway, outgoing, forward).await;
     };
     let tenant = tenant(gateway.options(), &caller, &head.headers);
-    let key = serde_json::json!([gateway.upstreams().base(Vendor::OpenAi), tenant, fields]);
+    let base = gateway.upstreams().base(Vendor::OpenAi);
+    let key = serde_json::json!([base, tenant, outgoing.beside_body, fields]);
     let key: [u8; 32] = Sha256::digest(key.to_string().as_bytes()).into();
     let kept = gateway.embeddings().responses.get(&key);
     let fresh = kept.filter(|kept| {

@@ -8,6 +8,7 @@ mod ask;
 mod control;
 mod directives;
 mod embeddings;
+mod irrelevant;
 mod json;
 mod making;
 mod path;
@@ -24,6 +25,7 @@ use axum::routing::post;
 
 pub(super) use self::directives::Directives;
 pub(super) use self::embeddings::Embeddings;
+pub use self::irrelevant::HeaderPattern;
 pub(super) use self::sharing::{holder, tenant};
 pub(super) use self::upstream::Upstreams;
 use crate::server::Gateway;

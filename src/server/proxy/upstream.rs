@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use tracing::Instrument as _;
 
 use super::path;
+use super::sharing::beside_body;
 use crate::error::{Error, ErrorKind, Result};
 use crate::server::auth::{API_KEY_HEADER, Caller, TOKEN_HEADER};
 use crate::server::error::Problem;
@@ -104,6 +105,8 @@ pub(super) struct Outgoing {
     /// What follows the version in the path, with the query.
     pub(super) path: String,
     pub(super) headers: HeaderMap,
+    /// What of all this beside the body an answer may depend on.
+    pub(super) beside_body: Value,
     pub(super) body: Bytes,
 }
 
@@ -123,6 +126,7 @@ impl Outgoing {
         for name in &caller.shown_in {
             headers.remove(name);
         }
+        let beside_body = beside_body(&gateway.options().ignored_headers, &headers, head.uri.query());
         let has_key = headers.contains_key(header::AUTHORIZATION) || headers.contains_key(API_KEY_HEADER);
         if let (false, Some(own)) = (has_key, own) {
             let (name, value) = match vendor {
@@ -135,12 +139,12 @@ impl Outgoing {
         } else if !has_key && caller.shown_in.iter().any(|name| *name != TOKEN_HEADER) {
             return Err(no_key());
         }
-        Ok(Self { vendor, method: head.method.clone(), path, headers, body })
+        Ok(Self { vendor, method: head.method.clone(), path, headers, beside_body, body })
     }
 
     /// Sends the request; returns when the head of the response is there.
     pub(super) async fn send(self, gateway: &Gateway) -> Result<reqwest::Response, Problem> {
-        let Self { vendor, method, path, mut headers, body } = self;
+        let Self { vendor, method, path, mut headers, body, .. } = self;
         let client = gateway.upstreams().of(vendor);
         let span = spans::call(vendor.name(), &method);
         spans::carry(&span, &mut headers);
