@@ -121,6 +121,11 @@ impl Pipeline {
         }
     }
 
+    /// The scorer, where it has a say.
+    fn scorer_of(&self, calibration: &Calibration) -> Option<&dyn PairScorer> {
+        self.scorer.as_deref().filter(|_| calibration.uses_scorer())
+    }
+
     /// Whether the similarity is worth a look.
     fn floor_check(&self, candidate: &Candidate<'_>) -> Check {
         let least = self.least_similarity(candidate.criterion).into();
@@ -136,7 +141,9 @@ impl Pipeline {
         let probability = calibration.cheap(features);
         let outcome = match calibration.threshold(CalibratedStage::Cheap, rate) {
             Some(threshold) if probability >= threshold => Outcome::Accepted,
-            _ if self.scorer.is_none() || probability < calibration.scorer_from() => Outcome::Rejected,
+            _ if self.scorer_of(calibration).is_none() || probability < calibration.scorer_from() => {
+                Outcome::Rejected
+            }
             _ => Outcome::Undecided,
         };
         (outcome, probability)
@@ -233,7 +240,7 @@ impl Pipeline {
         let mut accepted = outcome == Outcome::Accepted;
         checks.push(cheap);
         stages.push(StageRun::new(Stage::Cheap, outcome, started.elapsed()));
-        if let Some(scorer) = self.scorer.as_deref().filter(|_| all || outcome == Outcome::Undecided) {
+        if let Some(scorer) = self.scorer_of(&calibration).filter(|_| all || outcome == Outcome::Undecided) {
             let started = Instant::now();
             let (scored, check) = self.score(&calibration, scorer, &candidate, &features, rate).await?;
             let says = if check.passed { Outcome::Accepted } else { Outcome::Rejected };

@@ -350,7 +350,7 @@ async fn what_a_caller_confirmed_stays_when_the_judge_is_revoked() {
 #[cfg(all(unix, feature = "valkey"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_that_share_a_store_hear_of_approvals_and_revocations() {
-    let bench = Bench::new(Kind::Valkey(support::servers::Flavour::Valkey));
+    let bench = Bench::new(Kind::Valkey(crate::support::servers::Flavour::Valkey));
     let open = async |share: f64| {
         let shadow = shadow(judge(&Shown::default(), 1.0)).near_misses(share);
         builder(bench.open(Limits::default()), shadow).build().await.unwrap()

@@ -99,19 +99,19 @@ async fn feedback_on_what_is_gone_says_so() {
 #[cfg(all(unix, feature = "valkey"))]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_that_share_a_store_learn_from_each_other() {
-    let bench = Bench::new(Kind::Valkey(support::servers::Flavour::Valkey));
+    let bench = Bench::new(Kind::Valkey(crate::support::servers::Flavour::Valkey));
     let (one, other) =
         (cache(bench.open(Limits::default())).await, cache(bench.open(Limits::default())).await);
     fill(&one, CACHED).await;
     let mut served = None;
-    support::eventually("a hit", async || {
+    crate::support::eventually("a hit", async || {
         served = hit(&one, ASKED).await;
         served.is_some()
     })
     .await;
     one.feedback(&served.unwrap(), Feedback::Wrong).await.unwrap();
     fill(&one, CACHED).await;
-    support::eventually("the other process has learned", async || {
+    crate::support::eventually("the other process has learned", async || {
         cache_knows(&other, ASKED).await && hit(&other, ASKED).await.is_none()
     })
     .await;
@@ -179,11 +179,11 @@ async fn feedback_moves_the_calibration_of_its_corpus_and_a_restart_brings_it_ba
         }
     }
     let learned = async |cache: &Cache| reasons(cache, ASKED).await.contains("learned from 40 judgements");
-    support::eventually("it is learned", async || learned(&first).await).await;
+    crate::support::eventually("it is learned", async || learned(&first).await).await;
     first.close().await.unwrap();
     drop((first, own));
     let second = open(true).await;
-    support::eventually("it is learned again", async || learned(&second).await).await;
+    crate::support::eventually("it is learned again", async || learned(&second).await).await;
     second.close().await.unwrap();
     drop(second);
     let unwilling = open(false).await;

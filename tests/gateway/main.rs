@@ -5,9 +5,6 @@
 
 mod admin;
 mod attacks;
-#[allow(dead_code, reason = "made for servers of other suites, too")]
-#[path = "../support/servers/tls.rs"]
-mod certificates;
 mod clients;
 #[cfg(all(feature = "embedded", feature = "valkey"))]
 mod documents;

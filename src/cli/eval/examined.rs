@@ -54,9 +54,10 @@ impl Examiner {
         Examined { similarity, veto, features, logit: None, is_screened: false, is_unread: false, cost }
     }
 
-    /// The last stage that decides: the cheap one where there is no cross-encoder.
-    pub(super) fn stage(&self) -> CalibratedStage {
-        if self.scorer.is_some() { CalibratedStage::Full } else { CalibratedStage::Cheap }
+    /// The last stage that decides by `calibration`: the cheap one where there is no cross-encoder, or where it has no say.
+    pub(super) fn stage(&self, calibration: &Calibration) -> CalibratedStage {
+        let is_scored = self.scorer.is_some() && calibration.uses_scorer();
+        if is_scored { CalibratedStage::Full } else { CalibratedStage::Cheap }
     }
 
     /// Asks the cross-encoder as well if a lookup would by one of `calibrations`, and else marks the pair as screened.

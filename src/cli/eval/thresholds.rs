@@ -50,7 +50,8 @@ fn judge(
     examiner: &Examiner,
     terms: Terms,
 ) -> Result<(Judge, Option<f32>)> {
-    let (calibration, stage) = (&examiner.calibration, examiner.stage());
+    let calibration = &examiner.calibration;
+    let stage = examiner.stage(calibration);
     let Some(data) = data else {
         let (judge, by_calibration) = by_settings(policy, Arc::clone(calibration), stage, terms.budget);
         let threshold = match policy {
@@ -63,6 +64,7 @@ fn judge(
     if policy == Policy::Learned {
         let calibration =
             calibration.refit("learned", "the calibration data of this evaluation", &data.samples())?;
+        let stage = examiner.stage(&calibration);
         // The thresholds come from scores of models that have not seen the pair.
         return Ok(by_settings(policy, Arc::new(calibration), stage, terms.budget));
     }

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 /// Points kept of a curve.
 const POINTS: usize = 200;
 
+/// The budgets by which models are compared.
+const USUAL_BUDGETS: [f64; 4] = [0.01, 0.02, 0.05, 0.1];
+
 /// The standard normal quantile of a two-sided 95 % interval.
 const Z_95: f64 = 1.959_963_984_540_054;
 
@@ -54,6 +57,17 @@ impl Curve {
     pub(super) fn least_budget(&self) -> Option<f64> {
         let bounds = self.0.iter().map(|point| wilson_upper95(point.false_hits, point.hits));
         bounds.reduce(f64::min).filter(|&least| least < 1.0)
+    }
+
+    /// How much is found within the budgets that are usual, to compare models on the same pairs: hits, each budget's counted
+    /// alike. Rates are taken as they are but for one false hit more, as intervals would leave little to compare of few
+    /// pairs.
+    pub(super) fn found(&self) -> f64 {
+        let within = |budget: f64| {
+            let holds = |point: &&Point| (point.false_hits + 1) as f64 <= budget * (point.hits + 1) as f64;
+            self.0.iter().rev().find(holds).map_or(0.0, |point| (point.hits - point.false_hits) as f64)
+        };
+        USUAL_BUDGETS.into_iter().map(within).sum()
     }
 
     /// The least probability from `least` on at which these hits do not show that more than `max_false_hit_rate` of

@@ -7,7 +7,8 @@
 //!
 //! The default is bundled with the model `question-comparer` and says how it was made. Labelled pairs of
 //! one's own give a better one: [`Calibration::fit`] from scratch, [`Calibration::refit`] from this one, which
-//! takes far fewer.
+//! takes far fewer. Both choose among models, the plain similarity one of them, by what they find in pairs that they have
+//! not seen.
 
 mod curve;
 mod logistic;
@@ -80,20 +81,40 @@ struct Fitted {
     /// What judged hits showed since, if this was learned from some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     observed: Option<Curve>,
+    /// What the calibration that it began with accepted, for budgets that `curve` has too few pairs to show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    before: Option<Curve>,
 }
 
 impl Fitted {
+    fn new(model: Logistic, curve: Curve) -> Self {
+        Self { model, curve, observed: None, before: None }
+    }
+
     fn threshold(&self, max_false_hit_rate: f64) -> Option<f64> {
-        let threshold = self.curve.threshold(max_false_hit_rate)?;
-        Some(match &self.observed {
-            Some(observed) => observed.uncontradicted(threshold, max_false_hit_rate),
-            None => threshold,
-        })
+        if let Some(threshold) = self.curve.threshold(max_false_hit_rate) {
+            return Some(match &self.observed {
+                Some(observed) => observed.uncontradicted(threshold, max_false_hit_rate),
+                None => threshold,
+            });
+        }
+        let threshold = self.before.as_ref()?.threshold(max_false_hit_rate)?;
+        Some(self.curve.uncontradicted(threshold, max_false_hit_rate))
+    }
+
+    fn least_budget(&self) -> Option<f64> {
+        let curves = std::iter::once(&self.curve).chain(&self.before);
+        curves.filter_map(Curve::least_budget).reduce(f64::min)
     }
 
     /// This model with the thresholds of `base`, raised where its own curve contradicts them.
     fn within(self, base: &Self) -> Self {
-        Self { model: self.model, curve: base.curve.clone(), observed: Some(self.curve) }
+        Self { observed: Some(self.curve), model: self.model, ..base.clone() }
+    }
+
+    /// This model and its thresholds, with those of `base` for what its own curve cannot show, unless it contradicts them.
+    fn beginning_with(self, base: &Self) -> Self {
+        Self { before: Some(base.curve.clone()), ..self }
     }
 }
 
@@ -155,8 +176,8 @@ impl Calibration {
             {
                 return Err(invalid("made for other features; make it again with `wellspring calibrate`"));
             }
-            let are_curves_sound =
-                std::iter::once(&fitted.curve).chain(&fitted.observed).all(Curve::is_sound);
+            let curves = std::iter::once(&fitted.curve).chain(&fitted.observed).chain(&fitted.before);
+            let are_curves_sound = curves.into_iter().all(Curve::is_sound);
             if !fitted.model.is_sound() || !are_curves_sound || !calibration.scorer_from.is_finite() {
                 return Err(invalid("a number is not finite or out of range"));
             }
@@ -218,7 +239,7 @@ impl Calibration {
     /// The least `max_false_hit_rate` for which [`threshold`](Self::threshold) gives one; none where the labelled data show
     /// no rate below 1, or where there is no such stage.
     pub fn least_budget(&self, stage: CalibratedStage) -> Option<f64> {
-        self.stage(stage)?.curve.least_budget()
+        self.stage(stage)?.least_budget()
     }
 
     /// Which false-hit rates can be shown by the stages up to `last`: those that one of them can show alone.
@@ -242,7 +263,15 @@ impl Calibration {
         self.scorer_from
     }
 
+    /// Whether a scorer has a say. It has none where labelled data showed that it finds nothing that the features do not
+    /// find as well.
+    pub fn uses_scorer(&self) -> bool {
+        self.full.is_some()
+    }
+
     /// A calibration fitted on `samples` alone. [`CalibratedStage::Full`] is fitted on those with a logit.
+    ///
+    /// Of all terms and the similarity alone, whichever finds more in pairs that it has not seen is taken.
     ///
     /// Deterministic. Takes some seconds for ten thousand samples; call it off the async threads.
     ///
@@ -250,40 +279,50 @@ impl Calibration {
     ///
     /// `InvalidInput` if there are fewer than [`LEAST_PER_LABEL`] pairs with either label.
     pub fn fit(name: &str, fitted_on: &str, samples: &[Sample]) -> Result<Self> {
-        fitted(name, fitted_on, samples, |stage, rows| Logistic::fit(terms::names(stage), rows, RIDGE))
+        fitted(name, fitted_on, samples, |_| vec![Way::Fit, Way::Similarity])
     }
 
-    /// This calibration moved towards `samples`: few of them move it little, many replace it. The thresholds
-    /// come from `samples` alone.
+    /// This calibration moved towards `samples`: few of them move it little, many replace it. Where it finds less in pairs
+    /// that were kept apart than it did before, than one fitted on `samples` alone or than the similarity, that is taken
+    /// instead; where a scorer finds no more than the features, it is left out.
+    ///
+    /// Thresholds come from `samples`. For a budget that these are too few to show, they are those of this calibration, as
+    /// long as `samples` do not show that more is false.
     ///
     /// # Errors
     ///
     /// Those of [`fit`](Self::fit).
     pub fn refit(&self, name: &str, fitted_on: &str, samples: &[Sample]) -> Result<Self> {
-        let mut moved = fitted(name, fitted_on, samples, |stage, rows| match (stage, &self.full) {
-            (CalibratedStage::Cheap, _) => self.cheap.model.refit(rows, RIDGE),
-            (CalibratedStage::Full, Some(full)) => full.model.refit(rows, RIDGE),
-            (CalibratedStage::Full, None) => Logistic::fit(terms::names(stage), rows, RIDGE),
-        })?;
-        moved.full = moved.full.or_else(|| self.full.clone());
+        let ways = |stage| match self.stage(stage) {
+            Some(base) => vec![Way::Move(&base.model), Way::Keep(&base.model), Way::Fit, Way::Similarity],
+            None => vec![Way::Fit, Way::Similarity],
+        };
+        let mut moved = fitted(name, fitted_on, samples, ways)?;
+        moved.cheap = moved.cheap.beginning_with(&self.cheap);
+        moved.full = match (moved.full, &self.full) {
+            (Some(full), Some(base)) => Some(full.beginning_with(base)),
+            (None, base) if samples.iter().all(|sample| sample.logit.is_none()) => base.clone(),
+            (full, _) => full,
+        };
         moved.scorer.clone_from(&self.scorer);
         Ok(moved)
     }
 
-    /// This calibration moved towards pairs that were served and judged, as [`refit`](Self::refit) does. They are no fair
-    /// sample of what was not served, so thresholds stay, and rise where the samples show that more hits than accepted are
-    /// false.
+    /// This calibration moved towards pairs that were served and judged. They are no fair sample of what was not served, so
+    /// thresholds stay, and rise where the samples show that more hits than accepted are false.
     ///
     /// # Errors
     ///
     /// Those of [`fit`](Self::fit).
     pub fn learn(&self, name: &str, learned_from: &str, samples: &[Sample]) -> Result<Self> {
-        let moved = self.refit(name, learned_from, samples)?;
+        let ways = |stage| self.stage(stage).map(|base| Way::Move(&base.model)).into_iter().collect();
+        let moved = fitted(name, learned_from, samples, ways)?;
         let full = match (moved.full, &self.full) {
-            (Some(full), Some(base)) if full != *base => Some(full.within(base)),
+            (Some(full), Some(base)) => Some(full.within(base)),
             (_, base) => base.clone(),
         };
-        Ok(Self { cheap: moved.cheap.within(&self.cheap), full, scorer_from: self.scorer_from, ..moved })
+        let (scorer, scorer_from) = (self.scorer.clone(), self.scorer_from);
+        Ok(Self { cheap: moved.cheap.within(&self.cheap), full, scorer, scorer_from, ..moved })
     }
 
     /// This calibration with thresholds from `samples`, which it must not have been fitted on.
@@ -295,7 +334,7 @@ impl Calibration {
         enough(samples)?;
         let measured = || samples.iter().filter(|sample| sample.is_measured);
         let scored = measured().map(|sample| (self.cheap(&sample.features), sample.is_same)).collect();
-        let cheap = Fitted { model: self.cheap.model.clone(), curve: Curve::of(scored), observed: None };
+        let cheap = Fitted::new(self.cheap.model.clone(), Curve::of(scored));
         let scored = |full: &Fitted| {
             let score = |sample: &Sample| {
                 let terms = terms::values(&sample.features, Some(sample.logit?));
@@ -303,11 +342,7 @@ impl Calibration {
             };
             measured().filter_map(score).collect()
         };
-        let full = self.full.as_ref().map(|full| Fitted {
-            model: full.model.clone(),
-            curve: Curve::of(scored(full)),
-            observed: None,
-        });
+        let full = self.full.as_ref().map(|full| Fitted::new(full.model.clone(), Curve::of(scored(full))));
         Ok(Self { cheap, full, ..self.clone() })
     }
 }
@@ -325,11 +360,73 @@ fn enough(samples: &[Sample]) -> Result<(usize, usize)> {
     Ok((positives, negatives))
 }
 
-fn fitted(
+/// A way from labelled rows to a model.
+#[derive(Debug, Clone, Copy)]
+enum Way<'a> {
+    /// Moves a model towards the rows.
+    Move(&'a Logistic),
+    /// Takes a model as it is.
+    Keep(&'a Logistic),
+    /// Weighs all terms by the rows alone.
+    Fit,
+    /// Weighs only the similarity.
+    Similarity,
+}
+
+impl Way<'_> {
+    fn model(self, stage: CalibratedStage, rows: &[Row]) -> Logistic {
+        match self {
+            Self::Move(base) => base.refit(rows, RIDGE),
+            Self::Keep(base) => base.clone(),
+            Self::Fit => Logistic::fit(terms::names(stage), rows, RIDGE),
+            Self::Similarity => {
+                let names = terms::names(stage);
+                let masked = |row: &Row| {
+                    let terms = names.iter().zip(&row.terms);
+                    let terms =
+                        terms.map(|(name, &value)| if terms::is_similarity(name) { value } else { 0.0 });
+                    Row { terms: terms.collect(), ..row.clone() }
+                };
+                let masked: Vec<Row> = rows.iter().map(masked).collect();
+                Logistic::fit(names, &masked, RIDGE)
+            }
+        }
+    }
+}
+
+/// How much more another way has to find than those before it to be taken. Less is within what chance moves.
+const CLEARLY: f64 = 1.05;
+
+/// What a way finds in rows that it has not seen.
+struct Tried<'a> {
+    way: Way<'a>,
+    scores: Vec<(f64, bool)>,
+    found: f64,
+}
+
+impl<'a> Tried<'a> {
+    fn of(way: Way<'a>, stage: CalibratedStage, rows: &[Row]) -> Self {
+        let scores = held_out(rows, |rows| way.model(stage, rows));
+        let found = Curve::of(scores.clone()).found();
+        Self { way, scores, found }
+    }
+
+    /// The way that finds the most, the first of them where that is not clear.
+    fn best(ways: Vec<Way<'a>>, stage: CalibratedStage, rows: &[Row]) -> Option<Self> {
+        let tried = ways.into_iter().map(|way| Self::of(way, stage, rows));
+        tried.reduce(|best, other| if other.found > CLEARLY * best.found { other } else { best })
+    }
+
+    fn fitted(self, stage: CalibratedStage, rows: &[Row]) -> Fitted {
+        Fitted::new(self.way.model(stage, rows), Curve::of(self.scores))
+    }
+}
+
+fn fitted<'a>(
     name: &str,
     fitted_on: &str,
     samples: &[Sample],
-    model: impl Fn(CalibratedStage, &[Row]) -> Logistic,
+    ways: impl Fn(CalibratedStage) -> Vec<Way<'a>>,
 ) -> Result<Calibration> {
     let (positives, negatives) = enough(samples)?;
     let rows = |stage: CalibratedStage| -> Vec<Row> {
@@ -349,26 +446,23 @@ fn fitted(
         };
         samples.iter().filter_map(row).collect()
     };
-    let cheap_rows = rows(CalibratedStage::Cheap);
-    let cheap_scores = held_out(&cheap_rows, |rows| model(CalibratedStage::Cheap, rows));
-    let scorer_from = low_end(&cheap_scores);
-    let model_of = |stage, rows: &[Row], curve| Fitted { model: model(stage, rows), curve, observed: None };
-    let cheap = model_of(CalibratedStage::Cheap, &cheap_rows, Curve::of(cheap_scores));
-    let full_rows = rows(CalibratedStage::Full);
+    let [cheap_rows, full_rows] = [CalibratedStage::Cheap, CalibratedStage::Full].map(rows);
+    let best = |stage, rows| Tried::best(ways(stage), stage, rows);
+    let cheap = best(CalibratedStage::Cheap, &cheap_rows).expect("there is always a way to the features");
     let both = full_rows.iter().filter(|row| row.is_same).count();
-    let full = (both.min(full_rows.len() - both) >= LEAST_PER_LABEL).then(|| {
-        let scores = held_out(&full_rows, |rows| model(CalibratedStage::Full, rows));
-        model_of(CalibratedStage::Full, &full_rows, Curve::of(scores))
-    });
+    let is_enough = both.min(full_rows.len() - both) >= LEAST_PER_LABEL;
+    let full = if is_enough { best(CalibratedStage::Full, &full_rows) } else { None };
+    // A model is not run for nothing.
+    let full = full.filter(|full| !matches!(full.way, Way::Similarity) && full.found >= cheap.found);
     Ok(Calibration {
         name: name.to_owned(),
         fitted_on: fitted_on.to_owned(),
         scorer: None,
         positives: positives as u64,
         negatives: negatives as u64,
-        scorer_from,
-        cheap,
-        full,
+        scorer_from: low_end(&cheap.scores),
+        cheap: cheap.fitted(CalibratedStage::Cheap, &cheap_rows),
+        full: full.map(|full| full.fitted(CalibratedStage::Full, &full_rows)),
     })
 }
 

@@ -48,6 +48,11 @@ pub(super) fn names(stage: CalibratedStage) -> Vec<String> {
     names
 }
 
+/// Whether a term is a function of the similarity alone.
+pub(super) fn is_similarity(name: &str) -> bool {
+    name.strip_prefix("similarity").is_some_and(|rest| rest.is_empty() || rest.starts_with('>'))
+}
+
 fn base(stage: CalibratedStage) -> impl Iterator<Item = &'static str> {
     Features::names().iter().copied().chain((stage == CalibratedStage::Full).then_some(LOGIT))
 }

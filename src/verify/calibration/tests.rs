@@ -108,6 +108,46 @@ fn refitting_moves_by_the_weight_of_the_labels() {
 }
 
 #[test]
+fn few_labels_keep_the_thresholds_that_they_do_not_contradict() {
+    let calibration = fit(600);
+    let stage = CalibratedStage::Full;
+    let agreeing = calibration.refit("few", "rules", &samples(90)).unwrap();
+    assert_eq!(fit(90).threshold(stage, 0.02), None, "too few to show it alone");
+    assert_eq!(agreeing.threshold(stage, 0.02), calibration.threshold(stage, 0.02));
+    assert_eq!(agreeing.budgets(stage), calibration.budgets(stage));
+    // What is called wrong here is what the calibration is surest of.
+    let contrary: Vec<Sample> =
+        samples(90).into_iter().map(|sample| Sample { is_same: !sample.is_same, ..sample }).collect();
+    let contrary = calibration.refit("few", "rules", &contrary).unwrap();
+    for sample in samples(90).iter().filter(|sample| sample.is_same) {
+        let probability = contrary.full(&sample.features, sample.logit.unwrap());
+        assert!(contrary.threshold(stage, 0.02).is_none_or(|least| probability < least), "{probability}");
+    }
+    assert_eq!(Calibration::from_json(&agreeing.to_json()).unwrap(), agreeing);
+}
+
+#[test]
+fn the_similarity_decides_where_labels_show_that_it_finds_more() {
+    // The base goes by the logit, which says nothing here; the similarity says all.
+    let by_similarity: Vec<Sample> = samples(900)
+        .into_iter()
+        .enumerate()
+        .map(|(n, sample)| {
+            let similarity = 0.5 + 0.49 * ((n * 37 % 900) as f32 / 900.0);
+            let features = Features::of("how many people lived in it", "how many lived in it", similarity);
+            let logit = Some(if n % 2 == 0 { 3.0 } else { -3.0 });
+            Sample { features, logit, is_same: similarity > 0.8, ..sample }
+        })
+        .collect();
+    let chosen = fit(600).refit("similarity", "rules", &by_similarity).unwrap();
+    assert!(!chosen.uses_scorer(), "the features find as much without it");
+    assert!(chosen.threshold(CalibratedStage::Cheap, 0.05).is_some());
+    assert_eq!(chosen.budgets(CalibratedStage::Full), chosen.budgets(CalibratedStage::Cheap));
+    // Where the logit says all, it is asked.
+    assert!(fit(600).uses_scorer());
+}
+
+#[test]
 fn without_logits_there_is_one_stage() {
     let samples: Vec<Sample> = samples(300).into_iter().map(|s| Sample { logit: None, ..s }).collect();
     let calibration = Calibration::fit("test", "rules", &samples).unwrap();

@@ -6,8 +6,8 @@ use wellspring::server::{Listeners, Options, Tls};
 use wellspring::store::Limits;
 use wellspring::{Cache, MemoryStore};
 
-use crate::certificates;
 use crate::running::Running;
+use crate::support::servers;
 use crate::upstream::Upstream;
 
 async fn start(tls: Tls) -> Running {
@@ -19,7 +19,7 @@ async fn start(tls: Tls) -> Running {
 
 #[tokio::test]
 async fn connections_are_encrypted_and_clients_show_a_certificate_if_they_must() {
-    let made = certificates::Tls::generate();
+    let made = servers::Tls::generate();
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
         std::fs::write(folder.path().join(name), text).unwrap();

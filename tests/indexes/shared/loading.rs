@@ -45,7 +45,7 @@ async fn entries_that_went_unnoticed_are_passed_over() {
             panic!("it is answered already");
         };
         drop(permit);
-        let embedding = support::embedder::embed(question).as_slice().to_vec();
+        let embedding = crate::support::embedder::embed(question).as_slice().to_vec();
         let query = Query::new(question).embedding(embedding).similarity_threshold(1.0);
         let Lookup::Miss(permit) = one.cache.lookup(query).await.unwrap() else { panic!("it is near") };
         let id = permit.entry_id();

@@ -117,7 +117,8 @@ pub(crate) async fn evaluate(
         examined.push(pairs);
     }
     let of_policy = |&policy: &Policy| {
-        let judge = Judge::new(policy, Arc::clone(&examiner.calibration), examiner.stage());
+        let judge =
+            Judge::new(policy, Arc::clone(&examiner.calibration), examiner.stage(&examiner.calibration));
         let ranks = |pairs: &Vec<Examined>| pairs.iter().map(|pair| judge.rank(pair)).collect();
         ControlPolicy::of(policy.name(), wordings, &examined.iter().map(ranks).collect::<Vec<Ranks>>())
     };
