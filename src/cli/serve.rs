@@ -7,7 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::{logs, output, reload};
 use crate::config::{Opening, Sources};
-use crate::server::{Gateway, listen};
+use crate::server::{Gateway, listen, raise_descriptors};
 
 /// Serve the cache to any program that can change a base URL
 ///
@@ -50,6 +50,7 @@ impl ServeArgs {
 pub(crate) async fn run(_: ServeArgs, context: &Context) -> anyhow::Result<Exit> {
     let _traces = logs::start(context.json)?;
     let config = &context.config;
+    raise_descriptors();
     // What is wrong with the settings is told before a model is loaded.
     let (options, listeners, judge) = (config.gateway_options()?, config.listeners()?, config.open_judge()?);
     let scheme = if listeners.tls.is_some() { "https" } else { "http" };

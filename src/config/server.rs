@@ -64,6 +64,15 @@ pub struct ServerConfig {
     /// How long a request's body may take to arrive.
     #[serde(with = "units::duration")]
     pub body_timeout: Duration,
+    /// How many connections callers may have.
+    #[serde(deserialize_with = "positive")]
+    pub max_connections: usize,
+    /// How long a client may take to begin to speak on a connection.
+    #[serde(with = "units::duration")]
+    pub open_timeout: Duration,
+    /// How long a client may take nothing of what it is sent.
+    #[serde(with = "units::duration")]
+    pub write_timeout: Duration,
     /// The longest response of an upstream that is kept.
     pub max_recording: ByteSize,
     /// How many bytes of embeddings are kept.
@@ -101,6 +110,9 @@ impl Default for ServerConfig {
             max_rate: limits.rate_per_second,
             max_concurrency: limits.concurrency,
             body_timeout: limits.body_timeout,
+            max_connections: limits.connections,
+            open_timeout: limits.open_timeout,
+            write_timeout: limits.write_timeout,
             max_recording: ByteSize(limits.recording_bytes as u64),
             embeddings_cache: ByteSize(options.embeddings_bytes),
             permit_ttl: options.permit_ttl,
@@ -251,6 +263,9 @@ impl super::Config {
         options.limits.rate_per_second = server.max_rate;
         options.limits.concurrency = server.max_concurrency;
         options.limits.body_timeout = server.body_timeout;
+        options.limits.connections = server.max_connections;
+        options.limits.open_timeout = server.open_timeout;
+        options.limits.write_timeout = server.write_timeout;
         options.limits.recording_bytes = bytes(server.max_recording);
         options.embeddings_bytes = server.embeddings_cache.0;
         options.permit_ttl = server.permit_ttl;

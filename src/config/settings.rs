@@ -18,7 +18,7 @@ const VARIABLE: &str = "the name of an environment variable";
 const SWITCH: &str = "true or false";
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 98] = [
+pub(super) const SETTINGS: [Setting; 101] = [
     setting("store.url", "embedded:PATH, memory: or an address such as valkey://HOST:6379"),
     setting("store.index_snapshots", "the path of a folder"),
     setting("store.cache_bytes", SIZE),
@@ -98,7 +98,10 @@ pub(super) const SETTINGS: [Setting; 98] = [
     setting("server.anonymous", "\"none\", \"proxy\" or \"all\""),
     setting("server.sharing", "\"key\", \"header\" or \"shared\""),
     setting("server.sharing_header", "the name of a header"),
-    setting("server.ignore_headers", "a list of names of headers, such as [\"user-agent\", \"x-stainless-*\"]"),
+    setting(
+        "server.ignore_headers",
+        "a list of names of headers, such as [\"user-agent\", \"x-stainless-*\"]",
+    ),
     setting("server.disconnected", "\"cancel\" or \"finish\""),
     setting("server.drain", DURATION),
     setting("server.max_body", SIZE),
@@ -108,6 +111,9 @@ pub(super) const SETTINGS: [Setting; 98] = [
     setting("server.max_rate", "a whole number"),
     setting("server.max_concurrency", "a whole number greater than 0"),
     setting("server.body_timeout", DURATION),
+    setting("server.max_connections", "a whole number greater than 0"),
+    setting("server.open_timeout", DURATION),
+    setting("server.write_timeout", DURATION),
     setting("server.max_recording", SIZE),
     setting("server.embeddings_cache", SIZE),
     setting("server.permit_ttl", DURATION),

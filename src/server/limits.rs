@@ -21,6 +21,7 @@ use tokio::sync::Semaphore;
 use crate::server::Gateway;
 use crate::server::auth::{API_KEY_HEADER, TOKEN_HEADER, sha256};
 use crate::server::error::Problem;
+use crate::server::{Gateway, health};
 
 /// After how many requests the rates of callers that have gone are forgotten.
 const SWEEP: u32 = 10_000;
@@ -40,10 +41,17 @@ pub struct RequestLimits {
     pub sources: usize,
     /// How many requests one caller may send in a second, 0 for any number; 0 by default.
     pub rate_per_second: u32,
-    /// How many requests are served at a time; 4,096 by default.
+    /// How many requests of callers are served at a time; 4,096 by default.
     pub concurrency: usize,
     /// How long a request's body may take to arrive; 1 minute by default.
     pub body_timeout: Duration,
+    /// How many connections callers may have, at most as many as the limit of open files allows; 8,192 by default.
+    /// Administration has others.
+    pub connections: usize,
+    /// How long a client may take to begin to speak on a connection; 10 seconds by default.
+    pub open_timeout: Duration,
+    /// How long a client may take nothing of what it is sent; 30 seconds by default.
+    pub write_timeout: Duration,
     /// The longest response of an upstream that is kept, in bytes as received; 1 MiB by default.
     pub recording_bytes: usize,
 }
@@ -58,6 +66,9 @@ impl Default for RequestLimits {
             rate_per_second: 0,
             concurrency: 4_096,
             body_timeout: Duration::from_mins(1),
+            connections: 8_192,
+            open_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
             recording_bytes: 1 << 20,
         }
     }
@@ -149,12 +160,18 @@ impl Admission {
 
 /// Lets a request in, or says why not. Its place is free again when its response was sent whole.
 pub(super) async fn admit(
-    State(gateway): State<Gateway>,
+    State((gateway, door)): State<(Gateway, Door)>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
+    if health::is_check(request.uri()) {
+        return Ok(next.run(request).await);
+    }
     let admission = gateway.admission();
     admission.check_rate(|| identity(&request))?;
+    if door != Door::Public {
+        return Ok(next.run(request).await);
+    }
     let Ok(place) = Arc::clone(&admission.places).try_acquire_owned() else {
         return Err(Problem::new(
             StatusCode::TOO_MANY_REQUESTS,

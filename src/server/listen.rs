@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -18,6 +18,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::server::connections::{self, Places, Times, Watching};
 use crate::server::telemetry::Samples;
 use crate::server::{Anonymous, Gateway, admin_router, public_router};
 
@@ -139,6 +140,17 @@ impl Bound {
         // Before anything is served that may have changed.
         gateway.resume().await;
         let handle = Handle::new();
+        let limits = gateway.options().limits;
+        let times = Times { open: limits.open_timeout, write: limits.write_timeout };
+        let (callers, others) = connections::shares(limits.connections, 1 + usize::from(webhooks.is_some()));
+        let listen =
+            |listener, router, most| run(listener, tls.clone(), router, &handle, Places::new(most), times);
+        let hooks = async {
+            match webhooks {
+                Some(listener) => listen(listener, webhook_router(&gateway), others).await,
+                None => Ok(()),
+            }
+        };
         let servers = async {
             tokio::try_join!(
                 run(public, tls.clone(), public_router(&gateway), &handle),
@@ -173,28 +185,24 @@ async fn run(
     tls: Option<RustlsConfig>,
     router: Router,
     handle: &Handle<SocketAddr>,
+    places: Places,
+    times: Times,
 ) -> Result<()> {
     let broken = |e| Error::new(ErrorKind::Unavailable, "a listener broke").with_source(e);
-    let mut server = axum_server::from_tcp(listener)
-        .map_err(broken)?
-        .handle(handle.clone())
-        .acceptor(NoDelayAcceptor::new());
-    limit_headers(&mut server);
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    match tls {
-        None => server.serve(service).await,
-        Some(tls) => {
-            let tls = RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor::new());
-            server.acceptor(tls).serve(service).await
-        }
-    }
-    .map_err(broken)
-}
-
-fn limit_headers<A>(server: &mut Server<SocketAddr, A>) {
+    let mut server = axum_server::from_tcp(listener).map_err(broken)?.handle(handle.clone());
     let http = server.http_builder();
     http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     http.http2().timer(TokioTimer::new()).keep_alive_interval(HEADER_TIMEOUT);
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let plain = NoDelayAcceptor::new();
+    match tls {
+        None => server.acceptor(Watching { inner: plain, places, times }).serve(service).await,
+        Some(tls) => {
+            let inner = RustlsAcceptor::new(tls).acceptor(plain);
+            server.acceptor(Watching { inner, places, times }).serve(service).await
+        }
+    }
+    .map_err(broken)
 }
 
 /// Whoever can reach an address may use it, unless something asks who they are.

@@ -10,6 +10,7 @@
 mod admin;
 pub mod auth;
 mod cache_api;
+mod connections;
 mod dashboard;
 mod documents;
 pub mod error;
@@ -31,6 +32,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub use self::connections::raise_descriptors;
 pub use self::listen::{Listeners, Tls, serve};
 pub use self::options::{Anonymous, Disconnected, Options, Sharing, Upstream};
 pub use self::price::Price;
@@ -62,10 +64,12 @@ fn finish(routes: Router<Gateway>, gateway: &Gateway, door: Door) -> Router {
     routes
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method)
+        .layer(from_fn_with_state((gateway.clone(), door), limits::admit))
         .layer(from_fn_with_state((gateway.clone(), door), auth::identify))
         .layer(from_fn_with_state(gateway.clone(), limits::admit))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn_with_state(gateway.clone(), telemetry::observe))
         .layer(from_fn(error::in_dialect))
+        .layer(from_fn(connections::in_place))
         .with_state(gateway.clone())
 }

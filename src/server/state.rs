@@ -119,7 +119,7 @@ impl Gateway {
         &self.inner.telemetry
     }
 
-    /// How many requests are being served, up to the last piece of their responses.
+    /// How many requests of callers are being served, up to the last piece of their responses.
     pub fn in_flight(&self) -> usize {
         self.inner.admission.in_flight()
     }

@@ -11,6 +11,10 @@ mod documents;
 mod proxy;
 #[path = "../support/gateway.rs"]
 mod running;
+#[cfg(feature = "cli")]
+#[allow(dead_code, reason = "made for the suite of the command")]
+#[path = "../cli/sandbox.rs"]
+mod sandbox;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../support/upstream/mod.rs"]
