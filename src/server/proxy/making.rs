@@ -1,15 +1,19 @@
 //! An answer that is being made: received once, passed on as it comes, and stored if it came whole.
 //!
 //! It is received by a task of its own, so that an answer whose last piece the caller has read is stored although
-//! the caller is gone. A caller who goes earlier ends the task, unless the gateway is told to finish answers.
+//! the caller is gone. A caller who goes earlier ends the task, unless the gateway is told to finish answers. One who
+//! reads slowly keeps nobody else waiting: what may be kept is received as fast as it comes, and as soon as it is too
+//! long to be kept, others no longer wait for it.
 
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -22,8 +26,9 @@ use crate::cache::FillPermit;
 use crate::server::error::Problem;
 use crate::server::{Disconnected, Gateway, Price};
 
-/// How many pieces wait for a caller who reads slowly. The upstream waits then.
-const WAITING_PIECES: usize = 8;
+/// How many bytes may wait for a caller who reads slowly, whatever is kept. Beyond them the upstream waits.
+const LEAST_ROOM: usize = 64 << 10;
+const MOST_ROOM: usize = 1 << 30;
 
 /// An answer that is to be made.
 pub(super) struct Making {
@@ -42,6 +47,8 @@ enum Ended {
     Broken,
     /// The caller went first.
     Alone,
+    /// It goes on, and is too long to be kept.
+    TooLong,
 }
 
 impl Making {
@@ -58,7 +65,8 @@ impl Making {
         })??;
         *response.body_mut() = Body::from_stream(futures::stream::poll_fn(move |context| {
             let _held = &guard;
-            pieces.poll_recv(context)
+            // The room that a piece took is free again with this.
+            pieces.poll_recv(context).map(|piece| piece.map(|piece| piece.map(|(piece, _)| piece)))
         }));
         Ok(response)
     }
@@ -82,7 +90,7 @@ impl Making {
             // The permit goes with this task, and whoever waits for the answer asks anew.
             () = gone() => return,
         };
-        let response = match response {
+        let mut response = match response {
             Ok(response) => response,
             Err(problem) => {
                 permit.decline();
@@ -92,27 +100,31 @@ impl Making {
         };
         let mut recorder = recorder(&gateway, api, form, &response);
         let entry = recorder.is_some().then(|| permit.entry_id());
-        let (send, pieces) = mpsc::channel(WAITING_PIECES);
+        let limits = &gateway.options().limits;
+        let (send, pieces) = Sending::new(limits.recording_bytes, limits.write_timeout);
         let mut passed = passed_on(&response, Body::empty());
         forward.tell(passed.headers_mut(), entry);
         let _ = tell.send(Ok((passed, pieces)));
-        if recorder.is_none() {
+        let ended = match &mut recorder {
+            Some(recorder) => tokio::select! {
+                biased;
+                ended = receive(&mut response, Some(recorder), &send) => ended,
+                () = gone() => Ended::Alone,
+            },
+            None => Ended::TooLong,
+        };
+        if matches!(ended, Ended::TooLong) {
             permit.decline();
             tokio::select! {
-                _ = receive(response, None, &send) => {}
-                () = gone() => {}
+                _ = receive(&mut response, None, &send) => {}
+                () = caller_gone.cancelled() => {}
             }
             return;
         }
-        let ended = tokio::select! {
-            biased;
-            ended = receive(response, recorder.as_mut(), &send) => ended,
-            () = gone() => Ended::Alone,
-        };
         // The caller need not wait for the store.
         drop(send);
         let kept = match ended {
-            Ended::Broken => None,
+            Ended::Broken | Ended::TooLong => None,
             Ended::Whole | Ended::Alone => recorder.and_then(Recorder::finish),
         };
         match (kept, ended) {
@@ -131,13 +143,51 @@ impl Making {
     }
 }
 
-type Pieces = mpsc::Receiver<io::Result<Bytes>>;
+type Piece = io::Result<(Bytes, Option<OwnedSemaphorePermit>)>;
+type Pieces = mpsc::UnboundedReceiver<Piece>;
 
-/// Passes the body on, whoever is still there to read it.
+/// Pieces on their way to the caller.
+struct Sending {
+    pieces: mpsc::UnboundedSender<Piece>,
+    /// How many bytes may still wait for the caller: as many as are kept, so that what is kept never waits for it.
+    room: Arc<Semaphore>,
+    most: u32,
+    /// How long a piece waits for room.
+    patience: Duration,
+}
+
+impl Sending {
+    fn new(most: usize, patience: Duration) -> (Self, Pieces) {
+        let most = most.clamp(LEAST_ROOM, MOST_ROOM);
+        let (pieces, received) = mpsc::unbounded_channel();
+        let room = Arc::new(Semaphore::new(most));
+        (Self { pieces, room, most: u32::try_from(most).unwrap_or(u32::MAX), patience }, received)
+    }
+
+    /// Sends a piece when there is room. Whether there was in time; a caller who is gone takes everything.
+    async fn send(&self, piece: Bytes) -> bool {
+        let bytes = u32::try_from(piece.len()).unwrap_or(u32::MAX).min(self.most);
+        let room = Arc::clone(&self.room).acquire_many_owned(bytes);
+        match tokio::time::timeout(self.patience, room).await {
+            Ok(Ok(room)) => {
+                let _ = self.pieces.send(Ok((piece, Some(room))));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Has the caller's connection break off, too.
+    fn break_off(&self, why: &'static str) {
+        let _ = self.pieces.send(Err(io::Error::other(why)));
+    }
+}
+
+/// Passes the body on, whoever is still there to read it, and no longer than it can be kept if it is recorded.
 async fn receive(
-    mut response: reqwest::Response,
+    response: &mut reqwest::Response,
     mut recorder: Option<&mut Recorder>,
-    send: &mpsc::Sender<io::Result<Bytes>>,
+    send: &Sending,
 ) -> Ended {
     loop {
         match response.chunk().await {
@@ -145,14 +195,22 @@ async fn receive(
                 if let Some(recorder) = &mut recorder {
                     recorder.push(&piece);
                 }
-                let _ = send.send(Ok(piece)).await;
+                let is_too_long = recorder.as_ref().is_some_and(|recorder| recorder.is_too_long());
+                if is_too_long {
+                    // Others are let go before this caller is waited for.
+                    let _ = send.pieces.send(Ok((piece, None)));
+                    return Ended::TooLong;
+                }
+                if !send.send(piece).await {
+                    send.break_off("the caller does not read what it asked for");
+                    return Ended::Broken;
+                }
             }
             Ok(None) => return Ended::Whole,
             Err(error) => {
                 let error = error.without_url();
                 tracing::warn!(%error, "the upstream's answer broke off");
-                // The caller's connection breaks off, too.
-                let _ = send.send(Err(io::Error::other("the upstream's answer broke off"))).await;
+                send.break_off("the upstream's answer broke off");
                 return Ended::Broken;
             }
         }

@@ -1,6 +1,6 @@
 //! Upstreams that behave like the real APIs, and break like them. The model's name says how.
 //!
-//! `good` answers; `tools` calls a tool; `slow` pauses between pieces; `cut` ends a stream early, without a word;
+//! `good` answers; `long` sends 30 MB of comments before its stream; `tools` calls a tool; `slow` pauses between pieces; `cut` ends a stream early, without a word;
 //! `abort` ends the connection; `error-event` tells an error in the stream; `filtered` is cut by a filter; `429`
 //! and `500` fail; `garbage` sends no JSON.
 
@@ -143,6 +143,10 @@ async fn answer(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, b
         return response;
     }
     let mut pieces = wire::stream(uri.path(), &request, number);
+    if model == "long" {
+        let comment = Bytes::from(format!(": {}\n\n", "x".repeat(64 << 10)));
+        pieces.splice(0..0, std::iter::repeat_n(comment, 480));
+    }
     if matches!(model.as_str(), "cut" | "abort") {
         pieces.truncate(pieces.len() / 2);
     }
