@@ -49,6 +49,11 @@ pub struct ServerConfig {
     pub drain: Duration,
     /// The longest body of a request.
     pub max_body: ByteSize,
+    /// The most values and names in a body of JSON.
+    #[serde(deserialize_with = "positive")]
+    pub max_nodes: usize,
+    /// The longest body of a webhook.
+    pub max_webhook: ByteSize,
     /// The longest question that a caller names.
     pub max_question: ByteSize,
     /// The deepest nesting of arrays and objects in a body.
@@ -104,6 +109,8 @@ impl Default for ServerConfig {
             disconnected: DisconnectedConfig::Cancel,
             drain: listeners.drain,
             max_body: ByteSize(limits.body_bytes as u64),
+            max_nodes: limits.nodes,
+            max_webhook: ByteSize(limits.webhook_bytes as u64),
             max_question: ByteSize(limits.question_bytes as u64),
             max_depth: limits.depth,
             max_sources: limits.sources,
@@ -257,6 +264,8 @@ impl super::Config {
             DisconnectedConfig::Finish => Disconnected::Finish,
         };
         options.limits.body_bytes = bytes(server.max_body);
+        options.limits.nodes = server.max_nodes;
+        options.limits.webhook_bytes = bytes(server.max_webhook);
         options.limits.question_bytes = bytes(server.max_question);
         options.limits.depth = server.max_depth;
         options.limits.sources = server.max_sources;

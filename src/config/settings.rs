@@ -18,7 +18,7 @@ const VARIABLE: &str = "the name of an environment variable";
 const SWITCH: &str = "true or false";
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 101] = [
+pub(super) const SETTINGS: [Setting; 103] = [
     setting("store.url", "embedded:PATH, memory: or an address such as valkey://HOST:6379"),
     setting("store.index_snapshots", "the path of a folder"),
     setting("store.cache_bytes", SIZE),
@@ -105,6 +105,8 @@ pub(super) const SETTINGS: [Setting; 101] = [
     setting("server.disconnected", "\"cancel\" or \"finish\""),
     setting("server.drain", DURATION),
     setting("server.max_body", SIZE),
+    setting("server.max_nodes", "a whole number greater than 0"),
+    setting("server.max_webhook", SIZE),
     setting("server.max_question", SIZE),
     setting("server.max_depth", "a whole number from 1 to 64"),
     setting("server.max_sources", "a whole number"),

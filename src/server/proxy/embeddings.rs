@@ -4,21 +4,22 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 use moka::sync::Cache as Responses;
 use sha2::{Digest as _, Sha256};
 
-use super::ask::pass;
+use super::ask::{FIELD, pass, refuse_directives};
 use super::control::Control;
 use super::json;
 use super::reply::Forward;
 use super::sharing::tenant;
 use super::upstream::{Outgoing, Vendor, passed_on};
-use crate::server::Gateway;
 use crate::server::auth::Caller;
 use crate::server::error::Problem;
+use crate::server::{Gateway, limits};
 
 /// How long vectors are kept. A model may be changed behind its name.
 const TTL: Duration = Duration::from_hours(24);
@@ -50,19 +51,18 @@ pub(super) async fn embed(
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let limits = &gateway.options().limits;
-    let body = limits.read(body).await?;
-    let fields = json::object(&body);
-    let outgoing = Outgoing::new(&gateway, Vendor::OpenAi, &head, &caller, body)?;
-    let control = Control::of(&head.headers);
-    let Some(fields) = fields.filter(|_| !control.no_store) else {
+    let most = gateway.options().limits.body_bytes;
+    let body = gateway.options().limits.read(body).await?;
+    let (length, control) = (body.len(), Control::of(&head.headers));
+    let reading = {
+        let gateway = gateway.clone();
+        move || read(&gateway, &caller, &head, body)
+    };
+    let (outgoing, key) = limits::apart(&gateway, length, reading).await??;
+    let Some(key) = key.filter(|_| !control.no_store) else {
         let forward = if control.no_store { Forward::Request } else { Forward::Bypass("no-object") };
         return pass(&gateway, outgoing, forward).await;
     };
-    let tenant = tenant(gateway.options(), &caller, &head.headers);
-    let base = gateway.upstreams().base(Vendor::OpenAi);
-    let key = serde_json::json!([base, tenant, outgoing.beside_body, fields]);
-    let key: [u8; 32] = Sha256::digest(key.to_string().as_bytes()).into();
     let kept = gateway.embeddings().responses.get(&key);
     let fresh = kept.filter(|kept| {
         let age = kept.stored.elapsed();
@@ -84,7 +84,7 @@ pub(super) async fn embed(
     let is_kept =
         response.status() == StatusCode::OK && !response.headers().contains_key(header::CONTENT_ENCODING);
     let length = response.content_length().and_then(|length| usize::try_from(length).ok());
-    if !is_kept || length.is_none_or(|length| length > limits.body_bytes) {
+    if !is_kept || length.is_none_or(|length| length > most) {
         *passed.body_mut() = Body::from_stream(response.bytes_stream());
         return Ok(passed);
     }
@@ -96,6 +96,28 @@ pub(super) async fn embed(
     }
     *passed.body_mut() = Body::from(body);
     Ok(passed)
+}
+
+/// What goes upstream, and what its vectors are kept by; nothing if it is no object. Takes time by the length of `body`.
+fn read(
+    gateway: &Gateway,
+    caller: &Caller,
+    head: &Parts,
+    body: Bytes,
+) -> Result<(Outgoing, Option<[u8; 32]>), Problem> {
+    gateway.options().limits.check_json(&body)?;
+    let Some(mut fields) = json::object(&body) else {
+        refuse_directives(&body)?;
+        return Outgoing::new(gateway, Vendor::OpenAi, head, caller, body).map(|outgoing| (outgoing, None));
+    };
+    // There is nothing to tell the gateway of vectors, but some clients send the field with every request.
+    let body =
+        if fields.remove(FIELD).is_some() { json::without(&body, FIELD).unwrap_or(body) } else { body };
+    let outgoing = Outgoing::new(gateway, Vendor::OpenAi, head, caller, body)?;
+    let tenant = tenant(gateway.options(), caller, &head.headers);
+    let base = gateway.upstreams().base(Vendor::OpenAi);
+    let key = serde_json::json!([base, tenant, outgoing.beside_body, fields]);
+    Ok((outgoing, Some(Sha256::digest(key.to_string().as_bytes()).into())))
 }
 
 fn hit(kept: Kept) -> Response {

@@ -12,11 +12,13 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use tracing::Instrument as _;
 
-use super::path;
+use super::ask::FIELD;
 use super::sharing::beside_body;
+use super::{json, path};
 use crate::error::{Error, ErrorKind, Result};
 use crate::server::auth::{API_KEY_HEADER, Caller, TOKEN_HEADER};
 use crate::server::error::Problem;
+use crate::server::limits::apart;
 use crate::server::telemetry::spans;
 use crate::server::{Gateway, Options, Price, Upstream};
 
@@ -280,6 +282,12 @@ async fn pass_through(
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let body = gateway.options().limits.read(body).await?;
+    // Some clients send the field with every request.
+    let body = apart(gateway, body.len(), move || {
+        let stripped = json::has(&body, FIELD).then(|| json::without(&body, FIELD)).flatten();
+        stripped.unwrap_or(body)
+    })
+    .await?;
     let response = Outgoing::new(gateway, vendor, &head, caller, body)?.send(gateway).await?;
     let mut passed = passed_on(&response, Body::empty());
     *passed.body_mut() = Body::from_stream(response.bytes_stream());

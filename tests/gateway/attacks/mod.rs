@@ -1,5 +1,6 @@
 //! What callers do to harm others, against the gateway on real sockets: none of it may succeed.
 
+mod bodies;
 mod connections;
 mod identity;
 mod paths;

@@ -176,7 +176,8 @@ async fn a_permit_of_a_lookup_before_retrieval_is_filled() {
         panic!("no miss")
     };
     let permit = gateway.gateway.permits().keep(permit, None);
-    let asked = rag("context", &json!({ "permit": permit, "sources": [{ "id": "hours" }] }));
+    let asked =
+        rag("context", &json!({ "permit": permit, "question": QUESTION, "sources": [{ "id": "hours" }] }));
     assert_eq!(gateway.ask(CHAT, &asked).await.tier(), "miss");
     let found = gateway
         .cache
