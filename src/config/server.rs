@@ -34,6 +34,11 @@ pub struct ServerConfig {
     pub tokens: Vec<Token>,
     /// Who needs no token although there are some.
     pub anonymous: AnonymousConfig,
+    /// Whether everybody who reaches the proxy may use the gateway's own keys.
+    pub open_relay: bool,
+    /// By which names the gateway is called by those who need no token, beside addresses and `localhost`.
+    #[serde(with = "list")]
+    pub hosts: Vec<String>,
     /// Who shares answers with whom.
     pub sharing: SharingConfig,
     /// The header that `sharing = "header"` goes by.
@@ -103,6 +108,8 @@ impl Default for ServerConfig {
             tls_client_ca: None,
             tokens: Vec::new(),
             anonymous: AnonymousConfig::None,
+            open_relay: options.open_relay,
+            hosts: Vec::new(),
             sharing: SharingConfig::Key,
             sharing_header: "wellspring-share".into(),
             ignore_headers: options.ignored_headers,
@@ -251,6 +258,8 @@ impl super::Config {
             AnonymousConfig::Proxy => Anonymous::Proxy,
             AnonymousConfig::All => Anonymous::All,
         };
+        options.open_relay = server.open_relay;
+        options.hosts.clone_from(&server.hosts);
         options.sharing = match server.sharing {
             SharingConfig::Key => Sharing::Key,
             SharingConfig::Shared => Sharing::Shared,

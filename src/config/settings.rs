@@ -18,7 +18,7 @@ const VARIABLE: &str = "the name of an environment variable";
 const SWITCH: &str = "true or false";
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 103] = [
+pub(super) const SETTINGS: [Setting; 105] = [
     setting("store.url", "embedded:PATH, memory: or an address such as valkey://HOST:6379"),
     setting("store.index_snapshots", "the path of a folder"),
     setting("store.cache_bytes", SIZE),
@@ -96,6 +96,8 @@ pub(super) const SETTINGS: [Setting; 103] = [
         "a list of tokens such as \"ci:read,fill:SHA256\", which `wellspring token` makes",
     ),
     setting("server.anonymous", "\"none\", \"proxy\" or \"all\""),
+    setting("server.open_relay", SWITCH),
+    setting("server.hosts", "a list of names, such as [\"gateway.example\"]"),
     setting("server.sharing", "\"key\", \"header\" or \"shared\""),
     setting("server.sharing_header", "the name of a header"),
     setting(

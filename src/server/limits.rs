@@ -1,6 +1,6 @@
 //! What one request, one caller and all together may take of the gateway; more is a clear 4xx.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
@@ -17,8 +17,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http_body_util::{BodyExt as _, Limited};
 use tokio::sync::Semaphore;
 
-use crate::server::Gateway;
-use crate::server::auth::{API_KEY_HEADER, TOKEN_HEADER, sha256};
+use crate::server::auth::{Caller, Door, sha256};
 use crate::server::error::Problem;
 use crate::server::{Gateway, health};
 
@@ -45,7 +44,8 @@ pub struct RequestLimits {
     pub depth: usize,
     /// The most sources of one answer; 200 by default.
     pub sources: usize,
-    /// How many requests one caller may send in a second, 0 for any number; 0 by default.
+    /// How many requests one caller may send in a second, 0 for any number; 0 by default. A caller is a token, or
+    /// without one an address.
     pub rate_per_second: u32,
     /// How many requests of callers are served at a time; 4,096 by default.
     pub concurrency: usize,
@@ -218,7 +218,8 @@ impl Admission {
     }
 }
 
-/// Lets a request in, or says why not. Its place is free again when its response was sent whole.
+/// Lets a request in, or says why not. Its place is free again when its response was sent whole. Callers take no places
+/// of administration, and health checks need none.
 pub(super) async fn admit(
     State((gateway, door)): State<(Gateway, Door)>,
     request: Request,
@@ -249,17 +250,22 @@ pub(super) async fn admit(
     }))
 }
 
-/// Whose rate counts: that of the key or token, else that of the address.
+/// Whose rate counts: that of the token if it is known, else that of the address. What nobody has checked, such as the
+/// upstream's key, is another one as often as a caller likes.
 fn identity(request: &Request) -> [u8; 32] {
-    let shown = |headers: &HeaderMap| {
-        [TOKEN_HEADER, header::AUTHORIZATION, API_KEY_HEADER]
-            .iter()
-            .find_map(|name| headers.get(name)?.to_str().ok().map(sha256))
-    };
-    shown(request.headers()).unwrap_or_else(|| {
-        let address = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        sha256(&address.map(|info| info.0.ip().to_string()).unwrap_or_default())
-    })
+    if let Some(Caller { token: Some(token), .. }) = request.extensions().get() {
+        return sha256(&format!("token:{}", token.name()));
+    }
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    sha256(&address.map(|info| network(info.0.ip()).to_string()).unwrap_or_default())
+}
+
+/// The address, or for IPv6 the network of 64 bits that one caller has all addresses of.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        address @ IpAddr::V4(_) => address,
+    }
 }
 
 #[cfg(test)]

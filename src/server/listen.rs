@@ -208,8 +208,8 @@ async fn run(
 /// Whoever can reach an address may use it, unless something asks who they are.
 fn check_addresses(gateway: &Gateway, listeners: &Listeners) -> Result<()> {
     let options = gateway.options();
-    let asks_who =
-        !options.tokens.is_empty() || listeners.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    let asks_for_certificate = listeners.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    let asks_who = !options.tokens.is_empty() || asks_for_certificate;
     let open = |address: SocketAddr| !address.ip().is_loopback() && !asks_who;
     let refused = |setting: &str, address: SocketAddr, told: &str| {
         Err(Error::new(
@@ -222,6 +222,18 @@ fn check_addresses(gateway: &Gateway, listeners: &Listeners) -> Result<()> {
     };
     if open(listeners.public) && options.anonymous == Anonymous::None {
         return refused("server.listen", listeners.public, "\"proxy\"");
+    }
+    let has_key = options.openai.api_key.is_some() || options.anthropic.api_key.is_some();
+    let lends_key = has_key && options.anonymous != Anonymous::None && !asks_for_certificate;
+    if lends_key && !listeners.public.ip().is_loopback() && !options.open_relay {
+        return Err(Error::new(
+            ErrorKind::Config,
+            format!(
+                "server.listen is {}, which other machines can reach, and with server.anonymous whoever sends no key \
+                 uses that of the gateway: take the key away, or set server.open_relay = true if that is meant",
+                listeners.public
+            ),
+        ));
     }
     if open(listeners.admin) && options.anonymous != Anonymous::All {
         return refused("server.admin_listen", listeners.admin, "\"all\"");

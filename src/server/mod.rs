@@ -16,6 +16,7 @@ mod documents;
 pub mod error;
 mod extract;
 mod health;
+mod hosts;
 pub mod limits;
 pub mod listen;
 mod openapi;
@@ -41,7 +42,7 @@ use crate::server::auth::{Door, Right};
 
 /// What the public listener serves: the proxy, the cache itself and the health checks.
 pub fn public_router(gateway: &Gateway) -> Router {
-    let proxy = auth::requiring(proxy::routes(), Right::Fill);
+    let proxy = auth::requiring_any_body(proxy::routes(), Right::Fill);
     let routes = proxy.merge(cache_api::routes()).merge(openapi::routes()).merge(health::routes());
     finish(routes, gateway, Door::Public)
 }
@@ -66,7 +67,6 @@ fn finish(routes: Router<Gateway>, gateway: &Gateway, door: Door) -> Router {
         .method_not_allowed_fallback(error::no_method)
         .layer(from_fn_with_state((gateway.clone(), door), limits::admit))
         .layer(from_fn_with_state((gateway.clone(), door), auth::identify))
-        .layer(from_fn_with_state(gateway.clone(), limits::admit))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn_with_state(gateway.clone(), telemetry::observe))
         .layer(from_fn(error::in_dialect))

@@ -19,6 +19,11 @@ pub struct Options {
     pub tokens: Vec<Token>,
     /// Who needs no token although there are some.
     pub anonymous: Anonymous,
+    /// Whether everybody who reaches the proxy may use the gateway's own keys. Without it, the default, an address that
+    /// other machines reach, callers who need no token and a key of the gateway exclude each other.
+    pub open_relay: bool,
+    /// By which names the gateway is called, beside addresses and `localhost`, by those who need no token.
+    pub hosts: Vec<String>,
     /// Who shares answers with whom.
     pub sharing: Sharing,
     /// Headers that go upstream and change no answer. All others keep those apart who send different ones. By default
@@ -50,6 +55,8 @@ impl Default for Options {
         Self {
             tokens: Vec::new(),
             anonymous: Anonymous::None,
+            open_relay: false,
+            hosts: Vec::new(),
             sharing: Sharing::Key,
             ignored_headers: HeaderPattern::defaults(),
             disconnected: Disconnected::Cancel,

@@ -4,6 +4,7 @@ mod bodies;
 mod connections;
 mod identity;
 mod paths;
+mod strangers;
 
 use std::net::SocketAddr;
 
