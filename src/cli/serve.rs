@@ -63,12 +63,19 @@ pub(crate) async fn run(_: ServeArgs, context: &Context) -> anyhow::Result<Exit>
     let gateway = Gateway::new(cache, options)?;
     let bound = listen::bind(gateway.clone(), listeners)?;
     let (public, admin) = (bound.public()?, bound.admin()?);
+    let webhooks = bound.webhooks()?.map(|address| format!("{scheme}://{address}"));
     if context.json {
-        output::json(
-            &json!({ "proxy": format!("{scheme}://{public}"), "admin": format!("{scheme}://{admin}") }),
-        )?;
+        let (proxy, admin) = (format!("{scheme}://{public}"), format!("{scheme}://{admin}"));
+        let mut told = json!({ "proxy": proxy, "admin": admin });
+        if let Some(webhooks) = webhooks {
+            told["webhooks"] = webhooks.into();
+        }
+        output::json(&told)?;
     } else {
         output::note(format_args!("proxy at {scheme}://{public}/v1, administration at {scheme}://{admin}"));
+        if let Some(webhooks) = webhooks {
+            output::note(format_args!("webhooks at {webhooks}/v1/webhooks"));
+        }
     }
     tokio::select! {
         served = bound.serve(asked_to_end()) => served?,

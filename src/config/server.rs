@@ -23,7 +23,9 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// The address of administration and ingestion.
     pub admin_listen: SocketAddr,
-    /// The file with the certificate chain of both.
+    /// The address of webhooks, if they have one of their own.
+    pub webhook_listen: Option<SocketAddr>,
+    /// The file with the certificate chain of all.
     pub tls_certificate: Option<PathBuf>,
     /// The file with its key.
     pub tls_key: Option<PathBuf>,
@@ -103,6 +105,7 @@ impl Default for ServerConfig {
         Self {
             listen: listeners.public,
             admin_listen: listeners.admin,
+            webhook_listen: listeners.webhooks,
             tls_certificate: None,
             tls_key: None,
             tls_client_ca: None,
@@ -312,7 +315,13 @@ impl super::Config {
                 ));
             }
         };
-        Ok(Listeners { public: server.listen, admin: server.admin_listen, tls, drain: server.drain })
+        Ok(Listeners {
+            public: server.listen,
+            admin: server.admin_listen,
+            webhooks: server.webhook_listen,
+            tls,
+            drain: server.drain,
+        })
     }
 }
 

@@ -18,7 +18,7 @@ const VARIABLE: &str = "the name of an environment variable";
 const SWITCH: &str = "true or false";
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 105] = [
+pub(super) const SETTINGS: [Setting; 106] = [
     setting("store.url", "embedded:PATH, memory: or an address such as valkey://HOST:6379"),
     setting("store.index_snapshots", "the path of a folder"),
     setting("store.cache_bytes", SIZE),
@@ -88,6 +88,7 @@ pub(super) const SETTINGS: [Setting; 105] = [
     setting("admission.max_answer_bytes", SIZE),
     setting("server.listen", ADDRESS),
     setting("server.admin_listen", ADDRESS),
+    setting("server.webhook_listen", ADDRESS),
     setting("server.tls_certificate", PEM),
     setting("server.tls_key", PEM),
     setting("server.tls_client_ca", PEM),

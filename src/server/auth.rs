@@ -130,6 +130,8 @@ pub enum Door {
     Public,
     /// The one of administration and ingestion.
     Admin,
+    /// The one of webhooks alone.
+    Webhooks,
 }
 
 /// Who asks; an extension of every request.

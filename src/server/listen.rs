@@ -1,4 +1,4 @@
-//! The two listeners: binding, encryption, and an end that lets what runs come to its own.
+//! The listeners: binding, encryption, and an end that lets what runs come to its own.
 
 use std::fmt;
 use std::future::Future;
@@ -20,7 +20,7 @@ use rustls::{RootCertStore, ServerConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::server::connections::{self, Places, Times, Watching};
 use crate::server::telemetry::Samples;
-use crate::server::{Anonymous, Gateway, admin_router, public_router};
+use crate::server::{Anonymous, Gateway, admin_router, public_router, webhook_router};
 
 /// How long a client may take to send the head of a request, or to begin the next one on a connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -35,6 +35,8 @@ pub struct Listeners {
     pub public: SocketAddr,
     /// The address of administration and ingestion; 127.0.0.1:7332 by default.
     pub admin: SocketAddr,
+    /// The address of webhooks, which others must reach; that of administration by default.
+    pub webhooks: Option<SocketAddr>,
     /// Encryption of both.
     pub tls: Option<Tls>,
     /// How long requests may go on after the end was asked for; 30 seconds by default.
@@ -46,6 +48,7 @@ impl Default for Listeners {
         Self {
             public: SocketAddr::from(([127, 0, 0, 1], 7331)),
             admin: SocketAddr::from(([127, 0, 0, 1], 7332)),
+            webhooks: None,
             tls: None,
             drain: Duration::from_secs(30),
         }
@@ -70,6 +73,7 @@ pub struct Bound {
     listeners: Listeners,
     public: TcpListener,
     admin: TcpListener,
+    webhooks: Option<TcpListener>,
     tls: Option<RustlsConfig>,
 }
 
@@ -103,7 +107,8 @@ pub fn bind(gateway: Gateway, listeners: Listeners) -> Result<Bound> {
     let tls = listeners.tls.as_ref().map(Tls::config).transpose()?;
     let public = bind_to(listeners.public)?;
     let admin = bind_to(listeners.admin)?;
-    Ok(Bound { gateway, listeners, public, admin, tls })
+    let webhooks = listeners.webhooks.map(bind_to).transpose()?;
+    Ok(Bound { gateway, listeners, public, admin, webhooks, tls })
 }
 
 impl Bound {
@@ -125,6 +130,15 @@ impl Bound {
         local(&self.admin)
     }
 
+    /// The address of webhooks, with the port that was chosen; none if they have none of their own.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if the system does not tell.
+    pub fn webhooks(&self) -> Result<Option<SocketAddr>> {
+        self.webhooks.as_ref().map(local).transpose()
+    }
+
     /// Serves until `end`; then `/readyz` says so, no connection is accepted any more, requests and what runs
     /// behind them come to their end within the time to drain, and the cache is closed.
     ///
@@ -136,7 +150,7 @@ impl Bound {
     ///
     /// As for [`serve`].
     pub async fn serve(self, end: impl Future<Output = ()>) -> Result<()> {
-        let Self { gateway, listeners, public, admin, tls } = self;
+        let Self { gateway, listeners, public, admin, webhooks, tls } = self;
         // Before anything is served that may have changed.
         gateway.resume().await;
         let handle = Handle::new();
@@ -153,8 +167,9 @@ impl Bound {
         };
         let servers = async {
             tokio::try_join!(
-                run(public, tls.clone(), public_router(&gateway), &handle),
-                run(admin, tls, admin_router(&gateway), &handle),
+                listen(public, public_router(&gateway), callers),
+                listen(admin, admin_router(&gateway, &listeners), others),
+                hooks,
             )
         };
         let announce = async {

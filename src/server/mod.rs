@@ -1,7 +1,7 @@
 //! The gateway: a proxy that answers from the cache, for any program that can change a base URL.
 //!
 //! Two listeners: the public one serves the proxy, the other one those who run the gateway and tell it of
-//! changed documents. A failure of the cache is never the caller's: the request goes to the upstream then.
+//! changed documents; webhooks may have a third. A failure of the cache is never the caller's: the request goes to the upstream then.
 //! Keys of callers go upstream and nowhere else: they are not logged, and not stored but as part of a hash.
 //!
 //! Routes of a new subject belong into a module of their own with a function `routes() -> Router<Gateway>`,
@@ -47,12 +47,12 @@ pub fn public_router(gateway: &Gateway) -> Router {
     finish(routes, gateway, Door::Public)
 }
 
-/// What the listener for administration and ingestion serves.
-pub fn admin_router(gateway: &Gateway) -> Router {
+/// What the listener for administration and ingestion serves; webhooks only if they have none of their own.
+pub fn admin_router(gateway: &Gateway, listeners: &Listeners) -> Router {
     let routes = documents::routes(gateway)
-        .merge(webhooks::routes())
         .merge(cache_api::admin_routes())
         .merge(admin::routes())
+        .merge(if listeners.webhooks.is_none() { webhooks::routes() } else { Router::new() })
         .merge(telemetry::routes())
         .merge(dashboard::routes())
         .merge(openapi::routes())
@@ -60,7 +60,12 @@ pub fn admin_router(gateway: &Gateway) -> Router {
     finish(routes, gateway, Door::Admin)
 }
 
-/// Wraps `routes` in what every request passes: limits first, since they cost least, then tokens.
+/// What the listener of webhooks serves, where they have one of their own.
+pub fn webhook_router(gateway: &Gateway) -> Router {
+    finish(webhooks::routes().merge(health::routes()), gateway, Door::Webhooks)
+}
+
+/// Wraps `routes` in what every request passes: who asks, then how much they may take.
 fn finish(routes: Router<Gateway>, gateway: &Gateway, door: Door) -> Router {
     routes
         .fallback(error::no_route)

@@ -15,7 +15,7 @@ use crate::server::limits::Admission;
 use crate::server::permits::Permits;
 use crate::server::proxy::{Embeddings, Upstreams};
 use crate::server::telemetry::Telemetry;
-use crate::server::webhooks::{self, Signatures};
+use crate::server::webhooks::Deliveries;
 
 /// What all requests share; clones are the same gateway.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ struct Inner {
     telemetry: Telemetry,
     queue: Queue,
     idempotency: Keys,
-    signatures: Signatures,
+    deliveries: Deliveries,
     tasks: TaskTracker,
     draining: CancellationToken,
 }
@@ -54,7 +54,7 @@ impl Gateway {
             telemetry: Telemetry::new(),
             queue: Queue::open(options.journal.clone())?,
             idempotency: Keys::default(),
-            signatures: webhooks::signatures(&options.webhooks),
+            deliveries: Deliveries::new(&options.webhooks),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             tokens: RwLock::new(options.tokens.as_slice().into()),
@@ -140,8 +140,8 @@ impl Gateway {
         &self.inner.idempotency
     }
 
-    pub(super) fn signatures(&self) -> &Signatures {
-        &self.inner.signatures
+    pub(super) fn deliveries(&self) -> &Deliveries {
+        &self.inner.deliveries
     }
 
     pub(super) fn admission(&self) -> &Admission {

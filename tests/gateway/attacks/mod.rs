@@ -2,6 +2,7 @@
 
 mod bodies;
 mod connections;
+mod deliveries;
 mod identity;
 mod paths;
 mod strangers;
