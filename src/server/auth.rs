@@ -167,7 +167,8 @@ pub(super) async fn identify(
     State((gateway, door)): State<(Gateway, Door)>,
     mut request: Request,
     next: Next,
-) -> Response {
+) -> std::result::Result<Response, Problem> {
+    own_headers::check(gateway.options(), request.headers())?;
     let (options, tokens) = (gateway.options(), gateway.tokens());
     let (shown, shown_in): (Vec<_>, _) = find(&tokens, request.headers()).into_iter().unzip();
     let token = shown.into_iter().next();

@@ -21,6 +21,7 @@ pub mod limits;
 pub mod listen;
 mod openapi;
 mod options;
+mod own_headers;
 pub mod permits;
 mod price;
 pub mod proxy;

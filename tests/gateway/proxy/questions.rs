@@ -199,6 +199,10 @@ async fn wrong_directives_are_told_in_the_api_s_own_shape() {
         assert_eq!((reply.status, &reply.json()["type"]), (400, &json!("error")), "{wrong}");
         assert_eq!(reply.json()["error"]["type"], "invalid_request_error");
     }
+    let mistyped = gateway.post(CHAT, &chat(QUESTION)).header("wellspring-qestion", "q");
+    let reply = Reply::of(mistyped.send().await.unwrap()).await;
+    assert_eq!(reply.status, 400);
+    assert!(reply.body.contains("did you mean `wellspring-question`?"), "{}", reply.body);
     assert_eq!(gateway.upstream.calls(), 0);
 }
 
