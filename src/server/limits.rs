@@ -286,7 +286,7 @@ mod tests {
         let limits = RequestLimits { depth: 2, nodes: 5, ..RequestLimits::default() };
         let is_refused = |body: &str| limits.check_json(body.as_bytes()).is_err();
         for fine in
-            ["", "1", "[[1]]", r#"{"a":1,"b":2}"#, r#"["[[[[,,,,,,", "\"[[[["]"#, "[1,2,3,4]", "[[],[],[]]"]
+            ["", "1", "[[1]]", r#"{"a":1,"b":2}"#, r#"["[[[[,,,,,,", "\"[[[["]"#, "[1,2,3,4]", "[[],[]]"]
         {
             assert!(!is_refused(fine), "{fine}");
         }
