@@ -47,6 +47,8 @@ impl FromStr for HeaderPattern {
 
     fn from_str(text: &str) -> Result<Self> {
         let (name, is_prefix) = text.strip_suffix('*').map_or((text, false), |name| (name, true));
+        // A `*` may stand in a name, and would be taken for what it is not here.
+        let name = if name.contains('*') { "" } else { name };
         name.parse::<HeaderName>().map(|name| Self { name: name.as_str().to_owned(), is_prefix }).map_err(
             |_| {
                 Error::new(
