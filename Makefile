@@ -12,7 +12,7 @@ run: setup ## Build Wellspring and play the demo
 	cargo build --release --features cli
 	target/release/wellspring demo
 
-test: setup servers clients ## Run all tests, those in the documentation too
+test: setup multilingual servers clients ## Run all tests, those in the documentation too
 	cargo test --features cli
 
 chaos: servers ## Check freshness for long, over eight processes and every fault (WELLSPRING_CHAOS_SECONDS)

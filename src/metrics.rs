@@ -130,6 +130,7 @@ pub(crate) struct LookupMetrics {
     pub(crate) bypasses: Counters,
     pub(crate) rejected: Counter,
     pub(crate) unshown_budgets: Counter,
+    pub(crate) unknown_scripts: Counters,
     pub(crate) remembered: Counter,
     pub(crate) similarities: BySimilarity,
     pub(crate) prompt_tokens_saved: Counter,
@@ -211,6 +212,7 @@ impl CacheMetrics {
             bypasses: lookup.bypasses.values(),
             rejected_candidates: lookup.rejected.value(),
             unshown_budgets: lookup.unshown_budgets.value(),
+            unknown_scripts: lookup.unknown_scripts.values(),
             remembered_embeddings: lookup.remembered.value(),
             verifications: verification.outcomes.values(),
             feedback: verification.feedback.values(),
@@ -270,6 +272,9 @@ pub struct Metrics {
     /// Lookups without an exact hit whose false-hit rate [cannot be shown](crate::verify::Unshown): no other wording was
     /// looked at.
     pub unshown_budgets: u64,
+    /// Lookups without an exact hit whose question has a letter of a script that the embedding model does not know, by
+    /// script: no other wording was looked at.
+    pub unknown_scripts: BTreeMap<String, u64>,
     /// Embeddings that were not made again, because the embedder had made them of the same text lately.
     pub remembered_embeddings: u64,
     /// What the stages of verification said of candidates, by stage and outcome.

@@ -49,7 +49,7 @@ def write(encoder, head, models, base):
     revision = files["model.onnx"]["sha256"][:12]
     write_manifest(folder, {
         "name": trunk.encoder, "revision": revision, "dimensions": WIDTH, "max_tokens": 256, "pooling": "mean",
-        "quantization": "dynamic", "token_states": True, "license": LICENCE,
+        "quantization": "dynamic", "token_states": True, "scripts": trunk.scripts, "license": LICENCE,
         "source": f"models/{trunk.encoder}/README.md",
         "session": {"optimization.disable_specified_optimizers": "SkipLayerNormFusion"}, "files": files,
     })

@@ -31,6 +31,8 @@ class Trunk:
     taps: tuple[int, ...]
     # How many layers stay as they are.
     frozen: int
+    # What the texts it was tuned on are written in: a text in another script is never embedded.
+    scripts: tuple[str, ...]
     # Whether the embeddings are moved to be zero on average. Those of E5 are all alike: a cosine of .8 among strangers.
     is_centred: bool = False
 
@@ -58,11 +60,13 @@ ENGLISH = Trunk(
     name="question", base="all-MiniLM-L6-v2",
     sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
     layers=6, vocabulary=30_522, taps=(0, 3, 6), frozen=1,
+    scripts=("Latin",),
 )
 MULTILINGUAL = Trunk(
     name="multilingual", base="multilingual-e5-small",
     sha256="f4b89df32a0b5f7c7e16c486a1947452320c18752c9fdd5cca34ce5562cbda28",
     layers=12, vocabulary=250_037, taps=(0, 6, 12), frozen=6, is_centred=True,
+    scripts=("Latin", "Cyrillic", "Han", "Hiragana", "Katakana", "Arabic", "Devanagari", "Hangul"),
 )
 TRUNKS = {"english": ENGLISH, "multilingual": MULTILINGUAL}
 

@@ -143,8 +143,8 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets what decides whether a near neighbour is a hit. By default, [`Pipeline::bundled`] if the embedding model is
-    /// the bundled one, which the calibration is for; for any other [`Guards`], which need a similarity threshold.
+    /// Sets what decides whether a near neighbour is a hit. By default, [`Pipeline::bundled`] if a calibration comes with
+    /// Wellspring for the embedding model; for any other [`Guards`], which need a similarity threshold.
     pub fn verifier(mut self, verifier: impl Verifier + 'static) -> Self {
         self.verifier = Some(Arc::new(verifier));
         self
@@ -392,16 +392,22 @@ impl CacheBuilder {
     }
 }
 
-/// The bundled pipeline for vectors of the bundled model, whose similarities it is calibrated for.
+/// What comes with Wellspring for the embedding model, if a calibration does.
 #[cfg(feature = "_local")]
 async fn default_verifier(embedder: &Arc<dyn Embedder>) -> Result<Arc<dyn Verifier>> {
-    let encoder = Arc::clone(embedder).token_encoder();
-    let Some(encoder) = encoder.filter(|_| embedder.model().name == crate::embed::BUNDLED_MODEL) else {
-        return Ok(Arc::new(Guards::default()));
+    use crate::verify::{Calibration, LateInteraction, Pipeline};
+
+    let Some(encoder) = Arc::clone(embedder).token_encoder() else { return Ok(Arc::new(Guards::default())) };
+    let load = || -> Result<Arc<dyn Verifier>> {
+        Ok(match Calibration::bundled_for(encoder.name())? {
+            Some(calibration) => {
+                Arc::new(Pipeline::new(calibration).scorer(Arc::new(LateInteraction::bundled(encoder)?)))
+            }
+            None => Arc::new(Guards::default()),
+        })
     };
-    let pipeline = tokio::task::spawn_blocking(|| crate::verify::Pipeline::bundled(encoder)).await;
     let closed = |e| Error::new(ErrorKind::Closed, "the program is shutting down").with_source(e);
-    Ok(Arc::new(pipeline.map_err(closed)??))
+    tokio::task::spawn_blocking(load).await.map_err(closed)?
 }
 
 #[cfg(not(feature = "_local"))]

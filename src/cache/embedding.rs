@@ -11,13 +11,19 @@ use crate::embedding::Embedding;
 use crate::error::{Error, ErrorKind, Result};
 
 impl Inner {
-    /// The question's embedding; none if it is too long to have one.
+    /// The question's embedding; none if it is too long to have one, or in a script that the model does not know.
     #[tracing::instrument(level = "debug", skip_all, name = "embed")]
     pub(super) async fn embedding(&self, prepared: &Prepared) -> Result<Option<Embedding>, BypassReason> {
         if let Some(given) = &prepared.given {
-            return Ok(Some(given.clone()));
+            // Whoever made it, the model made it blindly.
+            return Ok(self.unknown_script(&prepared.key.text).is_none().then(|| given.clone()));
         }
         self.embed(&prepared.key.text).await.map_err(|error| self.broken(BypassReason::Embedder, &error))
+    }
+
+    /// A script of `text` that the embedding model does not know: then it is matched exactly only.
+    pub(super) fn unknown_script(&self, text: &str) -> Option<&'static str> {
+        self.embedder.model().unknown_script(text)
     }
 
     /// The embedding of `text`, if it has one.
@@ -27,6 +33,9 @@ impl Inner {
     /// Those of the embedder; `Timeout` if it takes longer than its limit; `Embedding` if it gives something else than
     /// it was asked for.
     pub(super) async fn embed(&self, text: &Arc<str>) -> Result<Option<Embedding>> {
+        if self.unknown_script(text).is_some() {
+            return Ok(None);
+        }
         if let Some(embedded) = self.memo.get(text) {
             self.metrics.lookup.remembered.increment();
             return Ok(embedded.into_vector());

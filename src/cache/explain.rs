@@ -36,10 +36,12 @@ pub struct Explanation {
     pub criterion: Criterion,
     /// The false-hit rate that was asked for, if it cannot be shown: then only exact matches are served.
     pub unshown: Option<Unshown>,
+    /// A script of the question that the embedding model does not know: then only exact matches are served.
+    pub unknown_script: Option<&'static str>,
     /// The least similarity at which a candidate is looked at; none if none is.
     pub threshold: Option<f32>,
     /// The nearest other questions, nearest first, whatever their similarity. None if the question is
-    /// too long to be embedded.
+    /// too long to be embedded, or in a script that the model does not know.
     pub candidates: Vec<ExplainedCandidate>,
     /// The entry that would be served; none for a miss.
     pub served: Option<EntryId>,
@@ -123,6 +125,8 @@ impl Cache {
         let key = &prepared.key;
         let exact = inner.store.lookup(&key.corpus, key.exact).await?.found;
         let unshown = inner.verifier.budgets(Some(&key.corpus)).unshown(prepared.criterion);
+        let unknown_script = inner.unknown_script(&key.text);
+        let is_searched = unshown.is_none() && unknown_script.is_none();
         let mut explanation = Explanation {
             question: key.text.to_string(),
             corpus: key.corpus.clone(),
@@ -130,8 +134,9 @@ impl Cache {
             exact: key.exact,
             exact_state: (&exact).into(),
             criterion: prepared.criterion,
-            threshold: unshown.is_none().then(|| inner.verifier.floor(prepared.criterion)),
+            threshold: is_searched.then(|| inner.verifier.floor(prepared.criterion)),
             unshown,
+            unknown_script,
             candidates: self.candidates(&prepared).await?,
             served: None,
             decision: String::new(),
@@ -148,12 +153,11 @@ impl Cache {
     async fn candidates(&self, prepared: &Prepared) -> Result<Vec<ExplainedCandidate>> {
         let inner = &self.inner;
         let embedding = match &prepared.given {
-            Some(given) => given.clone(),
-            None => match inner.embed(&prepared.key.text).await? {
-                Some(embedding) => embedding,
-                None => return Ok(Vec::new()),
-            },
+            _ if inner.unknown_script(&prepared.key.text).is_some() => None,
+            Some(given) => Some(given.clone()),
+            None => inner.embed(&prepared.key.text).await?,
         };
+        let Some(embedding) = embedding else { return Ok(Vec::new()) };
         let scope = (&prepared.key.corpus, prepared.key.scope);
         let mut candidates = Vec::new();
         for neighbor in inner.indexes.search(scope, &embedding, EXPLAINED + 1, -1.0, INDEX_WAIT).await? {
@@ -230,11 +234,12 @@ impl Explanation {
                 format!("hit: a question of similarity {:.3} was answered before", candidate.similarity);
             return;
         }
-        let why = match (self.exact_state, self.unshown, self.candidates.first()) {
+        let why = match (self.exact_state, self.unknown_script, self.unshown, self.candidates.first()) {
             (EntryState::Dead(reason), ..) => format!("the stored answer may not be served: {reason}"),
-            (_, Some(unshown), _) => unshown.to_string(),
-            (_, None, None) => "nothing similar is stored".into(),
-            (_, None, Some(nearest)) => {
+            (_, Some(script), ..) => format!("the model does not know {script}: exact matches only"),
+            (_, None, Some(unshown), _) => unshown.to_string(),
+            (_, None, None, None) => "nothing similar is stored".into(),
+            (_, None, None, Some(nearest)) => {
                 let mut failed = nearest.checks.iter().filter(|check| !check.passed);
                 // What the cheap stages leave undecided, the last one decides.
                 let is_undecided = nearest.screened == Outcome::Undecided;

@@ -191,7 +191,12 @@ impl Cache {
             None => inner.embedding(prepared).await?,
             embedding => embedding,
         };
-        let Some(embedding) = embedding else { return Ok(Semantic::Miss(None)) };
+        let Some(embedding) = embedding else {
+            if let Some(script) = inner.unknown_script(&prepared.key.text) {
+                inner.metrics.lookup.unknown_scripts.increment(&script);
+            }
+            return Ok(Semantic::Miss(None));
+        };
         if prepared.mode != Mode::All {
             return Ok(Semantic::Miss(Some(embedding)));
         }

@@ -22,7 +22,7 @@ const BUDGETS: [f64; 4] = [0.01, 0.02, 0.05, 0.10];
 ///
 /// Each line of the file is {"a": "…", "b": "…", "label": 1}, as for `eval pairs`. Use questions as they are asked:
 /// a threshold holds for data like those that it was chosen on. A few hundred labels move the bundled calibration,
-/// some thousands replace it.
+/// some thousands replace it. Where the plain similarity finds more in them than the model, it decides alone.
 #[derive(Debug, Args)]
 pub(crate) struct CalibrateArgs {
     /// The pairs, as JSON lines; - reads the standard input
@@ -45,17 +45,19 @@ struct Report {
     positives: u64,
     negatives: u64,
     budgets: Vec<Budget>,
-    /// The least budget that the data can show, rounded up; none if they can show none.
+    /// The least budget that can be shown, rounded up; none if none can be.
     least_max_false_hit_rate: Option<f64>,
 }
 
 #[derive(Debug, Serialize)]
 struct Budget {
     max_false_hit_rate: f64,
-    /// The least probability to accept with the cross-encoder; none where the data cannot show the budget with it.
+    /// The least probability to accept with the scorer; none where the data cannot show the budget with it.
     threshold: Option<f64>,
     /// The least probability to accept by features alone.
-    threshold_without_cross_encoder: Option<f64>,
+    threshold_without_scorer: Option<f64>,
+    /// `sufficient` or `insufficient` data; `unconfirmed` where they are too few, and the threshold is that of the
+    /// calibration that was moved, raised as far as they contradict it.
     verdict: &'static str,
 }
 
@@ -64,9 +66,12 @@ pub(crate) async fn run(args: CalibrateArgs, context: &Context) -> anyhow::Resul
     let embedder = context.config.open_embedder().await?;
     let scorer = context.config.open_scorer(&embedder).await?;
     let scored_by = scorer.as_ref().map(|scorer| scorer.name().to_owned());
-    let base = Calibration::bundled();
+    // Whatever comes with the model is about to be replaced.
+    let encoder = Arc::clone(&embedder).token_encoder().filter(|_| !args.from_scratch);
+    let base = encoder.map_or(Ok(None), |encoder| Calibration::bundled_for(encoder.name()))?;
+    let base = base.unwrap_or_else(Calibration::bundled);
     if !args.from_scratch && scored_by.is_some() && scored_by != base.scorer {
-        let message = "the bundled calibration is for the bundled verifier: add --from-scratch";
+        let message = "there is no calibration for this scorer to begin with: add --from-scratch";
         return Err(Error::new(ErrorKind::Config, message).into());
     }
     let examiner = Examiner { guards: context.config.guards(), calibration: Arc::clone(&base), scorer };
@@ -111,9 +116,12 @@ fn report(calibration: &Calibration) -> Report {
         Budget {
             max_false_hit_rate,
             threshold,
-            threshold_without_cross_encoder: calibration
-                .threshold(CalibratedStage::Cheap, max_false_hit_rate),
-            verdict: if budgets.can_show(criterion) { "sufficient" } else { "insufficient" },
+            threshold_without_scorer: calibration.threshold(CalibratedStage::Cheap, max_false_hit_rate),
+            verdict: match budgets.can_show(criterion) {
+                _ if calibration.is_shown(max_false_hit_rate) => "sufficient",
+                true => "unconfirmed",
+                false => "insufficient",
+            },
         }
     };
     Report {
@@ -129,7 +137,7 @@ fn text_of(report: &Report) -> String {
     let columns = [
         Column::Right("FALSE HITS"),
         Column::Right("THRESHOLD"),
-        Column::Right("WITHOUT CROSS-ENCODER"),
+        Column::Right("WITHOUT SCORER"),
         Column::Left("DATA"),
     ];
     let threshold = |threshold: Option<f64>| threshold.map_or_else(|| "–".into(), |t| format!("{t:.4}"));
@@ -137,16 +145,19 @@ fn text_of(report: &Report) -> String {
         vec![
             format!("{:.0} %", 100.0 * budget.max_false_hit_rate),
             threshold(budget.threshold),
-            threshold(budget.threshold_without_cross_encoder),
+            threshold(budget.threshold_without_scorer),
             budget.verdict.to_owned(),
         ]
     });
     let least = match report.least_max_false_hit_rate {
-        Some(least) => format!("the least max_false_hit_rate that they can show is {least}"),
-        None => "they can show no max_false_hit_rate".to_owned(),
+        Some(least) => format!("the least max_false_hit_rate that can be shown is {least}"),
+        None => "no max_false_hit_rate can be shown".to_owned(),
     };
+    let is_kept = report.budgets.iter().any(|budget| budget.verdict == "unconfirmed");
+    let kept = "\nunconfirmed: too few pairs to show it; the threshold from before, raised as far as they contradict it";
+    let kept = if is_kept { kept } else { "" };
     format!(
-        "{}: {} pairs of the same question, {} of different ones\n\n{}\n\n{least}",
+        "{}: {} pairs of the same question, {} of different ones\n\n{}\n\n{least}{kept}",
         report.name,
         report.positives,
         report.negatives,

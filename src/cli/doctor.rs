@@ -45,7 +45,7 @@ pub(crate) async fn run(_: DoctorArgs, context: &Context) -> anyhow::Result<Exit
             )]
         }
     };
-    findings.push(matching(context).await);
+    findings.extend(matching(context).await);
     findings.extend(judge(context));
     let verdict = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
     if context.json {
@@ -56,11 +56,11 @@ pub(crate) async fn run(_: DoctorArgs, context: &Context) -> anyhow::Result<Exit
     Ok(if verdict == Severity::Problem { Exit::Miss } else { Exit::Success })
 }
 
-/// What is accepted of other wordings' answers; a problem if not even that can be told.
-async fn matching(context: &Context) -> Finding {
+/// Which models decide and what is accepted of other wordings' answers; a problem if not even that can be told.
+async fn matching(context: &Context) -> Vec<Finding> {
     match Matching::of(&context.config).await {
-        Ok(matching) => matching.finding(),
-        Err(error) => Finding::new("matching", Severity::Problem, error.to_string()),
+        Ok(matching) => vec![matching.models_finding(), matching.finding()],
+        Err(error) => vec![Finding::new("matching", Severity::Problem, error.to_string())],
     }
 }
 

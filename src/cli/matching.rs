@@ -5,15 +5,24 @@
 
 use serde::Serialize;
 
-use crate::config::Config;
+use crate::config::{Config, Deciding};
 use crate::criterion::Criterion;
+use crate::embed::Scripts;
 use crate::error::Result;
 use crate::store::{Finding, Severity};
-use crate::verify::{Budgets, Unshown};
+use crate::verify::Unshown;
 
 /// What is accepted, and what could be.
 #[derive(Debug, Serialize)]
 pub(crate) struct Matching {
+    /// The embedding model, and its revision if it says one.
+    embedding: String,
+    /// The scripts that it knows; none if it does not say.
+    scripts: Option<Scripts>,
+    /// What reads both questions; none if nothing does.
+    scorer: Option<String>,
+    /// The name of the calibration; none if there is none for the embedding model.
+    calibration: Option<String>,
     criterion: Criterion,
     /// The least false-hit rate that can be shown, rounded up; none if none can be, or if the verifier does not say.
     least_max_false_hit_rate: Option<f64>,
@@ -30,12 +39,17 @@ impl Matching {
     ///
     /// If the calibration or what describes the embedding model cannot be read.
     pub(crate) async fn of(config: &Config) -> Result<Self> {
-        Ok(Self::new(config.criterion(), config.budgets().await?))
+        Ok(Self::new(config.criterion(), config.deciding().await?))
     }
 
-    fn new(criterion: Criterion, budgets: Budgets) -> Self {
+    fn new(criterion: Criterion, deciding: Deciding) -> Self {
+        let Deciding { embedding, scripts, scorer, calibration, budgets } = deciding;
         let unshown = budgets.unshown(criterion);
         Self {
+            embedding,
+            scripts,
+            scorer,
+            calibration,
             criterion,
             least_max_false_hit_rate: budgets.least(),
             warning: unshown.map(|unshown| format!("match.{unshown}")),
@@ -53,7 +67,31 @@ impl Matching {
         self.warning.as_deref()
     }
 
-    /// The same as a finding.
+    /// A script of `text` that the embedding model does not know.
+    pub(crate) fn unknown_script(&self, text: &str) -> Option<&'static str> {
+        self.scripts.as_ref()?.unknown_in(text)
+    }
+
+    /// Which models and which calibration are in force.
+    pub(crate) fn models(&self) -> String {
+        let scorer = self.scorer.as_ref().map_or_else(|| "no scorer".into(), |name| format!("scorer {name}"));
+        let calibration = match &self.calibration {
+            Some(name) => format!("calibration {name}"),
+            None => "no calibration".into(),
+        };
+        format!("{}, {scorer}, {calibration}", self.embedding)
+    }
+
+    /// The same as a finding, with what the embedding model can read.
+    pub(crate) fn models_finding(&self) -> Finding {
+        let scripts = self.scripts.as_ref().map(|scripts| {
+            let names: Vec<_> = scripts.names().collect();
+            format!("; it knows {}, other scripts match exactly only", names.join(", "))
+        });
+        Finding::new("models", Severity::Ok, format!("{}{}", self.models(), scripts.unwrap_or_default()))
+    }
+
+    /// What is accepted as a finding.
     pub(crate) fn finding(&self) -> Finding {
         if let (Some(warning), Some(remedy)) = (self.warning(), self.remedy()) {
             return Finding::new("matching", Severity::Warning, warning).remedy(remedy);
@@ -88,6 +126,31 @@ impl Matching {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::verify::Budgets;
+
+    fn deciding(budgets: Budgets) -> Deciding {
+        Deciding {
+            embedding: "a-model@1".into(),
+            scripts: Scripts::new(["Latin", "Han"]).ok(),
+            scorer: Some("a-comparer@2".into()),
+            calibration: None,
+            budgets,
+        }
+    }
+
+    #[test]
+    fn the_models_are_told_with_the_scripts_that_they_know() {
+        let matching = Matching::new(RATE, deciding(Budgets::Uncalibrated));
+        let told = matching.models_finding().reason;
+        assert_eq!(
+            told,
+            "a-model@1, scorer a-comparer@2, no calibration; it knows Latin, Han, other scripts match exactly only"
+        );
+        assert_eq!(
+            (matching.unknown_script("漢字"), matching.unknown_script("かな")),
+            (None, Some("Hiragana"))
+        );
+    }
 
     const RATE: Criterion = Criterion::MaxFalseHitRate(0.01);
 
@@ -106,7 +169,7 @@ mod tests {
                 "match.similarity_threshold",
             ),
         ] {
-            let finding = Matching::new(RATE, budgets).finding();
+            let finding = Matching::new(RATE, deciding(budgets)).finding();
             assert_eq!(finding.severity, Severity::Warning);
             assert!(finding.reason.contains(reason), "{finding:?}");
             assert!(finding.remedy.as_ref().unwrap().contains(remedy), "{finding:?}");
@@ -116,7 +179,7 @@ mod tests {
     #[test]
     fn what_can_be_shown_is_told_with_the_least() {
         let told = |criterion, budgets| {
-            let matching = Matching::new(criterion, budgets);
+            let matching = Matching::new(criterion, deciding(budgets));
             assert_eq!((matching.warning(), matching.finding().severity), (None, Severity::Ok));
             matching.finding().reason
         };

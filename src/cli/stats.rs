@@ -1,7 +1,7 @@
 //! `wellspring stats`: what the store holds and what its hits saved.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use clap::Args;
@@ -33,6 +33,8 @@ struct Stats {
     index_bytes: u64,
     saved: Saved,
     judged: Judged,
+    /// Answers to questions in a script that the embedding model does not know, by script: they are found exactly only.
+    unknown_scripts: BTreeMap<&'static str, u64>,
     /// None if the calibration or the description of the embedding model cannot be read.
     matching: Option<Matching>,
 }
@@ -84,6 +86,9 @@ pub(crate) async fn run(_: StatsArgs, context: &Context) -> anyhow::Result<Exit>
     let contents = store.status().await?;
     let mut saved = Saved::default();
     let mut indexes = Indexes::default();
+    // What the store holds is told whatever is wrong with the settings; the doctor tells that.
+    let matching = Matching::of(&context.config).await.ok();
+    let mut unknown_scripts = BTreeMap::new();
     let mut pages = Pages::of(&*store);
     while let Some(page) = pages.next().await? {
         for stored in page {
@@ -91,6 +96,10 @@ pub(crate) async fn run(_: StatsArgs, context: &Context) -> anyhow::Result<Exit>
             saved.hits += stored.hits;
             saved.prompt_tokens += stored.hits.saturating_mul(usage.prompt_tokens);
             saved.completion_tokens += stored.hits.saturating_mul(usage.completion_tokens);
+            let question = &stored.entry.question;
+            if let Some(script) = matching.as_ref().and_then(|matching| matching.unknown_script(question)) {
+                *unknown_scripts.entry(script).or_default() += 1;
+            }
             saved.cost_usd += stored.hits as f64 * usage.cost_microusd as f64 / 1e6;
             // Of a shared store, each process has those of the scopes that it searches.
             if let Some(embedding) = stored.entry.embedding.as_ref().filter(|_| !store.is_shared()) {
@@ -100,9 +109,8 @@ pub(crate) async fn run(_: StatsArgs, context: &Context) -> anyhow::Result<Exit>
     }
     let judged = Judged::of(&*store).await?;
     store.close().await?;
-    // What the store holds is told whatever is wrong with the settings; the doctor tells that.
-    let matching = Matching::of(&context.config).await.ok();
-    let stats = Stats { store: contents, index_bytes: indexes.memory_bytes(), saved, judged, matching };
+    let index_bytes = indexes.memory_bytes();
+    let stats = Stats { store: contents, index_bytes, saved, judged, unknown_scripts, matching };
     if context.json {
         output::json(&stats)?;
     } else {
@@ -112,7 +120,7 @@ pub(crate) async fn run(_: StatsArgs, context: &Context) -> anyhow::Result<Exit>
 }
 
 fn text(stats: &Stats, judge: &JudgeConfig) -> String {
-    let Stats { store, index_bytes, saved, judged, matching } = stats;
+    let Stats { store, index_bytes, saved, judged, unknown_scripts, matching } = stats;
     let index = match index_bytes {
         0 => String::new(),
         bytes => format!("{} in memory while all scopes are in use", units::bytes(*bytes)),
@@ -144,6 +152,8 @@ fn text(stats: &Stats, judge: &JudgeConfig) -> String {
         ),
         ("judge", judged.text(judge)),
         ("pending", pending),
+        ("models", matching.as_ref().map(Matching::models).unwrap_or_default()),
+        ("exact only", exact_only(unknown_scripts)),
         ("accepted", matching.as_ref().map(Matching::accepted).unwrap_or_default()),
         ("warning", warning.map(|warning| warning.yellow().to_string()).unwrap_or_default()),
     ]);
@@ -154,6 +164,13 @@ fn text(stats: &Stats, judge: &JudgeConfig) -> String {
         text = format!("{text}\n\n{}", corpora(&store.corpora));
     }
     text
+}
+
+/// How many answers are found exactly only, by the script that the embedding model does not know.
+fn exact_only(unknown_scripts: &BTreeMap<&'static str, u64>) -> String {
+    let scripts =
+        unknown_scripts.iter().map(|(script, count)| format!("{} in {script}", units::count(*count)));
+    scripts.collect::<Vec<_>>().join(", ")
 }
 
 /// How much there is of what there may be, of which 0 is no limit.

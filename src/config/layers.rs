@@ -289,7 +289,7 @@ mod tests {
             ),
             (
                 "[embedding]\nmodel = []",
-                ":2: embedding.model is an array, expected \"bundled\", the path of a model folder, or a model's name",
+                ":2: embedding.model is an array, expected \"bundled\", \"multilingual-encoder\", the path of a model folder, or a model's name",
             ),
         ] {
             assert_eq!(message(text), expected);

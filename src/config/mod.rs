@@ -15,6 +15,7 @@ mod store;
 mod units;
 mod url;
 mod value;
+mod verifying;
 mod webhooks;
 
 use std::time::Duration;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use self::layers::{FILE_NAME, Loaded, Origin, Sources};
 pub use self::open::Opening;
 pub(crate) use self::open::with_advice;
+use self::server::list;
 pub use self::server::{
     AnonymousConfig, AnthropicConfig, DisconnectedConfig, OpenAiConfig, ServerConfig, SharingConfig,
     UpstreamsConfig,
@@ -31,6 +33,8 @@ pub use self::server::{
 pub use self::store::StoreConfig;
 pub use self::units::ByteSize;
 pub use self::url::{StoreUrl, ValkeyUrl};
+pub(crate) use self::verifying::made_for;
+pub use self::verifying::{CorpusCalibration, Deciding};
 pub(crate) use self::webhooks::rules;
 pub use self::webhooks::{RuleConfig, WebhookConfig, WebhookKindConfig};
 use crate::cache::{DEFAULT_MEMO_BYTES, FollowUps};
@@ -72,7 +76,7 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct EmbeddingConfig {
-    /// `bundled`, the path of a model folder (begin it with `.` or `/`), the name of a model that
+    /// `bundled`, `multilingual-encoder`, the path of a model folder (begin it with `.` or `/`), the name of a model that
     /// fastembed knows, or, beside `url`, the name that the endpoint knows.
     #[serde(deserialize_with = "name")]
     pub model: String,
@@ -134,6 +138,9 @@ pub struct MatchConfig {
     /// `wellspring calibrate` wrote.
     #[serde(deserialize_with = "name")]
     pub calibration: String,
+    /// Calibrations of single corpora, each as `CORPUS:FILE`.
+    #[serde(with = "list")]
+    pub calibrations: Vec<CorpusCalibration>,
     /// Whether feedback moves the calibration, separately in each corpus.
     pub learn: bool,
     /// How long the verification of a lookup's candidates may take in all.
@@ -155,6 +162,7 @@ impl Default for MatchConfig {
             similarity_threshold: None,
             verifier: "bundled".into(),
             calibration: "bundled".into(),
+            calibrations: Vec::new(),
             learn: true,
             verify_timeout: Duration::from_millis(500),
             follow_ups: FollowUps::default(),

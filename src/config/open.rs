@@ -6,14 +6,10 @@ use std::time::Duration;
 
 use super::{Config, EmbeddingConfig, StoreUrl, ValkeyUrl, config_error};
 use crate::cache::{Cache, CacheBuilder};
-use crate::embed::{BUNDLED_MODEL, Embedder, OnnxEmbedder, RemoteEmbedder};
+use crate::embed::{BUNDLED_MODEL, Embedder, ModelInfo, OnnxEmbedder, RemoteEmbedder};
 use crate::error::{Error, ErrorKind, Result};
 use crate::judge::{LlmJudge, Shadow};
 use crate::store::{EmbeddedStore, MemoryStore, Store, ValkeyStore};
-use crate::verify::{
-    Budgets, CalibratedStage, Calibration, CrossEncoder, LateInteraction, PairScorer, Pipeline, VCache,
-    Verifier,
-};
 
 /// How long a command waits for the index of its scope to be loaded from a shared store. Without it, a process that
 /// lives for one question would only ever find exact matches.
@@ -102,117 +98,6 @@ impl Config {
         blocking(move || embedding.open()).await
     }
 
-    /// Loads what decides whether a near neighbour is a hit. For vectors of another model than the bundled one and without
-    /// a calibration of one's own, those are the guards alone, which need a similarity threshold: the bundled calibration is
-    /// for the bundled one's similarities.
-    ///
-    /// # Errors
-    ///
-    /// `Model` if the model or its runtime is not found; `Config` or `InvalidInput` if the calibration cannot be read.
-    ///
-    /// # Cancel safety
-    ///
-    /// If dropped, loading goes on in the background and its result is dropped.
-    pub async fn open_verifier(&self, embedder: &Arc<dyn Embedder>) -> Result<Arc<dyn Verifier>> {
-        if self.matching.verifier == "vcache" {
-            return Ok(Arc::new(VCache::new(rand::random())));
-        }
-        if !self.is_calibrated_for(&embedder.model().name) {
-            return Ok(Arc::new(self.guards()));
-        }
-        let scorer = self.open_scorer(embedder).await?;
-        let calibration = self.open_calibration(scorer.as_deref()).await?;
-        let mut pipeline = Pipeline::new(calibration).guards(self.guards()).learning(self.matching.learn);
-        if let Some(scorer) = scorer {
-            pipeline = pipeline.scorer(scorer);
-        }
-        Ok(Arc::new(pipeline))
-    }
-
-    fn is_calibrated_for(&self, model: &str) -> bool {
-        model == BUNDLED_MODEL || self.matching.calibration != "bundled"
-    }
-
-    /// Which false-hit rates the verifier that is configured can show. Only what is needed for that is read: the name of the
-    /// embedding model and the calibration. No model is loaded.
-    ///
-    /// # Errors
-    ///
-    /// `Model` if the manifest of the embedding model cannot be read; `Config` or `InvalidInput` if the calibration cannot.
-    ///
-    /// # Cancel safety
-    ///
-    /// If dropped, reading goes on in the background and its result is dropped.
-    pub async fn budgets(&self) -> Result<Budgets> {
-        if self.matching.verifier == "vcache" {
-            return Ok(Budgets::Unstated);
-        }
-        let embedding = self.embedding.clone();
-        let model = blocking(move || embedding.model_name()).await?;
-        if !self.is_calibrated_for(&model) {
-            return Ok(Budgets::Uncalibrated);
-        }
-        let last =
-            if self.matching.verifier == "none" { CalibratedStage::Cheap } else { CalibratedStage::Full };
-        Ok(self.open_calibration(None).await?.budgets(last))
-    }
-
-    /// Reads what makes probabilities of similarities, words and the scores of `scorer`.
-    ///
-    /// # Errors
-    ///
-    /// `Config` or `InvalidInput` if it cannot be read; `Config` if it was made for another scorer.
-    ///
-    /// # Cancel safety
-    ///
-    /// If dropped, reading goes on in the background and its result is dropped.
-    pub async fn open_calibration(&self, scorer: Option<&dyn PairScorer>) -> Result<Arc<Calibration>> {
-        let calibration = match self.matching.calibration.as_str() {
-            "bundled" => Calibration::bundled(),
-            path => {
-                let path = path.to_owned();
-                Arc::new(blocking(move || read_calibration(&path)).await?)
-            }
-        };
-        match (&calibration.scorer, scorer) {
-            (Some(known), Some(scorer)) if known != scorer.name() => Err(config_error(format!(
-                "match.calibration was made for scores of {known}, but match.verifier is {}: make one with \
-                 `wellspring calibrate --from-scratch`",
-                scorer.name()
-            ))),
-            _ => Ok(calibration),
-        }
-    }
-
-    /// Loads what reads both questions where similarity and words cannot decide, if there is to be anything.
-    ///
-    /// # Errors
-    ///
-    /// `Model` if the model or its runtime is not found; `Config` if no model has the name.
-    ///
-    /// # Cancel safety
-    ///
-    /// If dropped, loading goes on in the background and its result is dropped.
-    pub async fn open_scorer(&self, embedder: &Arc<dyn Embedder>) -> Result<Option<Arc<dyn PairScorer>>> {
-        let named = self.matching.verifier.clone();
-        // Vectors of another model are compared by that model, and token states by the bundled one beside it.
-        let encoder = Arc::clone(embedder).token_encoder().filter(|_| embedder.model().name == BUNDLED_MODEL);
-        blocking(move || {
-            let scorer: Arc<dyn PairScorer> = match named.as_str() {
-                "none" | "vcache" => return Ok(None),
-                "bundled" => Arc::new(LateInteraction::bundled(match encoder {
-                    Some(encoder) => encoder,
-                    None => OnnxEmbedder::shared()?,
-                })?),
-                "cross-encoder" => CrossEncoder::shared()?,
-                path if path.starts_with(['.', '/']) => Arc::new(CrossEncoder::from_dir(path)?),
-                name => Arc::new(CrossEncoder::named(name)?),
-            };
-            Ok(Some(scorer))
-        })
-        .await
-    }
-
     /// Sets up the judge, if there is to be one. It is for programs that go on: a command ends before a judge has answered.
     ///
     /// # Errors
@@ -299,13 +184,13 @@ impl Config {
 }
 
 impl EmbeddingConfig {
-    /// The name that the model will have once it is opened.
-    fn model_name(&self) -> Result<String> {
+    /// What the model says of itself, if it is in a folder; nothing is loaded.
+    pub(super) fn describe(&self) -> Result<Option<ModelInfo>> {
         match self.model.as_str() {
-            name if self.url.is_some() => Ok(name.to_owned()),
-            "bundled" => Ok(BUNDLED_MODEL.to_owned()),
-            path if path.starts_with(['.', '/']) => Ok(OnnxEmbedder::describe(path)?.name),
-            name => Ok(name.to_owned()),
+            _ if self.url.is_some() => Ok(None),
+            "bundled" => OnnxEmbedder::describe_own(BUNDLED_MODEL),
+            path if path.starts_with(['.', '/']) => OnnxEmbedder::describe(path).map(Some),
+            name => OnnxEmbedder::describe_own(name),
         }
     }
 
@@ -355,12 +240,6 @@ impl EmbeddingConfig {
     }
 }
 
-fn read_calibration(path: &str) -> Result<Calibration> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| config_error(format!("calibration {path} cannot be read")).with_source(error))?;
-    Calibration::from_json(&text)
-}
-
 /// The error of servers that cannot be reached, with what to do about it.
 #[expect(clippy::needless_pass_by_value, reason = "it is made into another one")]
 pub(crate) fn with_advice(error: Error) -> Error {
@@ -379,7 +258,9 @@ pub(crate) fn with_advice(error: Error) -> Error {
 }
 
 /// Runs what blocks off the async threads.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|e| Error::new(ErrorKind::Closed, "the program is shutting down").with_source(e))?

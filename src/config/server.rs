@@ -338,7 +338,7 @@ fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::
 }
 
 /// A list in the file; in the environment, a text with spaces between.
-mod list {
+pub(super) mod list {
     use std::fmt::Display;
     use std::str::FromStr;
 
@@ -346,14 +346,14 @@ mod list {
 
     use super::{Deserialize, Deserializer, Serializer};
 
-    pub(super) fn serialize<T: Display, S: Serializer>(
+    pub(in crate::config) fn serialize<T: Display, S: Serializer>(
         items: &[T],
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(items.iter().map(ToString::to_string))
     }
 
-    pub(super) fn deserialize<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
+    pub(in crate::config) fn deserialize<'de, T, D>(deserializer: D) -> Result<Vec<T>, D::Error>
     where
         T: FromStr<Err: Display>,
         D: Deserializer<'de>,

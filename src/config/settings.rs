@@ -18,7 +18,7 @@ const VARIABLE: &str = "the name of an environment variable";
 const SWITCH: &str = "true or false";
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 106] = [
+pub(super) const SETTINGS: [Setting; 107] = [
     setting("store.url", "embedded:PATH, memory: or an address such as valkey://HOST:6379"),
     setting("store.index_snapshots", "the path of a folder"),
     setting("store.cache_bytes", SIZE),
@@ -38,7 +38,10 @@ pub(super) const SETTINGS: [Setting; 106] = [
     setting("store.tls_ca", PEM),
     setting("store.tls_certificate", PEM),
     setting("store.tls_key", PEM),
-    setting("embedding.model", "\"bundled\", the path of a model folder, or a model's name"),
+    setting(
+        "embedding.model",
+        "\"bundled\", \"multilingual-encoder\", the path of a model folder, or a model's name",
+    ),
     setting("embedding.url", "a URL such as \"https://api.openai.com/v1\""),
     setting("embedding.api_key_env", VARIABLE),
     setting("embedding.dimensions", "a whole number"),
@@ -54,6 +57,10 @@ pub(super) const SETTINGS: [Setting; 106] = [
         "\"bundled\", \"none\", \"vcache\", the path of a model folder, or a reranker's name",
     ),
     setting("match.calibration", "\"bundled\", or the path of a file that `wellspring calibrate` wrote"),
+    setting(
+        "match.calibrations",
+        "a list such as [\"support:support.json\"], of corpora with their calibrations",
+    ),
     setting("match.learn", SWITCH),
     setting("match.verify_timeout", DURATION),
     setting("match.follow_ups", "\"bypass\" or \"match\""),

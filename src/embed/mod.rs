@@ -11,6 +11,7 @@ mod memo;
 mod onnx;
 #[cfg(feature = "remote")]
 mod remote;
+mod scripts;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,9 +22,10 @@ use serde::Serialize;
 pub use self::fake::FakeEmbedder;
 pub(crate) use self::memo::Memo;
 #[cfg(feature = "_local")]
-pub use self::onnx::{BUNDLED_MODEL, OnnxEmbedder, OnnxOptions};
+pub use self::onnx::{BUNDLED_MODEL, MULTILINGUAL_MODEL, OnnxEmbedder, OnnxOptions};
 #[cfg(feature = "remote")]
 pub use self::remote::{RemoteBuilder, RemoteEmbedder};
+pub use self::scripts::Scripts;
 use crate::embedding::Embedding;
 use crate::error::Result;
 use crate::tokens::TokenEncoder;
@@ -40,17 +42,31 @@ pub struct ModelInfo {
     pub dimensions: usize,
     /// The longest text that it sees whole, in tokens; none if it does not say.
     pub max_tokens: Option<usize>,
+    /// The scripts that it knows; none if it does not say, and then any. A cache matches a text with a letter of another
+    /// script exactly only.
+    pub scripts: Option<Scripts>,
 }
 
 impl ModelInfo {
     /// Describes a model.
     pub fn new(name: impl Into<String>, revision: impl Into<String>, dimensions: usize) -> Self {
-        Self { name: name.into(), revision: revision.into(), dimensions, max_tokens: None }
+        Self { name: name.into(), revision: revision.into(), dimensions, max_tokens: None, scripts: None }
     }
 
     /// What every scope includes, so that vectors of different models never meet.
     pub fn fingerprint(&self) -> String {
         format!("{}@{}/{}", self.name, self.revision, self.dimensions)
+    }
+
+    /// The name and what tells two files of one name apart: what a comparer of token states knows the model by.
+    #[cfg(feature = "_local")]
+    pub(crate) fn encoder(&self) -> String {
+        format!("{}@{}", self.name, self.revision)
+    }
+
+    /// A script of `text` that the model does not know, if there is one.
+    pub fn unknown_script(&self, text: &str) -> Option<&'static str> {
+        self.scripts.as_ref()?.unknown_in(text)
     }
 }
 
@@ -63,8 +79,9 @@ pub enum Embedded {
     /// The model would see only its beginning. Two texts that differ after that would look the same,
     /// so it has no embedding and can be matched exactly only.
     TooLong,
-    /// The model would see its unknown token in place of a part of it, such as an emoji or a rare script. Two texts that
-    /// differ there would look the same, so it has no embedding and can be matched exactly only.
+    /// The model would see its unknown token in place of a part of it, such as an emoji, or the text has letters of a
+    /// script that it was never [taught](ModelInfo::scripts). Two texts that differ there may look the same, so it has no
+    /// embedding and can be matched exactly only.
     Unreadable,
 }
 

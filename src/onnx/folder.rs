@@ -19,8 +19,11 @@ use crate::error::{Error, ErrorKind, Result};
 /// The name of the manifest in a model folder.
 const MANIFEST_FILE: &str = "manifest.json";
 
-/// The variable that names the folder of model folders.
+/// The variable that names the folders of model folders, separated as in `PATH`.
 const MODELS_VARIABLE: &str = "WELLSPRING_MODELS_DIR";
+
+/// The model that is too large for the repository, which holds its manifest only: `make multilingual` builds it.
+pub(crate) const BUILT_MODEL: &str = "multilingual-encoder";
 
 /// The longest manifest that is read.
 const MAX_MANIFEST_BYTES: u64 = 64 * 1024;
@@ -149,32 +152,95 @@ pub(crate) fn bad_manifest(folder: &Path, what: &str) -> Error {
 ///
 /// [`ErrorKind::Model`] if there is none where it is looked for.
 pub(crate) fn bundled(name: &str) -> Result<PathBuf> {
-    let named = env::var_os(MODELS_VARIABLE).filter(|folder| !folder.is_empty());
+    let named = env::var_os(MODELS_VARIABLE).filter(|folders| !folders.is_empty());
     let folders = match named {
-        // This one or none: a wrong setting must not pass unseen.
-        Some(folder) => vec![PathBuf::from(folder)],
+        // These or none: a wrong setting must not pass unseen.
+        Some(folders) => env::split_paths(&folders).collect(),
         None => model_folders(env::current_exe().ok().as_deref()),
     };
-    folders
-        .iter()
-        .map(|folder| folder.join(name))
-        .find(|folder| folder.join(MANIFEST_FILE).is_file())
-        .ok_or_else(|| {
-            let searched: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
-            let message = format!(
-                "model {name} not found in {}: set {MODELS_VARIABLE} to the models/ folder of a \
-                 Wellspring checkout",
-                searched.join(", ")
-            );
-            Error::new(ErrorKind::Model, message)
-        })
+    find(name, &folders)
+}
+
+/// The folder `name` in the first of `folders` that holds all of the model.
+fn find(name: &str, folders: &[PathBuf]) -> Result<PathBuf> {
+    let described =
+        || folders.iter().map(|folder| folder.join(name)).filter(|it| it.join(MANIFEST_FILE).is_file());
+    if let Some(whole) = described().find(|folder| is_whole(folder)) {
+        return Ok(whole);
+    }
+    let searched: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    let searched = searched.join(", ");
+    if name == BUILT_MODEL {
+        let message = format!(
+            "model {name} not found in {searched}: run `make multilingual` in a checkout of Wellspring, which builds it \
+             in .deps/models/, or set {MODELS_VARIABLE}"
+        );
+        return Err(Error::new(ErrorKind::Model, message));
+    }
+    // What is missing of one that is there is told where it is read.
+    described().next().ok_or_else(|| {
+        let message = format!(
+            "model {name} not found in {searched}: set {MODELS_VARIABLE} to the models/ folder of a Wellspring checkout"
+        );
+        Error::new(ErrorKind::Model, message)
+    })
+}
+
+/// Whether every file of the manifest is there. A checkout describes models that are built elsewhere.
+fn is_whole(folder: &Path) -> bool {
+    #[derive(Deserialize)]
+    struct Listed {
+        files: serde_json::Map<String, serde_json::Value>,
+    }
+    read_manifest::<Listed>(folder)
+        .is_ok_and(|manifest| manifest.files.keys().all(|file| folder.join(file).is_file()))
 }
 
 fn model_folders(executable: Option<&Path>) -> Vec<PathBuf> {
     let beside = executable.and_then(Path::parent);
     let mut folders: Vec<PathBuf> =
         beside.into_iter().flat_map(|b| [b.join("models"), b.join("../share/wellspring/models")]).collect();
-    folders.push(PathBuf::from("models"));
-    folders.push(Path::new(env!("CARGO_MANIFEST_DIR")).join("models"));
+    for root in [Path::new(""), Path::new(env!("CARGO_MANIFEST_DIR"))] {
+        folders.extend([root.join("models"), root.join(".deps/models")]);
+    }
     folders
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A folder of models with one in it that lists `model.onnx`, and has it or not.
+    fn models(name: &str, is_whole: bool) -> tempfile::TempDir {
+        let models = tempfile::tempdir().unwrap();
+        let folder = models.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join(MANIFEST_FILE), r#"{"files": {"model.onnx": {}}}"#).unwrap();
+        if is_whole {
+            fs::write(folder.join("model.onnx"), "").unwrap();
+        }
+        models
+    }
+
+    #[test]
+    fn a_model_that_is_only_described_gives_way_to_one_that_is_whole() {
+        for name in ["question-encoder", "multilingual-encoder"] {
+            let (described, whole) = (models(name, false), models(name, true));
+            let folders = [described.path().to_path_buf(), whole.path().to_path_buf()];
+            assert_eq!(find(name, &folders).unwrap(), whole.path().join(name));
+        }
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_with_what_to_do() {
+        let (small, large) = (models("question-encoder", false), models("multilingual-encoder", false));
+        let folders = [small.path().to_path_buf(), large.path().to_path_buf()];
+        let error = |name| find(name, &folders).unwrap_err().to_string();
+        assert!(error("multilingual-encoder").contains("run `make multilingual`"));
+        assert!(error("question-comparer").contains("set WELLSPRING_MODELS_DIR to the models/ folder"));
+        // Its files are in the repository: which one is missing is told when it is read.
+        assert_eq!(find("question-encoder", &folders).unwrap(), small.path().join("question-encoder"));
+    }
 }

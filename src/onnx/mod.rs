@@ -6,7 +6,9 @@
 mod folder;
 mod runtime;
 
-pub(crate) use self::folder::{FileEntry, Files, ModelFiles, bad_manifest, bundled, read_manifest};
+pub(crate) use self::folder::{
+    BUILT_MODEL, FileEntry, Files, ModelFiles, bad_manifest, bundled, read_manifest,
+};
 pub(crate) use self::runtime::environment;
 
 /// What the unknown token is called: in BERT's vocabularies, and in those of `SentencePiece`.

@@ -74,11 +74,11 @@ impl Learner {
         self.learned.read().unwrap_or_else(PoisonError::into_inner).get(corpus?).cloned()
     }
 
-    /// Learns from what was judged, the oldest first, beginning with `base`. Takes its time, so that lookups keep the
+    /// Learns from what was judged, the oldest first, beginning with what `base` has for the corpus. Takes its time, so that lookups keep the
     /// scorer.
     pub(super) async fn learn(
         &self,
-        base: &Arc<Calibration>,
+        base: impl Fn(&Corpus) -> Arc<Calibration>,
         scorer: Option<&dyn PairScorer>,
         judged: Vec<Judged>,
     ) -> Result<()> {
@@ -95,14 +95,14 @@ impl Learner {
             }
             let due = self.courses().get_mut(&corpus).and_then(Course::due);
             if let Some(samples) = due {
-                self.recalibrate(base, corpus, samples).await?;
+                self.recalibrate(base(&corpus), corpus, samples).await?;
             }
         }
         Ok(())
     }
 
-    async fn recalibrate(&self, base: &Arc<Calibration>, corpus: Corpus, samples: Vec<Sample>) -> Result<()> {
-        let (base, from) = (Arc::clone(base), format!("{} judgements", samples.len()));
+    async fn recalibrate(&self, base: Arc<Calibration>, corpus: Corpus, samples: Vec<Sample>) -> Result<()> {
+        let from = format!("{} judgements", samples.len());
         let fit = tokio::task::spawn_blocking(move || base.learn("learned", &from, &samples));
         let Ok(learned) = fit.await else { return Ok(()) };
         let learned = learned?;
@@ -187,18 +187,18 @@ mod tests {
     async fn each_corpus_learns_for_itself_once_it_has_enough() {
         let (learner, base) = (Learner::default(), Calibration::bundled());
         let one = Corpus::new("one").unwrap();
-        learner.learn(&base, Some(&Sure), judged("one", 30)).await.unwrap();
+        learner.learn(|_| Arc::clone(&base), Some(&Sure), judged("one", 30)).await.unwrap();
         assert!(learner.calibration(Some(&one)).is_none(), "15 of each kind are too few");
-        learner.learn(&base, Some(&Sure), judged("one", 20)).await.unwrap();
+        learner.learn(|_| Arc::clone(&base), Some(&Sure), judged("one", 20)).await.unwrap();
         let learned = learner.calibration(Some(&one)).expect("25 of each kind are enough");
         assert_eq!((learned.positives, learned.negatives), (25, 25));
         let other = Corpus::new("other").unwrap();
         assert!(learner.calibration(Some(&other)).is_none());
         assert!(learner.calibration(None).is_none());
         // A few more change nothing, many do.
-        learner.learn(&base, Some(&Sure), judged("one", 10)).await.unwrap();
+        learner.learn(|_| Arc::clone(&base), Some(&Sure), judged("one", 10)).await.unwrap();
         assert!(Arc::ptr_eq(&learned, &learner.calibration(Some(&one)).unwrap()));
-        learner.learn(&base, Some(&Sure), judged("one", 400)).await.unwrap();
+        learner.learn(|_| Arc::clone(&base), Some(&Sure), judged("one", 400)).await.unwrap();
         let more = learner.calibration(Some(&one)).unwrap();
         assert_eq!(more.positives + more.negatives, 460);
         let features = |house: &str| {

@@ -11,6 +11,7 @@
 //! Everything before the scorer takes microseconds, and decides most candidates. What the pipeline does not do: limit
 //! the scorer's time, which the cache does for any verifier.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -41,11 +42,26 @@ const REASONS: usize = 4;
 pub struct Pipeline {
     floor: f32,
     guards: Guards,
-    calibration: Arc<Calibration>,
+    base: Base,
+    /// Of corpora that have one of their own.
+    corpora: HashMap<Corpus, Base>,
     scorer: Option<Arc<dyn PairScorer>>,
     learner: Option<Arc<Learner>>,
-    /// What the calibration can show without a scorer and with one. What is learned from feedback shows the same.
+}
+
+/// A calibration as it was given.
+#[derive(Debug, Clone)]
+struct Base {
+    calibration: Arc<Calibration>,
+    /// What it can show without a scorer and with one. What is learned from feedback shows the same.
     budgets: [Budgets; 2],
+}
+
+impl Base {
+    fn new(calibration: Arc<Calibration>) -> Self {
+        let budgets = [CalibratedStage::Cheap, CalibratedStage::Full].map(|last| calibration.budgets(last));
+        Self { calibration, budgets }
+    }
 }
 
 impl Pipeline {
@@ -55,27 +71,31 @@ impl Pipeline {
 
     /// The pipeline of a calibration, without a scorer.
     pub fn new(calibration: impl Into<Arc<Calibration>>) -> Self {
-        let calibration: Arc<Calibration> = calibration.into();
         Self {
             floor: Self::DEFAULT_FLOOR,
             guards: Guards::default(),
-            budgets: [CalibratedStage::Cheap, CalibratedStage::Full].map(|last| calibration.budgets(last)),
-            calibration,
+            base: Base::new(calibration.into()),
+            corpora: HashMap::new(),
             scorer: None,
             learner: Some(Arc::default()),
         }
     }
 
-    /// The bundled calibration and the bundled comparer over the token states that `encoder` makes, which must be the bundled
-    /// embedding model, such as [`OnnxEmbedder::shared`](crate::embed::OnnxEmbedder::shared). Blocks for some milliseconds.
+    /// The comparer that comes with Wellspring for the token states that `encoder` makes, such as
+    /// [`OnnxEmbedder::shared`](crate::embed::OnnxEmbedder::shared), and its calibration. Blocks for some milliseconds.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if a model is not found, if a file is missing or altered, or if
-    /// `encoder` is another model.
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if there is none for this encoder, or if a file is missing or altered.
     #[cfg(feature = "_local")]
     pub fn bundled(encoder: Arc<dyn crate::tokens::TokenEncoder>) -> Result<Self> {
-        Ok(Self::new(Calibration::bundled()).scorer(Arc::new(super::LateInteraction::bundled(encoder)?)))
+        use crate::error::{Error, ErrorKind};
+
+        let calibration = Calibration::bundled_for(encoder.name())?.ok_or_else(|| {
+            let message = format!("no calibration comes with {}", encoder.name());
+            Error::new(ErrorKind::Model, message)
+        })?;
+        Ok(Self::new(calibration).scorer(Arc::new(super::LateInteraction::bundled(encoder)?)))
     }
 
     /// Sets what decides where the cheap stages cannot. Its scores must be those that the calibration was fitted on.
@@ -108,10 +128,21 @@ impl Pipeline {
         self
     }
 
-    /// What decides in a corpus: the calibration that was learned there, or else that of the pipeline.
+    /// Gives a corpus a calibration of its own, such as one of labelled questions from there.
+    pub fn calibration_in(mut self, corpus: Corpus, calibration: impl Into<Arc<Calibration>>) -> Self {
+        self.corpora.insert(corpus, Base::new(calibration.into()));
+        self
+    }
+
+    /// What decides in a corpus: the calibration that was learned there, or else the one that it was given, or else that of
+    /// the pipeline.
     pub fn calibration(&self, corpus: Option<&Corpus>) -> Arc<Calibration> {
         let learned = self.learner.as_ref().and_then(|learner| learner.calibration(corpus));
-        learned.unwrap_or_else(|| Arc::clone(&self.calibration))
+        learned.unwrap_or_else(|| Arc::clone(&self.base(corpus).calibration))
+    }
+
+    fn base(&self, corpus: Option<&Corpus>) -> &Base {
+        corpus.and_then(|corpus| self.corpora.get(corpus)).unwrap_or(&self.base)
     }
 
     fn least_similarity(&self, criterion: Criterion) -> f32 {
@@ -172,8 +203,12 @@ impl Pipeline {
 
     /// For reasons: what the calibration was learned from, if it was.
     fn learned_from(&self, calibration: &Calibration) -> String {
-        let is_own = std::ptr::eq(calibration, &raw const *self.calibration);
-        if is_own { String::new() } else { format!("; learned from {}", calibration.fitted_on) }
+        let mut given = std::iter::once(&self.base).chain(self.corpora.values());
+        if given.any(|base| std::ptr::eq(calibration, &raw const *base.calibration)) {
+            String::new()
+        } else {
+            format!("; learned from {}", calibration.fitted_on)
+        }
     }
 
     /// Asks the scorer.
@@ -273,8 +308,8 @@ impl Verifier for Pipeline {
         self.least_similarity(criterion)
     }
 
-    fn budgets(&self, _corpus: Option<&Corpus>) -> Budgets {
-        self.budgets[usize::from(self.scorer.is_some())]
+    fn budgets(&self, corpus: Option<&Corpus>) -> Budgets {
+        self.base(corpus).budgets[usize::from(self.scorer.is_some())]
     }
 
     fn screen(&self, candidate: &Candidate<'_>) -> Screening {
@@ -306,7 +341,10 @@ impl Verifier for Pipeline {
 
     async fn learn(&self, judged: Vec<Judged>) -> Result<()> {
         match &self.learner {
-            Some(learner) => learner.learn(&self.calibration, self.scorer.as_deref(), judged).await,
+            Some(learner) => {
+                let base = |corpus: &Corpus| Arc::clone(&self.base(Some(corpus)).calibration);
+                learner.learn(base, self.scorer.as_deref(), judged).await
+            }
             None => Ok(()),
         }
     }
@@ -373,8 +411,8 @@ mod tests {
         let unsure = unsure(&pipeline);
         let verdict = pipeline.verify(unsure).await.unwrap();
         let features = Features::of(unsure.question, unsure.cached_question, unsure.similarity);
-        let probability = pipeline.calibration.full(&features, 9.0);
-        let threshold = pipeline.calibration.threshold(CalibratedStage::Full, 0.05);
+        let probability = pipeline.base.calibration.full(&features, 9.0);
+        let threshold = pipeline.base.calibration.threshold(CalibratedStage::Full, 0.05);
         assert_eq!(
             verdict.accepted,
             threshold.is_some_and(|threshold| probability >= threshold),
@@ -434,7 +472,8 @@ mod tests {
         assert!(!pipeline.budgets(None).can_show(pair.criterion) && pipeline.budgets(None).can_show(BUDGET));
         let explained = pipeline.explain(pair).await.unwrap();
         assert!(!explained.accepted);
-        let least = |stage| Budgets::From(pipeline.calibration.least_budget(stage).unwrap()).least().unwrap();
+        let least =
+            |stage| Budgets::From(pipeline.base.calibration.least_budget(stage).unwrap()).least().unwrap();
         for (name, stage) in [("cheap", CalibratedStage::Cheap), ("scorer", CalibratedStage::Full)] {
             let check = explained.checks.iter().find(|check| check.name == name).unwrap();
             let told = format!("no probability shows a false-hit rate below {}", least(stage));

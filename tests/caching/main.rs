@@ -9,6 +9,8 @@ mod embed;
 mod embed_remote;
 mod get_or_fill;
 mod judging;
+#[cfg(feature = "onnx")]
+mod languages;
 mod learning;
 #[cfg(all(feature = "remote", feature = "server"))]
 mod llm_judge;

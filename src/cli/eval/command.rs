@@ -20,9 +20,11 @@ use crate::cli::input;
 use crate::cli::output::{self, Unit};
 use crate::cli::units;
 use crate::cli::whole_file::WholeFile;
+use crate::config::made_for;
 use crate::criterion::Criterion;
 use crate::embed::Embedder;
 use crate::error::{Error, ErrorKind};
+use crate::verify::Calibration;
 
 /// The similarity that policies without a budget are compared at unless the settings have one. Nothing is served by it,
 /// and every report shows it.
@@ -192,7 +194,9 @@ async fn examiner(
     let config = &context.config;
     let scores = policies.iter().any(|policy| policy.scores());
     let scorer = if scores { config.open_scorer(embedder).await? } else { None };
-    let calibration = config.open_calibration(scorer.as_deref()).await?;
+    let calibration = config.open_calibration(embedder).await?;
+    // Without one for the embedding model, it shows what that for the bundled one is worth there.
+    let calibration = made_for(calibration.unwrap_or_else(Calibration::bundled), scorer.as_deref())?;
     Ok(Examiner { guards: config.guards(), calibration, scorer })
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::embed::ModelInfo;
+use crate::embed::{ModelInfo, Scripts};
 use crate::embedding::MAX_DIMENSIONS;
 use crate::error::Result;
 use crate::onnx::{self, Files, MAX_TOKENS};
@@ -26,6 +26,9 @@ pub(super) struct Manifest {
     /// Whether the model gives `token_states` and `identity`, too, for a verifier that compares texts token by token.
     #[serde(default)]
     pub(super) token_states: bool,
+    /// The scripts that the model was taught; absent for any.
+    #[serde(default)]
+    scripts: Option<Scripts>,
     /// For people and licence scanners; an SPDX expression.
     #[serde(rename = "license")]
     _license: String,
@@ -71,6 +74,7 @@ impl Manifest {
     pub(super) fn info(self) -> ModelInfo {
         let mut info = ModelInfo::new(self.name, self.revision, self.dimensions);
         info.max_tokens = Some(self.max_tokens);
+        info.scripts = self.scripts;
         info
     }
 
@@ -117,6 +121,18 @@ mod tests {
     }
 
     #[test]
+    fn the_scripts_of_a_model_are_known_and_need_not_be_told() {
+        let mut manifest = bundled();
+        let scripts = |manifest: &serde_json::Value| {
+            let info = read(manifest.to_string().as_bytes()).unwrap().info();
+            (info.unknown_script("password"), info.unknown_script("пароль"))
+        };
+        assert_eq!(scripts(&manifest), (None, Some("Cyrillic")));
+        manifest.as_object_mut().unwrap().remove("scripts");
+        assert_eq!(scripts(&manifest), (None, None));
+    }
+
+    #[test]
     fn bad_manifests_are_model_errors_that_name_the_file() {
         let edit = |pointer: &str, value: serde_json::Value| {
             let mut manifest = bundled();
@@ -136,6 +152,8 @@ mod tests {
             edit("/dimensions", 10_000_000.into()),
             edit("/max_tokens", 0.into()),
             edit("/pooling", "median".into()),
+            edit("/scripts", serde_json::json!([])),
+            edit("/scripts", serde_json::json!(["Latn"])),
             edit("/files/model.onnx/sha256", "00".into()),
         ];
         for manifest in bad {

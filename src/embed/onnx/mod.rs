@@ -14,7 +14,7 @@ mod states;
 mod worker;
 
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
@@ -30,6 +30,9 @@ use crate::tokens::{Encoded, TokenEncoder};
 
 /// The folder name of the model that comes with Wellspring.
 pub const BUNDLED_MODEL: &str = "question-encoder";
+
+/// The name of the model for questions in other languages, which `make multilingual` builds.
+pub const MULTILINGUAL_MODEL: &str = onnx::BUILT_MODEL;
 
 /// An embedder whose model runs in this process, on threads of its own: one, unless there are more
 /// [`workers`](OnnxOptions::workers).
@@ -118,12 +121,15 @@ impl OnnxOptions {
         OnnxEmbedder::start(manifest.info(), models, states)
     }
 
-    /// Loads a model that fastembed knows, as [`OnnxEmbedder::named`] does.
+    /// Loads a model by its name, as [`OnnxEmbedder::named`] does.
     ///
     /// # Errors
     ///
     /// As [`OnnxEmbedder::named`].
     pub fn named(&self, name: &str) -> Result<OnnxEmbedder> {
+        if let Some(folder) = own(name) {
+            return self.from_dir(folder?);
+        }
         let (info, model) = model::named(name, self.threads.get())?;
         let more = (1..self.workers.get()).map(|_| Ok(model::named(name, self.threads.get())?.1));
         OnnxEmbedder::start(info, std::iter::once(Ok(model)).chain(more).collect::<Result<_>>()?, None)
@@ -134,9 +140,9 @@ impl OnnxEmbedder {
     /// Loads the model that comes with Wellspring: `question-encoder`, 384 dimensions, English, texts of
     /// up to 256 tokens.
     ///
-    /// Its folder is looked for in `$WELLSPRING_MODELS_DIR` alone if that is set, else in `models/` beside the executable,
-    /// in `../share/wellspring/models`, in `models/` of the current folder, and in the source tree that this
-    /// was built from. Blocks for about 0.2 s, like every constructor here: on an async thread, wrap it in
+    /// Its folder is looked for in `$WELLSPRING_MODELS_DIR` alone if that is set, which may be several folders, separated as
+    /// in `PATH`; else in `models/` beside the executable, in `../share/wellspring/models`, and in `models/` and
+    /// `.deps/models/` of the current folder and of the source tree that this was built from. Blocks for about 0.2 s, like every constructor here: on an async thread, wrap it in
     /// `tokio::task::spawn_blocking`.
     ///
     /// # Errors
@@ -155,6 +161,16 @@ impl OnnxEmbedder {
         OnnxOptions::default().from_dir(folder)
     }
 
+    /// What the model that is called `name` says of itself, if it is one of ours. It is not loaded.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Model`] if it is not found, or if its manifest is not sound.
+    #[cfg(feature = "cli")]
+    pub(crate) fn describe_own(name: &str) -> Result<Option<ModelInfo>> {
+        own(name).map(|folder| Self::describe(folder?)).transpose()
+    }
+
     /// What the model in `folder` says of itself. It is not loaded, and its files are not checked.
     ///
     /// # Errors
@@ -164,16 +180,17 @@ impl OnnxEmbedder {
         Ok(Manifest::read(folder.as_ref())?.info())
     }
 
-    /// Loads a model that fastembed knows, by its variant (`BGESmallENV15`) or its repository
-    /// (`Xenova/bge-small-en-v1.5`; the first variant, where there are several), from its cache
-    /// (`FASTEMBED_CACHE_DIR`, `HF_HOME`) or from its hub. Needs the cargo feature `hub`.
+    /// Loads a model by its name: [`MULTILINGUAL_MODEL`], which `make multilingual` builds and which is looked for as the
+    /// [`bundled`](Self::bundled) one is, [`BUNDLED_MODEL`], or one that fastembed knows.
     ///
-    /// No manifest checks these files: the hub's commit becomes the model's revision.
+    /// The latter by its variant (`BGESmallENV15`) or its repository (`Xenova/bge-small-en-v1.5`; the first variant, where
+    /// there are several), from its cache (`FASTEMBED_CACHE_DIR`, `HF_HOME`) or from its hub. Needs the cargo feature
+    /// `hub`. No manifest checks these files: the hub's commit becomes the model's revision.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`] if fastembed knows no such model or this build lacks the feature;
-    /// [`ErrorKind::Model`] if it cannot be fetched or ONNX Runtime is not found.
+    /// [`ErrorKind::Model`] if it is not found, cannot be fetched, or if ONNX Runtime is not found.
     pub fn named(name: &str) -> Result<Self> {
         OnnxOptions::default().named(name)
     }
@@ -202,11 +219,16 @@ impl OnnxEmbedder {
 
     /// Of `models`, which are one model loaded several times, and at least once.
     fn start(model: ModelInfo, models: Vec<OnnxModel>, states: Option<StatesMemo>) -> Result<Self> {
-        let reader = models[0].reader();
+        let reader = models[0].reader(model.scripts.clone());
         let workers = Workers::start(models, reader, model.dimensions)?;
-        let fingerprint = format!("{}@{}", model.name, model.revision);
+        let fingerprint = model.encoder();
         Ok(Self { model, fingerprint, states, workers })
     }
+}
+
+/// The folder of the model that is called `name`, or that it is not found; none if the name is none of ours.
+fn own(name: &str) -> Option<Result<PathBuf>> {
+    [BUNDLED_MODEL, MULTILINGUAL_MODEL].contains(&name).then(|| onnx::bundled(name))
 }
 
 #[async_trait]

@@ -14,7 +14,7 @@ use ndarray::{ArrayViewD, Axis};
 use super::batch::Batching;
 use super::manifest::{self, Manifest, Quantization};
 use super::states::StatesMemo;
-use crate::embed::ModelInfo;
+use crate::embed::{ModelInfo, Scripts};
 use crate::error::{Error, ErrorKind, Result};
 use crate::onnx::{MAX_BYTES_PER_TOKEN, ModelFiles, UNKNOWN_TOKENS, environment};
 use crate::tokens::TokenStates;
@@ -42,7 +42,7 @@ pub(super) enum Reading {
     Tokens(usize),
     /// Only its beginning.
     TooLong,
-    /// With a part replaced by the unknown token.
+    /// With a part replaced by the unknown token, or in a script that it was not taught.
     Unreadable,
 }
 
@@ -100,13 +100,16 @@ impl OnnxModel {
         Ok(Self { inner, batching, max_tokens, states })
     }
 
-    /// What reads texts as this model does, on any thread.
-    pub(super) fn reader(&self) -> Reader {
+    /// What reads texts as this model does, which knows `scripts`, on any thread.
+    pub(super) fn reader(&self, scripts: Option<Scripts>) -> Reader {
         let (tokenizer, max_tokens) = (self.inner.tokenizer.clone(), self.max_tokens);
         let unknown = UNKNOWN_TOKENS.iter().find_map(|token| tokenizer.token_to_id(token));
         Arc::new(move |text| {
             if text.len() > max_tokens.saturating_mul(MAX_BYTES_PER_TOKEN) {
                 return Ok(Reading::TooLong);
+            }
+            if scripts.as_ref().is_some_and(|scripts| scripts.unknown_in(text).is_some()) {
+                return Ok(Reading::Unreadable);
             }
             let encoding = tokenizer.encode_fast(text, true).map_err(|error| {
                 Error::new(ErrorKind::Embedding, "the model's tokenizer failed on a text").with_source(error)

@@ -120,6 +120,14 @@ impl Snapshot {
             "Lookups whose false-hit rate cannot be shown, so that no other wording was looked at",
             self.metrics.unshown_budgets,
         )?;
+        let scripts = &self.metrics.unknown_scripts;
+        let scripts: Vec<_> =
+            scripts.iter().map(|(name, count)| ([("script", name.as_str())], *count)).collect();
+        out.counter(
+            "wellspring_unknown_scripts",
+            "Lookups of a question in a script that the embedding model does not know, so that no other wording was looked at",
+            &scripts,
+        )?;
         out.plain(
             "wellspring_remembered_embeddings",
             "Embeddings that were not made again",

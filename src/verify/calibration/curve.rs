@@ -8,6 +8,9 @@ const POINTS: usize = 200;
 /// The budgets by which models are compared.
 const USUAL_BUDGETS: [f64; 4] = [0.01, 0.02, 0.05, 0.1];
 
+/// How many hits of an earlier curve count beside those of few labels.
+const BEFORE: f64 = 100.0;
+
 /// The standard normal quantile of a two-sided 95 % interval.
 const Z_95: f64 = 1.959_963_984_540_054;
 
@@ -21,6 +24,13 @@ pub(super) struct Point {
     pub(super) hits: u64,
     /// How many of them were wrong.
     pub(super) false_hits: u64,
+}
+
+impl Point {
+    /// Whether one false hit more would still be within `max_false_hit_rate`: for pairs that are too few to show it.
+    fn is_within(&self, max_false_hit_rate: f64) -> bool {
+        (self.false_hits + 1) as f64 <= max_false_hit_rate * (self.hits + 1) as f64
+    }
 }
 
 /// What each threshold accepted on labelled data, from the highest threshold down.
@@ -49,8 +59,12 @@ impl Curve {
     /// The least probability to accept so that at most `max_false_hit_rate` of the hits are false, by the
     /// upper end of the 95 % interval; none where the data cannot show that.
     pub(super) fn threshold(&self, max_false_hit_rate: f64) -> Option<f64> {
+        self.point(max_false_hit_rate).map(|point| point.probability)
+    }
+
+    fn point(&self, max_false_hit_rate: f64) -> Option<&Point> {
         let holds = |point: &&Point| wilson_upper95(point.false_hits, point.hits) <= max_false_hit_rate;
-        self.0.iter().rev().find(holds).map(|point| point.probability)
+        self.0.iter().rev().find(holds)
     }
 
     /// The least `max_false_hit_rate` that has a [threshold](Self::threshold); none where there is none below 1.
@@ -60,12 +74,11 @@ impl Curve {
     }
 
     /// How much is found within the budgets that are usual, to compare models on the same pairs: hits, each budget's counted
-    /// alike. Rates are taken as they are but for one false hit more, as intervals would leave little to compare of few
-    /// pairs.
+    /// alike.
     pub(super) fn found(&self) -> f64 {
         let within = |budget: f64| {
-            let holds = |point: &&Point| (point.false_hits + 1) as f64 <= budget * (point.hits + 1) as f64;
-            self.0.iter().rev().find(holds).map_or(0.0, |point| (point.hits - point.false_hits) as f64)
+            let point = self.0.iter().rev().find(|point| point.is_within(budget));
+            point.map_or(0.0, |point| (point.hits - point.false_hits) as f64)
         };
         USUAL_BUDGETS.into_iter().map(within).sum()
     }
@@ -83,6 +96,25 @@ impl Curve {
             from = point.probability.next_up();
         }
         from
+    }
+
+    /// The least probability that has these hits and 100 of `before` within `max_false_hit_rate`, even if one false hit
+    /// were added, from the threshold of `before` on; none where there is none.
+    pub(super) fn after(&self, before: &Self, max_false_hit_rate: f64) -> Option<f64> {
+        let shown = before.point(max_false_hit_rate)?;
+        let share = shown.false_hits as f64 / shown.hits as f64;
+        let holds = |hits: u64, false_hits: u64| {
+            false_hits as f64 + 1.0 + BEFORE * share <= max_false_hit_rate * (hits as f64 + 1.0 + BEFORE)
+        };
+        let mut from = shown.probability;
+        for point in self.0.iter().rev().skip_while(|point| point.probability < shown.probability) {
+            if holds(point.hits, point.false_hits) {
+                return Some(from);
+            }
+            // Above this one, then.
+            from = point.probability.next_up();
+        }
+        holds(0, 0).then_some(from)
     }
 
     pub(super) fn is_sound(&self) -> bool {
@@ -133,6 +165,25 @@ mod tests {
         assert_eq!(curve.threshold(0.02), None);
         assert!(curve.threshold(0.1).is_some());
         assert_eq!(Curve::default().threshold(0.5), None);
+    }
+
+    #[test]
+    fn few_labels_raise_a_threshold_as_far_as_they_contradict_it() {
+        // Two of the first 1,000 are false, and half of what comes then.
+        let before = |n: u32| (f64::from(2_000 - n), if n < 1_000 { n % 500 != 499 } else { n % 2 == 0 });
+        let before = Curve::of((0..2_000).map(before).collect());
+        let least = before.threshold(0.02).unwrap();
+        let few = |wrong: &[u32]| {
+            let scored = (0..40).map(|n| (least + f64::from(40 - n), !wrong.contains(&n)));
+            Curve::of(scored.collect()).after(&before, 0.02)
+        };
+        assert_eq!(Curve::default().after(&before, 0.02), Some(least));
+        assert_eq!(few(&[]), Some(least));
+        assert_eq!(few(&[39]), Some(least));
+        assert_eq!(few(&[38, 39]), Some((least + 1.0).next_up()), "two false hits of 40 are too many");
+        assert_eq!(few(&[9, 19, 29]), Some((least + 31.0).next_up()), "nine right ones");
+        assert_eq!(few(&[0, 1]), Some((least + 40.0).next_up()), "not even the surest");
+        assert_eq!(Curve::default().after(&before, 0.003), None, "not shown before");
     }
 
     #[test]

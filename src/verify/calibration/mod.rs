@@ -98,13 +98,19 @@ impl Fitted {
                 None => threshold,
             });
         }
-        let threshold = self.before.as_ref()?.threshold(max_false_hit_rate)?;
-        Some(self.curve.uncontradicted(threshold, max_false_hit_rate))
+        self.curve.after(self.before.as_ref()?, max_false_hit_rate)
     }
 
     fn least_budget(&self) -> Option<f64> {
-        let curves = std::iter::once(&self.curve).chain(&self.before);
-        curves.filter_map(Curve::least_budget).reduce(f64::min)
+        let own = self.curve.least_budget();
+        let Some(before) = &self.before else { return own };
+        // Found by halving, for a greater rate has a threshold where a smaller one has.
+        let (mut none, mut some) = (0.0, own.unwrap_or(1.0));
+        while some - none > 1e-4 && before.least_budget().is_some() {
+            let rate = f64::midpoint(none, some);
+            if self.threshold(rate).is_some() { some = rate } else { none = rate }
+        }
+        Some(some).filter(|&least| least < 1.0)
     }
 
     /// This model with the thresholds of `base`, raised where its own curve contradicts them.
@@ -112,7 +118,8 @@ impl Fitted {
         Self { observed: Some(self.curve), model: self.model, ..base.clone() }
     }
 
-    /// This model and its thresholds, with those of `base` for what its own curve cannot show, unless it contradicts them.
+    /// This model and its thresholds, with those of `base` for what its own curve cannot show, raised as far as it
+    /// contradicts them.
     fn beginning_with(self, base: &Self) -> Self {
         Self { before: Some(base.curve.clone()), ..self }
     }
@@ -153,9 +160,20 @@ impl Default for Calibration {
 }
 
 impl Calibration {
-    /// The bundled calibration, for the bundled embedding model and verifier.
+    /// The bundled calibration, for the bundled embedding model and its comparer.
     pub fn bundled() -> Arc<Self> {
         Arc::clone(&BUNDLED)
+    }
+
+    /// The calibration that comes with Wellspring for the comparer of `encoder`, a model's `name@revision`; none if there is
+    /// none. Blocks while a file is read.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Model`] if it cannot be read or was made for another comparer.
+    #[cfg(feature = "_local")]
+    pub fn bundled_for(encoder: &str) -> Result<Option<Arc<Self>>> {
+        super::late_interaction::calibration_for(encoder)
     }
 
     /// Reads a calibration as [`to_json`](Self::to_json) writes it.
@@ -242,6 +260,13 @@ impl Calibration {
         self.stage(stage)?.least_budget()
     }
 
+    /// Whether the labelled data themselves show this rate. Where they are too few, a calibration that was
+    /// [moved](Self::refit) keeps the thresholds that it began with.
+    pub fn is_shown(&self, max_false_hit_rate: f64) -> bool {
+        let mut stages = std::iter::once(&self.cheap).chain(&self.full);
+        stages.any(|stage| stage.curve.threshold(max_false_hit_rate).is_some())
+    }
+
     /// Which false-hit rates can be shown by the stages up to `last`: those that one of them can show alone.
     pub fn budgets(&self, last: CalibratedStage) -> Budgets {
         let full =
@@ -286,8 +311,9 @@ impl Calibration {
     /// that were kept apart than it did before, than one fitted on `samples` alone or than the similarity, that is taken
     /// instead; where a scorer finds no more than the features, it is left out.
     ///
-    /// Thresholds come from `samples`. For a budget that these are too few to show, they are those of this calibration, as
-    /// long as `samples` do not show that more is false.
+    /// Thresholds come from `samples`. For a budget that these are too few to show, they are those of this calibration, raised
+    /// as far as `samples` contradict them: together with 100 hits from before, and one false hit more, they have to be within
+    /// the budget.
     ///
     /// # Errors
     ///

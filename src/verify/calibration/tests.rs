@@ -114,7 +114,7 @@ fn few_labels_keep_the_thresholds_that_they_do_not_contradict() {
     let agreeing = calibration.refit("few", "rules", &samples(90)).unwrap();
     assert_eq!(fit(90).threshold(stage, 0.02), None, "too few to show it alone");
     assert_eq!(agreeing.threshold(stage, 0.02), calibration.threshold(stage, 0.02));
-    assert_eq!(agreeing.budgets(stage), calibration.budgets(stage));
+    assert!(agreeing.least_budget(stage).is_some_and(|least| least <= 0.02));
     // What is called wrong here is what the calibration is surest of.
     let contrary: Vec<Sample> =
         samples(90).into_iter().map(|sample| Sample { is_same: !sample.is_same, ..sample }).collect();

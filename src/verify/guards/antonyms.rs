@@ -10,7 +10,8 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::verify::text::{Alignment, Reading, stem};
+use super::foreign;
+use crate::verify::text::{Alignment, Language, Reading, stem};
 
 /// The two sides of each opposition, as the forms of words that stand for them.
 #[rustfmt::skip]
@@ -88,7 +89,7 @@ type Side = (usize, bool);
 
 static SIDES: LazyLock<HashMap<&str, Vec<Side>>> = LazyLock::new(|| {
     let mut sides: HashMap<&str, Vec<Side>> = HashMap::new();
-    for (pair, (one, other)) in PAIRS.iter().enumerate() {
+    for (pair, (one, other)) in PAIRS.iter().chain(foreign::PAIRS).enumerate() {
         one.split(' ').for_each(|word| sides.entry(word).or_default().push((pair, false)));
         other.split(' ').for_each(|word| sides.entry(word).or_default().push((pair, true)));
     }
@@ -98,7 +99,7 @@ static SIDES: LazyLock<HashMap<&str, Vec<Side>>> = LazyLock::new(|| {
 /// The pairs of `WordNet`, by the stems of their words; they are counted on from those of the list.
 static RARE: LazyLock<HashMap<&str, Vec<(&str, Side)>>> = LazyLock::new(|| {
     let mut sides: HashMap<&str, Vec<(&str, Side)>> = HashMap::new();
-    for (pair, (one, other)) in (PAIRS.len()..).zip(wordnet()) {
+    for (pair, (one, other)) in (PAIRS.len() + foreign::PAIRS.len()..).zip(wordnet()) {
         sides.entry(stem(one)).or_default().push((one, (pair, false)));
         sides.entry(stem(other)).or_default().push((other, (pair, true)));
     }
@@ -130,10 +131,32 @@ pub(super) fn difference(question: &Reading, cached: &Reading) -> Option<String>
     if let Some((left, right)) = opposites {
         return Some(format!("opposites: `{left}` against `{right}`"));
     }
+    if let Some((left, right)) = written(question, cached) {
+        return Some(format!("opposites: `{left}` against `{right}`"));
+    }
     let (stopped, side) = stopped(question, cached)
         .map(|word| (word, "asked"))
         .or_else(|| stopped(cached, question).map(|word| (word, "cached")))?;
     Some(format!("opposites: only the question {side} stops `{stopped}`"))
+}
+
+/// The same in Chinese and Japanese, whose words are not told apart.
+fn written(question: &Reading, cached: &Reading) -> Option<(&'static str, &'static str)> {
+    let is_written =
+        |reading: &Reading| matches!(reading.foreign(), Some(Language::Chinese | Language::Japanese));
+    if !is_written(question) || !is_written(cached) {
+        return None;
+    }
+    let (asked, answered) = (question.as_written(), cached.as_written());
+    let held = |text: &str, side: &[&'static str]| side.iter().copied().find(|string| text.contains(string));
+    foreign::WRITTEN_PAIRS.iter().find_map(|(one, other)| {
+        match (held(asked, one), held(asked, other), held(answered, one), held(answered, other)) {
+            (Some(left), None, None, Some(right)) | (None, Some(left), Some(right), None) => {
+                Some((left, right))
+            }
+            _ => None,
+        }
+    })
 }
 
 /// What `reading` stops doing and `other` does: "stop sharing" against "share".

@@ -6,6 +6,7 @@
 //! both questions; of relative times ("now", "last year") only contradictions count, because the present is
 //! what a question without a time asks about.
 
+use super::foreign::{self, Times};
 use crate::verify::text::{Comparison, Reading};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +61,7 @@ fn fixed(reading: &Reading) -> Vec<Mention> {
         ("wednesday", &["wednesday", "wednesdays"]), ("thursday", &["thursday", "thursdays"]),
         ("friday", &["friday", "fridays"]), ("saturday", &["saturday", "saturdays"]), ("sunday", &["sunday", "sundays"]),
     ];
-    mentions(reading, TIMES, |at, word| match word {
+    mentions(reading, (TIMES, Times::Fixed), |at, word| match word {
         // Verbs and adjectives, unless a date follows or a capital within the sentence says otherwise.
         "may" | "march" | "august" => {
             // "May I" begins a sentence.
@@ -82,23 +83,30 @@ fn relative(reading: &Reading) -> Vec<Mention> {
         ("evening", &["evening", "evenings"]), ("daily", &["daily"]), ("weekly", &["weekly"]),
         ("monthly", &["monthly"]), ("yearly", &["yearly", "annual", "annually"]),
     ];
-    mentions(reading, TIMES, |_, _| true)
+    mentions(reading, (TIMES, Times::Relative), |_, _| true)
 }
 
 fn mentions(
     reading: &Reading,
-    times: &[(&'static str, &[&str])],
+    (times, kind_of_times): (&[(&'static str, &[&str])], Times),
     counts: impl Fn(usize, &str) -> bool,
 ) -> Vec<Mention> {
+    let foreign = |word: &str| foreign::time(kind_of_times, word, reading.told().language);
+    let english = |at: usize, word: &str| {
+        let (time, _) = times.iter().find(|(_, spellings)| spellings.contains(&word))?;
+        (reading.foreign().is_none() && counts(at, reading.text(at))).then_some(*time)
+    };
     let mut mentions: Vec<Mention> = reading
         .words()
         .enumerate()
         .filter_map(|(at, word)| {
             let named = word.text.strip_suffix("'s").unwrap_or(word.text);
-            let (time, _) = times.iter().find(|(_, spellings)| spellings.contains(&named))?;
-            counts(at, word.text).then_some(Mention { time, retracted: reading.is_retracted(at) })
+            let is_rio = word.text == "janeiro" && at >= 2 && reading.text(at - 2) == "rio";
+            let time = english(at, named).or_else(|| foreign(word.text).filter(|_| !is_rio))?;
+            Some(Mention { time, retracted: reading.is_retracted(at) })
         })
         .collect();
+    mentions.extend(foreign::written(kind_of_times, reading).map(|time| Mention { time, retracted: false }));
     let kept: Vec<u8> =
         mentions.iter().filter(|mention| !mention.retracted).map(|mention| kind(mention.time)).collect();
     mentions.retain(|mention| !mention.retracted || !kept.contains(&kind(mention.time)));

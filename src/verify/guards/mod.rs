@@ -4,7 +4,8 @@
 //! [`Guard`] looks for one kind of such a difference, in microseconds and without a model: numbers and units,
 //! times, negation, opposites, names, places changed, question words, languages,
 //! letters and codes that the models do not see. A guard can only veto; what all of them let pass is not thereby the same
-//! question. They know English: in other languages only digits are compared.
+//! question. They know English, and of [other languages](foreign) numbers, times, negations, some opposites and how roles
+//! are told.
 //!
 //! Spoken questions correct themselves ("in 2018, no wait, 2019"). What was taken back is read as
 //! optional, so that a correction is compared by what it ended up asking.
@@ -16,6 +17,7 @@ mod clock;
 mod codes;
 mod dates;
 mod entities;
+mod foreign;
 mod language;
 mod letters;
 mod negation;
@@ -127,6 +129,13 @@ impl Guard {
         let difference = self.difference(comparison)?;
         let is_certain = match self {
             Self::Negation => false,
+            // Who types another language without accents does it throughout, and the models that know other scripts see
+            // their marks.
+            Self::Letters => match (asked.foreign(), cached.foreign()) {
+                (Some(one), Some(other)) if !one.is_latin() || !other.is_latin() => return None,
+                (Some(_), Some(_)) => false,
+                _ => true,
+            },
             Self::Numbers => numbers::contradict(asked, cached),
             Self::Dates => dates::contradict(comparison),
             // Words in another order mostly ask the same.
@@ -343,6 +352,8 @@ mod tests {
             "(мой|мои|ё|е|كَتَبَ|كُتُب|كتب|νόμος|νομός|かぎ|かき|कुल|e\u{301}|\u{301}|ﬁ|Ａ)",
             "(--force|-v|/etc/hosts|report_a|E0502|H2O2?|-?18|> ?5|<5|>=|over|under|at least|more than|no more than 5)",
             "(2x4|1/2|1:2|x\\^2|m²|7 ?(am|p\\.m\\.)|19:00|07:30|Plan|A|B|C\\+\\+|c sharp|AB-|5%|\\$5|€5|20 ?°?[CF])",
+            "(nicht|kein|ne|plus|nie|не|нет|不|没|ない|ません|لا|नहीं|zwei|deux|mil|dos|сто|三|十|二十|天|年|1\\.000|3,5|٣|५|nein|じゃなくて)",
+            "(montag|lundi|周一|月曜|morgen|der|die|das|wie|que|los|est|jak|как|怎么|的|か|aktivieren|deaktivieren|关闭|打开|nach|von)",
             "(reached|with|few|little|a|hardly|fail to|lack of|unless|except|window|whether or no|monthly|yearly|stop)",
             "\\PC{0,6}",
         ];

@@ -9,7 +9,10 @@
 //! Other words negate as much: `hardly`, `fail to`, `lack of`, `unless`, `except`. What speakers do not know ("I don't
 //! know", "no idea why") is no negation of what they ask, and neither is what they tell it from at the end of a
 //! clause ("it blinks, not shines"). `few` is no negation, but another amount than `a few`.
+//!
+//! In [other languages](super::foreign) only the words that negate are known.
 
+use super::foreign::{Negation, negation};
 use crate::verify::text::{Alignment, Reading, is_content};
 
 /// The parity of the negations in a question, and the words that make it.
@@ -62,6 +65,12 @@ fn described(cues: &[&str]) -> String {
 }
 
 fn polarity(reading: &Reading) -> Polarity<'_> {
+    if let Some(Negation { is_negated, cue }) = negation(reading) {
+        return Polarity {
+            cues: is_negated.then_some(cue).into_iter().collect(),
+            is_negated: Some(is_negated),
+        };
+    }
     let negated = |&position: &usize| is_negation(reading, position);
     let retracted = (0..reading.len()).any(|position| {
         negated(&position) && is_uncertain(reading, position) && !is_replaced(reading, position)

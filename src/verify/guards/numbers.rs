@@ -2,7 +2,7 @@
 //!
 //! `1,000`, `1k`, `1000` and `a thousand` are one number; so are `2`, `2nd`, `two` and `second`. Zeros at
 //! the end of a fraction count, because `3.10` is another version than `3.1`. Order, units and signs do
-//! not count, and neither do digits of scripts other than Latin (apart from their full-width forms). Times of
+//! not count, nor in which script digits are. Times of
 //! day are one number each: `7 pm` is `19:00`, and not `7 am`.
 //!
 //! Some mentions of a number hardly restrict a question: "the *first* president", "*two* kinds of",
@@ -12,8 +12,9 @@
 use std::fmt::Write;
 
 use super::clock::Clock;
+use super::foreign::{self, has_comma_decimals};
 use super::numerals::{number_words, ordinal, roman, scale};
-use crate::verify::text::Reading;
+use crate::verify::text::{Reading, digit};
 
 /// Up to this, numbers in words are loose: "the two kinds of" asks no less for "the kinds of".
 const LARGEST_LOOSE: u64 = 12;
@@ -33,6 +34,8 @@ struct Number {
     value: String,
     clock: Option<Clock>,
     strength: Strength,
+    /// Whether two digits may stand for a year, as in `94`.
+    may_be_short: bool,
 }
 
 impl Number {
@@ -41,8 +44,15 @@ impl Number {
             (Some(one), Some(two)) => one.matches(two),
             (Some(clock), None) => clock.is_hour(&other.value),
             (None, Some(clock)) => clock.is_hour(&self.value),
-            (None, None) => self.value == other.value,
+            (None, None) => self.value == other.value || self.shortens(other) || other.shortens(self),
         }
+    }
+
+    /// Whether it is the end of `other`, which is a year: `94`, or `6` for `'06`.
+    fn shortens(&self, other: &Self) -> bool {
+        let century =
+            |digits: &str| ["19", "20"].iter().any(|century| other.value == format!("{century}{digits:0>2}"));
+        self.may_be_short && self.value.len() <= 2 && century(&self.value)
     }
 }
 
@@ -107,8 +117,10 @@ fn numbers(reading: &Reading) -> Vec<Number> {
         };
         let strength = if reading.is_retracted(position) { Strength::Retracted } else { strength };
         let clock = clock.map(|(clock, _)| clock);
+        // In English it is not known how often that is right.
+        let may_be_short = reading.foreign().is_some() && strength == Strength::Stated;
         let mut push = |value: String, clock| {
-            let number = Number { value, clock, strength };
+            let number = Number { value, clock, strength, may_be_short };
             if !numbers.contains(&number) {
                 numbers.push(number);
             }
@@ -147,11 +159,17 @@ fn number(reading: &Reading, position: usize) -> Option<(String, Strength, usize
         let strength = if version.contains('.') { Strength::Stated } else { Strength::Loose };
         return Some((value, strength, words));
     }
-    if let Some((value, words)) = number_words(reading, position) {
+    if let Some((value, words)) = foreign::number(reading, position) {
         let strength = if value <= LARGEST_LOOSE { Strength::Loose } else { Strength::Stated };
         return Some((value.to_string(), strength, words));
     }
-    if let Some(value) = ordinal(word.text).or_else(|| roman(reading, position)) {
+    // English `one` and `second` may be words of another language.
+    let in_english = || reading.foreign().is_none();
+    if let Some((value, words)) = number_words(reading, position).filter(|_| in_english()) {
+        let strength = if value <= LARGEST_LOOSE { Strength::Loose } else { Strength::Stated };
+        return Some((value.to_string(), strength, words));
+    }
+    if let Some(value) = ordinal(word.text).filter(|_| in_english()).or_else(|| roman(reading, position)) {
         return Some((value.to_string(), Strength::Loose, 1));
     }
     let digits: String =
@@ -163,7 +181,13 @@ fn number(reading: &Reading, position: usize) -> Option<(String, Strength, usize
 fn leading_digits(reading: &Reading, position: usize, text: &str) -> (String, Strength, usize) {
     let numeral: String =
         text.chars().map_while(|c| digit(c).or((c == ',' || c == '.').then_some(c))).collect();
-    let suffix = text.char_indices().nth(numeral.chars().count()).map_or("", |(at, _)| &text[at..]);
+    // Its digits are ASCII in a reading.
+    let suffix = &text[numeral.len()..];
+    let has_commas = reading.foreign().is_some_and(has_comma_decimals);
+    if let Some((numeral, words)) = spaced(reading, position, text).filter(|_| has_commas) {
+        return (canonical(&numeral), Strength::Stated, words);
+    }
+    let numeral = if has_commas { in_english_signs(&numeral) } else { numeral };
     let value = canonical(&ungrouped(&numeral));
     let exponent =
         suffix.strip_prefix('e').filter(|exponent| exponent.bytes().all(|byte| byte.is_ascii_digit()));
@@ -176,7 +200,38 @@ fn leading_digits(reading: &Reading, position: usize, text: &str) -> (String, St
         _ => (None, 1),
     };
     let value = factor.and_then(|factor| scaled(&value, factor)).unwrap_or(value);
-    (value, Strength::Stated, words)
+    // Where `one` is an article, some write it as a digit.
+    let is_article = value == "1" && suffix.is_empty() && reading.foreign().is_some();
+    (value, if is_article { Strength::Loose } else { Strength::Stated }, words)
+}
+
+/// A numeral whose thousands are apart by spaces, `10 000`, without them, and how many words it takes.
+fn spaced(reading: &Reading, position: usize, text: &str) -> Option<(String, usize)> {
+    let is_digits = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+    let is_group = |at: &usize| {
+        let group = reading.text(*at);
+        group.len() == 3 && is_digits(group) && reading.gap_before(*at) == " "
+    };
+    let groups = (position + 1..reading.len()).take_while(is_group);
+    let leads = (1..=3).contains(&text.len()) && is_digits(text);
+    let numeral: String = std::iter::once(text).chain(groups.map(|at| reading.text(at))).collect();
+    let words = 1 + (numeral.len() - text.len()) / 3;
+    (leads && words > 1).then_some((numeral, words))
+}
+
+/// A numeral whose fraction begins with a comma, and whose thousands may be apart by points, as English writes it. A point
+/// that stands for neither is left: versions are written alike.
+fn in_english_signs(numeral: &str) -> String {
+    let (whole, fraction) = numeral.split_once(',').unwrap_or((numeral, ""));
+    let groups = || whole.split('.').skip(1);
+    let is_grouped = groups().next().is_some() && groups().all(|group| group.len() == 3);
+    let leads = whole.split('.').next().is_some_and(|group| (1..=3).contains(&group.len()));
+    let whole = if is_grouped && leads { whole.replace('.', "") } else { whole.to_owned() };
+    match fraction {
+        "" => whole,
+        _ if whole.contains('.') || fraction.contains(',') => numeral.to_owned(),
+        _ => format!("{whole}.{fraction}"),
+    }
 }
 
 /// Removes commas that group thousands; any other comma ends the number, as in a list without spaces.
@@ -219,15 +274,6 @@ fn any_digit(character: char) -> Option<char> {
     match character {
         '₀'..='₉' => char::from_digit(character as u32 - '₀' as u32, 10),
         _ => digit(character).or_else(raised),
-    }
-}
-
-/// The ASCII digit that `character` stands for, if it is one or a full-width form of one.
-fn digit(character: char) -> Option<char> {
-    match character {
-        '0'..='9' => Some(character),
-        '０'..='９' => char::from_digit(character as u32 - '０' as u32, 10),
-        _ => None,
     }
 }
 

@@ -21,7 +21,9 @@ pub(super) fn trade(comparison: &Comparison) -> bool {
             asked.text_before(i) == cached.text_before(l) && asked.text(i + 1) == cached.text(l + 1)
         };
         let prepositions = |reading: &Reading, one: usize, other: usize| -> Option<(String, String)> {
-            let of = |at: usize| Some(reading.text_before(at)).filter(|word| PREPOSITIONS.contains(word));
+            let known: &[&str] =
+                if reading.foreign().is_some() { FOREIGN_PREPOSITIONS } else { &PREPOSITIONS };
+            let of = |at: usize| Some(reading.text_before(at)).filter(|word| known.contains(word));
             Some((of(one)?.to_owned(), of(other)?.to_owned())).filter(|(a, b)| a != b)
         };
         let traded = prepositions(asked, first.0, second.0)
@@ -36,13 +38,32 @@ const PREPOSITIONS: [&str; 14] = [
     "under",
 ];
 
+/// Of the other languages that are known here: from, to, before, after, for and with.
+#[rustfmt::skip]
+const FOREIGN_PREPOSITIONS: &[&str] = &[
+    "von", "nach", "vom", "zum", "zur", "vor", "für", "mit", "aus", "in", "auf", "van", "naar", "voor", "na", "met", "uit", "de", "du", "à", "au", "vers",
+    "pour", "avec", "avant", "après", "a", "al", "hacia", "para", "con", "desde", "hasta", "da", "di", "per", "dal", "do", "ao", "com", "z", "od", "dla",
+    "przed", "po", "из", "от", "в", "на", "до", "к", "с", "для", "من", "إلى", "الى", "قبل", "بعد",
+];
+
 /// Whether the words from `first` to `last` are joined by "and" or "or", with nothing else than what stands before both.
 fn is_list(reading: &Reading, first: usize, last: usize) -> bool {
     let between = || (first + 1..last).map(|at| reading.text(at));
-    let joined = between().any(|word| matches!(word, "and" | "or" | "versus" | "vs" | "&"));
+    let foreign: &[&str] = if reading.foreign().is_some() { FOREIGN_JOINS } else { &[] };
+    let joins = |word: &str| JOINS.contains(&word) || foreign.contains(&word);
+    let joined = between().any(joins);
     let modifier = reading.text_before(first);
-    joined && between().all(|word| !is_content(word) || word == modifier || word == "versus" || word == "vs")
+    joined && between().all(|word| !is_content(word) || word == modifier || joins(word))
 }
+
+/// Words between the members of a list.
+const JOINS: [&str; 5] = ["and", "or", "versus", "vs", "&"];
+
+/// The same in other languages.
+const FOREIGN_JOINS: &[&str] = &[
+    "und", "oder", "en", "of", "et", "ou", "y", "e", "o", "i", "lub", "albo", "czy", "и", "или", "و", "أو",
+    "और", "या", "和", "或", "と", "や",
+];
 
 /// The places of a word in the question asked and in the cached one.
 type Pair = (usize, usize);

@@ -8,6 +8,7 @@
 //! Guarantees that the weights are those that the manifest describes, that a pair's score depends on nothing but the
 //! pair, and that no async thread computes.
 
+mod bundled;
 mod head;
 mod manifest;
 
@@ -16,17 +17,18 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use self::bundled::Bundled;
 use self::head::Head;
 use self::manifest::Manifest;
+use super::calibration::Calibration;
 use super::scorer::{PairScorer, Scored};
 use super::worker::Worker;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::{Error, ErrorKind as Kind, Result};
-use crate::onnx;
 use crate::tokens::{Encoded, TokenEncoder, TokenStates};
 
-/// The folder name of the comparer that comes with Wellspring.
+/// The folder name of the comparer for the bundled embedding model.
 pub const BUNDLED_COMPARER: &str = "question-comparer";
 
 /// A pair of texts to compare.
@@ -43,15 +45,17 @@ pub struct LateInteraction {
 }
 
 impl LateInteraction {
-    /// The comparer that comes with Wellspring, over the states that `encoder` makes, which must be the bundled embedding
-    /// model. Blocks for some milliseconds.
+    /// The comparer that comes with Wellspring for the states that `encoder` makes, by its name and revision. Blocks for
+    /// some milliseconds.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Model`] if the folder is not found, if a file is missing or altered, or if the states of `encoder`
-    /// are not those that the comparer was trained on.
+    /// [`ErrorKind::Model`] if there is none for this encoder, or if a file is missing or altered.
     pub fn bundled(encoder: Arc<dyn TokenEncoder>) -> Result<Self> {
-        Self::from_dir(onnx::bundled(BUNDLED_COMPARER)?, encoder)
+        match Bundled::of(encoder.name())? {
+            Some(bundled) => Self::from_dir(bundled.folder, encoder),
+            None => Err(Error::new(Kind::Model, format!("no comparer comes with {}", encoder.name()))),
+        }
     }
 
     /// The comparer in `folder`, which must hold a `manifest.json` like the bundled one's.
@@ -75,6 +79,26 @@ impl LateInteraction {
         let worker = Worker::start(move |(asked, cached): Pair| head.logit(&asked, &cached))?;
         Ok(Self { name: manifest.fingerprint(), encoder, worker })
     }
+}
+
+/// The name and revision of the comparer that comes with Wellspring for `encoder`, a model's `name@revision`.
+///
+/// # Errors
+///
+/// [`ErrorKind::Model`] if no comparer is found at all, or if a manifest is not sound.
+#[cfg(feature = "cli")]
+pub(crate) fn comparer_for(encoder: &str) -> Result<Option<String>> {
+    Ok(Bundled::of(encoder)?.map(|bundled| bundled.name()))
+}
+
+/// The calibration of that comparer, if there is one yet.
+///
+/// # Errors
+///
+/// [`ErrorKind::Model`] if no comparer is found at all, or if a manifest or the calibration cannot be read or was made for
+/// another comparer.
+pub(super) fn calibration_for(encoder: &str) -> Result<Option<Arc<Calibration>>> {
+    Bundled::of(encoder)?.map_or(Ok(None), |bundled| bundled.calibration())
 }
 
 #[async_trait]

@@ -4,11 +4,17 @@
 //! whoever asks afterwards only reads. Nothing here judges whether the questions ask the same.
 
 mod alignment;
+mod digits;
+mod language;
 mod reading;
+mod unspaced;
 mod words;
 
 pub(super) use self::alignment::{Alignment, Token, unmatched};
+pub(super) use self::digits::digit;
+pub(super) use self::language::{Language, is_function_word, script};
 pub(super) use self::reading::{Reading, Word};
+pub(super) use self::unspaced::is_unspaced;
 pub(super) use self::words::{is_common, is_content, related, stem};
 
 /// Two questions, read and aligned.
@@ -32,11 +38,16 @@ impl Comparison {
     }
 
     /// Whether the questions share nearly all of their content: one has at most a word or two that the other lacks, and
-    /// the other hardly more. Numbers do not count.
+    /// the other hardly more. Numbers do not count, nor do function words of the language.
     pub(super) fn is_nearly_verbatim(&self) -> bool {
         let lacks = |reading: &Reading, tokens| -> f32 {
             let is_number = |at| reading.text(at).bytes().any(|byte| byte.is_ascii_digit());
-            unmatched(tokens).filter(|(at, _)| !is_number(*at)).map(|(_, token)| token.weight()).sum()
+            let asks =
+                |at| reading.foreign().is_some_and(|language| is_function_word(reading.text(at), language));
+            unmatched(tokens)
+                .filter(|(at, _)| !is_number(*at) && !asks(*at))
+                .map(|(_, token)| token.weight())
+                .sum()
         };
         let (asked, cached) =
             (lacks(&self.asked, &self.alignment.asked), lacks(&self.cached, &self.alignment.cached));

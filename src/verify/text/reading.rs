@@ -1,6 +1,7 @@
 //! A question read as words, with the place up to which it took itself back.
 //!
-//! Words are read in lower case and without what stands around them; the text as it was written stays at hand
+//! Words are read in lower case, with ASCII digits, and without what stands around them; where a script writes none between
+//! them, by the rules of Unicode (UAX #29), which make a word of each Chinese character. The text as it was written stays at hand
 //! for those who need the case, the signs and the marks that this drops.
 //!
 //! Speakers correct themselves: "When was Frankfurt, no sorry, Warsaw ranked". What precedes the last
@@ -9,6 +10,11 @@
 //! combinations that do not occur otherwise.
 
 use unicode_normalization::char::is_combining_mark;
+use unicode_segmentation::UnicodeSegmentation as _;
+
+use super::digits::digit;
+use super::language::{Language, Told, language};
+use super::unspaced::is_unspaced;
 
 /// A word of a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +33,7 @@ pub(in crate::verify) struct Reading {
     written: String,
     lower: String,
     spans: Vec<Span>,
+    told: Told,
     retracted: usize,
 }
 
@@ -46,11 +53,23 @@ impl Reading {
             written: question.to_owned(),
             lower: String::with_capacity(question.len()),
             spans: Vec::new(),
+            told: Told::default(),
             retracted: 0,
         };
         reading.split(question);
+        reading.told = language(reading.words().map(|word| word.text));
         reading.retracted = reading.find_retracted();
         reading
+    }
+
+    /// What is known of its language.
+    pub(in crate::verify) fn told(&self) -> Told {
+        self.told
+    }
+
+    /// Its language, if that is another one than English.
+    pub(in crate::verify) fn foreign(&self) -> Option<Language> {
+        self.told.language.filter(|language| *language != Language::English)
     }
 
     /// How many words the question has.
@@ -105,7 +124,7 @@ impl Reading {
         position.checked_sub(1).map_or("", |before| self.text(before))
     }
 
-    pub(in crate::verify) fn words(&self) -> impl Iterator<Item = Word<'_>> {
+    pub(in crate::verify) fn words(&self) -> impl Iterator<Item = Word<'_>> + Clone {
         (0..self.len()).filter_map(|position| self.get(position))
     }
 
@@ -122,11 +141,15 @@ impl Reading {
     fn split(&mut self, question: &str) {
         let mut word: Option<Span> = None;
         let mut pause = false;
+        let ends = unspaced_words(question);
         let mut characters = question.char_indices().peekable();
         let mut previous = ' ';
         while let Some((at, character)) = characters.next() {
             let next = characters.peek().map_or(' ', |(_, next)| *next);
-            let marks = word.is_some() && !previous.is_ascii_digit() && is_combining_mark(character);
+            let marks = word.is_some() && digit(previous).is_none() && is_combining_mark(character);
+            if ends.binary_search(&at).is_ok() {
+                self.spans.extend(word.take());
+            }
             if character.is_alphanumeric() || marks || is_inner(previous, character, next) {
                 let span = word.get_or_insert(Span {
                     start: self.lower.len(),
@@ -148,7 +171,23 @@ impl Reading {
     }
 
     fn find_retracted(&self) -> usize {
-        (0..self.len()).rev().find_map(|position| self.correction_at(position)).unwrap_or(0)
+        // English markers look like other words in other languages: German "er" and "um", Spanish "no".
+        let ends = |position| match self.foreign() {
+            None => self.correction_at(position),
+            Some(_) => self.foreign_correction_at(position),
+        };
+        (0..self.len()).rev().find_map(ends).unwrap_or(0)
+    }
+
+    /// The same in another language: a word that stands apart, or the Japanese "not that".
+    fn foreign_correction_at(&self, position: usize) -> Option<usize> {
+        if CORRECTIONS.contains(&self.text(position)) && self.is_set_apart(position) {
+            return Some(position + 1);
+        }
+        let from = &self.written[self.place(position).0..];
+        // Each of these characters is a word.
+        let not_that = ["じゃなくて", "ではなくて"].into_iter().find(|marker| from.starts_with(marker))?;
+        Some(position + not_that.chars().count())
     }
 
     /// The end of a correction marker that starts at `position`, if one does.
@@ -241,21 +280,36 @@ impl Reading {
     }
 }
 
+/// Where words of scripts that write none between them begin and end.
+fn unspaced_words(question: &str) -> Vec<usize> {
+    if question.is_ascii() || !question.contains(is_unspaced) {
+        return Vec::new();
+    }
+    let words = question.split_word_bound_indices().filter(|(_, word)| word.starts_with(is_unspaced));
+    let mut ends: Vec<usize> = words.flat_map(|(at, word)| [at, at + word.len()]).collect();
+    ends.dedup();
+    ends
+}
+
 /// Whether `character` belongs to the word around it although it is not a letter or digit: the
 /// apostrophe in `don't`, the separators in `1,000` and `3.5`.
 fn is_inner(previous: char, character: char, next: char) -> bool {
     match character {
         '\'' | '’' => previous.is_alphabetic() && next.is_alphabetic(),
-        '.' | ',' => previous.is_ascii_digit() && next.is_ascii_digit(),
+        '.' | ',' | '٫' | '٬' => digit(previous).is_some() && digit(next).is_some(),
         _ => false,
     }
 }
 
 fn push_lower(lower: &mut String, character: char) {
-    if character == '’' {
-        lower.push('\'');
-    } else {
-        lower.extend(character.to_lowercase());
+    match character {
+        '’' => lower.push('\''),
+        '٫' => lower.push('.'),
+        '٬' => lower.push(','),
+        _ => match digit(character) {
+            Some(digit) => lower.push(digit),
+            None => lower.extend(character.to_lowercase()),
+        },
     }
 }
 
@@ -277,6 +331,13 @@ fn is_filler(word: &str) -> bool {
             | "ahh"
     )
 }
+
+/// Words that take back what precedes them where they stand between two pauses, in languages other than English.
+#[rustfmt::skip]
+const CORRECTIONS: &[&str] = &[
+    "nein", "quatsch", "nee", "sorry", "non", "pardon", "no", "perdón", "digo", "anzi", "não", "aliás", "nie", "znaczy", "przepraszam",
+    "нет", "ой", "точнее", "لا", "أقصد", "عفوا", "नहीं", "मतलब", "不",
+];
 
 /// Words with which `no` negates when they follow it.
 const NO_TAKES: &[&str] = &[
@@ -368,6 +429,36 @@ mod tests {
             let rest: Vec<_> = reading.words().skip(reading.retracted()).map(|word| word.text).collect();
             assert_eq!(rest.join(" "), kept, "{question}");
         }
+    }
+
+    #[test]
+    fn other_languages_take_back_with_words_of_their_own() {
+        for (question, kept) in [
+            ("Habt ihr am Montag, nein, am Dienstag offen?", "am dienstag offen"),
+            ("la finale de 2018, non, de 98, ça a fini à combien ?", "de 98 ça a fini à combien"),
+            ("¿Está abierto el lunes, perdón, el martes?", "el martes"),
+            ("поезд в субботу, нет, в воскресенье", "в воскресенье"),
+            ("世界杯冠军，不，亚军是哪队", "亚 军 是 哪 队"),
+            ("青森、じゃなくて北海道", "北 海 道"),
+        ] {
+            let reading = Reading::of(question);
+            let rest: Vec<_> = reading.words().skip(reading.retracted()).map(|word| word.text).collect();
+            assert_eq!(rest.join(" "), kept, "{question}");
+        }
+        for question in ["Por que o código não funciona?", "这个不能用吗", "Die App geht nicht, nein danke"]
+        {
+            assert_eq!(Reading::of(question).retracted(), 0, "{question}");
+        }
+    }
+
+    #[test]
+    fn scripts_without_spaces_are_read_word_by_word() {
+        assert_eq!(words("如何重置iPhone 15密码"), ["如", "何", "重", "置", "iphone", "15", "密", "码"]);
+        assert_eq!(words("パスワードを変更"), ["パスワード", "を", "変", "更"]);
+        assert_eq!(words("รหัสผ่าน").len(), 6);
+        assert_eq!(words("2023年7月"), ["2023", "年", "7", "月"]);
+        assert_eq!(words("비밀번호 재설정"), ["비밀번호", "재설정"]);
+        assert_eq!(words("٣٫٥ كم ١٬٠٠٠"), ["3.5", "كم", "1,000"]);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! What single words tell: whether they carry content, how rare they are, and when two are one word.
 //!
-//! All of it knows English. Words of other languages count as rare content, which errs towards "different".
+//! All of it knows English, and a little Chinese and Japanese, whose characters are words here. Words of other languages count as rare content, which errs towards "different".
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
+
+use super::unspaced::is_hiragana;
 
 /// The 8,000 most frequent English words, the most frequent first: the whole words of BERT's uncased
 /// vocabulary (Apache-2.0), whose order is that of their frequency.
@@ -29,11 +31,14 @@ const FUNCTION_WORDS: &str = "
     any some all each every both either other another such same own
     would've i'd i'll i've i'm you're we're they're that's there's let's
     er uh um umm err sorry oops wait actually rather mean make
+    的 了 吗 呢 吧 啊 呀 嘛 么 是 我 你 您 他 她 它 们 请 在 怎 什 哪 这 那 有 会 能 可 和 与 或 也 都 就 把 被 给 从 到 为 个 着 过 得 地 何 誰
 ";
 
-/// Whether `word` carries content: it is neither a function word nor one letter.
+/// Whether `word` carries content: it is neither a function word nor one letter, and not in hiragana.
 pub(in crate::verify) fn is_content(word: &str) -> bool {
-    !FUNCTION.contains(word) && (word.len() > 1 || word.bytes().all(|byte| byte.is_ascii_digit()))
+    !FUNCTION.contains(word)
+        && (word.len() > 1 || word.bytes().all(|byte| byte.is_ascii_digit()))
+        && !is_hiragana(word)
 }
 
 /// How rare `word` is, from 0 (the most frequent) to 1 (not among the common words, or a number).

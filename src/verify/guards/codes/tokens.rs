@@ -5,7 +5,7 @@
 //! serials of few digits are often said in words: they are not strong. One that is misspelt is still the same.
 
 use super::{MOST, Sides, kept_from, quoted};
-use crate::verify::text::{Reading, is_common, related};
+use crate::verify::text::{Reading, is_common, is_unspaced, related};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -66,7 +66,7 @@ fn missing<'a>(reading: &'a Reading, other: &Reading) -> Vec<Code<'a>> {
 }
 
 fn codes(text: &str) -> Vec<Code<'_>> {
-    text.split_whitespace().filter_map(Code::of).take(MOST).collect()
+    text.split(|c: char| c.is_whitespace() || is_unspaced(c)).filter_map(Code::of).take(MOST).collect()
 }
 
 impl<'a> Code<'a> {
