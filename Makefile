@@ -42,12 +42,13 @@ clients: ## Fetch what the gateway is tested with: client libraries, and a brows
 	@scripts/fetch-clients.sh
 	@scripts/fetch-chromium.sh
 
-check: ## Check formatting, lints, documentation and deployment files
+check: ## Check formatting, lints, documentation, deployment files and dependencies
 	cargo fmt --check
 	cargo clippy --all-targets --features cli -- -D warnings
 	cargo clippy --lib --no-default-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features cli
 	scripts/check-deploy.sh
+	scripts/check-dependencies.sh
 
 clean: ## Remove what was built and fetched
 	cargo clean

@@ -7,7 +7,7 @@ use crate::cli::context::Context;
 use crate::cli::exit::Exit;
 use crate::cli::{logs, output, reload};
 use crate::config::{Opening, Sources};
-use crate::server::{Gateway, listen};
+use crate::server::{Gateway, listen, raise_descriptors};
 
 /// Serve the cache to any program that can change a base URL
 ///
@@ -50,6 +50,7 @@ impl ServeArgs {
 pub(crate) async fn run(_: ServeArgs, context: &Context) -> anyhow::Result<Exit> {
     let _traces = logs::start(context.json)?;
     let config = &context.config;
+    raise_descriptors();
     // What is wrong with the settings is told before a model is loaded.
     let (options, listeners, judge) = (config.gateway_options()?, config.listeners()?, config.open_judge()?);
     let scheme = if listeners.tls.is_some() { "https" } else { "http" };
@@ -62,12 +63,19 @@ pub(crate) async fn run(_: ServeArgs, context: &Context) -> anyhow::Result<Exit>
     let gateway = Gateway::new(cache, options)?;
     let bound = listen::bind(gateway.clone(), listeners)?;
     let (public, admin) = (bound.public()?, bound.admin()?);
+    let webhooks = bound.webhooks()?.map(|address| format!("{scheme}://{address}"));
     if context.json {
-        output::json(
-            &json!({ "proxy": format!("{scheme}://{public}"), "admin": format!("{scheme}://{admin}") }),
-        )?;
+        let (proxy, admin) = (format!("{scheme}://{public}"), format!("{scheme}://{admin}"));
+        let mut told = json!({ "proxy": proxy, "admin": admin });
+        if let Some(webhooks) = webhooks {
+            told["webhooks"] = webhooks.into();
+        }
+        output::json(&told)?;
     } else {
         output::note(format_args!("proxy at {scheme}://{public}/v1, administration at {scheme}://{admin}"));
+        if let Some(webhooks) = webhooks {
+            output::note(format_args!("webhooks at {webhooks}/v1/webhooks"));
+        }
     }
     tokio::select! {
         served = bound.serve(asked_to_end()) => served?,

@@ -203,6 +203,7 @@ mod tests {
             },
             admission: super::super::AdmissionConfig { max_temperature: Some(0.7), ..Default::default() },
             server: super::super::ServerConfig {
+                webhook_listen: Some(([127, 0, 0, 1], 7333).into()),
                 tls_certificate: file(),
                 tls_key: file(),
                 tls_client_ca: file(),

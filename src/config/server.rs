@@ -11,6 +11,7 @@ use super::webhooks::{WebhookConfig, webhooks};
 use super::{ByteSize, checked, config_error, name, units};
 use crate::error::Result;
 use crate::server::auth::Token;
+use crate::server::proxy::HeaderPattern;
 use crate::server::{Anonymous, Disconnected, Listeners, Options, Price, Sharing, Tls, Upstream};
 
 /// `[server]`
@@ -22,7 +23,9 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// The address of administration and ingestion.
     pub admin_listen: SocketAddr,
-    /// The file with the certificate chain of both.
+    /// The address of webhooks, if they have one of their own.
+    pub webhook_listen: Option<SocketAddr>,
+    /// The file with the certificate chain of all.
     pub tls_certificate: Option<PathBuf>,
     /// The file with its key.
     pub tls_key: Option<PathBuf>,
@@ -33,11 +36,19 @@ pub struct ServerConfig {
     pub tokens: Vec<Token>,
     /// Who needs no token although there are some.
     pub anonymous: AnonymousConfig,
+    /// Whether everybody who reaches the proxy may use the gateway's own keys.
+    pub open_relay: bool,
+    /// By which names the gateway is called by those who need no token, beside addresses and `localhost`.
+    #[serde(with = "list")]
+    pub hosts: Vec<String>,
     /// Who shares answers with whom.
     pub sharing: SharingConfig,
     /// The header that `sharing = "header"` goes by.
     #[serde(deserialize_with = "header_name")]
     pub sharing_header: String,
+    /// Headers that go upstream and change no answer, each a name or the beginning of names and a `*`.
+    #[serde(with = "list")]
+    pub ignore_headers: Vec<HeaderPattern>,
     /// What becomes of an answer whose caller has gone.
     pub disconnected: DisconnectedConfig,
     /// How long requests may go on after the end was asked for.
@@ -45,6 +56,11 @@ pub struct ServerConfig {
     pub drain: Duration,
     /// The longest body of a request.
     pub max_body: ByteSize,
+    /// The most values and names in a body of JSON.
+    #[serde(deserialize_with = "positive")]
+    pub max_nodes: usize,
+    /// The longest body of a webhook.
+    pub max_webhook: ByteSize,
     /// The longest question that a caller names.
     pub max_question: ByteSize,
     /// The deepest nesting of arrays and objects in a body.
@@ -60,6 +76,15 @@ pub struct ServerConfig {
     /// How long a request's body may take to arrive.
     #[serde(with = "units::duration")]
     pub body_timeout: Duration,
+    /// How many connections callers may have.
+    #[serde(deserialize_with = "positive")]
+    pub max_connections: usize,
+    /// How long a client may take to begin to speak on a connection.
+    #[serde(with = "units::duration")]
+    pub open_timeout: Duration,
+    /// How long a client may take nothing of what it is sent.
+    #[serde(with = "units::duration")]
+    pub write_timeout: Duration,
     /// The longest response of an upstream that is kept.
     pub max_recording: ByteSize,
     /// How many bytes of embeddings are kept.
@@ -80,22 +105,31 @@ impl Default for ServerConfig {
         Self {
             listen: listeners.public,
             admin_listen: listeners.admin,
+            webhook_listen: listeners.webhooks,
             tls_certificate: None,
             tls_key: None,
             tls_client_ca: None,
             tokens: Vec::new(),
             anonymous: AnonymousConfig::None,
+            open_relay: options.open_relay,
+            hosts: Vec::new(),
             sharing: SharingConfig::Key,
             sharing_header: "wellspring-share".into(),
+            ignore_headers: options.ignored_headers,
             disconnected: DisconnectedConfig::Cancel,
             drain: listeners.drain,
             max_body: ByteSize(limits.body_bytes as u64),
+            max_nodes: limits.nodes,
+            max_webhook: ByteSize(limits.webhook_bytes as u64),
             max_question: ByteSize(limits.question_bytes as u64),
             max_depth: limits.depth,
             max_sources: limits.sources,
             max_rate: limits.rate_per_second,
             max_concurrency: limits.concurrency,
             body_timeout: limits.body_timeout,
+            max_connections: limits.connections,
+            open_timeout: limits.open_timeout,
+            write_timeout: limits.write_timeout,
             max_recording: ByteSize(limits.recording_bytes as u64),
             embeddings_cache: ByteSize(options.embeddings_bytes),
             permit_ttl: options.permit_ttl,
@@ -227,6 +261,8 @@ impl super::Config {
             AnonymousConfig::Proxy => Anonymous::Proxy,
             AnonymousConfig::All => Anonymous::All,
         };
+        options.open_relay = server.open_relay;
+        options.hosts.clone_from(&server.hosts);
         options.sharing = match server.sharing {
             SharingConfig::Key => Sharing::Key,
             SharingConfig::Shared => Sharing::Shared,
@@ -234,6 +270,7 @@ impl super::Config {
                 config_error("server.sharing_header is not the name of a header").with_source(e)
             })?),
         };
+        options.ignored_headers.clone_from(&server.ignore_headers);
         options.disconnected = match server.disconnected {
             DisconnectedConfig::Cancel => Disconnected::Cancel,
             DisconnectedConfig::Finish => Disconnected::Finish,
@@ -241,12 +278,17 @@ impl super::Config {
         options.keep_incomplete = self.admission.incomplete;
         options.max_temperature = self.admission.max_temperature;
         options.limits.body_bytes = bytes(server.max_body);
+        options.limits.nodes = server.max_nodes;
+        options.limits.webhook_bytes = bytes(server.max_webhook);
         options.limits.question_bytes = bytes(server.max_question);
         options.limits.depth = server.max_depth;
         options.limits.sources = server.max_sources;
         options.limits.rate_per_second = server.max_rate;
         options.limits.concurrency = server.max_concurrency;
         options.limits.body_timeout = server.body_timeout;
+        options.limits.connections = server.max_connections;
+        options.limits.open_timeout = server.open_timeout;
+        options.limits.write_timeout = server.write_timeout;
         options.limits.recording_bytes = bytes(server.max_recording);
         options.embeddings_bytes = server.embeddings_cache.0;
         options.permit_ttl = server.permit_ttl;
@@ -275,7 +317,13 @@ impl super::Config {
                 ));
             }
         };
-        Ok(Listeners { public: server.listen, admin: server.admin_listen, tls, drain: server.drain })
+        Ok(Listeners {
+            public: server.listen,
+            admin: server.admin_listen,
+            webhooks: server.webhook_listen,
+            tls,
+            drain: server.drain,
+        })
     }
 }
 

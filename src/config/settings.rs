@@ -18,7 +18,7 @@ const VARIABLE: &str = "the name of an environment variable";
 const SWITCH: &str = "true or false";
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 100] = [
+pub(super) const SETTINGS: [Setting; 109] = [
     setting("store.url", "embedded:PATH, memory: or an address such as valkey://HOST:6379"),
     setting("store.index_snapshots", "the path of a folder"),
     setting("store.cache_bytes", SIZE),
@@ -97,6 +97,7 @@ pub(super) const SETTINGS: [Setting; 100] = [
     setting("admission.incomplete", SWITCH),
     setting("server.listen", ADDRESS),
     setting("server.admin_listen", ADDRESS),
+    setting("server.webhook_listen", ADDRESS),
     setting("server.tls_certificate", PEM),
     setting("server.tls_key", PEM),
     setting("server.tls_client_ca", PEM),
@@ -105,17 +106,28 @@ pub(super) const SETTINGS: [Setting; 100] = [
         "a list of tokens such as \"ci:read,fill:SHA256\", which `wellspring token` makes",
     ),
     setting("server.anonymous", "\"none\", \"proxy\" or \"all\""),
+    setting("server.open_relay", SWITCH),
+    setting("server.hosts", "a list of names, such as [\"gateway.example\"]"),
     setting("server.sharing", "\"key\", \"header\" or \"shared\""),
     setting("server.sharing_header", "the name of a header"),
+    setting(
+        "server.ignore_headers",
+        "a list of names of headers, such as [\"user-agent\", \"x-stainless-*\"]",
+    ),
     setting("server.disconnected", "\"cancel\" or \"finish\""),
     setting("server.drain", DURATION),
     setting("server.max_body", SIZE),
+    setting("server.max_nodes", "a whole number greater than 0"),
+    setting("server.max_webhook", SIZE),
     setting("server.max_question", SIZE),
     setting("server.max_depth", "a whole number from 1 to 64"),
     setting("server.max_sources", "a whole number"),
     setting("server.max_rate", "a whole number"),
     setting("server.max_concurrency", "a whole number greater than 0"),
     setting("server.body_timeout", DURATION),
+    setting("server.max_connections", "a whole number greater than 0"),
+    setting("server.open_timeout", DURATION),
+    setting("server.write_timeout", DURATION),
     setting("server.max_recording", SIZE),
     setting("server.embeddings_cache", SIZE),
     setting("server.permit_ttl", DURATION),

@@ -33,7 +33,7 @@ pub struct WebhookConfig {
     /// `hmac`: the header with the signature, `X-Signature` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<String>,
-    /// `hmac`: the header with the time; without it, none is looked at.
+    /// `hmac`: the header with the time, `X-Timestamp` by default; empty if there is none, then versions are not believed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamp_header: Option<String>,
     /// `hmac`: how far the time may be off, 5 minutes by default.
@@ -111,9 +111,9 @@ pub(super) fn webhooks(written: &[WebhookConfig]) -> Result<Vec<Webhook>> {
         let kind = match config.kind {
             WebhookKindConfig::Hmac => WebhookKind::Hmac {
                 header: header(config.header.as_deref().unwrap_or("X-Signature"))?,
-                timestamp: match &config.timestamp_header {
-                    Some(name) => Some((header(name)?, config.tolerance)),
-                    None => None,
+                timestamp: match config.timestamp_header.as_deref().unwrap_or("X-Timestamp") {
+                    "" => None,
+                    name => Some((header(name)?, config.tolerance)),
                 },
             },
             WebhookKindConfig::GitHub => WebhookKind::GitHub { branch: config.branch.clone() },

@@ -10,14 +10,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::server::error::Problem;
-use crate::server::{Anonymous, Gateway};
+use crate::server::{Anonymous, Gateway, hosts, own_headers};
 
 /// The header that carries a token without getting in the way of the upstream's key.
 pub const TOKEN_HEADER: HeaderName = HeaderName::from_static("wellspring-token");
@@ -130,6 +130,8 @@ pub enum Door {
     Public,
     /// The one of administration and ingestion.
     Admin,
+    /// The one of webhooks alone.
+    Webhooks,
 }
 
 /// Who asks; an extension of every request.
@@ -141,12 +143,14 @@ pub struct Caller {
     pub shown_in: Vec<HeaderName>,
     /// Whether a caller without a token may do everything here.
     is_trusted: bool,
+    /// Why it is not trusted although it would be: it may be somebody else's page that speaks.
+    refused: Option<Problem>,
 }
 
 impl Caller {
     #[cfg(test)]
     pub(super) fn new(token: Option<Token>, shown_in: Vec<HeaderName>) -> Self {
-        Self { token, shown_in, is_trusted: false }
+        Self { token, shown_in, is_trusted: false, refused: None }
     }
 
     /// Whether the caller may do what `right` is needed for.
@@ -163,7 +167,8 @@ pub(super) async fn identify(
     State((gateway, door)): State<(Gateway, Door)>,
     mut request: Request,
     next: Next,
-) -> Response {
+) -> std::result::Result<Response, Problem> {
+    own_headers::check(gateway.options(), request.headers())?;
     let (options, tokens) = (gateway.options(), gateway.tokens());
     let (shown, shown_in): (Vec<_>, _) = find(&tokens, request.headers()).into_iter().unzip();
     let token = shown.into_iter().next();
@@ -173,8 +178,11 @@ pub(super) async fn identify(
             Anonymous::Proxy => door == Door::Public,
             Anonymous::All => true,
         };
-    request.extensions_mut().insert(Caller { token, shown_in, is_trusted });
-    next.run(request).await
+    let is_ambient = token.is_none() && is_trusted;
+    let checked = hosts::check(&options.hosts, request.uri(), request.headers());
+    let refused = checked.err().filter(|_| is_ambient);
+    request.extensions_mut().insert(Caller { token, shown_in, is_trusted, refused });
+    Ok(next.run(request).await)
 }
 
 /// The known tokens that `headers` show, and where.
@@ -206,8 +214,13 @@ fn without_scheme(value: &str) -> &str {
     }
 }
 
-/// `routes`, for callers with `right` only.
+/// `routes`, for callers with `right` only, whose bodies are said to be JSON.
 pub fn requiring(routes: Router<Gateway>, right: Right) -> Router<Gateway> {
+    requiring_any_body(routes.route_layer(from_fn(hosts::only_json)), right)
+}
+
+/// `routes`, for callers with `right` only, whose bodies are for somebody else to read.
+pub fn requiring_any_body(routes: Router<Gateway>, right: Right) -> Router<Gateway> {
     routes.route_layer(from_fn_with_state(right, check))
 }
 
@@ -217,6 +230,7 @@ async fn check(
     next: Next,
 ) -> std::result::Result<Response, Problem> {
     match request.extensions().get::<Caller>() {
+        Some(Caller { refused: Some(problem), .. }) => Err(problem.clone()),
         Some(caller) if caller.may(right) => Ok(next.run(request).await),
         Some(Caller { token: Some(_), .. }) => Err(Problem::new(
             StatusCode::FORBIDDEN,
@@ -265,6 +279,7 @@ mod tests {
             token: Some(Token::new("t", rights, "s")),
             shown_in: Vec::new(),
             is_trusted: true,
+            refused: None,
         };
         assert!(caller(&[Right::Admin]).may(Right::Invalidate));
         assert!(!caller(&[Right::Read]).may(Right::Fill));

@@ -33,10 +33,10 @@ impl Dialect {
         };
         if under("/v1/messages") {
             Self::Anthropic
-        } else if ["chat", "completions", "responses", "embeddings", "models"]
-            .iter()
-            .any(|name| under(&format!("/v1/{name}")))
-        {
+        } else if ["cache", "documents", "webhooks"].iter().any(|name| under(&format!("/v1/{name}"))) {
+            Self::Plain
+        } else if under("/v1") {
+            // Routes that the gateway lacks, too: its clients ask for them.
             Self::OpenAi
         } else {
             Self::Plain
@@ -178,7 +178,9 @@ mod tests {
         assert_eq!(Dialect::of("/v1/messages/count_tokens"), Dialect::Anthropic);
         assert_eq!(Dialect::of("/v1/chat/completions"), Dialect::OpenAi);
         assert_eq!(Dialect::of("/v1/models"), Dialect::OpenAi);
-        assert_eq!(Dialect::of("/v1/modelsx"), Dialect::Plain);
+        assert_eq!(Dialect::of("/v1/audio/speech"), Dialect::OpenAi);
+        assert_eq!(Dialect::of("/v1/cache/lookup"), Dialect::Plain);
+        assert_eq!(Dialect::of("/v1x"), Dialect::Plain);
         let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "m");
         assert_eq!(problem.body(Dialect::Plain)["error"]["kind"], "body_too_large");
         assert_eq!(problem.body(Dialect::OpenAi)["error"]["type"], "invalid_request_error");

@@ -1,13 +1,16 @@
 //! Parts of requests, whose mistakes are told like all others.
 
+use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
+use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::server::Gateway;
 use crate::server::error::Problem;
+use crate::server::limits::apart;
 use crate::server::proxy::json;
 
 /// What stands behind the `?`.
@@ -38,27 +41,43 @@ impl<T: DeserializeOwned + Send> FromRequestParts<Gateway> for Named<T> {
 
 /// The object in the body of `request`.
 pub(super) async fn object(gateway: &Gateway, request: Request) -> Result<Map<String, Value>, Problem> {
-    let limits = &gateway.options().limits;
-    let value = Value::Object(fields(&limits.read(request.into_body()).await?)?);
-    limits.check_depth(&value)?;
-    let Value::Object(fields) = value else { return Err(no_object()) };
-    Ok(fields)
+    let body = gateway.options().limits.read(request.into_body()).await?;
+    parsed(gateway, body).await
+}
+
+async fn parsed(gateway: &Gateway, body: Bytes) -> Result<Map<String, Value>, Problem> {
+    let limits = gateway.options().limits;
+    apart(gateway, body.len(), move || {
+        limits.check_json(&body)?;
+        fields(&body)
+    })
+    .await?
 }
 
 /// The same, with numbers that [keep their text](json::read): for what is only compared.
 pub(super) async fn exact_object(gateway: &Gateway, request: Request) -> Result<Map<String, Value>, Problem> {
-    let limits = &gateway.options().limits;
+    let limits = gateway.options().limits;
     let body = limits.read(request.into_body()).await?;
-    limits.check_depth(&Value::Object(fields(&body)?))?;
-    match std::str::from_utf8(&body).ok().and_then(json::read) {
-        Some(Value::Object(fields)) => Ok(fields),
-        _ => Err(no_object()),
-    }
+    apart(gateway, body.len(), move || {
+        limits.check_json(&body)?;
+        fields(&body)?;
+        match std::str::from_utf8(&body).ok().and_then(json::read) {
+            Some(Value::Object(fields)) => Ok(fields),
+            _ => Err(no_object()),
+        }
+    })
+    .await?
 }
 
-/// What the object in `body` says. (Serde would take an array, too, for its fields in order.)
-pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
-    serde_json::from_value(Value::Object(fields(body)?)).map_err(|error| not_valid(&error))
+/// What the object in the body of `request` says; none if the body is empty. (Serde would take an array, too, for its
+/// fields in order.)
+pub(super) async fn read<T: DeserializeOwned>(gateway: &Gateway, body: Body) -> Result<Option<T>, Problem> {
+    let body = gateway.options().limits.read(body).await?;
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let fields = parsed(gateway, body).await?;
+    serde_json::from_value(Value::Object(fields)).map(Some).map_err(|error| not_valid(&error))
 }
 
 /// The fields of the object in `body`.
@@ -73,6 +92,6 @@ pub(super) fn not_valid(error: &serde_json::Error) -> Problem {
     Problem::invalid(format!("the body is not valid: {error}"))
 }
 
-fn no_object() -> Problem {
+pub(super) fn no_object() -> Problem {
     Problem::invalid("the body is no object")
 }

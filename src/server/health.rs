@@ -1,7 +1,7 @@
 //! `/healthz` (the process runs) and `/readyz` (it takes requests), both without a token.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, Uri};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::{Value, json};
@@ -10,6 +10,11 @@ use crate::server::Gateway;
 
 pub(super) fn routes() -> Router<Gateway> {
     Router::new().route("/healthz", get(health)).route("/readyz", get(ready))
+}
+
+/// Whether `uri` is one of these.
+pub(super) fn is_check(uri: &Uri) -> bool {
+    matches!(uri.path(), "/healthz" | "/readyz")
 }
 
 async fn health() -> Json<Value> {

@@ -1,6 +1,6 @@
 //! What one request, one caller and all together may take of the gateway; more is a clear 4xx.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,22 +8,24 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http_body_util::{BodyExt as _, Limited};
-use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use crate::server::Gateway;
-use crate::server::auth::{API_KEY_HEADER, TOKEN_HEADER, sha256};
+use crate::server::auth::{Caller, Door, sha256};
 use crate::server::error::Problem;
+use crate::server::{Gateway, health};
 
 /// After how many requests the rates of callers that have gone are forgotten.
 const SWEEP: u32 = 10_000;
+
+/// From how many bytes on a body is worked on apart from the threads that serve: about a millisecond.
+const LARGE: usize = 64 << 10;
 
 /// What requests may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +33,10 @@ const SWEEP: u32 = 10_000;
 pub struct RequestLimits {
     /// The longest body of a request, in bytes; 16 MiB by default.
     pub body_bytes: usize,
+    /// The longest body of a webhook, in bytes; 2 MiB by default.
+    pub webhook_bytes: usize,
+    /// The most values and names in a body of JSON; 500,000 by default.
+    pub nodes: usize,
     /// The longest question that a caller names, in bytes; 16 KiB by default. An unnamed one that is longer is
     /// not looked up.
     pub question_bytes: usize,
@@ -38,12 +44,20 @@ pub struct RequestLimits {
     pub depth: usize,
     /// The most sources of one answer; 200 by default.
     pub sources: usize,
-    /// How many requests one caller may send in a second, 0 for any number; 0 by default.
+    /// How many requests one caller may send in a second, 0 for any number; 0 by default. A caller is a token, or
+    /// without one an address.
     pub rate_per_second: u32,
-    /// How many requests are served at a time; 4,096 by default.
+    /// How many requests of callers are served at a time; 4,096 by default.
     pub concurrency: usize,
     /// How long a request's body may take to arrive; 1 minute by default.
     pub body_timeout: Duration,
+    /// How many connections callers may have, at most as many as the limit of open files allows; 8,192 by default.
+    /// Administration has others.
+    pub connections: usize,
+    /// How long a client may take to begin to speak on a connection; 10 seconds by default.
+    pub open_timeout: Duration,
+    /// How long a client may take nothing of what it is sent; 30 seconds by default.
+    pub write_timeout: Duration,
     /// The longest response of an upstream that is kept, in bytes as received; 1 MiB by default.
     pub recording_bytes: usize,
 }
@@ -52,12 +66,17 @@ impl Default for RequestLimits {
     fn default() -> Self {
         Self {
             body_bytes: 16 << 20,
+            webhook_bytes: 2 << 20,
+            nodes: 500_000,
             question_bytes: 16 << 10,
             depth: 64,
             sources: 200,
             rate_per_second: 0,
             concurrency: 4_096,
             body_timeout: Duration::from_mins(1),
+            connections: 8_192,
+            open_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
             recording_bytes: 1 << 20,
         }
     }
@@ -66,14 +85,22 @@ impl Default for RequestLimits {
 impl RequestLimits {
     /// The whole body of a request.
     pub(super) async fn read(&self, body: Body) -> Result<Bytes, Problem> {
-        let collected =
-            tokio::time::timeout(self.body_timeout, Limited::new(body, self.body_bytes).collect());
+        self.read_at_most(body, self.body_bytes).await
+    }
+
+    /// The whole body of a webhook, whose sender is not known yet.
+    pub(super) async fn read_webhook(&self, body: Body) -> Result<Bytes, Problem> {
+        self.read_at_most(body, self.webhook_bytes).await
+    }
+
+    async fn read_at_most(&self, body: Body, most: usize) -> Result<Bytes, Problem> {
+        let collected = tokio::time::timeout(self.body_timeout, Limited::new(body, most).collect());
         match collected.await {
             Ok(Ok(collected)) => Ok(collected.to_bytes()),
             Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Problem::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "body_too_large",
-                format!("the body has more than {} bytes", self.body_bytes),
+                format!("the body has more than {most} bytes"),
             )),
             Ok(Err(_)) => Err(Problem::invalid("the body broke off")),
             Err(_) => Err(Problem::new(
@@ -84,29 +111,70 @@ impl RequestLimits {
         }
     }
 
-    /// Checks how deep `value` is nested, without recursion.
-    pub(super) fn check_depth(&self, value: &Value) -> Result<(), Problem> {
-        let mut open = vec![(value, 0)];
-        while let Some((value, depth)) = open.pop() {
+    /// Checks how deep the JSON in `body` is nested and how many values and names it holds, before anything is made of
+    /// it: a parsed value takes ten times as much memory as the two bytes that it may be written in.
+    pub(super) fn check_json(&self, body: &[u8]) -> Result<(), Problem> {
+        let (mut depth, mut nodes) = (0_usize, 1_usize);
+        let mut bytes = body.iter();
+        while let Some(byte) = bytes.next() {
+            match byte {
+                b'"' => skip_string(&mut bytes),
+                b'[' | b'{' => {
+                    depth += 1;
+                    nodes += 1;
+                }
+                b']' | b'}' => depth = depth.saturating_sub(1),
+                b',' | b':' => nodes += 1,
+                _ => {}
+            }
             if depth > self.depth {
                 return Err(self.too_deep());
             }
-            match value {
-                Value::Array(items) => open.extend(items.iter().map(|item| (item, depth + 1))),
-                Value::Object(fields) => open.extend(fields.values().map(|item| (item, depth + 1))),
-                _ => {}
+            if nodes > self.nodes {
+                let message = format!("the body holds more than {} values and names", self.nodes);
+                return Err(Problem::new(StatusCode::BAD_REQUEST, "body_too_complex", message));
             }
         }
         Ok(())
     }
 
-    pub(super) fn too_deep(&self) -> Problem {
+    fn too_deep(&self) -> Problem {
         Problem::new(
             StatusCode::BAD_REQUEST,
             "body_too_deep",
             format!("the body is nested deeper than {} levels", self.depth),
         )
     }
+}
+
+/// Goes to the end of a string whose beginning was read.
+fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return,
+            b'\\' => drop(bytes.next()),
+            _ => {}
+        }
+    }
+}
+
+/// Does `work` on a body of so many `bytes`, apart from the threads that serve if it is large, and not on more bodies at
+/// a time than there are processors.
+pub(super) async fn apart<T: Send + 'static>(
+    gateway: &Gateway,
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    if bytes < LARGE {
+        return Ok(work());
+    }
+    let failed = || Problem::internal("the gateway failed on this request");
+    let turn = Arc::clone(&gateway.admission().large).acquire_owned().await.map_err(|_| failed())?;
+    let done = tokio::task::spawn_blocking(move || {
+        let _held = turn;
+        work()
+    });
+    done.await.map_err(|_| failed())
 }
 
 /// Who has how much left.
@@ -116,6 +184,8 @@ pub(super) struct Admission {
     until_sweep: AtomicU32,
     places: Arc<Semaphore>,
     concurrency: usize,
+    /// Turns of those who work on large bodies.
+    large: Arc<Semaphore>,
 }
 
 impl Admission {
@@ -127,6 +197,7 @@ impl Admission {
             until_sweep: AtomicU32::new(SWEEP),
             places: Arc::new(Semaphore::new(concurrency)),
             concurrency,
+            large: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, Into::into))),
         }
     }
 
@@ -147,14 +218,21 @@ impl Admission {
     }
 }
 
-/// Lets a request in, or says why not. Its place is free again when its response was sent whole.
+/// Lets a request in, or says why not. Its place is free again when its response was sent whole. Callers take no places
+/// of administration, and health checks need none.
 pub(super) async fn admit(
-    State(gateway): State<Gateway>,
+    State((gateway, door)): State<(Gateway, Door)>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
+    if health::is_check(request.uri()) {
+        return Ok(next.run(request).await);
+    }
     let admission = gateway.admission();
     admission.check_rate(|| identity(&request))?;
+    if door != Door::Public {
+        return Ok(next.run(request).await);
+    }
     let Ok(place) = Arc::clone(&admission.places).try_acquire_owned() else {
         return Err(Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
@@ -172,17 +250,22 @@ pub(super) async fn admit(
     }))
 }
 
-/// Whose rate counts: that of the key or token, else that of the address.
+/// Whose rate counts: that of the token if it is known, else that of the address. What nobody has checked, such as the
+/// upstream's key, is another one as often as a caller likes.
 fn identity(request: &Request) -> [u8; 32] {
-    let shown = |headers: &HeaderMap| {
-        [TOKEN_HEADER, header::AUTHORIZATION, API_KEY_HEADER]
-            .iter()
-            .find_map(|name| headers.get(name)?.to_str().ok().map(sha256))
-    };
-    shown(request.headers()).unwrap_or_else(|| {
-        let address = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        sha256(&address.map(|info| info.0.ip().to_string()).unwrap_or_default())
-    })
+    if let Some(Caller { token: Some(token), .. }) = request.extensions().get() {
+        return sha256(&format!("token:{}", token.name()));
+    }
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    sha256(&address.map(|info| network(info.0.ip()).to_string()).unwrap_or_default())
+}
+
+/// The address, or for IPv6 the network of 64 bits that one caller has all addresses of.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        address @ IpAddr::V4(_) => address,
+    }
 }
 
 #[cfg(test)]
@@ -199,9 +282,34 @@ mod tests {
     }
 
     #[test]
-    fn deep_bodies_are_refused() {
-        let limits = RequestLimits { depth: 2, ..RequestLimits::default() };
-        assert!(limits.check_depth(&serde_json::json!([[1]])).is_ok());
-        assert!(limits.check_depth(&serde_json::json!([[[1]]])).is_err());
+    fn deep_and_complex_bodies_are_refused_before_they_are_parsed() {
+        let limits = RequestLimits { depth: 2, nodes: 5, ..RequestLimits::default() };
+        let is_refused = |body: &str| limits.check_json(body.as_bytes()).is_err();
+        for fine in
+            ["", "1", "[[1]]", r#"{"a":1,"b":2}"#, r#"["[[[[,,,,,,", "\"[[[["]"#, "[1,2,3,4]", "[[],[]]"]
+        {
+            assert!(!is_refused(fine), "{fine}");
+        }
+        for bad in [
+            "[[[1]]]",
+            "[[[",
+            r#"{"a":{"b":[]}}"#,
+            "[1,2,3,4,5]",
+            r#"{"a":1,"b":2,"c":3}"#,
+            "[\"a\\\\\",1,2,3,4]",
+        ] {
+            assert!(is_refused(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_one_caller() {
+        let network = |text: &str| network(text.parse().unwrap()).to_string();
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), network("2001:db8:1:2::1"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_eq!(
+            (network("10.0.0.1").as_str(), network("::ffff:10.0.0.1").as_str()),
+            ("10.0.0.1", "10.0.0.1")
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The two listeners: binding, encryption, and an end that lets what runs come to its own.
+//! The listeners: binding, encryption, and an end that lets what runs come to its own.
 
 use std::fmt;
 use std::future::Future;
@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
-use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -18,8 +18,9 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::server::connections::{self, Places, Times, Watching};
 use crate::server::telemetry::Samples;
-use crate::server::{Anonymous, Gateway, admin_router, public_router};
+use crate::server::{Anonymous, Gateway, admin_router, public_router, webhook_router};
 
 /// How long a client may take to send the head of a request, or to begin the next one on a connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -34,6 +35,8 @@ pub struct Listeners {
     pub public: SocketAddr,
     /// The address of administration and ingestion; 127.0.0.1:7332 by default.
     pub admin: SocketAddr,
+    /// The address of webhooks, which others must reach; that of administration by default.
+    pub webhooks: Option<SocketAddr>,
     /// Encryption of both.
     pub tls: Option<Tls>,
     /// How long requests may go on after the end was asked for; 30 seconds by default.
@@ -45,6 +48,7 @@ impl Default for Listeners {
         Self {
             public: SocketAddr::from(([127, 0, 0, 1], 7331)),
             admin: SocketAddr::from(([127, 0, 0, 1], 7332)),
+            webhooks: None,
             tls: None,
             drain: Duration::from_secs(30),
         }
@@ -69,6 +73,7 @@ pub struct Bound {
     listeners: Listeners,
     public: TcpListener,
     admin: TcpListener,
+    webhooks: Option<TcpListener>,
     tls: Option<RustlsConfig>,
 }
 
@@ -102,7 +107,8 @@ pub fn bind(gateway: Gateway, listeners: Listeners) -> Result<Bound> {
     let tls = listeners.tls.as_ref().map(Tls::config).transpose()?;
     let public = bind_to(listeners.public)?;
     let admin = bind_to(listeners.admin)?;
-    Ok(Bound { gateway, listeners, public, admin, tls })
+    let webhooks = listeners.webhooks.map(bind_to).transpose()?;
+    Ok(Bound { gateway, listeners, public, admin, webhooks, tls })
 }
 
 impl Bound {
@@ -124,6 +130,15 @@ impl Bound {
         local(&self.admin)
     }
 
+    /// The address of webhooks, with the port that was chosen; none if they have none of their own.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if the system does not tell.
+    pub fn webhooks(&self) -> Result<Option<SocketAddr>> {
+        self.webhooks.as_ref().map(local).transpose()
+    }
+
     /// Serves until `end`; then `/readyz` says so, no connection is accepted any more, requests and what runs
     /// behind them come to their end within the time to drain, and the cache is closed.
     ///
@@ -135,14 +150,26 @@ impl Bound {
     ///
     /// As for [`serve`].
     pub async fn serve(self, end: impl Future<Output = ()>) -> Result<()> {
-        let Self { gateway, listeners, public, admin, tls } = self;
+        let Self { gateway, listeners, public, admin, webhooks, tls } = self;
         // Before anything is served that may have changed.
         gateway.resume().await;
         let handle = Handle::new();
+        let limits = gateway.options().limits;
+        let times = Times { open: limits.open_timeout, write: limits.write_timeout };
+        let (callers, others) = connections::shares(limits.connections, 1 + usize::from(webhooks.is_some()));
+        let listen =
+            |listener, router, most| run(listener, tls.clone(), router, &handle, Places::new(most), times);
+        let hooks = async {
+            match webhooks {
+                Some(listener) => listen(listener, webhook_router(&gateway), others).await,
+                None => Ok(()),
+            }
+        };
         let servers = async {
             tokio::try_join!(
-                run(public, tls.clone(), public_router(&gateway), &handle),
-                run(admin, tls, admin_router(&gateway), &handle),
+                listen(public, public_router(&gateway), callers),
+                listen(admin, admin_router(&gateway, &listeners), others),
+                hooks,
             )
         };
         let announce = async {
@@ -173,35 +200,31 @@ async fn run(
     tls: Option<RustlsConfig>,
     router: Router,
     handle: &Handle<SocketAddr>,
+    places: Places,
+    times: Times,
 ) -> Result<()> {
     let broken = |e| Error::new(ErrorKind::Unavailable, "a listener broke").with_source(e);
-    let mut server = axum_server::from_tcp(listener)
-        .map_err(broken)?
-        .handle(handle.clone())
-        .acceptor(NoDelayAcceptor::new());
-    limit_headers(&mut server);
+    let mut server = axum_server::from_tcp(listener).map_err(broken)?.handle(handle.clone());
+    let http = server.http_builder();
+    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    http.http2().timer(TokioTimer::new()).keep_alive_interval(HEADER_TIMEOUT);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let plain = NoDelayAcceptor::new();
     match tls {
-        None => server.serve(service).await,
+        None => server.acceptor(Watching { inner: plain, places, times }).serve(service).await,
         Some(tls) => {
-            let tls = RustlsAcceptor::new(tls).acceptor(NoDelayAcceptor::new());
-            server.acceptor(tls).serve(service).await
+            let inner = RustlsAcceptor::new(tls).acceptor(plain);
+            server.acceptor(Watching { inner, places, times }).serve(service).await
         }
     }
     .map_err(broken)
 }
 
-fn limit_headers<A>(server: &mut Server<SocketAddr, A>) {
-    let http = server.http_builder();
-    http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    http.http2().timer(TokioTimer::new()).keep_alive_interval(HEADER_TIMEOUT);
-}
-
 /// Whoever can reach an address may use it, unless something asks who they are.
 fn check_addresses(gateway: &Gateway, listeners: &Listeners) -> Result<()> {
     let options = gateway.options();
-    let asks_who =
-        !options.tokens.is_empty() || listeners.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    let asks_for_certificate = listeners.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    let asks_who = !options.tokens.is_empty() || asks_for_certificate;
     let open = |address: SocketAddr| !address.ip().is_loopback() && !asks_who;
     let refused = |setting: &str, address: SocketAddr, told: &str| {
         Err(Error::new(
@@ -214,6 +237,18 @@ fn check_addresses(gateway: &Gateway, listeners: &Listeners) -> Result<()> {
     };
     if open(listeners.public) && options.anonymous == Anonymous::None {
         return refused("server.listen", listeners.public, "\"proxy\"");
+    }
+    let has_key = options.openai.api_key.is_some() || options.anthropic.api_key.is_some();
+    let lends_key = has_key && options.anonymous != Anonymous::None && !asks_for_certificate;
+    if lends_key && !listeners.public.ip().is_loopback() && !options.open_relay {
+        return Err(Error::new(
+            ErrorKind::Config,
+            format!(
+                "server.listen is {}, which other machines can reach, and with server.anonymous whoever sends no key \
+                 uses that of the gateway: take the key away, or set server.open_relay = true if that is meant",
+                listeners.public
+            ),
+        ));
     }
     if open(listeners.admin) && options.anonymous != Anonymous::All {
         return refused("server.admin_listen", listeners.admin, "\"all\"");

@@ -1,7 +1,7 @@
 //! The gateway: a proxy that answers from the cache, for any program that can change a base URL.
 //!
 //! Two listeners: the public one serves the proxy, the other one those who run the gateway and tell it of
-//! changed documents. A failure of the cache is never the caller's: the request goes to the upstream then.
+//! changed documents; webhooks may have a third. A failure of the cache is never the caller's: the request goes to the upstream then.
 //! Keys of callers go upstream and nowhere else: they are not logged, and not stored but as part of a hash.
 //!
 //! Routes of a new subject belong into a module of their own with a function `routes() -> Router<Gateway>`,
@@ -10,15 +10,18 @@
 mod admin;
 pub mod auth;
 mod cache_api;
+mod connections;
 mod dashboard;
 mod documents;
 pub mod error;
 mod extract;
 mod health;
+mod hosts;
 pub mod limits;
 pub mod listen;
 mod openapi;
 mod options;
+mod own_headers;
 pub mod permits;
 mod price;
 pub mod proxy;
@@ -31,6 +34,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use tower_http::catch_panic::CatchPanicLayer;
 
+pub use self::connections::raise_descriptors;
 pub use self::listen::{Listeners, Tls, serve};
 pub use self::options::{Anonymous, Disconnected, Options, Sharing, Upstream};
 pub use self::price::Price;
@@ -39,17 +43,17 @@ use crate::server::auth::{Door, Right};
 
 /// What the public listener serves: the proxy, the cache itself and the health checks.
 pub fn public_router(gateway: &Gateway) -> Router {
-    let proxy = auth::requiring(proxy::routes(), Right::Fill);
+    let proxy = auth::requiring_any_body(proxy::routes(), Right::Fill);
     let routes = proxy.merge(cache_api::routes()).merge(openapi::routes()).merge(health::routes());
     finish(routes, gateway, Door::Public)
 }
 
-/// What the listener for administration and ingestion serves.
-pub fn admin_router(gateway: &Gateway) -> Router {
+/// What the listener for administration and ingestion serves; webhooks only if they have none of their own.
+pub fn admin_router(gateway: &Gateway, listeners: &Listeners) -> Router {
     let routes = documents::routes(gateway)
-        .merge(webhooks::routes())
         .merge(cache_api::admin_routes())
         .merge(admin::routes())
+        .merge(if listeners.webhooks.is_none() { webhooks::routes() } else { Router::new() })
         .merge(telemetry::routes())
         .merge(dashboard::routes())
         .merge(openapi::routes())
@@ -57,15 +61,21 @@ pub fn admin_router(gateway: &Gateway) -> Router {
     finish(routes, gateway, Door::Admin)
 }
 
-/// Wraps `routes` in what every request passes: limits first, since they cost least, then tokens.
+/// What the listener of webhooks serves, where they have one of their own.
+pub fn webhook_router(gateway: &Gateway) -> Router {
+    finish(webhooks::routes().merge(health::routes()), gateway, Door::Webhooks)
+}
+
+/// Wraps `routes` in what every request passes: who asks, then how much they may take.
 fn finish(routes: Router<Gateway>, gateway: &Gateway, door: Door) -> Router {
     routes
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method)
+        .layer(from_fn_with_state((gateway.clone(), door), limits::admit))
         .layer(from_fn_with_state((gateway.clone(), door), auth::identify))
-        .layer(from_fn_with_state(gateway.clone(), limits::admit))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn_with_state(gateway.clone(), telemetry::observe))
         .layer(from_fn(error::in_dialect))
+        .layer(from_fn(connections::in_place))
         .with_state(gateway.clone())
 }

@@ -8,6 +8,7 @@ use axum::http::HeaderName;
 use crate::server::auth::Token;
 use crate::server::limits::RequestLimits;
 use crate::server::price::Price;
+use crate::server::proxy::HeaderPattern;
 use crate::server::webhooks::Webhook;
 
 /// How the gateway behaves.
@@ -18,8 +19,16 @@ pub struct Options {
     pub tokens: Vec<Token>,
     /// Who needs no token although there are some.
     pub anonymous: Anonymous,
+    /// Whether everybody who reaches the proxy may use the gateway's own keys. Without it, the default, an address that
+    /// other machines reach, callers who need no token and a key of the gateway exclude each other.
+    pub open_relay: bool,
+    /// By which names the gateway is called, beside addresses and `localhost`, by those who need no token.
+    pub hosts: Vec<String>,
     /// Who shares answers with whom.
     pub sharing: Sharing,
+    /// Headers that go upstream and change no answer. All others keep those apart who send different ones. By default
+    /// what clients, browsers, proxies and tracing add.
+    pub ignored_headers: Vec<HeaderPattern>,
     /// What becomes of an answer whose caller has gone.
     pub disconnected: Disconnected,
     /// Whether answers that were cut off at a limit of tokens are kept for the same request, if it names no question and
@@ -52,7 +61,10 @@ impl Default for Options {
         Self {
             tokens: Vec::new(),
             anonymous: Anonymous::None,
+            open_relay: false,
+            hosts: Vec::new(),
             sharing: Sharing::Key,
+            ignored_headers: HeaderPattern::defaults(),
             disconnected: Disconnected::Cancel,
             keep_incomplete: false,
             max_temperature: None,
@@ -83,7 +95,7 @@ pub enum Anonymous {
 /// Who shares answers with whom.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Sharing {
-    /// Callers with the same upstream key, or with the same token.
+    /// Callers with the same upstream key and the same token, so far as they show any. Tokens of one name are the same.
     #[default]
     Key,
     /// Callers who send the same value of this header. Those who send none share by key.

@@ -13,6 +13,7 @@ use moka::sync::Cache as Waiting;
 use subtle::ConstantTimeEq as _;
 
 use crate::cache::FillPermit;
+use crate::key::normalise;
 use crate::server::error::Problem;
 
 /// Permits that wait for their answers.
@@ -63,6 +64,18 @@ impl Permits {
         let permit = kept.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
         permit.filter(|_| Instant::now() < kept.until)
     }
+}
+
+/// Checks that an answer to `question` is what `permit` was given for.
+///
+/// # Errors
+///
+/// 400 if it was given for another question.
+pub(super) fn check_question(permit: &FillPermit, question: &str) -> Result<(), Problem> {
+    if normalise(question).is_ok_and(|question| question == permit.question()) {
+        return Ok(());
+    }
+    Err(Problem::invalid("the permit was given for another question, and is used up now"))
 }
 
 /// 410: the permit cannot be used any more.

@@ -15,7 +15,7 @@ use crate::server::limits::Admission;
 use crate::server::permits::Permits;
 use crate::server::proxy::{Embeddings, Followers, Upstreams};
 use crate::server::telemetry::Telemetry;
-use crate::server::webhooks::{self, Signatures};
+use crate::server::webhooks::Deliveries;
 
 /// What all requests share; clones are the same gateway.
 #[derive(Clone)]
@@ -35,7 +35,7 @@ struct Inner {
     telemetry: Telemetry,
     queue: Queue,
     idempotency: Keys,
-    signatures: Signatures,
+    deliveries: Deliveries,
     tasks: TaskTracker,
     draining: CancellationToken,
 }
@@ -56,7 +56,7 @@ impl Gateway {
             telemetry: Telemetry::new(),
             queue: Queue::open(options.journal.clone())?,
             idempotency: Keys::default(),
-            signatures: webhooks::signatures(&options.webhooks),
+            deliveries: Deliveries::new(&options.webhooks),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             tokens: RwLock::new(options.tokens.as_slice().into()),
@@ -121,7 +121,7 @@ impl Gateway {
         &self.inner.telemetry
     }
 
-    /// How many requests are being served, up to the last piece of their responses.
+    /// How many requests of callers are being served, up to the last piece of their responses.
     pub fn in_flight(&self) -> usize {
         self.inner.admission.in_flight()
     }
@@ -146,8 +146,8 @@ impl Gateway {
         &self.inner.idempotency
     }
 
-    pub(super) fn signatures(&self) -> &Signatures {
-        &self.inner.signatures
+    pub(super) fn deliveries(&self) -> &Deliveries {
+        &self.inner.deliveries
     }
 
     pub(super) fn admission(&self) -> &Admission {

@@ -4,12 +4,17 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod admin;
+mod attacks;
 mod clients;
 #[cfg(all(feature = "embedded", feature = "valkey"))]
 mod documents;
 mod proxy;
 #[path = "../support/gateway.rs"]
 mod running;
+#[cfg(feature = "cli")]
+#[allow(dead_code, reason = "made for the suite of the command")]
+#[path = "../cli/sandbox.rs"]
+mod sandbox;
 #[path = "../support/mod.rs"]
 mod support;
 #[path = "../support/upstream/mod.rs"]

@@ -18,6 +18,7 @@ use super::upstream::Upstream;
 pub(crate) struct Running {
     pub(crate) public: SocketAddr,
     pub(crate) admin: SocketAddr,
+    pub(crate) webhooks: Option<SocketAddr>,
     pub(crate) upstream: Upstream,
     pub(crate) cache: Cache,
     pub(crate) client: Client,
@@ -58,12 +59,23 @@ impl Running {
         listeners.admin.set_port(0);
         let bound = listen::bind(gateway.clone(), listeners).unwrap();
         let (public, admin) = (bound.public().unwrap(), bound.admin().unwrap());
+        let webhooks = bound.webhooks().unwrap();
         let (end, ended) = tokio::sync::oneshot::channel::<()>();
         let served = tokio::spawn(bound.serve(async {
             let _ = ended.await;
         }));
         let client = Client::new();
-        Self { public, admin, upstream, cache, client, gateway, end: Some(end), served: Some(served) }
+        Self {
+            public,
+            admin,
+            webhooks,
+            upstream,
+            cache,
+            client,
+            gateway,
+            end: Some(end),
+            served: Some(served),
+        }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

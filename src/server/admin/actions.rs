@@ -19,8 +19,7 @@ use crate::server::extract;
 const MOST: usize = 1_000;
 
 pub(super) async fn body<T: DeserializeOwned>(gateway: &Gateway, body: Body) -> Result<T, Problem> {
-    let body = gateway.options().limits.read(body).await?;
-    extract::read(&body)
+    extract::read(gateway, body).await?.ok_or_else(extract::no_object)
 }
 
 #[derive(Debug, Deserialize)]

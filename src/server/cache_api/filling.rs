@@ -44,8 +44,8 @@ pub(super) async fn fill(
     let Some(name) = &directives.permit else { return Err(Problem::invalid("the body has no permit")) };
     let holder = holder(&caller, &headers);
     let permit = gateway.permits().take(name, holder.as_deref()).ok_or_else(permits::gone)?;
-    if directives.question.as_ref().is_some_and(|question| !is_same(question, permit.question())) {
-        return Err(Problem::invalid("the permit was given for another question, and is used up now"));
+    if let Some(question) = &directives.question {
+        permits::check_question(&permit, question)?;
     }
     let answer = directives.answer(own.answer, own.usage, own.metadata);
     Ok(Json(match permit.fill(answer, directives.dependencies()).await {
@@ -60,8 +60,4 @@ pub(super) async fn fill(
         FillOutcome::Failed(error) if error.kind() == ErrorKind::InvalidInput => return Err(error.into()),
         FillOutcome::Failed(error) => json!({ "status": "failed", "message": error.to_string() }),
     }))
-}
-
-fn is_same(question: &str, normalised: &str) -> bool {
-    crate::key::normalise(question).is_ok_and(|question| question == normalised)
 }

@@ -1,7 +1,7 @@
 //! What changed, as it is told: one document, or several with collections, tags and namespaces.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::job::Job;
@@ -59,14 +59,13 @@ impl Document {
     }
 }
 
-/// Reads a body. The ids of documents pass through `rename`; a document that it has no id for is left out.
+/// Reads the fields of a body. The ids of documents pass through `rename`; a document that it has no id for is left out.
 pub(in crate::server) fn read(
-    body: &[u8],
+    fields: Map<String, Value>,
     corpus: Option<&Corpus>,
     rename: impl Fn(String) -> Option<String>,
 ) -> Result<Job, Problem> {
     let invalid = |error| extract::not_valid(&error);
-    let fields = extract::fields(body)?;
     let (is_one, names_corpus) = (fields.contains_key("id"), fields.contains_key("corpus"));
     let value = Value::Object(fields);
     let mut changed = if is_one {
@@ -118,7 +117,7 @@ mod tests {
     use super::*;
 
     fn changes(body: &str) -> Result<Vec<Change>, Problem> {
-        match read(body.as_bytes(), None, Some)?.action {
+        match read(extract::fields(body.as_bytes())?, None, Some)?.action {
             Action::Invalidate(changes) => Ok(changes),
             Action::End { .. } => unreachable!(),
         }
@@ -162,7 +161,8 @@ mod tests {
     #[test]
     fn the_corpus_of_the_body_goes_over_the_given_one() {
         let other = Corpus::new("other").unwrap();
-        let corpus = |body: &str| read(body.as_bytes(), Some(&other), Some).unwrap().corpus;
+        let corpus =
+            |body: &str| read(extract::fields(body.as_bytes()).unwrap(), Some(&other), Some).unwrap().corpus;
         assert_eq!(corpus(r#"{"id":"a"}"#), other);
         assert_eq!(corpus(r#"{"tags":["a"]}"#), other);
         assert_eq!(corpus(r#"{"id":"a","corpus":"mine"}"#).as_str(), "mine");

@@ -17,6 +17,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, delete, get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 pub(super) use self::changed::read;
@@ -86,8 +87,8 @@ struct InCorpus {
 }
 
 async fn changed(State(gateway): State<Gateway>, request: Request) -> Result<Response, Problem> {
-    let body = gateway.options().limits.read(request.into_body()).await?;
-    Ok(told(gateway.submit(changed::read(&body, None, Some)?).await?, &gateway))
+    let fields = extract::object(&gateway, request).await?;
+    Ok(told(gateway.submit(changed::read(fields, None, Some)?).await?, &gateway))
 }
 
 async fn deleted(
@@ -137,15 +138,8 @@ async fn impact(
 }
 
 /// The body, if there is one.
-async fn optional<T: Default + for<'de> Deserialize<'de>>(
-    gateway: &Gateway,
-    request: Request,
-) -> Result<T, Problem> {
-    let body = gateway.options().limits.read(request.into_body()).await?;
-    if body.is_empty() {
-        return Ok(T::default());
-    }
-    extract::read(&body)
+async fn optional<T: Default + DeserializeOwned>(gateway: &Gateway, request: Request) -> Result<T, Problem> {
+    Ok(extract::read(gateway, request.into_body()).await?.unwrap_or_default())
 }
 
 /// What is said of changes: 200 if they are in force, 202 if they are kept.

@@ -21,10 +21,12 @@ use super::reply::{self, Forward};
 use super::sharing::{holder, tenant};
 use super::upstream::{Outgoing, passed_on};
 use crate::cache::{FillPermit, Hit, Lookup, Query};
-use crate::server::Gateway;
 use crate::server::auth::Caller;
 use crate::server::error::Problem;
-use crate::server::permits;
+use crate::server::{Gateway, Price, limits, permits};
+
+/// The field of a body that is meant for the gateway.
+pub(super) const FIELD: &str = "wellspring";
 
 /// What the cache says to a question.
 #[expect(clippy::large_enum_variant, reason = "a permit is used where it comes from")]
@@ -38,6 +40,28 @@ enum Found {
     Pass(Forward),
 }
 
+/// A question that was read.
+struct Asked {
+    outgoing: Outgoing,
+    directives: Directives,
+    form: Form,
+    price: Option<Price>,
+    /// Why the cache is not asked.
+    bypass: Option<&'static str>,
+    /// What the conversation holds already.
+    held: Ids,
+    query: Query,
+    matching: Matching,
+}
+
+/// What a request turned out to be.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it comes from")]
+enum Read {
+    Question(Asked),
+    /// Something that only the upstream can say something to.
+    Other(Outgoing),
+}
+
 /// Answers from the cache, or passes the upstream's answer on and keeps it.
 pub(super) async fn ask(
     State(gateway): State<Gateway>,
@@ -45,34 +69,51 @@ pub(super) async fn ask(
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let limits = &gateway.options().limits;
-    let body = limits.read(body).await?;
-    let api = Api::of(&head.uri);
-    let Some(fields) = json::object(&body) else {
-        if json::is_too_deep(&body) {
-            return Err(limits.too_deep());
-        }
-        // What is wrong with it is for the upstream to say.
-        let outgoing = Outgoing::new(&gateway, api.vendor(), &head, &caller, body)?;
-        return pass(&gateway, outgoing, Forward::Bypass("no-object")).await;
+    let body = gateway.options().limits.read(body).await?;
+    let length = body.len();
+    let (api, headers, control) = (Api::of(&head.uri), head.headers.clone(), Control::of(&head.headers));
+    let reading = {
+        let (gateway, caller) = (gateway.clone(), caller.clone());
+        move || read(&gateway, &caller, &head, body)
     };
-    let fields = Value::Object(fields);
-    limits.check_depth(&fields)?;
-    let Value::Object(fields) = fields else { return Err(Problem::invalid("the body is no object")) };
-    let own = fields.get("wellspring").map(json::plain);
-    let directives = Directives::new(own.as_ref(), &head.headers, limits)?;
-    let outgoing = Outgoing::new(&gateway, api.vendor(), &head, &caller, sent(&fields, body))?;
-    let form = Form::wanted(&fields);
-    let price = gateway.upstreams().price(api.vendor(), &fields);
-    let found = find(&gateway, (api, form), fields, &head, &caller, &directives, &outgoing).await?;
+    let asked = match limits::apart(&gateway, length, reading).await?? {
+        Read::Question(asked) => asked,
+        Read::Other(outgoing) => return pass(&gateway, outgoing, Forward::Bypass("no-object")).await,
+    };
+    let Asked { outgoing, directives, form, price, bypass, held, query, matching } = asked;
+    let found = if let Some(name) = &directives.permit {
+        let permit = gateway.permits().take(name, holder(&caller, &headers).as_deref());
+        let permit = permit.ok_or_else(permits::gone)?;
+        // Without a name, the question cannot be told from what was retrieved for it.
+        let question = directives.question.as_deref();
+        let question =
+            question.ok_or_else(|| Problem::invalid("a permit needs its question beside it, named"))?;
+        permits::check_question(&permit, question)?;
+        Found::Make(permit, Forward::Miss, Matching::Loose)
+    } else if control.no_store {
+        only_if_cached(control, Found::Pass(Forward::Request))?
+    } else if let Some(why) = bypass {
+        only_if_cached(control, Found::Pass(Forward::Bypass(why)))?
+    } else {
+        let refuse = |hit: &Hit| {
+            if !control.accepts(hit.age, reply::left(hit)) {
+                Some(Forward::Stale)
+            } else if ids::is_held(&held, &hit.entry, api) {
+                Some(Forward::Held)
+            } else {
+                None
+            }
+        };
+        only_if_cached(control, look_up(&gateway, (query, matching, form), control, refuse).await)?
+    };
     match found {
         Found::Hit(hit) => match replay(&hit.entry, api, form) {
             Ok(replay) => {
                 gateway.telemetry().feedback().served(&hit);
-                Ok(reply::hit(&hit, replay, form, &head.headers))
+                Ok(reply::hit(&hit, replay, form, &headers))
             }
             Err(why) => {
-                only_if_cached(Control::of(&head.headers), Found::Pass(Forward::Bypass(why)))?;
+                only_if_cached(control, Found::Pass(Forward::Bypass(why)))?;
                 pass(&gateway, outgoing, Forward::Bypass(why)).await
             }
         },
@@ -86,57 +127,48 @@ pub(super) async fn ask(
     }
 }
 
-/// The body without what is meant for the gateway.
-fn sent(fields: &Map<String, Value>, body: Bytes) -> Bytes {
-    if !fields.contains_key("wellspring") {
-        return body;
-    }
-    json::without(&body, "wellspring").unwrap_or(body)
-}
-
-async fn find(
-    gateway: &Gateway,
-    (api, form): (Api, Form),
-    fields: Map<String, Value>,
-    head: &Parts,
-    caller: &Caller,
-    directives: &Directives,
-    outgoing: &Outgoing,
-) -> Result<Found, Problem> {
-    let control = Control::of(&head.headers);
-    if let Some(name) = &directives.permit {
-        let holder = holder(caller, &head.headers);
-        let permit = gateway.permits().take(name, holder.as_deref()).ok_or_else(permits::gone)?;
-        return Ok(Found::Make(permit, Forward::Miss, Matching::Loose));
-    }
-    let bypass = if control.no_store {
-        Some(Forward::Request)
-    } else if api.is_stateful(&fields) {
-        Some(Forward::Bypass("stateful"))
+/// Reads what is asked. Takes time by the length of `body`.
+fn read(gateway: &Gateway, caller: &Caller, head: &Parts, body: Bytes) -> Result<Read, Problem> {
+    let limits = &gateway.options().limits;
+    limits.check_json(&body)?;
+    let api = Api::of(&head.uri);
+    let Some(fields) = json::object(&body) else {
+        refuse_directives(&body)?;
+        // What is wrong with it is for the upstream to say.
+        return Outgoing::new(gateway, api.vendor(), head, caller, body).map(Read::Other);
+    };
+    let own = fields.get(FIELD).map(json::plain);
+    let directives = Directives::new(own.as_ref(), &head.headers, limits)?;
+    let body = if own.is_some() { json::without(&body, FIELD).unwrap_or(body) } else { body };
+    let outgoing = Outgoing::new(gateway, api.vendor(), head, caller, body)?;
+    let form = Form::wanted(&fields);
+    let price = gateway.upstreams().price(api.vendor(), &fields);
+    let bypass = if api.is_stateful(&fields) {
+        Some("stateful")
     } else if gateway.options().max_temperature.is_some_and(|most| temperature(&fields) > most) {
-        Some(Forward::Bypass("temperature"))
+        Some("temperature")
     } else {
         None
     };
-    if let Some(forward) = bypass {
-        return only_if_cached(control, Found::Pass(forward));
-    }
-    let is_named = directives.question.is_some();
-    let held = if is_named { ids::of_request(api, &fields) } else { Ids::default() };
+    let held = if directives.question.is_some() { ids::of_request(api, &fields) } else { Ids::default() };
     let base = gateway.upstreams().base(api.vendor());
     let tenant = tenant(gateway.options(), caller, &head.headers);
-    let longest = gateway.options().limits.question_bytes;
-    let (query, matching) = question::query(api, fields, directives, outgoing, (base, tenant), longest);
-    let refuse = |hit: &Hit| {
-        if !control.accepts(hit.age, reply::left(hit)) {
-            Some(Forward::Stale)
-        } else if ids::is_held(&held, &hit.entry, api) {
-            Some(Forward::Held)
-        } else {
-            None
-        }
-    };
-    only_if_cached(control, look_up(gateway, (query, matching, form), control, refuse).await)
+    let longest = limits.question_bytes;
+    let (query, matching) = question::query(api, fields, &directives, &outgoing, (base, tenant), longest);
+    Ok(Read::Question(Asked { outgoing, directives, form, price, bypass, held, query, matching }))
+}
+
+/// What is meant for the gateway must be understood by it: an upstream shall not see it, and nobody shall believe that it
+/// was heard.
+pub(super) fn refuse_directives(body: &[u8]) -> Result<(), Problem> {
+    let quoted = format!("\"{FIELD}\"");
+    let is_named = || body.windows(quoted.len()).any(|window| window == quoted.as_bytes());
+    if json::has(body, FIELD) || is_named() {
+        return Err(Problem::invalid(
+            "the body has a field wellspring and cannot be read without a doubt: it is not valid, or a name stands twice",
+        ));
+    }
+    Ok(())
 }
 
 /// The temperature that is asked for. Both APIs take 1 where none is named.

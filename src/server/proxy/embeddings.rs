@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use base64::Engine as _;
@@ -19,15 +20,15 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
-use super::ask::pass;
+use super::ask::{FIELD, pass, refuse_directives};
 use super::control::Control;
 use super::json;
 use super::reply::Forward;
 use super::sharing::tenant;
 use super::upstream::{Outgoing, Vendor, passed_on};
-use crate::server::Gateway;
 use crate::server::auth::Caller;
 use crate::server::error::Problem;
+use crate::server::{Gateway, limits};
 
 /// How long vectors are kept. A model may be changed behind its name.
 const TTL: Duration = Duration::from_hours(24);
@@ -67,18 +68,18 @@ pub(super) async fn embed(
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let limits = &gateway.options().limits;
-    let body = limits.read(body).await?;
-    let fields = json::object(&body);
-    let outgoing = Outgoing::new(&gateway, Vendor::OpenAi, &head, &caller, body)?;
-    let control = Control::of(&head.headers);
-    let Some(fields) = fields.filter(|_| !control.no_store) else {
+    let most = gateway.options().limits.body_bytes;
+    let body = gateway.options().limits.read(body).await?;
+    let (length, control) = (body.len(), Control::of(&head.headers));
+    let reading = {
+        let gateway = gateway.clone();
+        move || read(&gateway, &caller, &head, body)
+    };
+    let (outgoing, asked) = limits::apart(&gateway, length, reading).await??;
+    let Some(Asked { fields, key }) = asked.filter(|_| !control.no_store) else {
         let forward = if control.no_store { Forward::Request } else { Forward::Bypass("no-object") };
         return pass(&gateway, outgoing, forward).await;
     };
-    let tenant = tenant(gateway.options(), &caller, &head.headers);
-    let key = serde_json::json!([gateway.upstreams().base(Vendor::OpenAi), tenant, fields]);
-    let key: [u8; 32] = Sha256::digest(key.to_string().as_bytes()).into();
     let embeddings = gateway.embeddings();
     let fresh = || {
         embeddings.responses.get(&key).filter(|kept| {
@@ -120,7 +121,7 @@ pub(super) async fn embed(
         Problem::new(StatusCode::BAD_GATEWAY, "upstream_broke_off", "the upstream's answer broke off")
     })? {
         body.extend_from_slice(&piece);
-        if body.len() > limits.body_bytes {
+        if body.len() > most {
             let rest = response.bytes_stream();
             let whole = futures::stream::once(async { Ok(body.freeze()) }).chain(rest);
             *passed.body_mut() = Body::from_stream(whole);
@@ -133,6 +134,35 @@ pub(super) async fn embed(
     }
     *passed.body_mut() = Body::from(body);
     Ok(passed)
+}
+
+/// A request for vectors, and what they are kept by.
+struct Asked {
+    fields: Map<String, Value>,
+    key: [u8; 32],
+}
+
+/// What goes upstream, and what its vectors are kept by; nothing if it is no object. Takes time by the length of `body`.
+fn read(
+    gateway: &Gateway,
+    caller: &Caller,
+    head: &Parts,
+    body: Bytes,
+) -> Result<(Outgoing, Option<Asked>), Problem> {
+    gateway.options().limits.check_json(&body)?;
+    let Some(mut fields) = json::object(&body) else {
+        refuse_directives(&body)?;
+        return Outgoing::new(gateway, Vendor::OpenAi, head, caller, body).map(|outgoing| (outgoing, None));
+    };
+    // There is nothing to tell the gateway of vectors, but some clients send the field with every request.
+    let body =
+        if fields.remove(FIELD).is_some() { json::without(&body, FIELD).unwrap_or(body) } else { body };
+    let outgoing = Outgoing::new(gateway, Vendor::OpenAi, head, caller, body)?;
+    let tenant = tenant(gateway.options(), caller, &head.headers);
+    let base = gateway.upstreams().base(Vendor::OpenAi);
+    let key = serde_json::json!([base, tenant, outgoing.beside_body, fields]);
+    let key = Sha256::digest(key.to_string().as_bytes()).into();
+    Ok((outgoing, Some(Asked { fields, key })))
 }
 
 /// Whether `body` holds a vector for each input of the request `fields`, in their order and as they were asked for.

@@ -31,8 +31,6 @@ pub(in crate::server) struct Followers {
 struct Stream {
     begun: Begun,
     told: watch::Sender<Told>,
-    /// Told when somebody follows.
-    joined: Notify,
 }
 
 /// What of a stream has come.
@@ -56,7 +54,7 @@ impl Followers {
     /// Lets others follow a stream that is about to come.
     pub(super) fn lead(self: &Arc<Self>, key: Key, begun: Begun, limit: usize) -> Leading {
         let told = watch::Sender::new(Told::default());
-        let stream = Arc::new(Stream { begun, told, joined: Notify::new() });
+        let stream = Arc::new(Stream { begun, told });
         self.table().insert(key, Arc::clone(&stream));
         self.added.notify_waiters();
         Leading { followers: Arc::clone(self), key, stream, limit }
@@ -72,7 +70,6 @@ impl Followers {
                 continue;
             };
             let mut told = stream.told.subscribe();
-            stream.joined.notify_one();
             // Asked after the question came: what had changed before is known to the clock.
             if stream.begun.is_fresh().await {
                 let is_so = |told: &Told| told.is_answer || told.end.is_some();
@@ -121,11 +118,6 @@ impl Leading {
 
     pub(super) fn is_followed(&self) -> bool {
         self.stream.told.receiver_count() > 0
-    }
-
-    /// Waits until somebody follows who did not before.
-    pub(super) async fn joined(&self) {
-        self.stream.joined.notified().await;
     }
 
     /// Waits until nobody follows.

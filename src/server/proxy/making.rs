@@ -1,16 +1,19 @@
 //! An answer that is being made: received once, passed on as it comes, and stored if it came whole.
 //!
 //! It is received by a task of its own, so that an answer whose last piece the caller has read is stored although
-//! the caller is gone. A caller who goes earlier ends the task, unless the gateway is told to finish answers.
+//! the caller is gone. A caller who goes earlier ends the task, unless the gateway is told to finish answers. One who
+//! reads slowly keeps nobody else waiting: what may be kept is received as fast as it comes, and as soon as it is too
+//! long to be kept, others no longer wait for it.
 
-use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -24,8 +27,9 @@ use crate::cache::FillPermit;
 use crate::server::error::Problem;
 use crate::server::{Disconnected, Gateway, Price};
 
-/// How many pieces wait for a caller who reads slowly. The upstream waits then.
-const WAITING_PIECES: usize = 8;
+/// How many bytes may wait for a caller who reads slowly, whatever is kept. Beyond them the upstream waits.
+const LEAST_ROOM: usize = 64 << 10;
+const MOST_ROOM: usize = 1 << 30;
 
 /// An answer that is to be made.
 pub(super) struct Making {
@@ -46,6 +50,8 @@ enum Ended {
     Broken,
     /// The caller went first.
     Alone,
+    /// It goes on, and is too long to be kept.
+    TooLong,
 }
 
 impl Making {
@@ -62,7 +68,8 @@ impl Making {
         })??;
         *response.body_mut() = Body::from_stream(futures::stream::poll_fn(move |context| {
             let _held = &guard;
-            pieces.poll_recv(context)
+            // The room that a piece took is free again with this.
+            pieces.poll_recv(context).map(|piece| piece.map(|piece| piece.map(|(piece, _)| piece)))
         }));
         Ok(response)
     }
@@ -78,21 +85,24 @@ impl Making {
         let begun = form.is_stream.then(|| permit.begun(directives.dependencies())).flatten();
         let limit = gateway.options().limits.body_bytes;
         let leading = begun.map(|begun| gateway.followers().lead((permit.entry_id(), form), begun, limit));
-        let gone = async || {
-            if is_patient {
-                std::future::pending::<()>().await;
-            }
+        let nobody_reads = async || {
             caller_gone.cancelled().await;
             if let Some(leading) = &leading {
                 leading.unfollowed().await;
             }
+        };
+        let gone = async || {
+            if is_patient {
+                std::future::pending::<()>().await;
+            }
+            nobody_reads().await;
         };
         let response = tokio::select! {
             response = outgoing.send(&gateway) => response,
             // The permit goes with this task, and whoever waits for the answer asks anew.
             () = gone() => return,
         };
-        let response = match response {
+        let mut response = match response {
             Ok(response) => response,
             Err(problem) => {
                 permit.decline();
@@ -102,7 +112,8 @@ impl Making {
         };
         let mut recorder = recorder(&gateway, api, form, &response);
         let entry = recorder.is_some().then(|| permit.entry_id());
-        let (send, pieces) = mpsc::channel(WAITING_PIECES);
+        let limits = &gateway.options().limits;
+        let (send, pieces) = Sending::new(limits.recording_bytes, limits.write_timeout);
         let mut passed = passed_on(&response, Body::empty());
         forward.tell(passed.headers_mut(), entry);
         let _ = tell.send(Ok((passed, pieces)));
@@ -110,8 +121,8 @@ impl Making {
             permit.decline();
             drop(leading);
             tokio::select! {
-                _ = receive(response, None, &send, None) => {}
-                () = caller_gone.cancelled(), if !is_patient => {}
+                _ = receive(&mut response, None, &send, None) => {}
+                () = caller_gone.cancelled() => {}
             }
             return;
         }
@@ -120,14 +131,22 @@ impl Making {
         }
         let ended = tokio::select! {
             biased;
-            ended = receive(response, recorder.as_mut(), &send, leading.as_ref()) => ended,
+            ended = receive(&mut response, recorder.as_mut(), &send, leading.as_ref()) => ended,
             () = gone() => Ended::Alone,
         };
+        if matches!(ended, Ended::TooLong) {
+            permit.decline();
+            tokio::select! {
+                _ = receive(&mut response, None, &send, leading.as_ref()) => {}
+                () = nobody_reads() => {}
+            }
+            return;
+        }
         drop(leading);
         // The caller need not wait for the store.
         drop(send);
         let kept = match ended {
-            Ended::Broken => None,
+            Ended::Broken | Ended::TooLong => None,
             Ended::Whole | Ended::Alone => recorder.and_then(Recorder::finish),
         };
         let kept = kept.filter(|(summary, _)| keeps_incomplete || !summary.is_incomplete);
@@ -148,61 +167,90 @@ impl Making {
     }
 }
 
-type Pieces = mpsc::Receiver<io::Result<Bytes>>;
+type Piece = io::Result<(Bytes, Option<OwnedSemaphorePermit>)>;
+type Pieces = mpsc::UnboundedReceiver<Piece>;
 
-/// Passes the body on, whoever is still there to read it.
-async fn receive(
-    mut response: reqwest::Response,
-    mut recorder: Option<&mut Recorder>,
-    send: &mpsc::Sender<io::Result<Bytes>>,
-    leading: Option<&Leading>,
-) -> Ended {
-    // What has no room to wait for the caller. The upstream waits then, unless others follow: they need not wait for a
-    // caller who does not read.
-    let mut unread = VecDeque::new();
-    let mut ended = None;
-    loop {
-        let goes_on = ended.is_none();
-        let may_read = goes_on && (unread.is_empty() || leading.is_some_and(Leading::is_followed));
-        tokio::select! {
-            read = response.chunk(), if may_read => match read {
-                Ok(Some(piece)) => {
-                    if let Some(recorder) = &mut recorder {
-                        recorder.push(&piece);
-                    }
-                    if let Some(leading) = leading {
-                        leading.push(&piece);
-                    }
-                    unread.push_back(Ok(piece));
-                }
-                Ok(None) => {
-                    ended = Some(Ended::Whole);
-                    leading.inspect(|leading| leading.finish(End::Whole));
-                }
-                Err(error) => {
-                    let error = error.without_url();
-                    tracing::warn!(%error, "the upstream's answer broke off");
-                    ended = Some(Ended::Broken);
-                    leading.inspect(|leading| leading.finish(End::Broken));
-                    // The caller's connection breaks off, too.
-                    unread.push_back(Err(io::Error::other("the upstream's answer broke off")));
-                }
-            },
-            place = send.reserve(), if !unread.is_empty() => match (place, unread.pop_front()) {
-                (Ok(place), Some(piece)) => place.send(piece),
-                // He has gone.
-                _ => unread.clear(),
-            },
-            () = joined(leading), if goes_on && !may_read => {}
-            else => return ended.unwrap_or(Ended::Broken),
+/// Pieces on their way to the caller.
+struct Sending {
+    pieces: mpsc::UnboundedSender<Piece>,
+    /// How many bytes may still wait for the caller: as many as are kept, so that what is kept never waits for it.
+    room: Arc<Semaphore>,
+    most: u32,
+    /// How long a piece waits for room.
+    patience: Duration,
+}
+
+impl Sending {
+    fn new(most: usize, patience: Duration) -> (Self, Pieces) {
+        let most = most.clamp(LEAST_ROOM, MOST_ROOM);
+        let (pieces, received) = mpsc::unbounded_channel();
+        let room = Arc::new(Semaphore::new(most));
+        (Self { pieces, room, most: u32::try_from(most).unwrap_or(u32::MAX), patience }, received)
+    }
+
+    /// Sends a piece when there is room. Whether there was in time; a caller who is gone takes everything.
+    async fn send(&self, piece: Bytes) -> bool {
+        let bytes = u32::try_from(piece.len()).unwrap_or(u32::MAX).min(self.most);
+        let room = Arc::clone(&self.room).acquire_many_owned(bytes);
+        match tokio::time::timeout(self.patience, room).await {
+            Ok(Ok(room)) => {
+                let _ = self.pieces.send(Ok((piece, Some(room))));
+                true
+            }
+            _ => false,
         }
+    }
+
+    /// Has the caller's connection break off, too.
+    fn break_off(&self, why: &'static str) {
+        let _ = self.pieces.send(Err(io::Error::other(why)));
     }
 }
 
-async fn joined(leading: Option<&Leading>) {
-    match leading {
-        Some(leading) => leading.joined().await,
-        None => std::future::pending().await,
+/// Passes the body on, whoever is still there to read it, and no longer than it can be kept if it is recorded.
+async fn receive(
+    response: &mut reqwest::Response,
+    mut recorder: Option<&mut Recorder>,
+    send: &Sending,
+    leading: Option<&Leading>,
+) -> Ended {
+    let finish = |end| leading.inspect(|leading| leading.finish(end));
+    let mut is_read = true;
+    loop {
+        match response.chunk().await {
+            Ok(Some(piece)) => {
+                if let Some(recorder) = &mut recorder {
+                    recorder.push(&piece);
+                }
+                if let Some(leading) = leading {
+                    leading.push(&piece);
+                }
+                let is_too_long = recorder.as_ref().is_some_and(|recorder| recorder.is_too_long());
+                if is_too_long {
+                    // Others are let go before this caller is waited for.
+                    let _ = send.pieces.send(Ok((piece, None)));
+                    return Ended::TooLong;
+                }
+                if is_read && !send.send(piece).await {
+                    send.break_off("the caller does not read what it asked for");
+                    is_read = false;
+                }
+                if !is_read && !leading.is_some_and(Leading::is_followed) {
+                    return Ended::Broken;
+                }
+            }
+            Ok(None) => {
+                finish(End::Whole);
+                return Ended::Whole;
+            }
+            Err(error) => {
+                let error = error.without_url();
+                tracing::warn!(%error, "the upstream's answer broke off");
+                finish(End::Broken);
+                send.break_off("the upstream's answer broke off");
+                return Ended::Broken;
+            }
+        }
     }
 }
 

@@ -17,9 +17,6 @@ use crate::server::auth::sha256;
 
 /// What is no part of an answer's identity: it only says how the answer is sent.
 const TRANSPORT: [&str; 3] = ["stream", "stream_options", "wellspring"];
-/// Headers by which an upstream gives another answer.
-const TELLING_HEADERS: [&str; 5] =
-    ["anthropic-version", "anthropic-beta", "openai-beta", "openai-organization", "openai-project"];
 
 /// A question and what its answer depends on beside it.
 #[derive(Debug, PartialEq)]
@@ -55,15 +52,8 @@ pub(super) fn query(
         Some(question) => named(api, fields, question, directives),
         None => unnamed(api, fields, longest),
     };
-    let headers: Map<String, Value> = TELLING_HEADERS
-        .iter()
-        .filter_map(|&name| {
-            let value = outgoing.headers.get(name)?.to_str().ok()?;
-            Some((name.to_owned(), value.into()))
-        })
-        .collect();
     let everything = json!({
-        "api": api.name(), "base": base, "headers": headers,
+        "api": api.name(), "base": base, "beside_body": outgoing.beside_body,
         "named": directives.question.is_some(), "request": asked.rest,
         "verbatim": asked.verbatim,
     });

@@ -54,6 +54,11 @@ impl Recorder {
         }
     }
 
+    /// Whether the response is longer than what is kept.
+    pub(super) fn is_too_long(&self) -> bool {
+        self.body.is_none()
+    }
+
     /// What of the answer matters, and the metadata to store it with; none if it is not the whole of an answer
     /// that may be kept.
     pub(super) fn finish(self) -> Option<(Summary, Value)> {

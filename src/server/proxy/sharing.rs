@@ -1,26 +1,59 @@
 //! Who shares answers with whom.
+//!
+//! Whatever may tell an upstream who asks keeps callers apart. The headers that are known to hold keys, and tokens of the
+//! gateway, do so as [`Sharing`] says. All other headers that go upstream, and what stands behind the `?`, are part of
+//! what an answer is found by, whoever shares it, unless they are known to change nothing.
+
+use std::collections::BTreeMap;
 
 use axum::http::{HeaderMap, HeaderName, header};
+use serde_json::{Value, json};
 
+use super::irrelevant::HeaderPattern;
 use crate::server::auth::{API_KEY_HEADER, Caller, sha256};
 use crate::server::{Options, Sharing};
 
-/// Where callers show who they are to the upstream.
-const KEYS: [HeaderName; 4] =
-    [header::AUTHORIZATION, API_KEY_HEADER, HeaderName::from_static("api-key"), header::COOKIE];
+/// Where callers show who they are to the upstream, or to a gateway before it.
+const KEYS: [HeaderName; 10] = [
+    header::AUTHORIZATION,
+    API_KEY_HEADER,
+    HeaderName::from_static("api-key"),
+    header::COOKIE,
+    HeaderName::from_static("x-goog-api-key"),
+    HeaderName::from_static("ocp-apim-subscription-key"),
+    HeaderName::from_static("cf-aig-authorization"),
+    HeaderName::from_static("x-litellm-api-key"),
+    HeaderName::from_static("x-portkey-api-key"),
+    HeaderName::from_static("helicone-auth"),
+];
 
 /// What those who share answers have in common; none if everybody does. Tells no secret.
 pub(in crate::server) fn tenant(options: &Options, caller: &Caller, headers: &HeaderMap) -> Option<String> {
-    let by_key =
-        || by_key(caller, headers).or_else(|| by_token(caller)).unwrap_or_else(|| "nobody".to_owned());
     match &options.sharing {
         Sharing::Shared => None,
-        Sharing::Key => Some(by_key()),
+        Sharing::Key => Some(by_caller(caller, headers)),
         Sharing::Header(name) => Some(match headers.get(name) {
             Some(value) => format!("header:{}", hex::encode(sha256(&hex::encode(value.as_bytes())))),
-            None => by_key(),
+            None => by_caller(caller, headers),
         }),
     }
+}
+
+/// What of a request beside its body an upstream may answer by: the `headers` that go to it, each with all its lines,
+/// and the query. Keys are none of it, they are [`tenant`]'s.
+pub(super) fn beside_body(ignored: &[HeaderPattern], headers: &HeaderMap, query: Option<&str>) -> Value {
+    let is_told =
+        |name: &HeaderName| !KEYS.contains(name) && !ignored.iter().any(|known| known.matches(name));
+    let lines = |name| headers.get_all(name).iter().map(|value| hex::encode(value.as_bytes())).collect();
+    let told: BTreeMap<&str, Vec<String>> =
+        headers.keys().filter(|name| is_told(name)).map(|name| (name.as_str(), lines(name))).collect();
+    json!({ "headers": told, "query": query })
+}
+
+/// The token and the key that were shown: the same key under another token may be of no meaning.
+fn by_caller(caller: &Caller, headers: &HeaderMap) -> String {
+    let shown: Vec<String> = [by_token(caller), by_key(caller, headers)].into_iter().flatten().collect();
+    if shown.is_empty() { "nobody".to_owned() } else { shown.join("+") }
 }
 
 /// Who may use what is given to this caller: the token if one was shown, else the key. None if neither was.

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
-use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -13,9 +12,13 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use tracing::Instrument as _;
 
+use super::ask::FIELD;
+use super::sharing::beside_body;
+use super::{json, path};
 use crate::error::{Error, ErrorKind, Result};
 use crate::server::auth::{API_KEY_HEADER, Caller, TOKEN_HEADER};
 use crate::server::error::Problem;
+use crate::server::limits::apart;
 use crate::server::telemetry::spans;
 use crate::server::{Gateway, Options, Price, Upstream};
 
@@ -80,8 +83,8 @@ impl Client {
     fn new(upstream: &Upstream) -> Result<Self> {
         let bad = |why: &str| Error::new(ErrorKind::Config, format!("an upstream's URL {why}"));
         let url: reqwest::Url = upstream.url.parse().map_err(|_| bad("is not valid"))?;
-        if !matches!(url.scheme(), "http" | "https") || url.query().is_some() {
-            return Err(bad("is no http or https URL without a query"));
+        if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
+            return Err(bad("is no http or https URL without a query and a fragment"));
         }
         let http = reqwest::Client::builder()
             .connect_timeout(upstream.connect_timeout)
@@ -104,6 +107,8 @@ pub(super) struct Outgoing {
     /// What follows the version in the path, with the query.
     pub(super) path: String,
     pub(super) headers: HeaderMap,
+    /// What of all this beside the body an answer may depend on.
+    pub(super) beside_body: Value,
     pub(super) body: Bytes,
 }
 
@@ -116,14 +121,14 @@ impl Outgoing {
         caller: &Caller,
         body: Bytes,
     ) -> Result<Self, Problem> {
-        let path = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
-        let path = path.strip_prefix("/v1").unwrap_or(path).to_owned();
+        let path = path::below_version(&head.uri)?;
         let mut headers = forwarded(&head.headers);
         let own = gateway.upstreams().of(vendor).api_key.as_deref();
         // A token of the gateway is not for others to see.
         for name in &caller.shown_in {
             headers.remove(name);
         }
+        let beside_body = beside_body(&gateway.options().ignored_headers, &headers, head.uri.query());
         let has_key = headers.contains_key(header::AUTHORIZATION) || headers.contains_key(API_KEY_HEADER);
         if let (false, Some(own)) = (has_key, own) {
             let (name, value) = match vendor {
@@ -136,12 +141,12 @@ impl Outgoing {
         } else if !has_key && caller.shown_in.iter().any(|name| *name != TOKEN_HEADER) {
             return Err(no_key());
         }
-        Ok(Self { vendor, method: head.method.clone(), path, headers, body })
+        Ok(Self { vendor, method: head.method.clone(), path, headers, beside_body, body })
     }
 
     /// Sends the request; returns when the head of the response is there.
     pub(super) async fn send(self, gateway: &Gateway) -> Result<reqwest::Response, Problem> {
-        let Self { vendor, method, path, mut headers, body } = self;
+        let Self { vendor, method, path, mut headers, body, .. } = self;
         let client = gateway.upstreams().of(vendor);
         let span = spans::call(vendor.name(), &method);
         spans::carry(&span, &mut headers);
@@ -277,6 +282,12 @@ async fn pass_through(
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let body = gateway.options().limits.read(body).await?;
+    // Some clients send the field with every request.
+    let body = apart(gateway, body.len(), move || {
+        let stripped = json::has(&body, FIELD).then(|| json::without(&body, FIELD)).flatten();
+        stripped.unwrap_or(body)
+    })
+    .await?;
     let response = Outgoing::new(gateway, vendor, &head, caller, body)?.send(gateway).await?;
     let mut passed = passed_on(&response, Body::empty());
     *passed.body_mut() = Body::from_stream(response.bytes_stream());

@@ -221,7 +221,11 @@ impl Snapshot {
         let said =
             self.feedback.map(|(tier, verdict, count)| ([("tier", tier), ("verdict", verdict)], count));
         out.counter("wellspring_feedback", "What callers said of hits; `wrong` is a false hit", &said)?;
-        out.gauge("wellspring_requests_in_flight", "Requests that are being served", self.in_flight)
+        out.gauge(
+            "wellspring_requests_in_flight",
+            "Requests of callers that are being served",
+            self.in_flight,
+        )
     }
 
     fn sizes(&self, out: &mut Out<'_>) -> fmt::Result {

@@ -6,6 +6,7 @@
 //! `/v1/documents/changed`, signed.
 
 mod cloudevents;
+mod deliveries;
 mod github;
 mod s3;
 mod signature;
@@ -21,18 +22,17 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use serde_json::json;
 
+pub(super) use self::deliveries::Deliveries;
 use crate::entry::Change;
 use crate::key::Corpus;
 use crate::server::Gateway;
 use crate::server::documents::{self, Job, told};
 use crate::server::error::Problem;
-use crate::server::extract::Named;
+use crate::server::extract::{self, Named};
 use crate::server::rules::Rules;
 
 /// Of how many files one request may tell; beyond it, everything is invalidated.
 const MOST_FILES: usize = 10_000;
-/// How long signatures are remembered at most.
-const MOST_TOLERANT: Duration = Duration::from_hours(48);
 /// The headers of the handshake by which senders of `CloudEvents` ask whether they may send.
 const ORIGIN: HeaderName = HeaderName::from_static("webhook-request-origin");
 const ALLOWED_ORIGIN: HeaderName = HeaderName::from_static("webhook-allowed-origin");
@@ -66,7 +66,8 @@ pub enum WebhookKind {
         /// The header with the signature, in hexadecimal with or without `sha256=`.
         header: HeaderName,
         /// The header with the time in seconds since 1970, and how far it may be off. The signature is then that of the
-        /// time, a dot and the body, and one that was seen before is not applied again.
+        /// time, a dot and the body, and one that was seen before is not applied again. Without it, nobody can tell a
+        /// recorded request from a new one, and versions are not believed.
         timestamp: Option<(HeaderName, Duration)>,
     },
     /// GitHub's event `push`, signed in `X-Hub-Signature-256`.
@@ -78,25 +79,6 @@ pub enum WebhookKind {
     S3,
     /// `CloudEvents` 1.0, structured, binary or in batches, with the secret as a bearer token. The subject is the path.
     CloudEvents,
-}
-
-/// Signatures that were seen, for as long as their time is accepted.
-pub(super) type Signatures = moka::sync::Cache<[u8; 32], ()>;
-
-/// The signatures of `webhooks`, none yet; the most recent 100,000 are kept.
-pub(super) fn signatures(webhooks: &[Webhook]) -> Signatures {
-    let longest = webhooks.iter().filter_map(|webhook| match &webhook.kind {
-        WebhookKind::Hmac { timestamp: Some((_, tolerance)), .. } => Some(*tolerance),
-        _ => None,
-    });
-    // A time may lie ahead as far as behind.
-    let ttl =
-        longest.max().unwrap_or_default().saturating_mul(2).clamp(Duration::from_secs(1), MOST_TOLERANT);
-    moka::sync::Cache::builder()
-        .max_capacity(100_000)
-        .eviction_policy(moka::policy::EvictionPolicy::lru())
-        .time_to_live(ttl)
-        .build()
 }
 
 /// What a request tells of.
@@ -127,33 +109,40 @@ async fn receive(
 ) -> Result<Response, Problem> {
     let webhook = find(&gateway, &name)?;
     let (head, body) = request.into_parts();
-    let body = gateway.options().limits.read(body).await?;
+    // Whoever does not even try to show the secret is not listened to.
+    match &webhook.kind {
+        WebhookKind::Hmac { header, .. } => signature::check_shown(header, &head.headers)?,
+        WebhookKind::GitHub { .. } => signature::check_shown(&signature::GITHUB, &head.headers)?,
+        WebhookKind::S3 | WebhookKind::CloudEvents => signature::check_bearer(webhook, &head.headers)?,
+    }
+    let limits = &gateway.options().limits;
+    let body = limits.read_webhook(body).await?;
     let told = match &webhook.kind {
         WebhookKind::Hmac { header, timestamp } => {
-            let seen = signature::check_timed(webhook, header, timestamp.as_ref(), &head.headers, &body)?;
-            if seen.as_ref().is_some_and(|seen| gateway.signatures().contains_key(seen)) {
+            let signed = signature::check_timed(webhook, header, timestamp.as_ref(), &head.headers, &body)?;
+            limits.check_json(&body)?;
+            if signed.as_ref().is_some_and(|signed| gateway.deliveries().has_seen(signed)) {
                 return Ok(nothing("this very request was applied before"));
             }
             let rename = |id: String| webhook.rules.map(&id, &[]).map(|mapped| mapped.document);
-            let job = documents::read(&body, Some(&webhook.corpus), rename)?;
+            let mut job = documents::read(extract::fields(&body)?, Some(&webhook.corpus), rename)?;
+            gateway.deliveries().in_order(signed.as_ref(), &mut job);
             let response = submit(&gateway, job).await?;
-            if let Some(seen) = seen {
-                gateway.signatures().insert(seen, ());
+            if let Some(signed) = signed {
+                gateway.deliveries().saw(&signed);
             }
             return Ok(response);
         }
         WebhookKind::GitHub { branch } => {
             signature::check(webhook, &signature::GITHUB, &head.headers, &body)?;
+            limits.check_json(&body)?;
             github::read(&head.headers, &body, branch.as_deref())?
         }
         WebhookKind::S3 => {
-            signature::check_bearer(webhook, &head.headers)?;
+            limits.check_json(&body)?;
             s3::read(&body)?
         }
-        WebhookKind::CloudEvents => {
-            signature::check_bearer(webhook, &head.headers)?;
-            cloudevents::read(&head.headers, &body)?
-        }
+        WebhookKind::CloudEvents => cloudevents::read(&head.headers, &body)?,
     };
     let changes = match told {
         Told::Nothing(why) => return Ok(nothing(why)),

@@ -1,6 +1,6 @@
 //! Whether a request comes from who knows the secret. Compared in constant time.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -8,6 +8,7 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
 use super::Webhook;
+use super::deliveries::{Signed, now};
 use crate::server::auth::sha256;
 use crate::server::error::Problem;
 
@@ -24,6 +25,11 @@ pub(super) fn check(
     verify(webhook, name, headers, &[body])
 }
 
+/// Checks that there is a signature in `name`, before anything is read that it may sign.
+pub(super) fn check_shown(name: &HeaderName, headers: &HeaderMap) -> Result<(), Problem> {
+    shown(name, headers).map(|_| ())
+}
+
 /// Checks the signature, and the time if one is wanted; returns what tells the request from others then.
 pub(super) fn check_timed(
     webhook: &Webhook,
@@ -31,15 +37,15 @@ pub(super) fn check_timed(
     timestamp: Option<&(HeaderName, Duration)>,
     headers: &HeaderMap,
     body: &[u8],
-) -> Result<Option<[u8; 32]>, Problem> {
+) -> Result<Option<Signed>, Problem> {
     let Some((time_header, tolerance)) = timestamp else {
         return check(webhook, name, headers, body).map(|_| None);
     };
     let time = text(headers, time_header)?;
     let signature = verify(webhook, name, headers, &[time.as_bytes(), b".", body])?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = now();
     match time.parse::<u64>() {
-        Ok(time) if time.abs_diff(now) <= tolerance.as_secs() => Ok(Some(signature)),
+        Ok(time) if time.abs_diff(now) <= tolerance.as_secs() => Ok(Some(Signed { signature, time })),
         Ok(_) => Err(refused(format!("{time_header} is more than {} s from now", tolerance.as_secs()))),
         Err(_) => Err(refused(format!("{time_header} is no time in seconds since 1970"))),
     }
@@ -51,10 +57,7 @@ fn verify(
     headers: &HeaderMap,
     signed: &[&[u8]],
 ) -> Result<[u8; 32], Problem> {
-    let shown = text(headers, name)?;
-    let mut signature = [0; 32];
-    hex::decode_to_slice(shown.strip_prefix("sha256=").unwrap_or(shown), &mut signature)
-        .map_err(|_| refused(format!("{name} is no HMAC-SHA256 in hexadecimal")))?;
+    let signature = shown(name, headers)?;
     let mut mac = Hmac::<Sha256>::new_from_slice(webhook.secret.as_bytes())
         .map_err(|_| refused("the secret cannot sign".into()))?;
     for part in signed {
@@ -62,6 +65,14 @@ fn verify(
     }
     mac.verify_slice(&signature)
         .map_err(|_| refused(format!("{name} is not the signature of this request")))?;
+    Ok(signature)
+}
+
+fn shown(name: &HeaderName, headers: &HeaderMap) -> Result<[u8; 32], Problem> {
+    let shown = text(headers, name)?;
+    let mut signature = [0; 32];
+    hex::decode_to_slice(shown.strip_prefix("sha256=").unwrap_or(shown), &mut signature)
+        .map_err(|_| refused(format!("{name} is no HMAC-SHA256 in hexadecimal")))?;
     Ok(signature)
 }
 

@@ -55,8 +55,8 @@ async fn they_move_with_what_happens() {
         assert_eq!(after.get(name), Some(&expected), "{name}");
     }
     assert!(after["wellspring_tokens_saved_total{kind=\"prompt\"}"] > 0.0);
-    // The request that reads them is being served.
-    assert!((after["wellspring_requests_in_flight"] - 1.0).abs() < 0.5);
+    // The request that reads them is not a caller's.
+    assert!(after["wellspring_requests_in_flight"].abs() < 0.5);
 }
 
 /// Nothing is calibrated for the fake embedder.

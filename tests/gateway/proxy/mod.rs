@@ -12,13 +12,13 @@ mod vendors;
 
 use serde_json::{Value, json};
 
-const CHAT: &str = "/v1/chat/completions";
-const MESSAGES: &str = "/v1/messages";
-const RESPONSES: &str = "/v1/responses";
-const COMPLETIONS: &str = "/v1/completions";
+pub(crate) const CHAT: &str = "/v1/chat/completions";
+pub(crate) const MESSAGES: &str = "/v1/messages";
+pub(crate) const RESPONSES: &str = "/v1/responses";
+pub(crate) const COMPLETIONS: &str = "/v1/completions";
 
 /// A request to `path` that asks `question` of `model`.
-fn request(path: &str, model: &str, question: &str) -> Value {
+pub(crate) fn request(path: &str, model: &str, question: &str) -> Value {
     match path {
         RESPONSES => json!({ "model": model, "input": question }),
         COMPLETIONS => json!({ "model": model, "prompt": question }),
@@ -29,11 +29,11 @@ fn request(path: &str, model: &str, question: &str) -> Value {
     }
 }
 
-fn streamed(mut request: Value) -> Value {
+pub(crate) fn streamed(mut request: Value) -> Value {
     request["stream"] = true.into();
     request
 }
 
-fn chat(question: &str) -> Value {
+pub(crate) fn chat(question: &str) -> Value {
     request(CHAT, "good", question)
 }

@@ -151,11 +151,14 @@ async fn answers_are_never_shared_across_keys_unless_that_is_configured() {
     async fn second_key_gets(gateway: &Running) -> String {
         gateway.ask(CHAT, &chat(QUESTION)).await;
         let request = gateway.client.post(gateway.url(CHAT)).json(&chat(QUESTION)).bearer_auth("another-key");
-        let reply = Reply::of(request.header("team", "a").send().await.unwrap()).await;
-        reply.tier().to_owned()
+        Reply::of(request.header("team", "a").send().await.unwrap()).await.tier().to_owned()
     }
     assert_eq!(second_key_gets(&Running::start().await).await, "miss");
-    let shared = Running::with(|options| options.sharing = Sharing::Shared).await;
+    let shared = Running::with(|options| {
+        options.sharing = Sharing::Shared;
+        options.ignored_headers.push("team".parse().unwrap());
+    })
+    .await;
     assert_eq!(second_key_gets(&shared).await, "exact");
     let by_header = Running::with(|options| options.sharing = Sharing::Header("team".parse().unwrap())).await;
     assert_eq!(second_key_gets(&by_header).await, "miss");
@@ -173,7 +176,8 @@ async fn a_permit_of_a_lookup_before_retrieval_is_filled() {
         panic!("no miss")
     };
     let permit = gateway.gateway.permits().keep(permit, None);
-    let asked = rag("context", &json!({ "permit": permit, "sources": [{ "id": "hours" }] }));
+    let asked =
+        rag("context", &json!({ "permit": permit, "question": QUESTION, "sources": [{ "id": "hours" }] }));
     assert_eq!(gateway.ask(CHAT, &asked).await.tier(), "miss");
     let found = gateway
         .cache
@@ -195,6 +199,10 @@ async fn wrong_directives_are_told_in_the_api_s_own_shape() {
         assert_eq!((reply.status, &reply.json()["type"]), (400, &json!("error")), "{wrong}");
         assert_eq!(reply.json()["error"]["type"], "invalid_request_error");
     }
+    let mistyped = gateway.post(CHAT, &chat(QUESTION)).header("wellspring-qestion", "q");
+    let reply = Reply::of(mistyped.send().await.unwrap()).await;
+    assert_eq!(reply.status, 400);
+    assert!(reply.body.contains("did you mean `wellspring-question`?"), "{}", reply.body);
     assert_eq!(gateway.upstream.calls(), 0);
 }
 

@@ -1,6 +1,6 @@
 //! Upstreams that behave like the real APIs, and break like them. The model's name says how.
 //!
-//! `good` answers; `tools` calls a tool; `slow` pauses between pieces; `cut` ends a stream early, without a word;
+//! `good` answers; `long` sends 30 MB of comments before its stream; `tools` calls a tool; `slow` pauses between pieces; `cut` ends a stream early, without a word;
 //! `abort` ends the connection; `error-event` tells an error in the stream; `filtered` is cut by a filter; `429`
 //! and `500` fail; `garbage` sends no JSON. What stands in a request's field `recorded` is answered as it stands: its
 //! `stream` (several `times`), its `text`, or its `whole`.
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -63,6 +63,7 @@ impl Upstream {
             .route("/v1/embeddings", post(embeddings))
             .route("/v1/models", get(models))
             .fallback(unknown)
+            .layer(DefaultBodyLimit::disable())
             .with_state(Arc::clone(&inner));
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self { address, inner }
@@ -95,7 +96,8 @@ async fn models(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap) -
         .into_response()
 }
 
-async fn unknown() -> Response {
+async fn unknown(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    note(&inner, &uri, &headers, &body);
     let error = json!({ "error": { "message": "there is no such thing", "type": "invalid_request_error" } });
     (StatusCode::NOT_FOUND, axum::Json(error)).into_response()
 }
@@ -161,6 +163,10 @@ async fn answer(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, b
         return response;
     }
     let mut pieces = wire::stream(uri.path(), &request, number);
+    if model == "long" {
+        let comment = Bytes::from(format!(": {}\n\n", "x".repeat(64 << 10)));
+        pieces.splice(0..0, std::iter::repeat_n(comment, 480));
+    }
     if matches!(model.as_str(), "cut" | "abort") {
         pieces.truncate(pieces.len() / 2);
     }
