@@ -4,7 +4,7 @@
 //! asked before: a stream that could not be stored any more, because something that it depends on changed since it was
 //! begun, is not for one who comes later. Who cannot follow waits until the answer is stored, as for any other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -38,8 +38,11 @@ struct Stream {
 struct Told {
     /// Whether it is an answer that may be kept.
     is_answer: bool,
-    pieces: Vec<Bytes>,
+    /// The latest, and how many bytes they have.
+    pieces: VecDeque<Bytes>,
     bytes: usize,
+    /// How many came before them. Who has not read those by then does not get the rest.
+    dropped: usize,
     end: Option<End>,
 }
 
@@ -73,7 +76,8 @@ impl Followers {
             // Asked after the question came: what had changed before is known to the clock.
             if stream.begun.is_fresh().await {
                 let is_so = |told: &Told| told.is_answer || told.end.is_some();
-                let is_readable = |told: &Told| told.is_answer && told.end != Some(End::Broken);
+                let is_readable =
+                    |told: &Told| told.is_answer && told.end != Some(End::Broken) && told.dropped == 0;
                 if told.wait_for(is_so).await.is_ok_and(|told| is_readable(&told)) {
                     return Following { told, read: 0 };
                 }
@@ -93,7 +97,7 @@ pub(super) struct Leading {
     followers: Arc<Followers>,
     key: Key,
     stream: Arc<Stream>,
-    /// How many bytes are held for followers.
+    /// How many bytes are held for those who read slowly.
     limit: usize,
 }
 
@@ -104,14 +108,13 @@ impl Leading {
     }
 
     pub(super) fn push(&self, piece: &Bytes) {
-        let limit = self.limit;
         self.stream.told.send_modify(|told| {
             told.bytes += piece.len();
-            if told.bytes > limit {
-                told.end = Some(End::Broken);
-                told.pieces = Vec::new();
-            } else if told.end.is_none() {
-                told.pieces.push(piece.clone());
+            told.pieces.push_back(piece.clone());
+            while told.bytes > self.limit {
+                let Some(oldest) = told.pieces.pop_front() else { break };
+                told.bytes -= oldest.len();
+                told.dropped += 1;
             }
         });
     }
@@ -142,6 +145,9 @@ impl Drop for Leading {
     }
 }
 
+/// What is told to one who does not read while others do.
+pub(super) const TOO_SLOW: &str = "the caller does not read what it asked for";
+
 /// The side that the stream is read at.
 pub(super) struct Following {
     told: watch::Receiver<Told>,
@@ -163,10 +169,10 @@ impl Following {
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
         let read = self.read;
         let broke_off = || io::Error::other("the upstream's answer broke off");
-        let is_more = |told: &Told| told.pieces.len() > read || told.end.is_some();
+        let is_more = |told: &Told| told.dropped + told.pieces.len() > read || told.end.is_some();
         let told = self.told.wait_for(is_more).await.map_err(|_| broke_off())?;
-        let piece = told.pieces.get(read).cloned();
-        let end = told.end;
+        let place = read.checked_sub(told.dropped).ok_or_else(|| io::Error::other(TOO_SLOW))?;
+        let (piece, end) = (told.pieces.get(place).cloned(), told.end);
         drop(told);
         self.read += 1;
         match (piece, end) {

@@ -19,12 +19,13 @@ use tracing::Instrument as _;
 
 use super::api::Api;
 use super::directives::Directives;
-use super::followers::{End, Leading};
+use super::followers::{End, Leading, TOO_SLOW};
 use super::recording::{EVENT_STREAM, Form, Recorder};
 use super::reply::Forward;
 use super::upstream::{Outgoing, passed_on};
 use crate::cache::FillPermit;
 use crate::server::error::Problem;
+use crate::server::limits::RequestLimits;
 use crate::server::{Disconnected, Gateway, Price};
 
 /// How many bytes may wait for a caller who reads slowly, whatever is kept. Beyond them the upstream waits.
@@ -113,7 +114,7 @@ impl Making {
         let mut recorder = recorder(&gateway, api, form, &response);
         let entry = recorder.is_some().then(|| permit.entry_id());
         let limits = &gateway.options().limits;
-        let (send, pieces) = Sending::new(limits.recording_bytes, limits.write_timeout);
+        let (send, pieces) = Sending::new(limits);
         let mut passed = passed_on(&response, Body::empty());
         forward.tell(passed.headers_mut(), entry);
         let _ = tell.send(Ok((passed, pieces)));
@@ -175,30 +176,42 @@ struct Sending {
     pieces: mpsc::UnboundedSender<Piece>,
     /// How many bytes may still wait for the caller: as many as are kept, so that what is kept never waits for it.
     room: Arc<Semaphore>,
+    /// How many more while others read the same and are not to wait.
+    more: Arc<Semaphore>,
     most: u32,
     /// How long a piece waits for room.
     patience: Duration,
 }
 
 impl Sending {
-    fn new(most: usize, patience: Duration) -> (Self, Pieces) {
-        let most = most.clamp(LEAST_ROOM, MOST_ROOM);
+    fn new(limits: &RequestLimits) -> (Self, Pieces) {
+        let most = limits.recording_bytes.clamp(LEAST_ROOM, MOST_ROOM);
         let (pieces, received) = mpsc::unbounded_channel();
-        let room = Arc::new(Semaphore::new(most));
-        (Self { pieces, room, most: u32::try_from(most).unwrap_or(u32::MAX), patience }, received)
+        let (room, more) = (Semaphore::new(most), Semaphore::new(limits.body_bytes.min(MOST_ROOM)));
+        let (room, more, most) = (Arc::new(room), Arc::new(more), u32::try_from(most).unwrap_or(u32::MAX));
+        (Self { pieces, room, more, most, patience: limits.write_timeout }, received)
     }
 
-    /// Sends a piece when there is room. Whether there was in time; a caller who is gone takes everything.
-    async fn send(&self, piece: Bytes) -> bool {
+    /// Sends a piece when there is room. Whether there was in time, or at once if others follow; a caller who is gone takes
+    /// everything.
+    async fn send(&self, piece: Bytes, is_followed: bool) -> bool {
         let bytes = u32::try_from(piece.len()).unwrap_or(u32::MAX).min(self.most);
-        let room = Arc::clone(&self.room).acquire_many_owned(bytes);
-        match tokio::time::timeout(self.patience, room).await {
-            Ok(Ok(room)) => {
-                let _ = self.pieces.send(Ok((piece, Some(room))));
-                true
-            }
-            _ => false,
+        let room = Arc::clone(&self.room);
+        let room = if is_followed {
+            room.try_acquire_many_owned(bytes)
+                .or_else(|_| Arc::clone(&self.more).try_acquire_many_owned(bytes))
+                .ok()
+        } else {
+            tokio::time::timeout(self.patience, room.acquire_many_owned(bytes))
+                .await
+                .ok()
+                .and_then(Result::ok)
+        };
+        let is_sent = room.is_some();
+        if let Some(room) = room {
+            let _ = self.pieces.send(Ok((piece, Some(room))));
         }
+        is_sent
     }
 
     /// Has the caller's connection break off, too.
@@ -231,11 +244,12 @@ async fn receive(
                     let _ = send.pieces.send(Ok((piece, None)));
                     return Ended::TooLong;
                 }
-                if is_read && !send.send(piece).await {
-                    send.break_off("the caller does not read what it asked for");
+                let is_followed = leading.is_some_and(Leading::is_followed);
+                if is_read && !send.send(piece, is_followed).await {
+                    send.break_off(TOO_SLOW);
                     is_read = false;
                 }
-                if !is_read && !leading.is_some_and(Leading::is_followed) {
+                if !is_read && !is_followed {
                     return Ended::Broken;
                 }
             }

@@ -121,7 +121,7 @@ async fn what_may_be_kept_is_received_though_its_caller_does_not_read() {
     let stalled = asks_and_does_not_read(&gateway, "Who reads?").await;
     let asked = streamed(request(CHAT, "long", "Who reads?"));
     let second = tokio::time::timeout(Duration::from_secs(20), gateway.ask(CHAT, &asked)).await.unwrap();
-    assert_eq!((second.status, second.tier(), gateway.upstream.calls()), (200, "exact", 1));
+    assert_eq!((second.status, second.tier(), gateway.upstream.calls()), (200, "shared", 1));
     drop(stalled);
 }
 

@@ -142,6 +142,7 @@ async fn numbers_are_told_apart_by_all_their_digits() {
             )
         };
         let request = gateway.client.post(gateway.url(path)).body(body).bearer_auth("caller-key");
+        let request = request.header("content-type", "application/json");
         Reply::of(request.send().await.unwrap()).await.tier().to_owned()
     };
     for path in [CHAT, "/v1/embeddings"] {
@@ -163,6 +164,7 @@ async fn numbers_are_told_apart_by_all_their_digits() {
     }
     let post = async |path: &str, body: String| {
         let request = gateway.client.post(gateway.url(path)).body(body).bearer_auth("caller-key");
+        let request = request.header("content-type", "application/json");
         Reply::of(request.send().await.unwrap()).await.json()
     };
     let look = async |seed: &str| {
@@ -170,7 +172,8 @@ async fn numbers_are_told_apart_by_all_their_digits() {
     };
     let permit = look("18446744073709551616").await["permit"].clone();
     post("/v1/cache/fill", json!({ "permit": permit, "answer": "a" }).to_string()).await;
-    assert_eq!(look("18446744073709551616").await["status"], "hit");
+    let found = look("18446744073709551616").await;
+    assert_eq!(found["status"], "hit", "{permit} {found}");
     assert_eq!(look("18446744073709551617").await["status"], "miss");
     // What is meant for the gateway is read as ever.
     let mut request = chat("a limit with many digits");
