@@ -3,6 +3,7 @@
 
     check.py            # form only; needs nothing but Python
     check.py --surface  # how far lengths, shared words, capitals and marks alone get; needs scikit-learn
+    check.py --near     # which questions for measuring stand near one for training; needs onnxruntime and tokenizers
 """
 
 import random
@@ -82,6 +83,21 @@ def surface():
             print(f"{name}, {kind}: ROC-AUC {roc_auc_score([y for _, y in held], scores):.3f}")
 
 
+def near(most=0.85):
+    """Plain questions of the domains for measuring that resemble one for training by more than `most`."""
+    import numpy as np
+    from streams import Embedder
+    from trunks import MODELS
+
+    embedder = Embedder(MODELS / "question-encoder")
+    known, asked = ([sibling[0] for family in corpus(part) for sibling in family.siblings] for part in ("training", "test"))
+    similarity = np.array([embedder(text) for text in asked]) @ np.array([embedder(text) for text in known]).T
+    found = [at for at in np.argsort(-similarity.max(1)) if similarity[at].max() > most]
+    for at in found:
+        print(f"{similarity[at].max():.3f}  {asked[at]}  |  {known[similarity[at].argmax()]}")
+    print(f"{len(found)} of {len(asked)} questions for measuring are within {most} of one for training")
+
+
 def main():
     bad = families = siblings = texts = 0
     for path in [*sorted((CORPUS / "families").glob("*.txt")), *sorted((CORPUS / "languages").glob("*.txt"))]:
@@ -96,6 +112,8 @@ def main():
     print(f"{families} families, {siblings} questions, {texts} texts; domains kept apart: {kept}; {bad} faults")
     if "--surface" in sys.argv[1:]:
         surface()
+    if "--near" in sys.argv[1:]:
+        near()
     sys.exit(bad > 0)
 
 
