@@ -2,8 +2,13 @@
 //!
 //! "And in Germany?" has another answer in every conversation, however often it was asked. [`is_follow_up`] finds such
 //! questions by their form: how they begin, what they refer to and do not name, and that they are too short to stand
-//! alone. Pure, English, microseconds. It errs to either side: a caller that knows the conversation should give its
-//! fingerprint instead, by [`Query::conversation`](crate::Query::conversation).
+//! alone. Pure, microseconds; the full rules are for English, and the commonest forms are known in twelve more languages. It
+//! errs to either side: a caller that knows the conversation should give its fingerprint instead, by
+//! [`Query::conversation`](crate::Query::conversation).
+
+mod foreign;
+
+use super::text::{Language, language};
 
 /// How a question begins that goes on from another one.
 #[rustfmt::skip]
@@ -57,7 +62,11 @@ pub fn is_follow_up(question: &str) -> bool {
     if words.is_empty() {
         return false;
     }
-    begins_as_one(&words) || refers_by_phrase(&words) || refers_to_nothing(&words) || is_fragment(&words)
+    let is_english =
+        begins_as_one(&words) || refers_by_phrase(&words) || refers_to_nothing(&words) || is_fragment(&words);
+    // "No Word, como …" is Portuguese, and names a program.
+    let told = || language(words.iter().copied()).language.is_none_or(|told| told == Language::English);
+    (is_english && told()) || foreign::is_follow_up(&lower)
 }
 
 fn begins_as_one(words: &[&str]) -> bool {

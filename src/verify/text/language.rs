@@ -118,7 +118,7 @@ pub(in crate::verify) fn is_function_word(word: &str, language: Language) -> boo
 }
 
 /// The language of a text of these lower-case words.
-pub(super) fn language<'a>(words: impl Iterator<Item = &'a str> + Clone) -> Told {
+pub(in crate::verify) fn language<'a>(words: impl Iterator<Item = &'a str> + Clone) -> Told {
     let sure = |language| Told { language: Some(language), is_sure: true };
     let has = |letters: &str| words.clone().any(|word| word.contains(|letter| letters.contains(letter)));
     match script(words.clone()) {

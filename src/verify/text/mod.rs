@@ -12,7 +12,7 @@ mod words;
 
 pub(super) use self::alignment::{Alignment, Token, unmatched};
 pub(super) use self::digits::digit;
-pub(super) use self::language::{Language, is_function_word, script};
+pub(super) use self::language::{Language, is_function_word, language, script};
 pub(super) use self::reading::{Reading, Word};
 pub(super) use self::unspaced::is_unspaced;
 pub(super) use self::words::{is_common, is_content, related, stem};

@@ -139,7 +139,9 @@ impl<'a> Code<'a> {
 
 /// Whether `code` stands in `question` as a whole.
 fn holds(question: &str, code: &str) -> bool {
-    let inner = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '/' | '\\' | '.' | '$' | '@');
+    let inner = |c: char| {
+        (c.is_alphanumeric() && !is_unspaced(c)) || matches!(c, '_' | '-' | '/' | '\\' | '.' | '$' | '@')
+    };
     question.match_indices(code).any(|(at, _)| {
         let before = question[..at].chars().next_back();
         let mut after = question[at + code.len()..].chars();
@@ -324,6 +326,7 @@ mod tests {
             ("my iPhone6s", "my iphone"),
             ("red/green and/or he/she", "he or she"),
             ("use free()", "use free"),
+            ("git の -v は何", "git の-v は何"),
             ("well -- as I said - it - is", "well as I said it is"),
             ("24/7 support", "support 24/7?"),
             ("fill in the ______ here", "fill in here"),
