@@ -72,6 +72,10 @@ pub(super) async fn ask(
         Read::Other(outgoing) => return pass(&gateway, outgoing, Forward::Bypass("no-object")).await,
     };
     let Asked { outgoing, directives, form, price, is_stateful, query } = asked;
+    let lacks_sources = directives.lack_sources();
+    if lacks_sources {
+        gateway.telemetry().lacked_sources();
+    }
     let found = if let Some(name) = &directives.permit {
         let permit = gateway.permits().take(name, holder(&caller, &headers).as_deref());
         let permit = permit.ok_or_else(permits::gone)?;
@@ -88,7 +92,7 @@ pub(super) async fn ask(
     } else {
         only_if_cached(control, look_up(&gateway, query, control).await)?
     };
-    match found {
+    let mut response = match found {
         Found::Hit(hit) => match replay(&hit.entry, api, form) {
             Some(replay) => {
                 gateway.telemetry().feedback().served(&hit);
@@ -100,7 +104,11 @@ pub(super) async fn ask(
             Making { gateway, api, form, directives, permit, forward, price }.start(outgoing).await
         }
         Found::Pass(forward) => pass(&gateway, outgoing, forward).await,
+    }?;
+    if lacks_sources {
+        reply::warn_of_no_sources(response.headers_mut());
     }
+    Ok(response)
 }
 
 /// Reads what is asked. Takes time by the length of `body`.
@@ -119,9 +127,9 @@ fn read(gateway: &Gateway, caller: &Caller, head: &Parts, body: Bytes) -> Result
     let form = Form::wanted(&fields);
     let price = gateway.upstreams().price(api.vendor(), &fields);
     let is_stateful = api.is_stateful(&fields);
-    let base = gateway.upstreams().base(api.vendor());
+    let base = gateway.upstreams().base(&outgoing);
     let tenant = tenant(gateway.options(), caller, &head.headers);
-    let query = question::query(api, fields, &directives, &outgoing, (base, tenant), limits.question_bytes);
+    let query = question::query(api, fields, &directives, &outgoing, (&base, tenant), limits.question_bytes);
     Ok(Read::Question(Asked { outgoing, directives, form, price, is_stateful, query }))
 }
 

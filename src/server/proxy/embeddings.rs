@@ -115,7 +115,7 @@ fn read(
         if fields.remove(FIELD).is_some() { json::without(&body, FIELD).unwrap_or(body) } else { body };
     let outgoing = Outgoing::new(gateway, Vendor::OpenAi, head, caller, body)?;
     let tenant = tenant(gateway.options(), caller, &head.headers);
-    let base = gateway.upstreams().base(Vendor::OpenAi);
+    let base = gateway.upstreams().base(&outgoing);
     let key = serde_json::json!([base, tenant, outgoing.beside_body, fields]);
     Ok((outgoing, Some(Sha256::digest(key.to_string().as_bytes()).into())))
 }

@@ -1,10 +1,13 @@
 //! The gateway over real sockets: what callers and upstreams see of it.
 
 mod access;
+mod cors;
 mod faults;
+mod headers;
 mod http_caching;
 mod questions;
 mod replays;
+mod through;
 mod tls;
 
 use serde_json::{Value, json};
