@@ -322,7 +322,8 @@ impl CacheBuilder {
         let lessons = Arc::new(Lessons::new(Arc::clone(&self.store)));
         match lessons.read_on().await {
             Err(error) if !is_shared => return Err(error),
-            // Read as soon as it can be.
+            // Read as soon as it can be. A store that is away has said so itself.
+            Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) => {}
             Err(error) => tracing::warn!(%error, "what was learned from feedback is not known yet"),
             Ok(()) => {}
         }

@@ -26,6 +26,8 @@ use crate::store::{Filled, Found, RefusedReason, Store};
 const BATCH: usize = 256;
 /// How many entries are on their way to the store at a time; it gathers them into one transaction.
 const CONCURRENT_FILLS: usize = 64;
+/// What some editors and exports begin a file with.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// The longest line, in bytes.
 const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
 /// The most bad lines that a report lists; all of them count.
@@ -131,6 +133,9 @@ impl Import<'_> {
                 .read_until(b'\n', &mut line)
                 .map_err(|e| invalid("cannot read the lines to import").with_source(e))?;
             number += 1;
+            if number == 1 && line.starts_with(BYTE_ORDER_MARK) {
+                line.drain(..BYTE_ORDER_MARK.len());
+            }
             if read > 0 && !line.trim_ascii().is_empty() {
                 match self.ready(number, &line) {
                     Ok(Some(ready)) => batch.push(ready),

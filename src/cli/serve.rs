@@ -54,7 +54,7 @@ pub(crate) async fn run(_: ServeArgs, context: &Context) -> anyhow::Result<Exit>
     // What is wrong with the settings is told before a model is loaded.
     let (options, listeners, judge) = (config.gateway_options()?, config.listeners()?, config.open_judge()?);
     let scheme = if listeners.tls.is_some() { "https" } else { "http" };
-    let store = config.open_store(Opening::Create).await?;
+    let store = config.open_store(Opening::Awaited).await?;
     let mut builder = config.cache_builder(config.open_embedder().await?, store).await?;
     if let Some(judge) = judge {
         builder = builder.shadow(judge);

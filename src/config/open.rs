@@ -22,6 +22,9 @@ pub enum Opening {
     Existing,
     /// Create it.
     Create,
+    /// Create it, for a program that goes on: servers that are away are taken up when they answer. What waiting does
+    /// not help, such as a wrong password or a missing right, still fails.
+    Awaited,
 }
 
 impl Config {
@@ -29,8 +32,8 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// `Store` if there is none and none is to be created; `Unavailable` if its servers cannot be reached; those of
-    /// the store otherwise.
+    /// `Store` if there is none and none is to be created; `Unavailable` if its servers cannot be reached and are
+    /// not awaited; `Config` if they do not let this store in; those of the store otherwise.
     ///
     /// # Cancel safety
     ///
@@ -42,9 +45,16 @@ impl Config {
             StoreUrl::Embedded(path) => path.clone(),
             StoreUrl::Valkey(url) => {
                 let store = self.connect(url).await?;
-                // With an outbox, a change is better kept than turned away.
-                if self.store.outbox.is_none() {
-                    store.ping().await.map_err(with_advice)?;
+                let checked = match opening {
+                    Opening::Awaited => store.check_access().await,
+                    // With an outbox, a change is better kept than turned away.
+                    _ if self.store.outbox.is_some() => Ok(()),
+                    _ => store.ping().await.map(drop),
+                };
+                match checked {
+                    // It was logged when the connection was tried.
+                    Err(error) if opening == Opening::Awaited && error.kind() != ErrorKind::Config => {}
+                    checked => checked.map_err(with_advice)?,
                 }
                 return Ok(Arc::new(store));
             }
@@ -249,6 +259,8 @@ pub(crate) fn with_advice(error: Error) -> Error {
         "check user and password in the address, valkey://user:password@host"
     } else if has(&["certificate", "UnknownIssuer"]) {
         "name the authority that signed the server's certificate by store.tls_ca"
+    } else if has(&["permit it by", "NOPERM", "NoPerm"]) {
+        "`wellspring doctor` lists every right that is missing"
     } else if has(&["not a primary"]) {
         "name the primary, or its sentinels: valkey-sentinel://host:26379/name"
     } else {

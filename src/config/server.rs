@@ -11,7 +11,8 @@ use super::webhooks::{WebhookConfig, webhooks};
 use super::{ByteSize, checked, config_error, name, units};
 use crate::error::Result;
 use crate::server::auth::Token;
-use crate::server::proxy::HeaderPattern;
+use crate::server::cors::Origin;
+use crate::server::proxy::{HeaderPattern, PathPattern};
 use crate::server::{Anonymous, Disconnected, Listeners, Options, Price, Sharing, Tls, Upstream};
 
 /// `[server]`
@@ -41,6 +42,12 @@ pub struct ServerConfig {
     /// By which names the gateway is called by those who need no token, beside addresses and `localhost`.
     #[serde(with = "list")]
     pub hosts: Vec<String>,
+    /// Pages of which origins may call the proxy from a browser, each as `https://HOST` or `*`.
+    #[serde(with = "list")]
+    pub cors: Vec<Origin>,
+    /// Which further paths the gateway's own keys go to, each as `[METHOD:]PATH` below the base URL.
+    #[serde(with = "list")]
+    pub pass: Vec<PathPattern>,
     /// Who shares answers with whom.
     pub sharing: SharingConfig,
     /// The header that `sharing = "header"` goes by.
@@ -113,6 +120,8 @@ impl Default for ServerConfig {
             anonymous: AnonymousConfig::None,
             open_relay: options.open_relay,
             hosts: Vec::new(),
+            cors: Vec::new(),
+            pass: Vec::new(),
             sharing: SharingConfig::Key,
             sharing_header: "wellspring-share".into(),
             ignore_headers: options.ignored_headers,
@@ -263,6 +272,8 @@ impl super::Config {
         };
         options.open_relay = server.open_relay;
         options.hosts.clone_from(&server.hosts);
+        options.cors.clone_from(&server.cors);
+        options.pass.clone_from(&server.pass);
         options.sharing = match server.sharing {
             SharingConfig::Key => Sharing::Key,
             SharingConfig::Shared => Sharing::Shared,

@@ -18,7 +18,7 @@ const VARIABLE: &str = "the name of an environment variable";
 const SWITCH: &str = "true or false";
 
 /// All settings, in the order in which they are shown.
-pub(super) const SETTINGS: [Setting; 109] = [
+pub(super) const SETTINGS: &[Setting] = &[
     setting("store.url", "embedded:PATH, memory: or an address such as valkey://HOST:6379"),
     setting("store.index_snapshots", "the path of a folder"),
     setting("store.cache_bytes", SIZE),
@@ -108,6 +108,8 @@ pub(super) const SETTINGS: [Setting; 109] = [
     setting("server.anonymous", "\"none\", \"proxy\" or \"all\""),
     setting("server.open_relay", SWITCH),
     setting("server.hosts", "a list of names, such as [\"gateway.example\"]"),
+    setting("server.cors", "a list of origins, such as [\"https://app.example\"], or [\"*\"]"),
+    setting("server.pass", "a list of paths below the base URL, such as [\"audio/*\", \"POST:files\"]"),
     setting("server.sharing", "\"key\", \"header\" or \"shared\""),
     setting("server.sharing_header", "the name of a header"),
     setting(

@@ -179,7 +179,8 @@ pub(super) async fn identify(
             Anonymous::All => true,
         };
     let is_ambient = token.is_none() && is_trusted;
-    let checked = hosts::check(&options.hosts, request.uri(), request.headers());
+    let origins = if door == Door::Public { options.cors.as_slice() } else { &[] };
+    let checked = hosts::check(&options.hosts, origins, request.uri(), request.headers());
     let refused = checked.err().filter(|_| is_ambient);
     request.extensions_mut().insert(Caller { token, shown_in, is_trusted, refused });
     Ok(next.run(request).await)

@@ -31,11 +31,14 @@ impl Dialect {
         let under = |prefix: &str| {
             path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        if under("/v1/messages") {
+        if under("/v1/messages") || under("/messages") {
             Self::Anthropic
         } else if ["cache", "documents", "webhooks"].iter().any(|name| under(&format!("/v1/{name}"))) {
             Self::Plain
-        } else if under("/v1") {
+        } else if ["v1", "chat", "completions", "responses", "embeddings", "models", "openai"]
+            .iter()
+            .any(|name| under(&format!("/{name}")))
+        {
             // Routes that the gateway lacks, too: its clients ask for them.
             Self::OpenAi
         } else {

@@ -15,14 +15,21 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use crate::server::cors::Origin;
 use crate::server::error::Problem;
 
-/// Checks what `headers` and `uri` call the gateway, and from where; `names` are those that it has.
+/// Checks what `headers` and `uri` call the gateway, and from where; `names` are those that it has, and pages of
+/// `origins` may call it.
 ///
 /// # Errors
 ///
 /// 403 if it is called by a name that it does not have, or from a page that is not its own.
-pub(super) fn check(names: &[String], uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn check(
+    names: &[String],
+    origins: &[Origin],
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<(), Problem> {
     let is_name = |host: &str| names.iter().any(|name| name.eq_ignore_ascii_case(host));
     let called = called(uri, headers).ok_or_else(|| refused("the request does not say whom it is for"))?;
     let host = bare(&called);
@@ -33,6 +40,9 @@ pub(super) fn check(names: &[String], uri: &Uri, headers: &HeaderMap) -> Result<
         ));
     }
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    if origins.iter().any(|known| known.is(origin)) {
+        return Ok(());
+    }
     let origin =
         origin.to_str().ok().and_then(|origin| origin.split_once("://")?.1.parse::<Authority>().ok());
     match origin {
@@ -98,7 +108,7 @@ mod tests {
         if let Some(origin) = origin {
             headers.insert(header::ORIGIN, origin.parse().unwrap());
         }
-        check(&["gateway.example".into()], &"/x".parse().unwrap(), &headers).is_ok()
+        check(&["gateway.example".into()], &[], &"/x".parse().unwrap(), &headers).is_ok()
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod admin;
 pub mod auth;
 mod cache_api;
 mod connections;
+pub mod cors;
 mod dashboard;
 mod documents;
 pub mod error;
@@ -45,7 +46,12 @@ use crate::server::auth::{Door, Right};
 pub fn public_router(gateway: &Gateway) -> Router {
     let proxy = auth::requiring_any_body(proxy::routes(), Right::Fill);
     let routes = proxy.merge(cache_api::routes()).merge(openapi::routes()).merge(health::routes());
-    finish(routes, gateway, Door::Public)
+    let router = finish(routes, gateway, Door::Public);
+    // Outermost: a browser is to read errors, too, and asks whether it may before it shows a token.
+    match cors::layer(&gateway.options().cors) {
+        Some(layer) => router.layer(layer),
+        None => router,
+    }
 }
 
 /// What the listener for administration and ingestion serves; webhooks only if they have none of their own.

@@ -6,9 +6,10 @@ use std::time::Duration;
 use axum::http::HeaderName;
 
 use crate::server::auth::Token;
+use crate::server::cors::Origin;
 use crate::server::limits::RequestLimits;
 use crate::server::price::Price;
-use crate::server::proxy::HeaderPattern;
+use crate::server::proxy::{HeaderPattern, PathPattern};
 use crate::server::webhooks::Webhook;
 
 /// How the gateway behaves.
@@ -24,6 +25,10 @@ pub struct Options {
     pub open_relay: bool,
     /// By which names the gateway is called, beside addresses and `localhost`, by those who need no token.
     pub hosts: Vec<String>,
+    /// Pages of which origins may call the proxy from a browser; none by default.
+    pub cors: Vec<Origin>,
+    /// Which paths the gateway's own keys go to beside those that are known to be harmless.
+    pub pass: Vec<PathPattern>,
     /// Who shares answers with whom.
     pub sharing: Sharing,
     /// Headers that go upstream and change no answer. All others keep those apart who send different ones. By default
@@ -63,6 +68,8 @@ impl Default for Options {
             anonymous: Anonymous::None,
             open_relay: false,
             hosts: Vec::new(),
+            cors: Vec::new(),
+            pass: Vec::new(),
             sharing: Sharing::Key,
             ignored_headers: HeaderPattern::defaults(),
             disconnected: Disconnected::Cancel,

@@ -6,21 +6,24 @@
 use axum::http::{HeaderMap, HeaderName};
 
 use crate::server::error::Problem;
+use crate::server::proxy::header_names;
 use crate::server::{Options, Sharing};
 
 /// How they begin.
 const PREFIX: &str = "wellspring-";
-/// Those that are known, whatever is configured. Some of them may stand in a request that was made from a response.
-const KNOWN: [&str; 8] = [
+/// Those that are known beside the ones for fields, whatever is configured. Some of them may stand in a request that was made from a response.
+const KNOWN: [&str; 6] = [
     "wellspring-token",
-    "wellspring-question",
-    "wellspring-threshold",
-    "wellspring-max-false-hit-rate",
     "wellspring-share",
     "wellspring-tier",
     "wellspring-similarity",
     "wellspring-entry",
+    "wellspring-warning",
 ];
+
+fn known() -> impl Iterator<Item = &'static str> {
+    KNOWN.into_iter().chain(header_names())
+}
 
 /// Checks the names of `headers`.
 ///
@@ -32,11 +35,11 @@ pub(super) fn check(options: &Options, headers: &HeaderMap) -> Result<(), Proble
         Sharing::Header(name) => Some(name),
         Sharing::Key | Sharing::Shared => None,
     };
-    let is_known = |name: &HeaderName| KNOWN.contains(&name.as_str()) || shared_by == Some(name);
+    let is_known = |name: &HeaderName| known().any(|known| known == name.as_str()) || shared_by == Some(name);
     let unknown = headers.keys().find(|name| name.as_str().starts_with(PREFIX) && !is_known(name));
     let Some(unknown) = unknown else { return Ok(()) };
     let far = |known: &&str| strsim::levenshtein(known, unknown.as_str());
-    let nearest = KNOWN.iter().min_by_key(|known| far(known)).copied().unwrap_or_default();
+    let nearest = known().min_by_key(far).unwrap_or_default();
     Err(Problem::invalid(format!("unknown header `{unknown}`, did you mean `{nearest}`?")))
 }
 
@@ -52,7 +55,7 @@ mod tests {
             check(options, &headers).map_err(|problem| format!("{problem:?}"))
         };
         let mut options = Options::default();
-        for name in KNOWN.into_iter().chain(["x-wellspring", "wellspring"]) {
+        for name in known().chain(["x-wellspring", "wellspring"]) {
             assert!(check(&options, name).is_ok(), "{name}");
         }
         let error = check(&options, "wellspring-qestion").unwrap_err();

@@ -43,6 +43,21 @@ fn what_is_exported_is_imported_whole() {
     assert_eq!(to.json(&["invalidate", "--namespace", "docs"], 0)["dropped"], 1);
 }
 
+/// What editors and exports of other systems begin a file with is no part of the first line, and of no other.
+#[test]
+fn a_byte_order_mark_is_taken() {
+    let sandbox = Sandbox::new();
+    let line = |question: &str| format!("{{\"question\":\"{question}\",\"answer\":\"b\"}}\n");
+    let input = format!("\u{feff}{}{}", line("Who?"), line("Where?"));
+    let report = sandbox.run_with(&["import", "-", "--json"], input.as_bytes()).code(0);
+    assert!(report.stdout.contains("\"imported\": 2"), "{}", report.stdout);
+    sandbox.write("marked.jsonl", b"\xef\xbb\xbf\n");
+    assert_eq!(sandbox.json(&["import", "marked.jsonl"], 0)["bad"], 0);
+    let late = format!("{}\u{feff}{}", line("When?"), line("Why?"));
+    let refused = sandbox.run_with(&["import", "-"], late.as_bytes()).code(2);
+    assert!(refused.stderr.contains("line 2"), "{}", refused.stderr);
+}
+
 #[test]
 fn importing_again_changes_nothing() {
     let sandbox = Sandbox::new();

@@ -11,6 +11,8 @@ mod judgements;
 mod sandbox;
 #[cfg(unix)]
 mod serve;
+#[cfg(unix)]
+mod serve_away;
 mod stores;
 #[path = "../support/mod.rs"]
 mod support;

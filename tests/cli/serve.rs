@@ -48,14 +48,14 @@ impl Collector {
 }
 
 /// The gateway in a process of its own, killed with the test.
-struct Served {
+pub(crate) struct Served {
     child: Child,
-    proxy: String,
-    admin: String,
+    pub(crate) proxy: String,
+    pub(crate) admin: String,
 }
 
 impl Served {
-    fn start(sandbox: &Sandbox, upstream: &Upstream, environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox, upstream: &Upstream, environment: &[(&str, &str)]) -> Self {
         let mut child = sandbox
             .command()
             .args(["serve", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
@@ -76,7 +76,7 @@ impl Served {
     }
 
     /// Asks it to terminate; what it logged, once it has ended well.
-    fn end(mut self) -> String {
+    pub(crate) fn end(mut self) -> String {
         let id = self.child.id().to_string();
         assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         let mut log = String::new();

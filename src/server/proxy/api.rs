@@ -3,6 +3,7 @@
 use axum::http::Uri;
 use serde_json::{Map, Value};
 
+use super::path::deployment;
 use super::shapes::{chat, messages, responses};
 use super::sse::Event;
 use super::upstream::Vendor;
@@ -44,10 +45,11 @@ pub(super) struct Folded {
 impl Api {
     /// The API that a request to `uri` means.
     pub(super) fn of(uri: &Uri) -> Self {
-        match uri.path() {
-            "/v1/completions" => Self::Completions,
-            "/v1/responses" => Self::Responses,
-            "/v1/messages" => Self::Messages,
+        let path = uri.path().strip_prefix("/v1").unwrap_or(uri.path());
+        match &path[deployment(path).len()..] {
+            "/completions" => Self::Completions,
+            "/responses" => Self::Responses,
+            "/messages" => Self::Messages,
             _ => Self::Chat,
         }
     }

@@ -81,6 +81,10 @@ pub(super) async fn ask(
         Read::Other(outgoing) => return pass(&gateway, outgoing, Forward::Bypass("no-object")).await,
     };
     let Asked { outgoing, directives, form, price, bypass, held, query, matching } = asked;
+    let lacks_sources = directives.lack_sources();
+    if lacks_sources {
+        gateway.telemetry().lacked_sources();
+    }
     let found = if let Some(name) = &directives.permit {
         let permit = gateway.permits().take(name, holder(&caller, &headers).as_deref());
         let permit = permit.ok_or_else(permits::gone)?;
@@ -106,7 +110,7 @@ pub(super) async fn ask(
         };
         only_if_cached(control, look_up(&gateway, (query, matching, form), control, refuse).await)?
     };
-    match found {
+    let mut response = match found {
         Found::Hit(hit) => match replay(&hit.entry, api, form) {
             Ok(replay) => {
                 gateway.telemetry().feedback().served(&hit);
@@ -124,7 +128,11 @@ pub(super) async fn ask(
         }
         Found::Follow(following) => Ok(reply::followed(following)),
         Found::Pass(forward) => pass(&gateway, outgoing, forward).await,
+    }?;
+    if lacks_sources {
+        reply::warn_of_no_sources(response.headers_mut());
     }
+    Ok(response)
 }
 
 /// Reads what is asked. Takes time by the length of `body`.
@@ -151,10 +159,10 @@ fn read(gateway: &Gateway, caller: &Caller, head: &Parts, body: Bytes) -> Result
         None
     };
     let held = if directives.question.is_some() { ids::of_request(api, &fields) } else { Ids::default() };
-    let base = gateway.upstreams().base(api.vendor());
+    let base = gateway.upstreams().base(&outgoing);
     let tenant = tenant(gateway.options(), caller, &head.headers);
     let longest = limits.question_bytes;
-    let (query, matching) = question::query(api, fields, &directives, &outgoing, (base, tenant), longest);
+    let (query, matching) = question::query(api, fields, &directives, &outgoing, (&base, tenant), longest);
     Ok(Read::Question(Asked { outgoing, directives, form, price, bypass, held, query, matching }))
 }
 

@@ -1,32 +1,17 @@
 //! What a caller tells the gateway beside the request: the body's field `wellspring`, and headers.
 
-use std::str::FromStr;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName};
-use percent_encoding::percent_decode;
+use axum::http::HeaderMap;
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::told;
 use crate::criterion::Criterion;
 use crate::entry::{Answer, ContentType, Dependency, Usage};
 use crate::key::{Corpus, MAX_NAME_BYTES, Namespace};
 use crate::server::error::Problem;
 use crate::server::limits::RequestLimits;
-
-/// The header that names the question: UTF-8, percent-encoded where it is not plain ASCII.
-const QUESTION_HEADER: HeaderName = HeaderName::from_static("wellspring-question");
-
-/// The headers that say what is accepted, as the fields `threshold` and `max_false_hit_rate` do.
-const THRESHOLD_HEADER: HeaderName = HeaderName::from_static("wellspring-threshold");
-const RATE_HEADER: HeaderName = HeaderName::from_static("wellspring-max-false-hit-rate");
-
-/// The number in a header, if there is one.
-fn number<T: FromStr>(headers: &HeaderMap, name: &HeaderName) -> Result<Option<T>, Problem> {
-    let Some(value) = headers.get(name) else { return Ok(None) };
-    let number = value.to_str().ok().and_then(|value| value.trim().parse().ok());
-    number.map(Some).ok_or_else(|| Problem::invalid(format!("the header {name} holds no number")))
-}
 
 /// The field `wellspring`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -85,21 +70,15 @@ impl Directives {
         headers: &HeaderMap,
         limits: &RequestLimits,
     ) -> Result<Self, Problem> {
-        let mut directives: Self = match field {
-            Some(field) => Self::deserialize(field)
-                .map_err(|error| Problem::invalid(format!("the field wellspring is not valid: {error}")))?,
-            None => Self::default(),
+        let mut fields = match field {
+            None => Map::new(),
+            Some(Value::Object(fields)) => fields.clone(),
+            Some(_) => return Err(Problem::invalid("the field wellspring is no object")),
         };
-        if let Some(value) = headers.get(QUESTION_HEADER) {
-            let question = percent_decode(value.as_bytes()).decode_utf8();
-            let question = question.map_err(|_| Problem::invalid("Wellspring-Question is not UTF-8"))?;
-            directives.question.get_or_insert(question.into_owned());
-        }
-        // The field wins over the headers, as for the question.
-        if directives.criterion().is_none() {
-            directives.threshold = number(headers, &THRESHOLD_HEADER)?;
-            directives.max_false_hit_rate = number(headers, &RATE_HEADER)?;
-        }
+        told::add(&mut fields, headers)?;
+        let directives = Self::deserialize(Value::Object(fields)).map_err(|error| {
+            Problem::invalid(format!("the field wellspring, or a header for it, is not valid: {error}"))
+        })?;
         directives.check(limits)?;
         Ok(directives)
     }
@@ -145,6 +124,12 @@ impl Directives {
     pub(in crate::server) fn criterion(&self) -> Option<Criterion> {
         let rate = self.max_false_hit_rate.map(Criterion::MaxFalseHitRate);
         self.threshold.map(Criterion::SimilarityThreshold).or(rate)
+    }
+
+    /// Whether an answer would be stored under a named question that no change of a document ends.
+    pub(super) fn lack_sources(&self) -> bool {
+        let is_bare = self.sources.is_empty() && self.collections.is_empty() && self.tags.is_empty();
+        self.question.is_some() && is_bare
     }
 
     /// What the answer depends on.
@@ -240,13 +225,5 @@ mod tests {
         ] {
             assert!(read(&bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn the_header_names_a_question_in_any_language() {
-        let mut headers = HeaderMap::new();
-        headers.insert(QUESTION_HEADER, "100% caf%C3%A9?".parse().unwrap());
-        let directives = Directives::new(None, &headers, &RequestLimits::default()).unwrap();
-        assert_eq!(directives.question.as_deref(), Some("100% café?"));
     }
 }

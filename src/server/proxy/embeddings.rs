@@ -159,7 +159,7 @@ fn read(
         if fields.remove(FIELD).is_some() { json::without(&body, FIELD).unwrap_or(body) } else { body };
     let outgoing = Outgoing::new(gateway, Vendor::OpenAi, head, caller, body)?;
     let tenant = tenant(gateway.options(), caller, &head.headers);
-    let base = gateway.upstreams().base(Vendor::OpenAi);
+    let base = gateway.upstreams().base(&outgoing);
     let key = serde_json::json!([base, tenant, outgoing.beside_body, fields]);
     let key = Sha256::digest(key.to_string().as_bytes()).into();
     Ok((outgoing, Some(Asked { fields, key })))

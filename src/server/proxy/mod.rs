@@ -13,6 +13,7 @@ mod ids;
 mod irrelevant;
 pub(super) mod json;
 mod making;
+mod own_key;
 mod path;
 mod question;
 mod recording;
@@ -20,6 +21,8 @@ mod reply;
 mod shapes;
 mod sharing;
 mod sse;
+mod through;
+mod told;
 mod upstream;
 
 use axum::Router;
@@ -29,16 +32,27 @@ pub(super) use self::directives::Directives;
 pub(super) use self::embeddings::Embeddings;
 pub(super) use self::followers::Followers;
 pub use self::irrelevant::HeaderPattern;
+pub use self::own_key::PathPattern;
 pub(super) use self::sharing::{holder, tenant};
+pub(super) use self::told::names as header_names;
 pub(super) use self::upstream::Upstreams;
 use crate::server::Gateway;
 
 pub(super) fn routes() -> Router<Gateway> {
-    Router::new()
-        .route("/v1/chat/completions", post(ask::ask))
-        .route("/v1/completions", post(ask::ask))
-        .route("/v1/responses", post(ask::ask))
-        .route("/v1/messages", post(ask::ask))
-        .route("/v1/embeddings", post(embeddings::embed))
-        .merge(upstream::routes())
+    let through = through::pass_through;
+    let mut routes = Router::new()
+        .route("/v1/chat/completions", post(ask::ask).fallback(through))
+        .route("/v1/completions", post(ask::ask).fallback(through))
+        .route("/v1/responses", post(ask::ask).fallback(through))
+        .route("/v1/messages", post(ask::ask).fallback(through))
+        .route("/v1/embeddings", post(embeddings::embed).fallback(through))
+        .merge(through::routes());
+    // The same for clients whose base URL has no version, and as Azure has them.
+    for base in ["", "/openai/deployments/{deployment}"] {
+        for path in ["/chat/completions", "/completions", "/responses", "/messages"] {
+            routes = routes.route(&format!("{base}{path}"), post(ask::ask).fallback(through));
+        }
+        routes = routes.route(&format!("{base}/embeddings"), post(embeddings::embed).fallback(through));
+    }
+    routes
 }

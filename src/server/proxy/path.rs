@@ -33,6 +33,13 @@ pub(super) fn below_version(uri: &Uri) -> Result<String, Problem> {
     })
 }
 
+/// The deployment that `path` names before the API's own path, as Azure has it: `/openai/deployments/NAME`; else nothing.
+pub(super) fn deployment(path: &str) -> &str {
+    const START: &str = "/openai/deployments/";
+    let end = path.strip_prefix(START).and_then(|rest| rest.find('/'));
+    end.map_or("", |end| &path[..START.len() + end])
+}
+
 /// Whether `segment` is one name, or several with encoded slashes between, whoever decodes it how often.
 fn is_safe(segment: &str) -> bool {
     let mut bytes = Cow::Borrowed(segment.as_bytes());

@@ -17,6 +17,8 @@ const TIER: HeaderName = HeaderName::from_static("wellspring-tier");
 const SIMILARITY: HeaderName = HeaderName::from_static("wellspring-similarity");
 const ENTRY: HeaderName = HeaderName::from_static("wellspring-entry");
 
+const WARNING: HeaderName = HeaderName::from_static("wellspring-warning");
+
 /// Why a request goes to the upstream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Forward {
@@ -65,6 +67,11 @@ impl Forward {
             insert(headers, ENTRY, &entry.to_string());
         }
     }
+}
+
+/// Says that the question was named without what its answer is derived from: no change of a document will end it.
+pub(super) fn warn_of_no_sources(headers: &mut HeaderMap) {
+    headers.insert(WARNING, HeaderValue::from_static("no sources"));
 }
 
 /// How long `hit` lives still.

@@ -2,25 +2,23 @@
 
 use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
-use axum::routing::{get, post};
-use bytes::Bytes;
 use serde_json::{Map, Value};
 use tracing::Instrument as _;
 
-use super::ask::FIELD;
+use super::own_key::PathPattern;
+use super::path;
 use super::sharing::beside_body;
-use super::{json, path};
 use crate::error::{Error, ErrorKind, Result};
 use crate::server::auth::{API_KEY_HEADER, Caller, TOKEN_HEADER};
 use crate::server::error::Problem;
-use crate::server::limits::apart;
 use crate::server::telemetry::spans;
 use crate::server::{Gateway, Options, Price, Upstream};
+
+/// Where Azure's API is shown its key.
+const AZURE_KEY: HeaderName = HeaderName::from_static("api-key");
 
 /// How many idle connections to an upstream are kept.
 const MAX_IDLE: usize = 256;
@@ -67,9 +65,10 @@ impl Upstreams {
         }
     }
 
-    /// The base URL of `vendor`'s API: another API gives other answers.
-    pub(super) fn base(&self, vendor: Vendor) -> &str {
-        &self.of(vendor).base
+    /// The base URL that `outgoing` goes to, with the deployment if there is one: another API or model gives other
+    /// answers.
+    pub(super) fn base(&self, outgoing: &Outgoing) -> String {
+        format!("{}{}", self.of(outgoing.vendor).base, path::deployment(&outgoing.path))
     }
 
     /// What the model costs that `fields` ask for, if that is known.
@@ -100,7 +99,7 @@ impl Client {
 }
 
 /// What goes upstream.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) vendor: Vendor,
     pub(super) method: Method,
@@ -109,7 +108,7 @@ pub(super) struct Outgoing {
     pub(super) headers: HeaderMap,
     /// What of all this beside the body an answer may depend on.
     pub(super) beside_body: Value,
-    pub(super) body: Bytes,
+    pub(super) body: reqwest::Body,
 }
 
 impl Outgoing {
@@ -119,7 +118,7 @@ impl Outgoing {
         vendor: Vendor,
         head: &axum::http::request::Parts,
         caller: &Caller,
-        body: Bytes,
+        body: impl Into<reqwest::Body>,
     ) -> Result<Self, Problem> {
         let path = path::below_version(&head.uri)?;
         let mut headers = forwarded(&head.headers);
@@ -129,9 +128,12 @@ impl Outgoing {
             headers.remove(name);
         }
         let beside_body = beside_body(&gateway.options().ignored_headers, &headers, head.uri.query());
-        let has_key = headers.contains_key(header::AUTHORIZATION) || headers.contains_key(API_KEY_HEADER);
+        let has_key =
+            [header::AUTHORIZATION, API_KEY_HEADER, AZURE_KEY].iter().any(|name| headers.contains_key(name));
         if let (false, Some(own)) = (has_key, own) {
+            check_own_key(gateway.options(), &head.method, &path)?;
             let (name, value) = match vendor {
+                Vendor::OpenAi if !path::deployment(&path).is_empty() => (AZURE_KEY, own.to_owned()),
                 Vendor::OpenAi => (header::AUTHORIZATION, format!("Bearer {own}")),
                 Vendor::Anthropic => (API_KEY_HEADER, own.to_owned()),
             };
@@ -141,7 +143,7 @@ impl Outgoing {
         } else if !has_key && caller.shown_in.iter().any(|name| *name != TOKEN_HEADER) {
             return Err(no_key());
         }
-        Ok(Self { vendor, method: head.method.clone(), path, headers, beside_body, body })
+        Ok(Self { vendor, method: head.method.clone(), path, headers, beside_body, body: body.into() })
     }
 
     /// Sends the request; returns when the head of the response is there.
@@ -177,6 +179,19 @@ impl Outgoing {
             }
         })
     }
+}
+
+/// The gateway's own key is lent for what is listed, and nothing else that the account has.
+fn check_own_key(options: &Options, method: &Method, path: &str) -> Result<(), Problem> {
+    let path = path.split('?').next().unwrap_or_default();
+    if PathPattern::defaults().iter().chain(&options.pass).any(|pattern| pattern.matches(method, path)) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "own_key_not_lent",
+        "the gateway's own key does not go to this path: send a key of the API's, or have the path added to server.pass",
+    ))
 }
 
 fn no_key() -> Problem {
@@ -236,60 +251,4 @@ pub(super) fn passed_on(response: &reqwest::Response, body: Body) -> Response {
     *passed.headers_mut() =
         end_to_end(response.headers()).map(|(name, value)| (name.clone(), value.clone())).collect();
     passed
-}
-
-/// What is not cached goes through as it is.
-pub(super) fn routes() -> Router<Gateway> {
-    Router::new()
-        .route("/v1/models", get(models))
-        .route("/v1/models/{*id}", get(models))
-        .route("/v1/responses/{*id}", get(openai).post(openai).delete(openai))
-        .route("/v1/messages/count_tokens", post(anthropic))
-}
-
-async fn models(
-    gateway: State<Gateway>,
-    caller: Extension<Caller>,
-    request: Request,
-) -> Result<Response, Problem> {
-    // Both APIs have this path; only one of them has versions in a header.
-    let vendor =
-        if request.headers().contains_key("anthropic-version") { Vendor::Anthropic } else { Vendor::OpenAi };
-    pass_through(&gateway, vendor, &caller, request).await
-}
-
-async fn openai(
-    gateway: State<Gateway>,
-    caller: Extension<Caller>,
-    request: Request,
-) -> Result<Response, Problem> {
-    pass_through(&gateway, Vendor::OpenAi, &caller, request).await
-}
-
-async fn anthropic(
-    gateway: State<Gateway>,
-    caller: Extension<Caller>,
-    request: Request,
-) -> Result<Response, Problem> {
-    pass_through(&gateway, Vendor::Anthropic, &caller, request).await
-}
-
-async fn pass_through(
-    gateway: &Gateway,
-    vendor: Vendor,
-    caller: &Caller,
-    request: Request,
-) -> Result<Response, Problem> {
-    let (head, body) = request.into_parts();
-    let body = gateway.options().limits.read(body).await?;
-    // Some clients send the field with every request.
-    let body = apart(gateway, body.len(), move || {
-        let stripped = json::has(&body, FIELD).then(|| json::without(&body, FIELD)).flatten();
-        stripped.unwrap_or(body)
-    })
-    .await?;
-    let response = Outgoing::new(gateway, vendor, &head, caller, body)?.send(gateway).await?;
-    let mut passed = passed_on(&response, Body::empty());
-    *passed.body_mut() = Body::from_stream(response.bytes_stream());
-    Ok(passed)
 }

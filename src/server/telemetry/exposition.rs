@@ -40,6 +40,11 @@ pub(super) async fn text(gateway: &Gateway) -> Result<String, Problem> {
     let mut registry = Registry::default();
     registry.register("wellspring_requests", "Requests by route and status", telemetry.requests.clone());
     registry.register(
+        "wellspring_questions_without_sources",
+        "Named questions of the proxy whose answers no change of a document ends",
+        telemetry.unsourced.clone(),
+    );
+    registry.register(
         "wellspring_request_duration_seconds",
         "Time to the head of the response by route",
         telemetry.request_time.clone(),

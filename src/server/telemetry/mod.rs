@@ -37,6 +37,7 @@ pub struct Telemetry {
     request_time: Family<RouteLabels, Histogram, fn() -> Histogram>,
     upstream_time: Family<UpstreamLabels, Histogram, fn() -> Histogram>,
     upstreams: Mutex<BTreeMap<(&'static str, Option<u16>), u64>>,
+    unsourced: Counter,
     feedback: FeedbackCounts,
     samples: Samples,
     started: Instant,
@@ -72,6 +73,7 @@ impl Telemetry {
             request_time: Family::new_with_constructor(seconds),
             upstream_time: Family::new_with_constructor(seconds),
             upstreams: Mutex::default(),
+            unsourced: Counter::default(),
             feedback: FeedbackCounts::new(),
             samples: Samples::default(),
             started: Instant::now(),
@@ -86,6 +88,11 @@ impl Telemetry {
     /// What callers said of answers.
     pub fn feedback(&self) -> &FeedbackCounts {
         &self.feedback
+    }
+
+    /// Counts a named question that came without sources.
+    pub(super) fn lacked_sources(&self) {
+        self.unsourced.inc();
     }
 
     pub(super) fn samples(&self) -> &Samples {

@@ -135,7 +135,17 @@ impl Inner {
                 (number, self.apply(operation, bucket, attempt, limit).await)
             });
             let mut applied = Vec::new();
-            for (number, result) in join_all(attempts).await {
+            // With another layout, what is done in these buckets is not done where other processes look. What is only
+            // refused is left to the script, which knows what to do without room.
+            let layout = self.check_layout(&self.control, limit).await;
+            let results = match layout.map_err(|error| (error.kind(), error.to_string())) {
+                Err((ErrorKind::Config | ErrorKind::Unavailable | ErrorKind::Timeout, unknown)) => {
+                    why = unknown;
+                    Vec::new()
+                }
+                _ => join_all(attempts).await,
+            };
+            for (number, result) in results {
                 match result {
                     Ok(result) => applied.push((number, result)),
                     Err(trouble) => why = trouble.to_string(),

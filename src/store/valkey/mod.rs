@@ -183,10 +183,13 @@ impl ValkeyStore {
             link,
             control,
         });
-        if let Err(error) = inner.check_layout().await
-            && error.kind() == ErrorKind::Config
-        {
-            return Err(error);
+        match inner.check_layout(&inner.link, inner.command_limit()).await {
+            Err(error) if error.kind() == ErrorKind::Config => return Err(error),
+            Err(error) => {
+                let server = inner.address.to_string();
+                tracing::warn!(server, %error, "the store is away, so nothing is cached until it answers");
+            }
+            Ok(()) => {}
         }
         inner.start(to_drain, heard);
         Ok(Self { inner })
@@ -205,22 +208,25 @@ impl Inner {
     }
 
     /// Makes sure, once, that the server was not used with another layout.
-    async fn check_layout(&self) -> Result<()> {
-        self.checked.get_or_try_init(|| self.compare_layout()).await.copied()
+    async fn check_layout(&self, link: &Link, limit: Duration) -> Result<()> {
+        self.checked.get_or_try_init(|| self.compare_layout(link, limit)).await.copied()
     }
 
-    async fn compare_layout(&self) -> Result<()> {
+    async fn compare_layout(&self, link: &Link, limit: Duration) -> Result<()> {
         let key = self.keys.format();
-        let limit = self.command_limit();
         for (field, ours) in
             [("format", FORMAT.to_owned()), ("buckets", self.keys.bucket_count().to_string())]
         {
-            let mut set = redis::cmd("HSETNX");
-            set.arg(&key).arg(field).arg(&ours);
-            self.link.send(&set, &key, limit).await?;
             let mut get = redis::cmd("HGET");
             get.arg(&key).arg(field);
-            let found = self.link.send(&get, &key, limit).await?;
+            let mut found = link.send(&get, &key, limit).await?;
+            // A server that is full can still be read.
+            if found == Value::Nil {
+                let mut set = redis::cmd("HSETNX");
+                set.arg(&key).arg(field).arg(&ours);
+                link.send(&set, &key, limit).await?;
+                found = link.send(&get, &key, limit).await?;
+            }
             if reply::text(&found) != Some(&*ours) {
                 let found = reply::text(&found).unwrap_or("nothing").to_owned();
                 let message = format!(
@@ -253,7 +259,7 @@ impl Inner {
     ) -> Result<(Fetched, Claim)> {
         self.check_open()?;
         if !self.checked.initialized() {
-            self.check_layout().await?;
+            self.check_layout(&self.link, self.command_limit()).await?;
         }
         let bucket = self.keys.bucket(corpus, id);
         self.check_bucket(bucket)?;

@@ -101,12 +101,7 @@ mod tests {
             let text = std::fs::read_to_string(&path).unwrap();
             let plain: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("# ")).collect();
             let taken: Vec<_> = plain.iter().filter(|question| is_follow_up(question)).collect();
-            assert!(
-                taken.len() * 50 <= plain.len(),
-                "{} of {}: {taken:#?}",
-                taken.len(),
-                plain.len()
-            );
+            assert!(taken.len() * 50 <= plain.len(), "{} of {}: {taken:#?}", taken.len(), plain.len());
         }
     }
 }

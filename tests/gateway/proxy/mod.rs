@@ -1,12 +1,15 @@
 //! The gateway over real sockets: what callers and upstreams see of it.
 
 mod access;
+mod cors;
 mod faults;
 mod followers;
+mod headers;
 mod http_caching;
 mod identity;
 mod questions;
 mod replays;
+mod through;
 mod tls;
 mod vendors;
 

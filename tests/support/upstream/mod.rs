@@ -61,6 +61,8 @@ impl Upstream {
             .route("/v1/responses", post(answer))
             .route("/v1/messages", post(answer))
             .route("/v1/embeddings", post(embeddings))
+            .route("/v1/openai/deployments/{name}/chat/completions", post(answer))
+            .route("/v1/openai/deployments/{name}/embeddings", post(embeddings))
             .route("/v1/models", get(models))
             .fallback(unknown)
             .layer(DefaultBodyLimit::disable())

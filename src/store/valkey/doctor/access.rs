@@ -8,11 +8,14 @@ use serde_json::json;
 
 use crate::store::valkey::link::Trouble;
 use crate::store::valkey::script::{CLAIM, LOOKUP};
-use crate::store::valkey::{Inner, reply};
+use crate::store::valkey::{Freshness, Inner, reply};
 use crate::store::{Finding, Severity};
 
 /// How long keys stay if they cannot be removed, in milliseconds.
 const LIFE: &str = "60000";
+
+/// What only a bounded freshness takes.
+const TRACKING: &str = "+client|tracking";
 
 /// What is tried: the rule that permits it, and its words. `H`, `S`, `X` and `T` stand for a hash, a set, a stream and a
 /// string of its own.
@@ -24,7 +27,7 @@ const TRIED: &[(&str, &[&str])] = &[
     ("+eval", &["EVAL", "return 0", "0"]),
     ("+evalsha", &["EVALSHA", "0000000000000000000000000000000000000000", "0"]),
     ("+script|load", &["SCRIPT", "LOAD", "return 0"]),
-    ("+client|tracking", &["CLIENT", "TRACKING", "OFF"]),
+    (TRACKING, &["CLIENT", "TRACKING", "OFF"]),
     ("+set", &["SET", "T", "1", "NX", "PX", LIFE]),
     ("+get", &["GET", "T"]),
     ("+exists", &["EXISTS", "T"]),
@@ -77,7 +80,9 @@ impl Inner {
         let base = format!("{}d:{{doctor:{:032x}}}", self.keys.prefix(), rand::random::<u128>());
         let mut denied = Denied::default();
         let in_cluster = if self.link.is_cluster() { TRIED_IN_CLUSTERS } else { &[] };
-        for (rule, words) in TRIED.iter().chain(in_cluster) {
+        let tracks = self.options.freshness != Freshness::Validated;
+        let needed = TRIED.iter().filter(|(rule, _)| tracks || *rule != TRACKING);
+        for (rule, words) in needed.chain(in_cluster) {
             let mut command = Cmd::new();
             for word in *words {
                 match *word {

@@ -22,6 +22,8 @@ use crate::store::{Finding, Severity};
 const PINGS: usize = 21;
 /// Above it, lookups take longer than an embedding, and the library's default limit is not far.
 const SLOW: Duration = Duration::from_millis(10);
+const WRONG_PASSWORD: &str = "user or password is wrong";
+const NO_PASSWORD: &str = "it wants a password";
 /// The difference of clocks that nobody needs to hear of.
 const SKEW: Duration = Duration::from_secs(2);
 
@@ -30,9 +32,30 @@ impl ValkeyStore {
     ///
     /// # Errors
     ///
-    /// `Unavailable` or `Timeout` if it cannot be reached. The message names the address without its password.
+    /// `Unavailable` or `Timeout` if it cannot be reached; `Config` if it can, and does not let this store in: a wrong
+    /// password, a right that connecting takes, a certificate by nobody that is trusted. The message names the address
+    /// without its password.
     pub async fn ping(&self) -> Result<Duration> {
         self.inner.ping().await
+    }
+
+    /// Makes sure that the server lets this store in and permits everything that it needs, as far as it can be asked.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`ping`](Self::ping); `Config` for rights that are missing, with the command that gives them.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`diagnose`](Self::diagnose).
+    pub async fn check_access(&self) -> Result<()> {
+        self.ping().await?;
+        let findings = self.inner.access_findings().await;
+        let denied = findings.into_iter().find_map(|finding| Some((finding.reason, finding.remedy?)));
+        denied.map_or(Ok(()), |(reason, remedy)| {
+            let message = format!("{}: {reason}; permit it by {remedy}", self.inner.address);
+            Err(Error::new(ErrorKind::Config, message))
+        })
     }
 
     /// Examines the store and its servers.
@@ -62,7 +85,8 @@ impl Inner {
                 match error.kind() {
                     ErrorKind::Unavailable | ErrorKind::Timeout => {
                         let why = plain(&error.to_string());
-                        Err(Error::new(error.kind(), format!("cannot reach {}: {why}", self.address)))
+                        let kind = if is_refusal(&why) { ErrorKind::Config } else { error.kind() };
+                        Err(Error::new(kind, format!("cannot reach {}: {why}", self.address)))
                     }
                     _ => Ok(started.elapsed()),
                 }
@@ -137,7 +161,7 @@ impl Inner {
 
     async fn layout(&self) -> Finding {
         let buckets = self.keys.bucket_count();
-        match self.compare_layout().await {
+        match self.compare_layout(&self.link, self.command_limit()).await {
             Ok(()) => Finding::new(
                 "layout",
                 Severity::Ok,
@@ -171,12 +195,17 @@ impl Inner {
 fn plain(why: &str) -> String {
     let why = why.strip_prefix("the server is away: ").unwrap_or(why);
     if why.contains("WRONGPASS") {
-        return "user or password is wrong".into();
+        return WRONG_PASSWORD.into();
     }
     if why.contains("NOAUTH") {
-        return "it wants a password".into();
+        return NO_PASSWORD.into();
     }
     why.trim_end_matches('.').to_owned()
+}
+
+/// Whether waiting does not help.
+fn is_refusal(why: &str) -> bool {
+    [WRONG_PASSWORD, NO_PASSWORD, "NOPERM", "NoPerm", "UnknownIssuer"].iter().any(|part| why.contains(part))
 }
 
 /// Makes one of those that differ in nothing but the server.

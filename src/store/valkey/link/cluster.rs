@@ -182,11 +182,6 @@ async fn connect(shared: Arc<Shared>, client: ClusterClient, tried: watch::Sende
             Err(_) => Err("no node answers in time".into()),
         };
         let is_up = connected.is_ok();
-        if let Err(why) = &connected
-            && failures == FAILURES
-        {
-            tracing::warn!(why, "no connection to the cluster");
-        }
         *shared.connection.lock().unwrap_or_else(PoisonError::into_inner) = connected;
         tried.send_replace(true);
         if is_up {

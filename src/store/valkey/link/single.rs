@@ -207,7 +207,8 @@ async fn keep(
                 }
             }
             Err(why) => {
-                if failures == 0 {
+                // Of the first connection, whoever opens the store tells.
+                if failures == 0 && serial > 0 {
                     tracing::warn!(server = shared.name, why, "no connection");
                 }
                 failures += 1;
