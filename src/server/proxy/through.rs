@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{any, get, post};
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use super::path;
 use super::upstream::{Outgoing, Vendor, passed_on};
 use crate::server::Gateway;
 use crate::server::auth::Caller;
-use crate::server::error::{Problem, no_route};
+use crate::server::error::{Problem, no_method, no_route};
 use crate::server::limits::apart;
 
 /// The first segments of what the gateway itself has, at one address or the other. No API behind it has them, and what
@@ -41,6 +41,10 @@ pub(super) async fn pass_through(
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
+    // They are about the connection, and a trace would say the gateway's key back.
+    if matches!(head.method, Method::TRACE | Method::CONNECT) {
+        return Err(no_method().await);
+    }
     let path = path::below_version(&head.uri)?;
     let first = path.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
     if OWN.contains(&first) {

@@ -32,7 +32,6 @@ async fn each_field_is_a_header_with_the_same_effect() {
         ("wellspring-tenant", "acme", json!({ "tenant": "acme" })),
         ("wellspring-corpus", "maps", json!({ "corpus": "maps" })),
         ("wellspring-namespace", "docs:faq", json!({ "namespace": "docs:faq" })),
-        ("wellspring-conversation", "c%2C1", json!({ "conversation": "c,1" })),
         ("wellspring-ignore", "user, model", json!({ "ignore": ["user", "model"] })),
     ] {
         let mut field = field;
@@ -43,6 +42,13 @@ async fn each_field_is_a_header_with_the_same_effect() {
         let other = if name == "wellspring-ignore" { "user" } else { "other" };
         assert_eq!(ask(&gateway, None, &[named, (name, other)]).await.tier(), "miss", "{name}");
     }
+    let follow_up = ("wellspring-question", "and in Germany?");
+    let conversation = |name| [follow_up, ("wellspring-conversation", name)];
+    assert_eq!(ask(&gateway, None, &[follow_up]).await.tier(), "bypass");
+    assert_eq!(ask(&gateway, None, &conversation("c%2C1")).await.tier(), "miss");
+    let field = json!({ "question": follow_up.1, "conversation": "c,1" });
+    assert_eq!(ask(&gateway, Some(field), &[]).await.tier(), "exact");
+    assert_eq!(ask(&gateway, None, &conversation("other")).await.tier(), "miss");
     let long = ask(&gateway, None, &[("wellspring-question", "Who?"), ("wellspring-ttl", "5m")]).await;
     assert_eq!(long.tier(), "miss");
     let hit = ask(&gateway, None, &[("wellspring-question", "Who?")]).await;
