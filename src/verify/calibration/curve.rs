@@ -170,7 +170,8 @@ mod tests {
     #[test]
     fn few_labels_raise_a_threshold_as_far_as_they_contradict_it() {
         // Two of the first 1,000 are false, and half of what comes then.
-        let before = |n: u32| (f64::from(2_000 - n), if n < 1_000 { n % 500 != 499 } else { n % 2 == 0 });
+        let before =
+            |n: u32| (f64::from(2_000 - n), if n < 1_000 { n % 500 != 499 } else { n.is_multiple_of(2) });
         let before = Curve::of((0..2_000).map(before).collect());
         let least = before.threshold(0.02).unwrap();
         let few = |wrong: &[u32]| {
