@@ -106,3 +106,32 @@ async fn whoever_tells_of_changes_reads_no_questions() {
     assert_eq!(impact("ingestion").await, json!({ "entries": 1, "hits": 0 }));
     assert_eq!(impact("ops").await["most_hit"][0]["question"], "What is the plan?");
 }
+
+#[tokio::test]
+async fn what_callers_said_is_shown_to_operators_and_taken_back() {
+    let gateway = Running::with(|options| options.tokens = tokens()).await;
+    let entry = store(&gateway, "alice", &json!({ "question": "What is the plan?" })).await;
+    let said = json!({ "entry": entry, "verdict": "right", "question": "What do we plan?" });
+    assert_eq!(say(&gateway, "alice", &said).await.0, 200);
+    let shown = async || {
+        let url = format!("http://{}/v1/cache/judgements?feedback=true", gateway.admin);
+        let request = gateway.client.get(url).header("wellspring-token", "ops");
+        Reply::of(request.send().await.unwrap()).await.json()["judgements"].clone()
+    };
+    let revoke = async |body: Value| {
+        let url = format!("http://{}/v1/cache/judgements/revoke", gateway.admin);
+        let request = gateway.client.post(url).json(&body).header("wellspring-token", "ops");
+        let reply = Reply::of(request.send().await.unwrap()).await;
+        (reply.status, reply.json()["revoked"].clone())
+    };
+    let before = shown().await;
+    assert_eq!((&before[0]["by"], &before[0]["judge"]), (&json!("token:alice"), &json!("caller")));
+    assert!(before[0]["at"].as_u64().unwrap() > 0);
+    // What judges decided is another matter.
+    assert_eq!(revoke(json!({ "all": true })).await, (200, json!(0)));
+    assert_eq!(revoke(json!({ "feedback": true })).await.0, 400);
+    assert_eq!(revoke(json!({ "feedback": true, "by": "token:bob" })).await, (200, json!(0)));
+    assert_eq!(shown().await, before);
+    assert_eq!(revoke(json!({ "feedback": true, "by": "token:alice" })).await, (200, json!(1)));
+    assert_eq!(shown().await, json!([]));
+}
