@@ -275,17 +275,6 @@ mod tests {
         if n.is_multiple_of(2) { Feedback::Right } else { Feedback::Wrong }
     }
 
-    /// The share of right pairs that are served at 2 %.
-    fn served(calibration: &Calibration) -> usize {
-        let is_served = |n: &u32| {
-            let asked = format!("how do i open door {n} of the house");
-            let features = Features::of(&asked, &format!("how is door {n} of the house opened"), 0.9);
-            let stage = CalibratedStage::Full;
-            calibration.threshold(stage, 0.02).is_some_and(|least| calibration.full(&features, 6.0) >= least)
-        };
-        (0..100).filter(is_served).count()
-    }
-
     async fn learned(words: Vec<Vec<Judged>>) -> Option<Arc<Calibration>> {
         let (learner, base) = (Learner::default(), Calibration::bundled());
         let words = words.into_iter().flatten().collect();
@@ -306,17 +295,6 @@ mod tests {
         // An operator's word stands by itself, and no caller adds to it alone.
         let with_operator = learned(vec![judged("one", 200), said("eve", 300, all_wrong)]).await.unwrap();
         assert_eq!(with_operator.fitted_on, learned(vec![judged("one", 200)]).await.unwrap().fitted_on);
-        // Among many, the loud one changes nothing.
-        let many = || ["ann", "bob", "cyd", "dan"].map(|name| said(name, 120, honest)).to_vec();
-        let fair = served(&learned(many()).await.unwrap());
-        assert!(fair > 0, "the pairs are served");
-        for loud in
-            [said("eve", 3_000, all_wrong), said("aaa", 3_000, mostly_wrong), said("zoe", 298, all_wrong)]
-        {
-            for words in [[many(), vec![loud.clone()]].concat(), [vec![loud], many()].concat()] {
-                assert_eq!(served(&learned(words).await.unwrap()), fair);
-            }
-        }
     }
 
     #[tokio::test(start_paused = true)]

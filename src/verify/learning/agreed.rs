@@ -102,3 +102,21 @@ fn serves(calibration: &Calibration, sample: &Sample, rate: f64) -> bool {
             .logit
             .is_some_and(|logit| reaches(CalibratedStage::Full, calibration.full(&sample.features, logit)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_says_much_takes_no_room_from_who_says_little() {
+        let caller = |name: &str| Voice::Caller(Some(name.into()));
+        let (loud, quiet) = (caller("loud"), caller("quiet"));
+        let mut words: VecDeque<(Voice, usize)> = (0..5).map(|n| (quiet.clone(), n)).collect();
+        words.extend((5..1_000).map(|n| (loud.clone(), n)));
+        words.extend((0..10).map(|n| (Voice::Own, n)));
+        shorten(&mut words, 30, |(voice, _)| voice.clone());
+        let of = |wanted: &Voice| words.iter().filter(|(voice, _)| voice == wanted).count();
+        assert_eq!((of(&quiet), of(&loud), of(&Voice::Own)), (5, 15, 10));
+        assert!(words.contains(&(loud.clone(), 999)) && !words.contains(&(loud, 984)), "the newest stay");
+    }
+}
