@@ -58,6 +58,7 @@ fn entry(question: &str, documents: &[String], embedding: Option<Embedding>) -> 
         id: key.exact,
         corpus: key.corpus,
         scope: key.scope,
+        tenant: None,
         question: key.text,
         embedding,
         answer: Answer::new("x".repeat(1024)),

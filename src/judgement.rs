@@ -66,12 +66,21 @@ pub struct Judgement {
     /// How sure the judge was, in `0.0..=1.0`; none for a caller's word.
     #[serde(default)]
     pub confidence: Option<f32>,
-    /// The judge's [name](crate::judge::AnswerJudge::name); none for a caller's word.
+    /// The judge's [name](crate::judge::AnswerJudge::name), or that of the [caller](crate::cache::Teller::name) if it is
+    /// known.
     #[serde(default)]
     pub by: Option<Arc<str>>,
+    /// Whether others than the caller who said it are served by what is learned from it.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 impl Judgement {
+    /// Whether it is the word of a caller, and others are served by what is learned from it.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.judge == Judge::Caller && self.shared
+    }
+
     /// Whether the answer was to exactly the question asked.
     pub fn is_exact(&self) -> bool {
         self.asked == self.cached
@@ -88,10 +97,15 @@ pub struct EntryRecord {
     pub wrong: u64,
     /// Similarities of other questions with what was said, the newest 64, oldest first.
     pub observations: Vec<(f32, bool)>,
+    /// Which of the callers who share the entry were counted, and with what.
+    #[serde(skip)]
+    counted: HashSet<(Option<Arc<str>>, bool)>,
 }
 
 /// How many observations are kept of an entry, the newest.
 const MAX_OBSERVATIONS: usize = 64;
+/// How many words of callers who share an entry are counted for it.
+const MAX_COUNTED: usize = 1_000;
 
 impl EntryRecord {
     /// Takes back what was said of another question of this similarity.
@@ -104,9 +118,14 @@ impl EntryRecord {
         }
     }
 
-    /// Adds what was said.
+    /// Adds what was said. A caller who shares the entry with others counts once for right and once for wrong.
     pub(crate) fn count(&mut self, judgement: &Judgement) {
         let is_right = judgement.feedback == Feedback::Right;
+        if judgement.is_shared()
+            && (self.counted.len() == MAX_COUNTED || !self.counted.insert((judgement.by.clone(), is_right)))
+        {
+            return;
+        }
         *if is_right { &mut self.right } else { &mut self.wrong } += 1;
         if let Some(similarity) = judgement.similarity.filter(|_| !judgement.is_exact()) {
             if self.observations.len() == MAX_OBSERVATIONS {
@@ -150,8 +169,8 @@ pub enum Logged {
     },
 }
 
-/// Which judgements of judges count no longer: those before it in the log that fit all that is set here. A caller's word
-/// is never revoked.
+/// Which judgements of judges, or else which words of [callers](Self::feedback), count no longer: those before it in the
+/// log that fit all that is set here.
 ///
 /// A [pair](Self::of_pair) that was revoked by name is not put to a judge again, and what a judge says of it later does not
 /// count either. What was revoked by judge or time may be judged anew.
@@ -163,12 +182,15 @@ pub struct Revocation {
     /// Those on this question and this entry.
     #[serde(default)]
     pub pair: Option<(EntryId, EntryId)>,
-    /// Those by the judge of this name.
+    /// Those by the judge or caller of this name.
     #[serde(default)]
     pub by: Option<Arc<str>>,
     /// Those from this time on.
     #[serde(default)]
     pub since: Option<Timestamp>,
+    /// Those of callers, in place of those of judges.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub callers: bool,
 }
 
 impl Revocation {
@@ -177,18 +199,23 @@ impl Revocation {
         Self::default()
     }
 
+    /// Everything that callers said, and with it all that was learned from it. Answers that it removed stay removed.
+    pub fn feedback() -> Self {
+        Self { callers: true, ..Self::default() }
+    }
+
     /// What judges decided on the answer of `cached` for the question `asked`.
     pub fn of_pair(asked: EntryId, cached: EntryId) -> Self {
         Self { pair: Some((asked, cached)), ..Self::default() }
     }
 
-    /// Only what the judge of this name decided.
+    /// Only what the judge or caller of this name said.
     pub fn by(mut self, name: impl Into<Arc<str>>) -> Self {
         self.by = Some(name.into());
         self
     }
 
-    /// Only what was decided at this time or later.
+    /// Only what was said at this time or later.
     pub fn since(mut self, since: Timestamp) -> Self {
         self.since = Some(since);
         self
@@ -197,7 +224,8 @@ impl Revocation {
     /// Whether it takes `judgement` back, if that stands before it.
     pub fn covers(&self, judgement: &Judgement) -> bool {
         let pair = (judgement.asked, judgement.cached);
-        judgement.judge != Judge::Caller && self.fits(pair, judgement.by.as_deref(), judgement.at)
+        (judgement.judge == Judge::Caller) == self.callers
+            && self.fits(pair, judgement.by.as_deref(), judgement.at)
     }
 
     pub(crate) fn fits(&self, pair: (EntryId, EntryId), by: Option<&str>, at: Timestamp) -> bool {
@@ -218,16 +246,18 @@ impl Revocations {
     /// Adds what stands at `cursor`.
     pub(crate) fn note(&mut self, cursor: JudgementCursor, revocation: &Revocation) {
         match revocation {
-            Revocation { pair: Some(pair), by: None, since: None } => drop(self.pairs.insert(*pair)),
+            Revocation { pair: Some(pair), by: None, since: None, callers: false } => {
+                self.pairs.insert(*pair);
+            }
             other => self.others.push((cursor, other.clone())),
         }
     }
 
     /// Whether the judgement at `cursor` counts no longer.
     pub(crate) fn cover(&self, cursor: JudgementCursor, judgement: &Judgement) -> bool {
-        judgement.judge != Judge::Caller
-            && (self.pairs.contains(&(judgement.asked, judgement.cached))
-                || self.others.iter().any(|(at, revoked)| *at > cursor && revoked.covers(judgement)))
+        let is_out = || self.pairs.contains(&(judgement.asked, judgement.cached));
+        (judgement.judge != Judge::Caller && is_out())
+            || self.others.iter().any(|(at, revoked)| *at > cursor && revoked.covers(judgement))
     }
 }
 
@@ -298,6 +328,7 @@ mod tests {
             at: Timestamp::from_millis(at),
             confidence: Some(1.0),
             by: by.map(Into::into),
+            shared: false,
         })
     }
 
@@ -308,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_revocation_takes_back_what_stands_before_it_and_no_callers_word() {
+    fn a_revocation_takes_back_what_stands_before_it_of_judges_or_of_callers() {
         let one = |at| judgement(1, Judge::NearMiss, Some("one"), at);
         let said = |revoke| Logged::Revocation { revoke };
         let log =
@@ -317,6 +348,8 @@ mod tests {
         assert_eq!(with(Revocation::everything()), [2, 4]);
         assert_eq!(with(Revocation::everything().by("other")), [0, 2, 4]);
         assert_eq!(with(Revocation::everything().since(Timestamp::from_millis(6))), [0, 2, 4]);
+        assert_eq!(with(Revocation::feedback()), [0, 1, 4]);
+        assert_eq!(with(Revocation::feedback().by("one")), [0, 1, 2, 4]);
         // A pair is out for good.
         let pair = Revocation::of_pair(EntryId::from_bytes([1; 16]), EntryId::from_bytes([0; 16]));
         assert_eq!(with(pair), [1, 2]);
@@ -324,8 +357,12 @@ mod tests {
 
     #[test]
     fn the_log_is_read_as_it_was_written_and_what_is_unknown_is_no_revocation() {
-        let log =
-            [judgement(1, Judge::Shadow, None, 1), Logged::Revocation { revoke: Revocation::everything() }];
+        let revoked = |revoke| Logged::Revocation { revoke };
+        let log = [
+            judgement(1, Judge::Shadow, None, 1),
+            revoked(Revocation::everything()),
+            revoked(Revocation::feedback()),
+        ];
         for logged in log {
             let json = serde_json::to_string(&logged).unwrap();
             assert_eq!(serde_json::from_str::<Logged>(&json).unwrap(), logged);

@@ -9,6 +9,35 @@ use crate::error::Result;
 use crate::judgement::{EntryRecord, Feedback, Judge, Judgement, JudgementCursor, Logged, Revocation};
 use crate::key::{CacheKey, Corpus, EntryId};
 
+/// Somebody who says whether answers were right, and is not trusted with what others are served.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Teller {
+    name: Option<Arc<str>>,
+    shares: bool,
+}
+
+impl Teller {
+    /// One of several who are served the same answers. All that have no [name](Self::name) are one.
+    #[expect(clippy::new_without_default, reason = "what is shared is said")]
+    pub fn new() -> Self {
+        Self { name: None, shares: true }
+    }
+
+    /// Sets the name that weighs as one: however much is said under it, thresholds that others are served by do not
+    /// move by it alone.
+    pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// Says that nobody else is served the answers that they speak of.
+    pub fn alone(mut self) -> Self {
+        self.shares = false;
+        self
+    }
+}
+
 impl Cache {
     /// Says whether `hit` served the question that it was given for.
     ///
@@ -79,11 +108,48 @@ impl Cache {
         question: Option<&str>,
         feedback: Feedback,
     ) -> Result<bool> {
+        self.remember(None, corpus, entry, question, feedback).await
+    }
+
+    /// The same as [`remember_feedback`](Self::remember_feedback) from somebody who is not trusted with what others are
+    /// served. Whether they may speak of the entry at all is for the caller to know, by its
+    /// [`tenant`](Entry::tenant).
+    ///
+    /// # Errors
+    ///
+    /// As for [`feedback_on`](Self::feedback_on).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`feedback`](Self::feedback).
+    pub async fn feedback_from(
+        &self,
+        teller: Teller,
+        corpus: &Corpus,
+        entry: EntryId,
+        question: Option<&str>,
+        feedback: Feedback,
+    ) -> Result<bool> {
+        self.remember(Some(teller), corpus, entry, question, feedback).await
+    }
+
+    async fn remember(
+        &self,
+        teller: Option<Teller>,
+        corpus: &Corpus,
+        entry: EntryId,
+        question: Option<&str>,
+        feedback: Feedback,
+    ) -> Result<bool> {
         let Some(stored) = self.entry(corpus, entry).await? else { return Ok(false) };
         let entry = stored.entry;
         let asked = CacheKey::new(corpus.clone(), entry.scope, question.unwrap_or(&entry.question))?;
         let similarity = self.similarity(&asked, &entry).await;
-        self.learn(self.inner.judgement(&asked, &entry, similarity, feedback, Judge::Caller)).await?;
+        let mut judgement = self.inner.judgement(&asked, &entry, similarity, feedback, Judge::Caller);
+        if let Some(teller) = teller {
+            (judgement.by, judgement.shared) = (teller.name, teller.shares);
+        }
+        self.learn(judgement).await?;
         Ok(true)
     }
 
@@ -185,6 +251,7 @@ impl Inner {
             at: self.clock.now(),
             confidence: None,
             by: None,
+            shared: false,
         }
     }
 }

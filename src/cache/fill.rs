@@ -213,6 +213,7 @@ impl FillPermit {
             id: key.exact,
             corpus: key.corpus.clone(),
             scope: key.scope,
+            tenant: self.prepared.tenant,
             question: Arc::clone(&key.text),
             embedding: self.embedding.clone(),
             answer,

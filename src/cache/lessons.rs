@@ -5,7 +5,8 @@
 //! called wrong through this cache is not served again from that moment on, whatever becomes of the log, and what was
 //! revoked through it counts no longer from then on.
 //!
-//! What the verifier learned from a judgement that is revoked later stays with it until the cache is built again.
+//! What the verifier learned from a judge's decision that is revoked later stays with it until the cache is built again.
+//! When a caller's word is revoked, it forgets all, and hears anew what is left.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -52,8 +53,12 @@ pub(crate) struct Lessons {
     heard: std::sync::Mutex<VecDeque<Judged>>,
     /// Says that there is something.
     hearing: Notify,
+    /// Says that the verifier is to forget what it heard.
+    unlearning: Notify,
     /// Most caches learn nothing, and their lookups ask nothing.
     any: AtomicBool,
+    /// Whether a caller's word was revoked, and not all was counted anew since.
+    is_stale: AtomicBool,
     /// What was read of the log; held while it is read, so that nothing is counted twice.
     read: Mutex<Option<JudgementCursor>>,
 }
@@ -109,7 +114,9 @@ impl Lessons {
             revocations: std::sync::Mutex::default(),
             heard: std::sync::Mutex::default(),
             hearing: Notify::new(),
+            unlearning: Notify::new(),
             any: AtomicBool::new(false),
+            is_stale: AtomicBool::new(false),
             read: Mutex::new(None),
         }
     }
@@ -185,7 +192,7 @@ impl Lessons {
         let mut read = self.read.lock().await;
         loop {
             let page = self.store.judgements(*read, PAGE).await?;
-            let Some((last, _)) = page.last() else { return Ok(()) };
+            let Some((last, _)) = page.last() else { break };
             *read = Some(*last);
             for (cursor, logged) in &page {
                 match logged {
@@ -197,7 +204,43 @@ impl Lessons {
                     Logged::Revocation { revoke } => {
                         self.revocations.lock().unwrap_or_else(PoisonError::into_inner).note(*cursor, revoke);
                         self.withdraw(revoke);
+                        self.is_stale.fetch_or(revoke.callers, Ordering::AcqRel);
                     }
+                }
+            }
+        }
+        if let Some(last) = *read
+            && self.is_stale.load(Ordering::Acquire)
+        {
+            self.learn_anew(last).await?;
+            self.is_stale.store(false, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Counts all that is in force up to `last` anew, and has the verifier do so. Pairs stay as they are meanwhile; that of a word that
+    /// was revoked falls to whoever else spoke of it.
+    async fn learn_anew(&self, last: JudgementCursor) -> Result<()> {
+        let records: Vec<EntryId> = self.records.iter().map(|(entry, _)| *entry).collect();
+        for entry in records {
+            self.records.invalidate(&entry);
+        }
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.unlearning.notify_one();
+        let mut after = None;
+        loop {
+            let page = self.store.judgements(after, PAGE).await?;
+            let Some((end, _)) = page.last() else { return Ok(()) };
+            after = Some(*end);
+            for (cursor, logged) in &page {
+                if *cursor > last {
+                    return Ok(());
+                }
+                if let Logged::Judgement(judgement) = logged
+                    && !self.is_revoked(*cursor, judgement)
+                    && self.note_pair(judgement)
+                {
+                    self.count(judgement);
                 }
             }
         }
@@ -223,15 +266,26 @@ impl Lessons {
 
     /// Tells `verifier` what was said of pairs, until `shutdown`.
     pub(crate) async fn teach(self: Arc<Self>, verifier: Arc<dyn Verifier>, shutdown: CancellationToken) {
-        while shutdown.run_until_cancelled(self.hearing.notified()).await.is_some() {
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = self.unlearning.notified() => verifier.forget(),
+                () = self.hearing.notified() => {}
+            }
             let heard = std::mem::take(&mut *self.heard.lock().unwrap_or_else(PoisonError::into_inner));
             if heard.is_empty() {
                 continue;
             }
-            match shutdown.run_until_cancelled(verifier.learn(heard.into())).await {
-                Some(Err(error)) => tracing::warn!(%error, "the verifier did not learn from feedback"),
-                Some(Ok(())) => {}
-                None => return,
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                // What it is about to learn is heard anew.
+                () = self.unlearning.notified() => {
+                    verifier.forget();
+                    self.hearing.notify_one();
+                }
+                learned = verifier.learn(heard.into()) => if let Err(error) = learned {
+                    tracing::warn!(%error, "the verifier did not learn from feedback");
+                }
             }
         }
     }
@@ -279,7 +333,10 @@ impl Lessons {
     /// Has what `revocation` covers count no longer; returns of how many pairs. Doing it twice changes nothing.
     fn withdraw(&self, revocation: &Revocation) -> u64 {
         let is_covered = |pair: Pair, said: &Said| {
-            matches!(said.word, Word::Judge { .. }) && revocation.fits(pair, said.by.as_deref(), said.at)
+            let is_callers = matches!(said.word, Word::Right | Word::Wrong);
+            let is_judges = matches!(said.word, Word::Judge { .. });
+            (if revocation.callers { is_callers } else { is_judges })
+                && revocation.fits(pair, said.by.as_deref(), said.at)
         };
         let covered: Vec<(Pair, Arc<Said>)> = match revocation.pair {
             Some(pair) => self.pairs.get(&pair).into_iter().map(|said| (pair, said)).collect(),
@@ -296,7 +353,7 @@ impl Lessons {
             }
             withdrawn += 1;
         }
-        if let Revocation { pair: Some(pair), by: None, since: None } = revocation
+        if let Revocation { pair: Some(pair), by: None, since: None, callers: false } = revocation
             && self.pairs.get(pair).is_none_or(|said| said.word < Word::Revoked)
         {
             let (by, at, similarity) = (None, Timestamp::default(), None);

@@ -37,6 +37,7 @@ pub use self::builder::CacheBuilder;
 #[cfg(feature = "cli")]
 pub(crate) use self::builder::DEFAULT_MEMO_BYTES;
 pub use self::explain::{EntryState, ExplainedCandidate, Explanation};
+pub use self::feedback::Teller;
 pub use self::fill::{Begun, FillOutcome, FillPermit};
 pub use self::get_or_fill::{Miss, Origin, Served};
 use self::indexes::Indexes;

@@ -8,7 +8,7 @@ use crate::embedding::Embedding;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::judgement::EntryRecord;
-use crate::key::{CacheKey, Corpus, Namespace, Scope};
+use crate::key::{CacheKey, Corpus, Namespace, Scope, TenantId};
 use crate::verify::{Candidate, is_follow_up};
 
 /// The parameter of the scope that holds the fingerprint of a conversation.
@@ -144,6 +144,7 @@ impl Query {
 #[derive(Debug, Clone)]
 pub(crate) struct Prepared {
     pub(crate) key: CacheKey,
+    pub(crate) tenant: Option<TenantId>,
     /// Where the answer will belong.
     pub(crate) namespace: Option<Namespace>,
     /// Whether the scope is private, and nothing says whose it is.
@@ -163,6 +164,7 @@ impl Prepared {
     ) -> Candidate<'a> {
         Candidate::new(&self.key.text, &entry.question, similarity, self.criterion)
             .in_corpus(&self.key.corpus)
+            .in_scope(self.key.scope)
             .record(record)
     }
 
@@ -192,6 +194,7 @@ impl Prepared {
         let criterion = criterion.unwrap_or_else(|| cache.live.criterion()).checked()?;
         Ok(Self {
             key,
+            tenant: query.scope.tenant_id(),
             namespace: query.scope.as_namespace().cloned(),
             lacks_tenant: query.scope.lacks_tenant(),
             given,

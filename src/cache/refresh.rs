@@ -100,6 +100,7 @@ impl Cache {
         // An entry that is stored had a tenant if it needed one, and it keeps the namespaces that it lists.
         let prepared = Prepared {
             key,
+            tenant: entry.tenant,
             namespace: None,
             lacks_tenant: false,
             given: None,

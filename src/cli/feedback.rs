@@ -6,14 +6,16 @@ use serde_json::json;
 use crate::cli::context::{Context, invalid};
 use crate::cli::exit::Exit;
 use crate::cli::{judgements, output, units};
+use crate::clock::Timestamp;
 use crate::config::Opening;
-use crate::judgement::Feedback;
+use crate::judgement::{Feedback, Logged, Revocation};
 use crate::key::{Corpus, EntryId};
 
 /// Tell whether a served answer was right
 ///
 /// A wrong answer is removed, and never served again for the question that it was wrong for. Without an entry, prints
-/// what was said so far and not revoked, by judges, too, as JSON lines of labelled pairs.
+/// what was said so far and not revoked, by judges, too, as JSON lines of labelled pairs. With --reset, what callers said
+/// counts no longer, and what was learned from it is learned anew without it. Answers that it removed stay removed.
 #[derive(Debug, Args)]
 pub(crate) struct FeedbackArgs {
     /// The entry, as `get --json` names it
@@ -27,6 +29,15 @@ pub(crate) struct FeedbackArgs {
     /// The body of documents that the answer derives from
     #[arg(long, default_value_t)]
     corpus: Corpus,
+    /// Take back what callers said: all of it, or what --by and --since name
+    #[arg(long, conflicts_with_all = ["entry", "question"])]
+    reset: bool,
+    /// Only what this caller said, as the list names them, such as token:NAME
+    #[arg(long, value_name = "NAME", requires = "reset")]
+    by: Option<String>,
+    /// Only what was said from this time on: "2h" ago, or a time such as 2026-05-01T08:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = judgements::time, requires = "reset")]
+    since: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -36,6 +47,9 @@ enum Said {
 }
 
 pub(crate) async fn run(args: FeedbackArgs, context: &Context) -> anyhow::Result<Exit> {
+    if args.reset {
+        return reset(args, context).await;
+    }
     let (Some(entry), Some(said)) = (args.entry, args.verdict) else { return list(context).await };
     let feedback = match said {
         Said::Right => Feedback::Right,
@@ -62,6 +76,22 @@ pub(crate) async fn run(args: FeedbackArgs, context: &Context) -> anyhow::Result
     Ok(Exit::Success)
 }
 
+async fn reset(args: FeedbackArgs, context: &Context) -> anyhow::Result<Exit> {
+    let store = context.store().await?;
+    let revoke = args.by.into_iter().fold(Revocation::feedback(), Revocation::by);
+    let revoke = args.since.into_iter().fold(revoke, Revocation::since);
+    let said = judgements::in_force(&*store).await?;
+    let revoked = said.iter().filter(|(_, judgement)| revoke.covers(judgement)).count() as u64;
+    store.record_judgement(&Logged::Revocation { revoke }).await?;
+    store.close().await?;
+    if context.json {
+        output::json(&json!({ "revoked": revoked }))?;
+    } else {
+        output::note(format_args!("{} of callers revoked", units::counted(revoked, "judgement")));
+    }
+    Ok(Exit::Success)
+}
+
 async fn list(context: &Context) -> anyhow::Result<Exit> {
     let store = context.store().await?;
     for (_, judgement) in judgements::in_force(&*store).await? {
@@ -69,7 +99,7 @@ async fn list(context: &Context) -> anyhow::Result<Exit> {
         output::json_line(&json!({
             "a": judgement.cached_question, "b": judgement.question, "label": label,
             "similarity": judgement.similarity, "judge": judgement.judge, "entry": judgement.cached,
-            "corpus": judgement.corpus, "at": judgement.at,
+            "corpus": judgement.corpus, "scope": judgement.scope, "by": judgement.by, "at": judgement.at,
         }))?;
     }
     store.close().await?;

@@ -22,7 +22,7 @@ const PAGE: usize = 1_000;
 /// Look at what a judge decided, and take it back
 ///
 /// What was approved is served for that question from then on; what was refused is not. Neither holds once it is revoked:
-/// within about a second in every process that shares the store. What callers said is not touched.
+/// within about a second in every process that shares the store. What callers said is not touched; see `feedback --reset`.
 #[derive(Debug, Args)]
 pub(crate) struct JudgementsArgs {
     #[command(subcommand)]
@@ -115,7 +115,7 @@ pub(crate) async fn in_force(store: &dyn Store) -> Result<Vec<(JudgementCursor, 
 }
 
 /// A span of time that lies behind, or a point in time.
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     let ago = |span: Duration| {
         let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         Timestamp::from_millis(Context::now().as_millis().saturating_sub(span))

@@ -11,7 +11,7 @@ use crate::cli::units;
 use crate::clock::Timestamp;
 use crate::entry::{Answer, ContentType, Dependency, Entry, Usage};
 use crate::error::Result;
-use crate::key::{CacheKey, Corpus, ScopeId};
+use crate::key::{CacheKey, Corpus, ScopeId, TenantId};
 use crate::policy::{MAX_TTL, Ttls};
 use crate::store::{Snapshot, StoredEntry};
 
@@ -24,6 +24,9 @@ pub(crate) struct Record {
     /// None stands for the corpus' scope that everyone shares, whose id depends on the model.
     #[serde(default)]
     pub(crate) scope: Option<ScopeId>,
+    /// The tenant of the scope.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tenant: Option<TenantId>,
     pub(crate) question: String,
     pub(crate) answer: String,
     #[serde(default)]
@@ -65,11 +68,13 @@ struct ClockReading {
 impl Record {
     /// The record of an entry that is live at `snapshot`.
     pub(crate) fn new(stored: &StoredEntry, scope: Option<ScopeId>, snapshot: Snapshot) -> Self {
-        let Entry { corpus, question, answer, dependencies, created_at, expires_at, recompute, .. } =
-            &*stored.entry;
+        let Entry {
+            corpus, tenant, question, answer, dependencies, created_at, expires_at, recompute, ..
+        } = &*stored.entry;
         Self {
             corpus: corpus.clone(),
             scope,
+            tenant: *tenant,
             question: question.to_string(),
             answer: answer.text.to_string(),
             content_type: answer.content_type,
@@ -102,6 +107,7 @@ impl Record {
             id: key.exact,
             corpus: key.corpus.clone(),
             scope: key.scope,
+            tenant: self.tenant,
             question: Arc::clone(&key.text),
             embedding: None,
             answer,

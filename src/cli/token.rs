@@ -28,6 +28,8 @@ enum Scope {
     Read,
     /// Ask through the proxy and store answers
     Fill,
+    /// Tell whether answers were right
+    Feedback,
     /// Tell of changed documents
     Invalidate,
     /// Everything
@@ -39,6 +41,7 @@ impl From<Scope> for Right {
         match scope {
             Scope::Read => Self::Read,
             Scope::Fill => Self::Fill,
+            Scope::Feedback => Self::Feedback,
             Scope::Invalidate => Self::Invalidate,
             Scope::Admin => Self::Admin,
         }

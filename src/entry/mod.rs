@@ -16,7 +16,7 @@ pub(crate) use self::dependency::{any_change_of, ids_of_document, itself};
 use crate::clock::Timestamp;
 use crate::embedding::Embedding;
 use crate::error::{Error, Result};
-use crate::key::{Corpus, DependencyId, EntryId, MAX_JSON_DEPTH, ScopeId, is_deeper_than};
+use crate::key::{Corpus, DependencyId, EntryId, MAX_JSON_DEPTH, ScopeId, TenantId, is_deeper_than};
 
 /// The most names that one entry may be invalidated by, its own and its namespaces' included.
 pub const MAX_DEPENDENCIES: usize = 256;
@@ -131,6 +131,8 @@ pub struct Entry {
     pub corpus: Corpus,
     /// Who may share it.
     pub scope: ScopeId,
+    /// The tenant of its scope; none if there is none, or if the entry was stored before this was kept.
+    pub tenant: Option<TenantId>,
     /// The normalised question that was answered.
     pub question: Arc<str>,
     /// The question's embedding; none if it was too long for the model to see whole, so that the entry

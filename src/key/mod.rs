@@ -183,6 +183,18 @@ hex_id! {
 }
 
 hex_id! {
+    /// Whose answers a scope holds: 128 bits of the SHA-256 of the tenant's name.
+    TenantId, "tenant id"
+}
+
+impl TenantId {
+    /// The identity of the tenant named `name`, as [`Scope::tenant`] takes it.
+    pub fn of(name: &str) -> Self {
+        Self(first_half(&hash("wellspring.tenant.1", &[name.as_bytes()])))
+    }
+}
+
+hex_id! {
     /// The identity of an entry: 128 bits of the SHA-256 of its corpus, scope and question. The question
     /// itself is stored beside it and compared on every exact hit.
     EntryId, "entry id"

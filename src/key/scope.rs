@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
-    Corpus, MAX_JSON_DEPTH, MAX_PARAMETER_BYTES, Namespace, ScopeId, check_name, first_half, hash,
+    Corpus, MAX_JSON_DEPTH, MAX_PARAMETER_BYTES, Namespace, ScopeId, TenantId, check_name, first_half, hash,
     is_deeper_than,
 };
 use crate::criterion::Criterion;
@@ -83,6 +83,11 @@ impl Scope {
 
     pub(crate) fn criterion(&self) -> Option<Criterion> {
         self.criterion
+    }
+
+    /// Whose answers it holds; none if everybody's.
+    pub fn tenant_id(&self) -> Option<TenantId> {
+        self.tenant.as_deref().map(TenantId::of)
     }
 
     /// The namespace, if there is one.

@@ -31,6 +31,8 @@ pub enum Right {
     Read,
     /// Ask through the proxy and store answers.
     Fill,
+    /// Tell whether answers were right.
+    Feedback,
     /// Tell of changed documents.
     Invalidate,
     /// Everything.
@@ -44,9 +46,10 @@ impl FromStr for Right {
         match name {
             "read" => Ok(Self::Read),
             "fill" => Ok(Self::Fill),
+            "feedback" => Ok(Self::Feedback),
             "invalidate" => Ok(Self::Invalidate),
             "admin" => Ok(Self::Admin),
-            _ => Err(bad_token("its scopes are some of read, fill, invalidate, admin")),
+            _ => Err(bad_token("its scopes are some of read, fill, feedback, invalidate, admin")),
         }
     }
 }
@@ -56,6 +59,7 @@ impl fmt::Display for Right {
         f.write_str(match self {
             Self::Read => "read",
             Self::Fill => "fill",
+            Self::Feedback => "feedback",
             Self::Invalidate => "invalidate",
             Self::Admin => "admin",
         })

@@ -1,119 +1,161 @@
-//! Calibrations that follow what is said of served answers, one for each corpus that has enough.
+//! Calibrations that follow what is said of served answers, one for each scope that has enough.
 //!
 //! A calibration learns from pairs of both kinds: which words matter here, and how much the record of an entry's answer
 //! says of its next question. The judged pairs are a sample of what was served, and so say nothing of what was
 //! not: a learned calibration weighs anew, but serves from the same probability on as the one that it began with, or from
 //! a higher one where feedback shows that to be too low. For less, `wellspring calibrate` has to be asked.
 //!
+//! Nothing is learned across scopes, for a tenant must not decide what another one is served. Where several callers share
+//! a scope, [`agreed`] sees to it that none of them decides for the others.
+//!
 //! All of it follows from the store's log of judgements: it is learned again after a restart, and alike by every process
 //! that shares the store.
 
+mod agreed;
+
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache as Bounded;
+
+use self::agreed::{Voice, Word};
 use super::calibration::{Calibration, LEAST_PER_LABEL, Sample};
 use super::features::Features;
 use super::scorer::{PairScorer, Scored};
 use crate::error::Result;
-use crate::judgement::{Feedback, Judged};
-use crate::key::Corpus;
+use crate::judgement::{Feedback, Judged, MAX_JUDGEMENTS};
+use crate::key::{Corpus, ScopeId};
 
-/// How many judged pairs of a corpus are learned from, the newest: about 150 bytes each, and seconds of one core.
+/// How many judged pairs of a scope are learned from, the newest: about 150 bytes each, and seconds of one core.
 const MOST_SAMPLES: usize = 2_000;
 /// What is new before anything is learned again: one in this many of those known, and at least [`LEAST_PER_LABEL`].
 const GROWTH: usize = 5;
 /// Learning rests for this many times as long as it kept the scorer from serving lookups.
 const REST: u32 = 9;
+/// How many scopes have a calibration of their own at most, those that were asked for last.
+const MOST_LEARNED: u64 = 1_000;
+
+/// Where something is learned.
+type Place = (Corpus, ScopeId);
 
 /// What was learned, and what it was learned from.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Learner {
     /// Most caches learn nothing, and their lookups ask nothing.
     any: AtomicBool,
-    learned: RwLock<HashMap<Corpus, Arc<Calibration>>>,
-    courses: Mutex<HashMap<Corpus, Course>>,
+    learned: Bounded<Place, Arc<Calibration>>,
+    courses: Bounded<Place, Arc<Course>>,
 }
 
-/// The judged pairs of a corpus.
-#[derive(Debug, Default)]
+/// The judged pairs of a scope.
+#[derive(Debug, Default, Clone)]
 struct Course {
-    samples: VecDeque<Sample>,
+    words: VecDeque<Word>,
     /// How many of them came since the calibration was last learned.
     new: usize,
 }
 
 impl Course {
-    fn push(&mut self, sample: Sample) {
-        if self.samples.len() == MOST_SAMPLES {
-            self.samples.pop_front();
-        }
-        self.samples.push_back(sample);
-        self.new += 1;
-    }
-
     /// The pairs to learn from, if there are enough and enough of them are new.
-    fn due(&mut self) -> Option<Vec<Sample>> {
-        let right = self.samples.iter().filter(|sample| sample.is_same).count();
-        let is_enough = right.min(self.samples.len() - right) >= LEAST_PER_LABEL;
-        if !is_enough || self.new < LEAST_PER_LABEL.max(self.samples.len() / GROWTH) {
+    fn due(&mut self) -> Option<Vec<Word>> {
+        let right = self.words.iter().filter(|word| word.sample.is_same).count();
+        let is_enough = right.min(self.words.len() - right) >= LEAST_PER_LABEL;
+        if !is_enough || self.new < LEAST_PER_LABEL.max(self.words.len() / GROWTH) {
             return None;
         }
         self.new = 0;
-        Some(self.samples.iter().copied().collect())
+        Some(self.words.iter().cloned().collect())
+    }
+}
+
+impl Default for Learner {
+    fn default() -> Self {
+        let weigh = |_: &Place, course: &Arc<Course>| u32::try_from(course.words.len()).unwrap_or(u32::MAX);
+        Self {
+            any: AtomicBool::new(false),
+            learned: Bounded::builder()
+                .max_capacity(MOST_LEARNED)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
+            courses: Bounded::builder()
+                .max_capacity(MAX_JUDGEMENTS as u64)
+                .weigher(weigh)
+                .eviction_policy(EvictionPolicy::lru())
+                .build(),
+        }
     }
 }
 
 impl Learner {
-    /// What was learned for a corpus.
-    pub(super) fn calibration(&self, corpus: Option<&Corpus>) -> Option<Arc<Calibration>> {
+    /// What was learned for a scope.
+    pub(super) fn calibration(
+        &self,
+        corpus: Option<&Corpus>,
+        scope: Option<ScopeId>,
+    ) -> Option<Arc<Calibration>> {
         if !self.any.load(Ordering::Acquire) {
             return None;
         }
-        self.learned.read().unwrap_or_else(PoisonError::into_inner).get(corpus?).cloned()
+        self.learned.get(&(corpus?.clone(), scope?))
     }
 
-    /// Learns from what was judged, the oldest first, beginning with what `base` has for the corpus. Takes its time, so that lookups keep the
-    /// scorer.
+    /// Forgets all that was learned and what from.
+    pub(super) fn forget(&self) {
+        self.any.store(false, Ordering::Release);
+        for (place, _) in &self.courses {
+            self.courses.invalidate(&*place);
+        }
+        for (place, _) in &self.learned {
+            self.learned.invalidate(&*place);
+        }
+    }
+
+    /// Learns from what was judged, the oldest first, beginning with what `base` has for the corpus. Takes its time, so
+    /// that lookups keep the scorer.
     pub(super) async fn learn(
         &self,
         base: impl Fn(&Corpus) -> Arc<Calibration>,
         scorer: Option<&dyn PairScorer>,
         judged: Vec<Judged>,
     ) -> Result<()> {
-        let mut by_corpus = HashMap::<Corpus, Vec<Judged>>::new();
+        let mut by_place = HashMap::<Place, VecDeque<Judged>>::new();
         for judged in judged {
-            by_corpus.entry(judged.judgement.corpus.clone()).or_default().push(judged);
+            let place = (judged.judgement.corpus.clone(), judged.judgement.scope);
+            by_place.entry(place).or_default().push_back(judged);
         }
-        for (corpus, judged) in by_corpus {
-            let old = judged.len().saturating_sub(MOST_SAMPLES);
-            for judged in &judged[old..] {
+        for (place, mut judged) in by_place {
+            agreed::shorten(&mut judged, MOST_SAMPLES, |judged| Voice::of(&judged.judgement));
+            let mut course = self.courses.get(&place).map(Arc::unwrap_or_clone).unwrap_or_default();
+            for judged in &judged {
                 if let Some(sample) = sample(scorer, judged).await {
-                    self.courses().entry(corpus.clone()).or_default().push(sample);
+                    course.words.push_back(Word { sample, voice: Voice::of(&judged.judgement) });
+                    course.new += 1;
                 }
             }
-            let due = self.courses().get_mut(&corpus).and_then(Course::due);
-            if let Some(samples) = due {
-                self.recalibrate(base(&corpus), corpus, samples).await?;
+            agreed::shorten(&mut course.words, MOST_SAMPLES, |word| word.voice.clone());
+            let due = course.due();
+            self.courses.insert(place.clone(), Arc::new(course));
+            if let Some(words) = due {
+                self.recalibrate(base(&place.0), place, words).await?;
             }
         }
         Ok(())
     }
 
-    async fn recalibrate(&self, base: Arc<Calibration>, corpus: Corpus, samples: Vec<Sample>) -> Result<()> {
-        let from = format!("{} judgements", samples.len());
-        let fit = tokio::task::spawn_blocking(move || base.learn("learned", &from, &samples));
+    async fn recalibrate(&self, base: Arc<Calibration>, place: Place, words: Vec<Word>) -> Result<()> {
+        let fit = tokio::task::spawn_blocking(move || agreed::learn(&base, &words));
         let Ok(learned) = fit.await else { return Ok(()) };
-        let learned = learned?;
-        tracing::info!(%corpus, from = learned.fitted_on, "learned from feedback");
-        self.learned.write().unwrap_or_else(PoisonError::into_inner).insert(corpus, Arc::new(learned));
+        let Some(learned) = learned? else {
+            self.learned.invalidate(&place);
+            return Ok(());
+        };
+        tracing::info!(corpus = %place.0, scope = %place.1, from = learned.fitted_on, "learned from feedback");
+        self.learned.insert(place, Arc::new(learned));
         self.any.store(true, Ordering::Release);
         Ok(())
-    }
-
-    fn courses(&self) -> MutexGuard<'_, HashMap<Corpus, Course>> {
-        self.courses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -146,6 +188,8 @@ mod tests {
     use crate::key::{EntryId, ScopeId};
     use crate::verify::CalibratedStage;
 
+    const SCOPE: ScopeId = ScopeId::from_bytes([0; 16]);
+
     #[derive(Debug)]
     struct Sure;
 
@@ -167,7 +211,7 @@ mod tests {
             let house = if is_right { "house" } else { "office" };
             Judgement {
                 corpus: Corpus::new(corpus).unwrap(),
-                scope: ScopeId::from_bytes([0; 16]),
+                scope: SCOPE,
                 asked: EntryId::from_bytes(u128::from(n).to_le_bytes()),
                 cached: EntryId::from_bytes([1; 16]),
                 question: format!("how do i open door {n} of the {house}").into(),
@@ -178,28 +222,31 @@ mod tests {
                 at: Timestamp::from_millis(0),
                 confidence: None,
                 by: None,
+                shared: false,
             }
         };
         (0..count).map(|n| Judged::new(judgement(n), &EntryRecord::default())).collect()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_corpus_learns_for_itself_once_it_has_enough() {
+    async fn each_scope_learns_for_itself_once_it_has_enough() {
         let (learner, base) = (Learner::default(), Calibration::bundled());
         let one = Corpus::new("one").unwrap();
+        let scope = Some(SCOPE);
         learner.learn(|_| Arc::clone(&base), Some(&Sure), judged("one", 30)).await.unwrap();
-        assert!(learner.calibration(Some(&one)).is_none(), "15 of each kind are too few");
+        assert!(learner.calibration(Some(&one), scope).is_none(), "15 of each kind are too few");
         learner.learn(|_| Arc::clone(&base), Some(&Sure), judged("one", 20)).await.unwrap();
-        let learned = learner.calibration(Some(&one)).expect("25 of each kind are enough");
+        let learned = learner.calibration(Some(&one), scope).expect("25 of each kind are enough");
         assert_eq!((learned.positives, learned.negatives), (25, 25));
         let other = Corpus::new("other").unwrap();
-        assert!(learner.calibration(Some(&other)).is_none());
-        assert!(learner.calibration(None).is_none());
+        assert!(learner.calibration(Some(&other), scope).is_none());
+        assert!(learner.calibration(None, scope).is_none());
+        assert!(learner.calibration(Some(&one), Some(ScopeId::from_bytes([1; 16]))).is_none());
         // A few more change nothing, many do.
         learner.learn(|_| Arc::clone(&base), Some(&Sure), judged("one", 10)).await.unwrap();
-        assert!(Arc::ptr_eq(&learned, &learner.calibration(Some(&one)).unwrap()));
+        assert!(Arc::ptr_eq(&learned, &learner.calibration(Some(&one), scope).unwrap()));
         learner.learn(|_| Arc::clone(&base), Some(&Sure), judged("one", 400)).await.unwrap();
-        let more = learner.calibration(Some(&one)).unwrap();
+        let more = learner.calibration(Some(&one), scope).unwrap();
         assert_eq!(more.positives + more.negatives, 460);
         let features = |house: &str| {
             let asked = format!("how do i open door 9 of the {house}");
@@ -210,6 +257,55 @@ mod tests {
         for rate in [0.02, 0.05] {
             let stage = CalibratedStage::Full;
             assert!(more.threshold(stage, rate) >= base.threshold(stage, rate), "{rate}");
+        }
+    }
+
+    /// What `name` says of hits in a scope that it shares.
+    fn said(name: &str, count: u32, verdict: impl Fn(u32) -> Feedback) -> Vec<Judged> {
+        let mut said = judged("one", count);
+        for (judged, n) in said.iter_mut().zip(0..) {
+            let judgement = &mut judged.judgement;
+            (judgement.judge, judgement.shared, judgement.by) = (Judge::Caller, true, Some(name.into()));
+            judgement.feedback = verdict(n);
+        }
+        said
+    }
+
+    fn honest(n: u32) -> Feedback {
+        if n.is_multiple_of(2) { Feedback::Right } else { Feedback::Wrong }
+    }
+
+    async fn learned(words: Vec<Vec<Judged>>) -> Option<Arc<Calibration>> {
+        let (learner, base) = (Learner::default(), Calibration::bundled());
+        let words = words.into_iter().flatten().collect();
+        learner.learn(|_| Arc::clone(&base), Some(&Sure), words).await.unwrap();
+        learner.calibration(Some(&Corpus::new("one").unwrap()), Some(SCOPE))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_alone_moves_what_others_are_served_by() {
+        let all_wrong = |_: u32| Feedback::Wrong;
+        let mostly_wrong = |n: u32| if n < 30 { Feedback::Right } else { Feedback::Wrong };
+        assert!(learned(vec![said("eve", 300, honest)]).await.is_none(), "alone");
+        assert!(learned(vec![said("eve", 2_000, mostly_wrong)]).await.is_none(), "alone, and loud");
+        assert!(
+            learned(vec![said("eve", 300, mostly_wrong), said("bob", 6, honest)]).await.is_none(),
+            "what the others say is too little"
+        );
+        // An operator's word stands by itself, and no caller adds to it alone.
+        let with_operator = learned(vec![judged("one", 200), said("eve", 300, all_wrong)]).await.unwrap();
+        assert_eq!(with_operator.fitted_on, learned(vec![judged("one", 200)]).await.unwrap().fitted_on);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_learned_can_be_forgotten() {
+        let (learner, base) = (Learner::default(), Calibration::bundled());
+        let one = Corpus::new("one").unwrap();
+        for _ in 0..2 {
+            learner.learn(|_| Arc::clone(&base), None, judged("one", 60)).await.unwrap();
+            assert!(learner.calibration(Some(&one), Some(SCOPE)).is_some());
+            learner.forget();
+            assert!(learner.calibration(Some(&one), Some(SCOPE)).is_none());
         }
     }
 }

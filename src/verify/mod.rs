@@ -49,7 +49,7 @@ pub use self::worker::QUEUE_CAPACITY;
 use crate::criterion::Criterion;
 use crate::error::Result;
 use crate::judgement::{EntryRecord, Judged};
-use crate::key::Corpus;
+use crate::key::{Corpus, ScopeId};
 
 /// A near neighbour of a question.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +72,8 @@ pub struct Candidate<'a> {
     pub wrong: u64,
     /// Where the entry is; none if that is not known.
     pub corpus: Option<&'a Corpus>,
+    /// The scope that it is in; none if that is not known.
+    pub scope: Option<ScopeId>,
 }
 
 impl<'a> Candidate<'a> {
@@ -91,6 +93,7 @@ impl<'a> Candidate<'a> {
             right: 0,
             wrong: 0,
             corpus: None,
+            scope: None,
         }
     }
 
@@ -98,6 +101,13 @@ impl<'a> Candidate<'a> {
     #[must_use]
     pub fn in_corpus(mut self, corpus: &'a Corpus) -> Self {
         self.corpus = Some(corpus);
+        self
+    }
+
+    /// Says in which scope the entry is.
+    #[must_use]
+    pub fn in_scope(mut self, scope: ScopeId) -> Self {
+        self.scope = Some(scope);
         self
     }
 
@@ -237,4 +247,7 @@ pub trait Verifier: fmt::Debug + Send + Sync {
     async fn learn(&self, _judged: Vec<Judged>) -> Result<()> {
         Ok(())
     }
+
+    /// Forgets all that it [learned](Verifier::learn): what callers said was revoked. It hears anew what is left.
+    fn forget(&self) {}
 }

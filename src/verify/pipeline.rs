@@ -29,7 +29,7 @@ use super::{Budgets, Candidate, Check, Verdict, Verifier};
 use crate::criterion::Criterion;
 use crate::error::Result;
 use crate::judgement::Judged;
-use crate::key::Corpus;
+use crate::key::{Corpus, ScopeId};
 
 /// How many of the inputs an explanation names, those that weigh most.
 const REASONS: usize = 4;
@@ -122,7 +122,7 @@ impl Pipeline {
         self
     }
 
-    /// Sets whether the calibration learns from feedback, separately in each corpus; it does by default.
+    /// Sets whether the calibration learns from feedback, separately in each scope; it does by default.
     pub fn learning(mut self, learns: bool) -> Self {
         self.learner = learns.then(Arc::default);
         self
@@ -134,10 +134,10 @@ impl Pipeline {
         self
     }
 
-    /// What decides in a corpus: the calibration that was learned there, or else the one that it was given, or else that of
-    /// the pipeline.
-    pub fn calibration(&self, corpus: Option<&Corpus>) -> Arc<Calibration> {
-        let learned = self.learner.as_ref().and_then(|learner| learner.calibration(corpus));
+    /// What decides in a scope of a corpus: the calibration that was learned there, or else the one that the corpus was
+    /// given, or else that of the pipeline.
+    pub fn calibration(&self, corpus: Option<&Corpus>, scope: Option<ScopeId>) -> Arc<Calibration> {
+        let learned = self.learner.as_ref().and_then(|learner| learner.calibration(corpus, scope));
         learned.unwrap_or_else(|| Arc::clone(&self.base(corpus).calibration))
     }
 
@@ -266,7 +266,7 @@ impl Pipeline {
             return Ok(Verdict::new(false, candidate.similarity, checks, stages));
         }
         let started = Instant::now();
-        let calibration = self.calibration(candidate.corpus);
+        let calibration = self.calibration(candidate.corpus, candidate.scope);
         let features = Features::compared(&comparison, candidate.similarity)
             .with_record(candidate.right, candidate.wrong);
         // Its words are of no use any more, and must not be kept while the scorer is waited for.
@@ -327,7 +327,8 @@ impl Verifier for Pipeline {
         };
         let features = Features::compared(&comparison, candidate.similarity)
             .with_record(candidate.right, candidate.wrong);
-        let (outcome, probability) = self.cheap(&self.calibration(candidate.corpus), &features, rate);
+        let (outcome, probability) =
+            self.cheap(&self.calibration(candidate.corpus, candidate.scope), &features, rate);
         Screening::new(Stage::Cheap, outcome, lossy(probability))
     }
 
@@ -337,6 +338,12 @@ impl Verifier for Pipeline {
 
     async fn explain(&self, candidate: Candidate<'_>) -> Result<Verdict> {
         self.run(candidate, true).await
+    }
+
+    fn forget(&self) {
+        if let Some(learner) = &self.learner {
+            learner.forget();
+        }
     }
 
     async fn learn(&self, judged: Vec<Judged>) -> Result<()> {

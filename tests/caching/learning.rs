@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use crate::support::embedder::WordEmbedder;
 use crate::support::{Bench, Kind};
+use wellspring::judgement::Revocation;
+use wellspring::key::Scope;
 use wellspring::store::Limits;
 use wellspring::verify::Calibration;
 use wellspring::{
     BypassReason, Cache, Corpus, Dependency, Feedback, FillOutcome, FollowUps, Hit, Lookup, Pipeline, Query,
-    Store,
+    Store, Teller,
 };
 
 /// Near each other by their words, though the answers differ.
@@ -156,7 +158,7 @@ async fn reasons(cache: &Cache, question: &str) -> String {
 }
 
 #[tokio::test]
-async fn feedback_moves_the_calibration_of_its_corpus_and_a_restart_brings_it_back() {
+async fn feedback_moves_the_calibration_of_its_scope_and_a_restart_brings_it_back() {
     let bench = Bench::new(Kind::Embedded);
     let open = async |learns: bool| {
         let pipeline = Pipeline::new(Calibration::bundled()).floor(0.2).learning(learns);
@@ -189,4 +191,105 @@ async fn feedback_moves_the_calibration_of_its_corpus_and_a_restart_brings_it_ba
     let unwilling = open(false).await;
     tokio::time::sleep(std::time::Duration::from_millis(300)).await;
     assert!(!reasons(&unwilling, ASKED).await.contains("learned from"));
+}
+
+#[tokio::test]
+async fn what_callers_said_can_be_taken_back_and_what_is_left_still_counts() {
+    let bench = Bench::new(Kind::Embedded);
+    let open = async || {
+        let pipeline = Pipeline::new(Calibration::bundled()).floor(0.2);
+        let store = Arc::new(bench.embedded(Limits::default()));
+        let cache = Cache::builder_from(Arc::new(WordEmbedder::default()), store).verifier(pipeline);
+        cache.build().await.unwrap()
+    };
+    let first = open().await;
+    fill(&first, CACHED).await;
+    let entry = hit(&first, CACHED).await.unwrap().entry.id;
+    let corpus = Corpus::default();
+    let say = async |by: &str, asked: &str, feedback| {
+        let teller = Teller::new().name(by).alone();
+        assert!(first.feedback_from(teller, &corpus, entry, Some(asked), feedback).await.unwrap());
+    };
+    for n in 0..20 {
+        for (ending, feedback) in [("house", Feedback::Right), ("car", Feedback::Wrong)] {
+            say("eve", &format!("how do i open the blue door number {n} of the {ending}"), feedback).await;
+        }
+    }
+    // Both speak of one pair, and eve has the last word; one is bob's alone.
+    say("bob", ASKED, Feedback::Wrong).await;
+    say("eve", ASKED, Feedback::Wrong).await;
+    let other = "how do i open the red door of the house";
+    say("eve", other, Feedback::Wrong).await;
+    let forbidden = async |cache: &Cache, asked: &str| {
+        let explained = cache.explain(Query::new(asked)).await.unwrap();
+        explained.candidates[0].checks.iter().any(|check| check.name == "lessons" && !check.passed)
+    };
+    let near = "how do i open the black door of the house";
+    let learned = async |cache: &Cache| reasons(cache, near).await.contains("learned from");
+    crate::support::eventually("it is learned", async || learned(&first).await).await;
+    assert!(forbidden(&first, ASKED).await && forbidden(&first, other).await);
+    assert_eq!(first.record_of(entry).wrong, 23);
+    first.revoke(Revocation::feedback().by("eve")).await.unwrap();
+    let check = async |cache: &Cache| {
+        crate::support::eventually("it is forgotten", async || !learned(cache).await).await;
+        assert!(forbidden(cache, ASKED).await, "bob said so, too");
+        assert!(!forbidden(cache, other).await);
+        let record = cache.record_of(entry);
+        assert_eq!((record.right, record.wrong), (0, 1));
+        assert_eq!(cache.judgements(None, 100).await.unwrap().len(), 1);
+    };
+    check(&first).await;
+    first.close().await.unwrap();
+    drop(first);
+    check(&open().await).await;
+}
+
+#[tokio::test]
+async fn nothing_is_learned_from_one_tenant_for_another() {
+    let pipeline = Pipeline::new(Calibration::bundled()).floor(0.2);
+    let store = Arc::new(wellspring::MemoryStore::default());
+    let cache = Cache::builder_from(Arc::new(WordEmbedder::default()), store).verifier(pipeline);
+    let cache = cache.build().await.unwrap();
+    let of = |question: &str, tenant: &str| Query::new(question).scope(Scope::new().tenant(tenant));
+    let mut entries = Vec::new();
+    for tenant in ["eve", "acme"] {
+        let Lookup::Miss(permit) = cache.lookup(of(CACHED, tenant)).await.unwrap() else { panic!("a hit") };
+        let FillOutcome::Stored(entry) = permit.fill("an answer", vec![]).await else { panic!("not stored") };
+        entries.push(entry);
+    }
+    for n in 0..150 {
+        let feedback = if n < 20 { Feedback::Right } else { Feedback::Wrong };
+        let asked = format!("how do i open the blue door number {n} of the house");
+        let teller = Teller::new().name("eve").alone();
+        let corpus = Corpus::default();
+        assert!(cache.feedback_from(teller, &corpus, entries[0], Some(&asked), feedback).await.unwrap());
+    }
+    let says = async |tenant: &str| {
+        let explained = cache.explain(of(ASKED, tenant)).await.unwrap();
+        explained.candidates[0].checks.iter().map(|check| check.detail.clone()).collect::<Vec<_>>().join(" ")
+    };
+    crate::support::eventually("it is learned", async || says("eve").await.contains("learned from")).await;
+    assert!(!says("acme").await.contains("learned from"));
+}
+
+#[tokio::test]
+async fn a_caller_who_shares_an_entry_counts_once_for_it() {
+    let cache = cache(Arc::new(wellspring::MemoryStore::default())).await;
+    fill(&cache, CACHED).await;
+    let entry = hit(&cache, CACHED).await.unwrap().entry.id;
+    let say = async |teller: Teller, n: u32| {
+        let (corpus, asked) = (Corpus::default(), format!("how do i open door {n}"));
+        let said = cache.feedback_from(teller, &corpus, entry, Some(&asked), Feedback::Wrong).await;
+        assert!(said.unwrap());
+    };
+    for n in 0..30 {
+        say(Teller::new().name("eve"), n).await;
+    }
+    assert_eq!(cache.record_of(entry).wrong, 1);
+    assert_eq!(cache.record_of(entry).observations.len(), 1);
+    for n in 0..3 {
+        say(Teller::new(), n).await;
+        say(Teller::new().name("bob").alone(), n).await;
+    }
+    assert_eq!(cache.record_of(entry).wrong, 1 + 1 + 3);
 }

@@ -276,6 +276,7 @@ proptest! {
                     id: EntryId::from_bytes([1; 16]),
                     corpus: Corpus::default(),
                     scope: ScopeId::from_bytes([2; 16]),
+                    tenant: None,
                     question: question.as_str().into(),
                     embedding: Embedding::new(&components).ok(),
                     answer: answer.clone(),

@@ -16,7 +16,7 @@ fn say(sandbox: &Sandbox, entry: &Value, question: &str, by: &str, feedback: &st
     let judgement = json!({
         "corpus": "default", "scope": scope, "asked": key.exact, "cached": entry["entry"],
         "question": question, "cached_question": CAPITAL, "similarity": 0.5, "feedback": feedback,
-        "judge": if by.is_empty() { "caller" } else { "near_miss" }, "at": 1_763_712_000_000_u64,
+        "judge": if by.is_empty() || by.starts_with("token:") { "caller" } else { "near_miss" }, "at": 1_763_712_000_000_u64,
         "confidence": 0.97, "by": by,
     });
     let judgement = Logged::Judgement(serde_json::from_value(judgement).unwrap());
@@ -79,4 +79,27 @@ fn decisions_are_listed_and_taken_back() {
     ] {
         sandbox.run(wrong).code(2);
     }
+}
+
+#[test]
+fn what_callers_said_is_shown_with_who_and_when_and_taken_back() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["put", CAPITAL, "Paris."]).code(0);
+    let entry = sandbox.json(&["list"], 0)["entries"][0].clone();
+    for (question, by) in
+        [(ASKED, "token:eve"), ("Capital of France, please?", "token:bob"), ("The capital?", "")]
+    {
+        say(&sandbox, &entry, question, by, "wrong");
+    }
+    say(&sandbox, &entry, "French capital name, please", "large", "right");
+    let shown = || sandbox.run(&["feedback"]).code(0).stdout;
+    let first: Value = serde_json::from_str(shown().lines().next().unwrap()).unwrap();
+    assert_eq!((&first["by"], &first["at"]), (&json!("token:eve"), &json!(1_763_712_000_000_u64)));
+    assert_eq!(sandbox.json(&["feedback", "--reset", "--by", "token:eve"], 0)["revoked"], 1);
+    assert_eq!(shown().lines().count(), 3);
+    assert_eq!(sandbox.json(&["feedback", "--reset", "--since", "1h"], 0)["revoked"], 0);
+    assert_eq!(sandbox.json(&["feedback", "--reset"], 0)["revoked"], 2);
+    // What a judge decided is not touched.
+    assert!(shown().lines().count() == 1 && shown().contains("near_miss"));
+    sandbox.run(&["feedback", "--by", "token:eve"]).code(2);
 }

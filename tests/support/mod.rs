@@ -31,6 +31,7 @@ pub(crate) fn entry_in(corpus: &Corpus, question: &str, dependencies: Vec<Depend
         id: key.exact,
         corpus: key.corpus,
         scope: key.scope,
+        tenant: None,
         question: key.text,
         embedding: None,
         answer: Answer::new(format!("answer to {question}")),

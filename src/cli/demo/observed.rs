@@ -44,6 +44,10 @@ impl Observed {
 
 #[async_trait]
 impl Verifier for Observed {
+    fn forget(&self) {
+        self.verifier.forget();
+    }
+
     fn floor(&self, criterion: Criterion) -> f32 {
         self.verifier.floor(criterion)
     }

@@ -99,6 +99,19 @@ pub(super) async fn why(
     serde_json::to_value(&explanation).map(Json).map_err(failed)
 }
 
+/// The tenant of the answers that the caller may be served: by who they are, and within that by whom they name.
+pub(super) fn tenant_of(
+    gateway: &Gateway,
+    caller: &Caller,
+    headers: &HeaderMap,
+    directives: &Directives,
+) -> Option<String> {
+    let named = directives.tenant.as_deref().map(|name| hex::encode(sha256(name)));
+    let tenants: Vec<String> =
+        [tenant(gateway.options(), caller, headers), named].into_iter().flatten().collect();
+    (!tenants.is_empty()).then(|| tenants.join("/"))
+}
+
 /// The question in `fields`, whose numbers keep their text, and whether to wait for others who ask the same.
 fn query(
     gateway: &Gateway,
@@ -121,11 +134,8 @@ fn query(
         return Err(Problem::invalid("the body has no question"));
     };
     let mut scope = Scope::new();
-    let named = directives.tenant.as_deref().map(|name| hex::encode(sha256(name)));
-    let tenants: Vec<String> =
-        [tenant(gateway.options(), caller, headers), named].into_iter().flatten().collect();
-    if !tenants.is_empty() {
-        scope = scope.tenant(tenants.join("/"));
+    if let Some(tenant) = tenant_of(gateway, caller, headers, &directives) {
+        scope = scope.tenant(tenant);
     }
     if let Some(namespace) = &directives.namespace {
         scope = scope.namespace(namespace.clone());

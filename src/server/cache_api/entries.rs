@@ -117,6 +117,10 @@ pub(super) async fn remove(
     Ok(told(gateway.submit(Job::invalidate(corpus, vec![Change::Entry(id)])).await?, &gateway))
 }
 
-fn no_entry() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "no_entry", "no live entry has this id in this corpus")
+pub(super) fn no_entry() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "no_entry",
+        "no live entry that you may be served has this id in this corpus",
+    )
 }

@@ -1,4 +1,4 @@
-//! `/v1/cache/judgements`: what a judge decided, and taking it back.
+//! `/v1/cache/judgements`: what a judge decided or callers said, and taking it back.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -26,11 +26,13 @@ pub(super) struct Wanted {
     by: Option<String>,
     since: Option<Timestamp>,
     verdict: Option<Feedback>,
+    /// What callers said, in place of what judges decided.
+    feedback: bool,
 }
 
 impl Wanted {
     fn accepts(&self, judgement: &Judgement) -> bool {
-        judgement.judge != Judge::Caller
+        (judgement.judge == Judge::Caller) == self.feedback
             && self.by.as_deref().is_none_or(|by| judgement.by.as_deref() == Some(by))
             && self.since.is_none_or(|since| judgement.at >= since)
             && self.verdict.is_none_or(|verdict| judgement.feedback == verdict)
@@ -46,7 +48,7 @@ struct Listed {
     served: u64,
 }
 
-/// A page of what judges decided and is in force, oldest first; `next` is the `after` of the next one.
+/// A page of what judges decided, or callers said, and is in force, oldest first; `next` is the `after` of the next one.
 pub(super) async fn list(
     State(gateway): State<Gateway>,
     Params(wanted): Params<Wanted>,
@@ -91,13 +93,17 @@ struct Revoke {
     since: Option<Timestamp>,
     #[serde(default)]
     all: bool,
+    /// What callers said, in place of what judges decided.
+    #[serde(default)]
+    feedback: bool,
 }
 
 impl Revoke {
     fn revocation(self) -> Option<Revocation> {
         let is_narrow = self.by.is_some() || self.since.is_some();
         let revocation = match (self.asked, self.cached) {
-            (Some(asked), Some(cached)) if !self.all => Revocation::of_pair(asked, cached),
+            (Some(asked), Some(cached)) if !self.all && !self.feedback => Revocation::of_pair(asked, cached),
+            (None, None) if self.all != is_narrow && self.feedback => Revocation::feedback(),
             (None, None) if self.all != is_narrow => Revocation::everything(),
             _ => return None,
         };
@@ -106,14 +112,14 @@ impl Revoke {
     }
 }
 
-/// Takes decisions back: those on a pair, those by a judge or from a time on, or all.
+/// Takes decisions of judges back: those on a pair, those by one or from a time on, or all; or words of callers.
 pub(super) async fn revoke(State(gateway): State<Gateway>, request: Request) -> Result<Json<Value>, Problem> {
     let asked: Revoke = serde_json::from_value(object(&gateway, request).await?.into())
         .map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))?;
     let revocation = asked.revocation().ok_or_else(|| {
-        Problem::invalid("name what to revoke: `asked` with `cached`, `by` or `since`, or \"all\": true")
+        Problem::invalid("name what to revoke: `asked` with `cached`, `by` or `since`, or \"all\": true; with \"feedback\": true no pair")
     })?;
     let revoked = gateway.cache().revoke(revocation).await?;
-    tracing::info!(revoked, "decisions of a judge were revoked");
+    tracing::info!(revoked, "decisions of a judge or words of callers were revoked");
     Ok(Json(json!({ "revoked": revoked })))
 }

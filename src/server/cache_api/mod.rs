@@ -21,10 +21,11 @@ pub(super) fn routes() -> Router<Gateway> {
     let reading = Router::new()
         .route("/v1/cache/lookup", post(asking::lookup))
         .route("/v1/cache/why", post(asking::why));
-    let filling = Router::new()
-        .route("/v1/cache/fill", post(filling::fill))
-        .route("/v1/cache/feedback", post(feedback::feedback));
-    auth::requiring(reading, Right::Read).merge(auth::requiring(filling, Right::Fill))
+    let filling = Router::new().route("/v1/cache/fill", post(filling::fill));
+    let judging = Router::new().route("/v1/cache/feedback", post(feedback::feedback));
+    auth::requiring(reading, Right::Read)
+        .merge(auth::requiring(filling, Right::Fill))
+        .merge(auth::requiring(judging, Right::Feedback))
 }
 
 /// The routes of the listener of administration.

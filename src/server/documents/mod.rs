@@ -10,7 +10,7 @@ mod journal;
 mod pending;
 mod queue;
 
-use axum::extract::{Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
@@ -28,7 +28,7 @@ use crate::entry::{Change, DocumentVersion};
 use crate::invalidate::Invalidation;
 use crate::key::Corpus;
 use crate::server::Gateway;
-use crate::server::auth::{self, Right};
+use crate::server::auth::{self, Caller, Right};
 use crate::server::cache_api::view;
 use crate::server::error::Problem;
 use crate::server::extract::{self, Named, Params};
@@ -68,7 +68,9 @@ fn namesakes() -> [(&'static str, MethodRouter<Gateway>); 5] {
         ),
         (
             "/v1/documents/pending/impact",
-            get(|state: Asked, params: InQuery| impact(state, named("pending"), params)),
+            get(|state: Asked, by: Extension<Caller>, params: InQuery| {
+                impact(state, by, named("pending"), params)
+            }),
         ),
     ]
 }
@@ -128,13 +130,18 @@ async fn end(
 
 async fn impact(
     State(gateway): State<Gateway>,
+    Extension(caller): Extension<Caller>,
     Named(id): Named<String>,
     Params(InCorpus { corpus }): Params<InCorpus>,
 ) -> Result<Json<Value>, Problem> {
     let entries = gateway.cache().impact(&corpus, &Change::document(id)).await?;
     let hits: u64 = entries.iter().map(|stored| stored.hits).sum();
-    let shown: Vec<Value> = entries.iter().take(changed::MOST_CHANGES).map(view::line).collect();
-    Ok(Json(json!({ "entries": entries.len(), "hits": hits, "most_hit": shown })))
+    let mut body = json!({ "entries": entries.len(), "hits": hits });
+    // Whoever tells of changes need not know what others ask.
+    if caller.may(Right::Admin) {
+        body["most_hit"] = entries.iter().take(changed::MOST_CHANGES).map(view::line).collect();
+    }
+    Ok(Json(body))
 }
 
 /// The body, if there is one.

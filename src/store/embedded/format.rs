@@ -20,7 +20,7 @@ use crate::clock::Timestamp;
 use crate::embedding::Embedding;
 use crate::entry::{Answer, ContentType, Dependency, Entry, Usage};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Corpus, DependencyId, EntryId, ScopeId};
+use crate::key::{Corpus, DependencyId, EntryId, ScopeId, TenantId};
 use crate::store::Snapshot;
 use crate::store::ledger::{Ledger, Resident};
 
@@ -111,13 +111,17 @@ impl Record {
             expires_at: entry.expires_at,
             recompute: entry.recompute,
         };
+        let body = (body, entry.tenant.map(|tenant| *tenant.as_bytes()));
         Ok(Self { id: entry.id, head: seal(&head, HEAD_BYTES)?, body: seal(&body, entry.size())? })
     }
 }
 
 /// The entry of `corpus` in a body, and the serial number that it was written with; none if it is damaged.
 pub(super) fn decode_body(corpus: &Corpus, id: EntryId, bytes: &[u8]) -> Option<(Serial, Entry)> {
-    let body: Body<'_> = unseal(bytes)?;
+    let (body, tenant): (Body<'_>, _) = postcard::take_from_bytes(unsealed(bytes)?).ok()?;
+    // Bodies from before tenants were kept end here.
+    let tenant: Option<[u8; 16]> =
+        if tenant.is_empty() { None } else { postcard::from_bytes(tenant).ok()? };
     if body.corpus != corpus.as_str() {
         return None;
     }
@@ -137,6 +141,7 @@ pub(super) fn decode_body(corpus: &Corpus, id: EntryId, bytes: &[u8]) -> Option<
         id,
         corpus: corpus.clone(),
         scope: ScopeId::from_bytes(body.scope),
+        tenant: tenant.map(TenantId::from_bytes),
         question: body.question.into(),
         embedding,
         answer,

@@ -1,7 +1,7 @@
 //! The log of judgements in the file.
 //!
 //! A judgement begins with the length of its corpus' name, which is never 0; so a revocation begins with 0. A judgement of
-//! an older version ends before its last two fields, each an option: two more bytes of 0 make them none.
+//! an older version ends before its last field, or its last three: as many bytes of 0 make them none and false.
 
 use redb::{
     ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, TableDefinition, TableError,
@@ -33,11 +33,12 @@ pub(super) fn encode(logged: &Logged) -> Result<Vec<u8>> {
 fn decode(bytes: &[u8]) -> Option<Logged> {
     let sealed = unsealed(bytes)?;
     if sealed.first() == Some(&REVOKES) {
-        let (_, revoke) = postcard::from_bytes::<(u8, Revocation)>(sealed).ok()?;
+        // The last field is written only if it is set.
+        let (_, revoke) = postcard::from_bytes::<(u8, Revocation)>(&[sealed, &[0]].concat()).ok()?;
         return Some(Logged::Revocation { revoke });
     }
-    let judgement = postcard::from_bytes::<Judgement>(sealed);
-    judgement.or_else(|_| postcard::from_bytes(&[sealed, &[0, 0]].concat())).ok().map(Logged::Judgement)
+    let padded = |fields: &[u8]| postcard::from_bytes::<Judgement>(&[sealed, fields].concat()).ok();
+    padded(&[]).or_else(|| padded(&[0])).or_else(|| padded(&[0; 3])).map(Logged::Judgement)
 }
 
 /// Appends to the log, and forgets what is over the limit.
@@ -106,8 +107,11 @@ mod tests {
         let old = (corpus, scope, asked, cached, pair, feedback, judge, at);
         let known = Judgement { confidence: None, by: None, ..judgement.clone() };
         assert_eq!(decode(&seal(&old, 0).unwrap()), Some(Logged::Judgement(known)));
-        let revoke = Revocation::everything().by("small");
-        let revocation = Logged::Revocation { revoke };
-        assert_eq!(decode(&encode(&revocation).unwrap()), Some(revocation));
+        let old = (old, judgement.confidence, judgement.by.as_deref());
+        assert_eq!(decode(&seal(&old, 0).unwrap()), Some(Logged::Judgement(judgement)));
+        for revoke in [Revocation::everything().by("small"), Revocation::feedback()] {
+            let revocation = Logged::Revocation { revoke };
+            assert_eq!(decode(&encode(&revocation).unwrap()), Some(revocation));
+        }
     }
 }

@@ -52,15 +52,22 @@ pub(super) type Suspects = Box<dyn Iterator<Item = EntryId> + Send + Sync>;
 pub(super) struct Books<P> {
     pub(super) entries: BTreeMap<EntryId, Shared<P>>,
     pub(super) corpora: HashMap<Corpus, CorpusBooks>,
+    /// Corpora that were made by a lookup, the oldest first; those that were used since are among them.
+    pub(super) asked_for: VecDeque<Corpus>,
     pub(super) expiries: BTreeSet<(Timestamp, EntryId)>,
     pub(super) bytes: u64,
     /// Sets whose members may be dead, to be looked through by `drain`.
     pub(super) detached: VecDeque<Suspects>,
 }
 
+/// How many corpora are known at most that were looked into and have nothing.
+const MAX_UNUSED: usize = 1_000;
+
 /// The books of one corpus.
 #[derive(Debug)]
 pub(super) struct CorpusBooks {
+    /// Whether anything was stored or changed, so that the clock must be kept.
+    is_used: bool,
     pub(super) clock: InvalidationClock,
     /// The entries that carry an id. An entry's own id is not listed: it names the entry itself.
     pub(super) dependants: HashMap<DependencyId, HashSet<EntryId>>,
@@ -70,7 +77,7 @@ pub(super) struct CorpusBooks {
 
 impl CorpusBooks {
     pub(super) fn new(clock: InvalidationClock) -> Self {
-        Self { clock, dependants: HashMap::new(), scopes: HashMap::new() }
+        Self { is_used: true, clock, dependants: HashMap::new(), scopes: HashMap::new() }
     }
 
     pub(super) fn entries(&self) -> usize {
@@ -85,7 +92,26 @@ impl<P> Books<P> {
             let clock = InvalidationClock::new(rand::random());
             self.corpora.insert(corpus.clone(), CorpusBooks::new(clock));
         }
-        self.corpora.get_mut(corpus).expect("inserted above")
+        let books = self.corpora.get_mut(corpus).expect("inserted above");
+        books.is_used = true;
+        books
+    }
+
+    /// The clock of a corpus that is looked into. One that never had an entry nor a change goes when many others were
+    /// looked into since: what was begun under its clock is refused by the next one, which is another incarnation.
+    pub(super) fn clock_to_read(&mut self, corpus: &Corpus) -> &InvalidationClock {
+        if !self.corpora.contains_key(corpus) {
+            if self.asked_for.len() == MAX_UNUSED
+                && let Some(oldest) = self.asked_for.pop_front()
+                && self.corpora.get(&oldest).is_some_and(|books| !books.is_used)
+            {
+                self.corpora.remove(&oldest);
+            }
+            let books = CorpusBooks::new(InvalidationClock::new(rand::random()));
+            self.corpora.insert(corpus.clone(), CorpusBooks { is_used: false, ..books });
+            self.asked_for.push_back(corpus.clone());
+        }
+        &self.corpora[corpus].clock
     }
 
     /// Lists an entry in place of the one that had its id.

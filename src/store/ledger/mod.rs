@@ -85,6 +85,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
             books: RwLock::new(Books {
                 entries: BTreeMap::new(),
                 corpora: HashMap::new(),
+                asked_for: VecDeque::new(),
                 expiries: BTreeSet::new(),
                 bytes: 0,
                 detached: VecDeque::new(),
@@ -125,7 +126,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         if let Some(books) = self.read().corpora.get(corpus) {
             return read(&books.clock);
         }
-        read(&self.write().corpus(corpus).clock)
+        read(self.write().clock_to_read(corpus))
     }
 
     /// An error for an entry that is larger than all the room there is. Listing it would push out every
@@ -149,9 +150,10 @@ impl<P: Send + Sync + 'static> Ledger<P> {
     /// Why a fill must be refused, if it must.
     #[cfg(feature = "embedded")]
     pub(super) fn refusal(&self, resident: &Resident<P>, entry: &Entry) -> Option<RefusedReason> {
-        self.with_clock(&resident.corpus, |clock| {
-            clock.refusal(resident.snapshot, &resident.dependencies, entry.documents())
-        })
+        // The clock is kept from here on, for it is written with the entry.
+        let mut books = self.write();
+        let clock = &books.corpus(&resident.corpus).clock;
+        clock.refusal(resident.snapshot, &resident.dependencies, entry.documents())
     }
 
     /// Lists an entry, unless the fill must be refused. What has to go for it goes.
@@ -422,4 +424,53 @@ fn following(after: Option<EntryId>) -> (Bound<EntryId>, Bound<EntryId>) {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::entry::Answer;
+    use crate::key::{CacheKey, ScopeId};
+
+    fn entry(corpus: &Corpus) -> Entry {
+        let key = CacheKey::new(corpus.clone(), ScopeId::from_bytes([0; 16]), "a question").unwrap();
+        Entry {
+            id: key.exact,
+            corpus: key.corpus,
+            scope: key.scope,
+            tenant: None,
+            question: key.text,
+            embedding: None,
+            answer: Answer::new("an answer"),
+            dependencies: Vec::new(),
+            created_at: SystemClock.now(),
+            expires_at: SystemClock.now().saturating_add(std::time::Duration::from_hours(1)),
+            recompute: std::time::Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn corpora_that_were_only_looked_into_are_bounded_and_what_began_there_is_refused() {
+        let ledger = Ledger::<()>::new(Limits::default(), Arc::new(SystemClock));
+        let corpus = |name: &str| Corpus::new(name).unwrap();
+        let (used, changed, idle) = (corpus("used"), corpus("changed"), corpus("idle"));
+        let look = |corpus: &Corpus| ledger.lookup(corpus, entry(corpus).id);
+        let fill = |corpus: &Corpus, snapshot| {
+            let entry = entry(corpus);
+            ledger.fill(&entry, Resident::new(&entry, snapshot, entry.dependency_ids().unwrap(), ()))
+        };
+        let (begun, of_changed) = (look(&idle).0, look(&changed).0);
+        fill(&used, look(&used).0).unwrap();
+        ledger.invalidate(&changed, &[Change::document("d")]);
+        for n in 0..20_000 {
+            look(&corpus(&format!("invented {n}")));
+        }
+        let known = ledger.status().corpora.len();
+        assert!(known <= 1_002, "{known} corpora");
+        assert!(look(&used).1.is_some_and(|found| found.is_ok()), "it has an entry");
+        assert!(look(&changed).0.sequence > of_changed.sequence, "a change is never forgotten");
+        assert_eq!(fill(&idle, begun), Err(RefusedReason::ClockLost));
+        fill(&idle, look(&idle).0).unwrap();
+    }
 }

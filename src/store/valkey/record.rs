@@ -22,7 +22,7 @@ use crate::clock::Timestamp;
 use crate::embedding::Embedding;
 use crate::entry::{Answer, ContentType, Dependency, Entry, Usage};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Corpus, EntryId, ScopeId};
+use crate::key::{Corpus, EntryId, ScopeId, TenantId};
 use crate::store::valkey::reply;
 
 #[derive(Serialize, Deserialize)]
@@ -36,6 +36,8 @@ struct Details<'a> {
     created_at: Timestamp,
     expires_at: Timestamp,
     recompute: Duration,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tenant: Option<TenantId>,
 }
 
 /// The name of a field, and its value.
@@ -53,6 +55,7 @@ pub(super) fn fields(entry: &Entry) -> Result<[Field<'_>; 5]> {
         created_at: entry.created_at,
         expires_at: entry.expires_at,
         recompute: entry.recompute,
+        tenant: entry.tenant,
     };
     let metadata = serde_json::to_vec(&metadata)
         .map_err(|error| Error::new(ErrorKind::Store, "an entry cannot be encoded").with_source(error))?;
@@ -83,6 +86,7 @@ pub(super) fn decode(corpus: &Corpus, id: EntryId, fields: &[Value]) -> Option<E
         id,
         corpus: corpus.clone(),
         scope: scope_of(scope)?,
+        tenant: metadata.tenant,
         question: std::str::from_utf8(reply::bytes(question)?).ok()?.into(),
         embedding,
         answer,
@@ -123,6 +127,7 @@ mod tests {
             id: EntryId::from_bytes([1; 16]),
             corpus: Corpus::default(),
             scope: ScopeId::from_bytes([2; 16]),
+            tenant: Some(TenantId::of("acme")),
             question: Arc::from("when?"),
             embedding,
             answer,

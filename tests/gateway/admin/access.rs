@@ -10,6 +10,7 @@ async fn each_route_needs_its_scope() {
         options.tokens = vec![
             Token::new("r", &[Right::Read], "read"),
             Token::new("f", &[Right::Fill], "fill"),
+            Token::new("j", &[Right::Feedback], "feedback"),
             Token::new("i", &[Right::Invalidate], "invalidate"),
             Token::new("a", &[Right::Admin], "admin"),
         ];
@@ -40,7 +41,7 @@ async fn each_route_needs_its_scope() {
     ] {
         assert_eq!(ask(method, path, None).await, 401, "{path}");
         assert_eq!(ask(method, path, Some("guessed")).await, 401, "{path}");
-        for token in ["read", "fill", "invalidate", "admin"] {
+        for token in ["read", "fill", "feedback", "invalidate", "admin"] {
             let is_let_in = ask(method, path, Some(token)).await != 403;
             assert_eq!(is_let_in, token == scope || token == "admin", "{path} with {token}");
         }

@@ -6,6 +6,7 @@ mod deliveries;
 mod identity;
 mod paths;
 mod strangers;
+mod trust;
 
 use std::net::SocketAddr;
 
