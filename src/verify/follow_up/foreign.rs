@@ -43,7 +43,7 @@ const ENGLISH: &[&str] = &["what", "how", "who", "when", "where", "why", "which"
 /// How a question of Chinese or Japanese begins and ends that goes on from another one.
 #[rustfmt::skip]
 const UNSPACED: (&[&str], &[&str]) = (
-    &["那么", "还有", "但是", "为什么不", "这个", "它", "じゃあ", "では", "それ", "でも", "あと", "これ", "あれ", "また"],
+    &["那么", "还有", "但是", "为什么不", "它", "じゃあ", "では", "それ", "でも", "あと", "これ", "あれ", "また"],
     &["呢", "は"],
 );
 /// Up to how many characters such an end makes a follow-up.
@@ -53,12 +53,15 @@ const SHORT: usize = 8;
 pub(super) fn is_follow_up(lower: &str) -> bool {
     // Marks belong to the letters before them, so words do not end there.
     let ends = |c: char| c.is_whitespace() || c.is_ascii_punctuation() || "¿¡？！。、،؟…’".contains(c);
-    let words: Vec<&str> = lower.split(ends).filter(|word| !word.is_empty()).collect();
-    let begins = BEGINNINGS.iter().any(|beginning| words.len() > 1 && words.starts_with(beginning));
-    let is_word = matches!(&*words, [one] if WORDS.contains(one));
-    let is_english = words.first().is_some_and(|first| ENGLISH.contains(first));
-    let refers =
-        !is_english && (2..=5).contains(&words.len()) && words.last().is_some_and(|last| LAST.contains(last));
+    let words = || lower.split(ends).filter(|word| !word.is_empty());
+    let starts_with = |beginning: &&[&str]| words().take(beginning.len()).eq(beginning.iter().copied());
+    let count = words().take(6).count();
+    let begins = count > 1 && BEGINNINGS.iter().any(starts_with);
+    let is_word = count == 1 && words().all(|word| WORDS.contains(&word));
+    let is_english = || words().next().is_some_and(|first| ENGLISH.contains(&first));
+    let refers = (2..=5).contains(&count)
+        && words().next_back().is_some_and(|last| LAST.contains(&last))
+        && !is_english();
     begins || is_word || refers || (!lower.is_ascii() && is_unspaced(lower))
 }
 
