@@ -5,9 +5,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use axum::routing::{any, get, post};
+use axum::routing::{MethodRouter, get};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 
@@ -17,7 +17,7 @@ use super::path;
 use super::upstream::{Outgoing, Vendor, passed_on};
 use crate::server::Gateway;
 use crate::server::auth::Caller;
-use crate::server::error::{Problem, no_method, no_route};
+use crate::server::error::{Problem, no_route};
 use crate::server::limits::apart;
 
 /// The first segments of what the gateway itself has, at one address or the other. No API behind it has them, and what
@@ -26,13 +26,18 @@ const OWN: [&str; 9] =
     ["admin", "cache", "dashboard", "documents", "healthz", "metrics", "openapi.json", "readyz", "webhooks"];
 
 pub(super) fn routes() -> Router<Gateway> {
-    let through = pass_through;
     Router::new()
-        .route("/v1/models", get(through).fallback(through))
-        .route("/v1/models/{*id}", get(through).fallback(through))
-        .route("/v1/responses/{*id}", get(through).post(through).delete(through).fallback(through))
-        .route("/v1/messages/count_tokens", post(through).fallback(through))
-        .route("/{*path}", any(through))
+        .route("/v1/models", passing())
+        .route("/v1/models/{*id}", passing())
+        .route("/v1/responses/{*id}", passing())
+        .route("/v1/messages/count_tokens", passing())
+        .route("/{*path}", passing())
+}
+
+/// The methods that APIs have. Those about the connection (`TRACE` would say the gateway's key back) stay here.
+fn passing() -> MethodRouter<Gateway> {
+    let through = pass_through;
+    get(through).post(through).put(through).patch(through).delete(through).options(through)
 }
 
 pub(super) async fn pass_through(
@@ -41,10 +46,6 @@ pub(super) async fn pass_through(
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    // They are about the connection, and a trace would say the gateway's key back.
-    if matches!(head.method, Method::TRACE | Method::CONNECT) {
-        return Err(no_method().await);
-    }
     let path = path::below_version(&head.uri)?;
     let first = path.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
     if OWN.contains(&first) {

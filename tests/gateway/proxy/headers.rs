@@ -49,9 +49,10 @@ async fn each_field_is_a_header_with_the_same_effect() {
     let field = json!({ "question": follow_up.1, "conversation": "c,1" });
     assert_eq!(ask(&gateway, Some(field), &[]).await.tier(), "exact");
     assert_eq!(ask(&gateway, None, &conversation("other")).await.tier(), "miss");
-    let long = ask(&gateway, None, &[("wellspring-question", "Who?"), ("wellspring-ttl", "5m")]).await;
+    let long =
+        ask(&gateway, None, &[("wellspring-question", "Who wrote Faust?"), ("wellspring-ttl", "5m")]).await;
     assert_eq!(long.tier(), "miss");
-    let hit = ask(&gateway, None, &[("wellspring-question", "Who?")]).await;
+    let hit = ask(&gateway, None, &[("wellspring-question", "Who wrote Faust?")]).await;
     let status = hit.header("cache-status");
     let ttl: u64 = status.split("ttl=").nth(1).unwrap().split(';').next().unwrap().parse().unwrap();
     assert!(hit.tier() == "exact" && ttl <= 330, "{status}");
