@@ -5,9 +5,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, HttpBody as _};
 use axum::extract::{Extension, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::Response;
-use axum::routing::{MethodRouter, get};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get, post};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 
@@ -17,7 +17,7 @@ use super::path;
 use super::upstream::{Outgoing, Vendor, passed_on};
 use crate::server::Gateway;
 use crate::server::auth::Caller;
-use crate::server::error::{Problem, no_route};
+use crate::server::error::{Problem, no_method, no_route};
 use crate::server::limits::apart;
 
 /// The first segments of what the gateway itself has, at one address or the other. No API behind it has them, and what
@@ -25,19 +25,19 @@ use crate::server::limits::apart;
 const OWN: [&str; 9] =
     ["admin", "cache", "dashboard", "documents", "healthz", "metrics", "openapi.json", "readyz", "webhooks"];
 
-pub(super) fn routes() -> Router<Gateway> {
-    Router::new()
-        .route("/v1/models", passing())
-        .route("/v1/models/{*id}", passing())
-        .route("/v1/responses/{*id}", passing())
-        .route("/v1/messages/count_tokens", passing())
-        .route("/{*path}", passing())
-}
+/// What is passed on, and how that is said.
+const METHODS: [Method; 7] =
+    [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+const ALLOWED: &str = "GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS";
 
-/// The methods that APIs have. Those about the connection (`TRACE` would say the gateway's key back) stay here.
-fn passing() -> MethodRouter<Gateway> {
+pub(super) fn routes() -> Router<Gateway> {
     let through = pass_through;
-    get(through).post(through).put(through).patch(through).delete(through).options(through)
+    Router::new()
+        .route("/v1/models", get(through).fallback(through))
+        .route("/v1/models/{*id}", get(through).fallback(through))
+        .route("/v1/responses/{*id}", get(through).post(through).delete(through).fallback(through))
+        .route("/v1/messages/count_tokens", post(through).fallback(through))
+        .route("/{*path}", any(through))
 }
 
 pub(super) async fn pass_through(
@@ -46,6 +46,12 @@ pub(super) async fn pass_through(
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
+    // The others are about the connection (a trace would say the gateway's key back), or of no API.
+    if !METHODS.contains(&head.method) {
+        let mut refused = no_method().await.into_response();
+        refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static(ALLOWED));
+        return Ok(refused);
+    }
     let path = path::below_version(&head.uri)?;
     let first = path.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
     if OWN.contains(&first) {
