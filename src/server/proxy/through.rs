@@ -36,7 +36,7 @@ pub(super) fn routes() -> Router<Gateway> {
         .route("/v1/models", get(through).fallback(through))
         .route("/v1/models/{*id}", get(through).fallback(through))
         .route("/v1/responses/{*id}", get(through).post(through).delete(through).fallback(through))
-        .route("/v1/messages/count_tokens", post(through).fallback(through))
+        .route("/v1/messages/count_tokens", post(through))
         .route("/{*path}", any(through))
 }
 

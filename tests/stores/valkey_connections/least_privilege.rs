@@ -173,7 +173,11 @@ async fn the_rules_suffice_and_each_is_needed(flavour: Flavour) {
             assert!(attempts.next().is_some(), "{flavour:?}: nothing needs {rule}: {:?}", denied(server));
             live(&url(server), server).await;
         }
-        let store = options().connect(&url(server)).await.unwrap();
+        // Only a bounded freshness takes tracking.
+        let is_tracking = rule == "+client|tracking";
+        let freshness =
+            if is_tracking { Freshness::Bounded(Duration::from_secs(1)) } else { Freshness::Validated };
+        let store = options().freshness(freshness).connect(&url(server)).await.unwrap();
         if rule == "+info" {
             // Without it nobody can tell a primary.
             assert!(store.ping().await.is_err());
