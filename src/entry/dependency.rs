@@ -104,6 +104,7 @@ impl Dependency {
     }
 
     /// Whether every change of it reaches an entry that was stored when names were hashed as they were given.
+    #[cfg(any(test, feature = "embedded", feature = "valkey"))]
     pub(super) fn is_reached(&self) -> bool {
         self.names().into_iter().all(Name::is_in_one_form)
     }
@@ -152,6 +153,7 @@ impl Name<'_> {
         std::iter::once(id).chain(decomposed.filter(move |decomposed| *decomposed != id))
     }
 
+    #[cfg(any(test, feature = "embedded", feature = "valkey"))]
     fn is_in_one_form(self) -> bool {
         self.is(str::is_ascii) || self.is(is_nfc) || self.is(is_nfd)
     }

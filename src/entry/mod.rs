@@ -182,6 +182,7 @@ impl Entry {
     }
 
     /// The entry as it was read from a store; none if changes of what it depends on might not reach it.
+    #[cfg(any(test, feature = "embedded", feature = "valkey"))]
     pub(crate) fn reached(self) -> Option<Self> {
         self.dependencies.iter().all(Dependency::is_reached).then_some(self)
     }
