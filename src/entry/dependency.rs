@@ -1,7 +1,7 @@
 //! What an answer was derived from or belongs to, and the names that this gives it.
 
 use serde::{Deserialize, Serialize};
-use unicode_normalization::{UnicodeNormalization, is_nfc, is_nfd};
+use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use crate::error::Result;
 use crate::key::{DependencyId, EntryId, Namespace, check_name, composed};
@@ -155,7 +155,7 @@ impl Name<'_> {
 
     #[cfg(any(test, feature = "embedded", feature = "valkey"))]
     fn is_in_one_form(self) -> bool {
-        self.is(str::is_ascii) || self.is(is_nfc) || self.is(is_nfd)
+        self.is(str::is_ascii) || self.is(is_nfc) || self.is(unicode_normalization::is_nfd)
     }
 
     /// Whether all of it is so.
