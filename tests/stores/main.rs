@@ -2,6 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+/// Runs each test on a server of each flavour.
+#[cfg(feature = "valkey")]
+macro_rules! on_every_server {
+    ($($test:ident),+ $(,)?) => {
+        on_every_server!(@ on_valkey, Valkey; $($test),+);
+        on_every_server!(@ on_redis, Redis; $($test),+);
+    };
+    (@ $module:ident, $flavour:ident; $($test:ident),+) => {
+        mod $module {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(crate::support::servers::Flavour::$flavour).await;
+            })+
+        }
+    };
+}
+
 mod conformance;
 #[cfg(feature = "valkey")]
 mod document_events;

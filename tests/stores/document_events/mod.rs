@@ -1,21 +1,5 @@
 //! Events from other systems: none is lost without notice, and once one is acknowledged, no stale answer is served.
 
-/// Runs each test on a server of each flavour.
-macro_rules! on_every_server {
-    ($($test:ident),+ $(,)?) => {
-        on_every_server!(@ on_valkey, Valkey; $($test),+);
-        on_every_server!(@ on_redis, Redis; $($test),+);
-    };
-    (@ $module:ident, $flavour:ident; $($test:ident),+) => {
-        mod $module {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(crate::support::servers::Flavour::$flavour).await;
-            })+
-        }
-    };
-}
-
 mod channel;
 mod consumers;
 mod dead_letters;

@@ -2,22 +2,6 @@
 //!
 //! A cache with a store of its own stands for a process: nothing is shared between two of them but the server.
 
-/// Runs each test on a server of each flavour.
-macro_rules! on_every_server {
-    ($($test:ident),+ $(,)?) => {
-        on_every_server!(@ on_valkey, Valkey; $($test),+);
-        on_every_server!(@ on_redis, Redis; $($test),+);
-    };
-    (@ $module:ident, $flavour:ident; $($test:ident),+) => {
-        mod $module {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(crate::support::servers::Flavour::$flavour).await;
-            })+
-        }
-    };
-}
-
 mod announcements;
 mod changes;
 mod eviction;
