@@ -64,9 +64,12 @@ pub fn is_follow_up(question: &str) -> bool {
     }
     let is_english =
         begins_as_one(&words) || refers_by_phrase(&words) || refers_to_nothing(&words) || is_fragment(&words);
-    // "No Word, como …" is Portuguese, and names a program.
-    let told = || language(words.iter().copied()).language.is_none_or(|told| told == Language::English);
-    (is_english && told()) || foreign::is_follow_up(&lower)
+    // "No Word, como …" is Portuguese, and names a program. Where that is not certain, it may be English.
+    let may_be = || {
+        let told = language(words.iter().copied());
+        !told.is_sure || told.language.is_none_or(|told| told == Language::English)
+    };
+    (is_english && may_be()) || foreign::is_follow_up(&lower)
 }
 
 fn begins_as_one(words: &[&str]) -> bool {

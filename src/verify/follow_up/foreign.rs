@@ -54,14 +54,16 @@ pub(super) fn is_follow_up(lower: &str) -> bool {
     // Marks belong to the letters before them, so words do not end there.
     let ends = |c: char| c.is_whitespace() || c.is_ascii_punctuation() || "¿¡？！。、،؟…’".contains(c);
     let words = || lower.split(ends).filter(|word| !word.is_empty());
-    let starts_with = |beginning: &&[&str]| words().take(beginning.len()).eq(beginning.iter().copied());
+    let Some(first) = words().next() else { return false };
+    let starts_with = |beginning: &&[&str]| {
+        beginning[0] == first && words().take(beginning.len()).eq(beginning.iter().copied())
+    };
     let count = words().take(6).count();
     let begins = count > 1 && BEGINNINGS.iter().any(starts_with);
-    let is_word = count == 1 && words().all(|word| WORDS.contains(&word));
-    let is_english = || words().next().is_some_and(|first| ENGLISH.contains(&first));
+    let is_word = count == 1 && WORDS.contains(&first);
     let refers = (2..=5).contains(&count)
         && words().next_back().is_some_and(|last| LAST.contains(&last))
-        && !is_english();
+        && !ENGLISH.contains(&first);
     begins || is_word || refers || (!lower.is_ascii() && is_unspaced(lower))
 }
 
