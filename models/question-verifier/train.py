@@ -35,17 +35,19 @@ import onnx
 import onnxruntime
 import torch
 import torch.nn.functional as F
-from onnx import TensorProto, helper, numpy_helper
-from safetensors.torch import load_file
+from onnx import TensorProto, helper
 from tokenizers import Tokenizer
 from torch import nn
 
 HERE = Path(__file__).resolve().parent
-TOKENIZER_FILES = ["tokenizer.json", "config.json", "special_tokens_map.json", "tokenizer_config.json"]
-BASE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+sys.path.insert(0, str(HERE.parent / "training"))
 
-LAYERS, HEADS, WIDTH, INNER, VOCABULARY, POSITIONS = 6, 12, 384, 1536, 30522, 512
-EPSILON = 1e-12
+from graph import Graph  # noqa: E402
+from trunks import EPSILON, HEADS, MINILM_SHA256, POSITIONS, WIDTH, minilm  # noqa: E402
+
+TOKENIZER_FILES = ["tokenizer.json", "config.json", "special_tokens_map.json", "tokenizer_config.json"]
+
+LAYERS, INNER, VOCABULARY = 6, 1536, 30522
 MAX_TOKENS = 96
 BATCH = 64
 LEARNING_RATE, HEAD_FACTOR, WEIGHT_DECAY, WARM_UP = 6e-5, 8, 0.01, 0.03
@@ -94,25 +96,9 @@ class CrossEncoder(nn.Module):
 
     def load_base(self, folder):
         file = Path(folder) / "model.safetensors"
-        if hashlib.sha256(file.read_bytes()).hexdigest() != BASE_SHA256:
+        if hashlib.sha256(file.read_bytes()).hexdigest() != MINILM_SHA256:
             print(f"warning: {file} is not the file that the shipped model began with", file=sys.stderr)
-        base = {name.removeprefix("bert."): tensor.float() for name, tensor in load_file(file).items()}
-        state = {
-            "word.weight": base["embeddings.word_embeddings.weight"],
-            "pos.weight": base["embeddings.position_embeddings.weight"],
-            "typ.weight": base["embeddings.token_type_embeddings.weight"],
-        }
-        for kind in ("weight", "bias"):
-            state[f"ln.{kind}"] = base[f"embeddings.LayerNorm.{kind}"]
-            for n in range(LAYERS):
-                old, new = f"encoder.layer.{n}.", f"layers.{n}."
-                qkv = [base[f"{old}attention.self.{part}.{kind}"] for part in ("query", "key", "value")]
-                state[f"{new}qkv.{kind}"] = torch.cat(qkv)
-                state[f"{new}o.{kind}"] = base[f"{old}attention.output.dense.{kind}"]
-                state[f"{new}ln1.{kind}"] = base[f"{old}attention.output.LayerNorm.{kind}"]
-                state[f"{new}i.{kind}"] = base[f"{old}intermediate.dense.{kind}"]
-                state[f"{new}f.{kind}"] = base[f"{old}output.dense.{kind}"]
-                state[f"{new}ln2.{kind}"] = base[f"{old}output.LayerNorm.{kind}"]
+        state = {name: torch.from_numpy(array) for name, array in minilm(file, LAYERS).items()}
         missing = self.load_state_dict(state, strict=False).missing_keys
         assert all(name.startswith("head.") for name in missing), missing
 
@@ -200,118 +186,44 @@ def train(model, pairs, count, rng, smoothing=0.0, device="cpu"):
     return losses
 
 
-# The graph, node by node as ONNX Runtime fuses them best: opset 17, batch × sequence.
-
-
-class Graph:
-    def __init__(self, model, int8):
-        self.int8, self.nodes, self.constants, self.known = int8, [], [], set()
-        self.state = {name: tensor.detach().float().numpy() for name, tensor in model.state_dict().items()}
-
-    def constant(self, name, value):
-        if name not in self.known:
-            self.known.add(name)
-            self.constants.append(numpy_helper.from_array(np.array(value, order="C"), name))
-        return name
-
-    def node(self, op, *inputs, outputs=1, **attributes):
-        names = [f"{op}_{len(self.nodes)}" + (f"_{n}" if outputs > 1 else "") for n in range(outputs)]
-        self.nodes.append(helper.make_node(op, list(inputs), names, names[0], **attributes))
-        return names if outputs > 1 else names[0]
-
-    def rounded(self, name, values, axis):
-        """Symmetric int8 and one scale for each row (axis 1) or column (axis 0)."""
-        scale = np.maximum(np.abs(values).max(axis, keepdims=True), 1e-12) / 127
-        rounded = np.clip(np.round(values / scale), -127, 127).astype(np.int8)
-        return self.constant(name + "_q", rounded), scale.astype(np.float32)
-
-    def embedding(self, name, places):
-        table = self.state[name + ".weight"]
-        if not (self.int8 and name == "word"):
-            return self.node("Gather", self.constant(name, table), places)
-        rows, scale = self.rounded(name, table, 1)
-        wide = self.node("Cast", self.node("Gather", rows, places), to=TensorProto.FLOAT)
-        return self.node("Mul", wide, self.node("Gather", self.constant(name + "_scale", scale), places))
-
-    def linear(self, name, x, scale=None):
-        weight, bias = self.state[name + ".weight"].T, self.state[name + ".bias"]
-        if scale is not None:
-            weight, bias = weight * scale, bias * scale
-        if self.int8 and not name.startswith("head."):
-            rounded, scale = self.rounded(name, weight, 0)
-            x, x_scale, x_zero = self.node("DynamicQuantizeLinear", x, outputs=3)
-            scales = self.node("Mul", x_scale, self.constant(name + "_scale", scale[0]))
-            zero = self.constant(name + "_zero", np.zeros(len(bias), np.int8))
-            sums = self.node("MatMulInteger", x, rounded, x_zero, zero)
-            product = self.node("Mul", self.node("Cast", sums, to=TensorProto.FLOAT), scales)
-        else:
-            product = self.node("MatMul", x, self.constant(name + ".wt", weight))
-        return self.node("Add", product, self.constant(name + ".bb", bias))
-
-    def norm(self, name, x):
-        weight = self.constant(name + ".w", self.state[name + ".weight"])
-        bias = self.constant(name + ".b", self.state[name + ".bias"])
-        return self.node("LayerNormalization", x, weight, bias, axis=-1, epsilon=EPSILON)
-
-    def gelu(self, x):
-        one, half, root = (self.constant(n, np.float32(v)) for n, v in [("one", 1), ("half", 0.5), ("rt2", 2**0.5)])
-        share = self.node("Add", self.node("Erf", self.node("Div", x, root)), one)
-        return self.node("Mul", self.node("Mul", x, share), half)
-
-    def heads(self, x, perm):
-        shape = self.constant("hs", np.array([0, 0, HEADS, WIDTH // HEADS]))
-        return self.node("Transpose", self.node("Reshape", x, shape), perm=perm)
-
-    def layer(self, name, x, hidden):
-        # The attention's scale is part of the weights of the query.
-        scale = np.ones(3 * WIDTH, np.float32)
-        scale[:WIDTH] = (WIDTH // HEADS) ** -0.5
-        thirds = self.constant("sp", np.array([WIDTH] * 3))
-        q, k, v = self.node("Split", self.linear(name + "qkv", x, scale), thirds, outputs=3, axis=-1)
-        fit = self.node("MatMul", self.heads(q, [0, 2, 1, 3]), self.heads(k, [0, 2, 3, 1]))
-        shares = self.node("Softmax", self.node("Add", fit, hidden), axis=-1)
-        seen = self.node("Transpose", self.node("MatMul", shares, self.heads(v, [0, 2, 1, 3])), perm=[0, 2, 1, 3])
-        seen = self.node("Reshape", seen, self.constant("ms", np.array([0, 0, WIDTH])))
-        x = self.norm(name + "ln1", self.node("Add", self.linear(name + "o", seen), x))
-        inner = self.linear(name + "f", self.gelu(self.linear(name + "i", x)))
-        return self.norm(name + "ln2", self.node("Add", inner, x))
-
-    def build(self):
-        numbers = {n: self.constant(f"i{n}", np.array([n])) for n in (0, 1, 2)}
-        mask = self.node("Cast", "attention_mask", to=TensorProto.FLOAT)
-        apart = self.node("Unsqueeze", mask, self.constant("i12", np.array([1, 2])))
-        absent = self.node("Sub", self.constant("one", np.float32(1)), apart)
-        hidden = self.node("Mul", absent, self.constant("neg", np.float32(-1e4)))
-        length = self.node("Slice", self.node("Shape", "input_ids"), numbers[1], numbers[2])
-        places = self.node("Slice", self.constant("pos", self.state["pos.weight"]), numbers[0], length, numbers[0])
-        x = self.node("Add", self.embedding("word", "input_ids"), self.embedding("typ", "token_type_ids"))
-        x = self.norm("ln", self.node("Add", x, places))
-        for n in range(LAYERS):
-            x = self.layer(f"layers.{n}.", x, hidden)
-        first = self.node("Gather", x, self.constant("zero", np.int64(0)), axis=1)
-        shown = self.node("Mul", x, self.node("Unsqueeze", mask, numbers[2]))
-        count = self.node("ReduceSum", mask, numbers[1], keepdims=1)
-        mean = self.node("Div", self.node("ReduceSum", shown, numbers[1], keepdims=0), count)
-        x = self.gelu(self.linear("head.0", self.node("Concat", first, mean, axis=-1)))
-        self.linear("head.2", x)
-        self.nodes[-1].output[0] = "logits"
-        tokens = [
-            helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "seq"])
-            for name in ("input_ids", "attention_mask", "token_type_ids")
-        ]
-        logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 1])
-        graph = helper.make_graph(self.nodes, "question-verifier", tokens, [logits], self.constants)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-        onnx.checker.check_model(model, full_check=True)
-        return model
+def graph_of(model, int8):
+    """The cross-encoder as an ONNX graph: two texts to one logit."""
+    graph = Graph({name: tensor.detach().float().numpy() for name, tensor in model.state_dict().items()}, int8)
+    numbers = {n: graph.constant(f"i{n}", np.array([n])) for n in (0, 1, 2)}
+    mask = graph.node("Cast", "attention_mask", to=TensorProto.FLOAT)
+    apart = graph.node("Unsqueeze", mask, graph.constant("i12", np.array([1, 2])))
+    absent = graph.node("Sub", graph.constant("one", np.float32(1)), apart)
+    hidden = graph.node("Mul", absent, graph.constant("neg", np.float32(-1e4)))
+    length = graph.node("Slice", graph.node("Shape", "input_ids"), numbers[1], numbers[2])
+    places = graph.node("Slice", graph.constant("pos", graph.state["pos.weight"]), numbers[0], length, numbers[0])
+    x = graph.node("Add", graph.embedding("word", "input_ids"), graph.embedding("typ", "token_type_ids", int8=False))
+    x = graph.norm("ln", graph.node("Add", x, places), EPSILON)
+    for n in range(LAYERS):
+        x = graph.layer(f"layers.{n}.", x, hidden)
+    first = graph.node("Gather", x, graph.constant("zero", np.int64(0)), axis=1)
+    shown = graph.node("Mul", x, graph.node("Unsqueeze", mask, numbers[2]))
+    count = graph.node("ReduceSum", mask, numbers[1], keepdims=1)
+    mean = graph.node("Div", graph.node("ReduceSum", shown, numbers[1], keepdims=0), count)
+    x = graph.gelu(graph.linear("head.0", graph.node("Concat", first, mean, axis=-1), int8=False))
+    graph.linear("head.2", x, int8=False)
+    graph.output("logits")
+    tokens = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "seq"])
+        for name in ("input_ids", "attention_mask", "token_type_ids")
+    ]
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 1])
+    graph = helper.make_graph(graph.nodes, "question-verifier", tokens, [logits], graph.constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model, full_check=True)
+    return model
 
 
 def export(model, folder):
     """Writes the folder that CrossEncoder::from_dir loads, and model-float.onnx beside."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    onnx.save(Graph(model, int8=False).build(), folder / "model-float.onnx")
-    onnx.save(Graph(model, int8=True).build(), folder / "model.onnx")
+    onnx.save(graph_of(model, int8=False), folder / "model-float.onnx")
+    onnx.save(graph_of(model, int8=True), folder / "model.onnx")
     for name in TOKENIZER_FILES:
         shutil.copyfile(HERE / name, folder / name)
     manifest = json.loads((HERE / "manifest.json").read_text())

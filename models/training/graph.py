@@ -35,9 +35,9 @@ class Graph:
         rounded = np.clip(np.round(values / scale), -127, 127).astype(np.int8)
         return self.constant(name + "_q", rounded), scale.astype(np.float32)
 
-    def embedding(self, name, places):
+    def embedding(self, name, places, int8=True):
         table = self.state[name + ".weight"]
-        if not self.int8:
+        if not (self.int8 and int8):
             return self.node("Gather", self.constant(name, table), places)
         rows, scale = self.rounded(name, table, 1)
         wide = self.node("Cast", self.node("Gather", rows, places), to=TensorProto.FLOAT)

