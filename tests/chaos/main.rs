@@ -25,6 +25,7 @@ mod plan;
 mod question;
 mod report;
 mod scenarios;
+mod starved;
 mod unsound;
 mod updating;
 mod worker;
