@@ -69,12 +69,17 @@ impl Plan {
             is_patient: false,
             // What the LLM makes here is so cheap that no hit would be worth a wait. But it is the hits that are checked,
             // also on a machine that is busy.
-            command_timeout: Some(Duration::from_millis(150)),
+            command_timeout: Some(Duration::from_secs(1)),
             claim_life: Duration::from_secs(10),
             answers_take: Duration::ZERO,
             rests: Duration::ZERO,
             updates: true,
         }
+    }
+
+    /// With a server that is to be found slow or silent, and gone without.
+    pub(crate) fn impatient(self) -> Self {
+        Self { command_timeout: Some(Duration::from_millis(100)), ..self }
     }
 
     pub(crate) fn url(&self) -> &str {
