@@ -1,6 +1,6 @@
 # Thin names over cargo and scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos bench bench-peers profile setup multilingual servers clients check clean
+.PHONY: help run test chaos starved bench bench-peers profile setup multilingual servers clients check clean
 
 # Official builds of ONNX Runtime report to their maker; nothing that make runs here shall.
 export ORT_DISABLE_TELEMETRY := 1
@@ -18,6 +18,10 @@ test: setup multilingual servers clients ## Run all tests, those in the document
 chaos: servers ## Check freshness for long, over eight processes and every fault (WELLSPRING_CHAOS_SECONDS)
 	WELLSPRING_CHAOS_SECONDS=$${WELLSPRING_CHAOS_SECONDS:-1800} cargo test --no-default-features \
 		--features valkey,embedded --test chaos -- --nocapture nothing_stale
+
+starved: servers ## Measure the share of hits beside up to ten busy threads a core, two minutes (WELLSPRING_STARVED_SECONDS)
+	cargo test --no-default-features --features valkey,embedded --test chaos -- --ignored --nocapture \
+		hits_beside_busy_threads
 
 bench: setup servers ## Run the benchmarks
 	cargo bench --features cli

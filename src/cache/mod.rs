@@ -58,7 +58,7 @@ use crate::journal::Journal;
 use crate::key::{Corpus, EntryId, ScopeId};
 use crate::metrics::{CacheMetrics, Metrics};
 use crate::policy::{Admission, EarlyRefresh};
-use crate::store::{Found, Store, StoreStatus, StoredEntry};
+use crate::store::{ConnectionStatus, Found, Store, StoreStatus, StoredEntry};
 use crate::verify::Verifier;
 
 /// A handle on a cache; clones share it.
@@ -142,6 +142,20 @@ impl Cache {
     /// If the store cannot be read.
     pub async fn status(&self) -> Result<StoreStatus> {
         self.inner.store.status().await
+    }
+
+    /// Makes sure that lookups reach the store now, over the connection that they use.
+    ///
+    /// # Errors
+    ///
+    /// That of the store, if they do not: then they [bypass](Lookup::Bypass) the cache.
+    pub async fn ready(&self) -> Result<()> {
+        self.inner.store.ready().await
+    }
+
+    /// How the connection to a shared store does; none where the store is local.
+    pub fn store_connection(&self) -> Option<ConnectionStatus> {
+        self.inner.store.connection()
     }
 
     /// About how many bytes of memory the vector indexes take that are loaded.

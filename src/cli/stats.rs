@@ -21,7 +21,7 @@ use crate::error::Result;
 use crate::index::{SegmentedIndex, VectorIndex as _};
 use crate::judgement::{Feedback, Judge};
 use crate::key::{EntryId, ScopeId};
-use crate::store::{CorpusStatus, ServerStatus, Store, StoreStatus};
+use crate::store::{ConnectionStatus, CorpusStatus, ServerStatus, Store, StoreStatus};
 
 /// Show what the store holds, what its hits saved, and what is accepted as a hit
 #[derive(Debug, Args)]
@@ -30,6 +30,9 @@ pub(crate) struct StatsArgs {}
 #[derive(Serialize)]
 struct Stats {
     store: StoreStatus,
+    /// Of this command; none if the store is local.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection: Option<ConnectionStatus>,
     index_bytes: u64,
     saved: Saved,
     judged: Judged,
@@ -108,9 +111,10 @@ pub(crate) async fn run(_: StatsArgs, context: &Context) -> anyhow::Result<Exit>
         }
     }
     let judged = Judged::of(&*store).await?;
+    let connection = store.connection();
     store.close().await?;
     let index_bytes = indexes.memory_bytes();
-    let stats = Stats { store: contents, index_bytes, saved, judged, unknown_scripts, matching };
+    let stats = Stats { store: contents, connection, index_bytes, saved, judged, unknown_scripts, matching };
     if context.json {
         output::json(&stats)?;
     } else {
@@ -120,7 +124,7 @@ pub(crate) async fn run(_: StatsArgs, context: &Context) -> anyhow::Result<Exit>
 }
 
 fn text(stats: &Stats, judge: &JudgeConfig) -> String {
-    let Stats { store, index_bytes, saved, judged, unknown_scripts, matching } = stats;
+    let Stats { store, connection, index_bytes, saved, judged, unknown_scripts, matching } = stats;
     let index = match index_bytes {
         0 => String::new(),
         bytes => format!("{} in memory while all scopes are in use", units::bytes(*bytes)),
@@ -140,6 +144,7 @@ fn text(stats: &Stats, judge: &JudgeConfig) -> String {
         ("answers", filled(store.entries, store.max_entries, units::count)),
         ("size", size),
         ("index", index),
+        ("connection", connection.as_ref().map(self::connection).unwrap_or_default()),
         ("hits", units::count(saved.hits)),
         (
             "saved",
@@ -164,6 +169,17 @@ fn text(stats: &Stats, judge: &JudgeConfig) -> String {
         text = format!("{text}\n\n{}", corpora(&store.corpora));
     }
     text
+}
+
+fn connection(connection: &ConnectionStatus) -> String {
+    let millis = |micros: u64| format!("{:.1} ms", micros as f64 / 1e3);
+    format!(
+        "replies take {} (slowest {}), lookups wait up to {}, scheduling delay {}",
+        millis(connection.round_trip_us),
+        millis(connection.slowest_round_trip_us),
+        millis(connection.command_timeout_us),
+        millis(connection.scheduling_delay_us),
+    )
 }
 
 /// How many answers are found exactly only, by the script that the embedding model does not know.

@@ -29,6 +29,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("store.buckets", "a whole number from 1 to 1024"),
     setting("store.connect_timeout", DURATION),
     setting("store.command_timeout", DURATION),
+    setting("store.max_command_timeout", DURATION),
     setting("store.invalidate_timeout", DURATION),
     setting("store.replica_timeout", DURATION),
     setting("store.max_ttl", DURATION),

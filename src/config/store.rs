@@ -38,10 +38,13 @@ pub struct StoreConfig {
     /// How long connecting may take.
     #[serde(with = "units::duration")]
     pub connect_timeout: Duration,
-    /// How long a lookup or a fill waits for the server. Longer than the library's own default: whoever runs a command
-    /// would rather wait than be told that the server is slow.
+    /// How long a lookup or a fill waits for a server that is quick. Longer than the library's own default: whoever runs
+    /// a command would rather wait than be told that the server is slow.
     #[serde(with = "units::duration")]
     pub command_timeout: Duration,
+    /// How long a lookup or a fill waits at most for a server whose replies are slow.
+    #[serde(with = "units::duration")]
+    pub max_command_timeout: Duration,
     /// How long an invalidation is tried before it is reported as incomplete.
     #[serde(with = "units::duration")]
     pub invalidate_timeout: Duration,
@@ -80,6 +83,7 @@ impl Default for StoreConfig {
             buckets: 16,
             connect_timeout: Duration::from_secs(1),
             command_timeout: Duration::from_secs(1),
+            max_command_timeout: Duration::from_secs(2),
             invalidate_timeout: Duration::from_secs(2),
             replica_timeout: Duration::from_secs(1),
             max_ttl: Duration::from_hours(7 * 24),
@@ -106,6 +110,7 @@ impl StoreConfig {
             .buckets(self.buckets)
             .connect_timeout(self.connect_timeout)
             .command_timeout(self.command_timeout)
+            .max_command_timeout(self.max_command_timeout)
             .invalidate_timeout(self.invalidate_timeout)
             .replica_timeout(self.replica_timeout)
             .max_ttl(self.max_ttl)

@@ -113,7 +113,7 @@ impl Gateway {
 
     /// Whether the store answers.
     pub async fn store_is_up(&self) -> bool {
-        self.inner.cache.status().await.is_ok()
+        self.inner.cache.ready().await.is_ok()
     }
 
     /// What the gateway measures of itself.

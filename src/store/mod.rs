@@ -8,6 +8,7 @@
 //!
 //! Stores do not embed, search or decide what is worth keeping.
 
+mod connection_status;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod finding;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::Serialize;
 
+pub use self::connection_status::ConnectionStatus;
 #[cfg(feature = "embedded")]
 pub use self::embedded::{EmbeddedOptions, EmbeddedStore};
 pub use self::finding::{Finding, Severity};
@@ -441,6 +443,20 @@ pub trait Store: fmt::Debug + Send + Sync {
     ///
     /// As for [`lookup`](Self::lookup).
     async fn status(&self) -> Result<StoreStatus>;
+
+    /// Makes sure that lookups reach the store now.
+    ///
+    /// # Errors
+    ///
+    /// If they do not: that of [`lookup`](Self::lookup).
+    async fn ready(&self) -> Result<()> {
+        self.status().await.map(drop)
+    }
+
+    /// How the connection to a shared store does. None, the default, where there is no connection.
+    fn connection(&self) -> Option<ConnectionStatus> {
+        None
+    }
 
     /// Whether other processes may read and write the same answers. A lookup is then a round trip, and claims matter.
     fn is_shared(&self) -> bool {

@@ -31,7 +31,7 @@ pub(crate) async fn ask(worker: &Worker, task: u64) {
             question: Question::nth(random.random_range(0..span)),
             floors: worker.world.floors(),
             before: Duration::from_micros(random.random_range(0..4_000)),
-            after: Duration::from_micros(random.random_range(0..8_000)),
+            after: worker.plan.answers_take + Duration::from_micros(random.random_range(0..8_000)),
             llm_fails: random.random_bool(LLM_FAILS),
             making: Mutex::default(),
         };
@@ -51,7 +51,10 @@ pub(crate) async fn ask(worker: &Worker, task: u64) {
         } else {
             run.await;
         }
-        tokio::task::yield_now().await;
+        match worker.plan.rests {
+            Duration::ZERO => tokio::task::yield_now().await,
+            rests => tokio::time::sleep(rests.mul_f64(random.random())).await,
+        }
     }
 }
 

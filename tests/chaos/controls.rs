@@ -13,7 +13,7 @@ redis.call('UNLINK', KEYS[1])
 return redis.call('HSET', KEYS[1], 'r', c[1], 'i', c[2], 's', '0', 'f', '0')";
 
 /// As long as a control may take until it is caught.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 fn effort() -> Effort {
     Effort { seed: crate::seed(), workers: 3, time: PATIENCE, checks: 0 }

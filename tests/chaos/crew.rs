@@ -15,8 +15,8 @@ use crate::plan::Plan;
 use crate::worker::{MARK, PLAN};
 use crate::world::World;
 
-/// How much longer than it was given a run may take until it has checked enough.
-const GRACE: Duration = Duration::from_mins(1);
+/// How much longer than it was given a run may take until it has checked enough: a busy machine takes far longer.
+const GRACE: Duration = Duration::from_mins(10);
 /// How long workers may take to end once the world has.
 const PATIENCE: Duration = Duration::from_mins(2);
 
@@ -28,6 +28,13 @@ pub(crate) struct Effort {
     pub(crate) time: Duration,
     /// The least number of answers to check, even if that takes longer.
     pub(crate) checks: u64,
+}
+
+impl Effort {
+    /// Whether so much was seen that the run shows something.
+    pub(crate) fn is_done(&self, counts: &Counts) -> bool {
+        counts.checked() >= self.checks && (self.checks == 0 || counts.invalidated > 0)
+    }
 }
 
 /// What a run amounted to.
@@ -84,8 +91,8 @@ impl Crew {
     /// Whether the run is to go on: the time is not over or there is not enough yet, and nothing stale was found.
     pub(crate) fn goes_on(&self) -> bool {
         let (elapsed, counts) = (self.started.elapsed(), self.counts());
-        let is_wanted = elapsed < self.effort.time
-            || counts.checked() < self.effort.checks && elapsed < self.effort.time + GRACE;
+        let is_wanted =
+            elapsed < self.effort.time || !self.effort.is_done(&counts) && elapsed < self.effort.time + GRACE;
         is_wanted && counts.stale == 0 && counts.errors == 0
     }
 

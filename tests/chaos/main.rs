@@ -25,6 +25,7 @@ mod plan;
 mod question;
 mod report;
 mod scenarios;
+mod starved;
 mod unsound;
 mod updating;
 mod worker;
@@ -91,7 +92,6 @@ fn nothing_stale_under_any_fault() {
     for (name, Outcome { counts, .. }) in &outcomes {
         assert_eq!(counts.stale, 0, "{name}: {:?}", counts.first_stale);
         assert_eq!(counts.errors, 0, "{name}: {:?}", counts.first_error);
-        assert!(counts.checked() >= effort.checks, "{name}: too few answers were checked: {counts:?}");
-        assert!(counts.invalidated > 0, "{name}: nothing was invalidated: {counts:?}");
+        assert!(effort.is_done(counts), "{name}: too little was checked or invalidated: {counts:?}");
     }
 }

@@ -42,7 +42,15 @@ pub(crate) struct Plan {
     pub(crate) holds_last: bool,
     /// Whether to wait for the server for as long as it takes.
     pub(crate) is_patient: bool,
+    /// How long to wait for a server that is quick, if not for the usual time.
+    pub(crate) command_timeout: Option<Duration>,
     pub(crate) claim_life: Duration,
+    /// How long the LLM takes for an answer, beside what it takes at random.
+    pub(crate) answers_take: Duration,
+    /// How long a task rests at most between two questions.
+    pub(crate) rests: Duration,
+    /// Whether documents change.
+    pub(crate) updates: bool,
 }
 
 impl Plan {
@@ -59,8 +67,19 @@ impl Plan {
             skews: false,
             holds_last: false,
             is_patient: false,
+            // What the LLM makes here is so cheap that no hit would be worth a wait. But it is the hits that are checked,
+            // also on a machine that is busy.
+            command_timeout: Some(Duration::from_secs(1)),
             claim_life: Duration::from_secs(10),
+            answers_take: Duration::ZERO,
+            rests: Duration::ZERO,
+            updates: true,
         }
+    }
+
+    /// With a server that is to be found slow or silent, and gone without.
+    pub(crate) fn impatient(self) -> Self {
+        Self { command_timeout: Some(Duration::from_millis(100)), ..self }
     }
 
     pub(crate) fn url(&self) -> &str {

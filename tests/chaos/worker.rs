@@ -73,8 +73,9 @@ async fn run(plan: Plan) {
         .unwrap();
     let worker = Worker { plan, world, cache, counts: Mutex::default(), sharing: Mutex::default() };
     recover(&worker).await;
+    let updaters = if worker.plan.updates { UPDATERS } else { 0 };
     let asking = futures::future::join_all((0..ASKERS).map(|task| ask(&worker, task)));
-    let updating = futures::future::join_all((0..UPDATERS).map(|task| update(&worker, task, UPDATERS)));
+    let updating = futures::future::join_all((0..updaters).map(|task| update(&worker, task, updaters)));
     let reporting = async {
         while !worker.world.is_over() {
             tokio::time::sleep(REPORT_EVERY).await;
@@ -95,7 +96,11 @@ fn report(worker: &Worker) {
 }
 
 async fn open(plan: &Plan, clock: &Arc<dyn Clock>) -> Arc<dyn Store> {
-    let options = if plan.is_patient { patient_now() } else { ValkeyStore::options() };
+    let options = match plan.command_timeout {
+        _ if plan.is_patient => patient_now(),
+        Some(timeout) => ValkeyStore::options().command_timeout(timeout),
+        None => ValkeyStore::options(),
+    };
     let options = options
         .clock(Arc::clone(clock))
         .claim_life(plan.claim_life)

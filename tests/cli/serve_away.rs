@@ -1,6 +1,6 @@
 //! `wellspring serve` while its store is away, and what it does not wait for.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::sandbox::Sandbox;
 use crate::serve::Served;
 use crate::support::servers::Server;
+use crate::support::{PATIENCE, eventually};
 use crate::upstream::Upstream;
 
 const QUESTION: &str = "When does the museum of natural history open?";
@@ -18,6 +19,18 @@ struct Caller<'a> {
 }
 
 impl Caller<'_> {
+    /// Asks until the cache is used; how it was answered. A machine that is busy may be too late for it now and then.
+    async fn ask_cache(&self) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let tier = self.ask().await;
+            if tier != "bypass" {
+                return tier;
+            }
+            assert!(Instant::now() < deadline, "bypassed for ever");
+        }
+    }
+
     /// Asks; how it was answered.
     async fn ask(&self) -> String {
         let body = json!({
@@ -59,20 +72,17 @@ async fn it_serves_before_its_store_is_there_and_takes_it_up() {
     assert_eq!(caller.store().await, "bypassed");
 
     server.restart();
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while caller.store().await != "ok" {
-        assert!(Instant::now() < deadline, "the store was not taken up");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert_eq!((caller.ask().await, caller.ask().await), ("miss".into(), "exact".into()));
-    assert!(caller.invalidate().await);
-    assert_eq!(caller.ask().await, "miss");
+    eventually("the store is taken up", async || caller.store().await == "ok").await;
+    assert_eq!(caller.ask_cache().await, "miss");
+    // A fill that came too late is made again by the next who asks.
+    eventually("the answer is stored", async || caller.ask_cache().await == "exact").await;
+    eventually("the change is in force", async || caller.invalidate().await).await;
+    assert_eq!(caller.ask_cache().await, "miss");
     let log = served.end();
     let warnings: Vec<&str> = log.lines().filter(|line| line.contains("WARN")).collect();
-    assert!(
-        matches!(warnings[..], [only] if only.contains("the store is away, so nothing is cached")),
-        "{log}"
-    );
+    assert!(warnings[0].contains("the store is away, so nothing is cached"), "{log}");
+    // No more is said of it than what a busy machine adds.
+    assert!(warnings[1..].iter().all(|warning| warning.contains(" time")), "{log}");
 }
 
 /// A change that is told before the store was ever there is in force once it is, or not said to be.
@@ -83,7 +93,8 @@ async fn what_changed_before_the_store_was_there_is_not_served_after() {
     let environment = [("WELLSPRING_STORE", url.as_str()), ("WELLSPRING_STORE_INVALIDATE_TIMEOUT", "100ms")];
     let first = Served::start(&sandbox, &upstream, &environment);
     let caller = Caller { client: Client::new(), served: &first };
-    assert_eq!((caller.ask().await, caller.ask().await), ("miss".into(), "exact".into()));
+    assert_eq!(caller.ask_cache().await, "miss");
+    eventually("the answer is stored", async || caller.ask_cache().await == "exact").await;
     first.end();
     server.stop();
     let second = Served::start(&sandbox, &upstream, &environment);
@@ -92,15 +103,12 @@ async fn what_changed_before_the_store_was_there_is_not_served_after() {
     assert!(!caller.invalidate().await);
     // The server goes on with all that it had, and without a restart that would end it.
     server.cont();
-    for _ in 0..50 {
+    eventually("the store is taken up", async || {
         let tier = caller.ask().await;
         assert_ne!(tier, "exact", "served from before the change");
-        if tier == "miss" {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    panic!("the store was not taken up");
+        tier == "miss"
+    })
+    .await;
 }
 
 #[test]

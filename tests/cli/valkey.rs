@@ -64,8 +64,13 @@ fn every_command_works_on_every_flavour() {
         assert_eq!((&server["role"], &server["replicas"]), (&json!("master"), &json!([])));
         assert!(server["used_memory"].as_u64().unwrap() > 0);
         assert_eq!(stats["store"]["corpora"][0]["events"], 1);
+        let connection = &stats["connection"];
+        assert_eq!(connection["up"], true);
+        assert!(connection["round_trip_us"].as_u64() > Some(0), "{connection}");
+        assert!(connection["command_timeout_us"].as_u64() >= Some(1_000_000), "{connection}");
         let text = shared.run(&["stats"]).code(0).stdout;
         assert!(text.contains("valkey://:***@") && text.contains("no limit, noeviction"), "{text}");
+        assert!(text.contains("replies take") && text.contains("lookups wait up to"), "{text}");
 
         shared.run(&["begin-update", "geo"]).code(0);
         shared.run(&["get", CAPITAL]).code(1);
@@ -87,6 +92,7 @@ fn doctor_says_what_to_change_and_exits_by_it() {
     assert_eq!(report["verdict"], "warning");
     let text = shared.run(&["doctor"]).code(0).stdout;
     assert!(text.contains("→ CONFIG SET maxmemory 1gb maxmemory-policy volatile-lfu"), "{text}");
+    assert!(text.contains("lookups wait up to") && text.contains("this process ran"), "{text}");
 
     shared.server.command(&["ACL", "SETUSER", "poor", "on", ">s3cret", "~*", "&*", "+@all", "-hscan"]);
     let poor = format!("valkey://poor:s3cret@127.0.0.1:{}", shared.server.port());

@@ -11,7 +11,7 @@ use crate::support::{Bench, Kind};
 use crate::world::World;
 
 /// As long as a control may take until it is caught; most take milliseconds.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 async fn is_caught(habit: Habit, fault: Option<Fault>) {
     let seed = crate::seed();

@@ -16,7 +16,7 @@ use wellspring::{Answer, Cache, Change, Corpus, Lookup, Query, Threshold, Ttls};
 
 use crate::support::Bench;
 use crate::support::embedder::WordEmbedder;
-use crate::world::{Question, Reading, World, document, label};
+use crate::world::{Counts, Question, Reading, World, document, label};
 
 const ASKERS: u64 = 6;
 const LIFETIME: Duration = Duration::from_mins(1);
@@ -45,12 +45,12 @@ pub(crate) struct Simulation {
     cache: RwLock<Option<Cache>>,
     pub(crate) world: World,
     sharing: Sharing,
-    /// How many hits a run is to check, even if that takes longer than it was given.
-    pub(crate) enough: u64,
+    /// What a run is to have seen, even if that takes longer than it was given.
+    pub(crate) enough: fn(&Counts) -> bool,
 }
 
 /// How much longer than it was given a run may take until it has checked enough.
-const GRACE: Duration = Duration::from_mins(1);
+const GRACE: Duration = Duration::from_mins(10);
 
 async fn build(store: Arc<dyn Store>, clock: &Arc<ManualClock>, seed: u64, write_behind: usize) -> Cache {
     Cache::builder_from(Arc::new(WordEmbedder::default()), store)
@@ -120,7 +120,7 @@ impl Simulation {
             cache,
             world,
             sharing: Sharing::default(),
-            enough: 0,
+            enough: |_| true,
         }
     }
 
@@ -136,7 +136,7 @@ impl Simulation {
 
     fn goes_on(&self, until: Instant) -> bool {
         let (now, counts) = (Instant::now(), self.world.counts());
-        let needs_more = counts.exact + counts.semantic < self.enough && now < until + GRACE;
+        let needs_more = !(self.enough)(&counts) && now < until + GRACE;
         (now < until || needs_more) && counts.stale == 0
     }
 
@@ -286,6 +286,9 @@ impl Simulation {
         while self.goes_on(until) {
             tokio::time::sleep(Duration::from_millis(random.random_range(5..60))).await;
             self.bench.clock.advance(LIFETIME / 10);
+            if let Some(cache) = &*self.cache.read().await {
+                self.world.coalesced_in_this_cache(cache.metrics().coalesced_hits);
+            }
             if restarts && random.random_bool(0.2) {
                 self.restart().await;
             }

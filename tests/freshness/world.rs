@@ -62,7 +62,9 @@ pub(crate) struct World {
     floors: [AtomicU64; DOCUMENTS],
     exact: AtomicU64,
     semantic: AtomicU64,
+    /// In caches that were closed since, and in the one that runs.
     coalesced: AtomicU64,
+    coalesced_in_this_cache: AtomicU64,
     made: AtomicU64,
     bypassed: AtomicU64,
     dropped: AtomicU64,
@@ -99,7 +101,7 @@ impl World {
         Counts {
             exact: value(&self.exact),
             semantic: value(&self.semantic),
-            coalesced: value(&self.coalesced),
+            coalesced: value(&self.coalesced) + value(&self.coalesced_in_this_cache),
             made: value(&self.made),
             bypassed: value(&self.bypassed),
             dropped: value(&self.dropped),
@@ -139,8 +141,14 @@ impl World {
         self.dropped.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// A cache is closed that had so many.
     pub(crate) fn coalesced(&self, count: u64) {
+        self.coalesced_in_this_cache.store(0, Ordering::SeqCst);
         self.coalesced.fetch_add(count, Ordering::SeqCst);
+    }
+
+    pub(crate) fn coalesced_in_this_cache(&self, count: u64) {
+        self.coalesced_in_this_cache.store(count, Ordering::SeqCst);
     }
 
     pub(crate) fn check_served(&self, question: Question, floors: [u64; DOCUMENTS], served: &Served) {

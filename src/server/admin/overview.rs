@@ -36,6 +36,8 @@ pub(super) async fn overview(State(gateway): State<Gateway>) -> Answered {
         "metrics": cache.metrics(),
         // None if the store does not answer.
         "store": cache.status().await.ok(),
+        // None if the store is local.
+        "connection": cache.store_connection(),
         "upstreams": upstreams,
         "feedback": { "right": telemetry.feedback().right().total(), "wrong": telemetry.feedback().wrong().total() },
         "samples": telemetry.samples().all(),

@@ -194,14 +194,25 @@ function judged({ judge, metrics }) {
   ]));
 }
 
-function holdings({ store, index_bytes, threshold, version }, width) {
-  if (!store) return h("section", { class: `card ${width}` }, h("h2", {}, "Store"), h("p", { class: "note" }, "The store does not answer. Requests go to the upstream meanwhile."));
+function waits({ up, round_trip_us, slowest_round_trip_us, command_timeout_us, scheduling_delay_us, late_replies, late_wakeups }) {
+  return [
+    ["Store's replies take", up ? `${told(round_trip_us)}, at most ${told(slowest_round_trip_us)} lately` : "not used now"],
+    ["Lookups wait for them", `up to ${told(command_timeout_us)}`],
+    ["This process runs late by", `${told(scheduling_delay_us)} at most lately`],
+    late_replies > 0 && ["Replies that came too late", count(late_replies)],
+    late_wakeups > 0 && ["Replies read too late", count(late_wakeups)],
+  ];
+}
+
+function holdings({ store, connection, index_bytes, threshold, version }, width) {
+  if (!store) return h("section", { class: `card ${width}` }, h("h2", {}, "Store"), h("p", { class: "note" }, "The store does not answer. Requests go to the upstream meanwhile."), connection && pairs(waits(connection)));
   const meter = (part, whole) => whole > 0 && h("div", { class: "meter", "aria-hidden": "true" }, wide(h("span", {}), Math.min(1, part / whole)));
   return h("section", { class: `card ${width}` }, h("h2", {}, "Store"),
     pairs([["Answers", store.max_entries ? `${count(store.entries)} of ${count(store.max_entries)}` : count(store.entries)]]), meter(store.entries, store.max_entries),
     pairs([["Size", store.max_bytes ? `${bytes(store.bytes)} of ${bytes(store.max_bytes)}` : bytes(store.bytes)]]), meter(store.bytes, store.max_bytes),
     pairs([
       ["Index in memory", bytes(index_bytes)], ["Evicted", count(store.evictions)], ["Expired", count(store.expirations)],
+      ...connection ? waits(connection) : [],
       store.pending_invalidations > 0 && ["Invalidations pending", count(store.pending_invalidations)],
       ["Threshold", threshold === null ? "exact matches only" : threshold.toFixed(2)], ["Version", version],
     ]));

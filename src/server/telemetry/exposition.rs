@@ -11,7 +11,7 @@ use crate::judge::JudgeStatus;
 use crate::metrics::{LATENCY_BOUNDS_US, Latency, Metrics};
 use crate::server::Gateway;
 use crate::server::error::Problem;
-use crate::store::StoreStatus;
+use crate::store::{ConnectionStatus, StoreStatus};
 
 /// Every metric as it is now.
 pub(super) async fn text(gateway: &Gateway) -> Result<String, Problem> {
@@ -23,6 +23,8 @@ pub(super) async fn text(gateway: &Gateway) -> Result<String, Problem> {
         judge: gateway.cache().judge_status(),
         // A store that is away has no sizes; the rest is told all the same.
         store: gateway.cache().status().await.ok(),
+        store_is_up: gateway.store_is_up().await,
+        connection: gateway.cache().store_connection(),
         index_bytes: gateway.cache().index_bytes() as u64,
         in_flight: gateway.in_flight() as u64,
         upstreams: telemetry
@@ -69,6 +71,8 @@ struct Snapshot {
     metrics: Metrics,
     judge: Option<JudgeStatus>,
     store: Option<StoreStatus>,
+    store_is_up: bool,
+    connection: Option<ConnectionStatus>,
     index_bytes: u64,
     in_flight: u64,
     upstreams: Vec<(&'static str, String, u64)>,
@@ -82,6 +86,7 @@ impl Collector for Snapshot {
         self.judge(&mut out)?;
         self.fills(&mut out)?;
         self.gateway(&mut out)?;
+        self.connection(&mut out)?;
         self.sizes(&mut out)?;
         out.histogram(
             "wellspring_stage_duration_seconds",
@@ -233,9 +238,47 @@ impl Snapshot {
         )
     }
 
+    fn connection(&self, out: &mut Out<'_>) -> fmt::Result {
+        out.gauge("wellspring_store_up", "Whether lookups reach the store", u64::from(self.store_is_up))?;
+        let Some(connection) = &self.connection else { return Ok(()) };
+        for (name, help, micros) in [
+            (
+                "wellspring_store_round_trip_seconds",
+                "Mean time from a command to the store's reply",
+                connection.round_trip_us,
+            ),
+            (
+                "wellspring_store_slowest_round_trip_seconds",
+                "The longest such time of the last 10 to 20 seconds",
+                connection.slowest_round_trip_us,
+            ),
+            (
+                "wellspring_store_command_timeout_seconds",
+                "How long a lookup or a fill waits for the store now",
+                connection.command_timeout_us,
+            ),
+            (
+                "wellspring_scheduling_delay_seconds",
+                "By how much this process ran too late at most in the last 10 to 20 seconds",
+                connection.scheduling_delay_us,
+            ),
+        ] {
+            out.seconds(name, help, micros)?;
+        }
+        out.plain(
+            "wellspring_store_late_replies",
+            "Replies of the store that did not come in time",
+            connection.late_replies,
+        )?;
+        out.plain(
+            "wellspring_store_late_wakeups",
+            "Replies of the store that this process could not wait for because it ran too late itself",
+            connection.late_wakeups,
+        )
+    }
+
     fn sizes(&self, out: &mut Out<'_>) -> fmt::Result {
         out.gauge("wellspring_index_bytes", "Memory of the vector indexes", self.index_bytes)?;
-        out.gauge("wellspring_store_up", "Whether the store answers", u64::from(self.store.is_some()))?;
         let Some(store) = &self.store else { return Ok(()) };
         out.gauge("wellspring_entries", "Entries stored", store.entries)?;
         out.gauge("wellspring_bytes", "Size of the entries", store.bytes)?;
@@ -282,6 +325,11 @@ impl Out<'_> {
     fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
         let value = i64::try_from(value).unwrap_or(i64::MAX);
         self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)
+    }
+
+    fn seconds(&mut self, name: &str, help: &str, micros: u64) -> fmt::Result {
+        let seconds = micros as f64 / 1e6;
+        self.0.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&seconds)
     }
 
     fn histogram(&mut self, name: &str, help: &str, label: &str, all: &[(&str, Latency)]) -> fmt::Result {

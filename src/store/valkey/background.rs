@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use redis::{PushInfo, PushKind};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::keys::Bucket;
 use super::link::Trouble;
@@ -20,6 +21,8 @@ const STEP: usize = 128;
 /// The most distinct entries whose hits wait to be counted.
 const MAX_COUNTED: usize = 100_000;
 const HITS_EVERY: Duration = Duration::from_secs(1);
+/// How often it is measured how late this process runs.
+const DELAY_EVERY: Duration = Duration::from_millis(100);
 
 /// Sets of entries that an invalidation detached, and a clock that may have marks to drop.
 #[derive(Debug)]
@@ -64,6 +67,7 @@ impl Inner {
     ) {
         self.spawn(Arc::clone(self).drain(drains));
         self.spawn(Arc::clone(self).count_hits());
+        self.spawn(Arc::clone(self).measure_delay());
         self.spawn(Arc::clone(self).retry_pending());
         self.spawn(Arc::clone(self).follow_streams());
         if self.tier.bound().is_some() {
@@ -138,6 +142,15 @@ impl Inner {
         loop {
             tokio::time::sleep(HITS_EVERY).await;
             self.flush_hits().await;
+        }
+    }
+
+    /// Measures how late this process runs: by how much a timer fires after its time.
+    async fn measure_delay(self: Arc<Self>) {
+        loop {
+            let due = Instant::now() + DELAY_EVERY;
+            tokio::time::sleep_until(due).await;
+            self.link.pace().delayed(due.elapsed());
         }
     }
 

@@ -12,10 +12,11 @@
 //! which was replaced meanwhile and does not know it yet, may be served by that primary until it does (at most the
 //! cluster's node timeout).
 //!
-//! Servers that are away or slow make lookups fail within [`command_timeout`](ValkeyOptions::command_timeout), and
-//! after three failures at once, until they are back. An invalidation that cannot be completed is reported as
-//! [`Incomplete`](ErrorKind::Incomplete), kept in an outbox and tried again; meanwhile this process serves nothing
-//! from the buckets that it concerns.
+//! Servers that are away make lookups fail within [`command_timeout`](ValkeyOptions::command_timeout), and once they have
+//! been silent for three times as long at once, until they are back. Servers that are slow, and a machine that has more
+//! to do than it has cores for, are waited for as long as a hit is worth. An invalidation that cannot be completed is
+//! reported as [`Incomplete`](ErrorKind::Incomplete), kept in an outbox and tried again; meanwhile this process serves
+//! nothing from the buckets that it concerns.
 //!
 //! A hold ([`Store::begin_update`]) lasts as long as the clocks that it is kept in. If the server loses those meanwhile,
 //! what is made from the old version is served until the update ends, and not after.
@@ -75,8 +76,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::judgement::{JudgementCursor, Logged};
 use crate::key::{Corpus, DependencyId, EntryId, ScopeId};
 use crate::store::{
-    ChangeListener, ChangeOutcome, Claim, ClaimEnd, ClaimToken, DeadReason, Fetched, Filled, Found,
-    RefusedReason, ScopeCursor, ScopePage, Snapshot, Store, StoreStatus, StoredEntry, closed,
+    ChangeListener, ChangeOutcome, Claim, ClaimEnd, ClaimToken, ConnectionStatus, DeadReason, Fetched,
+    Filled, Found, RefusedReason, ScopeCursor, ScopePage, Snapshot, Store, StoreStatus, StoredEntry, closed,
 };
 
 /// The largest entry. A larger one would hold up every command that comes after it.
@@ -203,8 +204,17 @@ impl Drop for ValkeyStore {
 }
 
 impl Inner {
+    /// How long what callers wait for may take now.
     fn command_limit(&self) -> Duration {
-        self.options.command_timeout
+        self.link.pace().limit()
+    }
+
+    /// Makes sure that lookups reach the servers: not over another connection, and in no more time than they have.
+    async fn ready(&self) -> Result<()> {
+        self.check_open()?;
+        self.check_layout(&self.link, self.command_limit()).await?;
+        self.link.send_to_all(&redis::cmd("PING"), self.command_limit()).await?;
+        Ok(())
     }
 
     /// Makes sure, once, that the server was not used with another layout.
@@ -320,6 +330,7 @@ impl Inner {
         if entry.expires_at <= self.options.clock.now() {
             return Found::Dead(DeadReason::Expired);
         }
+        self.link.pace().cost(entry.recompute);
         Found::Live(entry)
     }
 
@@ -355,6 +366,7 @@ impl Inner {
         for (name, value) in &fields {
             call = call.bytes(name).bytes(value);
         }
+        self.link.pace().cost(entry.recompute);
         let reply = self.link.call(&call, &names[0], self.command_limit()).await?;
         let refused = match reply::text(&reply) {
             Some("stored") => {
@@ -465,6 +477,14 @@ impl Store for ValkeyStore {
 
     async fn status(&self) -> Result<StoreStatus> {
         self.inner.status().await
+    }
+
+    async fn ready(&self) -> Result<()> {
+        self.inner.ready().await
+    }
+
+    fn connection(&self) -> Option<ConnectionStatus> {
+        Some(self.inner.link.status())
     }
 
     fn is_shared(&self) -> bool {

@@ -36,6 +36,7 @@ pub struct ValkeyOptions {
     pub(super) buckets: u16,
     pub(super) connect_timeout: Duration,
     pub(super) command_timeout: Duration,
+    pub(super) max_command_timeout: Duration,
     pub(super) invalidate_timeout: Duration,
     pub(super) replica_timeout: Duration,
     pub(super) max_ttl: Duration,
@@ -55,6 +56,7 @@ impl Default for ValkeyOptions {
             buckets: 16,
             connect_timeout: Duration::from_secs(1),
             command_timeout: Duration::from_millis(40),
+            max_command_timeout: Duration::from_secs(2),
             invalidate_timeout: Duration::from_secs(2),
             replica_timeout: Duration::from_secs(1),
             max_ttl: Duration::from_hours(7 * 24),
@@ -101,10 +103,21 @@ impl ValkeyOptions {
         self
     }
 
-    /// Sets how long a lookup or a fill waits for the server, 40 milliseconds by default. After three replies in a
-    /// row that took longer the server is left alone, and tried again in the background within half a second.
+    /// Sets how long a lookup or a fill waits for a server that is quick, 40 milliseconds by default. Where replies have
+    /// taken longer lately, twice the time of the slowest is waited, as far as that pays: for a tenth of the time that
+    /// making an answer takes, and for [`max_command_timeout`](Self::max_command_timeout) at most.
+    ///
+    /// A server that is silent for three times this long is left alone, and tried again in the background within half
+    /// a second. Time in which this process itself did not run does not count.
     pub fn command_timeout(mut self, timeout: Duration) -> Self {
         self.command_timeout = timeout;
+        self
+    }
+
+    /// Sets how long a lookup or a fill waits at most for a server whose replies are slow, 2 seconds by default. One
+    /// that is less than [`command_timeout`](Self::command_timeout) changes nothing.
+    pub fn max_command_timeout(mut self, timeout: Duration) -> Self {
+        self.max_command_timeout = timeout;
         self
     }
 
@@ -199,7 +212,11 @@ impl ValkeyOptions {
     }
 
     pub(super) fn limits(&self) -> link::Limits {
-        link::Limits { connect: self.connect_timeout, command: self.command_timeout }
+        link::Limits {
+            connect: self.connect_timeout,
+            command: self.command_timeout,
+            max_command: self.max_command_timeout,
+        }
     }
 
     /// For what no caller of a lookup waits for: a server that is too slow for those can still be told of changes.
@@ -207,6 +224,7 @@ impl ValkeyOptions {
         link::Limits {
             connect: self.connect_timeout.max(self.invalidate_timeout),
             command: self.invalidate_timeout,
+            max_command: self.invalidate_timeout,
         }
     }
 
@@ -221,6 +239,7 @@ impl ValkeyOptions {
         for (name, duration) in [
             ("connect_timeout", self.connect_timeout),
             ("command_timeout", self.command_timeout),
+            ("max_command_timeout", self.max_command_timeout),
             ("invalidate_timeout", self.invalidate_timeout),
             ("replica_timeout", self.replica_timeout),
             ("max_ttl", self.max_ttl),

@@ -92,7 +92,7 @@ fn deleted(effort: Effort, pattern: &str, pauses: Range<u64>) -> Outcome {
 
 pub(super) fn stopped(effort: Effort) -> Outcome {
     let server = Server::start();
-    let mut crew = Crew::start(effort, plan(&server));
+    let mut crew = Crew::start(effort, plan(&server).impatient());
     while crew.goes_on() {
         crew.pass(200..800);
         server.stop();

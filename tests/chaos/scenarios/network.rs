@@ -10,7 +10,7 @@ use crate::support::servers::{Proxy, Server};
 fn bad(effort: Effort, disturb: fn(&mut Crew, &Proxy)) -> Outcome {
     let server = Server::start();
     let proxy = Proxy::start(server.port());
-    let mut crew = Crew::start(effort, Plan::at(vec![server.url(), proxy.url()]));
+    let mut crew = Crew::start(effort, Plan::at(vec![server.url(), proxy.url()]).impatient());
     while crew.goes_on() {
         crew.pass(200..600);
         disturb(&mut crew, &proxy);

@@ -114,7 +114,7 @@ impl Watch {
     }
 
     fn next(&self) -> (String, bool) {
-        told(&self.lines.recv_timeout(Duration::from_secs(30)).unwrap())
+        told(&self.lines.recv_timeout(Duration::from_mins(2)).unwrap())
     }
 }
 

@@ -19,7 +19,7 @@ async fn announcement_to_other_services(flavour: Flavour) {
     service.subscribe("wellspring:invalidations").await.unwrap();
     let mut messages = service.on_message();
     let mut next = async || -> Value {
-        let message = tokio::time::timeout(Duration::from_secs(10), messages.next()).await.unwrap().unwrap();
+        let message = tokio::time::timeout(Duration::from_mins(2), messages.next()).await.unwrap().unwrap();
         serde_json::from_slice(message.get_payload_bytes()).unwrap()
     };
 

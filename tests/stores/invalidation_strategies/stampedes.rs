@@ -120,7 +120,8 @@ async fn a_holder_that_dies_frees_its_claim(flavour: Flavour) {
     let (started, llm) = (Instant::now(), Llm::default());
     let served = llm.ask(&survivor, exactly(QUESTION), "answer", vec![]).await;
     assert!(!served.is_hit() && llm.calls() == 1);
-    assert!(started.elapsed() < 10 * CLAIM_LIFE, "{:?}", started.elapsed());
+    // For one that lives it would have waited a minute.
+    assert!(started.elapsed() < Duration::from_secs(50), "{:?}", started.elapsed());
 }
 
 async fn a_fill_after_the_claim_was_lost_is_fenced(flavour: Flavour) {

@@ -4,4 +4,5 @@ mod addresses;
 mod least_privilege;
 mod recommended_settings;
 mod sentinels;
+mod slow;
 mod tls;

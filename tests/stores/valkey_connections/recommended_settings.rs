@@ -1,6 +1,6 @@
 //! The configuration file that deployments are given.
 
-use wellspring::store::{Severity, ValkeyStore};
+use wellspring::store::{Finding, Severity, ValkeyStore};
 
 use crate::support::servers::{Flavour, Server};
 use crate::support::valkey::patient_now;
@@ -26,13 +26,18 @@ async fn connect(server: &Server) -> ValkeyStore {
     patient_now().connect(&server.url()).await.unwrap()
 }
 
+/// How busy the machine is on which the tests run is no matter.
+fn of_the_server(findings: Vec<Finding>) -> impl Iterator<Item = Finding> {
+    findings.into_iter().filter(|finding| !["reachable", "scheduling"].contains(&finding.check))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_starts_with_them_and_the_doctor_finds_nothing_to_change() {
     for flavour in Flavour::available() {
         let builder =
             settings().fold(Server::builder(), |builder, (name, value)| builder.config(name, value));
         let server = builder.flavour(flavour).start();
-        for finding in connect(&server).await.diagnose().await.unwrap() {
+        for finding in of_the_server(connect(&server).await.diagnose().await.unwrap()) {
             assert_eq!(finding.severity, Severity::Ok, "{flavour:?}: {finding:?}");
         }
     }
@@ -50,7 +55,7 @@ async fn a_server_without_them_has_something_to_change() {
     for remedy in remedies {
         server.command(&remedy.split(' ').collect::<Vec<_>>());
     }
-    for finding in connect(&server).await.diagnose().await.unwrap() {
+    for finding in of_the_server(connect(&server).await.diagnose().await.unwrap()) {
         assert_eq!(finding.severity, Severity::Ok, "{finding:?}");
     }
 }

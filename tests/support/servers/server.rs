@@ -18,7 +18,7 @@ use super::process::Process;
 use super::{Flavour, SavedFiles, ServerBuilder, Tls, port, until};
 
 /// How long a start or a command may take; nothing that tests ask of a server takes as long.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_mins(2);
 /// How often another port is tried where somebody was quicker to take one.
 const PORTS: usize = 20;
 

@@ -4,9 +4,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Far longer than anything here takes, even where the tests have half a core.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Waits until `reached`; panics if that is not within a minute.
+/// Waits until `reached`; panics if that takes longer than [`PATIENCE`].
 pub(crate) fn until(what: &str, mut reached: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !reached() {

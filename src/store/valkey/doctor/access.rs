@@ -119,7 +119,9 @@ impl Inner {
                     denied.rules.push(rule);
                 }
             }
-            Err(trouble @ (Trouble::Away(_) | Trouble::Late)) => denied.failed = Some(trouble.to_string()),
+            Err(trouble @ (Trouble::Away(_) | Trouble::Late { .. })) => {
+                denied.failed = Some(trouble.to_string())
+            }
             // What is wrong with a made-up argument is no matter: the command itself was let in.
             _ => {}
         }

@@ -22,6 +22,11 @@ use crate::store::{Finding, Severity};
 const PINGS: usize = 21;
 /// Above it, lookups take longer than an embedding, and the library's default limit is not far.
 const SLOW: Duration = Duration::from_millis(10);
+/// How often it is tried how late this process runs, and for how long it sleeps each time.
+const NAPS: usize = 20;
+const NAP: Duration = Duration::from_millis(5);
+/// Above it, a machine is too busy for a cache that answers in a millisecond.
+const BUSY: Duration = Duration::from_millis(30);
 const WRONG_PASSWORD: &str = "user or password is wrong";
 const NO_PASSWORD: &str = "it wants a password";
 /// The difference of clocks that nobody needs to hear of.
@@ -102,6 +107,7 @@ impl Inner {
             findings.extend(self.cluster_findings().await);
         }
         findings.extend(self.access_findings().await);
+        findings.push(self.scheduling().await);
         findings.push(self.skew().await);
         findings.push(self.layout().await);
         findings.push(self.outbox_finding());
@@ -115,14 +121,19 @@ impl Inner {
         }
         times.sort_unstable();
         let (median, slowest) = (times[PINGS / 2], times[PINGS - 1]);
-        let limit = self.options.command_timeout;
-        let found = format!("answers in {} (median of {PINGS}; slowest {})", millis(median), millis(slowest));
-        if median * 4 > limit {
+        let most = self.options.command_timeout.max(self.options.max_command_timeout);
+        let found = format!(
+            "answers in {} (median of {PINGS}; slowest {}), and lookups wait up to {} now",
+            millis(median),
+            millis(slowest),
+            millis(self.command_limit())
+        );
+        if median * 4 > most {
             let reason = format!(
-                "{found}, too near the command timeout of {}: lookups will bypass the cache",
-                millis(limit)
+                "{found}, which may grow to {}: too little, so lookups will bypass the cache",
+                millis(most)
             );
-            let remedy = format!("store.command_timeout = \"{}ms\"", (median * 10).as_millis().max(1));
+            let remedy = format!("store.max_command_timeout = \"{}ms\"", (median * 10).as_millis().max(1));
             return Ok(Finding::new("reachable", Severity::Warning, reason).remedy(remedy));
         }
         if median > SLOW {
@@ -130,6 +141,25 @@ impl Inner {
             return Ok(Finding::new("reachable", Severity::Warning, reason));
         }
         Ok(Finding::new("reachable", Severity::Ok, found))
+    }
+
+    /// A machine that has more to do than it has cores for makes every reply late.
+    async fn scheduling(&self) -> Finding {
+        let mut longest = Duration::ZERO;
+        for _ in 0..NAPS {
+            let due = tokio::time::Instant::now() + NAP;
+            tokio::time::sleep_until(due).await;
+            longest = longest.max(due.elapsed());
+        }
+        let found = format!("this process ran {} too late at most", millis(longest));
+        if longest > BUSY {
+            let reason = format!(
+                "{found}: this machine has more to do than it has cores for, which makes every lookup late"
+            );
+            return Finding::new("scheduling", Severity::Warning, reason)
+                .remedy("give the process more CPU, or a machine of its own");
+        }
+        Finding::new("scheduling", Severity::Ok, found)
     }
 
     /// The server expires entries by its clock, and this process sets their time to live by its own.

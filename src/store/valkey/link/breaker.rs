@@ -23,8 +23,12 @@ pub(super) struct Breaker {
 #[derive(Debug, Default)]
 struct State {
     failures: u32,
+    /// When the last of them was noticed.
+    failed_at: Option<Instant>,
     /// When it is open: when to probe next.
     probe_at: Option<Instant>,
+    /// Until when a probe may be under way.
+    probing_until: Option<Instant>,
 }
 
 /// Whether something may be tried.
@@ -37,6 +41,7 @@ pub(super) enum Gate {
 }
 
 impl Breaker {
+    /// Whether the caller may try.
     pub(super) fn gate(&self) -> Gate {
         let mut state = self.lock();
         match state.probe_at {
@@ -50,16 +55,43 @@ impl Breaker {
         }
     }
 
-    pub(super) fn succeeded(&self) {
-        *self.lock() = State::default();
+    pub(super) fn is_open(&self) -> bool {
+        self.lock().probe_at.is_some()
     }
 
-    pub(super) fn failed(&self) {
-        let mut state = self.lock();
+    /// Whether the caller is to probe: nobody else does. A probe takes `limit` at most.
+    pub(super) fn starts_probe(&self, limit: Duration) -> bool {
+        let (mut state, now) = (self.lock(), Instant::now());
+        let is_free = state.probing_until.is_none_or(|until| until < now);
+        if is_free {
+            state.probing_until = Some(now + limit);
+        }
+        is_free
+    }
+
+    /// Closes it; whether it was open.
+    pub(super) fn succeeded(&self) -> bool {
+        std::mem::take(&mut *self.lock()).probe_at.is_some()
+    }
+
+    /// What was tried at `since` failed; whether that opened it. Those who tried before the last failure was noticed
+    /// met the same silence, however many they are.
+    pub(super) fn failed(&self, since: Instant) -> bool {
+        let (mut state, now) = (self.lock(), Instant::now());
+        if state.failed_at.is_some_and(|at| since < at) {
+            return false;
+        }
+        state.failed_at = Some(now);
         state.failures = state.failures.saturating_add(1);
         if state.failures >= FAILURES {
-            state.probe_at = Some(Instant::now() + pause(state.failures));
+            state.probe_at = Some(now + pause(state.failures));
         }
+        state.failures == FAILURES
+    }
+
+    /// A probe has ended.
+    pub(super) fn probed(&self) {
+        self.lock().probing_until = None;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -82,19 +114,42 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn it_opens_after_failures_in_a_row_and_closes_by_a_probe() {
         let breaker = Breaker::default();
-        breaker.failed();
+        breaker.failed(Instant::now());
         breaker.succeeded();
         for _ in 1..FAILURES {
-            breaker.failed();
+            breaker.failed(Instant::now());
         }
         assert_eq!(breaker.gate(), Gate::Closed);
-        breaker.failed();
+        assert!(breaker.failed(Instant::now()));
         assert_eq!(breaker.gate(), Gate::Open);
         tokio::time::advance(LONGEST_PAUSE).await;
         assert_eq!(breaker.gate(), Gate::Probe);
         assert_eq!(breaker.gate(), Gate::Open, "one probe at a time");
-        breaker.succeeded();
+        assert!(breaker.succeeded());
         assert_eq!(breaker.gate(), Gate::Closed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_who_meet_one_silence_are_one_failure() {
+        // Eight lookups that were under way at once opened it in one hiccup of the machine.
+        let breaker = Breaker::default();
+        for silence in 1..=FAILURES {
+            let asked = Instant::now();
+            tokio::time::advance(Duration::from_millis(40)).await;
+            assert_eq!(breaker.gate(), Gate::Closed, "silence {silence}");
+            (0..8).for_each(|_| _ = breaker.failed(asked));
+        }
+        assert_eq!(breaker.gate(), Gate::Open);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn there_is_one_probe_at_a_time_and_none_lasts_for_ever() {
+        let (breaker, limit) = (Breaker::default(), Duration::from_secs(1));
+        assert!(breaker.starts_probe(limit) && !breaker.starts_probe(limit));
+        breaker.probed();
+        assert!(breaker.starts_probe(limit));
+        tokio::time::advance(2 * limit).await;
+        assert!(breaker.starts_probe(limit), "one that was dropped reports nothing");
     }
 
     #[test]

@@ -11,11 +11,11 @@ use redis::cluster_routing::{
 };
 use redis::{Cmd, ConnectionInfo, ProtocolVersion, PushInfo, TlsCertificates, Value};
 use tokio::sync::{mpsc, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::breaker::{Breaker, FAILURES, Gate, pause};
-use super::{Limits, Trouble};
+use super::{Limits, Pace, Trouble};
 use crate::error::{Error, ErrorKind};
 
 /// How many breakers the slots are spread over: so many that two of the slots in use hardly share one.
@@ -32,6 +32,7 @@ struct Shared {
     /// None until the first node was reached. From then on the library brings connections back.
     connection: Mutex<Result<ClusterConnection, String>>,
     breakers: Vec<Breaker>,
+    pace: Pace,
     limits: Limits,
 }
 
@@ -66,6 +67,7 @@ impl Cluster {
         let shared = Arc::new(Shared {
             connection: Mutex::new(Err("not connected yet".into())),
             breakers: std::iter::repeat_with(Breaker::default).take(BREAKERS).collect(),
+            pace: limits.pace(),
             limits,
         });
         let (tried, mut first_try) = watch::channel(false);
@@ -74,21 +76,38 @@ impl Cluster {
         Ok(Self { shared, _opener: AbortOnDropHandle::new(opener) })
     }
 
+    pub(super) fn pace(&self) -> &Pace {
+        &self.shared.pace
+    }
+
+    /// Whether it was ever reached. Each node may be away alone.
+    pub(super) fn is_up(&self) -> bool {
+        self.shared.connection().is_ok()
+    }
+
     pub(super) async fn send(&self, command: &Cmd, key: &str, limit: Duration) -> Result<Value, Trouble> {
         let slot = Slot::for_key(key);
         let breaker = self.shared.breaker(slot);
         match breaker.gate() {
             Gate::Closed => {}
-            Gate::Open => return Err(Trouble::Away("its node did not answer lately".into())),
-            Gate::Probe => {
-                self.probe(slot);
+            gate => {
+                if gate == Gate::Probe {
+                    self.probe(slot);
+                }
                 return Err(Trouble::Away("its node did not answer lately".into()));
             }
         }
+        let asked = Instant::now();
         let reply = self.shared.send(command.clone(), primary(slot), limit).await;
         match &reply {
-            Err(trouble) if trouble.is_silence() => breaker.failed(),
-            _ => breaker.succeeded(),
+            Err(trouble @ Trouble::Late { .. }) => {
+                if trouble.is_silence() {
+                    breaker.failed(asked);
+                }
+                self.probe(slot);
+            }
+            Err(trouble) if trouble.is_silence() => _ = breaker.failed(asked),
+            _ => _ = breaker.succeeded(),
         }
         reply
     }
@@ -115,8 +134,8 @@ impl Cluster {
         let RoutingInfo::SingleNode(route) = by_address(host, port) else {
             return Err(Trouble::Moving { ask: None });
         };
-        let replies = timeout(limit, connection.route_pipeline(pipeline, 0, 2, route)).await;
-        let mut replies = replies.map_err(|_| Trouble::Late)??;
+        let replies = connection.route_pipeline(pipeline, 0, 2, route);
+        let mut replies = self.shared.pace.in_time(limit, replies).await??;
         let reply = replies.pop().ok_or(Trouble::Moving { ask: None })?;
         Ok(reply.extract_error()?)
     }
@@ -138,15 +157,24 @@ impl Cluster {
             .collect()
     }
 
-    /// Tries the node of `slot` behind the callers' backs.
+    /// Tries the node of `slot` behind the callers' backs, with far more time than they have.
     fn probe(&self, slot: Slot) {
         let shared = Arc::clone(&self.shared);
+        let limit = shared.limits.probe();
+        if !shared.breaker(slot).starts_probe(2 * limit) {
+            return;
+        }
         tokio::spawn(async move {
-            let reply = shared.send(redis::cmd("PING"), primary(slot), shared.limits.command).await;
-            match reply {
-                Err(trouble) if trouble.is_silence() => shared.breaker(slot).failed(),
-                _ => shared.breaker(slot).succeeded(),
+            let (breaker, asked) = (shared.breaker(slot), Instant::now());
+            let reply = shared.send(redis::cmd("PING"), primary(slot), limit).await;
+            let is_away = matches!(&reply, Err(Trouble::Away(_) | Trouble::Lost(_) | Trouble::Late { .. }));
+            // One that is there may be too slow for what it has.
+            if is_away || asked.elapsed() > shared.pace.worth() {
+                breaker.failed(asked);
+            } else {
+                breaker.succeeded();
             }
+            breaker.probed();
         });
     }
 }
@@ -166,8 +194,7 @@ impl Shared {
 
     async fn send(&self, command: Cmd, route: RoutingInfo, limit: Duration) -> Result<Value, Trouble> {
         let mut connection = self.connection()?;
-        let reply =
-            timeout(limit, connection.route_command(command, route)).await.map_err(|_| Trouble::Late)?;
+        let reply = self.pace.in_time(limit, connection.route_command(command, route)).await?;
         Ok(reply.and_then(Value::extract_error)?)
     }
 }

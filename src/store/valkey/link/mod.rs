@@ -4,10 +4,13 @@
 //! command whose reply was lost may have been executed, and only the caller knows how to repeat it (a script that
 //! opens a clock needs fresh random bits every time it may run).
 //!
-//! While the servers are known to be away, commands fail at once, and a task in the background tries to reach them.
+//! While the servers are known to be away, commands fail at once, and a task in the background tries to reach them. A
+//! reply that is late may only be that: whether the server is there is then asked with much more time, and one answer is
+//! enough to go on.
 
 mod breaker;
 mod cluster;
+mod pace;
 mod single;
 
 use std::fmt;
@@ -18,9 +21,12 @@ use redis::{Cmd, PushInfo, RedisError, ServerErrorKind, TlsCertificates, Value};
 use tokio::sync::mpsc;
 
 use self::cluster::Cluster;
+pub(super) use self::pace::Pace;
+use self::pace::TimedOut;
 use self::single::Single;
 pub(crate) use self::single::Source as ValkeyServer;
 use crate::error::{Error, ErrorKind};
+use crate::store::ConnectionStatus;
 use crate::store::valkey::address::{Topology, ValkeyAddress};
 use crate::store::valkey::script::Call;
 
@@ -29,8 +35,21 @@ use crate::store::valkey::script::Call;
 pub(super) struct Limits {
     /// For a connection.
     pub(super) connect: Duration,
-    /// For the reply to an ordinary command.
+    /// For the reply to an ordinary command of a server that is as quick as usual.
     pub(super) command: Duration,
+    /// The same, however slow the server and however dear the answers.
+    pub(super) max_command: Duration,
+}
+
+impl Limits {
+    fn pace(&self) -> Pace {
+        Pace::new(self.command, self.max_command)
+    }
+
+    /// For a sign of life of a server that did not answer in time.
+    fn probe(&self) -> Duration {
+        self.connect.max(self.command)
+    }
 }
 
 /// Why a command has no reply to show.
@@ -41,7 +60,10 @@ pub(super) enum Trouble {
     /// The connection broke while the reply was awaited: the server is away, and may have executed the command.
     Lost(String),
     /// It did not answer in time, and may have executed the command.
-    Late,
+    Late {
+        /// Whether this process itself ran late, so that it says nothing about the server.
+        starved: bool,
+    },
     /// The key is on its way to another node.
     Moving {
         /// The node to ask, if it says.
@@ -56,12 +78,12 @@ pub(super) enum Trouble {
 impl Trouble {
     /// Whether the server may have executed the command all the same.
     pub(super) fn may_have_run(&self) -> bool {
-        matches!(self, Self::Lost(_) | Self::Late)
+        matches!(self, Self::Lost(_) | Self::Late { .. })
     }
 
     /// Whether the server gave no sign of life.
     fn is_silence(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Lost(_) | Self::Late)
+        matches!(self, Self::Away(_) | Self::Lost(_) | Self::Late { starved: false })
     }
 }
 
@@ -69,7 +91,10 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Away(why) | Self::Lost(why) => write!(f, "the server is away: {why}"),
-            Self::Late => f.write_str("the server did not answer in time"),
+            Self::Late { starved: false } => f.write_str("the server did not answer in time"),
+            Self::Late { starved: true } => {
+                f.write_str("this process ran too late to read the server's answer in time")
+            }
             Self::Moving { .. } => f.write_str("the key is moving to another node"),
             Self::NoScript => f.write_str("the server does not know the script"),
             Self::Refused(error) => write!(f, "the server refused: {error}"),
@@ -80,10 +105,16 @@ impl fmt::Display for Trouble {
 impl From<Trouble> for Error {
     fn from(trouble: Trouble) -> Self {
         match trouble {
-            Trouble::Late => Self::new(ErrorKind::Timeout, trouble.to_string()),
+            Trouble::Late { .. } => Self::new(ErrorKind::Timeout, trouble.to_string()),
             Trouble::Away(_) | Trouble::Lost(_) => Self::new(ErrorKind::Unavailable, trouble.to_string()),
             _ => Self::new(ErrorKind::Store, trouble.to_string()),
         }
+    }
+}
+
+impl From<TimedOut> for Trouble {
+    fn from(TimedOut { starved }: TimedOut) -> Self {
+        Self::Late { starved }
     }
 }
 
@@ -204,5 +235,21 @@ impl Link {
 
     pub(super) fn is_cluster(&self) -> bool {
         matches!(self, Self::Cluster(_))
+    }
+
+    /// How it does.
+    pub(super) fn status(&self) -> ConnectionStatus {
+        match self {
+            Self::Single(single) => single.pace().status(single.is_up()),
+            Self::Cluster(cluster) => cluster.pace().status(cluster.is_up()),
+        }
+    }
+
+    /// How long its replies take.
+    pub(super) fn pace(&self) -> &Pace {
+        match self {
+            Self::Single(single) => single.pace(),
+            Self::Cluster(cluster) => cluster.pace(),
+        }
     }
 }

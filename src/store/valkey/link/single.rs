@@ -1,6 +1,5 @@
 //! One server, or the primary that sentinels name.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,8 +13,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::breaker::{FAILURES, pause};
-use super::{Limits, Trouble};
+use super::breaker::{Breaker, FAILURES, Gate, pause};
+use super::{Limits, Pace, TimedOut, Trouble};
 use crate::error::{Error, ErrorKind};
 use crate::store::valkey::address::{Topology, ValkeyAddress};
 use crate::store::valkey::{reply, script};
@@ -35,8 +34,8 @@ struct Shared {
     name: String,
     limits: Limits,
     state: Mutex<State>,
-    /// Replies in a row that did not come in time.
-    late: AtomicU32,
+    breaker: Breaker,
+    pace: Pace,
     lost: Notify,
 }
 
@@ -58,7 +57,8 @@ impl Single {
             name: address.to_string(),
             limits,
             state: Mutex::new(State::Down("not connected yet".into())),
-            late: AtomicU32::new(0),
+            breaker: Breaker::default(),
+            pace: limits.pace(),
             lost: Notify::new(),
         });
         let (tried, mut first_try) = watch::channel(false);
@@ -72,35 +72,101 @@ impl Single {
         self.shared.name.clone()
     }
 
+    pub(super) fn pace(&self) -> &Pace {
+        &self.shared.pace
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.shared.connection().is_ok() && !self.shared.breaker.is_open()
+    }
+
     pub(super) async fn send(&self, command: &Cmd, limit: Duration) -> Result<Value, Trouble> {
-        let shared = &*self.shared;
-        let (mut connection, serial) = match &*shared.lock() {
-            State::Up(connection, serial) => (connection.clone(), *serial),
-            State::Down(why) => return Err(Trouble::Away(why.clone())),
-        };
-        let Ok(reply) = timeout(limit, connection.req_packed_command(command)).await else {
-            if shared.late.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES {
-                shared.lose(serial, "it does not answer in time");
+        let shared = &self.shared;
+        let (mut connection, serial) = shared.connection()?;
+        match shared.breaker.gate() {
+            Gate::Closed => {}
+            gate => {
+                if gate == Gate::Probe {
+                    self.probe();
+                }
+                return Err(Trouble::Away("it did not answer in time lately".into()));
             }
-            return Err(Trouble::Late);
-        };
-        let trouble = match reply.and_then(Value::extract_error) {
-            Ok(reply) => {
-                shared.late.store(0, Ordering::Relaxed);
+        }
+        let asked = Instant::now();
+        let reply = shared.pace.in_time(limit, connection.req_packed_command(command)).await;
+        let trouble = match reply.map(|reply| reply.and_then(Value::extract_error)) {
+            Ok(Ok(reply)) => {
+                shared.heard();
                 return Ok(reply);
             }
-            Err(error) => Trouble::from(error),
+            Ok(Err(error)) => Trouble::from(error),
+            Err(timed_out) => Trouble::from(timed_out),
         };
-        if let Trouble::Away(why) | Trouble::Lost(why) = &trouble {
-            shared.lose(serial, why);
+        match &trouble {
+            Trouble::Away(why) | Trouble::Lost(why) => shared.lose(serial, why),
+            Trouble::Late { starved } => {
+                if !starved {
+                    shared.missed(asked);
+                }
+                self.probe();
+            }
+            _ => {}
         }
         Err(trouble)
+    }
+
+    /// Asks for a sign of life behind the callers' backs, with far more time than they have: how slow the server is, or
+    /// that it is gone.
+    fn probe(&self) {
+        let shared = Arc::clone(&self.shared);
+        let limit = shared.limits.probe();
+        if !shared.breaker.starts_probe(2 * limit) {
+            return;
+        }
+        tokio::spawn(async move {
+            let Ok((mut connection, serial)) = shared.connection() else { return };
+            let (asked, ping) = (Instant::now(), redis::cmd("PING"));
+            let reply = shared.pace.in_time(limit, connection.req_packed_command(&ping)).await;
+            match reply.map(|reply| reply.and_then(Value::extract_error).map_err(Trouble::from)) {
+                Ok(Err(Trouble::Away(why) | Trouble::Lost(why))) => shared.lose(serial, &why),
+                Ok(_) if asked.elapsed() <= shared.pace.worth() => shared.heard(),
+                // It is there, and what it has is not worth the wait.
+                Ok(_) => shared.missed(asked),
+                Err(TimedOut { starved: false }) => shared.lose(serial, "it does not answer"),
+                Err(TimedOut { starved: true }) => {}
+            }
+            shared.breaker.probed();
+        });
     }
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn connection(&self) -> Result<(MultiplexedConnection, u64), Trouble> {
+        match &*self.lock() {
+            State::Up(connection, serial) => Ok((connection.clone(), *serial)),
+            State::Down(why) => Err(Trouble::Away(why.clone())),
+        }
+    }
+
+    /// The server answered in time.
+    fn heard(&self) {
+        if self.breaker.succeeded() {
+            tracing::info!(server = self.name, "it answers in time again");
+        }
+    }
+
+    /// The server did not answer in time what it was asked at `asked`.
+    fn missed(&self, asked: Instant) {
+        if self.breaker.failed(asked) {
+            tracing::warn!(
+                server = self.name,
+                "it does not answer in time, so it is left alone until it does"
+            );
+        }
     }
 
     /// Gives the connection up, if it is still the one.
@@ -195,7 +261,7 @@ async fn keep(
         match connected.unwrap_or_else(|_| Err("it cannot be reached in time".into())) {
             Ok(connection) => {
                 failures = 0;
-                shared.late.store(0, Ordering::Relaxed);
+                shared.breaker.succeeded();
                 *shared.lock() = State::Up(connection, serial);
                 tried.send_replace(true);
                 let since = Instant::now();
@@ -220,7 +286,7 @@ async fn keep(
     }
 }
 
-/// A connection to a primary that answers in time and knows the scripts.
+/// A connection to a primary that knows the scripts.
 async fn connect(
     shared: &Shared,
     source: &Source,
@@ -234,27 +300,27 @@ async fn connect(
         .set_push_sender(listen);
     let mut connection =
         client.get_multiplexed_async_connection_with_config(&config).await.map_err(message)?;
+    // In one round trip, for a slow server may take all of its limit for a few.
+    let mut hello = redis::pipe();
     for script in script::all() {
-        let load = redis::cmd("SCRIPT").arg("LOAD").arg(script.source()).to_owned();
-        // Where it is not permitted, scripts are sent whole when they are called.
-        let _ = connection.req_packed_command(&load).await.map_err(message)?;
+        hello.cmd("SCRIPT").arg("LOAD").arg(script.source());
     }
+    hello.cmd("PING").cmd("INFO").arg("replication");
+    let asked = Instant::now();
+    let count = hello.len();
+    let mut replies = connection.req_packed_commands(&hello, 0, count).await.map_err(message)?;
+    shared.pace.took(asked.elapsed());
+    // Where loading scripts is not permitted, they are sent whole when they are called.
+    let (info, ping) = (replies.pop().unwrap_or(Value::Nil), replies.pop().unwrap_or(Value::Nil));
     // One that is still loading its data says so here.
-    let ping = redis::cmd("PING");
-    match connection.req_packed_command(&ping).await.and_then(Value::extract_error) {
+    match ping.extract_error() {
         // Where it is not permitted, the next command has to tell.
         Err(error) if error.kind() != redis::ErrorKind::Server(ServerErrorKind::NoPerm) => {
             return Err(message(error));
         }
         _ => {}
     }
-    // Last, so that it is the server's usual speed that is tested.
-    let info = redis::cmd("INFO").arg("replication").to_owned();
-    let info = timeout(shared.limits.command, connection.req_packed_command(&info))
-        .await
-        .map_err(|_| "it does not answer in time")?
-        .and_then(Value::extract_error)
-        .map_err(message)?;
+    let info = info.extract_error().map_err(message)?;
     match &info {
         Value::VerbatimString { text, .. } if text.contains("role:master") => Ok(connection),
         other if reply::text(other).is_some_and(|text| text.contains("role:master")) => Ok(connection),
