@@ -8,6 +8,8 @@
 //!
 //! Stores do not embed, search or decide what is worth keeping.
 
+#[cfg(any(feature = "embedded", feature = "valkey"))]
+mod batches;
 #[cfg(feature = "embedded")]
 mod embedded;
 mod finding;
