@@ -5,6 +5,7 @@
 //! never contain a question or an answer.
 
 use std::fmt;
+use std::ops::Range;
 
 /// What kind of failure an [`Error`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,6 +62,7 @@ pub struct Error {
     kind: ErrorKind,
     message: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    not_in_force: Vec<Range<usize>>,
 }
 
 /// A result with this crate's [`Error`].
@@ -71,7 +73,7 @@ impl Error {
     ///
     /// Public so that stores, embedders and verifiers outside this crate can report failures.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), source: None, not_in_force: Vec::new() }
     }
 
     /// The same error with its underlying cause.
@@ -83,6 +85,29 @@ impl Error {
 
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::InvalidInput, message)
+    }
+
+    /// The same error of a call that reported `count` changes, of which those in `places` are not in force.
+    #[cfg(any(feature = "embedded", feature = "valkey"))]
+    pub(crate) fn of_changes(mut self, places: Vec<Range<usize>>, count: usize) -> Self {
+        const SHOWN: usize = 5;
+        let left: usize = places.iter().map(ExactSizeIterator::len).sum();
+        if left < count {
+            let shown = places.iter().take(SHOWN);
+            let shown: Vec<_> = shown.map(|place| format!("{} to {}", place.start + 1, place.end)).collect();
+            let more = if places.len() > SHOWN { " and others" } else { "" };
+            let shown = shown.join(", ");
+            self.message =
+                format!("{left} of {count} changes ({shown}{more}) are not in force: {}", self.message);
+        }
+        self.not_in_force = places;
+        self
+    }
+
+    /// Which changes of a call that reported several are not in force, by their places in it from 0 on: all others
+    /// are. Empty if nothing is known of that; each may be in force or not then.
+    pub fn not_in_force(&self) -> &[Range<usize>] {
+        &self.not_in_force
     }
 
     /// What kind of failure this is.
@@ -118,6 +143,7 @@ impl fmt::Debug for Error {
             .field("kind", &self.kind)
             .field("message", &self.message)
             .field("source", &self.source)
+            .field("not_in_force", &self.not_in_force)
             .finish()
     }
 }

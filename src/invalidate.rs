@@ -13,6 +13,10 @@ use crate::journal::Event;
 use crate::key::Corpus;
 use crate::store::{ChangeOutcome, StoredEntry};
 
+/// Of how many changes of one call the answers that they end are looked for, to be made again. Each takes a question to
+/// the store, and the change waits for it.
+const LOOKED_INTO: usize = 256;
+
 /// What an invalidation did.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
@@ -59,12 +63,13 @@ impl Cache {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a name that is not valid: nothing was changed. Others if the invalidation is
-    /// not certain to hold: try again until it succeeds, which is safe.
+    /// `InvalidInput` for a name that is not valid, more than 10,000 chunks of one document or more than 1,000,000
+    /// changes: nothing was changed. Others if the invalidation is not certain to hold: try again until it succeeds,
+    /// which is safe. [`Error::not_in_force`](crate::Error::not_in_force) says for which changes.
     ///
     /// # Cancel safety
     ///
-    /// If dropped, the changes may be applied or not; call it again.
+    /// If dropped, each change may be applied or not; call it again.
     pub async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Invalidation> {
         let ended = self.to_refresh(corpus, changes).await;
         let started = Instant::now();
@@ -130,7 +135,7 @@ impl Cache {
         Ok(entries)
     }
 
-    /// The entries to be made anew after `changes`. If the store cannot tell, none: the invalidation
+    /// The entries to be made again after `changes`, as far as they are looked into. If the store cannot tell, none: the invalidation
     /// itself matters more.
     async fn to_refresh(&self, corpus: &Corpus, changes: &[Change]) -> Vec<Arc<Entry>> {
         let limit = self.inner.settings.refresh_on_invalidation;
@@ -139,7 +144,7 @@ impl Cache {
             return Vec::new();
         }
         let mut seen = HashSet::new();
-        for change in changes {
+        for change in changes.iter().take(LOOKED_INTO) {
             let ended = self.impact(corpus, change).await.unwrap_or_default();
             entries.extend(ended.into_iter().filter(|stored| seen.insert(stored.entry.id)));
         }

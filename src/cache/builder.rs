@@ -266,7 +266,8 @@ impl CacheBuilder {
 
     /// After a change, makes up to `entries` of the answers that it ended anew in the background, those
     /// hit most often first. They are gone all the same until they are made. 0, the default, only drops
-    /// them; needs [`refresh_with`](Self::refresh_with).
+    /// them; needs [`refresh_with`](Self::refresh_with). Of a call that reports more than 256 changes, the first 256
+    /// count.
     pub fn refresh_on_invalidation(mut self, entries: usize) -> Self {
         self.settings.refresh_on_invalidation = entries;
         self

@@ -35,7 +35,7 @@ struct Impact<'a> {
 }
 
 pub(crate) async fn run(args: ImpactArgs, context: &Context) -> anyhow::Result<Exit> {
-    let changes = args.targets.changes(&args.options)?;
+    let changes = args.targets.changes(&args.options, Vec::new())?;
     let store = context.store().await?;
     let mut seen = HashSet::new();
     let mut ended: Vec<StoredEntry> = Vec::new();

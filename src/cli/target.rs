@@ -49,9 +49,9 @@ pub(crate) struct TargetOptions {
 }
 
 impl TargetArgs {
-    /// The changes, in the order of the flags' help; at least one.
-    pub(crate) fn changes(self, options: &TargetOptions) -> Result<Vec<Change>> {
-        let mut changes = Vec::new();
+    /// The changes, in the order of the flags' help and after those that are `listed` elsewhere; at least one.
+    pub(crate) fn changes(self, options: &TargetOptions, listed: Vec<Change>) -> Result<Vec<Change>> {
+        let mut changes = listed;
         match (&options.doc_version, &self.documents[..]) {
             (None, documents) => changes.extend(documents.iter().map(|text| {
                 let (id, version) = document(text);

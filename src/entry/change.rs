@@ -8,6 +8,11 @@ use super::dependency::{
 use crate::error::{Error, Result};
 use crate::key::{DependencyId, EntryId, Namespace, check_name};
 
+/// The most changes that one call reports.
+const MAX_CHANGES: usize = 1_000_000;
+/// The most chunks that one change names.
+const MAX_CHUNKS: usize = 10_000;
+
 /// A change in the outside world that ends answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -27,7 +32,7 @@ pub enum Change {
     Chunks {
         /// The document's id.
         document: String,
-        /// The hashes that the changed chunks had when answers were derived from them.
+        /// The hashes that the changed chunks had when answers were derived from them, at most 10,000.
         hashes: Vec<String>,
         /// The document's version from now on.
         version: Option<DocumentVersion>,
@@ -55,6 +60,17 @@ impl Change {
         Self::Document { id: id.into(), version: Some(version.into()) }
     }
 
+    /// Checks the changes of one call.
+    pub(crate) fn check_all(changes: &[Self]) -> Result<()> {
+        if changes.len() > MAX_CHANGES {
+            let count = changes.len();
+            return Err(Error::invalid(format!(
+                "one call reports {count} changes, the limit is {MAX_CHANGES}: report them in several calls"
+            )));
+        }
+        changes.iter().try_for_each(Self::check)
+    }
+
     /// Checks the names in the change.
     pub(crate) fn check(&self) -> Result<()> {
         match self {
@@ -65,6 +81,13 @@ impl Change {
                 Dependency::Document { id: document.clone(), version: version.clone() }.check()?;
                 if hashes.is_empty() {
                     return Err(Error::invalid("no changed chunk is named"));
+                }
+                if hashes.len() > MAX_CHUNKS {
+                    let count = hashes.len();
+                    return Err(Error::invalid(format!(
+                        "{count} changed chunks of one document are named, the limit is {MAX_CHUNKS}: report that the \
+                         whole document changed"
+                    )));
                 }
                 hashes.iter().try_for_each(|hash| check_name("chunk hash", hash))
             }

@@ -26,7 +26,7 @@ use crate::store::Store;
 static READ: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("read.lua")));
 static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("claim.lua")));
 
-/// The most changes that events are taken together for: more would hold up the store's server.
+/// The most changes that events are taken together for, so that the first are acknowledged soon.
 const MAX_TOGETHER: usize = 1_000;
 
 /// Reads the events of a stream. Made by [`DocumentEvents::stream`](super::DocumentEvents::stream).

@@ -8,6 +8,8 @@
 //!
 //! Stores do not embed, search or decide what is worth keeping.
 
+#[cfg(any(feature = "embedded", feature = "valkey"))]
+mod batches;
 mod connection_status;
 #[cfg(feature = "embedded")]
 mod embedded;

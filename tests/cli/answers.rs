@@ -100,6 +100,26 @@ fn lists_sources_and_stats_show_what_is_stored() {
 }
 
 #[test]
+fn many_documents_are_read_from_a_list() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["put", CAPITAL, "Paris.", "--doc", "geo@v1"]).code(0);
+    let mut list: Vec<String> = (0..12_000).map(|n| format!("other {n}@1")).collect();
+    list.insert(9_000, "geo@v2\r".into());
+    let list = list.join("\n");
+    let many = sandbox.run_with(&["invalidate", "--docs-from", "-"], list.as_bytes()).code(0);
+    assert!(many.stdout.contains("1 answer dropped"), "{}", many.stdout);
+    assert!(many.stdout.lines().count() < 110 && many.stdout.contains("and 11,901 more"), "{}", many.stdout);
+    sandbox.run(&["get", CAPITAL]).code(1);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "geo@v2\n\nanother").unwrap();
+    let few = sandbox.json(&["invalidate", "--docs-from", file.path().to_str().unwrap(), "--tag", "t"], 0);
+    let outcomes: Vec<_> = few["changes"].as_array().unwrap().iter().map(|c| &c["outcome"]).collect();
+    assert_eq!(outcomes, [&json!("unchanged"), &json!({ "dropped": 0 }), &json!({ "dropped": 0 })]);
+    let none = sandbox.run_with(&["invalidate", "--docs-from", "-"], b"\n").code(2);
+    assert!(none.stderr.contains("one document on each line"), "{}", none.stderr);
+}
+
+#[test]
 fn everything_needs_a_yes() {
     let sandbox = Sandbox::new();
     sandbox.run(&["put", CAPITAL, "Paris."]).code(0);

@@ -94,6 +94,44 @@ fn the_freshness_of_an_answer_does_not_depend_on_the_stampede_lock() {
     holds(&Scenario { faults: 1, ..locked }, &Protocol { lock_token: false, ..Protocol::default() });
 }
 
+/// Who joins is asked for after its own request began, so the clock knows all that it is owed.
+#[test]
+fn who_joins_a_stream_is_given_nothing_from_before_its_request() {
+    let streams = Scenario { streams: true, ..quiet() };
+    let report = search(&streams, &Protocol::default());
+    assert!(report.streamed > 0, "no stream was joined: {report}");
+    is_fresh(&Scenario { faults: 2, kinds: LOSSES, ..streams });
+    is_fresh(&Scenario { readers: 3, requests: 1, faults: 1, kinds: LOSSES, ..streams });
+    is_fresh(&Scenario { compaction: true, refreshes: true, ..streams });
+    is_fresh(&Scenario { layout: Layout::TwoBuckets, ..streams });
+    is_fresh(&Scenario {
+        layout: Layout::TwoNodes,
+        requests: 1,
+        faults: 2,
+        kinds: &[Fault::MoveSlot, Fault::AbortMove, Fault::LoseClock],
+        ..streams
+    });
+    is_fresh(&Scenario {
+        outbox: true,
+        faults: 1,
+        kinds: &[Fault::Unreachable, Fault::LoseReply],
+        ..streams
+    });
+}
+
+#[test]
+fn who_joins_a_stream_while_a_document_is_held_is_not_given_what_retrieval_still_shows() {
+    let held = Scenario { lagging_index: true, promise: Promise::Changed, updates_in_turn: true, ..quiet() };
+    is_fresh(&Scenario { streams: true, ..held });
+}
+
+/// A proxy that has an old document in its request has a new snapshot all the same.
+#[test]
+fn who_joins_the_stream_of_a_proxy_is_protected_by_the_version_that_it_read() {
+    let proxies = Scenario { proxies: true, versions: Versions::ToldByAll, updates_in_turn: true, ..quiet() };
+    is_fresh(&Scenario { streams: true, ..proxies });
+}
+
 #[test]
 fn an_outbox_keeps_its_own_process_fresh() {
     const FAILURES: &[Fault] = &[Fault::Unreachable, Fault::LoseReply, Fault::LoseClock, Fault::RollBack];

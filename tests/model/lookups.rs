@@ -130,6 +130,6 @@ impl Model<'_> {
 }
 
 /// Whether an invalidation of `bucket` waits in the outbox of the updaters' process.
-fn is_pending(world: &World, bucket: u8) -> bool {
+pub(crate) fn is_pending(world: &World, bucket: u8) -> bool {
     world.updates.iter().any(|update| update.is_pending_before(u8::MAX, bucket))
 }

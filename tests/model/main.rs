@@ -15,13 +15,15 @@
 //! - What goes wrong: see [`Fault`]. Entries vanish for free, by expiry, eviction or a drain.
 //! - What else a [`Scenario`] turns on: two buckets, a slot that moves between two nodes, compaction, a
 //!   retrieval index that lags behind the source, holds, registered versions, a memory tier, refreshes,
-//!   readers behind a proxy, an outbox for invalidations that did not get through.
+//!   readers behind a proxy, followers of a stream, an outbox for invalidations that did not get through.
 //!
 //! # What is left out
 //!
 //! - Wall time: whatever may take long may take forever, and what expires may do so at once.
 //! - Other names that an answer may depend on: it is live when it is for each of them. A change of
-//!   everything is an invalidation after which the floor rises.
+//!   everything is an invalidation after which the floor rises. A script that applies many changes, and gives
+//!   them one mark, is one step as well: to each document it is an invalidation after which the clock has
+//!   counted further, as it has after others.
 //! - The search by meaning: a candidate is fetched and checked like any other entry.
 //! - Calls in transit: that a reply is on its way matters only if it is lost, and that is a fault.
 //! - Hash collisions, damaged memory, a primary that serves on while it is cut off from its cluster.
@@ -48,6 +50,7 @@ mod search;
 mod server;
 mod state;
 mod steps;
+mod streams;
 mod surroundings;
 mod trace;
 mod updaters;

@@ -48,6 +48,8 @@ pub(crate) struct Protocol {
     pub(crate) unknown_version_refused: bool,
     /// What a landing flight hands to its followers.
     pub(crate) landing: Landing,
+    /// What the follower of a stream asks before it joins.
+    pub(crate) join: Join,
     /// Every script names the clock among its keys, so that a cluster never runs it where the clock is not.
     pub(crate) clock_is_named: bool,
     /// A process does not look into a bucket where an invalidation of its own is still pending.
@@ -80,6 +82,7 @@ impl Protocol {
         compare_versions: true,
         unknown_version_refused: false,
         landing: Landing::SaysWhereToLook,
+        join: Join::AsksTheClock,
         clock_is_named: true,
         bypass_pending: true,
         pending_first: false,
@@ -112,6 +115,17 @@ pub(crate) enum Landing {
     CarriesWhatWasStored,
     /// The leader's answer.
     CarriesTheAnswer,
+}
+
+/// What the follower of a stream asks before it joins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Join {
+    /// Whether the leader's answer would be stored now, with the snapshot that the leader has.
+    AsksTheClock,
+    /// The same, with a snapshot that the follower took.
+    AsksWithASnapshotOfItsOwn,
+    /// Nothing.
+    AsksNobody,
 }
 
 /// What can go wrong, each at any moment and at the cost of one of the scenario's faults.
@@ -204,6 +218,8 @@ pub(crate) struct Scenario {
     pub(crate) memory_tier: bool,
     /// Whether clocks are compacted.
     pub(crate) compaction: bool,
+    /// Whether a reader may follow the stream of another.
+    pub(crate) streams: bool,
     /// Whether only who has the stampede lock makes an answer.
     pub(crate) stampede_lock: bool,
     /// Whether the first reader lives in the process of the updaters and trusts its outbox.
@@ -232,6 +248,7 @@ impl Default for Scenario {
             refreshes: false,
             memory_tier: false,
             compaction: false,
+            streams: false,
             stampede_lock: false,
             outbox: false,
             touches: 0,

@@ -6,7 +6,7 @@ use crate::state::{Answer, Entry, Phase, Snapshot, World};
 use crate::steps::{Model, Origin, Step, Successors};
 
 impl Scenario {
-    fn told_by(&self, answer: Answer) -> Option<u8> {
+    pub(crate) fn told_by(&self, answer: Answer) -> Option<u8> {
         match answer {
             Answer::Document(change) if self.versions == Versions::ToldByAll => Some(self.content(change)),
             Answer::Document(_) | Answer::Other => None,
@@ -33,7 +33,12 @@ impl Model<'_> {
                 self.ask(world, Asking { nonce, ..asking(bucket, owed) }, successors);
             }
             // The flight has landed, or the reader has waited long enough: both may be at any time.
-            Phase::Following { bucket, owed } => self.ask(world, asking(bucket, owed), successors),
+            Phase::Following { bucket, owed } => {
+                self.ask(world, asking(bucket, owed), successors);
+                if self.scenario.streams {
+                    self.join(world, reader, (bucket, owed), successors);
+                }
+            }
             Phase::Missed { bucket, snapshot } => {
                 self.retrieve(world, reader, bucket, snapshot, successors);
             }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::protocol::{Protocol, Scenario};
 use crate::state::World;
-use crate::steps::{Model, Step};
+use crate::steps::{Model, Origin, Step};
 
 /// Above this a scenario is too large: about a gigabyte.
 const MAX_STATES: usize = 16_000_000;
@@ -26,6 +26,8 @@ pub(crate) struct Report {
     /// How many of the steps serve an answer that reflects an update whose invalidation had returned. A
     /// protocol that serves none is fresh for the wrong reason.
     pub(crate) served_updated: usize,
+    /// How many of these came from a stream.
+    pub(crate) streamed: usize,
     pub(crate) elapsed: Duration,
     /// A shortest trace that ends with a stale answer.
     pub(crate) counterexample: Option<Vec<Step>>,
@@ -71,8 +73,14 @@ fn search_by(model: Model, name: impl Fn(World) -> World) -> Report {
     let root = name(World::new(model.scenario));
     let mut parents: Parents = HashMap::default();
     parents.insert(fingerprint(&root), fingerprint(&root));
-    let mut report =
-        Report { states: 0, steps: 0, served_updated: 0, elapsed: Duration::ZERO, counterexample: None };
+    let mut report = Report {
+        states: 0,
+        steps: 0,
+        served_updated: 0,
+        streamed: 0,
+        elapsed: Duration::ZERO,
+        counterexample: None,
+    };
     let mut level = vec![root];
     let mut successors = Vec::new();
     'search: while !level.is_empty() {
@@ -86,7 +94,10 @@ fn search_by(model: Model, name: impl Fn(World) -> World) -> Report {
                     report.counterexample = Some(replay(model, name, &parents, parent));
                     break 'search;
                 }
-                report.served_updated += usize::from(matches!(step, Step::Served { owed: 1.., .. }));
+                if let Step::Served { owed: 1.., from, .. } = step {
+                    report.served_updated += 1;
+                    report.streamed += usize::from(matches!(from, Origin::Stream(_)));
+                }
                 let next = name(next);
                 if let Entry::Vacant(vacant) = parents.entry(fingerprint(&next)) {
                     vacant.insert(parent);

@@ -66,15 +66,24 @@ impl Keys {
         if call.protocol.refuse_dead_fills && !clock.is_live(entry, call.protocol) {
             return false;
         }
-        if let Some(told) = told {
-            let mismatch = call.protocol.compare_versions && clock.version.is_some_and(|known| known != told);
-            let unknown = call.protocol.unknown_version_refused && clock.version.is_none();
-            if mismatch || unknown {
-                return false;
-            }
+        if clock.contradicts(told, call.protocol) {
+            return false;
         }
         self.entry = Some(entry);
         true
+    }
+
+    /// Whether a fill of `answer` would not be refused now.
+    pub(crate) fn would_take(
+        &mut self,
+        snapshot: Snapshot,
+        answer: Answer,
+        told: Option<u8>,
+        call: Call,
+    ) -> bool {
+        let clock = *self.open(call);
+        let entry = Entry { snapshot, answer, listed: true };
+        clock.is_live(entry, call.protocol) && !clock.contradicts(told, call.protocol)
     }
 
     /// Ends what was derived from the document before now. `told` is its version from now on.
@@ -115,6 +124,14 @@ impl Clock {
         (incarnation == self.incarnation || !protocol.incarnation)
             && sequence >= self.floor
             && !(depends && self.mark.is_some_and(|mark| mark > sequence))
+    }
+
+    /// Whether the version that an answer tells is a reason to refuse it.
+    fn contradicts(&self, told: Option<u8>, protocol: &Protocol) -> bool {
+        told.is_some_and(|told| match self.version {
+            Some(known) => protocol.compare_versions && known != told,
+            None => protocol.unknown_version_refused,
+        })
     }
 
     /// Drops the mark and what goes with it.

@@ -55,6 +55,8 @@ pub(crate) enum Origin {
     /// The memory tier, which asked nobody.
     MemoryAlone,
     Leader(usize),
+    /// The stream of another reader, whose answer is not done yet.
+    Stream(usize),
 }
 
 /// What an updater knows after an invalidation in one bucket.

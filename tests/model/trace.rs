@@ -44,6 +44,7 @@ impl fmt::Display for Origin {
             Self::Store => f.write_str("from the store"),
             Self::MemoryTier => f.write_str("from its memory tier, said by the store to be the same"),
             Self::MemoryAlone => f.write_str("from its memory tier, which asks nobody"),
+            Self::Stream(leader) => write!(f, "from the stream of {}", Reader(*leader)),
             Self::Leader(leader) => write!(f, "the answer of {}", Reader(*leader)),
         }
     }

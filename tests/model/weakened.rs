@@ -1,7 +1,7 @@
 //! Each part of the protocol left out, and what happens then. A part whose absence nothing shows would be
 //! a part too many.
 
-use crate::protocol::{Fault, Identity, Landing, Layout, Promise, Protocol, Scenario, Versions};
+use crate::protocol::{Fault, Identity, Join, Landing, Layout, Promise, Protocol, Scenario, Versions};
 use crate::search::search;
 use crate::{breaks_in, holds, quiet, with_faults};
 
@@ -81,6 +81,26 @@ fn followers_who_are_handed_the_leaders_answer() {
 #[test]
 fn followers_who_are_handed_the_leaders_answer_if_it_was_stored() {
     breaks_in(7, &quiet(), &Protocol { landing: Landing::CarriesWhatWasStored, ..DESIGNED });
+}
+
+#[test]
+fn followers_of_a_stream_who_ask_nobody() {
+    let streams = Scenario { streams: true, ..quiet() };
+    breaks_in(6, &streams, &Protocol { join: Join::AsksNobody, ..DESIGNED });
+}
+
+/// What the clock reads when the follower joins is above the mark that ended what the leader has.
+#[test]
+fn followers_of_a_stream_who_ask_with_a_snapshot_of_their_own() {
+    let streams = Scenario { streams: true, ..quiet() };
+    breaks_in(6, &streams, &Protocol { join: Join::AsksWithASnapshotOfItsOwn, ..DESIGNED });
+}
+
+#[test]
+fn followers_of_the_stream_of_a_proxy_where_no_versions_are_compared() {
+    let proxies = Scenario { proxies: true, versions: Versions::ToldByAll, updates_in_turn: true, ..quiet() };
+    let streams = Scenario { streams: true, ..proxies };
+    breaks_in(7, &streams, &Protocol { compare_versions: false, ..DESIGNED });
 }
 
 #[test]

@@ -25,6 +25,8 @@ mod document_events;
 mod embedded;
 #[cfg(feature = "valkey")]
 mod invalidation_strategies;
+#[cfg(all(unix, feature = "valkey"))]
+mod many_changes;
 #[cfg(unix)]
 mod servers;
 #[path = "../support/mod.rs"]

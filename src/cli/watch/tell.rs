@@ -16,7 +16,7 @@ use crate::key::Corpus;
 use crate::store::Store;
 
 /// How many changes are told at a time.
-pub(super) const BATCH: usize = 500;
+pub(super) const BATCH: usize = 1_000;
 /// Between attempts, doubled after each that failed.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// How long a gateway may take.

@@ -11,12 +11,9 @@ use super::{Answered, json};
 use crate::entry::{Change, DocumentVersion};
 use crate::key::Corpus;
 use crate::server::Gateway;
-use crate::server::documents::{Action, Job, told};
+use crate::server::documents::{Action, Job, MOST_CHANGES, miscounted, told, weight};
 use crate::server::error::Problem;
 use crate::server::extract;
-
-/// The most changes of one request.
-const MOST: usize = 1_000;
 
 pub(super) async fn body<T: DeserializeOwned>(gateway: &Gateway, body: Body) -> Result<T, Problem> {
     extract::read(gateway, body).await?.ok_or_else(extract::no_object)
@@ -36,9 +33,9 @@ pub(super) async fn invalidate(
     request: Request,
 ) -> Result<Response, Problem> {
     let asked: Invalidate = body(&gateway, request.into_body()).await?;
-    let count = asked.changes.len();
-    if !(1..=MOST).contains(&count) {
-        return Err(Problem::invalid(format!("{count} changes are named, expected 1 to {MOST}")));
+    let count: usize = asked.changes.iter().map(weight).sum();
+    if !(1..=MOST_CHANGES).contains(&count) {
+        return Err(miscounted(count));
     }
     Ok(told(gateway.submit(Job::invalidate(asked.corpus, asked.changes)).await?, &gateway))
 }

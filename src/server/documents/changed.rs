@@ -11,7 +11,7 @@ use crate::server::error::Problem;
 use crate::server::extract;
 
 /// The most changes of one request; each chunk is one.
-pub(in crate::server) const MOST_CHANGES: usize = 1_000;
+pub(in crate::server) const MOST_CHANGES: usize = 50_000;
 
 /// The body of `POST /v1/documents/changed`.
 #[derive(Debug, Default, Deserialize)]
@@ -99,12 +99,18 @@ pub(in crate::server) fn read(
     changes.extend(changed.everything.then_some(Change::Everything));
     let count: usize = changes.iter().map(weight).sum();
     if (changes.is_empty() && is_empty) || count > MOST_CHANGES {
-        return Err(Problem::invalid(format!("{count} changes are named, expected 1 to {MOST_CHANGES}")));
+        return Err(miscounted(count));
     }
     Ok(Job::invalidate(changed.corpus, changes))
 }
 
-fn weight(change: &Change) -> usize {
+/// What is said of a request with too few or too many changes.
+pub(in crate::server) fn miscounted(count: usize) -> Problem {
+    let what = if count == 0 { "name what changed" } else { "report them in several requests" };
+    Problem::invalid(format!("{count} changes are named, expected 1 to {MOST_CHANGES}: {what}"))
+}
+
+pub(in crate::server) fn weight(change: &Change) -> usize {
     match change {
         Change::Chunks { hashes, .. } => hashes.len(),
         _ => 1,

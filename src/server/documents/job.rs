@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cache::Cache;
 use crate::entry::{Change, DocumentVersion};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::invalidate::Invalidation;
 use crate::key::Corpus;
 
@@ -36,10 +36,39 @@ impl Job {
     /// Checks the names, so that nothing is kept that can never be applied.
     pub(super) fn check(&self) -> Result<()> {
         match &self.action {
-            Action::Invalidate(changes) => changes.iter().try_for_each(Change::check),
+            Action::Invalidate(changes) => Change::check_all(changes),
             Action::End { document, version } => {
                 Change::Document { id: document.clone(), version: version.clone() }.check()
             }
+        }
+    }
+
+    /// How many changes there are.
+    pub(super) fn changes(&self) -> usize {
+        match &self.action {
+            Action::Invalidate(changes) => changes.len(),
+            Action::End { .. } => 1,
+        }
+    }
+
+    /// The same with the first `count` of its changes only.
+    pub(super) fn first(&self, count: usize) -> Self {
+        match &self.action {
+            Action::Invalidate(changes) => {
+                Self::invalidate(self.corpus.clone(), changes.iter().take(count).cloned().collect())
+            }
+            Action::End { .. } => self.clone(),
+        }
+    }
+
+    /// What is left of it after an attempt that ended in `error`.
+    pub(super) fn left_after(self, error: &Error) -> Self {
+        match &self.action {
+            Action::Invalidate(changes) if !error.not_in_force().is_empty() => {
+                let left = error.not_in_force().iter().filter_map(|place| changes.get(place.clone()));
+                Self::invalidate(self.corpus.clone(), left.flatten().cloned().collect())
+            }
+            _ => self,
         }
     }
 

@@ -20,7 +20,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-pub(super) use self::changed::read;
+pub(super) use self::changed::{MOST_CHANGES, miscounted, read, weight};
 pub(super) use self::idempotency::Keys;
 pub(super) use self::job::{Action, Job};
 pub(super) use self::queue::{Queue, Submitted};
@@ -32,6 +32,9 @@ use crate::server::auth::{self, Caller, Right};
 use crate::server::cache_api::view;
 use crate::server::error::Problem;
 use crate::server::extract::{self, Named, Params};
+
+/// The most that a response lists of anything.
+const LISTED: usize = 1_000;
 
 pub(super) fn routes(gateway: &Gateway) -> Router<Gateway> {
     let changing = Router::new()
@@ -139,7 +142,7 @@ async fn impact(
     let mut body = json!({ "entries": entries.len(), "hits": hits });
     // Whoever tells of changes need not know what others ask.
     if caller.may(Right::Admin) {
-        body["most_hit"] = entries.iter().take(changed::MOST_CHANGES).map(view::line).collect();
+        body["most_hit"] = entries.iter().take(LISTED).map(view::line).collect();
     }
     Ok(Json(body))
 }
@@ -165,6 +168,7 @@ pub(super) fn told(submitted: Submitted, gateway: &Gateway) -> Response {
 fn report(done: &Invalidation) -> Value {
     json!({
         "state": "applied", "dropped": done.dropped(), "unchanged": done.is_unchanged(),
-        "matched_nothing": done.matched_nothing(), "outcomes": done.outcomes,
+        "matched_nothing": done.matched_nothing(), "changes": done.outcomes.len(),
+        "outcomes": &done.outcomes[..done.outcomes.len().min(LISTED)],
     })
 }

@@ -7,13 +7,13 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::journal::Kept;
-use super::report;
+use super::{LISTED, report};
 use crate::server::Gateway;
 use crate::server::error::Problem;
 use crate::server::extract::Named;
 
-/// The most that are listed.
-const LISTED: usize = 1_000;
+/// How many changes of a job are shown.
+const SHOWN: usize = 100;
 
 pub(super) fn routes() -> Router<Gateway> {
     Router::new()
@@ -22,7 +22,7 @@ pub(super) fn routes() -> Router<Gateway> {
         .route("/v1/documents/pending/{id}/retry", post(retry))
 }
 
-/// A job as it is shown. Its names, but no text, for none was kept.
+/// A job as it is shown: the first of its names, but no text, for none was kept.
 pub(super) fn view(id: u64, kept: Option<&Kept>) -> Value {
     let Some(kept) = kept else { return json!({ "id": id.to_string(), "state": "applied" }) };
     json!({
@@ -33,7 +33,8 @@ pub(super) fn view(id: u64, kept: Option<&Kept>) -> Value {
         "error": kept.error.as_ref().map(|(kind, message)| {
             json!({ "kind": kind.name(), "message": message })
         }),
-        "job": kept.job,
+        "changes": kept.job.changes(),
+        "job": kept.job.first(SHOWN),
     })
 }
 

@@ -25,7 +25,7 @@ const BEHIND: Duration = Duration::from_secs(2);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 /// How often a job may fail for a reason of its own before it is put aside.
 const MAX_ATTEMPTS: u32 = 8;
-/// How long, and of how many jobs, it is remembered that they were applied.
+/// How long it is remembered that jobs were applied, and of how many with a hundred changes or fewer.
 const REMEMBERED: (Duration, u64) = (Duration::from_hours(1), 10_000);
 
 /// Jobs on their way.
@@ -59,7 +59,13 @@ impl Queue {
         let state = State { journal: Journal::open(path)?, is_running: false };
         Ok(Self {
             state: Mutex::new(state),
-            applied: Recent::builder().time_to_live(REMEMBERED.0).max_capacity(REMEMBERED.1).build(),
+            applied: Recent::builder()
+                .time_to_live(REMEMBERED.0)
+                .weigher(|_, done: &Arc<Invalidation>| {
+                    u32::try_from(done.outcomes.len() / 100 + 1).unwrap_or(u32::MAX)
+                })
+                .max_capacity(REMEMBERED.1)
+                .build(),
             steps: watch::Sender::new(0),
         })
     }
@@ -132,7 +138,7 @@ impl Gateway {
             Err(error) if !may_pass(error.kind()) => Err(error),
             Err(error) => {
                 tracing::warn!(%error, "a change is kept, since it could not be applied");
-                let mut kept = Kept::new(job);
+                let mut kept = Kept::new(job.left_after(&error));
                 kept.attempts = 1;
                 kept.error = Some((error.kind(), error.to_string()));
                 self.keep(kept).await.map(Submitted::Kept)

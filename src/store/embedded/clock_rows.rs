@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use redb::{ReadTransaction, ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata as _, TableDefinition, WriteTransaction};
 
 use super::Serial;
 use super::file::{corrupt, read_error};
@@ -93,6 +93,10 @@ impl ClockRows {
         for (table, row, names) in
             [(&mut versions, Row::Version, &self.versions), (&mut held, Row::Held, &self.held)]
         {
+            // Most often nothing is held, and nothing is looked for then.
+            if table.is_empty()? && names.iter().all(|(_, name)| name.is_none()) {
+                continue;
+            }
             for (id, name) in names {
                 let key = (corpus, id.as_bytes());
                 let old = match name {

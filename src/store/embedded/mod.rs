@@ -33,6 +33,7 @@ use crate::entry::{Change, DocumentVersion, Entry};
 use crate::error::Result;
 use crate::judgement::{JudgementCursor, Logged};
 use crate::key::{Corpus, EntryId, ScopeId};
+use crate::store::batches::Batches;
 use crate::store::ledger::{Ledger, Resident};
 use crate::store::{
     ChangeListener, ChangeOutcome, Fetched, Filled, Found, Limits, ScopeCursor, ScopePage, Snapshot, Store,
@@ -42,6 +43,9 @@ use crate::store::{
 /// Numbers the writes, so that a body is served only together with the books' entry that it was
 /// written with.
 type Serial = u64;
+
+/// How many changes one transaction has: fills wait for some tens of milliseconds, lookups for none of it.
+const CHANGES_AT_ONCE: usize = 1_000;
 
 /// How an [`EmbeddedStore`] is opened.
 #[derive(Debug, Clone)]
@@ -192,8 +196,13 @@ impl Store for EmbeddedStore {
     }
 
     async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Vec<ChangeOutcome>> {
-        changes.iter().try_for_each(Change::check)?;
-        self.writer.advance(corpus, changes.iter().cloned().map(Step::Apply).collect()).await
+        Change::check_all(changes)?;
+        let mut batches = Batches::default();
+        for some in changes.chunks(CHANGES_AT_ONCE) {
+            let steps = some.iter().cloned().map(Step::Apply).collect();
+            batches.add(some.len(), self.writer.advance(corpus, steps).await);
+        }
+        batches.outcomes()
     }
 
     async fn begin_update(&self, corpus: &Corpus, document: &str) -> Result<()> {

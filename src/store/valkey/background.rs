@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::join_all;
 use redis::{PushInfo, PushKind};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -13,11 +14,13 @@ use super::script::{COMPACT, HITS};
 use super::{Inner, lock, reply};
 use crate::key::{Corpus, EntryId};
 
-/// The most marks that the clock of a bucket keeps, about 70 bytes each. Above it the older half goes, and with it
-/// every entry that was stored before.
-pub(super) const MAX_MARKS: u64 = 1 << 18;
+/// The most marks and versions that the clock of a bucket keeps, about 70 bytes each. Above it the older half goes, and
+/// with it every entry that was stored before. A document has two marks, and a version if one was told.
+pub(super) const MAX_MARKS: u64 = 1 << 19;
 /// How many entries are removed at a time, so that nobody waits long for the server.
-const STEP: usize = 128;
+pub(super) const STEP: usize = 128;
+/// How many sets are looked into at a time.
+const SETS_AT_ONCE: usize = 32;
 /// The most distinct entries whose hits wait to be counted.
 const MAX_COUNTED: usize = 100_000;
 const HITS_EVERY: Duration = Duration::from_secs(1);
@@ -85,37 +88,48 @@ impl Inner {
                 }
             };
             let bucket = Bucket { corpus: &drain.corpus, number: drain.bucket };
-            for set in &drain.sets {
-                // What cannot be drained now expires with its entries.
-                if let Err(trouble) = self.drain_set(bucket, set).await {
-                    tracing::debug!(%trouble, set, "a set of dead entries is left to expire");
+            self.drain_sets(bucket, drain.sets).await;
+            if drain.compacts {
+                lock(&self.compacting).remove(&(drain.corpus.clone(), drain.bucket));
+                if let Err(trouble) = self.compact(bucket).await {
+                    tracing::debug!(%trouble, "a clock is left with old marks");
                 }
-            }
-            if drain.compacts
-                && let Err(trouble) = self.compact(bucket).await
-            {
-                tracing::debug!(%trouble, "a clock is left with old marks");
             }
         }
     }
 
-    async fn drain_set(&self, bucket: Bucket<'_>, set: &str) -> Result<(), Trouble> {
-        let mut pop = redis::cmd("SPOP");
-        pop.arg(set).arg(STEP);
-        loop {
-            let popped = self.control.send(&pop, set, self.options.invalidate_timeout).await?;
-            let popped = reply::items(&popped).unwrap_or_default();
-            let ids: Vec<EntryId> = popped
-                .iter()
-                .filter_map(|id| Some(EntryId::from_bytes(reply::bytes(id)?.try_into().ok()?)))
-                .collect();
-            if !ids.is_empty() {
-                self.reap(bucket, &ids).await?;
+    /// Removes the entries in `sets`. What cannot be removed now expires.
+    async fn drain_sets(&self, bucket: Bucket<'_>, mut sets: Vec<String>) {
+        while !sets.is_empty() {
+            let some = sets.split_off(sets.len().saturating_sub(SETS_AT_ONCE));
+            let popped = join_all(some.iter().map(|set| self.pop(set))).await;
+            let mut ids = Vec::new();
+            for (set, popped) in some.into_iter().zip(popped) {
+                match popped {
+                    Ok(popped) => {
+                        if popped.len() == STEP {
+                            sets.push(set);
+                        }
+                        ids.extend(popped);
+                    }
+                    Err(trouble) => tracing::debug!(%trouble, set, "a set of dead entries is left to expire"),
+                }
             }
-            if popped.len() < STEP {
-                return Ok(());
+            for ids in ids.chunks(STEP) {
+                if let Err(trouble) = self.reap(bucket, ids).await {
+                    tracing::debug!(%trouble, "dead entries are left to expire");
+                }
             }
         }
+    }
+
+    /// Takes up to [`STEP`] ids from a set.
+    async fn pop(&self, set: &str) -> Result<Vec<EntryId>, Trouble> {
+        let mut pop = redis::cmd("SPOP");
+        pop.arg(set).arg(STEP);
+        let popped = self.control.send(&pop, set, self.options.invalidate_timeout).await?;
+        let popped = reply::items(&popped).unwrap_or_default().iter();
+        Ok(popped.filter_map(|id| Some(EntryId::from_bytes(reply::bytes(id)?.try_into().ok()?))).collect())
     }
 
     async fn compact(&self, bucket: Bucket<'_>) -> Result<(), Trouble> {

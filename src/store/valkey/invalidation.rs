@@ -1,21 +1,25 @@
 //! Applying an operation to every bucket, and what happens to those that it cannot be applied to.
 //!
-//! All buckets are done at once. Each is in force when its script ran and the replicas that were online then have it.
+//! All buckets are done at once, as far as that leaves the servers time for others. Each is in force when its script ran
+//! and the replicas that were online then have it.
 //! What is not in force within the limit goes to the outbox, and a task goes on with it until it is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt as _;
 use futures::future::join_all;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::background::{Chore, Drain};
+use super::background::{Chore, Drain, STEP};
 use super::keys::Bucket;
 use super::link::Trouble;
-use super::operation::{Applied, Attempt, Operation, script, sum};
-use super::{Inner, reply};
+use super::operation::{Applied, Attempt, Operation, sum};
+use super::plan::Plan;
+use super::script::INVALIDATE;
+use super::{Inner, lock, reply};
 use crate::entry::{Change, DocumentVersion, any_change_of, ids_of_document};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Corpus;
@@ -24,6 +28,11 @@ use crate::store::ChangeOutcome;
 /// Between attempts at the same bucket.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How many names are on their way to a server at a time, all buckets together: two or three milliseconds of its time.
+/// Others would wait longer if all scripts of a large operation arrived at once.
+const NAMES_ON_THE_WAY: usize = 1_024;
+/// How many servers of a cluster are taken to share the buckets.
+const SERVERS: usize = 4;
 
 tokio::task_local! {
     /// Set while what is applied is itself an announcement that was heard.
@@ -127,13 +136,18 @@ impl Inner {
             // While the servers are away, those who come after it should not have to wait.
             Attempt::Again => Instant::now(),
         };
+        let plan = &Plan::new(operation, &self.keys);
+        let servers = if self.control.is_cluster() { SERVERS } else { 1 };
+        let at_once = (servers * NAMES_ON_THE_WAY / plan.names().max(1)).max(servers);
         let mut pause = SHORTEST_PAUSE;
         let (mut done, mut left, mut why) = (Vec::new(), buckets, String::new());
         loop {
-            let attempts = left.iter().map(|&number| async move {
+            let give_up = Instant::now() + limit;
+            let attempt_in = |number| async move {
                 let bucket = Bucket { corpus: &operation.corpus, number };
-                (number, self.apply(operation, bucket, attempt, limit).await)
-            });
+                (number, self.apply(operation, plan, bucket, attempt, give_up).await)
+            };
+            let attempts: Vec<_> = left.iter().copied().map(attempt_in).collect();
             let mut applied = Vec::new();
             // With another layout, what is done in these buckets is not done where other processes look. What is only
             // refused is left to the script, which knows what to do without room.
@@ -143,7 +157,7 @@ impl Inner {
                     why = unknown;
                     Vec::new()
                 }
-                _ => join_all(attempts).await,
+                _ => futures::stream::iter(attempts).buffer_unordered(at_once).collect::<Vec<_>>().await,
             };
             for (number, result) in results {
                 match result {
@@ -175,21 +189,25 @@ impl Inner {
     async fn apply(
         &self,
         operation: &Operation,
+        plan: &Plan,
         bucket: Bucket<'_>,
         attempt: Attempt,
-        limit: Duration,
+        give_up: Instant,
     ) -> Result<Applied, Trouble> {
-        let (names, arguments) = operation.call(&self.keys, bucket);
-        let mut call = script()
+        let limit = give_up.saturating_duration_since(Instant::now());
+        if limit.is_zero() {
+            return Err(Trouble::Late);
+        }
+        let names = [self.keys.clock(bucket)];
+        let call = INVALIDATE
             .call(&names)
             .nonce()
             .number(self.options.max_ttl.as_millis())
             .number(super::background::MAX_MARKS)
             .bytes(attempt.word())
-            .number(operation.steps_in(&self.keys, bucket));
-        for argument in &arguments {
-            call = call.bytes(argument);
-        }
+            .owned(self.keys.sets(bucket))
+            .owned(self.keys.detached(bucket, rand::random()));
+        let call = plan.arguments(call, bucket.number);
         let reply = match self.control.call(&call, &names[0], limit).await {
             // The node that has the key did not run the script, so its random bits are still fresh.
             Err(Trouble::Moving { ask: Some((host, port)) }) => {
@@ -198,8 +216,8 @@ impl Inner {
             result => result,
         };
         match reply {
-            Ok(reply) => operation
-                .applied(&self.keys, bucket, &names, &reply)
+            Ok(reply) => plan
+                .applied(bucket, &reply)
                 .ok_or_else(|| Trouble::Away("it gave an unexpected reply to an invalidation".into())),
             // A hold that failed is no hold. Everything else means that answers end, and more may.
             Err(Trouble::Refused(error)) if !operation.is_hold() => {
@@ -261,16 +279,28 @@ impl Inner {
                 corpus: operation.corpus.clone(),
                 bucket: *number,
                 sets: applied.detached.clone(),
-                compacts: applied.compacts,
+                // One that waits drops what more is to be dropped, too.
+                compacts: applied.compacts
+                    && lock(&self.compacting).insert((operation.corpus.clone(), *number)),
             };
             if !drain.sets.is_empty() || drain.compacts {
                 let _ = self.drains.send(Chore::Drain(drain));
             }
         }
+        let mut entries = BTreeMap::<u16, Vec<_>>::new();
         for (n, id) in operation.entries() {
-            let bucket = self.keys.bucket(&operation.corpus, id);
-            let reaped = self.reap(bucket, &[id]).await.unwrap_or_default();
-            outcomes[n] = ChangeOutcome::Dropped(reaped.len() as u64);
+            entries.entry(self.keys.bucket(&operation.corpus, id).number).or_default().push((n, id));
+        }
+        for (number, entries) in entries {
+            for some in entries.chunks(STEP) {
+                let ids: Vec<_> = some.iter().map(|(_, id)| *id).collect();
+                let bucket = Bucket { corpus: &operation.corpus, number };
+                let reaped = self.reap(bucket, &ids).await.unwrap_or_default();
+                let mut reaped: HashSet<_> = reaped.into_iter().map(|(id, _)| id).collect();
+                for (n, id) in some {
+                    outcomes[*n] = ChangeOutcome::Dropped(u64::from(reaped.remove(id)));
+                }
+            }
         }
         outcomes
     }

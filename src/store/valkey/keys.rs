@@ -82,9 +82,15 @@ impl Keys {
         format!("{}:{ALL}", self.tagged('r', bucket))
     }
 
-    /// `random` is of the caller's choice, and never used before.
-    pub(super) fn detached(&self, bucket: Bucket<'_>, random: u128, n: usize) -> String {
-        format!("{}:{random:032x}:{n}", self.tagged('d', bucket))
+    /// What the names of a bucket's sets begin with.
+    pub(super) fn sets(&self, bucket: Bucket<'_>) -> String {
+        format!("{}:", self.tagged('r', bucket))
+    }
+
+    /// What the names of sets begin with that one call detaches. `random` is of the caller's choice, and never used
+    /// before.
+    pub(super) fn detached(&self, bucket: Bucket<'_>, random: u128) -> String {
+        format!("{}:{random:032x}:", self.tagged('d', bucket))
     }
 
     pub(super) fn stream(&self, corpus: &Corpus) -> String {
@@ -150,7 +156,8 @@ mod tests {
             keys.dependants(bucket, name),
             keys.scope(bucket, ScopeId::from_bytes([2; 16])),
             keys.all(bucket),
-            keys.detached(bucket, 7, 0),
+            keys.sets(bucket),
+            keys.detached(bucket, 7),
         ] {
             assert!(key.contains(tag) && key.matches('{').count() == 1, "{key}");
         }

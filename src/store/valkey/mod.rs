@@ -29,6 +29,7 @@
 
 mod address;
 mod background;
+mod bulk;
 mod claims;
 mod doctor;
 mod holdings;
@@ -39,6 +40,7 @@ mod link;
 mod operation;
 mod options;
 mod outbox;
+mod plan;
 mod record;
 mod reply;
 mod script;
@@ -64,7 +66,6 @@ pub(crate) use self::invalidation::unannounced;
 use self::keys::{Bucket, Keys};
 use self::link::Link;
 pub(crate) use self::link::ValkeyServer;
-use self::operation::Operation;
 pub use self::options::{Freshness, ValkeyOptions};
 use self::outbox::Outbox;
 use self::script::{ADMIT, FILL, LOOKUP};
@@ -84,8 +85,6 @@ use crate::store::{
 const MAX_ENTRY_BYTES: usize = 8 << 20;
 /// The layout of keys and values. Another one is refused.
 const FORMAT: &str = "1";
-/// How many changes a script applies at a time, so that nobody waits long for the server.
-const CHANGES_AT_ONCE: usize = 256;
 
 /// A store on Valkey (or Redis 7 and later), one server, a group behind sentinels, or a cluster.
 ///
@@ -122,6 +121,8 @@ struct Inner {
     /// Set once the server's layout was found to be this one.
     checked: tokio::sync::OnceCell<()>,
     drains: mpsc::UnboundedSender<background::Chore>,
+    /// The clocks that wait for their marks to be dropped.
+    compacting: Mutex<std::collections::HashSet<(Corpus, u16)>>,
     retry: tokio::sync::Notify,
     /// Held while the outbox is worked on.
     retrying: tokio::sync::Mutex<()>,
@@ -173,6 +174,7 @@ impl ValkeyStore {
             listed: Mutex::default(),
             checked: tokio::sync::OnceCell::new(),
             drains,
+            compacting: Mutex::default(),
             retry: tokio::sync::Notify::new(),
             retrying: tokio::sync::Mutex::default(),
             runtime: tokio::runtime::Handle::current(),
@@ -430,17 +432,8 @@ impl Store for ValkeyStore {
     }
 
     async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Vec<ChangeOutcome>> {
-        changes.iter().try_for_each(Change::check)?;
-        let mut outcomes = Vec::with_capacity(changes.len());
-        let mut incomplete = None;
-        for changes in changes.chunks(CHANGES_AT_ONCE) {
-            match self.inner.invalidate(Operation::changes(corpus, changes)).await {
-                Ok(done) => outcomes.extend(done),
-                // The others are to be in force, or kept, all the same.
-                Err(error) => incomplete = Some(error),
-            }
-        }
-        incomplete.map_or(Ok(outcomes), Err)
+        Change::check_all(changes)?;
+        self.inner.invalidate_all(corpus, changes).await
     }
 
     async fn begin_update(&self, corpus: &Corpus, document: &str) -> Result<()> {

@@ -158,14 +158,34 @@ async fn a_request_is_made_once_under_its_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn many_are_told_at_once_and_the_first_of_them_listed() {
+    let (gateway, _folder) = start(|_| {}).await;
+    gateway.store("first", &json!([{ "id": "0" }])).await;
+    gateway.store("last", &json!([{ "id": "2999" }])).await;
+    gateway.store("another", &json!([{ "id": "3000" }])).await;
+    let many: Vec<Value> = (0..3_000).map(|n| json!({ "id": n.to_string(), "version": "1" })).collect();
+    let reply = gateway.admin_post("/v1/documents/changed", &json!({ "documents": many })).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    let body = reply.json();
+    assert_eq!((&body["dropped"], &body["changes"]), (&json!(2), &json!(3_000)));
+    assert_eq!(body["outcomes"].as_array().unwrap().len(), 1_000);
+    for (question, is_stored) in [("first", false), ("last", false), ("another", true)] {
+        assert_eq!(gateway.is_stored(question).await, is_stored, "{question}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bad_input_is_told() {
     let (gateway, _folder) = start(|_| {}).await;
-    let many: Vec<Value> = (0..1001).map(|n| json!({ "id": n.to_string() })).collect();
+    let many: Vec<Value> = (0..50_001).map(|n| json!({ "id": n.to_string() })).collect();
     for (body, part) in [
         (json!({}), "0 changes"),
         (json!({ "id": "" }), "document id is empty"),
         (json!({ "id": "a", "versoin": "1" }), "versoin"),
-        (json!({ "documents": many }), "1001 changes"),
+        (
+            json!({ "documents": many }),
+            "50001 changes are named, expected 1 to 50000: report them in several requests",
+        ),
         (json!({ "id": "a", "corpus": "" }), "corpus"),
     ] {
         let reply = gateway.admin_post("/v1/documents/changed", &body).await;

@@ -43,4 +43,5 @@ mod fence;
 mod holds;
 mod judgements;
 mod limits;
+mod many;
 mod reports;

@@ -1,100 +1,171 @@
--- Applies changes to the clock of one bucket, and detaches the sets of those that depend on what changed.
+-- Applies changes to the clock of one bucket, and moves away the sets of those that depend on what changed.
 --
--- KEYS  clock, then for each name that a change ends: its set, and where to move it; none for `entry`, one pair
---       for `everything`
--- ARGV  nonce, compaction interval in ms, most marks, `first` or `again`, number of changes, then for each change:
---       kind (`change`, `release`, `hold`, `entry` or `everything`), id of the document that it tells of (or empty),
---       that document's version from now on (or empty), number of names, the id of each
+-- KEYS  clock
+-- ARGV  nonce, compaction interval in ms, most marks, `first` or `again`, what the names of the bucket's sets begin
+--       with, the same for sets that are moved away (never used before), then runs of changes that are alike:
+--       kind (`change`, `release`, `hold`, `entry` or `everything`), number of changes, number of names of each,
+--       whether they are of documents (`documents`, `versions` if some tell one, or empty), the ids of all names one
+--       after the other, the same as the names of sets spell them, and for `versions` that of each from now on (or
+--       empty). The first name of a change of a document is the one that it is known by, and no document is twice in
+--       a run.
 --       What comes again comes from an outbox, maybe after newer changes. The version that it tells is not registered:
 --       it may be an old one, and a change back to it would look like none.
--- Returns { online replicas, whether marks are to be dropped, then for each change the number of entries detached,
---           or -1 if it told the version that is registered }.
+-- Returns { online replicas, whether marks are to be dropped, the sets that were moved away, then for each change the
+--           number of entries in them, or -1 if it told the version that is registered }.
+--
+-- A name is marked whether or not a set lists anything under it: sets may be lost, and a fill that is on its way is in
+-- none. The sets are not among the KEYS. Most often there are none, and where some are on another node, since the slot
+-- is moving, looking for them fails and they are left to expire.
 local clock = KEYS[1]
 local i, s, f, replication = open(clock, ARGV[1])
-local again = ARGV[4] == 'again'
-local key, at = 2, 6
-local result = { 0, 0 }
+local again, sets, away = ARGV[4] == 'again', ARGV[5], ARGV[6]
+local moved = {}
+local result = { 0, 0, moved }
 local drops = 0
-for _ = 1, tonumber(ARGV[5]) do
-  local kind, document, version, names = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
-  at = at + 4
-  local first, last = at, at + names - 1
-  at = at + names
-  local first_key = key
-  if kind == 'everything' then
-    key = key + 2
-  elseif kind ~= 'entry' then
-    key = key + 2 * names
-  end
 
-  local known, unchanged = false, false
-  if version ~= '' then
-    local registered = redis.call('HMGET', clock, 'v' .. document, document)
-    local mark = tonumber(registered[2] or 0)
-    known = registered[1] == version and mark > f
-    unchanged = known and kind == 'change' and mark ~= HELD
+-- A number as fields have it, whole up to the mark of what is held.
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+-- Lua passes some thousand arguments at most. Even, so that pairs stay together.
+local MOST = 2000
+
+local function write(command, list)
+  for first = 1, #list, MOST do
+    redis.call(command, clock, unpack(list, first, math.min(first + MOST - 1, #list)))
   end
-  if unchanged then
-    result[#result + 1] = -1
-  else
-    local mark = HELD
-    if kind ~= 'hold' then
-      s = s + 1
-      mark = s
-    end
-    if kind == 'everything' then
-      f = s
-      drops = 1
-      redis.call('HSET', clock, 's', s, 'f', f)
+end
+
+local function read(fields)
+  local values = {}
+  for first = 1, #fields, MOST do
+    local some = redis.call('HMGET', clock, unpack(fields, first, math.min(first + MOST - 1, #fields)))
+    if first == 1 then
+      values = some
     else
-      local held = {}
-      if kind == 'change' then
-        for n = first, last do
-          held[ARGV[n]] = tonumber(redis.call('HGET', clock, ARGV[n]) or 0) == HELD
-        end
+      for n = 1, #some do
+        values[first + n - 1] = some[n]
       end
-      -- The sequence is written with the first marks; the script as a whole is what others see or do not see.
-      local fields = { 's', s }
-      for n = first, last do
-        if not held[ARGV[n]] then
-          fields[#fields + 1] = ARGV[n]
-          fields[#fields + 1] = mark
-        end
-        if #fields > 4000 then
-          redis.call('HSET', clock, unpack(fields))
-          fields = { 's', s }
-        end
+    end
+  end
+  return values
+end
+
+-- Moves a set away; how many members it has.
+local function detach(set)
+  local members = redis.pcall('SCARD', set)
+  -- An empty set does not exist, and renaming what does not exist is an error.
+  if type(members) ~= 'number' or members == 0 then
+    return 0
+  end
+  local name = away .. (#moved + 1)
+  if redis.pcall('RENAME', set, name).err then
+    return 0
+  end
+  moved[#moved + 1] = name
+  return members
+end
+
+-- Where no entry is listed, no set needs to be looked for.
+local is_listing = redis.pcall('EXISTS', sets .. 'all') ~= 0
+
+local at = 7
+while at <= #ARGV do
+  local kind, changes, names, told = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), ARGV[at + 3]
+  local packed, spelled, versions = ARGV[at + 4], ARGV[at + 5], at + 5
+  at = at + 6 + (told == 'versions' and changes or 0)
+
+  -- What each change did, as far as it is known.
+  local done, left = {}, changes
+  -- What is written, the versions that go, and the sets to look for, each with its change.
+  local fields, gone, listed, of = {}, {}, {}, {}
+  if kind == 'everything' then
+    s = s + 1
+    f = s
+    drops = 1
+    fields = { 's', text(s), 'f', text(f) }
+    listed, of = { sets .. 'all' }, { 1 }
+  else
+    -- What the clock says of every name, and after that the version of every document.
+    local ids = {}
+    for first = 1, #packed, 16 do
+      ids[#ids + 1] = string.sub(packed, first, first + 15)
+    end
+    local count = #ids
+    if told == 'versions' then
+      for first = 1, count, names do
+        ids[#ids + 1] = 'v' .. ids[first]
       end
-      redis.call('HSET', clock, unpack(fields))
-      if document ~= '' and kind ~= 'hold' then
+    end
+    local old = kind == 'entry' and {} or read(ids)
+    for n = 1, told ~= '' and changes or 0 do
+      local first = (n - 1) * names + 1
+      local version, known = '', false
+      if told == 'versions' then
+        version = ARGV[versions + n]
+        known = version ~= '' and old[count + n] == version and tonumber(old[first] or 0) > f
+      end
+      if known and kind == 'change' and old[first] ~= HELD_TEXT then
+        done[n] = -1
+        left = left - 1
+      elseif known or version ~= '' and not again then
+        fields[#fields + 1] = 'v' .. ids[first]
+        fields[#fields + 1] = version
+      else
         -- A version that is not told is not the registered one any more.
-        if known or version ~= '' and not again then
-          redis.call('HSET', clock, 'v' .. document, version)
-        else
-          redis.call('HDEL', clock, 'v' .. document)
-        end
+        gone[#gone + 1] = 'v' .. ids[first]
       end
     end
-    local detached = 0
+    -- Changes of one run have one mark, that of the last: nobody has a snapshot from between them.
+    local mark = HELD_TEXT
     if kind ~= 'hold' then
-      -- An empty set does not exist, and renaming what does not exist is an error.
-      for k = first_key, key - 1, 2 do
-        local members = redis.call('SCARD', KEYS[k])
-        if members > 0 then
-          redis.call('RENAME', KEYS[k], KEYS[k + 1])
-          detached = detached + members
+      s = s + left
+      mark = text(s)
+    end
+    local ends = is_listing and (kind == 'change' or kind == 'release')
+    for n = 1, changes do
+      if not done[n] then
+        for id = (n - 1) * names + 1, n * names do
+          -- What is held stays so until it is released.
+          if kind ~= 'change' or old[id] ~= HELD_TEXT then
+            fields[#fields + 1] = ids[id]
+            fields[#fields + 1] = mark
+          end
+          if ends then
+            listed[#listed + 1] = sets .. string.sub(spelled, 32 * id - 31, 32 * id)
+            of[#listed] = n
+          end
         end
       end
     end
-    result[#result + 1] = detached
+    fields[#fields + 1] = 's'
+    fields[#fields + 1] = text(s)
+  end
+  if left > 0 then
+    write('HSET', fields)
+    write('HDEL', gone)
+  end
+  -- Most often there is no such set, so many are looked for at once.
+  for first = 1, #listed, 64 do
+    local last = math.min(first + 63, #listed)
+    if redis.pcall('EXISTS', unpack(listed, first, last)) ~= 0 then
+      for n = first, last do
+        done[of[n]] = (done[of[n]] or 0) + detach(listed[n])
+      end
+    end
+  end
+  for n = 1, changes do
+    result[#result + 1] = done[n] or 0
   end
 end
 
 -- Old marks go: the floor rises to where the sequence stood one interval ago, or, when there are too many of them,
--- half way. What was stored before dies early; nothing lives on.
+-- half way. What was stored before dies early; nothing lives on. The marks go after that, so while there are still too
+-- many it rises again only when an eighth more has come (`h`).
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000
-local past = redis.call('HMGET', clock, 't', 'p')
+local past = redis.call('HMGET', clock, 't', 'p', 'h')
 local floor = f
 if not past[1] then
   redis.call('HSET', clock, 't', now, 'p', s)
@@ -102,8 +173,12 @@ elseif now - tonumber(past[1]) >= tonumber(ARGV[2]) then
   floor = math.max(f, tonumber(past[2] or 0))
   redis.call('HSET', clock, 't', now, 'p', s)
 end
-if redis.call('HLEN', clock) > tonumber(ARGV[3]) then
+local count, most = redis.call('HLEN', clock), tonumber(ARGV[3])
+if count > most and count > tonumber(past[3] or 0) then
   floor = math.max(floor, math.floor((f + s) / 2))
+  redis.call('HSET', clock, 'h', count + math.ceil(most / 8))
+elseif past[3] and count <= most then
+  redis.call('HDEL', clock, 'h')
 end
 if floor > f then
   redis.call('HSET', clock, 'f', floor)

@@ -2,6 +2,7 @@
 
 -- A mark above every snapshot: the name is held.
 local HELD = 9007199254740991
+local HELD_TEXT = '9007199254740991'
 
 -- Opens the clock and returns its incarnation, sequence and floor.
 --

@@ -1,0 +1,177 @@
+//! An operation as the script takes it: changes that are alike in one run.
+//!
+//! It is made once and sent to every bucket. What the server spends on a change is little more than writing its marks
+//! then.
+
+use std::collections::HashSet;
+
+use redis::Value;
+
+use super::keys::{Bucket, Keys};
+use super::operation::{Applied, Operation, Step};
+use super::reply;
+use super::script::Call;
+use crate::entry::{Change, DocumentVersion, any_change_of, ids_of_document};
+use crate::key::DependencyId;
+use crate::store::ChangeOutcome;
+
+#[derive(Debug)]
+pub(super) struct Plan {
+    runs: Vec<Run>,
+}
+
+/// Changes one after the other that differ in their names and versions only.
+#[derive(Debug)]
+struct Run {
+    shape: Shape,
+    changes: usize,
+    ids: Vec<u8>,
+    /// The ids as the names of sets spell them.
+    spelled: String,
+    versions: Vec<String>,
+    /// The documents that the changes are of.
+    documents: HashSet<DependencyId>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Shape {
+    kind: &'static str,
+    /// How many names each has.
+    names: usize,
+    is_of_documents: bool,
+    /// The only bucket that is concerned, if there is one: an entry is in one.
+    bucket: Option<u16>,
+}
+
+impl Plan {
+    pub(super) fn new(operation: &Operation, keys: &Keys) -> Self {
+        let mut runs: Vec<Run> = Vec::new();
+        for step in &operation.steps {
+            let (kind, document, version, ids) = arguments(step);
+            let bucket = match step {
+                Step::Change(Change::Entry(id)) => Some(keys.bucket(&operation.corpus, *id).number),
+                _ => None,
+            };
+            let shape = Shape { kind, names: ids.len(), is_of_documents: document.is_some(), bucket };
+            // What the script knows of a document is from before the run.
+            let goes_with = |run: &Run| {
+                kind != "everything"
+                    && run.shape == shape
+                    && document.is_none_or(|document| !run.documents.contains(&document))
+            };
+            if !runs.last().is_some_and(goes_with) {
+                runs.push(Run::new(shape));
+            }
+            let Some(run) = runs.last_mut() else { continue };
+            run.changes += 1;
+            for id in &ids {
+                run.ids.extend(id.as_bytes());
+                run.spelled += &id.to_string();
+            }
+            run.documents.extend(document);
+            run.versions.push(version.map(|version| version.as_str().to_owned()).unwrap_or_default());
+        }
+        Self { runs }
+    }
+
+    /// How many names it has.
+    pub(super) fn names(&self) -> usize {
+        self.runs.iter().map(|run| run.changes * run.shape.names).sum()
+    }
+
+    /// The last arguments of the script for a bucket.
+    pub(super) fn arguments<'a>(&'a self, call: Call<'a>, bucket: u16) -> Call<'a> {
+        self.runs.iter().filter(|run| run.concerns(bucket)).fold(call, |call, run| run.arguments(call))
+    }
+
+    /// Reads the reply from a bucket; none if it makes no sense.
+    pub(super) fn applied(&self, bucket: Bucket<'_>, reply: &Value) -> Option<Applied> {
+        let [replicas, compacts, moved, counts @ ..] = reply::items(reply)? else { return None };
+        let mut counts = counts.iter();
+        let mut outcomes = Vec::new();
+        for run in &self.runs {
+            for _ in 0..run.changes {
+                outcomes.push(if run.concerns(bucket.number) {
+                    let count: i64 = reply::number(counts.next()?)?;
+                    Some(u64::try_from(count).map_or(ChangeOutcome::Unchanged, ChangeOutcome::Dropped))
+                } else {
+                    None
+                });
+            }
+        }
+        let moved = reply::items(moved)?.iter().map(|set| reply::text(set).map(str::to_owned));
+        Some(Applied {
+            replicas: reply::number(replicas)?,
+            compacts: reply::number::<u64>(compacts)? > 0,
+            outcomes,
+            detached: moved.collect::<Option<_>>()?,
+        })
+    }
+}
+
+impl Run {
+    fn new(shape: Shape) -> Self {
+        let (ids, spelled) = (Vec::new(), String::new());
+        Self { shape, changes: 0, ids, spelled, versions: Vec::new(), documents: HashSet::new() }
+    }
+
+    fn concerns(&self, bucket: u16) -> bool {
+        self.shape.bucket.is_none_or(|only| only == bucket)
+    }
+
+    fn arguments<'a>(&'a self, call: Call<'a>) -> Call<'a> {
+        let tells = self.versions.iter().any(|version| !version.is_empty());
+        let told = match (self.shape.is_of_documents, tells) {
+            (true, true) => "versions",
+            (true, false) => "documents",
+            (false, _) => "",
+        };
+        let call = call.bytes(self.shape.kind).number(self.changes).number(self.shape.names).bytes(told);
+        let call = call.bytes(&self.ids).bytes(&self.spelled);
+        self.versions.iter().filter(|_| tells).fold(call, Call::bytes)
+    }
+}
+
+/// What the script calls a step, the document that it tells of with its version, and the names that it ends.
+fn arguments(
+    step: &Step,
+) -> (&'static str, Option<DependencyId>, Option<&DocumentVersion>, Vec<DependencyId>) {
+    match step {
+        Step::Change(Change::Everything) => ("everything", None, None, Vec::new()),
+        Step::Change(change @ Change::Entry(_)) => ("entry", None, None, change.dependency_ids()),
+        Step::Change(change) => {
+            let told = change.document_told();
+            let document = told.map(|(document, _)| any_change_of(document));
+            ("change", document, told.and_then(|(_, version)| version), change.dependency_ids())
+        }
+        Step::Hold(document) => ("hold", None, None, ids_of_document(document)),
+        Step::Release { document, version } => {
+            ("release", Some(any_change_of(document)), version.as_ref(), ids_of_document(document))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{Corpus, EntryId};
+
+    #[test]
+    fn alike_changes_make_one_run_and_no_document_is_twice_in_one() {
+        let keys = Keys::new("p:".into(), 4);
+        let entry = |byte| Change::Entry(EntryId::from_bytes([byte; 16]));
+        let plan = |changes: &[Change]| {
+            let plan = Plan::new(&Operation::changes(&Corpus::default(), changes), &keys);
+            plan.runs.iter().map(|run| (run.shape.kind, run.changes, run.shape.names)).collect::<Vec<_>>()
+        };
+        let [a, b] = ["a", "b"].map(Change::document);
+        assert_eq!(plan(&[a.clone(), b.clone()]), [("change", 2, 2)]);
+        assert_eq!(plan(&[a.clone(), Change::document_version("b", "1")]), [("change", 2, 2)]);
+        let again = Change::document_version("a", "1");
+        assert_eq!(plan(&[a.clone(), b.clone(), again]), [("change", 2, 2), ("change", 1, 2)]);
+        assert_eq!(plan(&[a, Change::document("\u{e9}")]), [("change", 1, 2), ("change", 1, 4)]);
+        assert_eq!(plan(&[b, Change::Tag("b".into())]), [("change", 1, 2), ("change", 1, 1)]);
+        assert_eq!(plan(&[Change::Everything, Change::Everything]), [("everything", 1, 0); 2]);
+        assert_eq!(plan(&[entry(1), entry(5), entry(2)]), [("entry", 2, 1), ("entry", 1, 1)]);
+    }
+}

@@ -1,0 +1,57 @@
+//! Following a stream: who asks what another is answering just then is given the same answer, piece by piece as it comes.
+//!
+//! A stream is joined once its answer has been begun, which is after the leader's retrieval. Who joins before that is
+//! given what was retrieved after it asked, as if it had made the answer itself, and that needs no check.
+
+use crate::lookups::is_pending;
+use crate::protocol::Join;
+use crate::state::{Answer, Phase, Snapshot, World};
+use crate::steps::{Model, Origin, Step, Successors};
+
+impl Model<'_> {
+    /// The reader joins the stream of any other who answers the same, as far as the clock lets it.
+    pub(crate) fn join(
+        &self,
+        world: &World,
+        reader: usize,
+        (asked, owed): (u8, u8),
+        successors: &mut Successors,
+    ) {
+        for (leader, other) in world.readers.iter().enumerate() {
+            let Phase::Made { bucket, snapshot: Some(snapshot), answer } = other.phase else { continue };
+            if leader == reader || bucket != asked {
+                continue;
+            }
+            let mut next = *world;
+            if self.may_join(&mut next, reader, bucket, (snapshot, answer)) {
+                next.readers[reader].phase = Phase::Idle;
+                let stale = world.is_stale(answer, owed, self.scenario);
+                let from = Origin::Stream(leader);
+                successors.push((Step::Served { reader, from, answer, owed, stale }, next));
+            }
+        }
+    }
+
+    fn may_join(
+        &self,
+        world: &mut World,
+        reader: usize,
+        bucket: u8,
+        (snapshot, answer): (Snapshot, Answer),
+    ) -> bool {
+        if self.protocol.join == Join::AsksNobody {
+            return true;
+        }
+        if world.readers[reader].local && self.protocol.bypass_pending && is_pending(world, bucket) {
+            return false;
+        }
+        let Some(place) = self.place_of_clock(world, bucket) else { return false };
+        let call = self.call(world, place);
+        let keys = &mut world.places[place];
+        let snapshot = match self.protocol.join {
+            Join::AsksWithASnapshotOfItsOwn => keys.open(call).snapshot(),
+            Join::AsksTheClock | Join::AsksNobody => snapshot,
+        };
+        keys.would_take(snapshot, answer, self.scenario.told_by(answer), call)
+    }
+}
