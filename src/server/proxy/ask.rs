@@ -12,7 +12,7 @@ use super::api::Api;
 use super::control::Control;
 use super::directives::Directives;
 use super::followers::Following;
-use super::ids::{self, Ids};
+use super::held::Held;
 use super::json;
 use super::making::Making;
 use super::question::{self, Matching};
@@ -49,7 +49,7 @@ struct Asked {
     /// Why the cache is not asked.
     bypass: Option<&'static str>,
     /// What the conversation holds already.
-    held: Ids,
+    held: Held,
     query: Query,
     matching: Matching,
 }
@@ -102,7 +102,7 @@ pub(super) async fn ask(
         let refuse = |hit: &Hit| {
             if !control.accepts(hit.age, reply::left(hit)) {
                 Some(Forward::Stale)
-            } else if ids::is_held(&held, &hit.entry, api) {
+            } else if held.holds(&hit.entry, api) {
                 Some(Forward::Held)
             } else {
                 None
@@ -158,7 +158,7 @@ fn read(gateway: &Gateway, caller: &Caller, head: &Parts, body: Bytes) -> Result
     } else {
         None
     };
-    let held = if directives.question.is_some() { ids::of_request(api, &fields) } else { Ids::default() };
+    let held = if directives.question.is_some() { Held::by(api, &fields) } else { Held::default() };
     let base = gateway.upstreams().base(&outgoing);
     let tenant = tenant(gateway.options(), caller, &head.headers);
     let longest = limits.question_bytes;
