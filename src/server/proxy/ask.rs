@@ -46,6 +46,8 @@ struct Asked {
     directives: Directives,
     form: Form,
     price: Option<Price>,
+    /// Whether the answer is to be JSON.
+    wants_json: bool,
     /// Why the cache is not asked.
     bypass: Option<&'static str>,
     /// What the conversation holds already.
@@ -80,7 +82,7 @@ pub(super) async fn ask(
         Read::Question(asked) => asked,
         Read::Other(outgoing) => return pass(&gateway, outgoing, Forward::Bypass("no-object")).await,
     };
-    let Asked { outgoing, directives, form, price, bypass, held, query, matching } = asked;
+    let Asked { outgoing, directives, form, price, wants_json, bypass, held, query, matching } = asked;
     let lacks_sources = directives.lack_sources();
     if lacks_sources {
         gateway.telemetry().lacked_sources();
@@ -123,7 +125,17 @@ pub(super) async fn ask(
         },
         Found::Make(permit, forward, matching) => {
             let keeps_incomplete = gateway.options().keep_incomplete && matching == Matching::Exact;
-            let making = Making { gateway, api, form, directives, permit, forward, price, keeps_incomplete };
+            let making = Making {
+                gateway,
+                api,
+                form,
+                directives,
+                permit,
+                forward,
+                price,
+                wants_json,
+                keeps_incomplete,
+            };
             making.start(outgoing).await
         }
         Found::Follow(following) => Ok(reply::followed(following)),
@@ -151,6 +163,7 @@ fn read(gateway: &Gateway, caller: &Caller, head: &Parts, body: Bytes) -> Result
     let outgoing = Outgoing::new(gateway, api.vendor(), head, caller, body)?;
     let form = Form::wanted(&fields);
     let price = gateway.upstreams().price(api.vendor(), &fields);
+    let wants_json = api.wants_json(&fields);
     let bypass = if api.is_stateful(&fields) {
         Some("stateful")
     } else if gateway.options().max_temperature.is_some_and(|most| temperature(&fields) > most) {
@@ -163,7 +176,7 @@ fn read(gateway: &Gateway, caller: &Caller, head: &Parts, body: Bytes) -> Result
     let tenant = tenant(gateway.options(), caller, &head.headers);
     let longest = limits.question_bytes;
     let (query, matching) = question::query(api, fields, &directives, &outgoing, (&base, tenant), longest);
-    Ok(Read::Question(Asked { outgoing, directives, form, price, bypass, held, query, matching }))
+    Ok(Read::Question(Asked { outgoing, directives, form, price, wants_json, bypass, held, query, matching }))
 }
 
 /// What is meant for the gateway must be understood by it: an upstream shall not see it, and nobody shall believe that it
