@@ -16,7 +16,7 @@ use super::held::Held;
 use super::json;
 use super::making::Making;
 use super::question::{self, Matching};
-use super::recording::{Form, replay};
+use super::recording::{self, Form, replay};
 use super::reply::{self, Forward};
 use super::sharing::{holder, tenant};
 use super::upstream::{Outgoing, passed_on};
@@ -106,6 +106,8 @@ pub(super) async fn ask(
                 Some(Forward::Stale)
             } else if held.holds(&hit.entry, api) {
                 Some(Forward::Held)
+            } else if recording::lacks_usage(&hit.entry, api, form) {
+                Some(Forward::Usage)
             } else {
                 None
             }
