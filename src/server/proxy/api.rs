@@ -32,6 +32,8 @@ pub(super) struct Summary {
     pub(super) is_refusal: bool,
     /// Whether a limit of tokens cut it off.
     pub(super) is_incomplete: bool,
+    /// Whether it calls tools, so that its text is not yet what was asked for.
+    pub(super) calls_tools: bool,
 }
 
 /// The answer that a stream tells.
@@ -88,6 +90,19 @@ impl Api {
             Self::Messages => is_set("container"),
             Self::Chat | Self::Completions => false,
         }
+    }
+
+    /// Whether the answer to `request` is to be JSON.
+    pub(super) fn wants_json(self, request: &Map<String, Value>) -> bool {
+        let format = match self {
+            Self::Chat | Self::Completions => request.get("response_format"),
+            Self::Responses => request.get("text").map(|text| &text["format"]),
+            Self::Messages => {
+                let config = request.get("output_config").map(|config| &config["format"]);
+                request.get("output_format").or(config)
+            }
+        };
+        matches!(format.and_then(|format| format["type"].as_str()), Some("json_object" | "json_schema"))
     }
 
     /// The answer that the events of a stream tell; none if they are not the whole of it.

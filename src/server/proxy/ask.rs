@@ -12,11 +12,11 @@ use super::api::Api;
 use super::control::Control;
 use super::directives::Directives;
 use super::followers::Following;
-use super::ids::{self, Ids};
+use super::held::Held;
 use super::json;
 use super::making::Making;
 use super::question::{self, Matching};
-use super::recording::{Form, replay};
+use super::recording::{self, Form, replay};
 use super::reply::{self, Forward};
 use super::sharing::{holder, tenant};
 use super::upstream::{Outgoing, passed_on};
@@ -46,10 +46,12 @@ struct Asked {
     directives: Directives,
     form: Form,
     price: Option<Price>,
+    /// Whether the answer is to be JSON.
+    wants_json: bool,
     /// Why the cache is not asked.
     bypass: Option<&'static str>,
     /// What the conversation holds already.
-    held: Ids,
+    held: Held,
     query: Query,
     matching: Matching,
 }
@@ -80,7 +82,7 @@ pub(super) async fn ask(
         Read::Question(asked) => asked,
         Read::Other(outgoing) => return pass(&gateway, outgoing, Forward::Bypass("no-object")).await,
     };
-    let Asked { outgoing, directives, form, price, bypass, held, query, matching } = asked;
+    let Asked { outgoing, directives, form, price, wants_json, bypass, held, query, matching } = asked;
     let lacks_sources = directives.lack_sources();
     if lacks_sources {
         gateway.telemetry().lacked_sources();
@@ -102,8 +104,10 @@ pub(super) async fn ask(
         let refuse = |hit: &Hit| {
             if !control.accepts(hit.age, reply::left(hit)) {
                 Some(Forward::Stale)
-            } else if ids::is_held(&held, &hit.entry, api) {
+            } else if held.holds(&hit.entry, api) {
                 Some(Forward::Held)
+            } else if recording::lacks_usage(&hit.entry, api, form) {
+                Some(Forward::Usage)
             } else {
                 None
             }
@@ -123,7 +127,17 @@ pub(super) async fn ask(
         },
         Found::Make(permit, forward, matching) => {
             let keeps_incomplete = gateway.options().keep_incomplete && matching == Matching::Exact;
-            let making = Making { gateway, api, form, directives, permit, forward, price, keeps_incomplete };
+            let making = Making {
+                gateway,
+                api,
+                form,
+                directives,
+                permit,
+                forward,
+                price,
+                wants_json,
+                keeps_incomplete,
+            };
             making.start(outgoing).await
         }
         Found::Follow(following) => Ok(reply::followed(following)),
@@ -151,6 +165,7 @@ fn read(gateway: &Gateway, caller: &Caller, head: &Parts, body: Bytes) -> Result
     let outgoing = Outgoing::new(gateway, api.vendor(), head, caller, body)?;
     let form = Form::wanted(&fields);
     let price = gateway.upstreams().price(api.vendor(), &fields);
+    let wants_json = api.wants_json(&fields);
     let bypass = if api.is_stateful(&fields) {
         Some("stateful")
     } else if gateway.options().max_temperature.is_some_and(|most| temperature(&fields) > most) {
@@ -158,12 +173,12 @@ fn read(gateway: &Gateway, caller: &Caller, head: &Parts, body: Bytes) -> Result
     } else {
         None
     };
-    let held = if directives.question.is_some() { ids::of_request(api, &fields) } else { Ids::default() };
+    let held = if directives.question.is_some() { Held::by(api, &fields) } else { Held::default() };
     let base = gateway.upstreams().base(&outgoing);
     let tenant = tenant(gateway.options(), caller, &head.headers);
     let longest = limits.question_bytes;
     let (query, matching) = question::query(api, fields, &directives, &outgoing, (&base, tenant), longest);
-    Ok(Read::Question(Asked { outgoing, directives, form, price, bypass, held, query, matching }))
+    Ok(Read::Question(Asked { outgoing, directives, form, price, wants_json, bypass, held, query, matching }))
 }
 
 /// What is meant for the gateway must be understood by it: an upstream shall not see it, and nobody shall believe that it

@@ -176,7 +176,10 @@ fn answers(fields: &Map<String, Value>, body: &[u8]) -> bool {
         _ => return false,
     };
     let Some(Value::Array(data)) = answer.get("data") else { return false };
-    let is_base64 = fields.get("encoding_format").is_some_and(|format| format == "base64");
+    // OpenAI's clients ask for base64 unasked, and read lists from servers that know nothing else.
+    let is_list = |item: &Value| item["embedding"].is_array();
+    let is_base64 = fields.get("encoding_format").is_some_and(|format| format == "base64")
+        && !data.first().is_some_and(is_list);
     let mut lengths = data.iter().enumerate().map(|(place, item)| {
         let is_in_place = item.get("index").is_none_or(|index| index.as_u64() == Some(place as u64));
         is_in_place.then(|| length(&item["embedding"], is_base64)).flatten()
@@ -264,7 +267,9 @@ mod tests {
         let one = BASE64.encode(1.5_f32.to_le_bytes());
         assert!(is_kept(base64(json!({ "dimensions": 1 })), &answer(&format!("\"{one}\""))));
         assert!(!is_kept(base64(json!({ "dimensions": 2 })), &answer(&format!("\"{one}\""))));
-        assert!(!is_kept(base64(json!({})), &answer("[1.5]")));
+        assert!(is_kept(base64(json!({})), &answer("[1.5]")));
+        let mixed = format!("{{\"data\":[{{\"embedding\":[1.5]}},{{\"embedding\":\"{one}\"}}]}}");
+        assert!(!is_kept(base64(json!({ "input": ["a", "b"] })), &mixed));
         assert!(!is_kept(base64(json!({})), &answer("\"AAA=\"")));
         let nan = BASE64.encode(f32::NAN.to_le_bytes());
         assert!(!is_kept(base64(json!({})), &answer(&format!("\"{nan}\""))));

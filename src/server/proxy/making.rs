@@ -13,11 +13,12 @@ use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::api::Api;
+use super::api::{Api, Summary};
 use super::directives::Directives;
 use super::followers::{End, Leading, TOO_SLOW};
 use super::recording::{EVENT_STREAM, Form, Recorder};
@@ -41,6 +42,8 @@ pub(super) struct Making {
     pub(super) permit: FillPermit,
     pub(super) forward: Forward,
     pub(super) price: Option<Price>,
+    /// Whether the answer is to be JSON.
+    pub(super) wants_json: bool,
     /// Whether an answer that a limit of tokens cut off is kept.
     pub(super) keeps_incomplete: bool,
 }
@@ -81,7 +84,8 @@ impl Making {
         tell: oneshot::Sender<Result<(Response, Pieces), Problem>>,
         caller_gone: CancellationToken,
     ) {
-        let Self { gateway, api, form, directives, permit, forward, price, keeps_incomplete } = self;
+        let Self { gateway, api, form, directives, permit, forward, price, wants_json, keeps_incomplete } =
+            self;
         let is_patient = gateway.options().disconnected == Disconnected::Finish;
         let begun = form.is_stream.then(|| permit.begun(directives.dependencies())).flatten();
         let limit = gateway.options().limits.body_bytes;
@@ -150,7 +154,10 @@ impl Making {
             Ended::Broken | Ended::TooLong => None,
             Ended::Whole | Ended::Alone => recorder.and_then(Recorder::finish),
         };
-        let kept = kept.filter(|(summary, _)| keeps_incomplete || !summary.is_incomplete);
+        let is_usable = |summary: &Summary| {
+            (keeps_incomplete || !summary.is_incomplete) && !(wants_json && lacks_json(summary))
+        };
+        let kept = kept.filter(|(summary, _)| is_usable(summary));
         match (kept, ended) {
             (Some((mut summary, metadata)), _) => {
                 if let (Some(price), Some(usage)) = (price, &mut summary.usage) {
@@ -266,6 +273,16 @@ async fn receive(
             }
         }
     }
+}
+
+/// Whether an answer that was to be JSON is none, also not several in a row, or in the fence that some models put around
+/// it. A client that cannot read it may send the very same request again.
+fn lacks_json(summary: &Summary) -> bool {
+    let text = summary.text.trim();
+    let fenced = text.strip_prefix("```json").or(text.strip_prefix("```"));
+    let text = fenced.and_then(|rest| rest.strip_suffix("```")).unwrap_or(text);
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<IgnoredAny>();
+    !summary.is_refusal && !summary.calls_tools && values.any(|value| value.is_err())
 }
 
 /// Records the response if it may be an answer.

@@ -9,7 +9,7 @@ mod control;
 mod directives;
 mod embeddings;
 mod followers;
-mod ids;
+mod held;
 mod irrelevant;
 pub(super) mod json;
 mod making;

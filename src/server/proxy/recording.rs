@@ -105,6 +105,13 @@ pub(super) fn answer(entry: &Entry, api: Api) -> Option<Value> {
     parse(api, kept.form, kept.body).map(|folded| folded.answer)
 }
 
+/// Whether the usage is wanted at the end of a stream, and the recording in `entry` does not hold it because nobody asked.
+pub(super) fn lacks_usage(entry: &Entry, api: Api, wanted: Form) -> bool {
+    let kept = Kept::of(entry, api).filter(|kept| wanted.with_usage && !kept.form.with_usage);
+    let folded = kept.and_then(|kept| parse(api, kept.form, kept.body));
+    folded.is_some_and(|folded| folded.is_understood && folded.answer["usage"].is_null())
+}
+
 /// A response from a recording.
 #[derive(Debug)]
 pub(super) struct Replay {

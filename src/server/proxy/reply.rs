@@ -30,6 +30,8 @@ pub(super) enum Forward {
     Request,
     /// The conversation holds what is stored already.
     Held,
+    /// What is stored does not tell its usage, and the caller wants it.
+    Usage,
     /// The cache cannot be used.
     Bypass(&'static str),
 }
@@ -57,6 +59,7 @@ impl Forward {
             Self::Stale => ("wellspring; fwd=stale".to_owned(), "miss"),
             Self::Request => ("wellspring; fwd=request".to_owned(), "bypass"),
             Self::Held => ("wellspring; fwd=miss; detail=held".to_owned(), "miss"),
+            Self::Usage => ("wellspring; fwd=miss; detail=usage".to_owned(), "miss"),
             Self::Bypass(why) => (format!("wellspring; fwd=bypass; detail={why}"), "bypass"),
         };
         let tier = if entry.is_some() { "miss" } else { tier };

@@ -1,5 +1,6 @@
 //! What others made, unchanged, against the gateway: the client libraries of OpenAI and Anthropic, and Schemathesis.
 
+mod frameworks;
 mod schema;
 
 use std::path::Path;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use wellspring::server::Disconnected;
 
 use crate::proxy::{CHAT, MESSAGES, RESPONSES, chat, request, streamed};
@@ -260,5 +260,51 @@ async fn a_cache_that_is_closed_is_gone_without() {
         let reply: Reply = gateway.ask(CHAT, &chat(QUESTION)).await;
         assert_eq!(reply.status, 200);
         assert_ne!(reply.tier(), "exact");
+    }
+}
+
+/// Some clients ask the same again when an answer is not the JSON that they asked for.
+#[tokio::test]
+async fn what_is_not_the_json_that_was_asked_for_is_not_kept() {
+    let gateway = Running::start().await;
+    let ask = async |question: &str, format: &Value, text: &str| {
+        let whole = json!({ "choices": [
+            { "index": 0, "message": { "role": "assistant", "content": text }, "finish_reason": "stop" },
+        ] });
+        let mut asked = request(CHAT, "good", question);
+        asked["response_format"] = format.clone();
+        asked["recorded"] = json!({ "whole": whole });
+        gateway.ask(CHAT, &asked).await;
+        gateway.ask(CHAT, &asked).await.tier().to_owned()
+    };
+    for format in [json!({ "type": "json_object" }), json!({ "type": "json_schema", "json_schema": {} })] {
+        assert_eq!(ask("a", &format, "Here you are: {\"a\": 1}").await, "miss");
+        assert_eq!(ask("b", &format, "{\"a\": ").await, "miss");
+        assert_eq!(ask("c", &format, "{\"a\": 1}").await, "exact");
+        assert_eq!(ask("d", &format, "```json\n{\"a\": 1}\n```").await, "exact");
+    }
+    assert_eq!(ask("e", &json!({ "type": "text" }), "Here you are.").await, "exact");
+    // What a model says beside a call of a tool need not be JSON yet.
+    let call = json!({ "id": "c", "type": "function", "function": { "name": "f", "arguments": "{}" } });
+    let message = json!({ "role": "assistant", "content": "Let me look.", "tool_calls": [call] });
+    let whole = json!({ "choices": [{ "index": 0, "message": message, "finish_reason": "tool_calls" }] });
+    let mut asked = request(CHAT, "good", "f");
+    asked["response_format"] = json!({ "type": "json_object" });
+    asked["recorded"] = json!({ "whole": whole });
+    assert_eq!(gateway.ask(CHAT, &asked).await.tier(), "miss");
+    assert_eq!(gateway.ask(CHAT, &asked).await.tier(), "exact");
+    for (path, field, format) in [
+        (RESPONSES, "text", json!({ "format": { "type": "json_schema" } })),
+        (MESSAGES, "output_config", json!({ "format": { "type": "json_schema" } })),
+        (MESSAGES, "output_format", json!({ "type": "json_schema" })),
+    ] {
+        for streamed in [false, true] {
+            let mut asked = request(path, "good", "Which one?");
+            asked[field] = format.clone();
+            asked["stream"] = streamed.into();
+            for _ in 0..2 {
+                assert_eq!(gateway.ask(path, &asked).await.tier(), "miss", "{path} {field}");
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use wellspring::server::Sharing;
 use wellspring::{Change, Corpus};
 
-use crate::proxy::{CHAT, MESSAGES, chat, request};
+use crate::proxy::{CHAT, MESSAGES, RESPONSES, chat, request};
 use crate::running::{Reply, Running};
 
 const QUESTION: &str = "When does the café close?";
@@ -214,4 +214,35 @@ async fn those_who_ask_the_same_at_once_share_one_call() {
     assert_eq!(gateway.upstream.calls(), 1);
     assert!(replies.iter().all(|reply| reply.body == replies[0].body));
     assert_eq!(replies.iter().filter(|reply| reply.tier() == "miss").count(), 1);
+}
+
+/// A client that cannot use an answer asks again with the answer, and what is wrong with it, as further turns. Under one
+/// fingerprint of the conversation the key was the same, so it was given the answer that it had just refused, for ever.
+#[tokio::test]
+async fn an_answer_that_the_conversation_holds_is_not_given_to_it_again() {
+    let gateway = Running::start().await;
+    for (path, turns) in [(CHAT, "messages"), (MESSAGES, "messages"), (RESPONSES, "input")] {
+        let ask = async |answers: &[String]| {
+            let mut request = request(path, "good", QUESTION);
+            let mut all = vec![json!({ "role": "user", "content": QUESTION })];
+            for answer in answers {
+                all.push(json!({ "role": "assistant", "content": answer }));
+                all.push(json!({ "role": "user", "content": "That is no JSON, correct it." }));
+            }
+            request[turns] = all.into();
+            request["wellspring"] = json!({ "question": QUESTION, "conversation": "c" });
+            let reply = gateway.ask(path, &request).await;
+            let text = crate::upstream::wire::text(gateway.upstream.calls());
+            (reply.tier().to_owned(), reply.header("cache-status").contains("held"), text)
+        };
+        let first = ask(&[]).await;
+        assert_eq!((&*first.0, first.1), ("miss", false), "{path}");
+        let second = ask(std::slice::from_ref(&first.2)).await;
+        assert_eq!((&*second.0, second.1), ("miss", true), "{path}");
+        let both = [first.2, second.2];
+        assert_eq!(ask(&both).await.0, "miss", "{path}");
+        // Whoever asks then has the answer that was got past.
+        assert_eq!(ask(&[]).await.0, "exact", "{path}");
+        assert_eq!(ask(&["Something else.".to_owned()]).await.0, "exact", "{path}");
+    }
 }

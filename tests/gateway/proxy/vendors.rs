@@ -387,8 +387,21 @@ async fn usage_that_is_not_known_is_not_made_up() {
     let mut with_usage = plain.clone();
     with_usage["stream_options"] = json!({ "include_usage": true });
     let reply = gateway.ask(CHAT, &with_usage).await;
-    assert_eq!(reply.header("cache-status"), "wellspring; fwd=bypass; detail=usage");
+    assert_eq!(reply.header("cache-status"), "wellspring; fwd=miss; detail=usage");
     assert!(reply.body.contains("\"total_tokens\":18"), "{}", reply.body);
+    // What was made with it serves those who do not ask for it, too.
+    let again = gateway.ask(CHAT, &with_usage).await;
+    assert_eq!((again.tier(), &again.body), ("exact", &reply.body));
+    let without = gateway.ask(CHAT, &plain).await;
+    assert_eq!(without.tier(), "exact");
+    assert!(!without.body.contains("usage"), "{}", without.body);
+    // A vendor that never tells it is not asked again and again.
+    let stream = sse(&[delta(json!({ "content": "At six." })), end("stop", json!({}))]);
+    let mut silent = streamed(recorded(CHAT, "silent", &json!({ "stream": stream })));
+    assert_eq!(gateway.ask(CHAT, &silent).await.tier(), "miss");
+    silent["stream_options"] = json!({ "include_usage": true });
+    let tiers = [gateway.ask(CHAT, &silent).await, gateway.ask(CHAT, &silent).await];
+    assert_eq!(tiers.map(|reply| reply.tier().to_owned()), ["miss", "exact"]);
 }
 
 #[tokio::test]

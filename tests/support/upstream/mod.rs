@@ -2,11 +2,12 @@
 //!
 //! `good` answers; `long` sends 30 MB of comments before its stream; `tools` calls a tool; `slow` pauses between pieces; `cut` ends a stream early, without a word;
 //! `abort` ends the connection; `error-event` tells an error in the stream; `filtered` is cut by a filter; `429`
-//! and `500` fail; `garbage` sends no JSON. What stands in a request's field `recorded` is answered as it stands: its
+//! and `500` fail; `garbage` sends no JSON; `gpt-…` and `claude-…` act as the real ones do ([`agent`]). What stands in a request's field `recorded` is answered as it stands: its
 //! `stream` (several `times`), its `text`, or its `whole`.
 
 #![allow(dead_code, reason = "every suite uses a part of it")]
 
+mod agent;
 pub(crate) mod wire;
 
 use std::net::SocketAddr;
@@ -20,6 +21,8 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
@@ -60,6 +63,7 @@ impl Upstream {
             .route("/v1/completions", post(answer))
             .route("/v1/responses", post(answer))
             .route("/v1/messages", post(answer))
+            .route("/v1/messages/count_tokens", post(tokens))
             .route("/v1/embeddings", post(embeddings))
             .route("/v1/openai/deployments/{name}/chat/completions", post(answer))
             .route("/v1/openai/deployments/{name}/embeddings", post(embeddings))
@@ -118,7 +122,7 @@ async fn embeddings(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMa
     }
     let inputs = request["input"].as_array().map_or(1, Vec::len);
     let data: Vec<_> = (0..inputs)
-        .map(|index| json!({ "object": "embedding", "index": index, "embedding": [number as f64, 0.5] }))
+        .map(|index| json!({ "object": "embedding", "index": index, "embedding": vector(&request, number) }))
         .collect();
     let body = json!({
         "object": "list", "model": request["model"], "data": data,
@@ -135,6 +139,20 @@ async fn embeddings(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMa
         return response;
     }
     axum::Json(body).into_response()
+}
+
+/// A vector as it is asked for. The model `lists` knows one kind only.
+fn vector(request: &Value, number: usize) -> Value {
+    if request["encoding_format"] == "base64" && request["model"] != "lists" {
+        let bytes: Vec<u8> = [number as f32, 0.5].into_iter().flat_map(f32::to_le_bytes).collect();
+        return BASE64_STANDARD.encode(bytes).into();
+    }
+    json!([number as f64, 0.5])
+}
+
+async fn tokens(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    note(&inner, &uri, &headers, &body);
+    axum::Json(json!({ "input_tokens": 11 })).into_response()
 }
 
 fn note(inner: &Inner, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> usize {

@@ -353,7 +353,9 @@ pub(in super::super) fn summary(answer: &Value) -> Option<Summary> {
         completion_tokens: count(usage, "completion_tokens"),
         cost_microusd: 0,
     });
-    Some(Summary { text: text_or(texts.join("\n"), &calls)?, usage, is_refusal, is_incomplete })
+    let calls_tools = !calls.is_empty();
+    let text = text_or(texts.join("\n"), &calls)?;
+    Some(Summary { text, usage, is_refusal, is_incomplete, calls_tools })
 }
 
 #[cfg(test)]

@@ -178,7 +178,8 @@ pub(in super::super) fn summary(answer: &Value) -> Option<Summary> {
     let is_refusal = answer["stop_reason"] == "refusal";
     let is_incomplete =
         matches!(answer["stop_reason"].as_str(), Some("max_tokens" | "model_context_window_exceeded"));
-    Some(Summary { text: text_or(texts.concat(), &calls)?, usage, is_refusal, is_incomplete })
+    let calls_tools = answer["stop_reason"] == "tool_use";
+    Some(Summary { text: text_or(texts.concat(), &calls)?, usage, is_refusal, is_incomplete, calls_tools })
 }
 
 #[cfg(test)]

@@ -134,7 +134,9 @@ pub(in super::super) fn summary(answer: &Value) -> Option<Summary> {
         completion_tokens: count(usage, "output_tokens"),
         cost_microusd: 0,
     });
-    Some(Summary { text: text_or(texts.join("\n"), &calls)?, usage, is_refusal, is_incomplete })
+    let calls_tools = calls.iter().any(|item| item["type"] != "message");
+    let text = text_or(texts.join("\n"), &calls)?;
+    Some(Summary { text, usage, is_refusal, is_incomplete, calls_tools })
 }
 
 #[cfg(test)]
