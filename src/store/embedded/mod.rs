@@ -191,6 +191,16 @@ impl Store for EmbeddedStore {
         self.ledger.would_take(snapshot, entry)
     }
 
+    async fn versions(
+        &self,
+        corpus: &Corpus,
+        _id: EntryId,
+        documents: &[&str],
+    ) -> Result<Vec<Option<DocumentVersion>>> {
+        self.writer.check_open()?;
+        Ok(self.ledger.versions(corpus, documents))
+    }
+
     async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Vec<ChangeOutcome>> {
         changes.iter().try_for_each(Change::check)?;
         self.writer.advance(corpus, changes.iter().cloned().map(Step::Apply).collect()).await
