@@ -350,6 +350,7 @@ impl CacheBuilder {
             clock: self.clock,
             random: seeded(self.seed).into(),
             settings: self.settings,
+            process: rand::random(),
             refresher: self.refresher,
             judging,
             write_behind: (self.write_behind > 0).then(|| Arc::new(Semaphore::new(self.write_behind))),

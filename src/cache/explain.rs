@@ -115,8 +115,10 @@ impl Cache {
     ///
     /// As for `explain`.
     pub async fn explain_in(&self, scope: ScopeId, query: Query) -> Result<Explanation> {
+        let text = query.text().to_owned();
         let mut prepared = Prepared::new(query, &self.inner)?;
-        prepared.key = CacheKey::new(prepared.key.corpus, scope, &prepared.key.text)?;
+        let key = if prepared.is_exact { CacheKey::exact } else { CacheKey::new };
+        prepared.key = key(prepared.key.corpus, scope, &text)?;
         self.explain_prepared(prepared).await
     }
 
@@ -153,7 +155,7 @@ impl Cache {
     async fn candidates(&self, prepared: &Prepared) -> Result<Vec<ExplainedCandidate>> {
         let inner = &self.inner;
         let embedding = match &prepared.given {
-            _ if inner.unknown_script(&prepared.key.text).is_some() => None,
+            _ if inner.unknown_script(&prepared.key.text).is_some() || !prepared.key.is_whole() => None,
             Some(given) => Some(given.clone()),
             None => inner.embed(&prepared.key.text).await?,
         };

@@ -58,7 +58,7 @@ impl Cache {
             Tier::Semantic { similarity, .. } => similarity,
             Tier::Exact => 1.0,
         };
-        let asked = CacheKey::new(hit.entry.corpus.clone(), hit.entry.scope, &hit.question)?;
+        let asked = asked(&hit.entry, Some(&hit.question))?;
         let judgement = self.inner.judgement(&asked, &hit.entry, Some(similarity), feedback, Judge::Caller);
         // The pair first: if the removal fails, the answer is at least not served for this question.
         let learned = self.learn(judgement).await;
@@ -143,7 +143,7 @@ impl Cache {
     ) -> Result<bool> {
         let Some(stored) = self.entry(corpus, entry).await? else { return Ok(false) };
         let entry = stored.entry;
-        let asked = CacheKey::new(corpus.clone(), entry.scope, question.unwrap_or(&entry.question))?;
+        let asked = asked(&entry, question)?;
         let similarity = self.similarity(&asked, &entry).await;
         let mut judgement = self.inner.judgement(&asked, &entry, similarity, feedback, Judge::Caller);
         if let Some(teller) = teller {
@@ -253,5 +253,20 @@ impl Inner {
             by: None,
             shared: false,
         }
+    }
+}
+
+/// The question that `entry` was served for: its own, if no other is named.
+fn asked(entry: &Entry, question: Option<&str>) -> Result<CacheKey> {
+    match question {
+        Some(question) if *question != *entry.question => {
+            CacheKey::exact(entry.corpus.clone(), entry.scope, question)
+        }
+        _ => Ok(CacheKey {
+            corpus: entry.corpus.clone(),
+            scope: entry.scope,
+            exact: entry.id,
+            text: Arc::clone(&entry.question),
+        }),
     }
 }

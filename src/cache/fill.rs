@@ -25,9 +25,9 @@ use crate::store::{Filled, RefusedReason, Snapshot};
 #[derive(Debug)]
 #[must_use = "without a fill, the next one who asks makes the answer again"]
 pub struct FillPermit {
-    cache: Cache,
-    prepared: Prepared,
-    snapshot: Snapshot,
+    pub(super) cache: Cache,
+    pub(super) prepared: Prepared,
+    pub(super) snapshot: Snapshot,
     embedding: Option<Embedding>,
     leader: Option<Leader>,
     claim: Option<Held>,
@@ -71,6 +71,17 @@ pub enum FillOutcome {
     Failed(Error),
 }
 
+impl Cache {
+    /// Counts and reports that an answer is not stored.
+    pub(super) fn refused(&self, prepared: &Prepared, reason: RefusedReason) -> RefusedReason {
+        let inner = &self.inner;
+        inner.metrics.fill.refused.increment(&reason);
+        let refused = Event::Refused { entry: prepared.key.exact, reason };
+        inner.journal.record(inner.clock.now(), &prepared.key.corpus, std::iter::once(refused));
+        reason
+    }
+}
+
 impl FillPermit {
     pub(super) fn new(
         cache: Cache,
@@ -85,7 +96,7 @@ impl FillPermit {
 
     /// The question, normalised.
     pub fn question(&self) -> &str {
-        &self.prepared.key.text
+        self.prepared.question()
     }
 
     /// The id that the answer will be stored under.
@@ -178,9 +189,7 @@ impl FillPermit {
                 FillOutcome::Stored(entry.id)
             }
             Ok(Filled::Refused(reason)) => {
-                metrics.refused.increment(&reason);
-                let refused = Event::Refused { entry: entry.id, reason };
-                inner.journal.record(inner.clock.now(), &entry.corpus, std::iter::once(refused));
+                self.cache.refused(&self.prepared, reason);
                 self.land(Landing::Refused);
                 FillOutcome::Refused(reason)
             }

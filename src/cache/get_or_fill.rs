@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::cache::lookup::{BypassReason, Exact, Hit, Lookup, Missed, Semantic, Tier};
 use crate::cache::query::{Mode, Prepared};
 use crate::cache::turn::Turn;
-use crate::cache::{Cache, FillOutcome, FillPermit, Query};
+use crate::cache::{Cache, FillOutcome, FillPermit, Query, Since};
 use crate::embedding::Embedding;
 use crate::entry::{Answer, Dependency};
 use crate::flight::{Landing, Leader, Role, SharedError};
@@ -30,6 +30,8 @@ pub struct Miss {
     /// Its embedding, so that retrieval need not compute it again. None if the question is too long for
     /// the model, was looked up exactly only, or the cache is bypassed.
     pub embedding: Option<Embedding>,
+    /// When the question was looked up, for [`Cache::put`]; none if the cache is bypassed.
+    pub since: Option<Since>,
 }
 
 /// An answer, from wherever it came.
@@ -91,12 +93,16 @@ impl Cache {
             Plan::Serve(hit) => Ok(Served { answer: hit.entry.answer.clone(), origin: Origin::Hit(hit) }),
             Plan::Fail(error) => Err(error),
             Plan::Bypass(reason, question) => {
-                let (answer, _) = self.compute(compute, Miss { question, embedding: None }).await?;
+                let (answer, _) =
+                    self.compute(compute, Miss { question, embedding: None, since: None }).await?;
                 Ok(Served { answer, origin: Origin::Bypassed(reason) })
             }
             Plan::Make(permit) => {
-                let miss =
-                    Miss { question: permit.question().into(), embedding: permit.embedding().cloned() };
+                let miss = Miss {
+                    question: permit.question().into(),
+                    embedding: permit.embedding().cloned(),
+                    since: Some(permit.since()),
+                };
                 match self.compute(compute, miss).await {
                     Ok((answer, dependencies)) => {
                         let outcome = permit.fill(answer.clone(), dependencies).await;
@@ -170,7 +176,7 @@ impl Cache {
             }
         };
         if let Some(reason) = prepared.mode.bypass() {
-            return Plan::Bypass(self.inner.bypass(reason), Arc::clone(&prepared.key.text));
+            return Plan::Bypass(self.inner.bypass(reason), Arc::clone(prepared.question()));
         }
         // Nothing can come of it that another caller may be given, not even an error.
         if prepared.lacks_tenant {
@@ -183,7 +189,7 @@ impl Cache {
             let missed = match self.exact(&prepared, started).await {
                 Ok(Exact::Hit(hit)) => return self.serve(hit, waited),
                 Ok(Exact::Miss(missed)) => missed,
-                Err(reason) => return Plan::Bypass(reason, Arc::clone(&prepared.key.text)),
+                Err(reason) => return Plan::Bypass(reason, Arc::clone(prepared.question())),
             };
             let leader = match self.inner.flights.join(prepared.flight_key()) {
                 Role::Leader(leader) => Some(leader),
@@ -328,5 +334,5 @@ fn bypass(reason: BypassReason, prepared: &Prepared, leader: Option<Leader>) -> 
     if let Some(leader) = leader {
         leader.land(Landing::Unshared);
     }
-    Plan::Bypass(reason, Arc::clone(&prepared.key.text))
+    Plan::Bypass(reason, Arc::clone(prepared.question()))
 }

@@ -121,14 +121,18 @@ impl Cache {
         if let Some(reason) = prepared.mode.bypass() {
             return Ok(Lookup::Bypass(self.inner.bypass(reason)));
         }
-        let missed = match self.exact(&prepared, started).await {
-            Ok(Exact::Hit(hit)) => return Ok(Lookup::Hit(hit)),
-            Ok(Exact::Miss(missed)) => missed,
-            Err(reason) => return Ok(Lookup::Bypass(reason)),
-        };
+        Ok(match self.exact(&prepared, started).await {
+            Ok(Exact::Hit(hit)) => Lookup::Hit(hit),
+            Ok(Exact::Miss(missed)) => self.beyond_exact(prepared, missed, started).await,
+            Err(reason) => Lookup::Bypass(reason),
+        })
+    }
+
+    /// Goes on from an exact miss.
+    pub(super) async fn beyond_exact(&self, prepared: Prepared, missed: Missed, started: Instant) -> Lookup {
         let leader = self.inner.flights.try_lead(prepared.flight_key());
         let Missed { snapshot, turn, embedding } = missed;
-        Ok(match self.semantic(&prepared, embedding, started).await {
+        match self.semantic(&prepared, embedding, started).await {
             Ok(Semantic::Hit(hit)) => {
                 // Whoever joined meanwhile looks for the same hit.
                 drop(leader);
@@ -140,7 +144,7 @@ impl Cache {
                 Lookup::Miss(self.permit(prepared, snapshot, embedding, leader, turn, started))
             }
             Err(reason) => Lookup::Bypass(reason),
-        })
+        }
     }
 
     /// The entry that holds the answer to exactly `query`, if there is one.
@@ -193,7 +197,7 @@ impl Cache {
         started: Instant,
     ) -> Result<Semantic, BypassReason> {
         let inner = &self.inner;
-        if prepared.mode == Mode::ExactOnly && prepared.given.is_none() {
+        if !prepared.is_embedded() && prepared.given.is_none() {
             return Ok(Semantic::Miss(None));
         }
         let embedding = match embedding {
@@ -300,7 +304,7 @@ impl Inner {
             let (fetched, claim) = fetched.map_err(|error| self.broken_store(&error))?;
             Ok((fetched, Turn::new(&self.store, &key.corpus, key.exact, claim)))
         };
-        let is_embedded = prepared.mode != Mode::ExactOnly && prepared.given.is_none();
+        let is_embedded = prepared.is_embedded() && prepared.given.is_none() && !prepared.in_batch;
         if !(self.store.is_shared() && is_embedded && self.embedder.is_idle()) {
             let (fetched, turn) = fetch.await?;
             return Ok((fetched, turn, None));
@@ -353,6 +357,11 @@ impl Mode {
 }
 
 impl Prepared {
+    /// Whether the question is compared by meaning, or its answer shall be.
+    pub(super) fn is_embedded(&self) -> bool {
+        !self.is_exact && self.mode != Mode::ExactOnly
+    }
+
     /// What makes two callers ask the same: the same question, answered as surely.
     pub(super) fn flight_key(&self) -> crate::flight::FlightKey {
         (self.key.exact, self.criterion.bits())

@@ -18,8 +18,11 @@ mod judging;
 mod lessons;
 mod live;
 mod lookup;
+mod put;
 mod query;
 mod refresh;
+mod since;
+mod together;
 mod turn;
 
 use std::collections::HashMap;
@@ -48,6 +51,7 @@ pub use self::lookup::{BypassReason, Hit, Lookup, Tier};
 pub use self::query::{FollowUps, Query};
 pub use self::refresh::Refresh;
 use self::refresh::Refresher;
+pub use self::since::Since;
 use crate::clock::Clock;
 use crate::criterion::Criterion;
 use crate::embed::{Embedder, Memo};
@@ -85,6 +89,8 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Mutex<SmallRng>,
     pub(crate) settings: Settings,
+    /// Random: what tells this process from others.
+    pub(crate) process: [u8; 16],
     pub(crate) refresher: Option<Refresher>,
     pub(crate) judging: Option<Arc<Judging>>,
     /// Places for fills that wait to be written behind.
@@ -180,6 +186,15 @@ impl Cache {
     pub async fn entry(&self, corpus: &Corpus, id: EntryId) -> Result<Option<StoredEntry>> {
         let change = crate::entry::Change::Entry(id);
         Ok(self.inner.store.dependants(corpus, &change).await?.pop())
+    }
+
+    /// The id of `scope` in `corpus`, which entries of it [name](Entry::scope).
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if the scope is not valid.
+    pub fn scope_id(&self, corpus: &Corpus, scope: &crate::key::Scope) -> Result<ScopeId> {
+        scope.id(corpus, &self.inner.fingerprint)
     }
 
     /// Waits until background work is done: the removal of what was invalidated, expired or evicted, the building of

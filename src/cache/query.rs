@@ -1,5 +1,7 @@
 //! A question with everything that decides how it is looked up.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Inner;
@@ -8,7 +10,7 @@ use crate::embedding::Embedding;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::judgement::EntryRecord;
-use crate::key::{CacheKey, Corpus, Namespace, Scope, TenantId};
+use crate::key::{CacheKey, Corpus, Namespace, Scope, TenantId, folded};
 use crate::verify::{Candidate, is_follow_up};
 
 /// The parameter of the scope that holds the fingerprint of a conversation.
@@ -24,6 +26,7 @@ pub struct Query {
     embedding: Option<Vec<f32>>,
     criterion: Option<Criterion>,
     conversation: Option<String>,
+    is_exact: bool,
     mode: Mode,
 }
 
@@ -63,6 +66,7 @@ impl Query {
             embedding: None,
             criterion: None,
             conversation: None,
+            is_exact: false,
             mode: Mode::All,
         }
     }
@@ -121,9 +125,10 @@ impl Query {
         self
     }
 
-    /// Looks for exactly this question only.
+    /// Looks for exactly this question only, which may then have any length: one longer than
+    /// [`MAX_QUESTION_BYTES`](crate::key::MAX_QUESTION_BYTES) is known by its hash.
     pub fn exact_only(mut self) -> Self {
-        self.mode = Mode::ExactOnly;
+        self.is_exact = true;
         self
     }
 
@@ -144,6 +149,8 @@ impl Query {
 #[derive(Debug, Clone)]
 pub(crate) struct Prepared {
     pub(crate) key: CacheKey,
+    /// The question, normalised, if the key has only its hash.
+    pub(crate) whole: Option<Arc<str>>,
     pub(crate) tenant: Option<TenantId>,
     /// Where the answer will belong.
     pub(crate) namespace: Option<Namespace>,
@@ -152,9 +159,18 @@ pub(crate) struct Prepared {
     pub(crate) given: Option<Embedding>,
     pub(crate) criterion: Criterion,
     pub(crate) mode: Mode,
+    /// Whether only the same question is wanted, whatever the mode.
+    pub(crate) is_exact: bool,
+    /// Whether the question is embedded together with others, after the exact lookup.
+    pub(crate) in_batch: bool,
 }
 
 impl Prepared {
+    /// The question, normalised.
+    pub(super) fn question(&self) -> &Arc<str> {
+        self.whole.as_ref().unwrap_or(&self.key.text)
+    }
+
     /// The answer of `entry` as a candidate for this question.
     pub(super) fn candidate<'a>(
         &'a self,
@@ -178,9 +194,16 @@ impl Prepared {
                 None => {}
             }
         }
+        if query.is_exact && query.mode == Mode::All {
+            query.mode = Mode::ExactOnly;
+        }
         let scope = query.scope.id(&query.corpus, &cache.fingerprint)?;
-        let key = CacheKey::new(query.corpus, scope, &query.text)?;
-        let given = query.embedding.map(|components| Embedding::new(&components)).transpose()?;
+        let key = if query.is_exact { CacheKey::exact } else { CacheKey::new };
+        let key = key(query.corpus, scope, &query.text)?;
+        let whole = if key.is_whole() { None } else { Some(folded(&query.text)?.into()) };
+        // The meaning of a question that is known by its hash cannot be compared.
+        let given = query.embedding.filter(|_| whole.is_none());
+        let given = given.map(|components| Embedding::new(&components)).transpose()?;
         let expected = cache.embedder.model().dimensions;
         if let Some(given) = given.as_ref().filter(|given| given.dimensions() != expected) {
             return Err(Error::invalid(format!(
@@ -194,12 +217,15 @@ impl Prepared {
         let criterion = criterion.unwrap_or_else(|| cache.live.criterion()).checked()?;
         Ok(Self {
             key,
+            whole,
             tenant: query.scope.tenant_id(),
             namespace: query.scope.as_namespace().cloned(),
             lacks_tenant: query.scope.lacks_tenant(),
             given,
             criterion,
             mode: query.mode,
+            is_exact: query.is_exact,
+            in_batch: false,
         })
     }
 }

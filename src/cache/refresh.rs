@@ -97,15 +97,22 @@ impl Cache {
             exact: entry.id,
             text: Arc::clone(&entry.question),
         };
+        // Nobody could answer a question of which only the beginning is known.
+        if !key.is_whole() {
+            return;
+        }
         // An entry that is stored had a tenant if it needed one, and it keeps the namespaces that it lists.
         let prepared = Prepared {
             key,
+            whole: None,
             tenant: entry.tenant,
             namespace: None,
             lacks_tenant: false,
             given: None,
             criterion: 1.0.into(),
             mode: Mode::Renew,
+            is_exact: false,
+            in_batch: false,
         };
         let embedding = entry.embedding.clone();
         let permit =

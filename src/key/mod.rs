@@ -19,8 +19,10 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 pub use self::scope::Scope;
 use crate::error::{Error, Result};
 
-/// The longest question that the cache accepts, in bytes.
+/// The longest question that is kept as it is, in bytes. A longer one is matched [exactly](CacheKey::exact) only.
 pub const MAX_QUESTION_BYTES: usize = 64 * 1024;
+/// How much of a longer question is kept to be read, in bytes.
+const SHOWN_BYTES: usize = 512;
 /// The longest name of a corpus, tenant, document, tag, collection or namespace, in bytes.
 pub const MAX_NAME_BYTES: usize = 1024;
 /// The greatest size of a scope's parameters as canonical JSON, in bytes.
@@ -235,9 +237,41 @@ impl CacheKey {
     /// Those of [`normalise`].
     pub fn new(corpus: Corpus, scope: ScopeId, question: &str) -> Result<Self> {
         let text = normalised(question)?;
-        let digest =
-            hash("wellspring.exact.1", &[corpus.as_str().as_bytes(), scope.as_bytes(), text.as_bytes()]);
-        Ok(Self { corpus, scope, exact: EntryId(first_half(&digest)), text: text.into() })
+        Ok(Self::labelled("wellspring.exact.1", corpus, scope, &text, text.as_ref().into()))
+    }
+
+    /// The same for a question of any length that is matched exactly only. The text of one longer than
+    /// [`MAX_QUESTION_BYTES`] is its beginning and the SHA-256 of the whole, which stands for it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`normalise`], but for its length.
+    pub fn exact(corpus: Corpus, scope: ScopeId, question: &str) -> Result<Self> {
+        if question.len() <= MAX_QUESTION_BYTES {
+            return Self::new(corpus, scope, question);
+        }
+        let text = folded(question)?;
+        if text.len() <= MAX_QUESTION_BYTES {
+            return Self::new(corpus, scope, &text);
+        }
+        let shown = &text[..text.floor_char_boundary(SHOWN_BYTES)];
+        let digest = hex::encode(Sha256::digest(text.as_bytes()));
+        let kept = format!("{shown}… ({} bytes, SHA-256 {digest})", text.len());
+        // A question that reads like this is another one.
+        Ok(Self::labelled("wellspring.exact.long.1", corpus, scope, &text, kept.into()))
+    }
+
+    /// Whether the text is the whole question, and no hash stands for it.
+    pub(crate) fn is_whole(&self) -> bool {
+        // Only what is cut off is so long and ends like this, and looking closer takes a hash.
+        self.text.len() <= SHOWN_BYTES
+            || !self.text.ends_with(')')
+            || Self::new(self.corpus.clone(), self.scope, &self.text).is_ok_and(|key| key.exact == self.exact)
+    }
+
+    fn labelled(label: &str, corpus: Corpus, scope: ScopeId, whole: &str, text: Arc<str>) -> Self {
+        let digest = hash(label, &[corpus.as_str().as_bytes(), scope.as_bytes(), whole.as_bytes()]);
+        Self { corpus, scope, exact: EntryId(first_half(&digest)), text }
     }
 }
 
@@ -256,10 +290,15 @@ pub fn normalise(question: &str) -> Result<String> {
 fn normalised(question: &str) -> Result<Cow<'_, str>> {
     if question.len() > MAX_QUESTION_BYTES {
         return Err(Error::invalid(format!(
-            "question has {} bytes, the limit is {MAX_QUESTION_BYTES}",
+            "question has {} bytes, the limit is {MAX_QUESTION_BYTES}; a longer one can be looked up exactly only",
             question.len()
         )));
     }
+    folded(question)
+}
+
+/// The same for a question of any length.
+pub(crate) fn folded(question: &str) -> Result<Cow<'_, str>> {
     if question.contains('\0') {
         return Err(Error::invalid("question holds a NUL character, remove it"));
     }
@@ -330,6 +369,11 @@ pub(crate) fn short_hash(label: &str, parts: &[&[u8]]) -> u64 {
     let mut short = [0; 8];
     short.copy_from_slice(&digest[..8]);
     u64::from_le_bytes(short)
+}
+
+/// 128 bits of the hash of `parts` under `label`, which nobody can make who does not know all of them.
+pub(crate) fn sealing_hash(label: &str, parts: &[&[u8]]) -> [u8; 16] {
+    first_half(&hash(label, parts))
 }
 
 fn first_half(digest: &[u8; 32]) -> [u8; 16] {

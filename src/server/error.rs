@@ -7,12 +7,16 @@ use std::any::Any;
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use crate::cache::Since;
 use crate::error::{Error, ErrorKind};
+
+/// When a question was looked up, in the response to a miss.
+pub(super) const SINCE_HEADER: HeaderName = HeaderName::from_static("wellspring-since");
 
 /// The shape of errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +59,13 @@ pub struct Problem {
     kind: &'static str,
     message: String,
     retry_after: Option<Duration>,
+    since: Option<Since>,
 }
 
 impl Problem {
     /// A problem of a `kind` that programs can tell, with a `message` for people: no question, no answer, no key.
     pub fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
-        Self { status, kind, message: message.into(), retry_after: None }
+        Self { status, kind, message: message.into(), retry_after: None, since: None }
     }
 
     /// 400: something in the request is not valid.
@@ -73,10 +78,21 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     }
 
+    /// Tells when the question was looked up that has no answer.
+    pub fn since(mut self, since: Since) -> Self {
+        self.since = Some(since);
+        self
+    }
+
     /// Tells when to try again.
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
         self
+    }
+
+    /// The status and the body, as an interface of the gateway's own has them.
+    pub(super) fn plain(&self) -> (u16, Value) {
+        (self.status.as_u16(), self.body(Dialect::Plain))
     }
 
     fn body(&self, dialect: Dialect) -> Value {
@@ -116,6 +132,9 @@ impl Problem {
         let headers = response.headers_mut();
         if let Some(after) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        }
+        if let Some(since) = self.since.and_then(|since| HeaderValue::from_str(&since.to_string()).ok()) {
+            headers.insert(SINCE_HEADER, since);
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

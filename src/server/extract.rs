@@ -60,10 +60,11 @@ pub(super) async fn exact_object(gateway: &Gateway, request: Request) -> Result<
     let body = limits.read(request.into_body()).await?;
     apart(gateway, body.len(), move || {
         limits.check_json(&body)?;
-        fields(&body)?;
         match std::str::from_utf8(&body).ok().and_then(json::read) {
             Some(Value::Object(fields)) => Ok(fields),
-            _ => Err(no_object()),
+            Some(_) => Err(no_object()),
+            // Says what is wrong.
+            None => fields(&body),
         }
     })
     .await?

@@ -205,17 +205,33 @@ impl Admission {
         self.concurrency.saturating_sub(self.places.available_permits())
     }
 
+    /// Counts `more` requests of `caller` that came in one.
+    pub(super) fn charge(&self, caller: [u8; 32], more: usize) -> Result<(), Problem> {
+        let more = u32::try_from(more).ok().and_then(NonZeroU32::new);
+        let (Some(rates), Some(more)) = (&self.rates, more) else { return Ok(()) };
+        let early = match rates.check_key_n(&caller, more) {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(early)) => early.wait_time_from(DefaultClock::default().now()),
+            // More than any second allows.
+            Err(_) => Duration::ZERO,
+        };
+        Err(too_often().retry_after(early))
+    }
+
     fn check_rate(&self, caller: impl FnOnce() -> [u8; 32]) -> Result<(), Problem> {
         let Some(rates) = &self.rates else { return Ok(()) };
         if self.until_sweep.fetch_sub(1, Ordering::Relaxed) == 1 {
             self.until_sweep.store(SWEEP, Ordering::Relaxed);
             rates.retain_recent();
         }
-        rates.check_key(&caller()).map_err(|early| {
-            Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "too many requests in this second")
-                .retry_after(early.wait_time_from(DefaultClock::default().now()))
-        })
+        rates
+            .check_key(&caller())
+            .map_err(|early| too_often().retry_after(early.wait_time_from(DefaultClock::default().now())))
     }
+}
+
+fn too_often() -> Problem {
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "too many requests in this second")
 }
 
 /// Lets a request in, or says why not. Its place is free again when its response was sent whole. Callers take no places
@@ -252,7 +268,7 @@ pub(super) async fn admit(
 
 /// Whose rate counts: that of the token if it is known, else that of the address. What nobody has checked, such as the
 /// upstream's key, is another one as often as a caller likes.
-fn identity(request: &Request) -> [u8; 32] {
+pub(super) fn identity(request: &Request) -> [u8; 32] {
     if let Some(Caller { token: Some(token), .. }) = request.extensions().get() {
         return sha256(&format!("token:{}", token.name()));
     }

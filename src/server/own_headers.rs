@@ -21,7 +21,8 @@ const KNOWN: [&str; 6] = [
     "wellspring-warning",
 ];
 
-fn known() -> impl Iterator<Item = &'static str> {
+/// The names that are known, whatever is configured.
+pub(super) fn known() -> impl Iterator<Item = &'static str> {
     KNOWN.into_iter().chain(header_names())
 }
 

@@ -13,7 +13,7 @@ use moka::sync::Cache as Waiting;
 use subtle::ConstantTimeEq as _;
 
 use crate::cache::FillPermit;
-use crate::key::normalise;
+use crate::key::folded;
 use crate::server::error::Problem;
 
 /// Permits that wait for their answers.
@@ -72,7 +72,7 @@ impl Permits {
 ///
 /// 400 if it was given for another question.
 pub(super) fn check_question(permit: &FillPermit, question: &str) -> Result<(), Problem> {
-    if normalise(question).is_ok_and(|question| question == permit.question()) {
+    if folded(question).is_ok_and(|question| question == permit.question()) {
         return Ok(());
     }
     Err(Problem::invalid("the permit was given for another question, and is used up now"))

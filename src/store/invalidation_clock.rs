@@ -79,6 +79,10 @@ impl InvalidationClock {
         dependencies: &[DependencyId],
         documents: impl Iterator<Item = (&'a str, Option<&'a DocumentVersion>)>,
     ) -> Option<RefusedReason> {
+        // What claims to know of changes that are yet to come would survive them.
+        if snapshot.sequence > self.sequence {
+            return Some(RefusedReason::ClockLost);
+        }
         match self.death(snapshot, dependencies) {
             Some(DeadReason::ClockLost) => return Some(RefusedReason::ClockLost),
             Some(DeadReason::Held) => return Some(RefusedReason::Held),

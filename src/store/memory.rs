@@ -96,6 +96,15 @@ impl Store for MemoryStore {
         self.ledger()?.would_take(snapshot, entry)
     }
 
+    async fn versions(
+        &self,
+        corpus: &Corpus,
+        _id: EntryId,
+        documents: &[&str],
+    ) -> Result<Vec<Option<DocumentVersion>>> {
+        Ok(self.ledger()?.versions(corpus, documents))
+    }
+
     async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Vec<ChangeOutcome>> {
         Change::check_all(changes)?;
         let mut outcomes = Vec::with_capacity(changes.len());

@@ -178,8 +178,23 @@ pub enum RefusedReason {
     Held,
     /// The answer was derived from another version of a document than the registered one.
     VersionMismatch,
+    /// No version of a document was reported that the answer's could be compared with.
+    VersionUnknown,
     /// The clock that the snapshot was taken from is gone.
     ClockLost,
+}
+
+impl RefusedReason {
+    /// The reason as programs read it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DependencyChanged => "dependency_changed",
+            Self::Held => "held",
+            Self::VersionMismatch => "version_mismatch",
+            Self::VersionUnknown => "version_unknown",
+            Self::ClockLost => "clock_lost",
+        }
+    }
 }
 
 impl fmt::Display for RefusedReason {
@@ -188,6 +203,9 @@ impl fmt::Display for RefusedReason {
             Self::DependencyChanged => "a dependency changed while the answer was made",
             Self::Held => "a dependency is being updated",
             Self::VersionMismatch => "a document was read in another version than the registered one",
+            Self::VersionUnknown => {
+                "no version of a document is registered: report its version, or look the question up before retrieval"
+            }
             Self::ClockLost => "the clock of the snapshot is gone",
         })
     }
@@ -363,6 +381,21 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// As for [`lookup`](Self::lookup), and `InvalidInput` for names that are not valid.
     async fn would_take(&self, _snapshot: Snapshot, _entry: &Entry) -> Result<bool> {
         Ok(false)
+    }
+
+    /// The registered version of each of `documents`, in their order, by the clock that decides about `id`; none for one
+    /// that no version was reported of, or which changed since without telling. The default registers none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`lookup`](Self::lookup).
+    async fn versions(
+        &self,
+        _corpus: &Corpus,
+        _id: EntryId,
+        documents: &[&str],
+    ) -> Result<Vec<Option<DocumentVersion>>> {
+        Ok(vec![None; documents.len()])
     }
 
     /// Ends every answer that depends on one of `changes`, and refuses those on their way.

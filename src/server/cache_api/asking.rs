@@ -3,19 +3,20 @@
 use axum::Json;
 use axum::extract::{Extension, Request, State};
 use axum::http::HeaderMap;
+use futures::future::{join, join_all};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::view;
 use crate::SharedError;
-use crate::cache::{Lookup, Query, Tier};
+use crate::cache::{FillPermit, Hit, Lookup, Query, Tier};
 use crate::embedding::Embedding;
 use crate::error::{Error, ErrorKind};
 use crate::key::Scope;
 use crate::server::Gateway;
 use crate::server::auth::{Caller, Right, sha256};
 use crate::server::error::Problem;
-use crate::server::extract::exact_object;
+use crate::server::extract::{exact_object, not_valid};
 use crate::server::proxy::{Directives, holder, json as exact, tenant};
 
 /// The fields that a lookup has over those of `wellspring` in a request to the proxy.
@@ -42,47 +43,77 @@ pub(super) async fn lookup(
 ) -> Result<Json<Value>, Problem> {
     let headers = request.headers().clone();
     let fields = exact_object(&gateway, request).await?;
-    let (query, waits) = query(&gateway, &caller, &headers, fields)?;
-    let cache = gateway.cache();
-    let found = if waits {
-        let failed = |error: SharedError| {
-            let kind = error.downcast_ref().map_or(ErrorKind::Store, Error::kind);
-            Error::new(kind, error.to_string())
-        };
-        cache.lookup_or_wait(query).await.map_err(failed)?
-    } else {
-        cache.lookup(query).await?
+    let Asked { query, waits, .. } = Asked::read(&gateway, &caller, &headers, fields)?;
+    let found = if waits { wait(&gateway, query).await? } else { gateway.cache().lookup(query).await? };
+    Ok(Json(told(&gateway, &caller, &headers, found)))
+}
+
+/// Looks several questions up, those together that wait for nobody.
+pub(super) async fn look_up_all(
+    gateway: &Gateway,
+    caller: &Caller,
+    headers: &HeaderMap,
+    asked: Vec<Result<Asked, Problem>>,
+) -> Vec<Result<Value, Problem>> {
+    let waits = |asked: &Result<Asked, Problem>| asked.as_ref().is_ok_and(|asked| asked.waits);
+    let queries = |are_to_wait: bool| {
+        let chosen = asked.iter().filter(|asked| waits(asked) == are_to_wait);
+        chosen.flatten().map(|asked| asked.query.clone()).collect::<Vec<_>>()
     };
-    Ok(Json(match found {
-        Lookup::Hit(hit) => {
-            gateway.telemetry().feedback().served(&hit);
-            let mut body = view::answer(&hit.entry);
-            body["status"] = "hit".into();
-            body["age_ms"] = u64::try_from(hit.age.as_millis()).unwrap_or(u64::MAX).into();
-            (body["tier"], body["similarity"], body["confidence"]) = match hit.tier {
-                Tier::Exact => ("exact".into(), Value::Null, Value::Null),
-                Tier::Semantic { similarity, confidence } => {
-                    ("semantic".into(), similarity.into(), confidence.into())
-                }
-            };
-            body
-        }
-        Lookup::Miss(permit) => {
-            let mut body = json!({
-                "status": "miss", "entry": permit.entry_id(), "question": permit.question(),
-                "is_leader": permit.is_leader(),
-                "embedding": permit.embedding().map(Embedding::as_slice),
-            });
-            // Whoever may only read has no use for it, and others make the answer sooner.
-            if caller.may(Right::Fill) {
-                body["permit"] = gateway.permits().keep(permit, holder(&caller, &headers)).into();
-                body["permit_ttl_ms"] =
-                    u64::try_from(gateway.options().permit_ttl.as_millis()).unwrap_or(u64::MAX).into();
-            }
-            body
-        }
+    let waiting = join_all(queries(true).into_iter().map(|query| wait(gateway, query)));
+    let (at_once, waiting) = join(gateway.cache().lookup_all(queries(false)), waiting).await;
+    let (mut at_once, mut waiting) = (at_once.into_iter(), waiting.into_iter());
+    let found = asked.into_iter().map(|asked| {
+        let found = if asked?.waits { waiting.next() } else { at_once.next() };
+        let missing = || Problem::internal("the gateway failed on this request");
+        Ok(told(gateway, caller, headers, found.ok_or_else(missing)??))
+    });
+    found.collect()
+}
+
+async fn wait(gateway: &Gateway, query: Query) -> crate::Result<Lookup> {
+    let failed = |error: SharedError| {
+        let kind = error.downcast_ref().map_or(ErrorKind::Store, Error::kind);
+        Error::new(kind, error.to_string())
+    };
+    gateway.cache().lookup_or_wait(query).await.map_err(failed)
+}
+
+fn told(gateway: &Gateway, caller: &Caller, headers: &HeaderMap, found: Lookup) -> Value {
+    match found {
+        Lookup::Hit(hit) => hit_told(gateway, &hit),
+        Lookup::Miss(permit) => miss_told(gateway, caller, headers, permit),
         Lookup::Bypass(reason) => json!({ "status": "bypass", "reason": reason }),
-    }))
+    }
+}
+
+fn hit_told(gateway: &Gateway, hit: &Hit) -> Value {
+    gateway.telemetry().feedback().served(hit);
+    let mut body = view::answer(&hit.entry);
+    body["status"] = "hit".into();
+    body["age_ms"] = u64::try_from(hit.age.as_millis()).unwrap_or(u64::MAX).into();
+    (body["tier"], body["similarity"], body["confidence"]) = match hit.tier {
+        Tier::Exact => ("exact".into(), Value::Null, Value::Null),
+        Tier::Semantic { similarity, confidence } => {
+            ("semantic".into(), similarity.into(), confidence.into())
+        }
+    };
+    body
+}
+
+fn miss_told(gateway: &Gateway, caller: &Caller, headers: &HeaderMap, permit: FillPermit) -> Value {
+    let mut body = json!({
+        "status": "miss", "entry": permit.entry_id(), "question": permit.question(),
+        "is_leader": permit.is_leader(), "since": permit.since(),
+        "embedding": permit.embedding().map(Embedding::as_slice),
+    });
+    // Whoever may only read has no use for it, and others make the answer sooner.
+    if caller.may(Right::Fill) {
+        body["permit"] = gateway.permits().keep(permit, holder(caller, headers)).into();
+        body["permit_ttl_ms"] =
+            u64::try_from(gateway.options().permit_ttl.as_millis()).unwrap_or(u64::MAX).into();
+    }
+    body
 }
 
 /// What a lookup would do, and why. Stores nothing and counts nothing.
@@ -93,7 +124,7 @@ pub(super) async fn why(
 ) -> Result<Json<Value>, Problem> {
     let headers = request.headers().clone();
     let fields = exact_object(&gateway, request).await?;
-    let (query, _) = query(&gateway, &caller, &headers, fields)?;
+    let Asked { query, .. } = Asked::read(&gateway, &caller, &headers, fields)?;
     let explanation = gateway.cache().explain(query).await?;
     let failed = |_| Problem::invalid("the explanation has no JSON");
     serde_json::to_value(&explanation).map(Json).map_err(failed)
@@ -106,64 +137,72 @@ pub(super) fn tenant_of(
     headers: &HeaderMap,
     directives: &Directives,
 ) -> Option<String> {
-    let named = directives.tenant.as_deref().map(|name| hex::encode(sha256(name)));
-    let tenants: Vec<String> =
-        [tenant(gateway.options(), caller, headers), named].into_iter().flatten().collect();
+    joined(tenant(gateway.options(), caller, headers), directives.tenant.as_deref())
+}
+
+/// The tenant of whoever is named among those who share by `shared_by`.
+pub(super) fn joined(shared_by: Option<String>, named: Option<&str>) -> Option<String> {
+    let named = named.map(|name| hex::encode(sha256(name)));
+    let tenants: Vec<String> = [shared_by, named].into_iter().flatten().collect();
     (!tenants.is_empty()).then(|| tenants.join("/"))
 }
 
-/// The question in `fields`, whose numbers keep their text, and whether to wait for others who ask the same.
-fn query(
-    gateway: &Gateway,
-    caller: &Caller,
-    headers: &HeaderMap,
-    mut fields: Map<String, Value>,
-) -> Result<(Query, bool), Problem> {
-    // What changes the answer: model, system prompt, retriever.
-    let parameters = match fields.remove("parameters") {
-        None => Map::new(),
-        Some(Value::Object(parameters)) => parameters,
-        Some(_) => return Err(Problem::invalid("the body is not valid: parameters is no object")),
-    };
-    let fields = fields.into_iter().map(|(name, value)| (name, exact::plain(&value)));
-    let (own, shared): (Map<_, _>, Map<_, _>) = fields.partition(|(name, _)| OWN.contains(&name.as_str()));
-    let own: Own = serde_json::from_value(own.into())
-        .map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))?;
-    let directives = Directives::new(Some(&shared.into()), headers, &gateway.options().limits)?;
-    let Some(question) = &directives.question else {
-        return Err(Problem::invalid("the body has no question"));
-    };
-    let mut scope = Scope::new();
-    if let Some(tenant) = tenant_of(gateway, caller, headers, &directives) {
-        scope = scope.tenant(tenant);
+/// A question as it was asked.
+pub(super) struct Asked {
+    pub(super) query: Query,
+    pub(super) directives: Directives,
+    /// Whether to wait for others who ask the same.
+    pub(super) waits: bool,
+}
+
+impl Asked {
+    /// The question in `fields`, whose numbers keep their text.
+    pub(super) fn read(
+        gateway: &Gateway,
+        caller: &Caller,
+        headers: &HeaderMap,
+        fields: Map<String, Value>,
+    ) -> Result<Self, Problem> {
+        let (own, shared): (Map<_, _>, Map<_, _>) =
+            fields.into_iter().partition(|(name, _)| OWN.contains(&name.as_str()));
+        let own = exact::plain(&own.into()).ok_or_else(exact::out_of_range)?;
+        let own: Own = serde_json::from_value(own).map_err(|error| not_valid(&error))?;
+        let directives = Directives::new(Some(&shared.into()), headers, &gateway.options().limits)?;
+        let Some(question) = &directives.question else {
+            return Err(Problem::invalid("the body has no question"));
+        };
+        let mut scope = Scope::new();
+        if let Some(tenant) = tenant_of(gateway, caller, headers, &directives) {
+            scope = scope.tenant(tenant);
+        }
+        if let Some(namespace) = &directives.namespace {
+            scope = scope.namespace(namespace.clone());
+        }
+        if own.private {
+            scope = scope.private();
+        }
+        for (name, value) in &directives.parameters {
+            scope = scope.parameter(name, value.clone());
+        }
+        let mut query = Query::new(question).scope(scope);
+        if let Some(conversation) = &directives.conversation {
+            query = query.conversation(conversation);
+        }
+        if let Some(corpus) = &directives.corpus {
+            query = query.corpus(corpus.clone());
+        }
+        if let Some(criterion) = directives.criterion() {
+            query = query.criterion(criterion);
+        }
+        if let Some(embedding) = own.embedding {
+            query = query.embedding(embedding);
+        }
+        if directives.exact {
+            query = query.exact_only();
+        }
+        if own.renew {
+            query = query.renew();
+        }
+        Ok(Self { query, directives, waits: own.wait })
     }
-    if let Some(namespace) = &directives.namespace {
-        scope = scope.namespace(namespace.clone());
-    }
-    if own.private {
-        scope = scope.private();
-    }
-    for (name, value) in parameters {
-        scope = scope.parameter(name, value);
-    }
-    let mut query = Query::new(question).scope(scope);
-    if let Some(conversation) = &directives.conversation {
-        query = query.conversation(conversation);
-    }
-    if let Some(corpus) = &directives.corpus {
-        query = query.corpus(corpus.clone());
-    }
-    if let Some(criterion) = directives.criterion() {
-        query = query.criterion(criterion);
-    }
-    if let Some(embedding) = own.embedding {
-        query = query.embedding(embedding);
-    }
-    if directives.exact {
-        query = query.exact_only();
-    }
-    if own.renew {
-        query = query.renew();
-    }
-    Ok((query, own.wait))
 }

@@ -44,10 +44,12 @@ pub(super) async fn feedback(
     if let Some(name) = fields.keys().find(|name| ![&OWN[..], &SHARED].concat().contains(&name.as_str())) {
         return Err(Problem::invalid(format!("the body is not valid: the field {name} is not known")));
     }
-    let (own, shared): (Map<_, _>, Map<_, _>) =
+    let (own, mut shared): (Map<_, _>, Map<_, _>) =
         fields.into_iter().partition(|(name, _)| OWN.contains(&name.as_str()));
     let Own { entry, verdict } = serde_json::from_value(own.into())
         .map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))?;
+    // It is only told from others.
+    shared.insert("exact".to_owned(), true.into());
     let directives = Directives::new(Some(&shared.into()), &headers, &gateway.options().limits)?;
     let (corpus, question) = (directives.corpus.clone().unwrap_or_default(), directives.question.as_deref());
     let cache = gateway.cache();

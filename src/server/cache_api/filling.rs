@@ -2,30 +2,47 @@
 
 use axum::Json;
 use axum::extract::{Extension, Request, State};
+use axum::http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::cache::FillOutcome;
-use crate::entry::Usage;
+use crate::entry::{Answer, Usage};
 use crate::error::ErrorKind;
 use crate::server::Gateway;
 use crate::server::auth::Caller;
 use crate::server::error::Problem;
-use crate::server::extract::object;
+use crate::server::extract::{exact_object, not_valid};
 use crate::server::permits;
-use crate::server::proxy::{Directives, holder};
+use crate::server::proxy::{Directives, holder, json as exact};
 
-/// The fields that a fill has over those of `wellspring` in a request to the proxy.
-const OWN: [&str; 3] = ["answer", "usage", "metadata"];
-
+/// The fields that an answer has over those of `wellspring` in a request to the proxy.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Own {
+pub(super) struct Made {
     answer: String,
     #[serde(default)]
     usage: Option<Usage>,
     #[serde(default)]
     metadata: Value,
+}
+
+impl Made {
+    /// Takes the answer out of `fields`, whose numbers keep their text.
+    pub(super) fn take(fields: &mut Map<String, Value>) -> Result<Self, Problem> {
+        let mut own = Map::new();
+        for name in ["answer", "usage", "metadata"] {
+            let Some(value) = fields.remove(name) else { continue };
+            let kept = exact::unchanged(&value).map_err(|number| {
+                Problem::invalid(format!("the field {name} holds the number {number}, which cannot be kept as it is: write it as a text"))
+            })?;
+            own.insert(name.to_owned(), kept);
+        }
+        serde_json::from_value(own.into()).map_err(|error| not_valid(&error))
+    }
+
+    pub(super) fn answer(self, directives: &Directives) -> Answer {
+        directives.answer(self.answer, self.usage, self.metadata)
+    }
 }
 
 /// Stores an answer. What became of it is told by `status`; only a broken store is an error.
@@ -35,20 +52,31 @@ pub(super) async fn fill(
     request: Request,
 ) -> Result<Json<Value>, Problem> {
     let headers = request.headers().clone();
-    let fields = object(&gateway, request).await?;
-    let (own, shared): (Map<_, _>, Map<_, _>) =
-        fields.into_iter().partition(|(name, _)| OWN.contains(&name.as_str()));
-    let own: Own = serde_json::from_value(own.into())
-        .map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))?;
-    let directives = Directives::new(Some(&shared.into()), &headers, &gateway.options().limits)?;
+    let fields = exact_object(&gateway, request).await?;
+    fill_one(&gateway, &caller, &headers, fields).await.map(Json)
+}
+
+pub(super) async fn fill_one(
+    gateway: &Gateway,
+    caller: &Caller,
+    headers: &HeaderMap,
+    mut fields: Map<String, Value>,
+) -> Result<Value, Problem> {
+    let made = Made::take(&mut fields)?;
+    let directives = Directives::new(Some(&fields.into()), headers, &gateway.options().limits)?;
     let Some(name) = &directives.permit else { return Err(Problem::invalid("the body has no permit")) };
-    let holder = holder(&caller, &headers);
-    let permit = gateway.permits().take(name, holder.as_deref()).ok_or_else(permits::gone)?;
+    let permit =
+        gateway.permits().take(name, holder(caller, headers).as_deref()).ok_or_else(permits::gone)?;
     if let Some(question) = &directives.question {
         permits::check_question(&permit, question)?;
     }
-    let answer = directives.answer(own.answer, own.usage, own.metadata);
-    Ok(Json(match permit.fill(answer, directives.dependencies()).await {
+    let dependencies = directives.dependencies();
+    told(permit.fill(made.answer(&directives), dependencies).await)
+}
+
+/// What became of an answer.
+pub(super) fn told(outcome: FillOutcome) -> Result<Value, Problem> {
+    Ok(match outcome {
         FillOutcome::Stored(entry) => json!({ "status": "stored", "entry": entry }),
         FillOutcome::Queued(entry) => json!({ "status": "queued", "entry": entry }),
         FillOutcome::Refused(reason) => {
@@ -59,5 +87,5 @@ pub(super) async fn fill(
         }
         FillOutcome::Failed(error) if error.kind() == ErrorKind::InvalidInput => return Err(error.into()),
         FillOutcome::Failed(error) => json!({ "status": "failed", "message": error.to_string() }),
-    }))
+    })
 }

@@ -112,7 +112,8 @@ pub(super) async fn ask(
                 None
             }
         };
-        only_if_cached(control, look_up(&gateway, (query, matching, form), control, refuse).await)?
+        let found = look_up(&gateway, (query, matching, form), control, refuse).await;
+        only_if_cached(control, fenced(found, &directives)?)?
     };
     let mut response = match found {
         Found::Hit(hit) => match replay(&hit.entry, api, form) {
@@ -159,8 +160,8 @@ fn read(gateway: &Gateway, caller: &Caller, head: &Parts, body: Bytes) -> Result
         // What is wrong with it is for the upstream to say.
         return Outgoing::new(gateway, api.vendor(), head, caller, body).map(Read::Other);
     };
-    let own = fields.get(FIELD).map(json::plain);
-    let directives = Directives::new(own.as_ref(), &head.headers, limits)?;
+    let own = fields.get(FIELD);
+    let directives = Directives::new(own, &head.headers, limits)?;
     let body = if own.is_some() { json::without(&body, FIELD).unwrap_or(body) } else { body };
     let outgoing = Outgoing::new(gateway, api.vendor(), head, caller, body)?;
     let form = Form::wanted(&fields);
@@ -196,19 +197,35 @@ pub(super) fn refuse_directives(body: &[u8]) -> Result<(), Problem> {
 
 /// The temperature that is asked for. Both APIs take 1 where none is named.
 fn temperature(fields: &Map<String, Value>) -> f64 {
-    fields.get("temperature").and_then(|value| json::plain(value).as_f64()).unwrap_or(1.0)
+    fields.get("temperature").and_then(|value| json::plain(value)?.as_f64()).unwrap_or(1.0)
+}
+
+/// Fences an answer that is to be made by the lookup that the caller retrieved after.
+fn fenced(found: Found, directives: &Directives) -> Result<Found, Problem> {
+    Ok(match (found, &directives.since) {
+        (Found::Make(mut permit, forward, matching), Some(since)) => {
+            if permit.fence(since)? {
+                Found::Make(permit, forward, matching)
+            } else {
+                permit.decline();
+                Found::Pass(Forward::Bypass("clock-lost"))
+            }
+        }
+        (found, _) => found,
+    })
 }
 
 /// A caller who wants what is stored or nothing is not kept waiting by the upstream.
 fn only_if_cached(control: Control, found: Found) -> Result<Found, Problem> {
-    if control.only_if_cached && !matches!(found, Found::Hit(_)) {
-        return Err(Problem::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "not_cached",
-            "there is no answer in the cache",
-        ));
+    if !control.only_if_cached || matches!(found, Found::Hit(_)) {
+        return Ok(found);
     }
-    Ok(found)
+    let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, "not_cached", "there is no answer in the cache");
+    // Whoever retrieves now and asks again can have the answer fenced from here on.
+    Err(match found {
+        Found::Make(permit, ..) => problem.since(permit.since()),
+        _ => problem,
+    })
 }
 
 /// Looks for an answer, and for a permit to make another one if `refuse` says why a hit is not served.
@@ -270,7 +287,7 @@ pub(super) async fn pass(
 ) -> Result<Response, Problem> {
     let response = outgoing.send(gateway).await?;
     let mut passed = passed_on(&response, Body::empty());
-    forward.tell(passed.headers_mut(), None);
+    forward.tell(passed.headers_mut(), None, None);
     *passed.body_mut() = Body::from_stream(response.bytes_stream());
     Ok(passed)
 }

@@ -6,10 +6,11 @@ use axum::http::HeaderMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use super::told;
+use super::{json, told};
+use crate::cache::Since;
 use crate::criterion::Criterion;
 use crate::entry::{Answer, ContentType, Dependency, Usage};
-use crate::key::{Corpus, MAX_NAME_BYTES, Namespace};
+use crate::key::{Corpus, MAX_JSON_DEPTH, MAX_NAME_BYTES, Namespace, folded, is_deeper_than};
 use crate::server::error::Problem;
 use crate::server::limits::RequestLimits;
 
@@ -29,6 +30,10 @@ pub(in crate::server) struct Directives {
     tags: Vec<String>,
     /// The permit that a lookup before retrieval gave.
     pub(in crate::server) permit: Option<String>,
+    /// When a lookup before retrieval was made, for a fill without its permit.
+    pub(in crate::server) since: Option<Since>,
+    /// What else separates answers, such as the model or the retriever. Numbers keep their text.
+    pub(in crate::server) parameters: Map<String, Value>,
     /// The body of documents.
     pub(in crate::server) corpus: Option<Corpus>,
     /// Where the answer belongs.
@@ -64,7 +69,7 @@ struct Source {
 }
 
 impl Directives {
-    /// Reads the field, if there is one, and the headers.
+    /// Reads the field, if there is one, and the headers. Numbers of the field [keep their text](json::read).
     pub(in crate::server) fn new(
         field: Option<&Value>,
         headers: &HeaderMap,
@@ -76,6 +81,11 @@ impl Directives {
             Some(_) => return Err(Problem::invalid("the field wellspring is no object")),
         };
         told::add(&mut fields, headers)?;
+        for (name, value) in &mut fields {
+            if name != "parameters" {
+                *value = json::plain(value).ok_or_else(json::out_of_range)?;
+            }
+        }
         let directives = Self::deserialize(Value::Object(fields)).map_err(|error| {
             Problem::invalid(format!("the field wellspring, or a header for it, is not valid: {error}"))
         })?;
@@ -85,14 +95,19 @@ impl Directives {
 
     fn check(&self, limits: &RequestLimits) -> Result<(), Problem> {
         if let Some(question) = &self.question {
-            crate::key::normalise(question)?;
-            if question.len() > limits.question_bytes {
+            folded(question)?;
+            if !self.exact && question.len() > limits.question_bytes {
                 return Err(Problem::invalid(format!(
-                    "the question has {} bytes, the limit is {}",
+                    "the question has {} bytes, the limit for matching by meaning is {}: set `exact` to match it as a whole",
                     question.len(),
                     limits.question_bytes
                 )));
             }
+        }
+        if self.parameters.values().any(|value| is_deeper_than(value, MAX_JSON_DEPTH)) {
+            return Err(Problem::invalid(format!(
+                "parameters are nested deeper than {MAX_JSON_DEPTH} levels"
+            )));
         }
         let names = self
             .sources
@@ -163,7 +178,10 @@ impl Directives {
     }
 }
 
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+/// A time as callers write it.
+pub(in crate::server) fn duration<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Duration>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Written {
@@ -179,11 +197,45 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
     }
 }
 
+/// The fields that are known, as the error for another one lists them.
+#[cfg(test)]
+pub(in crate::server) fn fields() -> Vec<String> {
+    let unknown = Map::from_iter([("?".to_owned(), Value::Null)]);
+    let told = Directives::deserialize(Value::Object(unknown)).unwrap_err().to_string();
+    told.split('`').skip(3).step_by(2).map(str::to_owned).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn each_field_has_its_header_and_each_header_its_field() {
+        let headers: Vec<String> = told::names().map(str::to_owned).collect();
+        let expected: Vec<String> =
+            fields().iter().map(|field| format!("wellspring-{}", field.replace('_', "-"))).collect();
+        assert!(expected.len() > 10, "{expected:?}");
+        assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn parameters_keep_their_text_in_the_body_and_in_a_header() {
+        let field = json::read(r#"{"question":"q","parameters":{"a":[1.50,1e400],"é":"x%y"}}"#).unwrap();
+        let in_body = read(&field).unwrap().parameters;
+        let mut headers = HeaderMap::new();
+        headers.insert("wellspring-parameters", r#"{"%C3%A9": "x%25y", "a":[1.50,1e400]}"#.parse().unwrap());
+        let limits = RequestLimits::default();
+        let in_header = Directives::new(None, &headers, &limits).unwrap().parameters;
+        assert_eq!(in_body, in_header);
+        for bad in ["[1]", "7", "{\"a\":1,\"a\":2}", "{"] {
+            headers.insert("wellspring-parameters", bad.parse().unwrap());
+            assert!(Directives::new(None, &headers, &limits).is_err(), "{bad}");
+        }
+        assert!(read(&json!({ "parameters": [1] })).is_err());
+        assert!(read(&json::read(r#"{"threshold":1e400}"#).unwrap()).is_err());
+    }
 
     fn read(field: &Value) -> Result<Directives, Problem> {
         Directives::new(Some(field), &HeaderMap::new(), &RequestLimits::default())

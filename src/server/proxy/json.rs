@@ -12,6 +12,8 @@ use serde::ser::{Error as _, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::server::error::Problem;
+
 /// The name of the field that stands for a number. A name of others that begins so gets one more of it.
 const NUMBER: char = '\0';
 /// [`NUMBER`] as JSON has it.
@@ -37,9 +39,53 @@ pub(super) fn write(value: &Value) -> String {
     serde_json::to_string(&Written(value)).unwrap_or_default()
 }
 
-/// What was [read](read), with numbers as everybody reads them.
-pub(in crate::server) fn plain(value: &Value) -> Value {
-    serde_json::from_str(&write(value)).unwrap_or_default()
+/// What was [read](read), with numbers as everybody reads them; none if one is out of their range.
+pub(in crate::server) fn plain(value: &Value) -> Option<Value> {
+    serde_json::from_str(&write(value)).ok()
+}
+
+/// 400: a number is larger than can be read.
+pub(in crate::server) fn out_of_range() -> Problem {
+    Problem::invalid("the body, or a header for it, holds a number that is out of range")
+}
+
+/// The same, if every number stays the same, however it is written: `1.50` may become `1.5`.
+///
+/// # Errors
+///
+/// The first number that would become another one.
+pub(in crate::server) fn unchanged(value: &Value) -> Result<Value, String> {
+    let mut open = vec![value];
+    while let Some(value) = open.pop() {
+        match value {
+            Value::Array(items) => open.extend(items),
+            Value::Object(fields) => match number(fields) {
+                Some(text) if !is_kept(text) => return Err(text.to_owned()),
+                Some(_) => {}
+                None => open.extend(fields.values()),
+            },
+            _ => {}
+        }
+    }
+    plain(value).ok_or_else(String::new)
+}
+
+/// Whether the number `token` is the same when it was read and written.
+fn is_kept(token: &str) -> bool {
+    serde_json::from_str::<Value>(token).is_ok_and(|value| decimal(&value.to_string()) == decimal(token))
+}
+
+/// The sign, the digits without zeros around them, and the power of ten to multiply them by.
+fn decimal(token: &str) -> (bool, String, i64) {
+    let (mantissa, exponent) = token.split_once(['e', 'E']).unwrap_or((token, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{}{fraction}", whole.trim_start_matches('-'));
+    let digits = digits.trim_start_matches('0');
+    let kept = digits.trim_end_matches('0');
+    let power = exponent.parse().unwrap_or(i64::MAX);
+    let power = power.saturating_add_unsigned((digits.len() - kept.len()) as u64);
+    let power = power.saturating_sub_unsigned(fraction.len() as u64);
+    (token.starts_with('-'), kept.to_owned(), if kept.is_empty() { 0 } else { power })
 }
 
 struct Written<'a>(&'a Value);
@@ -66,7 +112,7 @@ impl Serialize for Written<'_> {
 /// The text of the number that an object stands for.
 fn number(fields: &Map<String, Value>) -> Option<&str> {
     let (name, text) = fields.iter().next()?;
-    if name.chars().eq([NUMBER]) { text.as_str() } else { None }
+    if name.chars().eq([NUMBER]) { text.as_str().filter(|text| is_number(text)) } else { None }
 }
 
 /// `text` with an object in the place of each number that would not be written as it stands.
@@ -296,7 +342,36 @@ mod tests {
             assert_eq!(write(&read(&text).unwrap()), text);
             assert_eq!(write(&Value::Object(object(text.as_bytes()).unwrap())), text);
         }
-        assert_eq!(plain(&read("[1.50,7]").unwrap()), serde_json::json!([1.5, 7]));
+        assert_eq!(plain(&read("[1.50,7]").unwrap()), Some(serde_json::json!([1.5, 7])));
+        assert_eq!(plain(&read("[1e400]").unwrap()), None);
+    }
+
+    #[test]
+    fn a_number_that_would_become_another_one_is_told() {
+        for kept in [
+            "0",
+            "-0.0",
+            "1.0",
+            "1.50",
+            "1E5",
+            "1e+16",
+            "0.1",
+            "-12.5e-3",
+            "12345678901234567890",
+            "0e999999",
+        ] {
+            assert!(unchanged(&read(&format!("[{{\"a\":{kept}}}]")).unwrap()).is_ok(), "{kept}");
+        }
+        for other in [
+            "1e400",
+            "1e-400",
+            "18446744073709551617",
+            "9007199254740993.0",
+            "0.1000000000000000055511151231257827",
+        ] {
+            let read = read(&format!("{{\"a\":[1.50,{other}]}}")).unwrap();
+            assert_eq!(unchanged(&read), Err(other.to_owned()));
+        }
     }
 
     #[test]

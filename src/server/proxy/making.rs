@@ -120,7 +120,7 @@ impl Making {
         let limits = &gateway.options().limits;
         let (send, pieces) = Sending::new(limits);
         let mut passed = passed_on(&response, Body::empty());
-        forward.tell(passed.headers_mut(), entry);
+        forward.tell(passed.headers_mut(), entry, Some(permit.since()));
         let _ = tell.send(Ok((passed, pieces)));
         if recorder.is_none() {
             permit.decline();

@@ -28,12 +28,14 @@ mod upstream;
 use axum::Router;
 use axum::routing::post;
 
-pub(super) use self::directives::Directives;
+#[cfg(test)]
+pub(super) use self::directives::fields as directive_fields;
+pub(super) use self::directives::{Directives, duration};
 pub(super) use self::embeddings::Embeddings;
 pub(super) use self::followers::Followers;
 pub use self::irrelevant::HeaderPattern;
 pub use self::own_key::PathPattern;
-pub(super) use self::sharing::{holder, tenant};
+pub(super) use self::sharing::{holder, tenant, tenant_named};
 pub(super) use self::told::names as header_names;
 pub(super) use self::upstream::Upstreams;
 use crate::server::Gateway;

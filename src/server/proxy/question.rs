@@ -66,6 +66,9 @@ pub(super) fn query(
     if let Some(namespace) = &directives.namespace {
         scope = scope.namespace(namespace.clone());
     }
+    if !directives.parameters.is_empty() {
+        scope = scope.parameter("parameters", directives.parameters.clone());
+    }
     // A conversation that is not named is part of the scope as a whole.
     let conversation = match &directives.conversation {
         Some(conversation) => Some(conversation.as_str()),

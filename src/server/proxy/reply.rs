@@ -8,9 +8,10 @@ use axum::response::Response;
 
 use super::followers::Following;
 use super::recording::{EVENT_STREAM, Form, Replay};
-use crate::cache::{BypassReason, Hit, Tier};
+use crate::cache::{BypassReason, Hit, Since, Tier};
 use crate::entry::Entry;
 use crate::key::EntryId;
+use crate::server::error::SINCE_HEADER;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const TIER: HeaderName = HeaderName::from_static("wellspring-tier");
@@ -53,7 +54,7 @@ impl Forward {
     }
 
     /// Adds to the upstream's response how it came about.
-    pub(super) fn tell(self, headers: &mut HeaderMap, entry: Option<EntryId>) {
+    pub(super) fn tell(self, headers: &mut HeaderMap, entry: Option<EntryId>, since: Option<Since>) {
         let (status, tier) = match self {
             Self::Miss => ("wellspring; fwd=uri-miss".to_owned(), "miss"),
             Self::Stale => ("wellspring; fwd=stale".to_owned(), "miss"),
@@ -68,6 +69,9 @@ impl Forward {
         headers.insert(TIER, HeaderValue::from_static(tier));
         if let Some(entry) = entry {
             insert(headers, ENTRY, &entry.to_string());
+        }
+        if let Some(since) = since {
+            insert(headers, SINCE_HEADER, &since.to_string());
         }
     }
 }

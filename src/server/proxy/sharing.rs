@@ -33,9 +33,18 @@ pub(in crate::server) fn tenant(options: &Options, caller: &Caller, headers: &He
         Sharing::Shared => None,
         Sharing::Key => Some(by_caller(caller, headers)),
         Sharing::Header(name) => Some(match headers.get(name) {
-            Some(value) => format!("header:{}", hex::encode(sha256(&hex::encode(value.as_bytes())))),
+            Some(value) => header_label(value.as_bytes()),
             None => by_caller(caller, headers),
         }),
+    }
+}
+
+/// The [`tenant`] of whom administration names: by a token's name, or by a header's value; none if everybody shares.
+pub(in crate::server) fn tenant_named(options: &Options, caller: &str) -> Option<String> {
+    match &options.sharing {
+        Sharing::Shared => None,
+        Sharing::Key => Some(token_label(caller)),
+        Sharing::Header(_) => Some(header_label(caller.as_bytes())),
     }
 }
 
@@ -73,7 +82,15 @@ fn by_key(caller: &Caller, headers: &HeaderMap) -> Option<String> {
 }
 
 fn by_token(caller: &Caller) -> Option<String> {
-    caller.token.as_ref().map(|token| format!("token:{}", hex::encode(sha256(token.name()))))
+    caller.token.as_ref().map(|token| token_label(token.name()))
+}
+
+fn token_label(name: &str) -> String {
+    format!("token:{}", hex::encode(sha256(name)))
+}
+
+fn header_label(value: &[u8]) -> String {
+    format!("header:{}", hex::encode(sha256(&hex::encode(value))))
 }
 
 #[cfg(test)]

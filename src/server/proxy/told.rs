@@ -5,8 +5,9 @@
 
 use axum::http::HeaderMap;
 use percent_encoding::percent_decode_str;
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Map, Number, Value};
 
+use super::json;
 use crate::server::error::Problem;
 
 /// How a header's value is read.
@@ -21,16 +22,20 @@ enum Kind {
     List,
     /// A list of `ID`, `ID@VERSION` or `ID#CHUNK`.
     Sources,
+    /// An object of JSON.
+    Object,
 }
 
 /// The headers, each with the field that it stands for.
-const HEADERS: [(&str, &str, Kind); 16] = [
+const HEADERS: [(&str, &str, Kind); 18] = [
     ("wellspring-question", "question", Kind::Text),
     ("wellspring-conversation", "conversation", Kind::Text),
     ("wellspring-sources", "sources", Kind::Sources),
     ("wellspring-collections", "collections", Kind::List),
     ("wellspring-tags", "tags", Kind::List),
     ("wellspring-permit", "permit", Kind::Text),
+    ("wellspring-since", "since", Kind::Text),
+    ("wellspring-parameters", "parameters", Kind::Object),
     ("wellspring-corpus", "corpus", Kind::Text),
     ("wellspring-namespace", "namespace", Kind::Text),
     ("wellspring-tenant", "tenant", Kind::Text),
@@ -90,6 +95,11 @@ fn single(kind: Kind, line: &str) -> Result<Value, &'static str> {
             number.map(Value::Number).ok_or("holds no number")
         }
         Kind::Switch => line.parse::<bool>().map(Value::Bool).map_err(|_| "is neither true nor false"),
+        Kind::Object => {
+            let text = percent_decode_str(line).decode_utf8().map_err(|_| "is not UTF-8")?;
+            let fields = json::object(text.as_bytes());
+            fields.map(Value::Object).ok_or("is no object of JSON, or has a name that stands twice")
+        }
         Kind::Time => line.parse::<u64>().map(Value::from).or_else(|_| text(line)),
         _ => text(line),
     }
@@ -106,16 +116,18 @@ fn source(item: &str) -> Result<Value, &'static str> {
         return Err("has a source with several of @ and #: write those of an id as %40 and %23");
     }
     Ok(if let Some((id, version)) = item.split_once('@') {
-        json!({ "id": text(id)?, "version": text(version)? })
+        serde_json::json!({ "id": text(id)?, "version": text(version)? })
     } else if let Some((id, chunk)) = item.split_once('#') {
-        json!({ "id": text(id)?, "chunks": [text(chunk)?] })
+        serde_json::json!({ "id": text(id)?, "chunks": [text(chunk)?] })
     } else {
-        json!({ "id": text(item)? })
+        serde_json::json!({ "id": text(item)? })
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn read(lines: &[(&'static str, &str)]) -> Result<Value, Problem> {

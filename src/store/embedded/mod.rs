@@ -195,6 +195,16 @@ impl Store for EmbeddedStore {
         self.ledger.would_take(snapshot, entry)
     }
 
+    async fn versions(
+        &self,
+        corpus: &Corpus,
+        _id: EntryId,
+        documents: &[&str],
+    ) -> Result<Vec<Option<DocumentVersion>>> {
+        self.writer.check_open()?;
+        Ok(self.ledger.versions(corpus, documents))
+    }
+
     async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Vec<ChangeOutcome>> {
         Change::check_all(changes)?;
         let mut batches = Batches::default();

@@ -25,7 +25,7 @@ pub(super) use self::books::Resident;
 use self::books::{Books, Shared, death};
 use self::weight::{capacity, weight};
 use crate::clock::Clock;
-use crate::entry::{Change, Entry};
+use crate::entry::{Change, DocumentVersion, Entry, any_change_of};
 use crate::error::{Error, Result};
 use crate::key::{Corpus, EntryId, ScopeId};
 use crate::store::invalidation_clock::InvalidationClock;
@@ -145,6 +145,13 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         Ok(self.with_clock(&entry.corpus, |clock| {
             clock.refusal(snapshot, &dependencies, entry.documents()).is_none()
         }))
+    }
+
+    /// The registered version of each document.
+    pub(super) fn versions(&self, corpus: &Corpus, documents: &[&str]) -> Vec<Option<DocumentVersion>> {
+        self.with_clock(corpus, |clock| {
+            documents.iter().map(|document| clock.versions.get(&any_change_of(document)).cloned()).collect()
+        })
     }
 
     /// Why a fill must be refused, if it must.

@@ -47,6 +47,7 @@ mod script;
 mod status;
 mod stream;
 mod tier;
+mod versions;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -429,6 +430,15 @@ impl Store for ValkeyStore {
 
     async fn would_take(&self, snapshot: Snapshot, entry: &Entry) -> Result<bool> {
         self.inner.would_take(snapshot, entry).await
+    }
+
+    async fn versions(
+        &self,
+        corpus: &Corpus,
+        id: EntryId,
+        documents: &[&str],
+    ) -> Result<Vec<Option<DocumentVersion>>> {
+        self.inner.versions(corpus, id, documents).await
     }
 
     async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Vec<ChangeOutcome>> {

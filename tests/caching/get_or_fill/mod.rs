@@ -5,7 +5,9 @@ mod faults;
 mod flights;
 mod lifetimes;
 mod matching;
+mod putting;
 mod remembered;
+mod together;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::admin::get;
 use crate::running::{Reply, Running};
@@ -101,6 +101,50 @@ async fn it_has_every_route_and_every_route_is_there() {
             "{method} {path}: {}",
             reply.body
         );
+    }
+}
+
+/// The fields that a body may have, and those that it has in one form only.
+fn described_fields(document: &Value, schema: &Value) -> BTreeSet<String> {
+    let reference = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
+    let schema = reference.map_or(schema, |reference| document.pointer(reference).unwrap());
+    let forms = schema["anyOf"].as_array().into_iter().flatten();
+    let properties = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.clone());
+    forms.flat_map(|form| described_fields(document, form)).chain(properties).collect()
+}
+
+#[tokio::test]
+async fn it_has_the_fields_that_bodies_have() {
+    let gateway = Running::start().await;
+    let document = get(&gateway, "/openapi.json").await.json();
+    let mut compared = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let schema = &item["post"]["requestBody"]["content"]["application/json"]["schema"];
+        if !schema.is_object() || path.contains("{name}") {
+            continue;
+        }
+        let described = described_fields(&document, schema);
+        let address = if item.get("servers").is_some() { gateway.admin } else { gateway.public };
+        let url = format!("http://{address}{}", path.replace("{id}", "0"));
+        // With what is looked for before other fields are.
+        let mut told = BTreeSet::new();
+        for body in [
+            json!({ "?": 1 }),
+            json!({ "?": 1, "id": "d" }),
+            json!({ "?": 1, "question": "q", "answer": "a", "permit": "p" }),
+        ] {
+            let reply = Reply::of(gateway.client.post(&url).json(&body).send().await.unwrap()).await;
+            let Some((_, listed)) = reply.body.split_once("unknown field `?`, expected") else { continue };
+            told.extend(listed.split('`').skip(1).step_by(2).map(str::to_owned));
+        }
+        let missing: Vec<_> = told.difference(&described).collect();
+        assert!(missing.is_empty(), "{path} lacks {missing:?}");
+        if !told.is_empty() {
+            compared.push(path.as_str());
+        }
+    }
+    for path in ["/v1/documents/changed", "/v1/cache/put", "/v1/cache/clear", "/admin/why"] {
+        assert!(compared.contains(&path), "{path} lists no fields: {compared:?}");
     }
 }
 

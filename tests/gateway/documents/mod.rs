@@ -3,6 +3,7 @@
 mod cache_api;
 mod changes;
 mod pending;
+mod putting;
 #[cfg(feature = "cli")]
 mod watching;
 mod webhooks;

@@ -28,10 +28,13 @@ async fn invalidate(gateway: &Running, change: Value) {
 async fn each_field_is_a_header_with_the_same_effect() {
     let gateway = Running::start().await;
     let named = ("wellspring-question", QUESTION);
+    // Numbers are compared as they are written, and a body made here would not keep `1.50`.
+    let parameters = json!({ "parameters": { "a": 1, "b": "x%" } });
     for (name, value, field) in [
         ("wellspring-tenant", "acme", json!({ "tenant": "acme" })),
         ("wellspring-corpus", "maps", json!({ "corpus": "maps" })),
         ("wellspring-namespace", "docs:faq", json!({ "namespace": "docs:faq" })),
+        ("wellspring-parameters", r#"{"b": "x%25", "a": 1}"#, parameters),
         ("wellspring-ignore", "user, model", json!({ "ignore": ["user", "model"] })),
     ] {
         let mut field = field;
@@ -39,7 +42,11 @@ async fn each_field_is_a_header_with_the_same_effect() {
         field["tags"] = json!(["t"]);
         assert_eq!(ask(&gateway, Some(field), &[]).await.tier(), "miss", "{name}");
         assert_eq!(ask(&gateway, None, &[named, (name, value)]).await.tier(), "exact", "{name}");
-        let other = if name == "wellspring-ignore" { "user" } else { "other" };
+        let other = match name {
+            "wellspring-ignore" => "user",
+            "wellspring-parameters" => r#"{"b": "x%25", "a": 1.0}"#,
+            _ => "other",
+        };
         assert_eq!(ask(&gateway, None, &[named, (name, other)]).await.tier(), "miss", "{name}");
     }
     let follow_up = ("wellspring-question", "and in Germany?");
@@ -59,6 +66,75 @@ async fn each_field_is_a_header_with_the_same_effect() {
     for seen in gateway.upstream.seen() {
         assert!(seen.headers.keys().all(|name| !name.as_str().starts_with("wellspring-")));
     }
+}
+
+#[tokio::test]
+async fn parameters_separate_answers_and_cannot_be_taken_for_the_request() {
+    let gateway = Running::start().await;
+    let ask = async |parameters: Value| {
+        let field = json!({ "question": QUESTION, "tags": ["t"], "parameters": parameters });
+        ask(&gateway, Some(field), &[]).await.tier().to_owned()
+    };
+    for parameters in [
+        json!({}),
+        json!({ "retriever": "v1" }),
+        json!({ "retriever": "v2" }),
+        json!({ "gateway": "x" }),
+        json!({ "gateway": "y" }),
+        json!({ "parameters": { "retriever": "v1" } }),
+        json!({ "wellspring.conversation": "c" }),
+    ] {
+        assert_eq!(ask(parameters.clone()).await, "miss", "{parameters}");
+        assert_eq!(ask(parameters.clone()).await, "exact", "{parameters}");
+    }
+    let bad = json!({ "question": QUESTION, "parameters": [1] });
+    let mut body = chat("Who?");
+    body["wellspring"] = bad;
+    assert_eq!(gateway.ask(CHAT, &body).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_miss_says_since_when_and_what_changed_since_refuses_the_answer() {
+    let gateway = Running::start().await;
+    let sources = ("wellspring-sources", "hours.md");
+    let named = ("wellspring-question", QUESTION);
+    // A lookup before retrieval, through the proxy itself.
+    let before = ask(&gateway, None, &[named, ("cache-control", "only-if-cached")]).await;
+    assert_eq!((before.status, before.header("wellspring-since").len()), (504, 56), "{}", before.body);
+    let since = before.header("wellspring-since").to_owned();
+    invalidate(&gateway, json!({ "id": "hours.md" })).await;
+    let late = [named, sources, ("wellspring-since", since.as_str())];
+    // Answered, and not stored: it was retrieved before the change.
+    assert_eq!(ask(&gateway, None, &late).await.tier(), "miss");
+    let miss = ask(&gateway, None, &[named, sources]).await;
+    assert_eq!(miss.tier(), "miss", "what was retrieved before the change is not stored");
+    assert_eq!(miss.header("wellspring-since").len(), 56);
+    let hit = ask(&gateway, None, &late).await;
+    assert_eq!((hit.tier(), hit.header("wellspring-since")), ("exact", ""));
+    // That of another question, and one that nobody gave.
+    let other = ask(&gateway, None, &[("wellspring-question", "Who wrote Faust?"), late[2]]).await;
+    assert_eq!(other.status, 400, "{}", other.body);
+    assert_eq!(ask(&gateway, None, &[named, ("wellspring-since", "0")]).await.status, 400);
+    let forged = format!("{:016x}{}", 9, &since[16..]);
+    let renewed = [named, sources, ("wellspring-since", forged.as_str()), ("cache-control", "no-cache")];
+    let passed = ask(&gateway, None, &renewed).await;
+    assert_eq!((passed.status, passed.tier()), (200, "bypass"));
+    assert!(passed.header("cache-status").contains("clock-lost"), "{}", passed.header("cache-status"));
+}
+
+#[tokio::test]
+async fn an_exact_question_may_have_any_length() {
+    let gateway = Running::start().await;
+    let long = "long ".repeat(20_000);
+    let ask = async |question: &str, exact: bool| {
+        let field = json!({ "question": question, "exact": exact, "tags": ["t"] });
+        ask(&gateway, Some(field), &[]).await
+    };
+    let refused = ask(&long, false).await;
+    assert!(refused.status == 400 && refused.body.contains("exact"), "{}", refused.body);
+    assert_eq!(ask(&long, true).await.tier(), "miss");
+    assert_eq!(ask(&long, true).await.tier(), "exact");
+    assert_eq!(ask(&format!("{long}!"), true).await.tier(), "miss");
 }
 
 #[tokio::test]

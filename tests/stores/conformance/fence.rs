@@ -16,6 +16,8 @@ on_every_store!(
     a_change_of_something_else_refuses_nothing,
     a_refused_fill_leaves_the_entry_that_is_there,
     a_snapshot_of_another_clock_is_refused,
+    a_snapshot_that_is_yet_to_come_is_refused,
+    versions_are_those_that_were_last_reported,
     corpora_are_apart,
     an_entry_is_not_found_in_another_corpus,
     invalid_dependencies_store_nothing,
@@ -149,6 +151,41 @@ async fn a_snapshot_of_another_clock_is_refused(bench: Bench) {
     let foreign = Snapshot { incarnation: own.incarnation ^ 1, sequence: u64::MAX };
     let filled = store.fill(foreign, Arc::new(entry("question", vec![]))).await.unwrap();
     assert_eq!(filled, Filled::Refused(RefusedReason::ClockLost));
+}
+
+async fn a_snapshot_that_is_yet_to_come_is_refused(bench: Bench) {
+    // One with a higher sequence than the clock's was stored, and outlived the changes up to that number.
+    let store = bench.open(Limits::default());
+    let now = snapshot(&*store).await;
+    let ahead = Snapshot { sequence: now.sequence + 1, ..now };
+    let answer = Arc::new(about("question", "a"));
+    assert!(!store.would_take(ahead, &answer).await.unwrap());
+    let filled = store.fill(ahead, Arc::clone(&answer)).await.unwrap();
+    assert_eq!(filled, Filled::Refused(RefusedReason::ClockLost));
+    assert_eq!(store.fill(now, answer).await.unwrap(), Filled::Stored);
+}
+
+async fn versions_are_those_that_were_last_reported(bench: Bench) {
+    let store = bench.open(Limits::default());
+    let (corpus, id) = (Corpus::default(), about("question", "a").id);
+    let versions = async || {
+        snapshot(&*store).await;
+        let found = store.versions(&corpus, id, &["a", "e\u{301}", "c"]).await.unwrap();
+        found
+            .iter()
+            .map(|version| version.as_ref().map(|version| version.as_str().to_owned()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(versions().await, [None, None, None]);
+    let told = [Change::document_version("a", "1"), Change::document_version("\u{e9}", "2")];
+    store.invalidate(&corpus, &told).await.unwrap();
+    assert_eq!(versions().await, [Some("1".into()), Some("2".into()), None]);
+    store.invalidate(&corpus, &[Change::document_version("a", "3")]).await.unwrap();
+    assert_eq!(versions().await[0], Some("3".into()));
+    store.invalidate(&corpus, &[Change::document("a")]).await.unwrap();
+    assert_eq!(versions().await, [None, Some("2".into()), None]);
+    store.invalidate(&corpus, &[Change::Everything]).await.unwrap();
+    assert_eq!(versions().await, [None, None, None]);
 }
 
 async fn corpora_are_apart(bench: Bench) {

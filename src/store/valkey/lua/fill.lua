@@ -4,8 +4,8 @@
 -- ARGV  nonce, incarnation and sequence of the snapshot, time to live in ms, packed dependencies, entry id,
 --       number of documents read in a known version, id and version of each, then the entry's fields and values
 -- Returns `stored`, or why it is not.
-local i, _, f = open(KEYS[1], ARGV[1])
-local refused = death(KEYS[1], i, f, ARGV[2], ARGV[3], ARGV[5]) or mismatch(KEYS[1], f, 7)
+local i, s, f = open(KEYS[1], ARGV[1])
+local refused = ahead(s, ARGV[3]) or death(KEYS[1], i, f, ARGV[2], ARGV[3], ARGV[5]) or mismatch(KEYS[1], f, 7)
 if refused then
   return refused
 end

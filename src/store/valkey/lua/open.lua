@@ -56,6 +56,12 @@ local function death(clock, i, f, entry_i, entry_s, packed)
   return dead and 'invalidated' or nil
 end
 
+-- Why a fill with this sequence is refused, which the clock has not reached: what claims to know of changes that are yet
+-- to come would survive them.
+local function ahead(s, fill_s)
+  return tonumber(fill_s) > s and 'clock' or nil
+end
+
 -- Why an answer was derived from another version of a document than the registered one; nil if it was not. ARGV has the
 -- number of documents at `at`, then the id and the version of each. Retrieval can lag behind the ingestion hook: the
 -- snapshot is then new and the document old. A version lives as long as the mark that it came with.

@@ -1,0 +1,104 @@
+//! Storing an answer that was made without a permit.
+
+use crate::cache::query::{Mode, Prepared};
+use crate::cache::{Cache, FillOutcome, FillPermit, Query, Since};
+use crate::entry::{Answer, Dependency, DocumentVersion};
+use crate::error::{Error, Result};
+use crate::store::RefusedReason;
+
+impl Cache {
+    /// Stores `answer` to `query`, which was derived from `dependencies`, in place of what is stored for it.
+    ///
+    /// What changed [`since`](Since) the question was looked up refuses it. Without `since`, nothing says when the answer
+    /// was begun. Then each dependency must be a document with the version that was read, and the answer is stored only if
+    /// these are the versions that were last reported, and stay so until it is stored.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for what [`lookup`](Self::lookup) does not take, for a question that goes on from another one and
+    /// comes without its conversation, for `since` of another question, and without `since` for other dependencies or
+    /// none. `Embedding` or `Timeout` if the question cannot be embedded, others if the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, the answer may be stored all the same.
+    pub async fn put(
+        &self,
+        query: Query,
+        answer: impl Into<Answer> + Send,
+        dependencies: impl Into<Vec<Dependency>> + Send,
+        since: Option<&Since>,
+    ) -> Result<FillOutcome> {
+        let (answer, dependencies) = (answer.into(), dependencies.into());
+        let prepared = Prepared::new(query, &self.inner)?;
+        match prepared.mode {
+            Mode::Nothing => return Err(Error::invalid("the query says that nothing is to be stored")),
+            Mode::Detached => {
+                return Err(Error::invalid(
+                    "the question goes on from another one: give the fingerprint of its conversation",
+                ));
+            }
+            Mode::All | Mode::ExactOnly | Mode::Renew => {}
+        }
+        let read = if since.is_none() { versions_read(&prepared, &dependencies)? } else { Vec::new() };
+        let key = &prepared.key;
+        let now = self.inner.store.lookup(&key.corpus, key.exact).await?.snapshot;
+        let fence = match since {
+            Some(since) => {
+                self.snapshot_of(since, &key.corpus, key.exact, now)?.ok_or(RefusedReason::ClockLost)
+            }
+            None => self.current(&prepared, &read).await?.map_or(Ok(now), Err),
+        };
+        let snapshot = match fence {
+            Ok(snapshot) => snapshot,
+            Err(reason) => return Ok(FillOutcome::Refused(self.refused(&prepared, reason))),
+        };
+        let embedding = match &prepared.given {
+            Some(given) if self.inner.unknown_script(&key.text).is_none() => Some(given.clone()),
+            None if prepared.is_embedded() => self.inner.embed(&key.text).await?,
+            _ => None,
+        };
+        Ok(FillPermit::new(self.clone(), prepared, snapshot, embedding, None, None)
+            .fill(answer, dependencies)
+            .await)
+    }
+
+    /// Why an answer that read these versions may be old; none if they are the ones that were last reported. Asked after
+    /// the snapshot was taken: what changes later than this is after it, too.
+    async fn current(
+        &self,
+        prepared: &Prepared,
+        read: &[(&str, &DocumentVersion)],
+    ) -> Result<Option<RefusedReason>> {
+        let documents: Vec<&str> = read.iter().map(|(document, _)| *document).collect();
+        let key = &prepared.key;
+        let reported = self.inner.store.versions(&key.corpus, key.exact, &documents).await?;
+        let wrong =
+            |((_, read), reported): (&(&str, &DocumentVersion), &Option<DocumentVersion>)| match reported {
+                None => Some(RefusedReason::VersionUnknown),
+                Some(reported) => (reported != *read).then_some(RefusedReason::VersionMismatch),
+            };
+        if reported.len() != read.len() {
+            return Ok(Some(RefusedReason::VersionUnknown));
+        }
+        Ok(read.iter().zip(&reported).find_map(wrong))
+    }
+}
+
+/// The documents with their versions, if the answer depends on nothing else.
+fn versions_read<'a>(
+    prepared: &Prepared,
+    dependencies: &'a [Dependency],
+) -> Result<Vec<(&'a str, &'a DocumentVersion)>> {
+    let version = |dependency: &'a Dependency| match dependency {
+        Dependency::Document { id, version } => Some((id.as_str(), version.as_ref()?)),
+        _ => None,
+    };
+    let read: Option<Vec<_>> = dependencies.iter().map(version).collect();
+    read.filter(|read| !read.is_empty() && prepared.namespace.is_none()).ok_or_else(|| {
+        Error::invalid(
+            "without `since`, an answer needs sources, each a whole document with its version, and no namespace: \
+             give the `since` of a lookup from before you retrieved",
+        )
+    })
+}

@@ -1,0 +1,124 @@
+//! Looking several questions up at once.
+
+use std::time::Instant;
+
+use futures::future::join_all;
+
+use crate::cache::lookup::{Exact, Lookup, Missed};
+use crate::cache::query::Prepared;
+use crate::cache::{Cache, Inner, Query};
+use crate::embed::Embedded;
+use crate::embedding::Embedding;
+use crate::error::Result;
+
+/// How many questions the embedder is given at a time, each time within its limit of time.
+const EMBEDDED_AT_ONCE: usize = 32;
+
+impl Cache {
+    /// Looks for an answer to each of `queries`, as [`lookup`](Self::lookup) does, all at the same time; what is found
+    /// comes in their order. Those that are compared by meaning are embedded together, up to 32 in one call of the embedder.
+    ///
+    /// Of a question that comes twice, one miss is the leader.
+    ///
+    /// # Errors
+    ///
+    /// As for `lookup`, each for its own question.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
+    pub async fn lookup_all(&self, queries: Vec<Query>) -> Vec<Result<Lookup>> {
+        let started = Instant::now();
+        let prepared: Vec<Result<Prepared>> = queries
+            .into_iter()
+            .map(|query| {
+                let prepared = Prepared::new(query, &self.inner)?;
+                Ok(Prepared { in_batch: true, ..prepared })
+            })
+            .collect();
+        let exact = join_all(prepared.into_iter().map(async |prepared| {
+            let prepared = prepared?;
+            if let Some(reason) = prepared.mode.bypass() {
+                return Ok((prepared, Err(self.inner.bypass(reason))));
+            }
+            let exact = self.exact(&prepared, started).await;
+            Ok((prepared, exact))
+        }));
+        let mut found: Vec<Result<_>> = exact.await;
+        let mut open: Vec<(&Prepared, &mut Missed)> = found
+            .iter_mut()
+            .filter_map(|found| match found {
+                Ok((prepared, Ok(Exact::Miss(missed)))) => Some((&*prepared, missed)),
+                _ => None,
+            })
+            .collect();
+        let questions: Vec<&Prepared> = open.iter().map(|(prepared, _)| *prepared).collect();
+        let embeddings = self.inner.embed_together(&questions).await;
+        for ((_, missed), embedding) in open.iter_mut().zip(embeddings) {
+            missed.embedding = embedding;
+        }
+        join_all(found.into_iter().map(async |found| {
+            let (prepared, exact) = found?;
+            Ok(match exact {
+                Ok(Exact::Hit(hit)) => Lookup::Hit(hit),
+                Ok(Exact::Miss(missed)) => self.beyond_exact(prepared, missed, started).await,
+                Err(reason) => Lookup::Bypass(reason),
+            })
+        }))
+        .await
+    }
+}
+
+impl Cache {
+    /// `queries` with the embeddings of those that are compared by meaning, made together. One that has none after this is
+    /// embedded, and fails, by itself.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
+    pub async fn embed_all(&self, mut queries: Vec<Query>) -> Vec<Query> {
+        let prepared: Vec<_> =
+            queries.iter().map(|query| Prepared::new(query.clone(), &self.inner).ok()).collect();
+        let sound: Vec<&Prepared> = prepared.iter().flatten().collect();
+        let mut embeddings = self.inner.embed_together(&sound).await.into_iter();
+        for (query, _) in queries.iter_mut().zip(&prepared).filter(|(_, prepared)| prepared.is_some()) {
+            if let Some(embedding) = embeddings.next().flatten() {
+                *query = query.clone().embedding(embedding.as_slice());
+            }
+        }
+        queries
+    }
+}
+
+impl Inner {
+    /// The embeddings of questions, as many at a time as the embedder is given; none for one that needs none or gets none.
+    async fn embed_together(&self, questions: &[&Prepared]) -> Vec<Option<Embedding>> {
+        let mut embeddings = vec![None; questions.len()];
+        let wanted: Vec<usize> = (0..questions.len())
+            .filter(|&n| {
+                let text = &questions[n].key.text;
+                let is_compared = questions[n].is_embedded() && questions[n].given.is_none();
+                is_compared && self.unknown_script(text).is_none() && self.memo.get(text).is_none()
+            })
+            .collect();
+        // One alone is embedded where it is looked up.
+        for wanted in wanted.chunks(EMBEDDED_AT_ONCE).filter(|wanted| wanted.len() > 1) {
+            let texts: Vec<String> = wanted.iter().map(|&n| questions[n].key.text.to_string()).collect();
+            let started = Instant::now();
+            let embedded =
+                tokio::time::timeout(self.settings.embed_timeout, self.embedder.embed(&texts)).await;
+            self.metrics.lookup.embed.record(started.elapsed());
+            let Ok(Ok(embedded)) = embedded else { continue };
+            let dimensions = self.embedder.model().dimensions;
+            let is_wrong = |embedded: &Embedded| matches!(embedded, Embedded::Vector(vector) if vector.dimensions() != dimensions);
+            if embedded.len() != wanted.len() || embedded.iter().any(is_wrong) {
+                continue;
+            }
+            for (&n, embedded) in wanted.iter().zip(embedded) {
+                self.memo.insert(&questions[n].key.text, &embedded);
+                embeddings[n] = embedded.into_vector();
+            }
+        }
+        embeddings
+    }
+}

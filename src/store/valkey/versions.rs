@@ -1,0 +1,42 @@
+//! Which versions of documents are registered.
+
+use super::{Inner, reply};
+use crate::entry::{DocumentVersion, any_change_of};
+use crate::error::Result;
+use crate::key::{Corpus, EntryId};
+
+impl Inner {
+    /// Read as it stands, without asking whether the clock may still be trusted: a fill with the snapshot of a lookup from
+    /// before is refused if it was not.
+    pub(super) async fn versions(
+        &self,
+        corpus: &Corpus,
+        id: EntryId,
+        documents: &[&str],
+    ) -> Result<Vec<Option<DocumentVersion>>> {
+        self.check_open()?;
+        let bucket = self.keys.bucket(corpus, id);
+        self.check_bucket(bucket)?;
+        let clock = self.keys.clock(bucket);
+        let mut get = redis::cmd("HMGET");
+        get.arg(&clock).arg("f");
+        for document in documents {
+            let name = *any_change_of(document).as_bytes();
+            get.arg([b"v".as_slice(), &name].concat()).arg(&name);
+        }
+        let found = self.link.send(&get, &clock, self.command_limit()).await?;
+        let unexpected = || reply::unexpected("a look at versions");
+        let Some([floor, registered @ ..]) = reply::items(&found) else { return Err(unexpected()) };
+        let floor: u64 = reply::number(floor).unwrap_or_default();
+        let (pairs, rest) = registered.as_chunks::<2>();
+        if pairs.len() != documents.len() || !rest.is_empty() {
+            return Err(unexpected());
+        }
+        // A version lives as long as the mark that it came with.
+        let version = |[version, mark]: &[redis::Value; 2]| {
+            let lives = reply::number::<u64>(mark).is_some_and(|mark| mark > floor);
+            reply::text(version).filter(|_| lives).map(Into::into)
+        };
+        Ok(pairs.iter().map(version).collect())
+    }
+}
