@@ -8,6 +8,7 @@
 
 mod builder;
 mod candidates;
+mod confirmations;
 mod embedding;
 mod explain;
 mod feedback;
@@ -18,6 +19,7 @@ mod judging;
 mod lessons;
 mod live;
 mod lookup;
+mod principal;
 mod query;
 mod refresh;
 mod turn;
@@ -47,6 +49,7 @@ use self::live::Live;
 pub use self::lookup::{BypassReason, Hit, Lookup, Tier};
 pub use self::query::{FollowUps, Query};
 pub use self::refresh::Refresh;
+pub use self::principal::{Principal, Reach};
 use self::refresh::Refresher;
 use crate::clock::Clock;
 use crate::criterion::Criterion;

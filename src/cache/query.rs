@@ -1,8 +1,11 @@
 //! A question with everything that decides how it is looked up.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Inner;
+use crate::cache::principal::{Principal, Reach};
 use crate::criterion::Criterion;
 use crate::embedding::Embedding;
 use crate::entry::Entry;
@@ -24,6 +27,7 @@ pub struct Query {
     embedding: Option<Vec<f32>>,
     criterion: Option<Criterion>,
     conversation: Option<String>,
+    principal: Option<Principal>,
     mode: Mode,
 }
 
@@ -63,6 +67,7 @@ impl Query {
             embedding: None,
             criterion: None,
             conversation: None,
+            principal: None,
             mode: Mode::All,
         }
     }
@@ -121,6 +126,13 @@ impl Query {
         self
     }
 
+    /// Says whose pipeline asks, and makes the answer if there is none: somebody who is not trusted with all that others in
+    /// the scope are served.
+    pub fn principal(mut self, principal: Principal) -> Self {
+        self.principal = Some(principal);
+        self
+    }
+
     /// Looks for exactly this question only.
     pub fn exact_only(mut self) -> Self {
         self.mode = Mode::ExactOnly;
@@ -143,8 +155,12 @@ impl Query {
 /// A query that was checked and keyed.
 #[derive(Debug, Clone)]
 pub(crate) struct Prepared {
+    /// What the answer will be kept under.
     pub(crate) key: CacheKey,
     pub(crate) tenant: Option<TenantId>,
+    /// What everybody's answer is kept under, if that is somewhere else.
+    pub(crate) shared: Option<Shared>,
+    pub(crate) reach: Reach,
     /// Where the answer will belong.
     pub(crate) namespace: Option<Namespace>,
     /// Whether the scope is private, and nothing says whose it is.
@@ -154,7 +170,22 @@ pub(crate) struct Prepared {
     pub(crate) mode: Mode,
 }
 
+/// The place of everybody's answer, for a principal whose own is kept apart from it.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) key: CacheKey,
+    pub(crate) tenant: Option<TenantId>,
+    /// As what the principal's answer confirms those of others.
+    pub(crate) counts_as: Arc<str>,
+}
+
 impl Prepared {
+    /// The same question among everybody's answers, if the principal's own are kept apart from them.
+    pub(super) fn of_everybody(&self) -> Option<Self> {
+        let Shared { key, tenant, .. } = self.shared.clone()?;
+        Some(Self { key, tenant, shared: None, ..self.clone() })
+    }
+
     /// The answer of `entry` as a candidate for this question.
     pub(super) fn candidate<'a>(
         &'a self,
@@ -178,8 +209,20 @@ impl Prepared {
                 None => {}
             }
         }
+        let tenant = query.scope.tenant_id();
         let scope = query.scope.id(&query.corpus, &cache.fingerprint)?;
         let key = CacheKey::new(query.corpus, scope, &query.text)?;
+        let reach = query.principal.as_ref().map_or(Reach::Everybody, |principal| principal.reach);
+        let is_apart = reach == Reach::Own || cache.admission.confirmations > 1 && reach != Reach::Nobody;
+        let (key, tenant, shared) = match query.principal.filter(|_| is_apart) {
+            None => (key, tenant, None),
+            Some(Principal { name, counts_as, .. }) => {
+                let own = query.scope.clone().own(&name);
+                let own_key =
+                    CacheKey::new(key.corpus.clone(), own.id(&key.corpus, &cache.fingerprint)?, &key.text)?;
+                (own_key, own.tenant_id(), Some(Shared { key, tenant, counts_as }))
+            }
+        };
         let given = query.embedding.map(|components| Embedding::new(&components)).transpose()?;
         let expected = cache.embedder.model().dimensions;
         if let Some(given) = given.as_ref().filter(|given| given.dimensions() != expected) {
@@ -189,12 +232,16 @@ impl Prepared {
                 cache.embedder.model().name,
             )));
         }
+        // What an answer is found by is for those to say who may say what others are served.
+        let given = given.filter(|_| reach == Reach::Everybody);
         let of_corpus = || cache.settings.corpora.get(&key.corpus).copied();
         let criterion = query.criterion.or(query.scope.criterion()).or_else(of_corpus);
         let criterion = criterion.unwrap_or_else(|| cache.live.criterion()).checked()?;
         Ok(Self {
             key,
-            tenant: query.scope.tenant_id(),
+            tenant,
+            shared,
+            reach,
             namespace: query.scope.as_namespace().cloned(),
             lacks_tenant: query.scope.lacks_tenant(),
             given,

@@ -200,6 +200,23 @@ hex_id! {
     EntryId, "entry id"
 }
 
+impl EntryId {
+    /// The entry in which it is kept who has an answer like that of this one. It ends in the same digits, by which stores
+    /// spread their entries, so that what ends the one ends the other.
+    pub(crate) fn confirmations(self) -> Self {
+        let mut id = first_half(&hash("wellspring.confirmations.1", &[&self.0]));
+        id[14..].copy_from_slice(&self.0[14..]);
+        Self(id)
+    }
+}
+
+impl ScopeId {
+    /// The scope of such entries, in which nobody searches.
+    pub(crate) fn confirmations(self) -> Self {
+        Self(first_half(&hash("wellspring.confirmations.scope.1", &[&self.0])))
+    }
+}
+
 hex_id! {
     /// The identity of anything that an answer can be invalidated by: 128 bits of the SHA-256 of its
     /// kind and name.

@@ -17,6 +17,7 @@ use crate::server::auth::{Caller, Right, sha256};
 use crate::server::error::Problem;
 use crate::server::extract::exact_object;
 use crate::server::proxy::{Directives, holder, json as exact, tenant};
+use crate::server::writers::{self, Said};
 
 /// The fields that a lookup has over those of `wellspring` in a request to the proxy.
 const OWN: [&str; 4] = ["embedding", "private", "renew", "wait"];
@@ -167,3 +168,6 @@ fn query(
     }
     Ok((query, own.wait))
 }
+    if let Some(principal) = writers::principal(gateway, caller, headers, Said::ByCaller) {
+        query = query.principal(principal);
+    }

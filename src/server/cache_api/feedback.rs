@@ -15,12 +15,13 @@ use super::entries::no_entry;
 use crate::cache::Teller;
 use crate::entry::Change;
 use crate::judgement::Feedback;
-use crate::key::{EntryId, TenantId};
+use crate::key::EntryId;
 use crate::server::auth::{Caller, Right};
 use crate::server::documents::{Job, told};
 use crate::server::error::Problem;
 use crate::server::extract::object;
 use crate::server::proxy::{Directives, holder};
+use crate::server::writers;
 use crate::server::{Gateway, Sharing};
 
 /// The fields that feedback has beside `question`, `corpus` and `tenant`, which are those of a lookup.
@@ -54,9 +55,10 @@ pub(super) async fn feedback(
     let remembered = if caller.token.is_some() && caller.may(Right::Admin) {
         cache.remember_feedback(&corpus, entry, question, verdict).await
     } else {
-        let tenant = tenant_of(&gateway, &caller, &headers, &directives);
+        let tenants =
+            writers::tenants(&caller, &headers, tenant_of(&gateway, &caller, &headers, &directives));
         let stored = cache.entry(&corpus, entry).await?;
-        if stored.is_none_or(|stored| stored.entry.tenant != tenant.as_deref().map(TenantId::of)) {
+        if stored.is_none_or(|stored| !tenants.contains(&stored.entry.tenant)) {
             return Err(no_entry());
         }
         cache.feedback_from(teller(&gateway, &caller, &headers), &corpus, entry, question, verdict).await

@@ -13,7 +13,7 @@ use crate::server::auth::Caller;
 use crate::server::error::Problem;
 use crate::server::extract::object;
 use crate::server::permits;
-use crate::server::proxy::{Directives, holder};
+use crate::server::proxy::{Directives, RECORDING, holder};
 
 /// The fields that a fill has over those of `wellspring` in a request to the proxy.
 const OWN: [&str; 3] = ["answer", "usage", "metadata"];
@@ -40,6 +40,11 @@ pub(super) async fn fill(
         fields.into_iter().partition(|(name, _)| OWN.contains(&name.as_str()));
     let own: Own = serde_json::from_value(own.into())
         .map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))?;
+    if own.metadata.get(RECORDING).is_some() {
+        return Err(Problem::invalid(format!(
+            "metadata has a field {RECORDING}, which is what the proxy received: name it otherwise"
+        )));
+    }
     let directives = Directives::new(Some(&shared.into()), &headers, &gateway.options().limits)?;
     let Some(name) = &directives.permit else { return Err(Problem::invalid("the body has no permit")) };
     let holder = holder(&caller, &headers);

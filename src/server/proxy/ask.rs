@@ -23,6 +23,7 @@ use super::upstream::{Outgoing, passed_on};
 use crate::cache::{FillPermit, Hit, Lookup, Query};
 use crate::server::auth::Caller;
 use crate::server::error::Problem;
+use crate::server::writers::{self, Said};
 use crate::server::{Gateway, Price, limits, permits};
 
 /// The field of a body that is meant for the gateway.
@@ -162,7 +163,11 @@ fn read(gateway: &Gateway, caller: &Caller, head: &Parts, body: Bytes) -> Result
     let base = gateway.upstreams().base(&outgoing);
     let tenant = tenant(gateway.options(), caller, &head.headers);
     let longest = limits.question_bytes;
-    let (query, matching) = question::query(api, fields, &directives, &outgoing, (&base, tenant), longest);
+    let (mut query, matching) =
+        question::query(api, fields, &directives, &outgoing, (&base, tenant), longest);
+    if let Some(principal) = writers::principal(gateway, caller, &head.headers, Said::of(&directives)) {
+        query = query.principal(principal);
+    }
     Ok(Read::Question(Asked { outgoing, directives, form, price, bypass, held, query, matching }))
 }
 

@@ -1,13 +1,16 @@
 //! What callers do to harm others, against the gateway on real sockets: none of it may succeed.
 
 mod bodies;
+mod confirmations;
 mod connections;
 mod deliveries;
 mod identity;
 mod paths;
 mod strangers;
+mod sharing;
 mod trust;
 
+mod writers;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -25,7 +25,8 @@ pub(super) fn whole(path: &str, request: &Value, number: usize) -> Value {
                 "message": if is_tools {
                     json!({ "role": "assistant", "content": null, "refusal": null, "tool_calls": [call(number)] })
                 } else {
-                    json!({ "role": "assistant", "content": text(number), "refusal": null })
+                    let says = if request["model"] == "same" { 0 } else { number };
+                    json!({ "role": "assistant", "content": text(says), "refusal": null })
                 },
                 "finish_reason": match request["model"].as_str() {
                     Some("tools") => "tool_calls",
