@@ -22,6 +22,8 @@ mod lookup;
 mod principal;
 mod query;
 mod refresh;
+#[cfg(feature = "server")]
+mod shown;
 mod turn;
 
 use std::collections::HashMap;
@@ -47,9 +49,9 @@ use self::judging::Judging;
 use self::lessons::Lessons;
 use self::live::Live;
 pub use self::lookup::{BypassReason, Hit, Lookup, Tier};
+pub use self::principal::{Principal, Reach};
 pub use self::query::{FollowUps, Query};
 pub use self::refresh::Refresh;
-pub use self::principal::{Principal, Reach};
 use self::refresh::Refresher;
 use crate::clock::Clock;
 use crate::criterion::Criterion;
@@ -90,6 +92,8 @@ pub(crate) struct Inner {
     pub(crate) settings: Settings,
     pub(crate) refresher: Option<Refresher>,
     pub(crate) judging: Option<Arc<Judging>>,
+    #[cfg(feature = "server")]
+    pub(crate) ids: shown::Ids,
     /// Places for fills that wait to be written behind.
     pub(crate) write_behind: Option<Arc<Semaphore>>,
     pub(crate) tasks: TaskTracker,

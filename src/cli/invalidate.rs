@@ -11,7 +11,7 @@ use crate::cli::context::{Context, invalid};
 use crate::cli::exit::Exit;
 use crate::cli::output::{self, Column, table};
 use crate::cli::target::{TargetArgs, TargetOptions, describe};
-use crate::cli::units;
+use crate::cli::{named, units};
 use crate::entry::Change;
 use crate::key::Corpus;
 use crate::store::ChangeOutcome;
@@ -47,9 +47,15 @@ struct ReportedChange<'a> {
 
 pub(crate) async fn run(args: InvalidateArgs, context: &Context) -> anyhow::Result<Exit> {
     let everything = args.targets.everything;
-    let changes = args.targets.changes(&args.options)?;
+    let mut changes = args.targets.changes(&args.options)?;
     let corpus = &args.options.corpus;
     let store = context.store().await?;
+    for change in &mut changes {
+        if let Change::Entry(id) = change {
+            // A change is kept while the servers are away.
+            *id = named::entry(&*store, corpus, *id).await.unwrap_or(*id);
+        }
+    }
     if everything && !args.yes && !confirm(corpus)? {
         output::note("nothing was changed");
         return Ok(Exit::Success);

@@ -6,6 +6,8 @@
 //! answers depend on are compared in NFC, too: one file has two spellings on two systems.
 
 mod scope;
+#[cfg(feature = "server")]
+mod shown;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,6 +19,8 @@ use sha2::{Digest, Sha256};
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 pub use self::scope::Scope;
+#[cfg(feature = "server")]
+pub use self::shown::IdKey;
 use crate::error::{Error, Result};
 
 /// The longest question that the cache accepts, in bytes.
@@ -198,6 +202,12 @@ hex_id! {
     /// The identity of an entry: 128 bits of the SHA-256 of its corpus, scope and question. The question
     /// itself is stored beside it and compared on every exact hit.
     EntryId, "entry id"
+}
+
+#[cfg(feature = "server")]
+hex_id! {
+    /// An entry's id as callers are shown it: it says nothing of the entry to whoever has not the [secret](IdKey).
+    ShownId, "entry id"
 }
 
 impl EntryId {

@@ -45,6 +45,7 @@ pub(super) async fn lookup(
     let fields = exact_object(&gateway, request).await?;
     let (query, waits) = query(&gateway, &caller, &headers, fields)?;
     let cache = gateway.cache();
+    let ids = cache.id_key().await;
     let found = if waits {
         let failed = |error: SharedError| {
             let kind = error.downcast_ref().map_or(ErrorKind::Store, Error::kind);
@@ -58,6 +59,7 @@ pub(super) async fn lookup(
         Lookup::Hit(hit) => {
             gateway.telemetry().feedback().served(&hit);
             let mut body = view::answer(&hit.entry);
+            body["entry"] = json!(ids?.show(hit.entry.id));
             body["status"] = "hit".into();
             body["age_ms"] = u64::try_from(hit.age.as_millis()).unwrap_or(u64::MAX).into();
             (body["tier"], body["similarity"], body["confidence"]) = match hit.tier {
@@ -70,7 +72,7 @@ pub(super) async fn lookup(
         }
         Lookup::Miss(permit) => {
             let mut body = json!({
-                "status": "miss", "entry": permit.entry_id(), "question": permit.question(),
+                "status": "miss", "entry": ids?.show(permit.entry_id()), "question": permit.question(),
                 "is_leader": permit.is_leader(),
                 "embedding": permit.embedding().map(Embedding::as_slice),
             });
@@ -97,7 +99,14 @@ pub(super) async fn why(
     let (query, _) = query(&gateway, &caller, &headers, fields)?;
     let explanation = gateway.cache().explain(query).await?;
     let failed = |_| Problem::invalid("the explanation has no JSON");
-    serde_json::to_value(&explanation).map(Json).map_err(failed)
+    let mut body = serde_json::to_value(&explanation).map_err(failed)?;
+    let ids = gateway.cache().id_key().await?;
+    body["exact"] = json!(ids.show(explanation.exact));
+    body["served"] = json!(explanation.served.map(|served| ids.show(served)));
+    for (n, candidate) in explanation.candidates.iter().enumerate() {
+        body["candidates"][n]["entry"] = json!(ids.show(candidate.entry));
+    }
+    Ok(Json(body))
 }
 
 /// The tenant of the answers that the caller may be served: by who they are, and within that by whom they name.
@@ -160,6 +169,9 @@ fn query(
     if let Some(embedding) = own.embedding {
         query = query.embedding(embedding);
     }
+    if let Some(principal) = writers::principal(gateway, caller, headers, Said::ByCaller) {
+        query = query.principal(principal);
+    }
     if directives.exact {
         query = query.exact_only();
     }
@@ -168,6 +180,3 @@ fn query(
     }
     Ok((query, own.wait))
 }
-    if let Some(principal) = writers::principal(gateway, caller, headers, Said::ByCaller) {
-        query = query.principal(principal);
-    }

@@ -15,7 +15,7 @@ use super::entries::no_entry;
 use crate::cache::Teller;
 use crate::entry::Change;
 use crate::judgement::Feedback;
-use crate::key::EntryId;
+use crate::key::{EntryId, ShownId};
 use crate::server::auth::{Caller, Right};
 use crate::server::documents::{Job, told};
 use crate::server::error::Problem;
@@ -31,7 +31,7 @@ const SHARED: [&str; 3] = ["question", "corpus", "tenant"];
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Own {
-    entry: EntryId,
+    entry: ShownId,
     verdict: Feedback,
 }
 
@@ -52,7 +52,13 @@ pub(super) async fn feedback(
     let directives = Directives::new(Some(&shared.into()), &headers, &gateway.options().limits)?;
     let (corpus, question) = (directives.corpus.clone().unwrap_or_default(), directives.question.as_deref());
     let cache = gateway.cache();
-    let remembered = if caller.token.is_some() && caller.may(Right::Admin) {
+    let is_operator = caller.token.is_some() && caller.may(Right::Admin);
+    let entry = if is_operator {
+        gateway.cache().named(&corpus, EntryId::from_bytes(*entry.as_bytes())).await?
+    } else {
+        cache.id_key().await?.entry(entry)
+    };
+    let remembered = if is_operator {
         cache.remember_feedback(&corpus, entry, question, verdict).await
     } else {
         let tenants =

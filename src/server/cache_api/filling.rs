@@ -53,9 +53,10 @@ pub(super) async fn fill(
         permits::check_question(&permit, question)?;
     }
     let answer = directives.answer(own.answer, own.usage, own.metadata);
+    let ids = gateway.cache().id_key().await?;
     Ok(Json(match permit.fill(answer, directives.dependencies()).await {
-        FillOutcome::Stored(entry) => json!({ "status": "stored", "entry": entry }),
-        FillOutcome::Queued(entry) => json!({ "status": "queued", "entry": entry }),
+        FillOutcome::Stored(entry) => json!({ "status": "stored", "entry": ids.show(entry) }),
+        FillOutcome::Queued(entry) => json!({ "status": "queued", "entry": ids.show(entry) }),
         FillOutcome::Refused(reason) => {
             json!({ "status": "refused", "reason": reason, "message": reason.to_string() })
         }

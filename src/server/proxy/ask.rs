@@ -111,11 +111,14 @@ pub(super) async fn ask(
         };
         only_if_cached(control, look_up(&gateway, (query, matching, form), control, refuse).await)?
     };
+    // Who is not told of an entry is still answered.
+    let ids = gateway.cache().id_key().await.ok();
     let mut response = match found {
         Found::Hit(hit) => match replay(&hit.entry, api, form) {
             Ok(replay) => {
                 gateway.telemetry().feedback().served(&hit);
-                Ok(reply::hit(&hit, replay, form, &headers))
+                let shown = ids.map(|ids| ids.show(hit.entry.id));
+                Ok(reply::hit(&hit, shown, replay, form, &headers))
             }
             Err(why) => {
                 only_if_cached(control, Found::Pass(Forward::Bypass(why)))?;
@@ -124,7 +127,9 @@ pub(super) async fn ask(
         },
         Found::Make(permit, forward, matching) => {
             let keeps_incomplete = gateway.options().keep_incomplete && matching == Matching::Exact;
-            let making = Making { gateway, api, form, directives, permit, forward, price, keeps_incomplete };
+            let shown = ids.map(|ids| ids.show(permit.entry_id()));
+            let making =
+                Making { gateway, api, form, directives, permit, shown, forward, price, keeps_incomplete };
             making.start(outgoing).await
         }
         Found::Follow(following) => Ok(reply::followed(following)),
@@ -260,7 +265,7 @@ pub(super) async fn pass(
 ) -> Result<Response, Problem> {
     let response = outgoing.send(gateway).await?;
     let mut passed = passed_on(&response, Body::empty());
-    forward.tell(passed.headers_mut(), None);
+    forward.tell(passed.headers_mut(), false, None);
     *passed.body_mut() = Body::from_stream(response.bytes_stream());
     Ok(passed)
 }

@@ -24,6 +24,7 @@ use super::recording::{EVENT_STREAM, Form, Recorder};
 use super::reply::Forward;
 use super::upstream::{Outgoing, passed_on};
 use crate::cache::FillPermit;
+use crate::key::ShownId;
 use crate::server::error::Problem;
 use crate::server::limits::RequestLimits;
 use crate::server::{Disconnected, Gateway, Price};
@@ -39,6 +40,8 @@ pub(super) struct Making {
     pub(super) form: Form,
     pub(super) directives: Directives,
     pub(super) permit: FillPermit,
+    /// What callers are told of the entry, if they are.
+    pub(super) shown: Option<ShownId>,
     pub(super) forward: Forward,
     pub(super) price: Option<Price>,
     /// Whether an answer that a limit of tokens cut off is kept.
@@ -81,7 +84,7 @@ impl Making {
         tell: oneshot::Sender<Result<(Response, Pieces), Problem>>,
         caller_gone: CancellationToken,
     ) {
-        let Self { gateway, api, form, directives, permit, forward, price, keeps_incomplete } = self;
+        let Self { gateway, api, form, directives, permit, shown, forward, price, keeps_incomplete } = self;
         let is_patient = gateway.options().disconnected == Disconnected::Finish;
         let begun = form.is_stream.then(|| permit.begun(directives.dependencies())).flatten();
         let limit = gateway.options().limits.body_bytes;
@@ -112,11 +115,11 @@ impl Making {
             }
         };
         let mut recorder = recorder(&gateway, api, form, &response);
-        let entry = recorder.is_some().then(|| permit.entry_id());
+        let may_be_kept = recorder.is_some();
         let limits = &gateway.options().limits;
         let (send, pieces) = Sending::new(limits);
         let mut passed = passed_on(&response, Body::empty());
-        forward.tell(passed.headers_mut(), entry);
+        forward.tell(passed.headers_mut(), may_be_kept, shown);
         let _ = tell.send(Ok((passed, pieces)));
         if recorder.is_none() {
             permit.decline();

@@ -41,6 +41,7 @@ mod outbox;
 mod record;
 mod reply;
 mod script;
+mod secret;
 mod status;
 mod stream;
 mod tier;
@@ -518,6 +519,10 @@ impl Store for ValkeyStore {
         limit: usize,
     ) -> Result<Vec<(JudgementCursor, Logged)>> {
         self.inner.judgements(after, limit).await
+    }
+
+    async fn secret(&self, offered: [u8; 32]) -> Result<[u8; 32]> {
+        self.inner.secret(offered).await
     }
 
     async fn close(&self) -> Result<()> {

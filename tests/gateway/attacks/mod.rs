@@ -5,12 +5,13 @@ mod confirmations;
 mod connections;
 mod deliveries;
 mod identity;
+mod ids;
 mod paths;
-mod strangers;
 mod sharing;
+mod strangers;
 mod trust;
-
 mod writers;
+
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -44,3 +44,4 @@ mod holds;
 mod judgements;
 mod limits;
 mod reports;
+mod secret;
