@@ -36,7 +36,7 @@ impl Principal {
         Self { counts_as: Arc::clone(&name), name, reach: Reach::default() }
     }
 
-    /// Sets the name under which its answers [confirm](crate::Admission::confirmations) those of others, its own by
+    /// Sets the name under which its answers [confirm](crate::Admission::confirmations()) those of others, its own by
     /// default. However many there are of one such name, they count as one.
     pub fn counts_as(mut self, name: impl Into<Arc<str>>) -> Self {
         self.counts_as = name.into();

@@ -102,7 +102,7 @@ pub trait AnswerJudge: fmt::Debug + Send + Sync {
     /// Dropping the future abandons the case.
     async fn judge(&self, case: &Case) -> Result<Ruling>;
 
-    /// Whether two answers to `question` say the same, so that one [confirms](crate::Admission::confirmations) the other.
+    /// Whether two answers to `question` say the same, so that one [confirms](crate::Admission::confirmations()) the other.
     /// None, the default, from a judge that does not compare answers: then only those of the same text are the same.
     ///
     /// # Errors

@@ -125,16 +125,16 @@ async fn each_reach_serves_whom_it_says() {
         matches!(cache.lookup(query).await.unwrap(), Lookup::Hit(_))
     };
     let own = permit(&cache, Principal::new("eve").reach(Reach::Own)).await;
-    own.fill("under the mat", []).await;
+    own.fill("under the mat", vec![]).await;
     assert!(served(QUESTION, Some("eve")).await && served("Where is the key?", Some("eve")).await);
     assert!(!served(QUESTION, None).await && !served(QUESTION, Some("bob")).await);
     let nobodys = permit(&cache, Principal::new("nobody").reach(Reach::Nobody)).await;
-    assert!(matches!(nobodys.fill("under the mat", []).await, FillOutcome::Declined(_)));
+    assert!(matches!(nobodys.fill("under the mat", vec![]).await, FillOutcome::Declined(_)));
     let exact = permit(&cache, Principal::new("eve").reach(Reach::SameQuestion)).await;
-    exact.fill("in the drawer", []).await;
+    exact.fill("in the drawer", vec![]).await;
     assert!(served(QUESTION, None).await && served(QUESTION, Some("bob")).await);
     assert!(!served("Where is the key?", None).await && !served("Where is the key?", Some("bob")).await);
     let all = permit(&cache, Principal::new("alice")).await;
-    all.fill("in the drawer", []).await;
+    all.fill("in the drawer", vec![]).await;
     assert!(served("Where is the key?", None).await && served("Where is the key?", Some("bob")).await);
 }
