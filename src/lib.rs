@@ -85,7 +85,7 @@ pub mod verify;
 
 pub use cache::{
     Begun, BypassReason, Cache, CacheBuilder, FillOutcome, FillPermit, FollowUps, Hit, Lookup, Miss, Origin,
-    Query, Refresh, Served, Since, Teller, Tier,
+    Principal, Query, Reach, Refresh, Served, Since, Teller, Tier,
 };
 pub use criterion::Criterion;
 pub use embed::Embedder;

@@ -177,6 +177,8 @@ pub(crate) struct FillMetrics {
     pub(crate) refused: Counters,
     pub(crate) declined: Counters,
     pub(crate) failed: Counter,
+    pub(crate) confirmed: Counter,
+    pub(crate) unconfirmed: Counter,
     pub(crate) fill: Histogram,
     pub(crate) compute: Histogram,
     pub(crate) compute_failed: Counter,
@@ -228,6 +230,8 @@ impl CacheMetrics {
             refused: fill.refused.values(),
             declined: fill.declined.values(),
             failed_fills: fill.failed.value(),
+            confirmed_fills: fill.confirmed.value(),
+            unconfirmed_fills: fill.unconfirmed.value(),
             failed_computations: fill.compute_failed.value(),
             refreshed: fill.refreshed.value(),
             changes: invalidation.changes.value(),
@@ -306,6 +310,10 @@ pub struct Metrics {
     pub declined: BTreeMap<String, u64>,
     /// Answers that the store failed to take.
     pub failed_fills: u64,
+    /// Answers stored for everybody, because enough principals had the same.
+    pub confirmed_fills: u64,
+    /// Answers stored for the principal that has them only, until others have the same.
+    pub unconfirmed_fills: u64,
     /// Closures that gave no answer.
     pub failed_computations: u64,
     /// Answers made anew in the background.

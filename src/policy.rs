@@ -93,11 +93,13 @@ impl Ttls {
 pub struct Admission {
     /// The longest answer that is kept, in bytes; 256 KiB by default.
     pub max_answer_bytes: usize,
+    /// How many principals must have the same answer before it is served to others; 1 by default.
+    pub confirmations: u32,
 }
 
 impl Default for Admission {
     fn default() -> Self {
-        Self { max_answer_bytes: 256 * 1024 }
+        Self { max_answer_bytes: 256 * 1024, confirmations: 1 }
     }
 }
 
@@ -106,6 +108,18 @@ impl Admission {
     #[must_use]
     pub fn max_answer_bytes(mut self, bytes: usize) -> Self {
         self.max_answer_bytes = bytes;
+        self
+    }
+
+    /// Sets how many [principals](crate::Principal) must have the same answer before it is served to others: with 1, which
+    /// is the default and the least, it is served as soon as one has it. Until then each principal is served its own answer
+    /// only. What a query fills that names no principal is served to everybody at once.
+    ///
+    /// Answers are the same if their texts are, but for whitespace and Unicode composition, and so are their metadata but
+    /// for a field `recording`. Where there is a [judge](crate::judge) that compares answers, it decides on other texts.
+    #[must_use]
+    pub fn confirmations(mut self, principals: u32) -> Self {
+        self.confirmations = principals.max(1);
         self
     }
 
@@ -136,6 +150,8 @@ pub enum DeclinedReason {
     NoTimeToLive,
     /// Its scope is private and names no tenant.
     PrivateWithoutTenant,
+    /// Who filled it is no writer, and shows nothing that it could be told from others by.
+    UnknownPrincipal,
 }
 
 impl fmt::Display for DeclinedReason {
@@ -145,6 +161,9 @@ impl fmt::Display for DeclinedReason {
             Self::TooLarge => "the answer is longer than the limit",
             Self::NoTimeToLive => "the answer's time to live is zero",
             Self::PrivateWithoutTenant => "the scope is private and names no tenant",
+            Self::UnknownPrincipal => {
+                "whoever shows neither a token nor a key can be served no answer of its own"
+            }
         })
     }
 }

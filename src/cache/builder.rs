@@ -353,6 +353,8 @@ impl CacheBuilder {
             process: rand::random(),
             refresher: self.refresher,
             judging,
+            #[cfg(feature = "server")]
+            ids: crate::cache::shown::Ids::default(),
             write_behind: (self.write_behind > 0).then(|| Arc::new(Semaphore::new(self.write_behind))),
             tasks,
             shutdown,

@@ -106,7 +106,14 @@ impl Cache {
     /// Those of `lookup`, and failures of the store, the embedder or the verifier, which `lookup`
     /// bypasses.
     pub async fn explain(&self, query: Query) -> Result<Explanation> {
-        self.explain_prepared(Prepared::new(query, &self.inner)?).await
+        let prepared = Prepared::new(query, &self.inner)?;
+        let own = self.explain_prepared(&prepared).await?;
+        let Some(prepared) = prepared.of_everybody() else { return Ok(own) };
+        let everybodys = self.explain_prepared(&prepared).await?;
+        let is_live = |explained: &Explanation| explained.exact_state == EntryState::Live;
+        let is_own =
+            !is_live(&everybodys) && (is_live(&own) || everybodys.served.is_none() && own.served.is_some());
+        Ok(if is_own { own } else { everybodys })
     }
 
     /// As [`explain`](Self::explain), in the scope that an entry names, whatever the scope of `query`.
@@ -119,10 +126,10 @@ impl Cache {
         let mut prepared = Prepared::new(query, &self.inner)?;
         let key = if prepared.is_exact { CacheKey::exact } else { CacheKey::new };
         prepared.key = key(prepared.key.corpus, scope, &text)?;
-        self.explain_prepared(prepared).await
+        self.explain_prepared(&prepared).await
     }
 
-    async fn explain_prepared(&self, prepared: Prepared) -> Result<Explanation> {
+    async fn explain_prepared(&self, prepared: &Prepared) -> Result<Explanation> {
         let inner = &self.inner;
         let key = &prepared.key;
         let exact = inner.store.lookup(&key.corpus, key.exact).await?.found;
@@ -139,7 +146,7 @@ impl Cache {
             threshold: is_searched.then(|| inner.verifier.floor(prepared.criterion)),
             unshown,
             unknown_script,
-            candidates: self.candidates(&prepared).await?,
+            candidates: self.candidates(prepared).await?,
             served: None,
             decision: String::new(),
         };

@@ -6,6 +6,9 @@ use std::time::Instant;
 use tracing::Instrument as _;
 
 use crate::cache::Cache;
+use crate::cache::confirmations::Offer;
+use crate::cache::lookup::Snapshots;
+use crate::cache::principal::Reach;
 use crate::cache::query::Prepared;
 use crate::cache::turn::Held;
 use crate::embedding::Embedding;
@@ -27,7 +30,7 @@ use crate::store::{Filled, RefusedReason, Snapshot};
 pub struct FillPermit {
     pub(super) cache: Cache,
     pub(super) prepared: Prepared,
-    pub(super) snapshot: Snapshot,
+    pub(super) snapshots: Snapshots,
     embedding: Option<Embedding>,
     leader: Option<Leader>,
     claim: Option<Held>,
@@ -86,12 +89,12 @@ impl FillPermit {
     pub(super) fn new(
         cache: Cache,
         prepared: Prepared,
-        snapshot: Snapshot,
+        snapshots: Snapshots,
         embedding: Option<Embedding>,
         leader: Option<Leader>,
         claim: Option<Held>,
     ) -> Self {
-        Self { cache, prepared, snapshot, embedding, leader, claim, started: Instant::now() }
+        Self { cache, prepared, snapshots, embedding, leader, claim, started: Instant::now() }
     }
 
     /// The question, normalised.
@@ -119,7 +122,7 @@ impl FillPermit {
     /// None if it will not be stored, and so is for nobody else.
     pub fn begun(&self, dependencies: impl Into<Vec<Dependency>>) -> Option<Begun> {
         let entry = self.entry(Answer::new("not made yet"), dependencies.into()).ok()?;
-        Some(Begun { cache: self.cache.clone(), snapshot: self.snapshot, entry })
+        Some(Begun { cache: self.cache.clone(), snapshot: self.snapshots.own, entry })
     }
 
     /// Stores `answer`, which was derived from `dependencies`.
@@ -179,13 +182,14 @@ impl FillPermit {
         let inner = Arc::clone(&self.cache.inner);
         let metrics = &inner.metrics.fill;
         let started = Instant::now();
-        let filled = inner.store.fill(self.snapshot, Arc::clone(&entry)).await;
+        let filled = inner.store.fill(self.snapshots.own, Arc::clone(&entry)).await;
         metrics.fill.record(started.elapsed());
         match filled {
             Ok(Filled::Stored) => {
                 inner.index(&entry).await;
                 metrics.stored.increment();
                 self.land(Landing::Stored);
+                self.offer(&entry).await;
                 FillOutcome::Stored(entry.id)
             }
             Ok(Filled::Refused(reason)) => {
@@ -202,12 +206,34 @@ impl FillPermit {
         }
     }
 
-    fn entry(&self, answer: Answer, mut dependencies: Vec<Dependency>) -> Result<Arc<Entry>, DeclinedReason> {
+    /// Lets others be served what the principal is, if enough of them have the same.
+    async fn offer(&self, entry: &Arc<Entry>) {
+        let Prepared { shared, reach, .. } = &self.prepared;
+        if let (Some(shared), Some(snapshot)) = (shared, self.snapshots.shared)
+            && *reach != Reach::Own
+        {
+            let (shared, reach, entry) = (shared.clone(), *reach, Arc::clone(entry));
+            self.cache.offer(Offer { shared, reach, snapshot, entry }).await;
+        }
+    }
+
+    fn entry(
+        &self,
+        mut answer: Answer,
+        mut dependencies: Vec<Dependency>,
+    ) -> Result<Arc<Entry>, DeclinedReason> {
         let inner = &self.cache.inner;
         if self.prepared.lacks_tenant {
             return Err(DeclinedReason::PrivateWithoutTenant);
         }
+        if self.prepared.reach == Reach::Nobody {
+            return Err(DeclinedReason::UnknownPrincipal);
+        }
         let ttls = inner.live.ttls();
+        let is_for_same_question = self.prepared.reach == Reach::SameQuestion;
+        if is_for_same_question && let Some(ttl) = answer.ttl.take() {
+            answer.ttl = Some(ttl.min(ttls.base(&answer)));
+        }
         if let Some(reason) = inner.admission.decline(&answer, &ttls) {
             return Err(reason);
         }
@@ -224,7 +250,11 @@ impl FillPermit {
             scope: key.scope,
             tenant: self.prepared.tenant,
             question: Arc::clone(&key.text),
-            embedding: self.embedding.clone(),
+            // Without one, nothing but the question itself finds it.
+            embedding: self
+                .embedding
+                .clone()
+                .filter(|_| !is_for_same_question || self.prepared.shared.is_some()),
             answer,
             dependencies,
             created_at,

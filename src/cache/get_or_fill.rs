@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::cache::lookup::{BypassReason, Exact, Hit, Lookup, Missed, Semantic, Tier};
+use crate::cache::lookup::{BypassReason, Exact, Hit, Lookup, Missed, Semantic, Snapshots, Tier};
 use crate::cache::query::{Mode, Prepared};
 use crate::cache::turn::Turn;
 use crate::cache::{Cache, FillOutcome, FillPermit, Query, Since};
@@ -12,7 +12,7 @@ use crate::embedding::Embedding;
 use crate::entry::{Answer, Dependency};
 use crate::flight::{Landing, Leader, Role, SharedError};
 use crate::key::EntryId;
-use crate::store::{Found, Snapshot};
+use crate::store::Found;
 
 /// How often a caller waits for another one's answer and then does not find it, because it was refused
 /// or is gone already, before it makes its own.
@@ -245,7 +245,7 @@ impl Cache {
             Some(missed) => Ok(Exact::Miss(missed)),
             None => self.exact(&prepared, started).await,
         };
-        let Missed { snapshot, turn, embedding } = match missed {
+        let Missed { snapshots, turn, embedding } = match missed {
             Ok(Exact::Hit(hit)) => return self.serve(hit, false),
             Ok(Exact::Miss(missed)) => missed,
             Err(reason) => return bypass(reason, &prepared, leader),
@@ -258,23 +258,23 @@ impl Cache {
                 self.serve(hit, false)
             }
             Ok(Semantic::Miss(embedding)) => {
-                let (snapshot, turn) = match turn {
+                let (snapshots, turn) = match turn {
                     // Only one of those who ask in this process waits for another one.
                     Turn::Theirs if leader.is_some() && prepared.mode != Mode::Renew => {
-                        match self.wait_for_turn(&prepared, snapshot, started).await {
+                        match self.wait_for_turn(&prepared, snapshots, started).await {
                             Ok(Exact::Hit(hit)) => {
                                 if let Some(leader) = leader {
                                     leader.land(Landing::Stored);
                                 }
                                 return self.serve(hit, true);
                             }
-                            Ok(Exact::Miss(missed)) => (missed.snapshot, missed.turn),
+                            Ok(Exact::Miss(missed)) => (missed.snapshots, missed.turn),
                             Err(reason) => return bypass(reason, &prepared, leader),
                         }
                     }
-                    turn => (snapshot, turn),
+                    turn => (snapshots, turn),
                 };
-                Plan::Make(self.permit(prepared, snapshot, embedding, leader, turn, started))
+                Plan::Make(self.permit(prepared, snapshots, embedding, leader, turn, started))
             }
             Err(reason) => bypass(reason, &prepared, leader),
         }
@@ -284,7 +284,7 @@ impl Cache {
     async fn wait_for_turn(
         &self,
         prepared: &Prepared,
-        snapshot: Snapshot,
+        snapshots: Snapshots,
         started: Instant,
     ) -> Result<Exact, BypassReason> {
         let give_up = Instant::now() + self.inner.settings.follow_timeout;
@@ -300,7 +300,7 @@ impl Cache {
             }
         }
         // It takes longer than anybody should wait.
-        Ok(Exact::Miss(Missed { snapshot, turn: Turn::Free, embedding: None }))
+        Ok(Exact::Miss(Missed { snapshots, turn: Turn::Free, embedding: None }))
     }
 
     /// Serves the entry that another caller's search ended at, if it is still live.

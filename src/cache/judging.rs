@@ -71,7 +71,7 @@ struct State {
 }
 
 /// Something that is on its way until this is dropped.
-struct AtWork(Arc<Judging>);
+pub(super) struct AtWork(Arc<Judging>);
 
 impl Drop for AtWork {
     fn drop(&mut self) {
@@ -120,7 +120,7 @@ impl Judging {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn at_work(self: &Arc<Self>) -> AtWork {
+    pub(super) fn at_work(self: &Arc<Self>) -> AtWork {
         self.state().at_work += 1;
         AtWork(Arc::clone(self))
     }
@@ -184,6 +184,27 @@ impl Judging {
     /// Lets everything be put up again.
     pub(crate) fn reopen(&self) {
         self.put_up.invalidate_all();
+    }
+
+    /// Whether two answers to `question` say the same; they do not if the judge is not sure, or may not be asked now.
+    pub(super) async fn is_same(&self, question: &str, one: &str, other: &str) -> bool {
+        let is_too_long = question.len() + one.len() + other.len() > MAX_CALL_BYTES;
+        if is_too_long || self.state().budget.spend(self.clock.now()).is_err() {
+            return false;
+        }
+        let Shadow { judge, timeout, min_confidence, .. } = &self.shadow;
+        match tokio::time::timeout(*timeout, judge.is_same(question, one, other)).await {
+            Ok(Ok(Some(ruling))) => ruling.serves && ruling.confidence >= *min_confidence,
+            Ok(Ok(None)) => {
+                self.state().budget.give_back();
+                false
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "two answers were not compared");
+                false
+            }
+            Err(_) => false,
+        }
     }
 
     fn status(&self) -> JudgeStatus {

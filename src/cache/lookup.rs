@@ -8,7 +8,7 @@ use futures::future::{Either, select};
 use serde::Serialize;
 
 use crate::cache::fill::FillPermit;
-use crate::cache::query::{Mode, Prepared};
+use crate::cache::query::{Mode, Prepared, Shared};
 use crate::cache::turn::Turn;
 use crate::cache::{Cache, Inner, Query};
 use crate::embedding::Embedding;
@@ -131,7 +131,7 @@ impl Cache {
     /// Goes on from an exact miss.
     pub(super) async fn beyond_exact(&self, prepared: Prepared, missed: Missed, started: Instant) -> Lookup {
         let leader = self.inner.flights.try_lead(prepared.flight_key());
-        let Missed { snapshot, turn, embedding } = missed;
+        let Missed { snapshots, turn, embedding } = missed;
         match self.semantic(&prepared, embedding, started).await {
             Ok(Semantic::Hit(hit)) => {
                 // Whoever joined meanwhile looks for the same hit.
@@ -141,7 +141,7 @@ impl Cache {
             Ok(Semantic::Miss(embedding)) => {
                 // One that is not the first in this process is not the first of all.
                 let turn = if leader.is_some() { turn } else { Turn::Theirs };
-                Lookup::Miss(self.permit(prepared, snapshot, embedding, leader, turn, started))
+                Lookup::Miss(self.permit(prepared, snapshots, embedding, leader, turn, started))
             }
             Err(reason) => Lookup::Bypass(reason),
         }
@@ -159,7 +159,7 @@ impl Cache {
     pub(super) fn permit(
         &self,
         prepared: Prepared,
-        snapshot: Snapshot,
+        snapshots: Snapshots,
         embedding: Option<Embedding>,
         leader: Option<Leader>,
         turn: Turn,
@@ -168,25 +168,43 @@ impl Cache {
         self.inner.metrics.lookup.misses.increment();
         self.inner.metrics.lookup.miss.record(started.elapsed());
         // Whose turn it is elsewhere does not matter to those who wait in this process.
-        FillPermit::new(self.clone(), prepared, snapshot, embedding, leader, turn.take())
+        FillPermit::new(self.clone(), prepared, snapshots, embedding, leader, turn.take())
     }
 
-    /// Looks for the same question.
+    /// Looks for the same question, among everybody's answers first.
     pub(super) async fn exact(&self, prepared: &Prepared, started: Instant) -> Result<Exact, BypassReason> {
         let inner = &self.inner;
-        let key = &prepared.key;
-        let (fetched, turn, embedding) = inner.fetch_first(prepared).await?;
-        if let Found::Live(entry) = fetched.found
-            && prepared.mode != Mode::Renew
-            // The id is a hash; the question itself decides.
-            && entry.question == key.text
-        {
-            let hit = self.hit(prepared, entry, Tier::Exact, fetched.snapshot);
-            inner.metrics.lookup.exact_hits.increment();
-            inner.metrics.lookup.exact_hit.record(started.elapsed());
-            return Ok(Exact::Hit(hit));
+        let mut shared = None;
+        if let Some(Shared { key, .. }) = &prepared.shared {
+            let Fetched { found, snapshot } = inner.fetch(prepared, key.exact).await?;
+            if let Some(hit) = self.exact_hit(prepared, found, snapshot, started) {
+                return Ok(Exact::Hit(hit));
+            }
+            shared = Some(snapshot);
         }
-        Ok(Exact::Miss(Missed { snapshot: fetched.snapshot, turn, embedding }))
+        let (Fetched { found, snapshot }, turn, embedding) = inner.fetch_first(prepared).await?;
+        Ok(match self.exact_hit(prepared, found, snapshot, started) {
+            Some(hit) => Exact::Hit(hit),
+            None => Exact::Miss(Missed { snapshots: Snapshots { own: snapshot, shared }, turn, embedding }),
+        })
+    }
+
+    fn exact_hit(
+        &self,
+        prepared: &Prepared,
+        found: Found,
+        snapshot: Snapshot,
+        started: Instant,
+    ) -> Option<Hit> {
+        let Found::Live(entry) = found else { return None };
+        // The id is a hash; the question itself decides.
+        if prepared.mode == Mode::Renew || entry.question != prepared.key.text {
+            return None;
+        }
+        let hit = self.hit(prepared, entry, Tier::Exact, snapshot);
+        self.inner.metrics.lookup.exact_hits.increment();
+        self.inner.metrics.lookup.exact_hit.record(started.elapsed());
+        Some(hit)
     }
 
     /// Looks for another question of the same meaning.
@@ -213,16 +231,18 @@ impl Cache {
         if prepared.mode != Mode::All {
             return Ok(Semantic::Miss(Some(embedding)));
         }
-        let mut unlikely = Vec::new();
-        if let Some(near) = inner.accepted(prepared, &embedding, &mut unlikely).await? {
-            self.maybe_judge_hit(prepared, &near);
-            let tier = Tier::Semantic { similarity: near.similarity, confidence: near.confidence };
-            let hit = self.hit(prepared, near.entry, tier, near.snapshot);
-            inner.metrics.lookup.semantic_hits.increment();
-            inner.metrics.lookup.semantic_hit.record(started.elapsed());
-            return Ok(Semantic::Hit(hit));
+        for prepared in prepared.of_everybody().iter().chain([prepared]) {
+            let mut unlikely = Vec::new();
+            if let Some(near) = inner.accepted(prepared, &embedding, &mut unlikely).await? {
+                self.maybe_judge_hit(prepared, &near);
+                let tier = Tier::Semantic { similarity: near.similarity, confidence: near.confidence };
+                let hit = self.hit(prepared, near.entry, tier, near.snapshot);
+                inner.metrics.lookup.semantic_hits.increment();
+                inner.metrics.lookup.semantic_hit.record(started.elapsed());
+                return Ok(Semantic::Hit(hit));
+            }
+            self.maybe_judge_miss(prepared, &embedding, unlikely);
         }
-        self.maybe_judge_miss(prepared, &embedding, unlikely);
         Ok(Semantic::Miss(Some(embedding)))
     }
 
@@ -252,10 +272,24 @@ pub(super) enum Exact {
 
 /// What an exact miss leaves to go on with.
 pub(super) struct Missed {
-    pub(super) snapshot: Snapshot,
+    pub(super) snapshots: Snapshots,
     pub(super) turn: Turn,
     /// If it was made beside the lookup.
     pub(super) embedding: Option<Embedding>,
+}
+
+/// The invalidation clock before anything was retrieved, where an answer may be stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Snapshots {
+    pub(super) own: Snapshot,
+    /// For everybody, if the principal's answer is kept apart.
+    pub(super) shared: Option<Snapshot>,
+}
+
+impl From<Snapshot> for Snapshots {
+    fn from(own: Snapshot) -> Self {
+        Self { own, shared: None }
+    }
 }
 
 /// What the semantic tier found; a miss hands back the embedding, if the question has one.

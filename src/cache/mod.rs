@@ -8,6 +8,7 @@
 
 mod builder;
 mod candidates;
+mod confirmations;
 mod embedding;
 mod explain;
 mod feedback;
@@ -18,9 +19,12 @@ mod judging;
 mod lessons;
 mod live;
 mod lookup;
+mod principal;
 mod put;
 mod query;
 mod refresh;
+#[cfg(feature = "server")]
+mod shown;
 mod since;
 mod together;
 mod turn;
@@ -48,6 +52,7 @@ use self::judging::Judging;
 use self::lessons::Lessons;
 use self::live::Live;
 pub use self::lookup::{BypassReason, Hit, Lookup, Tier};
+pub use self::principal::{Principal, Reach};
 pub use self::query::{FollowUps, Query};
 pub use self::refresh::Refresh;
 use self::refresh::Refresher;
@@ -93,6 +98,8 @@ pub(crate) struct Inner {
     pub(crate) process: [u8; 16],
     pub(crate) refresher: Option<Refresher>,
     pub(crate) judging: Option<Arc<Judging>>,
+    #[cfg(feature = "server")]
+    pub(crate) ids: shown::Ids,
     /// Places for fills that wait to be written behind.
     pub(crate) write_behind: Option<Arc<Semaphore>>,
     pub(crate) tasks: TaskTracker,

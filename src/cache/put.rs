@@ -1,5 +1,6 @@
 //! Storing an answer that was made without a permit.
 
+use crate::cache::lookup::Snapshots;
 use crate::cache::query::{Mode, Prepared};
 use crate::cache::{Cache, FillOutcome, FillPermit, Query, Since};
 use crate::entry::{Answer, Dependency, DocumentVersion};
@@ -42,15 +43,24 @@ impl Cache {
         }
         let read = if since.is_none() { versions_read(&prepared, &dependencies)? } else { Vec::new() };
         let key = &prepared.key;
-        let now = self.inner.store.lookup(&key.corpus, key.exact).await?.snapshot;
+        let store = &self.inner.store;
+        let now = store.lookup(&key.corpus, key.exact).await?.snapshot;
         let fence = match since {
-            Some(since) => {
-                self.snapshot_of(since, &key.corpus, key.exact, now)?.ok_or(RefusedReason::ClockLost)
+            // What everybody's answer goes by is another clock, of which `since` says nothing: it confirms no other.
+            Some(since) => self
+                .snapshot_of(since, &key.corpus, key.exact, now)?
+                .map(Snapshots::from)
+                .ok_or(RefusedReason::ClockLost),
+            None => {
+                let shared = match &prepared.shared {
+                    Some(shared) => Some(store.lookup(&key.corpus, shared.key.exact).await?.snapshot),
+                    None => None,
+                };
+                self.current(&prepared, &read).await?.map_or(Ok(Snapshots { own: now, shared }), Err)
             }
-            None => self.current(&prepared, &read).await?.map_or(Ok(now), Err),
         };
-        let snapshot = match fence {
-            Ok(snapshot) => snapshot,
+        let snapshots = match fence {
+            Ok(snapshots) => snapshots,
             Err(reason) => return Ok(FillOutcome::Refused(self.refused(&prepared, reason))),
         };
         let embedding = match &prepared.given {
@@ -58,7 +68,7 @@ impl Cache {
             None if prepared.is_embedded() => self.inner.embed(&key.text).await?,
             _ => None,
         };
-        Ok(FillPermit::new(self.clone(), prepared, snapshot, embedding, None, None)
+        Ok(FillPermit::new(self.clone(), prepared, snapshots, embedding, None, None)
             .fill(answer, dependencies)
             .await)
     }

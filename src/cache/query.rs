@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Inner;
+use crate::cache::principal::{Principal, Reach};
 use crate::criterion::Criterion;
 use crate::embedding::Embedding;
 use crate::entry::Entry;
@@ -27,6 +28,7 @@ pub struct Query {
     criterion: Option<Criterion>,
     conversation: Option<String>,
     is_exact: bool,
+    principal: Option<Principal>,
     mode: Mode,
 }
 
@@ -67,6 +69,7 @@ impl Query {
             criterion: None,
             conversation: None,
             is_exact: false,
+            principal: None,
             mode: Mode::All,
         }
     }
@@ -125,6 +128,13 @@ impl Query {
         self
     }
 
+    /// Says whose pipeline asks, and makes the answer if there is none: somebody who is not trusted with all that others in
+    /// the scope are served.
+    pub fn principal(mut self, principal: Principal) -> Self {
+        self.principal = Some(principal);
+        self
+    }
+
     /// Looks for exactly this question only, which may then have any length: one longer than
     /// [`MAX_QUESTION_BYTES`](crate::key::MAX_QUESTION_BYTES) is known by its hash.
     pub fn exact_only(mut self) -> Self {
@@ -148,10 +158,14 @@ impl Query {
 /// A query that was checked and keyed.
 #[derive(Debug, Clone)]
 pub(crate) struct Prepared {
+    /// What the answer will be kept under.
     pub(crate) key: CacheKey,
     /// The question, normalised, if the key has only its hash.
     pub(crate) whole: Option<Arc<str>>,
     pub(crate) tenant: Option<TenantId>,
+    /// What everybody's answer is kept under, if that is somewhere else.
+    pub(crate) shared: Option<Shared>,
+    pub(crate) reach: Reach,
     /// Where the answer will belong.
     pub(crate) namespace: Option<Namespace>,
     /// Whether the scope is private, and nothing says whose it is.
@@ -165,10 +179,25 @@ pub(crate) struct Prepared {
     pub(crate) in_batch: bool,
 }
 
+/// The place of everybody's answer, for a principal whose own is kept apart from it.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) key: CacheKey,
+    pub(crate) tenant: Option<TenantId>,
+    /// As what the principal's answer confirms those of others.
+    pub(crate) counts_as: Arc<str>,
+}
+
 impl Prepared {
     /// The question, normalised.
     pub(super) fn question(&self) -> &Arc<str> {
         self.whole.as_ref().unwrap_or(&self.key.text)
+    }
+
+    /// The same question among everybody's answers, if the principal's own are kept apart from them.
+    pub(super) fn of_everybody(&self) -> Option<Self> {
+        let Shared { key, tenant, .. } = self.shared.clone()?;
+        Some(Self { key, tenant, shared: None, ..self.clone() })
     }
 
     /// The answer of `entry` as a candidate for this question.
@@ -197,10 +226,22 @@ impl Prepared {
         if query.is_exact && query.mode == Mode::All {
             query.mode = Mode::ExactOnly;
         }
+        let tenant = query.scope.tenant_id();
         let scope = query.scope.id(&query.corpus, &cache.fingerprint)?;
-        let key = if query.is_exact { CacheKey::exact } else { CacheKey::new };
-        let key = key(query.corpus, scope, &query.text)?;
+        let key_of = if query.is_exact { CacheKey::exact } else { CacheKey::new };
+        let key = key_of(query.corpus, scope, &query.text)?;
         let whole = if key.is_whole() { None } else { Some(folded(&query.text)?.into()) };
+        let reach = query.principal.as_ref().map_or(Reach::Everybody, |principal| principal.reach);
+        let is_apart = reach == Reach::Own || cache.admission.confirmations > 1 && reach != Reach::Nobody;
+        let (key, tenant, shared) = match query.principal.filter(|_| is_apart) {
+            None => (key, tenant, None),
+            Some(Principal { name, counts_as, .. }) => {
+                let own = query.scope.clone().own(&name);
+                let own_key =
+                    key_of(key.corpus.clone(), own.id(&key.corpus, &cache.fingerprint)?, &query.text)?;
+                (own_key, own.tenant_id(), Some(Shared { key, tenant, counts_as }))
+            }
+        };
         // The meaning of a question that is known by its hash cannot be compared.
         let given = query.embedding.filter(|_| whole.is_none());
         let given = given.map(|components| Embedding::new(&components)).transpose()?;
@@ -212,13 +253,17 @@ impl Prepared {
                 cache.embedder.model().name,
             )));
         }
+        // What an answer is found by is for those to say who may say what others are served.
+        let given = given.filter(|_| reach == Reach::Everybody);
         let of_corpus = || cache.settings.corpora.get(&key.corpus).copied();
         let criterion = query.criterion.or(query.scope.criterion()).or_else(of_corpus);
         let criterion = criterion.unwrap_or_else(|| cache.live.criterion()).checked()?;
         Ok(Self {
             key,
             whole,
-            tenant: query.scope.tenant_id(),
+            tenant,
+            shared,
+            reach,
             namespace: query.scope.as_namespace().cloned(),
             lacks_tenant: query.scope.lacks_tenant(),
             given,

@@ -12,6 +12,7 @@ use futures::StreamExt as _;
 
 use crate::cache::Cache;
 use crate::cache::fill::FillPermit;
+use crate::cache::principal::Reach;
 use crate::cache::query::{Mode, Prepared};
 use crate::cache::turn::{Held, Turn};
 use crate::embedding::Embedding;
@@ -106,6 +107,8 @@ impl Cache {
             key,
             whole: None,
             tenant: entry.tenant,
+            shared: None,
+            reach: Reach::Everybody,
             namespace: None,
             lacks_tenant: false,
             given: None,
@@ -116,7 +119,7 @@ impl Cache {
         };
         let embedding = entry.embedding.clone();
         let permit =
-            FillPermit::new(self.clone(), prepared, snapshot, embedding.clone(), Some(leader), claim);
+            FillPermit::new(self.clone(), prepared, snapshot.into(), embedding.clone(), Some(leader), claim);
         let started = Instant::now();
         let namespaces = entry.dependencies.iter().filter(|d| matches!(d, Dependency::Namespace(_))).cloned();
         let mut kept: Vec<Dependency> = namespaces.collect();

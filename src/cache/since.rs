@@ -68,7 +68,7 @@ impl FillPermit {
     /// When the question was looked up, to store an answer to it by [`Cache::put`] without this permit.
     pub fn since(&self) -> Since {
         let key = &self.prepared.key;
-        self.cache.since(&key.corpus, key.exact, self.snapshot)
+        self.cache.since(&key.corpus, key.exact, self.snapshots.own)
     }
 
     /// Fences the fill by `since` in place of the lookup that gave this permit: for an answer that was begun before it.
@@ -79,8 +79,9 @@ impl FillPermit {
     /// `InvalidInput` if `since` was given for another question, corpus or scope.
     pub fn fence(&mut self, since: &Since) -> Result<bool> {
         let key = &self.prepared.key;
-        let snapshot = self.cache.snapshot_of(since, &key.corpus, key.exact, self.snapshot)?;
-        Ok(snapshot.inspect(|snapshot| self.snapshot = *snapshot).is_some())
+        let snapshot = self.cache.snapshot_of(since, &key.corpus, key.exact, self.snapshots.own)?;
+        // What everybody's answer goes by is another clock, of which `since` says nothing.
+        Ok(snapshot.inspect(|&snapshot| self.snapshots = snapshot.into()).is_some())
     }
 }
 

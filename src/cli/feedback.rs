@@ -56,6 +56,7 @@ pub(crate) async fn run(args: FeedbackArgs, context: &Context) -> anyhow::Result
         Said::Wrong => Feedback::Wrong,
     };
     let cache = context.config.open_cache(Opening::Existing).await?;
+    let entry = cache.named(&args.corpus, entry).await?;
     let known = cache.feedback_on(&args.corpus, entry, args.question.as_deref(), feedback).await?;
     let record = cache.record_of(entry);
     cache.close().await?;

@@ -10,10 +10,9 @@ use serde::Serialize;
 
 use crate::cli::context::{Context, invalid};
 use crate::cli::exit::Exit;
-use crate::cli::input;
 use crate::cli::output::{self, Column, Unit, table};
 use crate::cli::target::{TargetArgs, TargetOptions, describe, document};
-use crate::cli::units;
+use crate::cli::{input, named, units};
 use crate::entry::Change;
 use crate::error::Result;
 use crate::key::Corpus;
@@ -59,9 +58,15 @@ struct ReportedChange<'a> {
 pub(crate) async fn run(args: InvalidateArgs, context: &Context) -> anyhow::Result<Exit> {
     let everything = args.targets.everything;
     let listed = args.docs_from.as_deref().map(documents_in).transpose()?.unwrap_or_default();
-    let changes = args.targets.changes(&args.options, listed)?;
+    let mut changes = args.targets.changes(&args.options, listed)?;
     let corpus = &args.options.corpus;
     let store = context.store().await?;
+    for change in &mut changes {
+        if let Change::Entry(id) = change {
+            // A change is kept while the servers are away.
+            *id = named::entry(&*store, corpus, *id).await.unwrap_or(*id);
+        }
+    }
     if everything && !args.yes && !confirm(corpus)? {
         output::note("nothing was changed");
         return Ok(Exit::Success);

@@ -26,6 +26,7 @@ mod list;
 mod listen;
 mod logs;
 mod matching;
+mod named;
 mod output;
 mod pages;
 mod put;

@@ -7,7 +7,7 @@ use crate::cli::entry_view::{EntryJson, age, content_type, dependencies, left};
 use crate::cli::exit::Exit;
 use crate::cli::{output, units};
 use crate::error::Result;
-use crate::key::EntryId;
+use crate::key::{EntryId, IdKey, ShownId};
 use crate::store::{Store, StoredEntry};
 
 /// The digits of a whole id.
@@ -18,14 +18,17 @@ const MIN_DIGITS: usize = 8;
 /// Show an answer and what it was derived from
 #[derive(Debug, Args)]
 pub(crate) struct SourcesArgs {
-    /// The entry's id, or its first digits, 8 at least
+    /// The entry's id, or its first digits, 8 at least; or its id as the gateway shows it to callers, whole
     entry: String,
 }
 
 pub(crate) async fn run(args: SourcesArgs, context: &Context) -> anyhow::Result<Exit> {
     let prefix = Prefix::parse(&args.entry)?;
     let store = context.store().await?;
-    let stored = find(&*store, &prefix, &args.entry).await?;
+    let stored = match (find(&*store, &prefix, &args.entry).await, args.entry.parse()) {
+        (Err(_), Ok(shown)) => shown_as(&*store, shown, &args.entry).await?,
+        (found, _) => found?,
+    };
     store.close().await?;
     if context.json {
         output::json(&EntryJson::from(&stored))?;
@@ -101,6 +104,12 @@ impl Prefix {
     fn contains(&self, id: EntryId) -> bool {
         self.first <= *id.as_bytes() && *id.as_bytes() <= self.last
     }
+}
+
+/// The one entry that callers are shown so.
+async fn shown_as(store: &dyn Store, shown: ShownId, text: &str) -> Result<StoredEntry> {
+    let id = IdKey::new(&store.secret(rand::random()).await?).entry(shown).to_string();
+    find(store, &Prefix::parse(&id)?, text).await
 }
 
 /// The one entry whose id begins so.

@@ -323,6 +323,9 @@ pub struct AdmissionConfig {
     pub max_temperature: Option<f64>,
     /// Whether the gateway keeps answers that were cut off at a limit of tokens, for exactly the same request.
     pub incomplete: bool,
+    /// How many principals must have the same answer before it is served to others.
+    #[serde(deserialize_with = "confirmations")]
+    pub confirmations: u32,
 }
 
 impl Default for AdmissionConfig {
@@ -331,8 +334,13 @@ impl Default for AdmissionConfig {
             max_answer_bytes: ByteSize(Admission::default().max_answer_bytes as u64),
             max_temperature: None,
             incomplete: false,
+            confirmations: Admission::default().confirmations,
         }
     }
+}
+
+fn confirmations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    checked(deserializer, |value: &u32| *value > 0)
 }
 
 fn temperature<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
@@ -364,7 +372,7 @@ impl Config {
     /// Which answers are kept.
     pub fn admission(&self) -> Admission {
         let bytes = usize::try_from(self.admission.max_answer_bytes.0).unwrap_or(usize::MAX);
-        Admission::default().max_answer_bytes(bytes)
+        Admission::default().max_answer_bytes(bytes).confirmations(self.admission.confirmations)
     }
 
     /// Whether a setting names this environment variable.

@@ -50,6 +50,9 @@ pub struct ServerConfig {
     pub pass: Vec<PathPattern>,
     /// Who shares answers with whom.
     pub sharing: SharingConfig,
+    /// Whose tokens may fill what others are served, by their names; `*` for everybody.
+    #[serde(with = "list")]
+    pub writers: Vec<String>,
     /// The header that `sharing = "header"` goes by.
     #[serde(deserialize_with = "header_name")]
     pub sharing_header: String,
@@ -123,6 +126,7 @@ impl Default for ServerConfig {
             cors: Vec::new(),
             pass: Vec::new(),
             sharing: SharingConfig::Key,
+            writers: Vec::new(),
             sharing_header: "wellspring-share".into(),
             ignore_headers: options.ignored_headers,
             disconnected: DisconnectedConfig::Cancel,
@@ -281,6 +285,13 @@ impl super::Config {
                 config_error("server.sharing_header is not the name of a header").with_source(e)
             })?),
         };
+        let is_known = |writer: &&String| *writer == "*" || server.tokens.iter().any(|t| t.name() == *writer);
+        if let Some(unknown) = server.writers.iter().find(|writer| !is_known(writer)) {
+            return Err(config_error(format!(
+                "server.writers names {unknown}, and server.tokens has no token of that name"
+            )));
+        }
+        options.writers.clone_from(&server.writers);
         options.ignored_headers.clone_from(&server.ignore_headers);
         options.disconnected = match server.disconnected {
             DisconnectedConfig::Cancel => Disconnected::Cancel,

@@ -96,6 +96,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("admission.max_answer_bytes", SIZE),
     setting("admission.max_temperature", "a number that is not negative"),
     setting("admission.incomplete", SWITCH),
+    setting("admission.confirmations", "a whole number greater than 0"),
     setting("server.listen", ADDRESS),
     setting("server.admin_listen", ADDRESS),
     setting("server.webhook_listen", ADDRESS),
@@ -112,6 +113,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("server.cors", "a list of origins, such as [\"https://app.example\"], or [\"*\"]"),
     setting("server.pass", "a list of paths below the base URL, such as [\"audio/*\", \"POST:files\"]"),
     setting("server.sharing", "\"key\", \"header\" or \"shared\""),
+    setting("server.writers", "a list of names of tokens, such as [\"app\"], or [\"*\"]"),
     setting("server.sharing_header", "the name of a header"),
     setting(
         "server.ignore_headers",

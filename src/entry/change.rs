@@ -108,7 +108,8 @@ impl Change {
             Self::Collection(name) => collection(name).ids().collect(),
             Self::Tag(name) => tag(name).ids().collect(),
             Self::Namespace(path) => namespace(path.as_str()).ids().collect(),
-            Self::Entry(id) => vec![itself(*id)],
+            // Who had the same answer confirmed a wrong one.
+            Self::Entry(id) => vec![itself(*id), itself(id.confirmations())],
             Self::Everything => Vec::new(),
         }
     }

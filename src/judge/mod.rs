@@ -102,7 +102,21 @@ pub trait AnswerJudge: fmt::Debug + Send + Sync {
     /// Dropping the future abandons the case.
     async fn judge(&self, case: &Case) -> Result<Ruling>;
 
-    /// The same for several cases, in their order. By default one after the other.
+    /// Whether two answers to `question` say the same, so that one [confirms](crate::Admission::confirmations()) the other.
+    /// None, the default, from a judge that does not compare answers: then only those of the same text are the same.
+    ///
+    /// # Errors
+    ///
+    /// If the judge cannot say. The answers are not the same then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future abandons the comparison.
+    async fn is_same(&self, _question: &str, _one: &str, _other: &str) -> Result<Option<Ruling>> {
+        Ok(None)
+    }
+
+    /// What [`judge`](Self::judge) says of several cases, in their order. By default one after the other.
     ///
     /// Another number of rulings than of cases counts as none. A case that gets none is put to the judge again, alone.
     ///

@@ -6,6 +6,8 @@
 //! answers depend on are compared in NFC, too: one file has two spellings on two systems.
 
 mod scope;
+#[cfg(feature = "server")]
+mod shown;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,6 +19,8 @@ use sha2::{Digest, Sha256};
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 pub use self::scope::Scope;
+#[cfg(feature = "server")]
+pub use self::shown::IdKey;
 use crate::error::{Error, Result};
 
 /// The longest question that is kept as it is, in bytes. A longer one is matched [exactly](CacheKey::exact) only.
@@ -200,6 +204,29 @@ hex_id! {
     /// The identity of an entry: 128 bits of the SHA-256 of its corpus, scope and question. The question
     /// itself is stored beside it and compared on every exact hit.
     EntryId, "entry id"
+}
+
+#[cfg(feature = "server")]
+hex_id! {
+    /// An entry's id as callers are shown it: it says nothing of the entry to whoever has not the [secret](IdKey).
+    ShownId, "entry id"
+}
+
+impl EntryId {
+    /// The entry in which it is kept who has an answer like that of this one. It ends in the same digits, by which stores
+    /// spread their entries, so that what ends the one ends the other.
+    pub(crate) fn confirmations(self) -> Self {
+        let mut id = first_half(&hash("wellspring.confirmations.1", &[&self.0]));
+        id[14..].copy_from_slice(&self.0[14..]);
+        Self(id)
+    }
+}
+
+impl ScopeId {
+    /// The scope of such entries, in which nobody searches.
+    pub(crate) fn confirmations(self) -> Self {
+        Self(first_half(&hash("wellspring.confirmations.scope.1", &[&self.0])))
+    }
 }
 
 hex_id! {

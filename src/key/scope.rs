@@ -42,6 +42,16 @@ impl Scope {
         self
     }
 
+    /// The same for one principal alone, however many share this one: what is kept there is nobody else's.
+    #[must_use]
+    pub fn own(mut self, principal: &str) -> Self {
+        let shared = self.tenant.as_deref();
+        let parts =
+            [&[u8::from(shared.is_some())], shared.unwrap_or_default().as_bytes(), principal.as_bytes()];
+        self.tenant = Some(format!("own:{}", hex::encode(hash("wellspring.own.1", &parts))));
+        self
+    }
+
     /// Places answers under a namespace. Each answer filled in this scope depends on the namespace and
     /// on every prefix of it.
     #[must_use]

@@ -30,6 +30,7 @@ pub mod rules;
 mod state;
 pub mod telemetry;
 pub mod webhooks;
+mod writers;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};

@@ -31,6 +31,10 @@ pub struct Options {
     pub pass: Vec<PathPattern>,
     /// Who shares answers with whom.
     pub sharing: Sharing,
+    /// The names of tokens whose holders may fill what others are served, where answers are shared; `*` for everybody. Who
+    /// has the right to administer may, too, and everybody if there are no tokens. What others fill they are served alone,
+    /// and what the upstream says to a plain request of theirs serves the same request only.
+    pub writers: Vec<String>,
     /// Headers that go upstream and change no answer. All others keep those apart who send different ones. By default
     /// what clients, browsers, proxies and tracing add.
     pub ignored_headers: Vec<HeaderPattern>,
@@ -71,6 +75,7 @@ impl Default for Options {
             cors: Vec::new(),
             pass: Vec::new(),
             sharing: Sharing::Key,
+            writers: Vec::new(),
             ignored_headers: HeaderPattern::defaults(),
             disconnected: Disconnected::Cancel,
             keep_incomplete: false,

@@ -8,7 +8,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
 use crate::error::Result;
-use crate::server::Options;
 use crate::server::auth::Token;
 use crate::server::documents::{Keys, Queue};
 use crate::server::limits::Admission;
@@ -16,6 +15,7 @@ use crate::server::permits::Permits;
 use crate::server::proxy::{Embeddings, Followers, Upstreams};
 use crate::server::telemetry::Telemetry;
 use crate::server::webhooks::Deliveries;
+use crate::server::{Options, Sharing};
 
 /// What all requests share; clones are the same gateway.
 #[derive(Clone)]
@@ -47,6 +47,13 @@ impl Gateway {
     ///
     /// `Config` if the address of an upstream is not valid; others if the journal of changes cannot be used.
     pub fn new(cache: Cache, options: Options) -> Result<Self> {
+        let has_writers = options.tokens.is_empty() || !options.writers.is_empty();
+        if options.sharing != Sharing::Key && !has_writers {
+            tracing::info!(
+                "callers share answers, and server.writers names none of them: what they fill for questions that they name \
+                 is served to themselves only"
+            );
+        }
         let inner = Inner {
             upstreams: Upstreams::new(&options)?,
             embeddings: Embeddings::new(options.embeddings_bytes),

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 
@@ -30,6 +30,7 @@ pub struct MemoryStore {
     ledger: Ledger<Arc<Entry>>,
     /// The newest of the log of judgements with their numbers, oldest first.
     judgements: Mutex<VecDeque<(u64, Logged)>>,
+    secret: OnceLock<[u8; 32]>,
     closed: AtomicBool,
 }
 
@@ -44,6 +45,7 @@ impl MemoryStore {
         Self {
             ledger: Ledger::new(limits, clock),
             judgements: Mutex::default(),
+            secret: OnceLock::new(),
             closed: AtomicBool::new(false),
         }
     }
@@ -201,6 +203,11 @@ impl Store for MemoryStore {
         let start = judgements.partition_point(|(number, _)| *number < first);
         let page = judgements.range(start..).take(limit);
         Ok(page.map(|(number, logged)| (JudgementCursor(0, *number), logged.clone())).collect())
+    }
+
+    async fn secret(&self, offered: [u8; 32]) -> Result<[u8; 32]> {
+        self.ledger()?;
+        Ok(*self.secret.get_or_init(|| offered))
     }
 
     async fn close(&self) -> Result<()> {

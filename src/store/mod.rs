@@ -588,6 +588,16 @@ pub trait Store: fmt::Debug + Send + Sync {
         Ok(Vec::new())
     }
 
+    /// A secret of this store: the one that it keeps, or `offered`, which it keeps from then on. For a store that keeps none,
+    /// the default, it is always `offered`.
+    ///
+    /// # Errors
+    ///
+    /// If it can neither be read nor written.
+    async fn secret(&self, offered: [u8; 32]) -> Result<[u8; 32]> {
+        Ok(offered)
+    }
+
     /// Writes out what is pending and ends background work. Later calls fail, but closing again does
     /// nothing.
     ///

@@ -56,6 +56,21 @@ async fn the_case_is_sent_as_data_and_the_ruling_comes_back() {
 }
 
 #[tokio::test]
+async fn two_answers_are_compared_as_data_whatever_cases_are_judged_by() {
+    let (judge, seen) = judge(200, ruled(&[(true, 0.95)])).await;
+    let compared = judge.is_same("where is the \"key\"?", "in the drawer", "there: the drawer").await;
+    assert_eq!(compared.unwrap(), Some(Ruling::new(true, 0.95)));
+    let (_, sent) = seen.lock().unwrap().pop().unwrap();
+    assert!(sent["messages"][0]["content"].as_str().unwrap().contains("two answers"));
+    let shown: Value = serde_json::from_str(sent["messages"][1]["content"].as_str().unwrap()).unwrap();
+    let expected = json!([{
+        "case": 1, "question": "where is the \"key\"?", "one_answer": "in the drawer",
+        "other_answer": "there: the drawer",
+    }]);
+    assert_eq!(shown["cases"], expected);
+}
+
+#[tokio::test]
 async fn several_cases_are_one_call() {
     let cases: Vec<Case> =
         (1..=3).map(|n| Case::new(format!("question {n}"), format!("older {n}"), "an answer")).collect();

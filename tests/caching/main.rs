@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod confirmations;
 #[cfg(feature = "onnx")]
 mod cross_encoder;
 mod embed;

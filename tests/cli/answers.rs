@@ -1,6 +1,8 @@
 //! Storing, finding, explaining and ending answers.
 
 use serde_json::json;
+use wellspring::key::IdKey;
+use wellspring::{EmbeddedStore, Store};
 
 use crate::CAPITAL;
 use crate::sandbox::Sandbox;
@@ -97,6 +99,23 @@ fn lists_sources_and_stats_show_what_is_stored() {
     let saved = json!({ "hits": 1, "prompt_tokens": 100, "completion_tokens": 20, "cost_usd": 0.5 });
     assert_eq!(stats["saved"], saved);
     assert!(stats["index_bytes"].as_u64().unwrap() > 384);
+}
+
+#[tokio::test]
+async fn entries_are_named_as_the_gateway_shows_them_too() {
+    let sandbox = Sandbox::new();
+    sandbox.run(&["put", CAPITAL, "Paris."]).code(0);
+    let id = sandbox.json(&["list"], 0)["entries"][0]["entry"].as_str().unwrap().to_owned();
+    let store = EmbeddedStore::open(sandbox.path("wellspring.redb")).unwrap();
+    let key = IdKey::new(&store.secret([1; 32]).await.unwrap());
+    store.close().await.unwrap();
+    drop(store);
+    let shown = key.show(id.parse().unwrap()).to_string();
+    assert_ne!(shown, id);
+    assert_eq!(sandbox.json(&["sources", &shown], 0)["entry"], id);
+    assert_eq!(sandbox.json(&["feedback", &shown, "right"], 0)["entry"], id);
+    assert_eq!(sandbox.json(&["invalidate", "--entry", &shown], 0)["dropped"], 1);
+    assert!(sandbox.run(&["sources", &shown]).code(2).stderr.contains("no live entry begins with"));
 }
 
 #[test]

@@ -32,10 +32,16 @@ pub(super) async fn invalidate(
     State(gateway): State<Gateway>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let asked: Invalidate = body(&gateway, request.into_body()).await?;
+    let mut asked: Invalidate = body(&gateway, request.into_body()).await?;
     let count: usize = asked.changes.iter().map(weight).sum();
     if !(1..=MOST_CHANGES).contains(&count) {
         return Err(miscounted(count));
+    }
+    for change in &mut asked.changes {
+        if let Change::Entry(id) = change {
+            // An invalidation is kept while the store cannot be read.
+            *id = gateway.cache().named(&asked.corpus, *id).await.unwrap_or(*id);
+        }
     }
     Ok(told(gateway.submit(Job::invalidate(asked.corpus, asked.changes)).await?, &gateway))
 }

@@ -12,12 +12,13 @@ use crate::SharedError;
 use crate::cache::{FillPermit, Hit, Lookup, Query, Tier};
 use crate::embedding::Embedding;
 use crate::error::{Error, ErrorKind};
-use crate::key::Scope;
+use crate::key::{IdKey, Scope};
 use crate::server::Gateway;
 use crate::server::auth::{Caller, Right, sha256};
 use crate::server::error::Problem;
 use crate::server::extract::{exact_object, not_valid};
 use crate::server::proxy::{Directives, holder, json as exact, tenant};
+use crate::server::writers::{self, Said};
 
 /// The fields that a lookup has over those of `wellspring` in a request to the proxy.
 const OWN: [&str; 4] = ["embedding", "private", "renew", "wait"];
@@ -45,7 +46,7 @@ pub(super) async fn lookup(
     let fields = exact_object(&gateway, request).await?;
     let Asked { query, waits, .. } = Asked::read(&gateway, &caller, &headers, fields)?;
     let found = if waits { wait(&gateway, query).await? } else { gateway.cache().lookup(query).await? };
-    Ok(Json(told(&gateway, &caller, &headers, found)))
+    told(&gateway, &caller, &headers, found).await.map(Json)
 }
 
 /// Looks several questions up, those together that wait for nobody.
@@ -63,12 +64,17 @@ pub(super) async fn look_up_all(
     let waiting = join_all(queries(true).into_iter().map(|query| wait(gateway, query)));
     let (at_once, waiting) = join(gateway.cache().lookup_all(queries(false)), waiting).await;
     let (mut at_once, mut waiting) = (at_once.into_iter(), waiting.into_iter());
-    let found = asked.into_iter().map(|asked| {
-        let found = if asked?.waits { waiting.next() } else { at_once.next() };
+    let mut all = Vec::with_capacity(asked.len());
+    for asked in asked {
+        let found = asked.map(|asked| if asked.waits { waiting.next() } else { at_once.next() });
         let missing = || Problem::internal("the gateway failed on this request");
-        Ok(told(gateway, caller, headers, found.ok_or_else(missing)??))
-    });
-    found.collect()
+        let found = found.and_then(|found| Ok(found.ok_or_else(missing)??));
+        all.push(match found {
+            Ok(found) => told(gateway, caller, headers, found).await,
+            Err(problem) => Err(problem),
+        });
+    }
+    all
 }
 
 async fn wait(gateway: &Gateway, query: Query) -> crate::Result<Lookup> {
@@ -79,17 +85,24 @@ async fn wait(gateway: &Gateway, query: Query) -> crate::Result<Lookup> {
     gateway.cache().lookup_or_wait(query).await.map_err(failed)
 }
 
-fn told(gateway: &Gateway, caller: &Caller, headers: &HeaderMap, found: Lookup) -> Value {
-    match found {
-        Lookup::Hit(hit) => hit_told(gateway, &hit),
-        Lookup::Miss(permit) => miss_told(gateway, caller, headers, permit),
+async fn told(
+    gateway: &Gateway,
+    caller: &Caller,
+    headers: &HeaderMap,
+    found: Lookup,
+) -> Result<Value, Problem> {
+    let ids = gateway.cache().id_key().await;
+    Ok(match found {
+        Lookup::Hit(hit) => hit_told(gateway, &hit, &*ids?),
+        Lookup::Miss(permit) => miss_told(gateway, caller, headers, permit, &*ids?),
         Lookup::Bypass(reason) => json!({ "status": "bypass", "reason": reason }),
-    }
+    })
 }
 
-fn hit_told(gateway: &Gateway, hit: &Hit) -> Value {
+fn hit_told(gateway: &Gateway, hit: &Hit, ids: &IdKey) -> Value {
     gateway.telemetry().feedback().served(hit);
     let mut body = view::answer(&hit.entry);
+    body["entry"] = json!(ids.show(hit.entry.id));
     body["status"] = "hit".into();
     body["age_ms"] = u64::try_from(hit.age.as_millis()).unwrap_or(u64::MAX).into();
     (body["tier"], body["similarity"], body["confidence"]) = match hit.tier {
@@ -101,9 +114,15 @@ fn hit_told(gateway: &Gateway, hit: &Hit) -> Value {
     body
 }
 
-fn miss_told(gateway: &Gateway, caller: &Caller, headers: &HeaderMap, permit: FillPermit) -> Value {
+fn miss_told(
+    gateway: &Gateway,
+    caller: &Caller,
+    headers: &HeaderMap,
+    permit: FillPermit,
+    ids: &IdKey,
+) -> Value {
     let mut body = json!({
-        "status": "miss", "entry": permit.entry_id(), "question": permit.question(),
+        "status": "miss", "entry": ids.show(permit.entry_id()), "question": permit.question(),
         "is_leader": permit.is_leader(), "since": permit.since(),
         "embedding": permit.embedding().map(Embedding::as_slice),
     });
@@ -127,7 +146,14 @@ pub(super) async fn why(
     let Asked { query, .. } = Asked::read(&gateway, &caller, &headers, fields)?;
     let explanation = gateway.cache().explain(query).await?;
     let failed = |_| Problem::invalid("the explanation has no JSON");
-    serde_json::to_value(&explanation).map(Json).map_err(failed)
+    let mut body = serde_json::to_value(&explanation).map_err(failed)?;
+    let ids = gateway.cache().id_key().await?;
+    body["exact"] = json!(ids.show(explanation.exact));
+    body["served"] = json!(explanation.served.map(|served| ids.show(served)));
+    for (n, candidate) in explanation.candidates.iter().enumerate() {
+        body["candidates"][n]["entry"] = json!(ids.show(candidate.entry));
+    }
+    Ok(Json(body))
 }
 
 /// The tenant of the answers that the caller may be served: by who they are, and within that by whom they name.
@@ -196,6 +222,9 @@ impl Asked {
         }
         if let Some(embedding) = own.embedding {
             query = query.embedding(embedding);
+        }
+        if let Some(principal) = writers::principal(gateway, caller, headers, Said::ByCaller) {
+            query = query.principal(principal);
         }
         if directives.exact {
             query = query.exact_only();

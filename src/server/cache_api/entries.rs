@@ -89,6 +89,7 @@ pub(super) async fn one(
     Named(id): Named<EntryId>,
     Params(InCorpus { corpus }): Params<InCorpus>,
 ) -> Result<Json<Value>, Problem> {
+    let id = gateway.cache().named(&corpus, id).await?;
     let Some(stored) = gateway.cache().entry(&corpus, id).await? else { return Err(no_entry()) };
     let mut body = view::answer(&stored.entry);
     body["hits"] = stored.hits.into();
@@ -114,6 +115,8 @@ pub(super) async fn remove(
     Named(id): Named<EntryId>,
     Params(InCorpus { corpus }): Params<InCorpus>,
 ) -> Result<Response, Problem> {
+    // An invalidation is kept while the store cannot be read.
+    let id = gateway.cache().named(&corpus, id).await.unwrap_or(id);
     Ok(told(gateway.submit(Job::invalidate(corpus, vec![Change::Entry(id)])).await?, &gateway))
 }
 

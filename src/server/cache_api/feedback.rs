@@ -15,12 +15,13 @@ use super::entries::no_entry;
 use crate::cache::Teller;
 use crate::entry::Change;
 use crate::judgement::Feedback;
-use crate::key::{EntryId, TenantId};
+use crate::key::{EntryId, ShownId};
 use crate::server::auth::{Caller, Right};
 use crate::server::documents::{Job, told};
 use crate::server::error::Problem;
 use crate::server::extract::object;
 use crate::server::proxy::{Directives, holder};
+use crate::server::writers;
 use crate::server::{Gateway, Sharing};
 
 /// The fields that feedback has beside `question`, `corpus` and `tenant`, which are those of a lookup.
@@ -30,7 +31,7 @@ const SHARED: [&str; 3] = ["question", "corpus", "tenant"];
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Own {
-    entry: EntryId,
+    entry: ShownId,
     verdict: Feedback,
 }
 
@@ -53,12 +54,19 @@ pub(super) async fn feedback(
     let directives = Directives::new(Some(&shared.into()), &headers, &gateway.options().limits)?;
     let (corpus, question) = (directives.corpus.clone().unwrap_or_default(), directives.question.as_deref());
     let cache = gateway.cache();
-    let remembered = if caller.token.is_some() && caller.may(Right::Admin) {
+    let is_operator = caller.token.is_some() && caller.may(Right::Admin);
+    let entry = if is_operator {
+        gateway.cache().named(&corpus, EntryId::from_bytes(*entry.as_bytes())).await?
+    } else {
+        cache.id_key().await?.entry(entry)
+    };
+    let remembered = if is_operator {
         cache.remember_feedback(&corpus, entry, question, verdict).await
     } else {
-        let tenant = tenant_of(&gateway, &caller, &headers, &directives);
+        let tenants =
+            writers::tenants(&caller, &headers, tenant_of(&gateway, &caller, &headers, &directives));
         let stored = cache.entry(&corpus, entry).await?;
-        if stored.is_none_or(|stored| stored.entry.tenant != tenant.as_deref().map(TenantId::of)) {
+        if stored.is_none_or(|stored| !tenants.contains(&stored.entry.tenant)) {
             return Err(no_entry());
         }
         cache.feedback_from(teller(&gateway, &caller, &headers), &corpus, entry, question, verdict).await

@@ -14,7 +14,7 @@ use crate::server::auth::Caller;
 use crate::server::error::Problem;
 use crate::server::extract::{exact_object, not_valid};
 use crate::server::permits;
-use crate::server::proxy::{Directives, holder, json as exact};
+use crate::server::proxy::{Directives, RECORDING, holder, json as exact};
 
 /// The fields that an answer has over those of `wellspring` in a request to the proxy.
 #[derive(Debug, Deserialize)]
@@ -37,7 +37,13 @@ impl Made {
             })?;
             own.insert(name.to_owned(), kept);
         }
-        serde_json::from_value(own.into()).map_err(|error| not_valid(&error))
+        let made: Self = serde_json::from_value(own.into()).map_err(|error| not_valid(&error))?;
+        if made.metadata.get(RECORDING).is_some() {
+            return Err(Problem::invalid(format!(
+                "metadata has a field {RECORDING}, which is what the proxy received: name it otherwise"
+            )));
+        }
+        Ok(made)
     }
 
     pub(super) fn answer(self, directives: &Directives) -> Answer {
@@ -71,14 +77,16 @@ pub(super) async fn fill_one(
         permits::check_question(&permit, question)?;
     }
     let dependencies = directives.dependencies();
-    told(permit.fill(made.answer(&directives), dependencies).await)
+    let outcome = permit.fill(made.answer(&directives), dependencies).await;
+    told(gateway, outcome).await
 }
 
 /// What became of an answer.
-pub(super) fn told(outcome: FillOutcome) -> Result<Value, Problem> {
+pub(super) async fn told(gateway: &Gateway, outcome: FillOutcome) -> Result<Value, Problem> {
+    let ids = gateway.cache().id_key().await;
     Ok(match outcome {
-        FillOutcome::Stored(entry) => json!({ "status": "stored", "entry": entry }),
-        FillOutcome::Queued(entry) => json!({ "status": "queued", "entry": entry }),
+        FillOutcome::Stored(entry) => json!({ "status": "stored", "entry": ids?.show(entry) }),
+        FillOutcome::Queued(entry) => json!({ "status": "queued", "entry": ids?.show(entry) }),
         FillOutcome::Refused(reason) => {
             json!({ "status": "refused", "reason": reason, "message": reason.to_string() })
         }

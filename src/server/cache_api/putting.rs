@@ -74,7 +74,7 @@ impl Put {
             FillOutcome::Refused(reason) => {
                 Err(Problem::new(StatusCode::CONFLICT, reason.name(), reason.to_string()))
             }
-            outcome => filling::told(outcome),
+            outcome => filling::told(gateway, outcome).await,
         }
     }
 }

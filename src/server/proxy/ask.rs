@@ -23,6 +23,7 @@ use super::upstream::{Outgoing, passed_on};
 use crate::cache::{FillPermit, Hit, Lookup, Query};
 use crate::server::auth::Caller;
 use crate::server::error::Problem;
+use crate::server::writers::{self, Said};
 use crate::server::{Gateway, Price, limits, permits};
 
 /// The field of a body that is meant for the gateway.
@@ -115,11 +116,14 @@ pub(super) async fn ask(
         let found = look_up(&gateway, (query, matching, form), control, refuse).await;
         only_if_cached(control, fenced(found, &directives)?)?
     };
+    // Who is not told of an entry is still answered.
+    let ids = gateway.cache().id_key().await.ok();
     let mut response = match found {
         Found::Hit(hit) => match replay(&hit.entry, api, form) {
             Ok(replay) => {
                 gateway.telemetry().feedback().served(&hit);
-                Ok(reply::hit(&hit, replay, form, &headers))
+                let shown = ids.map(|ids| ids.show(hit.entry.id));
+                Ok(reply::hit(&hit, shown, replay, form, &headers))
             }
             Err(why) => {
                 only_if_cached(control, Found::Pass(Forward::Bypass(why)))?;
@@ -128,12 +132,14 @@ pub(super) async fn ask(
         },
         Found::Make(permit, forward, matching) => {
             let keeps_incomplete = gateway.options().keep_incomplete && matching == Matching::Exact;
+            let shown = ids.map(|ids| ids.show(permit.entry_id()));
             let making = Making {
                 gateway,
                 api,
                 form,
                 directives,
                 permit,
+                shown,
                 forward,
                 price,
                 wants_json,
@@ -178,7 +184,11 @@ fn read(gateway: &Gateway, caller: &Caller, head: &Parts, body: Bytes) -> Result
     let base = gateway.upstreams().base(&outgoing);
     let tenant = tenant(gateway.options(), caller, &head.headers);
     let longest = limits.question_bytes;
-    let (query, matching) = question::query(api, fields, &directives, &outgoing, (&base, tenant), longest);
+    let (mut query, matching) =
+        question::query(api, fields, &directives, &outgoing, (&base, tenant), longest);
+    if let Some(principal) = writers::principal(gateway, caller, &head.headers, Said::of(&directives)) {
+        query = query.principal(principal);
+    }
     Ok(Read::Question(Asked { outgoing, directives, form, price, wants_json, bypass, held, query, matching }))
 }
 
@@ -287,7 +297,7 @@ pub(super) async fn pass(
 ) -> Result<Response, Problem> {
     let response = outgoing.send(gateway).await?;
     let mut passed = passed_on(&response, Body::empty());
-    forward.tell(passed.headers_mut(), None, None);
+    forward.tell(passed.headers_mut(), false, None, None);
     *passed.body_mut() = Body::from_stream(response.bytes_stream());
     Ok(passed)
 }

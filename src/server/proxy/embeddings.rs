@@ -111,7 +111,7 @@ pub(super) async fn embed(
     };
     let mut response = outgoing.send(&gateway).await?;
     let mut passed = passed_on(&response, Body::empty());
-    Forward::Miss.tell(passed.headers_mut(), None, None);
+    Forward::Miss.tell(passed.headers_mut(), false, None, None);
     if response.status() != StatusCode::OK || response.headers().contains_key(header::CONTENT_ENCODING) {
         *passed.body_mut() = Body::from_stream(response.bytes_stream());
         return Ok(passed);

@@ -25,6 +25,7 @@ use super::recording::{EVENT_STREAM, Form, Recorder};
 use super::reply::Forward;
 use super::upstream::{Outgoing, passed_on};
 use crate::cache::FillPermit;
+use crate::key::ShownId;
 use crate::server::error::Problem;
 use crate::server::limits::RequestLimits;
 use crate::server::{Disconnected, Gateway, Price};
@@ -40,6 +41,8 @@ pub(super) struct Making {
     pub(super) form: Form,
     pub(super) directives: Directives,
     pub(super) permit: FillPermit,
+    /// What callers are told of the entry, if they are.
+    pub(super) shown: Option<ShownId>,
     pub(super) forward: Forward,
     pub(super) price: Option<Price>,
     /// Whether the answer is to be JSON.
@@ -84,8 +87,18 @@ impl Making {
         tell: oneshot::Sender<Result<(Response, Pieces), Problem>>,
         caller_gone: CancellationToken,
     ) {
-        let Self { gateway, api, form, directives, permit, forward, price, wants_json, keeps_incomplete } =
-            self;
+        let Self {
+            gateway,
+            api,
+            form,
+            directives,
+            permit,
+            shown,
+            forward,
+            price,
+            wants_json,
+            keeps_incomplete,
+        } = self;
         let is_patient = gateway.options().disconnected == Disconnected::Finish;
         let begun = form.is_stream.then(|| permit.begun(directives.dependencies())).flatten();
         let limit = gateway.options().limits.body_bytes;
@@ -116,11 +129,11 @@ impl Making {
             }
         };
         let mut recorder = recorder(&gateway, api, form, &response);
-        let entry = recorder.is_some().then(|| permit.entry_id());
+        let may_be_kept = recorder.is_some();
         let limits = &gateway.options().limits;
         let (send, pieces) = Sending::new(limits);
         let mut passed = passed_on(&response, Body::empty());
-        forward.tell(passed.headers_mut(), entry, Some(permit.since()));
+        forward.tell(passed.headers_mut(), may_be_kept, shown, Some(permit.since()));
         let _ = tell.send(Ok((passed, pieces)));
         if recorder.is_none() {
             permit.decline();

@@ -14,6 +14,15 @@ use crate::server::auth::sha256;
 /// The media type of streams.
 pub(super) const EVENT_STREAM: &str = "text/event-stream";
 
+/// The field of an entry's metadata that holds a response as it was received.
+pub(in crate::server) const RECORDING: &str = "recording";
+
+/// The field that names what is said there.
+const CONTENT: &str = "content";
+/// What is another one each time that an upstream says the same.
+const OCCASION: [&str; 8] =
+    ["id", "created", "created_at", "completed_at", "usage", "system_fingerprint", "service_tier", "timings"];
+
 /// In which form an answer is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Form {
@@ -63,12 +72,38 @@ impl Recorder {
     /// that may be kept.
     pub(super) fn finish(self) -> Option<(Summary, Value)> {
         let body = String::from_utf8(self.body?).ok()?;
-        let summary = self.api.summary(&parse(self.api, self.form, &body)?.answer)?;
-        let metadata = json!({ "recording": {
+        let Folded { answer, is_understood } = parse(self.api, self.form, &body)?;
+        let summary = self.api.summary(&answer)?;
+        let digest = digest(&body);
+        // What is not understood may be anything.
+        let content = if is_understood { content(answer) } else { digest.clone() };
+        let metadata = json!({ CONTENT: content, RECORDING: {
             "api": self.api.name(), "stream": self.form.is_stream, "with_usage": self.form.with_usage,
-            "digest": &hex::encode(sha256(&body))[..32], "body": body,
+            "digest": digest, "body": body,
         } });
         Some((summary, metadata))
+    }
+}
+
+/// Names all that an answer says, whatever it is called by, when it was made and what it took. Two answers that were made
+/// apart and say the same have the same.
+fn content(mut answer: Value) -> String {
+    strip(&mut answer);
+    digest(&answer.to_string())
+}
+
+fn digest(text: &str) -> String {
+    hex::encode(&sha256(text)[..16])
+}
+
+fn strip(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(strip),
+        Value::Object(fields) => {
+            fields.retain(|name, _| !OCCASION.contains(&name.as_str()));
+            fields.values_mut().for_each(strip);
+        }
+        _ => {}
     }
 }
 
@@ -90,7 +125,7 @@ struct Kept<'a> {
 impl<'a> Kept<'a> {
     /// The recording in `entry`; none if it holds none of this API.
     fn of(entry: &'a Entry, api: Api) -> Option<Self> {
-        let recording = entry.answer.metadata.get("recording").filter(|kept| kept["api"] == api.name())?;
+        let recording = entry.answer.metadata.get(RECORDING).filter(|kept| kept["api"] == api.name())?;
         let form = Form {
             is_stream: recording["stream"].as_bool()?,
             with_usage: recording["with_usage"].as_bool()?,
@@ -149,6 +184,6 @@ struct Recorded(Arc<Entry>);
 
 impl AsRef<[u8]> for Recorded {
     fn as_ref(&self) -> &[u8] {
-        self.0.answer.metadata["recording"]["body"].as_str().unwrap_or_default().as_bytes()
+        self.0.answer.metadata[RECORDING]["body"].as_str().unwrap_or_default().as_bytes()
     }
 }

@@ -10,7 +10,7 @@ use super::followers::Following;
 use super::recording::{EVENT_STREAM, Form, Replay};
 use crate::cache::{BypassReason, Hit, Since, Tier};
 use crate::entry::Entry;
-use crate::key::EntryId;
+use crate::key::ShownId;
 use crate::server::error::SINCE_HEADER;
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -54,7 +54,13 @@ impl Forward {
     }
 
     /// Adds to the upstream's response how it came about.
-    pub(super) fn tell(self, headers: &mut HeaderMap, entry: Option<EntryId>, since: Option<Since>) {
+    pub(super) fn tell(
+        self,
+        headers: &mut HeaderMap,
+        may_be_kept: bool,
+        entry: Option<ShownId>,
+        since: Option<Since>,
+    ) {
         let (status, tier) = match self {
             Self::Miss => ("wellspring; fwd=uri-miss".to_owned(), "miss"),
             Self::Stale => ("wellspring; fwd=stale".to_owned(), "miss"),
@@ -63,11 +69,11 @@ impl Forward {
             Self::Usage => ("wellspring; fwd=miss; detail=usage".to_owned(), "miss"),
             Self::Bypass(why) => (format!("wellspring; fwd=bypass; detail={why}"), "bypass"),
         };
-        let tier = if entry.is_some() { "miss" } else { tier };
+        let tier = if may_be_kept { "miss" } else { tier };
         // An upstream behind a cache of its own may have said something already; this cache is nearer.
         append(headers, CACHE_STATUS, &status);
         headers.insert(TIER, HeaderValue::from_static(tier));
-        if let Some(entry) = entry {
+        if let Some(entry) = entry.filter(|_| may_be_kept) {
             insert(headers, ENTRY, &entry.to_string());
         }
         if let Some(since) = since {
@@ -88,7 +94,13 @@ pub(super) fn left(hit: &Hit) -> Duration {
 }
 
 /// The response to a hit; 304 if the caller has it already.
-pub(super) fn hit(hit: &Hit, replay: Replay, form: Form, request: &HeaderMap) -> Response {
+pub(super) fn hit(
+    hit: &Hit,
+    entry: Option<ShownId>,
+    replay: Replay,
+    form: Form,
+    request: &HeaderMap,
+) -> Response {
     let is_known = request.get_all(header::IF_NONE_MATCH).iter().any(|value| {
         let tags = value.to_str().unwrap_or_default().split(',').map(str::trim);
         let weak = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag) == replay.etag;
@@ -116,7 +128,9 @@ pub(super) fn hit(hit: &Hit, replay: Replay, form: Form, request: &HeaderMap) ->
     };
     insert(headers, CACHE_STATUS, &format!("wellspring; hit; ttl={}; detail={tier}", left(hit).as_secs()));
     headers.insert(TIER, HeaderValue::from_static(tier));
-    insert(headers, ENTRY, &hit.entry.id.to_string());
+    if let Some(entry) = entry {
+        insert(headers, ENTRY, &entry.to_string());
+    }
     response
 }
 

@@ -206,6 +206,16 @@ impl Snapshot {
             &by_reason(&metrics.declined),
         )?;
         out.plain("wellspring_failed_fills", "Answers that the store failed to take", metrics.failed_fills)?;
+        out.plain(
+            "wellspring_confirmed_fills",
+            "Answers stored for everybody, because enough principals had the same",
+            metrics.confirmed_fills,
+        )?;
+        out.plain(
+            "wellspring_unconfirmed_fills",
+            "Answers stored for one principal until others have the same",
+            metrics.unconfirmed_fills,
+        )?;
         out.plain("wellspring_changes", "Changes of documents told", metrics.changes)?;
         out.plain("wellspring_unchanged", "Changes that told a known version", metrics.unchanged)?;
         out.plain("wellspring_unmatched", "Changes that no answer depended on", metrics.unmatched)?;

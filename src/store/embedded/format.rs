@@ -30,7 +30,7 @@ const FORMAT: u64 = 1;
 pub(super) type Id = &'static [u8; 16];
 
 /// `format` -> the version of the layout; `fills` -> the number that the next fill gets, if there was one.
-const META: TableDefinition<&str, u64> = TableDefinition::new("wellspring.meta");
+pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("wellspring.meta");
 /// Entry -> what the books need to know.
 const HEADS: TableDefinition<Id, &[u8]> = TableDefinition::new("wellspring.heads");
 /// Entry -> the rest.

@@ -14,6 +14,7 @@ mod clock_rows;
 mod file;
 mod format;
 mod judgements;
+mod secret;
 mod writer;
 
 use std::fmt;
@@ -30,7 +31,7 @@ use self::writer::{Step, Writer};
 use crate::clock::{Clock, SystemClock};
 use crate::embedding::Embedding;
 use crate::entry::{Change, DocumentVersion, Entry};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::judgement::{JudgementCursor, Logged};
 use crate::key::{Corpus, EntryId, ScopeId};
 use crate::store::batches::Batches;
@@ -308,6 +309,18 @@ impl Store for EmbeddedStore {
         self.writer.check_open()?;
         catch_unwind(AssertUnwindSafe(|| judgements::read(&self.database, after, limit)))
             .unwrap_or_else(|_| Err(corrupt(&self.path, "its structure is damaged")))
+    }
+
+    async fn secret(&self, offered: [u8; 32]) -> Result<[u8; 32]> {
+        self.writer.check_open()?;
+        let (database, path) = (Arc::clone(&self.database), self.path.clone());
+        // The first time, it waits for what is being written.
+        let kept = tokio::task::spawn_blocking(move || {
+            catch_unwind(AssertUnwindSafe(|| secret::keep(&database, offered).map_err(read_error)))
+                .unwrap_or_else(|_| Err(corrupt(&path, "its structure is damaged")))
+        });
+        kept.await
+            .map_err(|e| Error::new(ErrorKind::Store, "cannot read the store's secret").with_source(e))?
     }
 
     async fn close(&self) -> Result<()> {

@@ -196,7 +196,7 @@ impl Inner {
     ) -> Result<Applied, Trouble> {
         let limit = give_up.saturating_duration_since(Instant::now());
         if limit.is_zero() {
-            return Err(Trouble::Late);
+            return Err(Trouble::Late { starved: false });
         }
         let names = [self.keys.clock(bucket)];
         let call = INVALIDATE

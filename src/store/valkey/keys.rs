@@ -10,6 +10,7 @@
 //! | `x:{corpus}` | the change stream |
 //! | `h:{corpus}` | names of held documents, for reports |
 //! | `judgements` | what was said of served answers |
+//! | `secret` | what ids of entries are shown by |
 //! | `corpora`, `format` | the corpora ever used; the layout's version and the number of buckets |
 //!
 //! Each begins with the prefix of the deployment. What stands in braces decides the slot in a cluster, so all
@@ -107,6 +108,10 @@ impl Keys {
 
     pub(super) fn judgements(&self) -> String {
         format!("{}judgements", self.prefix)
+    }
+
+    pub(super) fn secret(&self) -> String {
+        format!("{}secret", self.prefix)
     }
 
     pub(super) fn format(&self) -> String {

@@ -44,6 +44,7 @@ mod plan;
 mod record;
 mod reply;
 mod script;
+mod secret;
 mod status;
 mod stream;
 mod tier;
@@ -541,6 +542,10 @@ impl Store for ValkeyStore {
         limit: usize,
     ) -> Result<Vec<(JudgementCursor, Logged)>> {
         self.inner.judgements(after, limit).await
+    }
+
+    async fn secret(&self, offered: [u8; 32]) -> Result<[u8; 32]> {
+        self.inner.secret(offered).await
     }
 
     async fn close(&self) -> Result<()> {

@@ -49,6 +49,7 @@ async fn visit(gateway: &Running, lasting: Duration) {
             .await;
             if let ("semantic", Ok(entry)) = (reply.tier(), reply.header("wellspring-entry").parse()) {
                 let verdict = if number == 4 { Feedback::Wrong } else { Feedback::Right };
+                let entry = gateway.cache.id_key().await.unwrap().entry(entry);
                 gateway.gateway.telemetry().feedback().judged(entry, verdict);
             }
         }

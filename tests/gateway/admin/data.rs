@@ -85,7 +85,8 @@ async fn feedback_counts_at_the_similarity_that_an_answer_was_served_at() {
     let served = ask(&gateway, OTHER, "refunds.md").await;
     let similarity: f64 = served.header("wellspring-similarity").parse().unwrap();
     let feedback = gateway.gateway.telemetry().feedback();
-    feedback.judged(served.header("wellspring-entry").parse().unwrap(), Feedback::Wrong);
+    let ids = gateway.cache.id_key().await.unwrap();
+    feedback.judged(ids.entry(served.header("wellspring-entry").parse().unwrap()), Feedback::Wrong);
     let view = get(&gateway, "/admin/threshold").await.json();
     let buckets = view["buckets"].as_array().unwrap();
     let hit: Vec<_> = buckets.iter().filter(|bucket| bucket["hits"] == 1).collect();

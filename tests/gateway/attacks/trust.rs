@@ -86,6 +86,7 @@ async fn those_who_share_answers_speak_of_the_same() {
     let gateway = Running::with(|options| {
         options.tokens = tokens();
         options.sharing = Sharing::Shared;
+        options.writers = vec!["alice".into()];
     })
     .await;
     let asked = json!({ "question": "What is the plan?" });

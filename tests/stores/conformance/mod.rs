@@ -45,3 +45,4 @@ mod judgements;
 mod limits;
 mod many;
 mod reports;
+mod secret;

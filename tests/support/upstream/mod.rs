@@ -1,6 +1,6 @@
 //! Upstreams that behave like the real APIs, and break like them. The model's name says how.
 //!
-//! `good` answers; `long` sends 30 MB of comments before its stream; `tools` calls a tool; `slow` pauses between pieces; `cut` ends a stream early, without a word;
+//! `good` answers; `long` sends 30 MB of comments before its stream; `same` says the same each time, whole; `tools` calls a tool; `slow` pauses between pieces; `cut` ends a stream early, without a word;
 //! `abort` ends the connection; `error-event` tells an error in the stream; `filtered` is cut by a filter; `429`
 //! and `500` fail; `garbage` sends no JSON; `gpt-…` and `claude-…` act as the real ones do ([`agent`]). What stands in a request's field `recorded` is answered as it stands: its
 //! `stream` (several `times`), its `text`, or its `whole`.

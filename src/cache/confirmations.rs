@@ -1,0 +1,217 @@
+//! An answer that others are served once enough principals have it.
+//!
+//! The answer of each principal is an entry of its own scope. Beside them, in an entry that everybody's answer has
+//! [for it](EntryId::confirmations), stands whose there are. That only says where to look: every fill reads the entries
+//! themselves, as a hit is read. So whatever ends the answer of a principal takes its confirmation back, and a list that
+//! is lost, or not written, costs no more than time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::cache::principal::Reach;
+use crate::cache::query::Shared;
+use crate::cache::turn::{Held, Turn};
+use crate::cache::{Cache, Inner};
+use crate::entry::{Answer, Entry};
+use crate::error::{Error, Result};
+use crate::flight::{Leader, Role};
+use crate::key::{EntryId, TenantId, composed};
+use crate::store::{Claim, Filled, Found, Snapshot};
+
+/// The most principals that are remembered for a question. The one that came last takes the place of the first.
+const MOST: usize = 64;
+/// How long, and how often, another process is waited for that writes the same list.
+const PAUSE: Duration = Duration::from_millis(10);
+const PAUSES: usize = 100;
+
+/// The field of the metadata that says how an answer was sent, rather than what it says.
+const RECORDING: &str = "recording";
+
+/// A principal that has an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Confirming {
+    principal: TenantId,
+    entry: EntryId,
+}
+
+/// What a principal filled for itself, and everybody may be served if others have the same.
+pub(super) struct Offer {
+    pub(super) shared: Shared,
+    pub(super) reach: Reach,
+    /// Of the clock that everybody's answer goes by, from before anything was retrieved.
+    pub(super) snapshot: Snapshot,
+    pub(super) entry: Arc<Entry>,
+}
+
+impl Cache {
+    /// Stores an answer for everybody if enough principals have the same.
+    pub(super) async fn offer(&self, offer: Offer) {
+        match self.inner.others(&offer).await {
+            Ok(others) => {
+                let (same, other) =
+                    others.into_iter().partition(|other| is_same(&other.answer, &offer.entry.answer));
+                self.weigh(offer, same, other).await;
+            }
+            Err(error) => self.inner.not_confirmed(&error),
+        }
+    }
+
+    /// Decides by those that have the `same` answer, or leaves it to the judge what `other` answers say.
+    async fn weigh(&self, offer: Offer, mut same: Vec<Arc<Entry>>, mut other: Vec<Arc<Entry>>) {
+        let inner = &self.inner;
+        if inner.are_enough(&same) {
+            return inner.confirmed(&offer, same).await;
+        }
+        inner.metrics.fill.unconfirmed.increment();
+        let Some(judging) = inner.judging.clone() else { return };
+        other.retain(|other| may_be_same(&other.answer, &offer.entry.answer));
+        if other.is_empty() {
+            return;
+        }
+        let (cache, at_work) = (self.clone(), judging.at_work());
+        self.spawn(async move {
+            let Offer { entry, .. } = &offer;
+            for other in other {
+                if judging.is_same(&entry.question, &other.answer.text, &entry.answer.text).await {
+                    same.push(other);
+                }
+                if cache.inner.are_enough(&same) {
+                    cache.inner.confirmed(&offer, same).await;
+                    break;
+                }
+            }
+            drop(at_work);
+        });
+    }
+}
+
+impl Inner {
+    /// Whether these and one more are as many as it takes.
+    fn are_enough(&self, same: &[Arc<Entry>]) -> bool {
+        same.len() + 1 >= self.admission.confirmations as usize
+    }
+
+    fn not_confirmed(&self, error: &Error) {
+        tracing::warn!(%error, "an answer waits for another confirmation");
+        self.metrics.fill.unconfirmed.increment();
+    }
+
+    /// The live answers of other principals to the same question.
+    async fn others(&self, offer: &Offer) -> Result<Vec<Arc<Entry>>> {
+        let entry = &offer.entry;
+        let others = self.join_confirming(&offer.shared, entry).await?;
+        let fetched =
+            join_all(others.iter().map(|other| self.store.lookup(&entry.corpus, other.entry))).await;
+        let mut live = Vec::new();
+        for fetched in fetched {
+            if let Found::Live(other) = fetched?.found
+                && other.question == entry.question
+            {
+                live.push(other);
+            }
+        }
+        Ok(live)
+    }
+
+    /// Stores an answer for everybody, which `same` confirm: it is true as long as all of them would be served.
+    async fn confirmed(&self, offer: &Offer, same: Vec<Arc<Entry>>) {
+        let Offer { shared, reach, snapshot, entry } = offer;
+        let mut everybodys = Entry {
+            id: shared.key.exact,
+            scope: shared.key.scope,
+            tenant: shared.tenant,
+            embedding: entry.embedding.clone().filter(|_| *reach == Reach::Everybody),
+            ..(**entry).clone()
+        };
+        for other in same {
+            everybodys.expires_at = everybodys.expires_at.min(other.expires_at);
+            for dependency in &other.dependencies {
+                if !everybodys.dependencies.contains(dependency) {
+                    everybodys.dependencies.push(dependency.clone());
+                }
+            }
+        }
+        let everybodys = Arc::new(everybodys);
+        match self.store.fill(*snapshot, Arc::clone(&everybodys)).await {
+            Ok(Filled::Stored) => {
+                self.index(&everybodys).await;
+                self.metrics.fill.confirmed.increment();
+            }
+            Ok(Filled::Refused(reason)) => self.metrics.fill.refused.increment(&reason),
+            Err(error) => self.not_confirmed(&error),
+        }
+    }
+
+    /// Adds the principal of `entry` to those that have an answer; returns the others.
+    async fn join_confirming(&self, shared: &Shared, entry: &Entry) -> Result<Vec<Confirming>> {
+        let id = shared.key.exact.confirmations();
+        let own = Confirming { principal: TenantId::of(&shared.counts_as), entry: entry.id };
+        let _turn = self.turn_to_confirm(entry, id).await?;
+        // The list is no answer: it may be as new as the clock is now.
+        let fetched = self.store.lookup(&entry.corpus, id).await?;
+        let (mut others, mut expires_at) = (Vec::new(), entry.expires_at);
+        if let Found::Live(list) = fetched.found {
+            others = Vec::<Confirming>::deserialize(&list.answer.metadata["confirming"]).unwrap_or_default();
+            expires_at = expires_at.max(list.expires_at);
+        }
+        others.retain(|other| other.principal != own.principal);
+        others.drain(..others.len().saturating_sub(MOST - 1));
+        let confirming: Vec<_> = others.iter().chain([&own]).collect();
+        let text = format!("{} principals have an answer", confirming.len());
+        let list = Entry {
+            id,
+            scope: shared.key.scope.confirmations(),
+            // Nobody's.
+            tenant: Some(TenantId::from_bytes(*id.as_bytes())),
+            embedding: None,
+            answer: Answer::new(text).metadata(json!({ "confirming": confirming })),
+            dependencies: Vec::new(),
+            expires_at,
+            ..entry.clone()
+        };
+        self.store.fill(fetched.snapshot, Arc::new(list)).await?;
+        Ok(others)
+    }
+
+    /// Waits until nobody else writes the list `id`, in this process or another one; after a while it is written anyway.
+    async fn turn_to_confirm(&self, entry: &Entry, id: EntryId) -> Result<(Leader, Option<Held>)> {
+        let leader = loop {
+            match self.refreshes.join((id, 0)) {
+                Role::Leader(leader) => break leader,
+                Role::Follower(follower) => drop(follower.landing().await),
+            }
+        };
+        for _ in 0..PAUSES {
+            match self.store.claim(&entry.corpus, id).await? {
+                Claim::Taken => tokio::time::sleep(PAUSE).await,
+                claim => return Ok((leader, Turn::new(&self.store, &entry.corpus, id, claim).take())),
+            }
+        }
+        Ok((leader, None))
+    }
+}
+
+/// Whether two answers say the same. What a field `recording` holds is how an answer was sent, and never the same.
+fn is_same(one: &Answer, other: &Answer) -> bool {
+    let words = |answer: &Answer| -> Vec<String> {
+        composed(&answer.text).split_whitespace().map(str::to_owned).collect()
+    };
+    let metadata = |answer: &Answer| {
+        let mut metadata = (*answer.metadata).clone();
+        if let Some(fields) = metadata.as_object_mut() {
+            fields.remove(RECORDING);
+        }
+        metadata
+    };
+    one.negative == other.negative && words(one) == words(other) && metadata(one) == metadata(other)
+}
+
+/// Whether a judge may say that they do: it sees only their texts.
+fn may_be_same(one: &Answer, other: &Answer) -> bool {
+    let is_text = one.metadata.get(RECORDING).is_none();
+    is_text && one.negative == other.negative && one.metadata == other.metadata
+}

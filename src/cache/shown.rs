@@ -1,0 +1,60 @@
+//! The secret by which ids are shown, as the store keeps it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::cache::Cache;
+use crate::error::Result;
+use crate::key::{Corpus, EntryId, IdKey, ShownId};
+
+/// How long a secret is used before the store is asked again whether it still has it: a server that was emptied has not, and
+/// is given it back before another process makes up another one.
+const KNOWN_FOR: Duration = Duration::from_mins(1);
+
+/// The secret that is known, and since when.
+#[derive(Default)]
+pub(crate) struct Ids(Mutex<Option<([u8; 32], Arc<IdKey>, Instant)>>);
+
+impl Cache {
+    /// By what callers are shown the ids of entries: a secret that the store keeps, the same for all processes that share it.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be asked, and was not before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
+    pub async fn id_key(&self) -> Result<Arc<IdKey>> {
+        let known = || self.inner.ids.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = known().clone();
+        if let Some((_, key, since)) = &last
+            && since.elapsed() < KNOWN_FOR
+        {
+            return Ok(Arc::clone(key));
+        }
+        let offered = last.as_ref().map_or_else(rand::random, |(secret, ..)| *secret);
+        match (self.inner.store.secret(offered).await, last) {
+            (Ok(secret), _) => {
+                let key = Arc::new(IdKey::new(&secret));
+                *known() = Some((secret, Arc::clone(&key), Instant::now()));
+                Ok(key)
+            }
+            (Err(_), Some((_, key, _))) => Ok(key),
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    /// The entry that an operator names `id`: by its own id, or as callers are shown it.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be read.
+    pub async fn named(&self, corpus: &Corpus, id: EntryId) -> Result<EntryId> {
+        if self.entry(corpus, id).await?.is_some() {
+            return Ok(id);
+        }
+        let meant = self.id_key().await?.entry(ShownId::from_bytes(*id.as_bytes()));
+        Ok(if self.entry(corpus, meant).await?.is_some() { meant } else { id })
+    }
+}
