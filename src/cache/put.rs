@@ -45,19 +45,16 @@ impl Cache {
         let key = &prepared.key;
         let store = &self.inner.store;
         let now = store.lookup(&key.corpus, key.exact).await?.snapshot;
-        let fence = match since {
+        let fence = if let Some(since) = since {
             // What everybody's answer goes by is another clock, of which `since` says nothing: it confirms no other.
-            Some(since) => self
-                .snapshot_of(since, &key.corpus, key.exact, now)?
-                .map(Snapshots::from)
-                .ok_or(RefusedReason::ClockLost),
-            None => {
-                let shared = match &prepared.shared {
-                    Some(shared) => Some(store.lookup(&key.corpus, shared.key.exact).await?.snapshot),
-                    None => None,
-                };
-                self.current(&prepared, &read).await?.map_or(Ok(Snapshots { own: now, shared }), Err)
-            }
+            let own = self.snapshot_of(since, &key.corpus, key.exact, now)?;
+            own.map(Snapshots::from).ok_or(RefusedReason::ClockLost)
+        } else {
+            let shared = match &prepared.shared {
+                Some(shared) => Some(store.lookup(&key.corpus, shared.key.exact).await?.snapshot),
+                None => None,
+            };
+            self.current(&prepared, &read).await?.map_or(Ok(Snapshots { own: now, shared }), Err)
         };
         let snapshots = match fence {
             Ok(snapshots) => snapshots,

@@ -120,7 +120,7 @@ impl Inner {
                 }
             }
             Err(trouble @ (Trouble::Away(_) | Trouble::Late { .. })) => {
-                denied.failed = Some(trouble.to_string())
+                denied.failed = Some(trouble.to_string());
             }
             // What is wrong with a made-up argument is no matter: the command itself was let in.
             _ => {}
