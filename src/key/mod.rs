@@ -268,7 +268,7 @@ impl CacheKey {
     }
 
     /// The same for a question of any length that is matched exactly only. The text of one longer than
-    /// [`MAX_QUESTION_BYTES`] is its beginning and the SHA-256 of the whole, which stands for it.
+    /// [`MAX_QUESTION_BYTES`] is its beginning and the SHA-256 of the whole, and no other question has its id.
     ///
     /// # Errors
     ///
@@ -284,7 +284,6 @@ impl CacheKey {
         let shown = &text[..text.floor_char_boundary(SHOWN_BYTES)];
         let digest = hex::encode(Sha256::digest(text.as_bytes()));
         let kept = format!("{shown}… ({} bytes, SHA-256 {digest})", text.len());
-        // A question that reads like this is another one.
         Ok(Self::labelled("wellspring.exact.long.1", corpus, scope, &text, kept.into()))
     }
 

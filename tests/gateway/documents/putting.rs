@@ -107,7 +107,7 @@ async fn numbers_of_metadata_stay_what_they_are_or_are_refused() {
         (Reply::of(request.send().await.unwrap()).await, format!("{path} {number}"))
     };
     for (path, key) in [("/v1/cache/fill", "permit"), ("/v1/cache/put", "since")] {
-        for number in ["0", "-7", "1.0", "0.1", "12345678901234567890", "1e16"] {
+        for number in ["0", "-7", "1.0", "0.1", "12345678901234567890", "1e+16"] {
             let (stored, question) = send(path, key, number).await;
             assert_eq!(stored.json()["status"], "stored", "{}", stored.body);
             let hit = gateway.ask("/v1/cache/lookup", &json!({ "question": question })).await;
