@@ -102,7 +102,7 @@ async fn fill(store: &dyn Store, entry: Entry) {
 }
 
 /// The median and the 99th percentile of what lookups of `id` take until `stop`.
-fn lookups(store: Arc<dyn Store>, id: EntryId, stop: &AtomicBool) -> (Duration, Duration) {
+fn lookups(store: &dyn Store, id: EntryId, stop: &AtomicBool) -> (Duration, Duration) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let mut took = Vec::new();
     while took.is_empty() || !stop.load(Ordering::Relaxed) {
@@ -120,7 +120,7 @@ fn lookups(store: Arc<dyn Store>, id: EntryId, stop: &AtomicBool) -> (Duration, 
 fn beside<T>(stores: &Stores, id: EntryId, work: impl FnOnce() -> T) -> (T, (Duration, Duration)) {
     let stop = Arc::new(AtomicBool::new(false));
     let (store, told) = (Arc::clone(&stores.beside), Arc::clone(&stop));
-    let lookups = std::thread::spawn(move || lookups(store, id, &told));
+    let lookups = std::thread::spawn(move || lookups(&*store, id, &told));
     let result = work();
     stop.store(true, Ordering::Relaxed);
     (result, lookups.join().expect("lookups"))
