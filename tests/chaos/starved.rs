@@ -101,7 +101,7 @@ fn hits_beside_busy_threads() {
             between(&before, &crew.counts())
         });
         let share = 100.0 * hits as f64 / lookups.max(1) as f64;
-        eprintln!("{:>10} × {lookups:>8} {hits:>8} {share:>6.1} %  {reasons}", load);
+        eprintln!("{load:>10} × {lookups:>8} {hits:>8} {share:>6.1} %  {reasons}");
     }
     let outcome = crew.finish();
     assert_eq!(outcome.counts.stale, 0, "{:?}", outcome.counts.first_stale);
