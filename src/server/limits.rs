@@ -17,6 +17,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http_body_util::{BodyExt as _, Limited};
 use tokio::sync::Semaphore;
 
+use crate::server::allowance::{SERVED, Served};
 use crate::server::auth::{Caller, Door, sha256};
 use crate::server::error::Problem;
 use crate::server::{Gateway, health};
@@ -47,6 +48,12 @@ pub struct RequestLimits {
     /// How many requests one caller may send in a second, 0 for any number; 0 by default. A caller is a token, or
     /// without one an address.
     pub rate_per_second: u32,
+    /// How many changes one caller without the scope `admin` may report in an hour, 0 for any number; 250,000 by
+    /// default.
+    pub changes_per_hour: u32,
+    /// How many corpora one caller without the scope `invalidate` may use for the first time in an hour, 0 for any
+    /// number; 1,000 by default.
+    pub corpora_per_hour: u32,
     /// How many requests of callers are served at a time; 4,096 by default.
     pub concurrency: usize,
     /// How long a request's body may take to arrive; 1 minute by default.
@@ -72,6 +79,8 @@ impl Default for RequestLimits {
             depth: 64,
             sources: 200,
             rate_per_second: 0,
+            changes_per_hour: 250_000,
+            corpora_per_hour: 1_000,
             concurrency: 4_096,
             body_timeout: Duration::from_mins(1),
             connections: 8_192,
@@ -230,8 +239,9 @@ pub(super) async fn admit(
     }
     let admission = gateway.admission();
     admission.check_rate(|| identity(&request))?;
+    let served = Served::of(&gateway, &request);
     if door != Door::Public {
-        return Ok(next.run(request).await);
+        return Ok(SERVED.scope(served, next.run(request)).await);
     }
     let Ok(place) = Arc::clone(&admission.places).try_acquire_owned() else {
         return Err(Problem::new(
@@ -241,7 +251,7 @@ pub(super) async fn admit(
         )
         .retry_after(Duration::from_secs(1)));
     };
-    let response = next.run(request).await;
+    let response = SERVED.scope(served, next.run(request)).await;
     Ok(response.map(|body| {
         Body::new(body.map_frame(move |frame| {
             let _held = &place;
@@ -252,7 +262,7 @@ pub(super) async fn admit(
 
 /// Whose rate counts: that of the token if it is known, else that of the address. What nobody has checked, such as the
 /// upstream's key, is another one as often as a caller likes.
-fn identity(request: &Request) -> [u8; 32] {
+pub(super) fn identity(request: &Request) -> [u8; 32] {
     if let Some(Caller { token: Some(token), .. }) = request.extensions().get() {
         return sha256(&format!("token:{}", token.name()));
     }

@@ -8,6 +8,7 @@
 //! each under the [right](auth::Right) that it needs, and are merged in [`public_router`] or [`admin_router`].
 
 mod admin;
+mod allowance;
 pub mod auth;
 mod cache_api;
 mod connections;

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use crate::cache::Cache;
 use crate::error::Result;
 use crate::server::Options;
+use crate::server::allowance::Allowances;
 use crate::server::auth::Token;
 use crate::server::documents::{Keys, Queue};
 use crate::server::limits::Admission;
@@ -32,6 +33,7 @@ struct Inner {
     followers: Arc<Followers>,
     permits: Permits,
     admission: Admission,
+    allowances: Allowances,
     telemetry: Telemetry,
     queue: Queue,
     idempotency: Keys,
@@ -53,6 +55,7 @@ impl Gateway {
             followers: Arc::default(),
             permits: Permits::new(options.permits, options.permit_ttl),
             admission: Admission::new(&options.limits),
+            allowances: Allowances::new(&options.limits),
             telemetry: Telemetry::new(),
             queue: Queue::open(options.journal.clone())?,
             idempotency: Keys::default(),
@@ -148,6 +151,10 @@ impl Gateway {
 
     pub(super) fn deliveries(&self) -> &Deliveries {
         &self.inner.deliveries
+    }
+
+    pub(super) fn allowances(&self) -> &Allowances {
+        &self.inner.allowances
     }
 
     pub(super) fn admission(&self) -> &Admission {

@@ -151,6 +151,7 @@ fn query(
         query = query.conversation(conversation);
     }
     if let Some(corpus) = &directives.corpus {
+        gateway.allowances().take_corpus(corpus)?;
         query = query.corpus(corpus.clone());
     }
     if let Some(criterion) = directives.criterion() {

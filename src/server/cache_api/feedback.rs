@@ -50,6 +50,7 @@ pub(super) async fn feedback(
         .map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))?;
     let directives = Directives::new(Some(&shared.into()), &headers, &gateway.options().limits)?;
     let (corpus, question) = (directives.corpus.clone().unwrap_or_default(), directives.question.as_deref());
+    gateway.allowances().take_corpus(&corpus)?;
     let cache = gateway.cache();
     let remembered = if caller.token.is_some() && caller.may(Right::Admin) {
         cache.remember_feedback(&corpus, entry, question, verdict).await

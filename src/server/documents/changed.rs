@@ -104,7 +104,7 @@ pub(in crate::server) fn read(
     Ok(Job::invalidate(changed.corpus, changes))
 }
 
-fn weight(change: &Change) -> usize {
+pub(super) fn weight(change: &Change) -> usize {
     match change {
         Change::Chunks { hashes, .. } => hashes.len(),
         _ => 1,

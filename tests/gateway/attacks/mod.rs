@@ -3,6 +3,7 @@
 mod bodies;
 mod connections;
 mod deliveries;
+mod floods;
 mod identity;
 mod paths;
 mod strangers;
