@@ -12,6 +12,7 @@ use crate::server::Options;
 use crate::server::allowance::Allowances;
 use crate::server::auth::Token;
 use crate::server::documents::{Keys, Queue};
+use crate::server::health::{StoreCheck, StoreState};
 use crate::server::limits::Admission;
 use crate::server::permits::Permits;
 use crate::server::proxy::{Embeddings, Followers, Upstreams};
@@ -38,6 +39,7 @@ struct Inner {
     queue: Queue,
     idempotency: Keys,
     deliveries: Deliveries,
+    store_check: StoreCheck,
     tasks: TaskTracker,
     draining: CancellationToken,
 }
@@ -60,6 +62,7 @@ impl Gateway {
             queue: Queue::open(options.journal.clone())?,
             idempotency: Keys::default(),
             deliveries: Deliveries::new(&options.webhooks),
+            store_check: StoreCheck::default(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             tokens: RwLock::new(options.tokens.as_slice().into()),
@@ -114,9 +117,9 @@ impl Gateway {
         self.inner.tasks.close();
     }
 
-    /// Whether the store answers.
-    pub async fn store_is_up(&self) -> bool {
-        self.inner.cache.status().await.is_ok()
+    /// What the store is good for, as of a second ago at most.
+    pub async fn store_state(&self) -> StoreState {
+        self.inner.store_check.state(&self.inner.cache).await
     }
 
     /// What the gateway measures of itself.

@@ -237,6 +237,11 @@ impl Snapshot {
         out.gauge("wellspring_index_bytes", "Memory of the vector indexes", self.index_bytes)?;
         out.gauge("wellspring_store_up", "Whether the store answers", u64::from(self.store.is_some()))?;
         let Some(store) = &self.store else { return Ok(()) };
+        out.gauge(
+            "wellspring_store_writable",
+            "Whether the store can be written; 0 for a full disk, for one",
+            u64::from(store.unwritable.is_none()),
+        )?;
         out.gauge("wellspring_entries", "Entries stored", store.entries)?;
         out.gauge("wellspring_bytes", "Size of the entries", store.bytes)?;
         out.gauge("wellspring_max_entries", "The most entries, 0 for no limit", store.max_entries)?;

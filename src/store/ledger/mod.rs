@@ -398,6 +398,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
             max_entries: self.limits.max_entries,
             max_bytes: self.limits.max_bytes,
             pending_invalidations: 0,
+            unwritable: None,
             corpora,
             servers: Vec::new(),
         }
