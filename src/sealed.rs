@@ -1,12 +1,157 @@
-//! Lines of a file that tell whether they are whole: each begins with the CRC-32 of the rest of it.
+//! Files of lines that tell whether they are whole: each begins with the CRC-32 of the rest of it.
+//!
+//! What a crash or a full disk left of a line never stands before another one: it is cut off before the next is written,
+//! and when the file is opened.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A file of sealed lines that is appended to, and locked as long as it is open.
+#[derive(Debug)]
+pub(crate) struct SealedFile {
+    /// What it is to people, such as `journal`.
+    what: &'static str,
+    path: PathBuf,
+    file: File,
+    /// Where the last line ends that was written whole.
+    end: u64,
+    /// Whether there may be more than that.
+    is_torn: bool,
+    /// Lines that no one waits for and that could not be written yet.
+    owed: String,
+}
+
+impl SealedFile {
+    /// Opens the file at `path`, which is made if there is none, with its folder. Also returns the contents of its lines.
+    ///
+    /// # Errors
+    ///
+    /// `Locked` if another process has it open; `Corrupt` if a line is damaged that is not the last one; `Store` if it
+    /// cannot be opened.
+    pub(crate) fn open(path: &Path, what: &'static str) -> Result<(Self, Vec<String>)> {
+        let failed = |error| {
+            let message = format!("{what} {} cannot be opened: {error}", path.display());
+            Error::new(ErrorKind::Store, message).with_source(error)
+        };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let mut file = file.map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let message =
+                    format!("{what} {} is in use by another process, give each its own", path.display());
+                return Err(Error::new(ErrorKind::Locked, message));
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(failed)?;
+        let (mut lines, mut end) = (Vec::new(), 0);
+        for (n, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            // Only the last line can lack its end.
+            if !line.ends_with(b"\n") {
+                break;
+            }
+            lines.push(unsealed(line).ok_or_else(|| damaged(what, path, n))?.to_owned());
+            end += line.len() as u64;
+        }
+        let is_torn = end < text.len() as u64;
+        Ok((Self { what, path: path.to_owned(), file, end, is_torn, owed: String::new() }, lines))
+    }
+
+    /// An error for line `n`, from 0, whose content makes no sense.
+    pub(crate) fn damaged(&self, n: usize) -> Error {
+        damaged(self.what, &self.path, n)
+    }
+
+    /// Adds a line, and has it on disk when it returns. Nothing of it is in the file after an error. Blocks.
+    pub(crate) fn append(&mut self, content: &str) -> Result<()> {
+        let line = sealed(content);
+        let written = self.write(&line);
+        let appended = written.and_then(|()| {
+            self.file.sync_data().inspect_err(|_| {
+                self.end -= line.len() as u64;
+                self.is_torn = true;
+            })
+        });
+        appended.map_err(|error| {
+            // Tried again before the next line if it fails now.
+            drop(self.mend());
+            let message = format!("{} {} cannot be written: {error}", self.what, self.path.display());
+            Error::new(ErrorKind::Unavailable, message)
+        })
+    }
+
+    /// Adds a line that may be lost in a crash. If it cannot be written now, it is before the next one. Blocks.
+    pub(crate) fn note(&mut self, content: &str) {
+        self.owed += &sealed(content);
+        if let Err(error) = self.write("") {
+            tracing::warn!(%error, path = %self.path.display(), "the {} cannot be written", self.what);
+        }
+    }
+
+    /// Removes all lines. If that fails, they may come back. Blocks.
+    pub(crate) fn clear(&mut self) {
+        (self.end, self.is_torn) = (0, true);
+        self.owed.clear();
+        if let Err(error) = self.mend() {
+            tracing::warn!(%error, path = %self.path.display(), "the {} cannot be emptied", self.what);
+        }
+    }
+
+    /// Writes what is owed, then `line`; only what is written whole counts.
+    fn write(&mut self, line: &str) -> io::Result<()> {
+        let owed = std::mem::take(&mut self.owed);
+        if let Err(error) = self.write_at_end(&owed) {
+            self.owed = owed;
+            return Err(error);
+        }
+        self.write_at_end(line)
+    }
+
+    fn write_at_end(&mut self, lines: &str) -> io::Result<()> {
+        self.mend()?;
+        self.file.seek(SeekFrom::Start(self.end))?;
+        self.is_torn = true;
+        self.file.write_all(lines.as_bytes())?;
+        self.end += lines.len() as u64;
+        self.is_torn = false;
+        Ok(())
+    }
+
+    /// Cuts off what was not written whole.
+    fn mend(&mut self) -> io::Result<()> {
+        if self.is_torn {
+            self.file.set_len(self.end)?;
+            self.is_torn = false;
+        }
+        Ok(())
+    }
+}
+
+/// What a line says must not be guessed, and none may be skipped.
+fn damaged(what: &str, path: &Path, n: usize) -> Error {
+    let message = format!(
+        "{what} {} is damaged at line {}: invalidate everything, then remove it",
+        path.display(),
+        n + 1
+    );
+    Error::new(ErrorKind::Corrupt, message)
+}
 
 /// `content` as a line.
-pub(crate) fn sealed(content: &str) -> String {
+fn sealed(content: &str) -> String {
     format!("{:08x} {content}\n", crc32fast::hash(content.as_bytes()))
 }
 
 /// The content of a line with its end; none if the line is not whole.
-pub(crate) fn unsealed(line: &[u8]) -> Option<&str> {
+fn unsealed(line: &[u8]) -> Option<&str> {
     let line = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
     let (crc, content) = line.split_once(' ')?;
     (u32::from_str_radix(crc, 16).ok()? == crc32fast::hash(content.as_bytes())).then_some(content)
@@ -16,6 +161,12 @@ pub(crate) fn unsealed(line: &[u8]) -> Option<&str> {
 mod tests {
     use super::*;
 
+    const CHILD: &str = "WELLSPRING_TEST_SEALED_FILE";
+
+    fn lines(path: &Path) -> Vec<String> {
+        SealedFile::open(path, "journal").unwrap().1
+    }
+
     #[test]
     fn only_a_whole_line_is_read() {
         let line = sealed("add 1 {\"a\":2}");
@@ -24,5 +175,65 @@ mod tests {
             assert_eq!(unsealed(&line.as_bytes()[..end]), None, "{end}");
         }
         assert_eq!(unsealed(line.replace('2', "3").as_bytes()), None);
+    }
+
+    #[test]
+    fn a_file_that_was_cut_anywhere_has_its_whole_lines_and_takes_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let mut file = SealedFile::open(&path, "journal").unwrap().0;
+        file.append("add 1").unwrap();
+        file.note("done 1");
+        file.append("add 2").unwrap();
+        drop(file);
+        let whole = std::fs::read(&path).unwrap();
+        for end in 0..=whole.len() {
+            std::fs::write(&path, &whole[..end]).unwrap();
+            let (mut file, left) = SealedFile::open(&path, "journal").unwrap();
+            let ends = String::from_utf8_lossy(&whole[..end]).matches('\n').count();
+            assert_eq!(left, ["add 1", "done 1", "add 2"][..ends], "cut at {end}");
+            file.append("add 3").unwrap();
+            drop(file);
+            assert_eq!(lines(&path).last().map(String::as_str), Some("add 3"), "cut at {end}");
+        }
+    }
+
+    /// Half a line of what had no room stood before the next line, which then counted as damage.
+    #[test]
+    #[cfg(unix)]
+    fn what_had_no_room_leaves_nothing_before_the_next_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        // Blocks of 512 bytes; the signal that the limit sends is ignored, so that writes fail instead.
+        let script =
+            "trap '' XFSZ; ulimit -f 8; exec \"$0\" sealed::tests::child_process --exact --nocapture";
+        let output = std::process::Command::new("sh")
+            .args(["-c", script])
+            .arg(std::env::current_exe().unwrap())
+            .env(CHILD, &path)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let lines = lines(&path);
+        let names: Vec<&str> = lines.iter().map(|line| line.split(' ').next().unwrap()).collect();
+        assert_eq!(names, ["large", "large", "large", "small", "owed", "small"]);
+    }
+
+    #[test]
+    fn child_process() {
+        let Some(path) = std::env::var_os(CHILD) else { return };
+        let mut file = SealedFile::open(Path::new(&path), "journal").unwrap().0;
+        let large = format!("large {}", "x".repeat(1_200));
+        for _ in 0..3 {
+            file.append(&large).unwrap();
+        }
+        // There is room for 448 more bytes.
+        assert_eq!(file.append(&large).unwrap_err().kind(), ErrorKind::Unavailable);
+        file.append("small").unwrap();
+        let owed = format!("owed {}", "x".repeat(420));
+        file.note(&owed);
+        assert!(file.append("small").is_err(), "what is owed comes first");
+        file.owed = sealed("owed");
+        file.append("small").unwrap();
     }
 }

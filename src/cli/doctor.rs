@@ -13,7 +13,7 @@ use crate::cli::matching::Matching;
 use crate::cli::{output, units};
 use crate::config::{Opening, StoreUrl, ValkeyUrl};
 use crate::error::{Error, ErrorKind};
-use crate::store::{Finding, Severity, Store as _, StoreStatus};
+use crate::store::{EmbeddedStore, Finding, Severity, Store as _, StoreStatus};
 
 /// Examine the store and what is accepted as a hit: what is wrong, and how to change it
 ///
@@ -102,9 +102,20 @@ async fn embedded(path: &Path, context: &Context) -> anyhow::Result<Vec<Finding>
     };
     let status = store.status().await?;
     store.close().await?;
+    drop(store);
     let size = std::fs::metadata(path).map_or(0, |file| file.len());
     let size = format!("{}, {} on disk", path.display(), units::bytes(size));
-    Ok(vec![Finding::new("file", Severity::Ok, size), room(&status)])
+    Ok(vec![Finding::new("file", Severity::Ok, size), writing(path), room(&status)])
+}
+
+/// Whether the file can be written.
+fn writing(path: &Path) -> Finding {
+    match EmbeddedStore::open(path).and_then(|store| store.check_writable()) {
+        Ok(()) => Finding::new("writing", Severity::Ok, "takes another MiB"),
+        Err(error) => Finding::new("writing", Severity::Problem, error.to_string()).remedy(
+            "make room on its disk; a gateway serves what is stored meanwhile, and goes on by itself",
+        ),
+    }
 }
 
 /// What it means that the store cannot be opened; none for what is no matter of the store.

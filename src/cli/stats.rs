@@ -157,6 +157,7 @@ fn text(stats: &Stats, judge: &JudgeConfig) -> String {
         ),
         ("judge", judged.text(judge)),
         ("pending", pending),
+        ("unwritable", store.unwritable.clone().unwrap_or_default()),
         ("models", matching.as_ref().map(Matching::models).unwrap_or_default()),
         ("exact only", exact_only(unknown_scripts)),
         ("accepted", matching.as_ref().map(Matching::accepted).unwrap_or_default()),

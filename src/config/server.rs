@@ -80,6 +80,10 @@ pub struct ServerConfig {
     pub max_sources: usize,
     /// How many requests one caller may send in a second; 0 for any number.
     pub max_rate: u32,
+    /// How many changes one caller without the scope `admin` may report in an hour; 0 for any number.
+    pub max_changes: u32,
+    /// How many corpora one caller without the scope `invalidate` may use for the first time in an hour; 0 for any number.
+    pub max_corpora: u32,
     /// How many requests are served at a time.
     #[serde(deserialize_with = "positive")]
     pub max_concurrency: usize,
@@ -138,6 +142,8 @@ impl Default for ServerConfig {
             max_depth: limits.depth,
             max_sources: limits.sources,
             max_rate: limits.rate_per_second,
+            max_changes: limits.changes_per_hour,
+            max_corpora: limits.corpora_per_hour,
             max_concurrency: limits.concurrency,
             body_timeout: limits.body_timeout,
             max_connections: limits.connections,
@@ -306,6 +312,8 @@ impl super::Config {
         options.limits.depth = server.max_depth;
         options.limits.sources = server.max_sources;
         options.limits.rate_per_second = server.max_rate;
+        options.limits.changes_per_hour = server.max_changes;
+        options.limits.corpora_per_hour = server.max_corpora;
         options.limits.concurrency = server.max_concurrency;
         options.limits.body_timeout = server.body_timeout;
         options.limits.connections = server.max_connections;

@@ -128,6 +128,8 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("server.max_depth", "a whole number from 1 to 64"),
     setting("server.max_sources", "a whole number"),
     setting("server.max_rate", "a whole number"),
+    setting("server.max_changes", "a whole number"),
+    setting("server.max_corpora", "a whole number"),
     setting("server.max_concurrency", "a whole number greater than 0"),
     setting("server.body_timeout", DURATION),
     setting("server.max_connections", "a whole number greater than 0"),

@@ -17,6 +17,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use http_body_util::{BodyExt as _, Limited};
 use tokio::sync::Semaphore;
 
+use crate::server::allowance::{SERVED, Served};
 use crate::server::auth::{Caller, Door, sha256};
 use crate::server::error::Problem;
 use crate::server::{Gateway, health};
@@ -35,7 +36,8 @@ pub struct RequestLimits {
     pub body_bytes: usize,
     /// The longest body of a webhook, in bytes; 2 MiB by default.
     pub webhook_bytes: usize,
-    /// The most values and names in a body of JSON; 500,000 by default.
+    /// The most values and names in a body of JSON, where a number that is no plain integer counts as three; 500,000 by
+    /// default.
     pub nodes: usize,
     /// The longest question that a caller names, in bytes; 16 KiB by default. An unnamed one that is longer is
     /// not looked up.
@@ -47,6 +49,12 @@ pub struct RequestLimits {
     /// How many requests one caller may send in a second, 0 for any number; 0 by default. A caller is a token, or
     /// without one an address.
     pub rate_per_second: u32,
+    /// How many changes one caller without the scope `admin` may report in an hour, 0 for any number; 250,000 by
+    /// default.
+    pub changes_per_hour: u32,
+    /// How many corpora one caller without the scope `invalidate` may use for the first time in an hour, 0 for any
+    /// number; 1,000 by default.
+    pub corpora_per_hour: u32,
     /// How many requests of callers are served at a time; 4,096 by default.
     pub concurrency: usize,
     /// How long a request's body may take to arrive; 1 minute by default.
@@ -72,6 +80,8 @@ impl Default for RequestLimits {
             depth: 64,
             sources: 200,
             rate_per_second: 0,
+            changes_per_hour: 250_000,
+            corpora_per_hour: 1_000,
             concurrency: 4_096,
             body_timeout: Duration::from_mins(1),
             connections: 8_192,
@@ -112,13 +122,15 @@ impl RequestLimits {
     }
 
     /// Checks how deep the JSON in `body` is nested and how many values and names it holds, before anything is made of
-    /// it: a parsed value takes ten times as much memory as the two bytes that it may be written in.
+    /// it: a parsed value takes up to a hundred times as much memory as the two bytes that it may be written in.
+    /// What is more than a plain integer counts as three, for it may be kept as an object with its text.
     pub(super) fn check_json(&self, body: &[u8]) -> Result<(), Problem> {
         let (mut depth, mut nodes) = (0_usize, 1_usize);
         let mut bytes = body.iter();
         while let Some(byte) = bytes.next() {
             match byte {
                 b'"' => skip_string(&mut bytes),
+                b'-' | b'0'..=b'9' if !skip_number(*byte, &mut bytes) => nodes += 2,
                 b'[' | b'{' => {
                     depth += 1;
                     nodes += 1;
@@ -145,6 +157,15 @@ impl RequestLimits {
             format!("the body is nested deeper than {} levels", self.depth),
         )
     }
+}
+
+/// Goes to the end of a number that begins with `first`, which was read; whether it is a plain integer.
+fn skip_number(first: u8, bytes: &mut std::slice::Iter<'_, u8>) -> bool {
+    let rest = bytes.as_slice();
+    let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+    let (part, after) = rest.split_at(rest.iter().take_while(|byte| is_part(byte)).count());
+    *bytes = after.iter();
+    part.len() < 18 && part.iter().all(u8::is_ascii_digit) && (first != b'-' || part.first() != Some(&b'0'))
 }
 
 /// Goes to the end of a string whose beginning was read.
@@ -246,8 +267,9 @@ pub(super) async fn admit(
     }
     let admission = gateway.admission();
     admission.check_rate(|| identity(&request))?;
+    let served = Served::of(&gateway, &request);
     if door != Door::Public {
-        return Ok(next.run(request).await);
+        return Ok(SERVED.scope(served, next.run(request)).await);
     }
     let Ok(place) = Arc::clone(&admission.places).try_acquire_owned() else {
         return Err(Problem::new(
@@ -257,7 +279,7 @@ pub(super) async fn admit(
         )
         .retry_after(Duration::from_secs(1)));
     };
-    let response = next.run(request).await;
+    let response = SERVED.scope(served, next.run(request)).await;
     Ok(response.map(|body| {
         Body::new(body.map_frame(move |frame| {
             let _held = &place;
@@ -301,9 +323,16 @@ mod tests {
     fn deep_and_complex_bodies_are_refused_before_they_are_parsed() {
         let limits = RequestLimits { depth: 2, nodes: 5, ..RequestLimits::default() };
         let is_refused = |body: &str| limits.check_json(body.as_bytes()).is_err();
-        for fine in
-            ["", "1", "[[1]]", r#"{"a":1,"b":2}"#, r#"["[[[[,,,,,,", "\"[[[["]"#, "[1,2,3,4]", "[[],[]]"]
-        {
+        for fine in [
+            "",
+            "1",
+            "[[1]]",
+            r#"{"a":1,"b":2}"#,
+            r#"["[[[[,,,,,,", "\"[[[["]"#,
+            "[1,-2,30,4]",
+            "[[],[]]",
+            "[1,2.5]",
+        ] {
             assert!(!is_refused(fine), "{fine}");
         }
         for bad in [
@@ -311,6 +340,9 @@ mod tests {
             "[[[",
             r#"{"a":{"b":[]}}"#,
             "[1,2,3,4,5]",
+            "[1.00,-0]",
+            "[1,1e5,1]",
+            "[1,1,1234567890123456789]",
             r#"{"a":1,"b":2,"c":3}"#,
             "[\"a\\\\\",1,2,3,4]",
         ] {

@@ -8,6 +8,7 @@
 //! each under the [right](auth::Right) that it needs, and are merged in [`public_router`] or [`admin_router`].
 
 mod admin;
+mod allowance;
 pub mod auth;
 mod cache_api;
 mod connections;
@@ -37,6 +38,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use tower_http::catch_panic::CatchPanicLayer;
 
 pub use self::connections::raise_descriptors;
+pub use self::health::StoreState;
 pub use self::listen::{Listeners, Tls, serve};
 pub use self::options::{Anonymous, Disconnected, Options, Sharing, Upstream};
 pub use self::price::Price;

@@ -8,8 +8,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::cache::Cache;
 use crate::error::Result;
+use crate::server::allowance::Allowances;
 use crate::server::auth::Token;
 use crate::server::documents::{Keys, Queue};
+use crate::server::health::{StoreCheck, StoreState};
 use crate::server::limits::Admission;
 use crate::server::permits::Permits;
 use crate::server::proxy::{Embeddings, Followers, Upstreams};
@@ -32,10 +34,12 @@ struct Inner {
     followers: Arc<Followers>,
     permits: Permits,
     admission: Admission,
+    allowances: Allowances,
     telemetry: Telemetry,
     queue: Queue,
     idempotency: Keys,
     deliveries: Deliveries,
+    store_check: StoreCheck,
     tasks: TaskTracker,
     draining: CancellationToken,
 }
@@ -60,10 +64,12 @@ impl Gateway {
             followers: Arc::default(),
             permits: Permits::new(options.permits, options.permit_ttl),
             admission: Admission::new(&options.limits),
+            allowances: Allowances::new(&options.limits),
             telemetry: Telemetry::new(),
             queue: Queue::open(options.journal.clone())?,
             idempotency: Keys::default(),
             deliveries: Deliveries::new(&options.webhooks),
+            store_check: StoreCheck::default(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             tokens: RwLock::new(options.tokens.as_slice().into()),
@@ -118,9 +124,9 @@ impl Gateway {
         self.inner.tasks.close();
     }
 
-    /// Whether the store answers.
-    pub async fn store_is_up(&self) -> bool {
-        self.inner.cache.ready().await.is_ok()
+    /// What the store is good for, as of a second ago at most.
+    pub async fn store_state(&self) -> StoreState {
+        self.inner.store_check.state(&self.inner.cache).await
     }
 
     /// What the gateway measures of itself.
@@ -155,6 +161,10 @@ impl Gateway {
 
     pub(super) fn deliveries(&self) -> &Deliveries {
         &self.inner.deliveries
+    }
+
+    pub(super) fn allowances(&self) -> &Allowances {
+        &self.inner.allowances
     }
 
     pub(super) fn admission(&self) -> &Admission {

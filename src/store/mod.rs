@@ -242,6 +242,10 @@ pub struct StoreStatus {
     pub max_bytes: u64,
     /// Invalidations that this process could not complete yet, and goes on trying.
     pub pending_invalidations: u64,
+    /// Why nothing can be written at present, such as a full disk, while what is stored is still served. None if all is
+    /// well, and for a store without a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unwritable: Option<String>,
     /// Each corpus that was ever used, by name.
     pub corpora: Vec<CorpusStatus>,
     /// The servers that a shared store is on: one, or each primary of a cluster. They may hold other things, too.

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a failed assumption of a test is a failed test")]
 
 mod answers;
+#[cfg(target_os = "linux")]
+mod bounds;
 mod configuration;
 mod evaluation;
 mod export_import;

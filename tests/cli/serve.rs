@@ -1,7 +1,7 @@
 //! `wellspring serve` as a process: its traces, what it counts, how it ends.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -56,8 +56,12 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start(sandbox: &Sandbox, upstream: &Upstream, environment: &[(&str, &str)]) -> Self {
-        let mut child = sandbox
-            .command()
+        Self::start_by(sandbox.command(), upstream, environment)
+    }
+
+    /// By `command`, to which the arguments are added.
+    pub(crate) fn start_by(mut command: Command, upstream: &Upstream, environment: &[(&str, &str)]) -> Self {
+        let mut child = command
             .args(["serve", "--json", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .args(["--openai-url", &upstream.url()])
             .envs(environment.iter().copied())
@@ -73,6 +77,11 @@ impl Served {
         let told: Value = serde_json::from_str(&told).unwrap();
         let address = |name: &str| told[name].as_str().unwrap().to_owned();
         Self { child, proxy: address("proxy"), admin: address("admin") }
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Asks it to terminate; what it logged, once it has ended well.

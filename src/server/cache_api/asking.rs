@@ -215,6 +215,7 @@ impl Asked {
             query = query.conversation(conversation);
         }
         if let Some(corpus) = &directives.corpus {
+            gateway.allowances().take_corpus(corpus)?;
             query = query.corpus(corpus.clone());
         }
         if let Some(criterion) = directives.criterion() {

@@ -53,6 +53,7 @@ pub(super) async fn feedback(
     shared.insert("exact".to_owned(), true.into());
     let directives = Directives::new(Some(&shared.into()), &headers, &gateway.options().limits)?;
     let (corpus, question) = (directives.corpus.clone().unwrap_or_default(), directives.question.as_deref());
+    gateway.allowances().take_corpus(&corpus)?;
     let cache = gateway.cache();
     let is_operator = caller.token.is_some() && caller.may(Right::Admin);
     let entry = if is_operator {

@@ -208,6 +208,7 @@ function holdings({ store, connection, index_bytes, threshold, version }, width)
   if (!store) return h("section", { class: `card ${width}` }, h("h2", {}, "Store"), h("p", { class: "note" }, "The store does not answer. Requests go to the upstream meanwhile."), connection && pairs(waits(connection)));
   const meter = (part, whole) => whole > 0 && h("div", { class: "meter", "aria-hidden": "true" }, wide(h("span", {}), Math.min(1, part / whole)));
   return h("section", { class: `card ${width}` }, h("h2", {}, "Store"),
+    store.unwritable && h("p", { class: "note" }, `Nothing is stored at present, and what is stored is served: ${store.unwritable}.`),
     pairs([["Answers", store.max_entries ? `${count(store.entries)} of ${count(store.max_entries)}` : count(store.entries)]]), meter(store.entries, store.max_entries),
     pairs([["Size", store.max_bytes ? `${bytes(store.bytes)} of ${bytes(store.max_bytes)}` : bytes(store.bytes)]]), meter(store.bytes, store.max_bytes),
     pairs([

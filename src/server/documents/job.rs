@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::changed::weight;
 use crate::cache::Cache;
 use crate::entry::{Change, DocumentVersion};
 use crate::error::{Error, Result};
@@ -31,6 +32,14 @@ impl Job {
     /// Whether there is nothing to do.
     pub(in crate::server) fn is_empty(&self) -> bool {
         matches!(&self.action, Action::Invalidate(changes) if changes.is_empty())
+    }
+
+    /// How many names it ends answers by.
+    pub(super) fn names(&self) -> usize {
+        match &self.action {
+            Action::Invalidate(changes) => changes.iter().map(weight).sum(),
+            Action::End { .. } => 1,
+        }
     }
 
     /// Checks the names, so that nothing is kept that can never be applied.

@@ -1,27 +1,27 @@
 //! Jobs that are not in force yet, in the order in which they were told, on disk before their keeping is promised.
 //!
 //! Each is a line `<crc> add <id> <json>`, and `<crc> done <id>` ends it; the CRC-32 is that of the rest of the line.
-//! What a crash left of a last line is ignored; it was not promised. The file is made when it is first needed.
+//! What a crash or a full disk left of a last line is ignored; it was not promised. The file is made when it is first needed.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
 use super::job::Job;
 use crate::clock::{Clock as _, SystemClock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
-use crate::sealed::{sealed, unsealed};
+use crate::sealed::SealedFile;
 
+/// What the file is to people.
+const WHAT: &str = "journal";
 /// The most jobs that are kept. More are turned away.
 const MAX_KEPT: usize = 100_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     path: Option<PathBuf>,
-    file: Option<File>,
+    file: Option<SealedFile>,
     kept: BTreeMap<u64, Kept>,
 }
 
@@ -50,15 +50,13 @@ impl Journal {
     /// A journal in memory, or in the file at `path` with what the last process left there. Blocks.
     pub(super) fn open(path: Option<PathBuf>) -> Result<Self> {
         let mut journal = Self { path, ..Self::default() };
-        if let Some(path) = journal.path.clone().filter(|path| path.exists()) {
-            let mut file = open(&path)?;
-            let (kept, whole) = read(&mut file, &path)?;
-            let keep = if kept.is_empty() { 0 } else { whole };
-            file.set_len(keep)
-                .and_then(|()| file.seek(SeekFrom::Start(keep)))
-                .map_err(|error| broken("written", &path).with_source(error))?;
+        if let Some(path) = journal.path.as_ref().filter(|path| path.exists()) {
+            let (mut file, lines) = SealedFile::open(path, WHAT)?;
+            journal.kept = read(&file, &lines)?;
+            if journal.kept.is_empty() {
+                file.clear();
+            }
             journal.file = Some(file);
-            journal.kept = kept;
         }
         Ok(journal)
     }
@@ -76,17 +74,9 @@ impl Journal {
             })?;
             let file = match &mut self.file {
                 Some(file) => file,
-                file => file.insert(open(path)?),
+                file => file.insert(SealedFile::open(path, WHAT)?.0),
             };
-            let end = file.stream_position();
-            let written = file.write_all(sealed(&format!("add {id} {json}")).as_bytes());
-            if let Err(error) = written.and_then(|()| file.sync_data()) {
-                // Half a line must not stand before the next one.
-                if let Ok(end) = end {
-                    let _ = file.set_len(end).and_then(|()| file.seek(SeekFrom::Start(end)));
-                }
-                return Err(broken("written", path).with_source(error));
-            }
+            file.append(&format!("add {id} {json}"))?;
         }
         self.kept.insert(id, kept);
         Ok(id)
@@ -97,13 +87,10 @@ impl Journal {
         let kept = self.kept.remove(&id)?;
         if let Some(file) = &mut self.file {
             // Losing this is harmless: the job is done once more.
-            let written = if self.kept.is_empty() {
-                file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)).map(drop))
+            if self.kept.is_empty() {
+                file.clear();
             } else {
-                file.write_all(sealed(&format!("done {id}")).as_bytes())
-            };
-            if let Err(error) = written {
-                tracing::warn!(%error, "the journal of changes cannot be written");
+                file.note(&format!("done {id}"));
             }
         }
         Some(kept)
@@ -123,56 +110,21 @@ impl Journal {
     }
 }
 
-fn open(path: &Path) -> Result<File> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|error| broken("made", path).with_source(error))?;
-    }
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    let file = file.map_err(|error| broken("opened", path).with_source(error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::new(
-            ErrorKind::Locked,
-            format!("journal {} is in use by another process, give each its own", path.display()),
-        )),
-        Err(TryLockError::Error(error)) => Err(broken("locked", path).with_source(error)),
-    }
-}
-
-/// What is kept in the file, and how many bytes of it are whole lines.
-fn read(file: &mut File, path: &Path) -> Result<(BTreeMap<u64, Kept>, u64)> {
-    let mut text = Vec::new();
-    file.read_to_end(&mut text).map_err(|error| broken("read", path).with_source(error))?;
-    let (mut kept, mut whole) = (BTreeMap::new(), 0);
-    for (n, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        if !line.ends_with(b"\n") {
-            break;
-        }
-        // What a change says must not be guessed, and none may be skipped.
-        let damaged = || {
-            let message = format!(
-                "journal {} is damaged at line {}: invalidate everything, then remove it",
-                path.display(),
-                n + 1
-            );
-            Error::new(ErrorKind::Corrupt, message)
-        };
-        let content = unsealed(line).ok_or_else(damaged)?;
+/// What is kept in the file of these lines.
+fn read(file: &SealedFile, lines: &[String]) -> Result<BTreeMap<u64, Kept>> {
+    let mut kept = BTreeMap::new();
+    for (n, content) in lines.iter().enumerate() {
         let mut words = content.splitn(3, ' ');
         match (words.next(), words.next().and_then(|id| id.parse().ok()), words.next()) {
             (Some("add"), Some(id), Some(json)) => {
-                kept.insert(id, serde_json::from_str(json).map_err(|error| damaged().with_source(error))?);
+                let job = serde_json::from_str(json).map_err(|error| file.damaged(n).with_source(error))?;
+                kept.insert(id, job);
             }
             (Some("done"), Some(id), None) => drop(kept.remove(&id)),
-            _ => return Err(damaged()),
+            _ => return Err(file.damaged(n)),
         }
-        whole += line.len() as u64;
     }
-    Ok((kept, whole))
-}
-
-fn broken(what: &str, path: &Path) -> Error {
-    Error::new(ErrorKind::Store, format!("journal {} cannot be {what}", path.display()))
+    Ok(kept)
 }
 
 #[cfg(test)]

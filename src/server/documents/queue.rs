@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::invalidate::Invalidation;
 use crate::key::Corpus;
 use crate::server::Gateway;
+use crate::server::error::Problem;
 
 /// How long a job that waits behind others is waited for.
 const BEHIND: Duration = Duration::from_secs(2);
@@ -108,13 +109,15 @@ fn is_store_away(kind: ErrorKind) -> bool {
 impl Gateway {
     /// Applies `job`, or keeps it if it cannot be applied now. A caller who goes away does not stop it: some tell of a
     /// change only once.
-    pub(in crate::server) async fn submit(&self, job: Job) -> Result<Submitted> {
+    pub(in crate::server) async fn submit(&self, job: Job) -> Result<Submitted, Problem> {
         job.check()?;
+        self.allowances().take_changes(job.names())?;
         let gateway = self.clone();
         let submitted = self.tasks().spawn(async move { gateway.submit_now(job).await });
-        submitted
-            .await
-            .map_err(|broken| Error::new(ErrorKind::Store, "applying a change broke").with_source(broken))?
+        let broke = |broken: tokio::task::JoinError| {
+            Error::new(ErrorKind::Store, "applying a change broke").with_source(broken)
+        };
+        Ok(submitted.await.map_err(broke)??)
     }
 
     async fn submit_now(self, job: Job) -> Result<Submitted> {
@@ -141,22 +144,23 @@ impl Gateway {
                 let mut kept = Kept::new(job.left_after(&error));
                 kept.attempts = 1;
                 kept.error = Some((error.kind(), error.to_string()));
-                self.keep(kept).await.map(Submitted::Kept)
+                self.keep(kept).await.map(Submitted::Kept).map_err(|lost| {
+                    Error::new(lost.kind(), format!("{error}, and {lost}; report the change again"))
+                })
             }
         }
     }
 
     /// Holds `document`. Never kept for later: a hold must stand before its document changes.
-    pub(in crate::server) async fn hold(&self, corpus: &Corpus, document: &str) -> Result<()> {
+    pub(in crate::server) async fn hold(&self, corpus: &Corpus, document: &str) -> Result<(), Problem> {
         Change::document(document).check()?;
+        self.allowances().take_changes(1)?;
         // The end of an earlier hold would end this one.
         if self.queue().is_behind() {
-            return Err(Error::new(
-                ErrorKind::Incomplete,
-                "earlier changes are not in force yet, begin the update when they are",
-            ));
+            let message = "earlier changes are not in force yet, begin the update when they are";
+            return Err(Error::new(ErrorKind::Incomplete, message).into());
         }
-        self.cache().begin_update(corpus, document).await
+        Ok(self.cache().begin_update(corpus, document).await?)
     }
 
     async fn keep(&self, kept: Kept) -> Result<u64> {

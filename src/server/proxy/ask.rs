@@ -84,6 +84,9 @@ pub(super) async fn ask(
         Read::Other(outgoing) => return pass(&gateway, outgoing, Forward::Bypass("no-object")).await,
     };
     let Asked { outgoing, directives, form, price, wants_json, bypass, held, query, matching } = asked;
+    let is_too_many = |corpus| gateway.allowances().take_corpus(corpus).is_err();
+    let bypass =
+        bypass.or_else(|| directives.corpus.as_ref().is_some_and(is_too_many).then_some("too-many-corpora"));
     let lacks_sources = directives.lack_sources();
     if lacks_sources {
         gateway.telemetry().lacked_sources();

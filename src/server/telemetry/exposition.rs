@@ -23,7 +23,7 @@ pub(super) async fn text(gateway: &Gateway) -> Result<String, Problem> {
         judge: gateway.cache().judge_status(),
         // A store that is away has no sizes; the rest is told all the same.
         store: gateway.cache().status().await.ok(),
-        store_is_up: gateway.store_is_up().await,
+        store_is_up: gateway.cache().ready().await.is_ok(),
         connection: gateway.cache().store_connection(),
         index_bytes: gateway.cache().index_bytes() as u64,
         in_flight: gateway.in_flight() as u64,
@@ -290,6 +290,11 @@ impl Snapshot {
     fn sizes(&self, out: &mut Out<'_>) -> fmt::Result {
         out.gauge("wellspring_index_bytes", "Memory of the vector indexes", self.index_bytes)?;
         let Some(store) = &self.store else { return Ok(()) };
+        out.gauge(
+            "wellspring_store_writable",
+            "Whether the store can be written; 0 for a full disk, for one",
+            u64::from(store.unwritable.is_none()),
+        )?;
         out.gauge("wellspring_entries", "Entries stored", store.entries)?;
         out.gauge("wellspring_bytes", "Size of the entries", store.bytes)?;
         out.gauge("wellspring_max_entries", "The most entries, 0 for no limit", store.max_entries)?;

@@ -3,19 +3,38 @@
 //! Nothing that is not a store is ever written to, and nothing that is wrong with the file becomes a
 //! panic. redb asserts what it expects of its own pages, which a damaged file can break at any time.
 
+use std::fs::OpenOptions;
 use std::io;
-use std::ops::Deref;
+use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
 
-use redb::{Database, DatabaseError, StorageError};
+use redb::backends::FileBackend;
+use redb::{Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase as _, StorageError};
+use redb::{TableDefinition, WriteTransaction};
 
+use super::backend::Backend;
 use super::format;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The open database of a store.
+/// What only tests whether the file takes it, for a moment.
+const PROBES: TableDefinition<u64, &[u8]> = TableDefinition::new("wellspring.probes");
+/// How much room there must be before writing is tried again: that of some entries, and of a turn's clocks.
+const ROOM: usize = 1 << 20;
+
+/// The database of a store.
 #[derive(Debug)]
-pub(super) struct StoreFile(Option<Database>);
+pub(super) struct StoreFile {
+    path: PathBuf,
+    cache_bytes: usize,
+    backend: Backend,
+    /// None while it is opened again, and if it cannot be.
+    database: RwLock<Option<Database>>,
+    /// Whether a call failed, after which redb may refuse all others.
+    has_failed: AtomicBool,
+}
 
 impl StoreFile {
     /// Opens the store at `path`, which is made if there is none, with its folder.
@@ -25,25 +44,123 @@ impl StoreFile {
             Ok(_) => {}
             Err(_) => make(path)?,
         }
-        let database = Database::builder().set_cache_size(cache_bytes).create(path);
-        Ok(Self(Some(database.map_err(|e| open_error(path, e))?)))
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(|e| open_error(path, e.into()))?;
+        let file = FileBackend::new(file).map_err(|e| open_error(path, e))?;
+        Self::over(Backend::new(file), path, cache_bytes)
     }
-}
 
-impl Deref for StoreFile {
-    type Target = Database;
+    /// Opens the store in `backend`, which is the file at `path`.
+    pub(super) fn over(backend: Backend, path: &Path, cache_bytes: usize) -> Result<Self> {
+        let (path, database) = (path.to_owned(), RwLock::new(None));
+        let file = Self { path, cache_bytes, backend, database, has_failed: AtomicBool::new(false) };
+        file.load()?;
+        Ok(file)
+    }
 
-    fn deref(&self) -> &Database {
-        self.0.as_ref().expect("it is taken only when dropped")
+    fn load(&self) -> Result<()> {
+        let open =
+            || Database::builder().set_cache_size(self.cache_bytes).create_with_backend(self.backend.clone());
+        let database = self.guarded(|| open().map_err(|e| open_error(&self.path, e)))?;
+        self.has_failed.store(false, Ordering::Release);
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
+        Ok(())
+    }
+
+    /// Closes the database and opens it again, as it was after the last commit that succeeded or a later one. The file
+    /// stays locked. Until it is open, every call fails, and none waits.
+    pub(super) fn reopen(&self) -> Result<()> {
+        self.close();
+        self.has_failed.store(true, Ordering::Release);
+        self.load()
+    }
+
+    pub(super) fn close(&self) {
+        let database = self.database.write().unwrap_or_else(PoisonError::into_inner).take();
+        if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
+            tracing::error!("the store's file is damaged and could not be closed in order");
+        }
+    }
+
+    /// Whether anything failed since the database was opened, or it could not be opened.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Acquire)
+    }
+
+    /// Does something with the open database.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = &*database else {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "the store's file is being opened again after an error",
+            ));
+        };
+        let done = self.guarded(|| work(database));
+        if done.is_err() {
+            self.has_failed.store(true, Ordering::Release);
+        }
+        done
+    }
+
+    /// Reads, in a transaction that never waits.
+    pub(super) fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T>) -> Result<T> {
+        self.with(|database| read(&database.begin_read().map_err(read_error)?))
+    }
+
+    /// Writes what `write` does, durably.
+    pub(super) fn write(
+        &self,
+        write: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
+    ) -> Result<()> {
+        let write = |database: &Database| -> Result<(), redb::Error> {
+            let mut transaction = database.begin_write()?;
+            transaction.set_durability(Durability::Immediate)?;
+            write(&transaction)?;
+            transaction.commit()?;
+            Ok(())
+        };
+        self.with(|database| write(database).map_err(|e| write_error(&e)))
+    }
+
+    /// Whether there is room to write, as far as can be told without the database, which an error would close.
+    pub(super) fn check_room(&self) -> Result<()> {
+        let mut scratch = self.path.clone().into_os_string();
+        scratch.push(".room");
+        let tried = std::fs::write(&scratch, vec![0xA5_u8; ROOM])
+            .and_then(|()| std::fs::File::open(&scratch)?.sync_all());
+        drop(std::fs::remove_file(&scratch));
+        match tried {
+            Err(e) if matches!(e.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem) => {
+                Err(write_error(&redb::Error::Io(e)))
+            }
+            // A folder that takes no other files says nothing of this one.
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes as much as must have room, and removes it.
+    pub(super) fn probe(&self) -> Result<()> {
+        self.write(|transaction| {
+            transaction.open_table(PROBES)?.insert(0, vec![0xA5_u8; ROOM].as_slice())?;
+            Ok(())
+        })?;
+        self.write(|transaction| {
+            transaction.delete_table(PROBES)?;
+            Ok(())
+        })
+    }
+
+    /// redb asserts what it expects of its own files, and a damaged one can break that.
+    fn guarded<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        catch_unwind(AssertUnwindSafe(work))
+            .unwrap_or_else(|_| Err(corrupt(&self.path, "its structure is damaged")))
     }
 }
 
 impl Drop for StoreFile {
     fn drop(&mut self) {
-        let database = self.0.take();
-        if catch_unwind(AssertUnwindSafe(|| drop(database))).is_err() {
-            tracing::error!("the store's file is damaged and could not be closed in order");
-        }
+        self.close();
     }
 }
 
@@ -117,4 +234,19 @@ fn open_error(path: &Path, error: DatabaseError) -> Error {
 
 pub(super) fn read_error(error: impl Into<redb::Error>) -> Error {
     Error::new(ErrorKind::Store, "cannot read the store's file").with_source(error.into())
+}
+
+/// What is wrong when the file cannot be written, with its cause, for it is shown to people.
+fn write_error(error: &redb::Error) -> Error {
+    let advice = match error {
+        redb::Error::Io(e) => match e.kind() {
+            StorageFull | QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                "; make room, writing goes on by itself"
+            }
+            ReadOnlyFilesystem => "; mount it for writing, writing goes on by itself",
+            _ => "",
+        },
+        _ => "",
+    };
+    Error::new(ErrorKind::Unavailable, format!("cannot write the store's file: {error}{advice}"))
 }

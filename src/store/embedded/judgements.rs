@@ -4,11 +4,11 @@
 //! an older version ends before its last field, or its last three: as many bytes of 0 make them none and false.
 
 use redb::{
-    ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, TableDefinition, TableError,
+    ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, TableDefinition, TableError,
     WriteTransaction,
 };
 
-use super::file::{StoreFile, read_error};
+use super::file::read_error;
 use super::format::{seal, unsealed};
 use crate::error::Result;
 use crate::judgement::{Judgement, JudgementCursor, Logged, MAX_JUDGEMENTS, Revocation};
@@ -59,11 +59,10 @@ pub(super) fn append(transaction: &WriteTransaction, judgements: &[Vec<u8>]) -> 
 
 /// Up to `limit` of what follows `after`, oldest first. What is damaged is left out.
 pub(super) fn read(
-    database: &StoreFile,
+    transaction: &ReadTransaction,
     after: Option<JudgementCursor>,
     limit: usize,
 ) -> Result<Vec<(JudgementCursor, Logged)>> {
-    let transaction = database.begin_read().map_err(read_error)?;
     let table = match transaction.open_table(JUDGEMENTS) {
         Ok(table) => table,
         Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),

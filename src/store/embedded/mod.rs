@@ -7,10 +7,17 @@
 //! The clock in memory is ahead of the one on disk, never behind: it advances before the transaction is
 //! committed, and nothing that was stored under the newer clock is written earlier than it.
 //!
+//! When the file cannot be written, because the disk is full or for another error, what is stored is served on, changes
+//! count in this process and their callers learn that they are not on disk, and fills fail. The file is tried again every
+//! few seconds, and once it can be written, the clocks are the first that is.
+//!
 //! Copying an old file back over a newer one brings back what was invalidated in between; nothing in
 //! the file can tell. Invalidate everything after restoring a backup.
 
+mod backend;
 mod clock_rows;
+#[cfg(test)]
+mod faults;
 mod file;
 mod format;
 mod judgements;
@@ -24,7 +31,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use redb::ReadableDatabase;
 
 use self::file::{StoreFile, corrupt, read_error};
 use self::writer::{Step, Writer};
@@ -104,10 +110,14 @@ impl EmbeddedOptions {
     }
 
     fn open_file(self, path: &Path) -> Result<EmbeddedStore> {
-        let database = StoreFile::open(path, self.cache_bytes)?;
+        let file = StoreFile::open(path, self.cache_bytes)?;
+        self.over(file, path)
+    }
+
+    fn over(self, file: StoreFile, path: &Path) -> Result<EmbeddedStore> {
         let ledger = Arc::new(Ledger::new(self.limits, Arc::clone(&self.clock)));
-        let next_serial = format::load(&database, &ledger, path)?;
-        let database = Arc::new(database);
+        let next_serial = file.with(|database| format::load(database, &ledger, path))?;
+        let database = Arc::new(file);
         let writer = Writer::spawn(Arc::clone(&database), Arc::clone(&ledger), self.clock, next_serial)?;
         Ok(EmbeddedStore { database, ledger, writer, path: path.to_owned() })
     }
@@ -149,16 +159,25 @@ impl EmbeddedStore {
         EmbeddedOptions::default()
     }
 
+    /// Finds out whether the file can be written: writes 1 MiB to it, and removes that. Blocks. For a store that is not in
+    /// use, since an error closes the file for a moment.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if it cannot be written.
+    pub fn check_writable(&self) -> Result<()> {
+        self.database.check_room()?;
+        self.database.probe()
+    }
+
     /// The body of an entry; none if it was replaced or removed since its place was looked up, or if it
     /// is damaged. Reading costs some microseconds and happens where it is called.
     fn body(&self, id: EntryId, resident: &Resident<Serial>) -> Result<Option<Arc<Entry>>> {
-        let body = catch_unwind(AssertUnwindSafe(|| {
-            let transaction = self.database.begin_read().map_err(read_error)?;
+        let body = self.database.read(|transaction| {
             let bodies = transaction.open_table(format::BODIES).map_err(read_error)?;
             let body = bodies.get(id.as_bytes()).map_err(read_error)?;
             Ok(body.and_then(|body| format::decode_body(&resident.corpus, id, body.value())))
-        }))
-        .unwrap_or_else(|_| Err(corrupt(&self.path, "its structure is damaged")))?;
+        })?;
         Ok(body.filter(|&(written, _)| written == resident.payload).map(|(_, entry)| Arc::new(entry)))
     }
 
@@ -293,8 +312,21 @@ impl Store for EmbeddedStore {
     }
 
     async fn status(&self) -> Result<StoreStatus> {
-        self.writer.settle().await?;
-        Ok(StoreStatus { location: format!("embedded:{}", self.path.display()), ..self.ledger.status() })
+        let unwritable = self.writer.unwritable();
+        // Nothing is cleaned up in the file then, and to open it again may take seconds.
+        if unwritable.is_none() {
+            self.writer.settle().await?;
+        } else {
+            self.writer.check_open()?;
+            // If it could not even be opened again, nothing is served.
+            self.database.with(|_| Ok(()))?;
+        }
+        Ok(StoreStatus {
+            location: format!("embedded:{}", self.path.display()),
+            pending_invalidations: self.writer.pending_invalidations(),
+            unwritable,
+            ..self.ledger.status()
+        })
     }
 
     async fn record_judgement(&self, logged: &Logged) -> Result<()> {
@@ -307,18 +339,13 @@ impl Store for EmbeddedStore {
         limit: usize,
     ) -> Result<Vec<(JudgementCursor, Logged)>> {
         self.writer.check_open()?;
-        catch_unwind(AssertUnwindSafe(|| judgements::read(&self.database, after, limit)))
-            .unwrap_or_else(|_| Err(corrupt(&self.path, "its structure is damaged")))
+        self.database.read(|transaction| judgements::read(transaction, after, limit))
     }
 
     async fn secret(&self, offered: [u8; 32]) -> Result<[u8; 32]> {
         self.writer.check_open()?;
-        let (database, path) = (Arc::clone(&self.database), self.path.clone());
-        // The first time, it waits for what is being written.
-        let kept = tokio::task::spawn_blocking(move || {
-            catch_unwind(AssertUnwindSafe(|| secret::keep(&database, offered).map_err(read_error)))
-                .unwrap_or_else(|_| Err(corrupt(&path, "its structure is damaged")))
-        });
+        let database = Arc::clone(&self.database);
+        let kept = tokio::task::spawn_blocking(move || secret::keep(&database, offered));
         kept.await
             .map_err(|e| Error::new(ErrorKind::Store, "cannot read the store's secret").with_source(e))?
     }

@@ -1,29 +1,36 @@
 //! The secret of a store: four numbers among its metadata.
 
-use redb::{Database, Error, ReadableDatabase as _, ReadableTable};
+use redb::{Error, ReadableTable};
 
+use super::file::{StoreFile, read_error};
 use super::format::META;
+use crate::error::Result;
 
 const NAMES: [&str; 4] = ["secret.0", "secret.1", "secret.2", "secret.3"];
 
-/// The secret that the file has, or `offered`, which it has from then on.
-pub(super) fn keep(database: &Database, offered: [u8; 32]) -> Result<[u8; 32], Error> {
-    if let Some(secret) = read(&database.begin_read()?.open_table(META)?)? {
+/// The secret that the file has, or `offered`, which it has from then on. Blocks, the first time for what is being written.
+pub(super) fn keep(file: &StoreFile, offered: [u8; 32]) -> Result<[u8; 32]> {
+    let known = file.read(|transaction| {
+        let meta = transaction.open_table(META).map_err(read_error)?;
+        read(&meta).map_err(read_error)
+    })?;
+    if let Some(secret) = known {
         return Ok(secret);
     }
-    let transaction = database.begin_write()?;
-    {
+    let mut secret = offered;
+    file.write(|transaction| {
         let mut meta = transaction.open_table(META)?;
         // Another one may have been quicker.
-        if let Some(secret) = read(&meta)? {
-            return Ok(secret);
+        if let Some(known) = read(&meta)? {
+            secret = known;
+            return Ok(());
         }
         for (name, part) in NAMES.iter().zip(offered.as_chunks().0) {
             meta.insert(*name, u64::from_le_bytes(*part))?;
         }
-    }
-    transaction.commit()?;
-    Ok(offered)
+        Ok(())
+    })?;
+    Ok(secret)
 }
 
 fn read(meta: &impl ReadableTable<&'static str, u64>) -> Result<Option<[u8; 32]>, Error> {

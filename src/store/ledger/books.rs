@@ -52,21 +52,22 @@ pub(super) type Suspects = Box<dyn Iterator<Item = EntryId> + Send + Sync>;
 pub(super) struct Books<P> {
     pub(super) entries: BTreeMap<EntryId, Shared<P>>,
     pub(super) corpora: HashMap<Corpus, CorpusBooks>,
-    /// Corpora that were made by a lookup, the oldest first; those that were used since are among them.
-    pub(super) asked_for: VecDeque<Corpus>,
+    /// Corpora in which nothing was stored or changed, or nothing is any more, the oldest first; those that were used
+    /// since are among them.
+    pub(super) unused: VecDeque<Corpus>,
     pub(super) expiries: BTreeSet<(Timestamp, EntryId)>,
     pub(super) bytes: u64,
     /// Sets whose members may be dead, to be looked through by `drain`.
     pub(super) detached: VecDeque<Suspects>,
 }
 
-/// How many corpora are known at most that were looked into and have nothing.
+/// How many corpora are known at most that have nothing.
 const MAX_UNUSED: usize = 1_000;
 
 /// The books of one corpus.
 #[derive(Debug)]
 pub(super) struct CorpusBooks {
-    /// Whether anything was stored or changed, so that the clock must be kept.
+    /// Whether anything is stored or was ever changed, so that the clock must be kept.
     is_used: bool,
     pub(super) clock: InvalidationClock,
     /// The entries that carry an id. An entry's own id is not listed: it names the entry itself.
@@ -101,17 +102,22 @@ impl<P> Books<P> {
     /// looked into since: what was begun under its clock is refused by the next one, which is another incarnation.
     pub(super) fn clock_to_read(&mut self, corpus: &Corpus) -> &InvalidationClock {
         if !self.corpora.contains_key(corpus) {
-            if self.asked_for.len() == MAX_UNUSED
-                && let Some(oldest) = self.asked_for.pop_front()
-                && self.corpora.get(&oldest).is_some_and(|books| !books.is_used)
-            {
-                self.corpora.remove(&oldest);
-            }
             let books = CorpusBooks::new(InvalidationClock::new(rand::random()));
             self.corpora.insert(corpus.clone(), CorpusBooks { is_used: false, ..books });
-            self.asked_for.push_back(corpus.clone());
+            self.let_go(corpus.clone());
         }
         &self.corpora[corpus].clock
+    }
+
+    /// Has an unused corpus go once many others are unused.
+    fn let_go(&mut self, corpus: Corpus) {
+        if self.unused.len() == MAX_UNUSED
+            && let Some(oldest) = self.unused.pop_front()
+            && self.corpora.get(&oldest).is_some_and(|books| !books.is_used)
+        {
+            self.corpora.remove(&oldest);
+        }
+        self.unused.push_back(corpus);
     }
 
     /// Lists an entry in place of the one that had its id.
@@ -149,6 +155,20 @@ impl<P> Books<P> {
             }
         }
         Some(resident)
+    }
+
+    /// Counts a corpus as unused if its last entry has gone and nothing in it ever changed: a change is never forgotten,
+    /// nor which versions were told.
+    pub(super) fn retire(&mut self, corpus: &Corpus) {
+        let Some(books) = self.corpora.get_mut(corpus) else { return };
+        if books.is_used
+            && books.scopes.is_empty()
+            && books.clock.sequence == 0
+            && books.clock.held.is_empty()
+        {
+            books.is_used = false;
+            self.let_go(corpus.clone());
+        }
     }
 
     /// Applies a change, detaches what it ends, and says how many that were.

@@ -85,7 +85,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
             books: RwLock::new(Books {
                 entries: BTreeMap::new(),
                 corpora: HashMap::new(),
-                asked_for: VecDeque::new(),
+                unused: VecDeque::new(),
                 expiries: BTreeSet::new(),
                 bytes: 0,
                 detached: VecDeque::new(),
@@ -288,7 +288,9 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         let mut gone = Vec::with_capacity(ids.len());
         for &id in &ids {
             self.residents.invalidate(&id);
-            gone.extend(books.unlink(id).map(|resident| (id, resident.scope)));
+            let Some(resident) = books.unlink(id) else { continue };
+            books.retire(&resident.corpus);
+            gone.push((id, resident.scope));
         }
         if let Some(listener) = &*self.listener.read().unwrap_or_else(PoisonError::into_inner) {
             listener.removed(&gone);
@@ -403,6 +405,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
             max_entries: self.limits.max_entries,
             max_bytes: self.limits.max_bytes,
             pending_invalidations: 0,
+            unwritable: None,
             corpora,
             servers: Vec::new(),
         }
@@ -479,5 +482,46 @@ mod tests {
         assert!(look(&changed).0.sequence > of_changed.sequence, "a change is never forgotten");
         assert_eq!(fill(&idle, begun), Err(RefusedReason::ClockLost));
         fill(&idle, look(&idle).0).unwrap();
+    }
+
+    #[test]
+    fn corpora_whose_answers_are_gone_are_bounded_too() {
+        let ledger = Ledger::<()>::new(Limits::default().max_entries(10), Arc::new(SystemClock));
+        let fill = |name: &str| {
+            let entry = entry(&Corpus::new(name).unwrap());
+            let snapshot = ledger.lookup(&entry.corpus, entry.id).0;
+            let filled =
+                ledger.fill(&entry, Resident::new(&entry, snapshot, entry.dependency_ids().unwrap(), ()));
+            ledger.evict();
+            filled
+        };
+        for n in 0..5_000 {
+            fill(&format!("invented {n}")).unwrap();
+        }
+        let known = ledger.status().corpora.len();
+        assert!(known <= 1_020, "{known} corpora");
+        // One that goes and comes is as good as any.
+        for _ in 0..3 {
+            fill("again").unwrap();
+            (0..20).for_each(|n| fill(&format!("other {n}")).unwrap());
+        }
+    }
+
+    /// What a flood of changes of documents that nobody asked for takes to end answers that depend on none of them.
+    #[test]
+    fn answers_outlive_half_a_million_changes_of_other_documents_and_not_many_more() {
+        let ledger = Ledger::<()>::new(Limits::default(), Arc::new(SystemClock));
+        let entry = entry(&Corpus::default());
+        let snapshot = ledger.lookup(&entry.corpus, entry.id).0;
+        let resident = Resident::new(&entry, snapshot, entry.dependency_ids().unwrap(), ());
+        ledger.fill(&entry, resident).unwrap();
+        let is_live = || ledger.lookup(&entry.corpus, entry.id).1.is_some_and(|found| found.is_ok());
+        let mut documents = 0;
+        while is_live() && documents < 1_000_000 {
+            let change = |n| Change::document(format!("nobody asked {}", documents + n));
+            ledger.invalidate(&entry.corpus, &(0..4_000).map(change).collect::<Vec<_>>());
+            documents += 4_000;
+        }
+        assert_eq!(documents, 528_000, "2 of the 2^20 marks for each document");
     }
 }

@@ -7,9 +7,7 @@
 //! Losing a `done` is harmless: the invalidation is made once more.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::operation::Operation;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Corpus;
-use crate::sealed::{sealed, unsealed};
+use crate::sealed::SealedFile;
 
 /// The most that are kept. More are still reported as incomplete, but have to be made again by the caller.
 const MAX_PENDING: usize = 100_000;
@@ -32,7 +30,7 @@ pub(super) struct Outbox {
 
 #[derive(Debug)]
 struct State {
-    file: Option<(File, PathBuf)>,
+    file: Option<SealedFile>,
     pending: BTreeMap<u64, Pending>,
     next: u64,
 }
@@ -51,15 +49,12 @@ impl Outbox {
         let file = match path {
             None => None,
             Some(path) => {
-                let mut file = open(path)?;
-                let whole;
-                (pending, whole) = read(&mut file, path)?;
-                // What is torn goes, and with it everything if nothing is pending.
-                let keep = if pending.is_empty() { 0 } else { whole };
-                file.set_len(keep)
-                    .and_then(|()| file.seek(SeekFrom::Start(keep)))
-                    .map_err(|error| broken("written", path).with_source(error))?;
-                Some((file, path.to_owned()))
+                let (mut file, lines) = SealedFile::open(path, "outbox")?;
+                pending = read(&file, &lines)?;
+                if pending.is_empty() {
+                    file.clear();
+                }
+                Some(file)
             }
         };
         let next = pending.keys().last().map_or(0, |last| last + 1);
@@ -80,11 +75,10 @@ impl Outbox {
         // From now on the buckets are bypassed, even if the file cannot be written.
         state.pending.insert(id, pending);
         self.is_pending.store(true, Ordering::Release);
-        if let Some((file, path)) = &mut state.file {
-            let written = file.write_all(line.as_bytes()).and_then(|()| file.sync_data());
-            written.map_err(|error| broken("written", path).with_source(error))?;
+        match &mut state.file {
+            Some(file) => file.append(&line),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The operation is in force in `bucket`. Blocks.
@@ -98,15 +92,12 @@ impl Outbox {
         }
         let is_empty = state.pending.is_empty();
         self.is_pending.store(!is_empty, Ordering::Release);
-        let Some((file, path)) = &mut state.file else { return };
+        let Some(file) = &mut state.file else { return };
         // An outbox that is empty begins anew, so that it does not grow for ever.
-        let written = if is_empty {
-            file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0)).map(drop))
+        if is_empty {
+            file.clear();
         } else {
-            file.write_all(sealed(&format!("done {id} {bucket}")).as_bytes())
-        };
-        if let Err(error) = written {
-            tracing::warn!(%error, path = %path.display(), "the outbox cannot be written");
+            file.note(&format!("done {id} {bucket}"));
         }
     }
 
@@ -140,52 +131,14 @@ impl Outbox {
     }
 }
 
-fn open(path: &Path) -> Result<File> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|error| broken("made", path).with_source(error))?;
-    }
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    let file = file.map_err(|error| broken("opened", path).with_source(error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => {
-            let message =
-                format!("outbox {} is in use by another process, give each its own", path.display());
-            Err(Error::new(ErrorKind::Locked, message))
-        }
-        Err(TryLockError::Error(error)) => Err(broken("locked", path).with_source(error)),
-    }
-}
-
-/// What is pending in the file, and how many bytes of it are whole lines.
-fn read(file: &mut File, path: &Path) -> Result<(BTreeMap<u64, Pending>, u64)> {
-    let mut text = Vec::new();
-    file.read_to_end(&mut text).map_err(|error| broken("read", path).with_source(error))?;
+/// What is pending in the file of these lines.
+fn read(file: &SealedFile, lines: &[String]) -> Result<BTreeMap<u64, Pending>> {
     let mut pending: BTreeMap<u64, Pending> = BTreeMap::new();
-    let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
-    let mut whole = 0;
-    for (n, line) in lines.iter().enumerate() {
-        let Some(content) = unsealed(line) else {
-            // Only the last line can lack its end.
-            if !line.ends_with(b"\n") {
-                break;
-            }
-            // What an invalidation says must not be guessed, and none may be skipped.
-            let message = format!(
-                "outbox {} is damaged at line {}: invalidate everything, then remove it",
-                path.display(),
-                n + 1
-            );
-            return Err(Error::new(ErrorKind::Corrupt, message));
-        };
-        whole += line.len() as u64;
+    for (n, content) in lines.iter().enumerate() {
         let mut words = content.splitn(3, ' ');
         match (words.next(), words.next().and_then(|id| id.parse::<u64>().ok()), words.next()) {
             (Some("add"), Some(id), Some(json)) => {
-                let added = serde_json::from_str(json).map_err(|error| {
-                    Error::new(ErrorKind::Corrupt, format!("outbox {} is foreign", path.display()))
-                        .with_source(error)
-                })?;
+                let added = serde_json::from_str(json).map_err(|error| file.damaged(n).with_source(error))?;
                 pending.insert(id, added);
             }
             (Some("done"), Some(id), Some(bucket)) => {
@@ -196,23 +149,17 @@ fn read(file: &mut File, path: &Path) -> Result<(BTreeMap<u64, Pending>, u64)> {
                     }
                 }
             }
-            _ => {
-                return Err(Error::new(ErrorKind::Corrupt, format!("outbox {} is foreign", path.display())));
-            }
+            _ => return Err(file.damaged(n)),
         }
     }
-    Ok((pending, whole))
+    Ok(pending)
 }
 
 fn added(id: u64, pending: &Pending) -> Result<String> {
     let json = serde_json::to_string(pending).map_err(|error| {
         Error::new(ErrorKind::Store, "an invalidation cannot be encoded").with_source(error)
     })?;
-    Ok(sealed(&format!("add {id} {json}")))
-}
-
-fn broken(what: &str, path: &Path) -> Error {
-    Error::new(ErrorKind::Store, format!("outbox {} cannot be {what}", path.display()))
+    Ok(format!("add {id} {json}"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ mod bodies;
 mod confirmations;
 mod connections;
 mod deliveries;
+mod floods;
 mod identity;
 mod ids;
 mod paths;

@@ -1,5 +1,7 @@
 //! Who is let in, how much they may take, and how the gateway begins and ends.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use wellspring::embed::FakeEmbedder;
 use wellspring::server::auth::{Right, Token};
@@ -9,6 +11,7 @@ use wellspring::{Cache, MemoryStore};
 
 use crate::proxy::{CHAT, MESSAGES, chat, request, streamed};
 use crate::running::{Reply, Running};
+use crate::support::faulty::{Fault, FaultyStore};
 
 fn tokens() -> Vec<Token> {
     vec![Token::new("app", &[Right::Fill], "app-token"), Token::new("reader", &[Right::Read], "read-token")]
@@ -123,6 +126,35 @@ async fn it_says_how_it_is_and_ends_when_what_runs_has_ended() {
     assert!(rest.ends_with("data: [DONE]\n\n"));
     served.await.unwrap().unwrap();
     assert!(gateway.client.get(gateway.url("/healthz")).send().await.is_err());
+}
+
+#[tokio::test]
+async fn readiness_is_what_is_true_of_the_store_and_of_the_end() {
+    let store = Arc::new(FaultyStore::new(Fault::Breaks, MemoryStore::new(Limits::default())));
+    let gateway = Running::over(Arc::clone(&store) as _, |_| {}).await;
+    let ready = async || Reply::of(gateway.client.get(gateway.url("/readyz")).send().await.unwrap()).await;
+    let until = async |state: &str| {
+        for _ in 0..600 {
+            let reply = ready().await;
+            assert_eq!((reply.status, &reply.json()["status"]), (200, &"ok".into()));
+            if reply.json()["store"] == state {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        panic!("the store is never {state}");
+    };
+    until("ok").await;
+    store.broken.store(true, std::sync::atomic::Ordering::SeqCst);
+    until("bypassed").await;
+    assert_eq!(gateway.ask(CHAT, &chat("Who?")).await.tier(), "bypass", "what it says is true");
+    store.broken.store(false, std::sync::atomic::Ordering::SeqCst);
+    until("ok").await;
+    gateway.gateway.begin_draining();
+    let reply = ready().await;
+    assert_eq!((reply.status, &reply.json()["status"]), (503, &"draining".into()));
+    let alive = Reply::of(gateway.client.get(gateway.url("/healthz")).send().await.unwrap()).await;
+    assert_eq!((alive.status, alive.body.as_str()), (200, "{\"status\":\"ok\"}"));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wellspring::store::{Limits, Store};
 use wellspring::{Answer, Change, Corpus, Entry};
@@ -9,6 +10,7 @@ use wellspring::{Answer, Change, Corpus, Entry};
 use crate::support::{Bench, Kind, about, fetch, serves};
 
 const STORE: &str = "WELLSPRING_TEST_FULL_STORE";
+const ROOM: &str = "WELLSPRING_TEST_FULL_STORE_GETS_ROOM";
 
 fn answer(n: usize) -> Entry {
     Entry { answer: Answer::new("x".repeat(20_000)), ..about(&format!("question {n}"), &format!("d{n}")) }
@@ -43,7 +45,28 @@ async fn child_process() {
         let found = store.lookup(&entry.corpus, entry.id).await.map(|fetched| fetched.found);
         assert!(!matches!(found, Ok(wellspring::store::Found::Live(_))));
     }
-    println_stored(stored.len());
+    // What is stored is served on, though the database had to be opened again.
+    for entry in &stored[5..] {
+        assert!(serves(&store, entry).await);
+    }
+    let status = store.status().await.unwrap();
+    assert!(status.unwritable.is_some(), "{status:?}");
+    if std::env::var_os(ROOM).is_some() {
+        let (_, hard) = rlimit::Resource::FSIZE.get().unwrap();
+        rlimit::Resource::FSIZE.set(hard, hard).unwrap();
+        for _ in 0..600 {
+            let status = store.status().await.unwrap();
+            if status.unwritable.is_none() && status.pending_invalidations == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let snapshot = fetch(&store, failed.id).await.snapshot;
+        store.fill(snapshot, Arc::new(failed)).await.unwrap();
+        println_stored(stored.len() + 1);
+    } else {
+        println_stored(stored.len());
+    }
 }
 
 fn println_stored(count: usize) {
@@ -51,28 +74,45 @@ fn println_stored(count: usize) {
     writeln!(std::io::stdout().lock(), "@ stored {count}").unwrap();
 }
 
-#[tokio::test]
-async fn a_full_disk_is_an_error_and_no_loss() {
-    let bench = Bench::new(Kind::Embedded);
+/// What the child process stored before it ended, without closing its store.
+fn run(bench: &Bench, gets_room: bool) -> usize {
     let binary = std::env::current_exe().unwrap();
     let output = Command::new("sh")
         // Blocks of 512 bytes; the signal that the limit sends is ignored, so that writes fail instead.
         .args([
             "-c",
-            "trap '' XFSZ; ulimit -f 12000; exec \"$0\" embedded::disk_full::child_process --exact --nocapture",
+            "trap '' XFSZ; ulimit -S -f 12000; exec \"$0\" embedded::disk_full::child_process --exact --nocapture",
         ])
         .arg(binary)
         .env(STORE, bench.path())
+        .envs(gets_room.then_some((ROOM, "1")))
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n{errors}");
-    let count: usize = said.lines().find_map(|line| line.strip_prefix("@ stored ")).unwrap().parse().unwrap();
+    said.lines().find_map(|line| line.strip_prefix("@ stored ")).unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_full_disk_is_an_error_and_no_loss() {
+    let bench = Bench::new(Kind::Embedded);
+    let count = run(&bench, false);
     // What had been stored before is there; what was ended without being written may be back, and its
     // caller was told.
     let store = bench.embedded(Limits::default());
     for n in 5..count {
         assert!(serves(&store, &answer(n)).await, "{n} of {count} is lost");
+    }
+}
+
+/// Every write was refused until the process started again.
+#[tokio::test]
+async fn once_there_is_room_everything_is_written() {
+    let bench = Bench::new(Kind::Embedded);
+    let count = run(&bench, true);
+    let store = bench.embedded(Limits::default());
+    for n in 0..count {
+        assert_eq!(serves(&store, &answer(n)).await, n >= 5, "{n} of {count}");
     }
 }

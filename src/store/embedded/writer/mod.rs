@@ -1,5 +1,6 @@
 //! The way to the thread that writes the file: commands, and the handle that sends them.
 
+mod health;
 mod thread;
 
 use std::collections::HashSet;
@@ -10,6 +11,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+use self::health::{Health, Mending};
 use self::thread::WriterThread;
 use super::Serial;
 use super::file::StoreFile;
@@ -61,6 +63,7 @@ pub(super) struct Writer {
     hit: Arc<Mutex<HashSet<EntryId>>>,
     /// Every fill with a lower number is listed or was never stored.
     fills: Arc<AtomicU64>,
+    health: Arc<Health>,
     closed: AtomicBool,
     thread: Option<JoinHandle<()>>,
 }
@@ -75,14 +78,26 @@ impl Writer {
         let (sender, receiver) = channel();
         let hit = Arc::new(Mutex::new(HashSet::new()));
         let fills = Arc::new(AtomicU64::new(next_serial));
-        let state = WriterThread::new(database, ledger, clock, Arc::clone(&fills), Arc::clone(&hit));
+        let health = Arc::new(Health::default());
+        let state = WriterThread {
+            database,
+            ledger,
+            clock,
+            next_serial,
+            fills: Arc::clone(&fills),
+            hit: Arc::clone(&hit),
+            health: Arc::clone(&health),
+            unsaved: HashSet::new(),
+            unremoved: Vec::new(),
+            mending: Mending::default(),
+        };
         let thread = std::thread::Builder::new()
             .name("wellspring-store".into())
             .spawn(move || state.run(&receiver))
             .map_err(|e| Error::new(ErrorKind::Store, "cannot start the store's thread").with_source(e))?;
         let places = Arc::new(Semaphore::new(MAX_WAITING));
         let (sender, closed, thread) = (Some(sender), AtomicBool::new(false), Some(thread));
-        Ok(Self { sender, places, hit, fills, closed, thread })
+        Ok(Self { sender, places, hit, fills, health, closed, thread })
     }
 
     pub(super) async fn fill(
@@ -125,6 +140,16 @@ impl Writer {
     /// How many fills were answered, or a few less.
     pub(super) fn fills(&self) -> u64 {
         self.fills.load(Ordering::Acquire)
+    }
+
+    /// Why the file cannot be written at present; none if it can.
+    pub(super) fn unwritable(&self) -> Option<String> {
+        self.health.unwritable()
+    }
+
+    /// How many invalidations hold in this process and are not in the file yet.
+    pub(super) fn pending_invalidations(&self) -> u64 {
+        self.health.pending()
     }
 
     pub(super) fn record_hit(&self, id: EntryId) {

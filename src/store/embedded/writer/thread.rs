@@ -8,23 +8,23 @@
 //! transactions: what an invalidation costs does not depend on how much it ends.
 //!
 //! If the file cannot be written, the clock in memory has advanced all the same, so nothing stale is
-//! served while the process lives; the caller is told that the invalidation is not durable, and the next
-//! commit that succeeds writes the whole clock.
+//! served while the process lives; the caller is told that the invalidation is not durable. The database is
+//! opened again at once, so that reading goes on, and nothing is written until the [mending](Mending) of the
+//! file shows that it can be: that begins with the whole of the clocks.
 
 use std::collections::{HashMap, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use redb::Durability;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::super::Serial;
 use super::super::clock_rows::ClockRows;
 use super::super::file::StoreFile;
 use super::super::format::{Batch, Record};
+use super::health::{Health, Mending};
 use super::{Command, Step};
 use crate::clock::Clock;
 use crate::entry::Entry;
@@ -41,17 +41,19 @@ const TICK: Duration = Duration::from_secs(1);
 type Reply<T> = oneshot::Sender<Result<T>>;
 
 pub(super) struct WriterThread {
-    database: Arc<StoreFile>,
-    ledger: Arc<Ledger<Serial>>,
-    clock: Arc<dyn Clock>,
-    next_serial: Serial,
+    pub(super) database: Arc<StoreFile>,
+    pub(super) ledger: Arc<Ledger<Serial>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) next_serial: Serial,
     /// What others see of it: the number below which every fill is done.
-    fills: Arc<AtomicU64>,
-    hit: Arc<Mutex<HashSet<EntryId>>>,
+    pub(super) fills: Arc<AtomicU64>,
+    pub(super) hit: Arc<Mutex<HashSet<EntryId>>>,
+    pub(super) health: Arc<Health>,
     /// Corpora whose clock on disk may be behind.
-    unsaved: HashSet<Corpus>,
+    pub(super) unsaved: HashSet<Corpus>,
     /// Entries that are forgotten but still in the file.
-    unremoved: Vec<EntryId>,
+    pub(super) unremoved: Vec<EntryId>,
+    pub(super) mending: Mending,
 }
 
 /// The commands of one transaction, applied to the books and not committed yet.
@@ -76,18 +78,6 @@ enum Outcome {
 }
 
 impl WriterThread {
-    pub(super) fn new(
-        database: Arc<StoreFile>,
-        ledger: Arc<Ledger<Serial>>,
-        clock: Arc<dyn Clock>,
-        fills: Arc<AtomicU64>,
-        hit: Arc<Mutex<HashSet<EntryId>>>,
-    ) -> Self {
-        let (unsaved, unremoved) = (HashSet::new(), Vec::new());
-        let next_serial = fills.load(Ordering::Relaxed);
-        Self { database, ledger, clock, next_serial, fills, hit, unsaved, unremoved }
-    }
-
     /// Works until the store is closed or its handle dropped.
     pub(super) fn run(mut self, receiver: &Receiver<(Command, OwnedSemaphorePermit)>) {
         let mut is_dirty = true;
@@ -101,6 +91,7 @@ impl WriterThread {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
+            self.mend();
             let mut turn = Turn::default();
             for (command, place) in first.into_iter().chain(receiver.try_iter()).take(MAX_BATCH) {
                 turn.places.push(place);
@@ -118,11 +109,69 @@ impl WriterThread {
                 done(settling.drain(..));
             }
             if !close.is_empty() {
-                done(close);
+                let saved = self.save_clocks();
+                for reply in close {
+                    drop(reply.send(saved.as_ref().copied().map_err(again)));
+                }
                 return;
             }
         }
         self.clean_up(true);
+        if let Err(error) = self.save_clocks() {
+            tracing::error!(%error, "invalidations are lost: the store's file cannot be written");
+        }
+    }
+
+    /// After an error, finds out whether the file can be written again, if it is time to.
+    fn mend(&mut self) {
+        if !self.mending.is_needed() && self.database.has_failed() {
+            self.fail(&Error::new(ErrorKind::Unavailable, "the store's file could not be read"));
+        }
+        if !self.mending.is_due() {
+            return;
+        }
+        match self.try_again() {
+            Ok(()) => {
+                tracing::info!("the store's file can be written again");
+                self.mending.mended();
+                self.health.set_unwritable(None);
+            }
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn try_again(&mut self) -> Result<()> {
+        self.database.check_room()?;
+        self.save_clocks()?;
+        self.database.probe()
+    }
+
+    /// Writes the clocks that are not on disk, whole.
+    fn save_clocks(&mut self) -> Result<()> {
+        if self.database.has_failed() {
+            self.database.reopen()?;
+        }
+        if self.unsaved.is_empty() {
+            return Ok(());
+        }
+        let whole = |corpus: &Corpus| self.ledger.with_clock(corpus, |clock| ClockRows::all(corpus, clock));
+        let batch = Batch { clocks: self.unsaved.iter().map(whole).collect(), ..Batch::default() };
+        self.database.write(|transaction| batch.write(transaction, self.clock.now()))?;
+        self.unsaved.clear();
+        self.health.none_pending();
+        Ok(())
+    }
+
+    /// Notes that the file cannot be written, and opens it again for those who read.
+    fn fail(&mut self, error: &Error) {
+        tracing::error!(%error, "nothing is stored until the store's file can be written again");
+        self.health.set_unwritable(Some(error.to_string()));
+        self.mending.failed();
+        if self.database.has_failed()
+            && let Err(error) = self.database.reopen()
+        {
+            tracing::error!(%error, "the store's file cannot be opened again yet");
+        }
     }
 
     /// Applies a command to the books, and adds to `turn` what has to be written for it.
@@ -182,24 +231,18 @@ impl WriterThread {
 
     /// Commits a turn, lists what it stored, and answers its callers. Returns those who wait for more.
     fn finish(&mut self, mut turn: Turn) -> (Vec<Reply<()>>, Vec<Reply<()>>) {
-        // Corpora that an earlier commit failed to write come along.
-        for corpus in &self.unsaved {
-            turn.touched.entry(corpus.clone()).or_default();
-        }
         for (corpus, ids) in &turn.touched {
-            let whole = self.unsaved.contains(corpus);
-            turn.batch.clocks.push(self.ledger.with_clock(corpus, |clock| {
-                if whole { ClockRows::all(corpus, clock) } else { ClockRows::of(corpus, clock, ids) }
-            }));
+            turn.batch.clocks.push(self.ledger.with_clock(corpus, |clock| ClockRows::of(corpus, clock, ids)));
         }
         turn.batch.next_serial = self.next_serial;
         let committed = self.commit(&turn.batch);
         if committed.is_ok() {
-            self.unsaved.clear();
             for (id, resident) in turn.admitted {
                 self.ledger.insert(id, resident);
             }
         } else {
+            let is_change = |outcome: &&Outcome| matches!(outcome, Outcome::Advanced(..));
+            self.health.add_pending(turn.outcomes.iter().filter(is_change).count() as u64);
             self.unsaved.extend(turn.touched.into_keys());
         }
         self.fills.store(self.next_serial, Ordering::Release);
@@ -220,6 +263,8 @@ impl WriterThread {
         // What could not be removed before may have been stored anew since.
         removed.retain(|id| self.ledger.hits(*id).is_none());
         removed.extend(dead.into_iter().chain(expired).chain(evicted));
+        // Hits wait, too, until the file can be written.
+        let hits_are_due = hits_are_due && !self.mending.is_needed();
         let hits = if hits_are_due { self.take_hits() } else { Vec::new() };
         let batch = Batch { removed, hits, ..Batch::default() };
         if self.commit(&batch).is_err() {
@@ -237,20 +282,16 @@ impl WriterThread {
 
     /// Writes `batch` durably. Removals too, though nobody needs that: without an fsync of their own, the
     /// next caller's would have to write all the pages that they touched.
-    fn commit(&self, batch: &Batch) -> Result<()> {
+    fn commit(&mut self, batch: &Batch) -> Result<()> {
         if batch.is_empty() {
             return Ok(());
         }
-        let write = || -> Result<(), redb::Error> {
-            let mut transaction = self.database.begin_write()?;
-            transaction.set_durability(Durability::Immediate)?;
-            batch.write(&transaction, self.clock.now())?;
-            transaction.commit()?;
-            Ok(())
-        };
-        let result = catch_unwind(AssertUnwindSafe(write))
-            .map_err(|_| Error::new(ErrorKind::Corrupt, "the store's file is damaged"))?;
-        result.map_err(|e| Error::new(ErrorKind::Store, "cannot write the store's file").with_source(e))
+        if let Some(why) = self.health.unwritable() {
+            return Err(Error::new(ErrorKind::Unavailable, why));
+        }
+        let now = self.clock.now();
+        let written = self.database.write(|transaction| batch.write(transaction, now));
+        written.inspect_err(|error| self.fail(error))
     }
 }
 
@@ -268,8 +309,8 @@ fn answer(outcome: Outcome, committed: &Result<()>) {
         Outcome::Judged(reply) => drop(reply.send(failed().map_or(Ok(()), Err))),
         Outcome::Advanced(reply, outcomes) => drop(reply.send(failed().map_or(Ok(outcomes), |_| {
             Err(Error::new(
-                ErrorKind::Store,
-                "the invalidation holds in this process but could not be written to disk; try it again",
+                ErrorKind::Incomplete,
+                "the invalidation holds in this process but could not be written to disk yet",
             ))
         }))),
     }
@@ -277,7 +318,5 @@ fn answer(outcome: Outcome, committed: &Result<()>) {
 
 /// Every caller of a failed batch gets the error; errors are not cloneable.
 fn again(error: &Error) -> Error {
-    use std::error::Error as _;
-    let cause = error.source().map_or_else(String::new, |source| format!(": {source}"));
-    Error::new(error.kind(), format!("{error}{cause}"))
+    Error::new(error.kind(), error.to_string())
 }

@@ -1,0 +1,71 @@
+//! Whether the file can be written, and when that is tried again.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Between two attempts at a file that cannot be written: at first, doubled after each one, and at most. After an error
+/// the whole file is checked, which takes a second or more for each gigabyte.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// What everybody may know.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    unwritable: Mutex<Option<String>>,
+    pending: AtomicU64,
+}
+
+impl Health {
+    /// Why the file cannot be written; none if it can.
+    pub(super) fn unwritable(&self) -> Option<String> {
+        self.unwritable.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_unwritable(&self, why: Option<String>) {
+        *self.unwritable.lock().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
+    /// How many invalidations are not in the file yet.
+    pub(super) fn pending(&self) -> u64 {
+        self.pending.load(Ordering::Acquire)
+    }
+
+    pub(super) fn add_pending(&self, invalidations: u64) {
+        self.pending.fetch_add(invalidations, Ordering::AcqRel);
+    }
+
+    pub(super) fn none_pending(&self) {
+        self.pending.store(0, Ordering::Release);
+    }
+}
+
+/// When the file is tried again.
+#[derive(Debug, Default)]
+pub(super) struct Mending {
+    pause: Duration,
+    /// None if the file can be written.
+    next: Option<Instant>,
+    mended: Option<Instant>,
+}
+
+impl Mending {
+    pub(super) fn is_due(&self) -> bool {
+        self.next.is_some_and(|next| Instant::now() >= next)
+    }
+
+    pub(super) fn is_needed(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// The file failed, for the first time or again. One that was mended lately counts as not mended.
+    pub(super) fn failed(&mut self) {
+        let goes_on = self.next.is_some() || self.mended.is_some_and(|at| at.elapsed() < PAUSE.1 * 2);
+        self.pause = if goes_on { (self.pause * 2).min(PAUSE.1) } else { PAUSE.0 };
+        self.next = Some(Instant::now() + self.pause);
+    }
+
+    pub(super) fn mended(&mut self) {
+        self.next = None;
+        self.mended = Some(Instant::now());
+    }
+}
