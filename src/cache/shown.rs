@@ -11,9 +11,16 @@ use crate::key::{Corpus, EntryId, IdKey, ShownId};
 /// is given it back before another process makes up another one.
 const KNOWN_FOR: Duration = Duration::from_mins(1);
 
-/// The secret that is known, and since when.
+/// The secret that is known.
 #[derive(Default)]
-pub(crate) struct Ids(Mutex<Option<([u8; 32], Arc<IdKey>, Instant)>>);
+pub(crate) struct Ids(Mutex<Option<Known>>);
+
+#[derive(Clone)]
+struct Known {
+    secret: [u8; 32],
+    key: Arc<IdKey>,
+    since: Instant,
+}
 
 impl Cache {
     /// By what callers are shown the ids of entries: a secret that the store keeps, the same for all processes that share it.
@@ -28,19 +35,19 @@ impl Cache {
     pub async fn id_key(&self) -> Result<Arc<IdKey>> {
         let known = || self.inner.ids.0.lock().unwrap_or_else(PoisonError::into_inner);
         let last = known().clone();
-        if let Some((_, key, since)) = &last
+        if let Some(Known { key, since, .. }) = &last
             && since.elapsed() < KNOWN_FOR
         {
             return Ok(Arc::clone(key));
         }
-        let offered = last.as_ref().map_or_else(rand::random, |(secret, ..)| *secret);
+        let offered = last.as_ref().map_or_else(rand::random, |known| known.secret);
         match (self.inner.store.secret(offered).await, last) {
             (Ok(secret), _) => {
                 let key = Arc::new(IdKey::new(&secret));
-                *known() = Some((secret, Arc::clone(&key), Instant::now()));
+                *known() = Some(Known { secret, key: Arc::clone(&key), since: Instant::now() });
                 Ok(key)
             }
-            (Err(_), Some((_, key, _))) => Ok(key),
+            (Err(_), Some(Known { key, .. })) => Ok(key),
             (Err(error), None) => Err(error),
         }
     }
