@@ -154,8 +154,10 @@ fn measure(runtime: &Runtime, kind: &str, count: usize, with_dependants: bool) {
         (took, dropped.count())
     });
     assert_eq!(dropped, if with_dependants { count } else { 0 });
-    let server =
-        stores.busy().zip(busy).map(|(after, before)| (after - before) / u32::try_from(count).unwrap_or(1));
+    let server = stores
+        .busy()
+        .zip(busy)
+        .map(|(after, before)| after.saturating_sub(before) / u32::try_from(count).unwrap_or(1));
     let ratio = |(with, without): (Duration, Duration)| with.as_secs_f64() / without.as_secs_f64();
     println!(
         "{kind:>10} {count:>9} {:>10} {took:>10.1?} {:>12.0} {:>10} {:>9.0?} {:>9.0?} {:>9.0?} {:>9.0?} {:>6.1} {:>6.1}",
