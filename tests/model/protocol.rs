@@ -82,7 +82,7 @@ impl Protocol {
         compare_versions: true,
         unknown_version_refused: false,
         landing: Landing::SaysWhereToLook,
-        join: Join::AsksTheClock,
+        join: Join::Clock,
         clock_is_named: true,
         bypass_pending: true,
         pending_first: false,
@@ -121,11 +121,11 @@ pub(crate) enum Landing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Join {
     /// Whether the leader's answer would be stored now, with the snapshot that the leader has.
-    AsksTheClock,
+    Clock,
     /// The same, with a snapshot that the follower took.
-    AsksWithASnapshotOfItsOwn,
+    ClockWithOwnSnapshot,
     /// Nothing.
-    AsksNobody,
+    Nobody,
 }
 
 /// What can go wrong, each at any moment and at the cost of one of the scenario's faults.

@@ -39,7 +39,7 @@ impl Model<'_> {
         bucket: u8,
         (snapshot, answer): (Snapshot, Answer),
     ) -> bool {
-        if self.protocol.join == Join::AsksNobody {
+        if self.protocol.join == Join::Nobody {
             return true;
         }
         if world.readers[reader].local && self.protocol.bypass_pending && is_pending(world, bucket) {
@@ -49,8 +49,8 @@ impl Model<'_> {
         let call = self.call(world, place);
         let keys = &mut world.places[place];
         let snapshot = match self.protocol.join {
-            Join::AsksWithASnapshotOfItsOwn => keys.open(call).snapshot(),
-            Join::AsksTheClock | Join::AsksNobody => snapshot,
+            Join::ClockWithOwnSnapshot => keys.open(call).snapshot(),
+            Join::Clock | Join::Nobody => snapshot,
         };
         keys.would_take(snapshot, answer, self.scenario.told_by(answer), call)
     }

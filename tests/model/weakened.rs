@@ -86,14 +86,14 @@ fn followers_who_are_handed_the_leaders_answer_if_it_was_stored() {
 #[test]
 fn followers_of_a_stream_who_ask_nobody() {
     let streams = Scenario { streams: true, ..quiet() };
-    breaks_in(6, &streams, &Protocol { join: Join::AsksNobody, ..DESIGNED });
+    breaks_in(6, &streams, &Protocol { join: Join::Nobody, ..DESIGNED });
 }
 
 /// What the clock reads when the follower joins is above the mark that ended what the leader has.
 #[test]
 fn followers_of_a_stream_who_ask_with_a_snapshot_of_their_own() {
     let streams = Scenario { streams: true, ..quiet() };
-    breaks_in(6, &streams, &Protocol { join: Join::AsksWithASnapshotOfItsOwn, ..DESIGNED });
+    breaks_in(6, &streams, &Protocol { join: Join::ClockWithOwnSnapshot, ..DESIGNED });
 }
 
 #[test]

@@ -95,7 +95,7 @@ async fn neither_another_tenant_nor_a_name_that_was_made_up_confirms() {
 #[tokio::test]
 async fn the_word_of_one_who_is_no_writer_confirms_nothing() {
     let gateway = start(Arc::new(MemoryStore::default()), 2, |options| {
-        options.writers = vec!["alice".into(), "bob".into()]
+        options.writers = vec!["alice".into(), "bob".into()];
     })
     .await;
     for caller in ["eve", "dave", "alice"] {
