@@ -266,7 +266,7 @@ mod tests {
         );
         assert_eq!(
             message("[admission]\nzzz = 1"),
-            ":2: unknown field in [admission] `zzz`, known are max_answer_bytes, max_temperature, incomplete"
+            ":2: unknown field in [admission] `zzz`, known are max_answer_bytes, max_temperature, incomplete, confirmations"
         );
     }
 

@@ -172,6 +172,6 @@ mod tests {
         assert_eq!(plan(&[a, Change::document("\u{e9}")]), [("change", 1, 2), ("change", 1, 4)]);
         assert_eq!(plan(&[b, Change::Tag("b".into())]), [("change", 1, 2), ("change", 1, 1)]);
         assert_eq!(plan(&[Change::Everything, Change::Everything]), [("everything", 1, 0); 2]);
-        assert_eq!(plan(&[entry(1), entry(5), entry(2)]), [("entry", 2, 1), ("entry", 1, 1)]);
+        assert_eq!(plan(&[entry(1), entry(5), entry(2)]), [("entry", 2, 2), ("entry", 1, 2)]);
     }
 }
