@@ -193,7 +193,9 @@ impl Asked {
             fields.into_iter().partition(|(name, _)| OWN.contains(&name.as_str()));
         let own = exact::plain(&own.into()).ok_or_else(exact::out_of_range)?;
         let own: Own = serde_json::from_value(own).map_err(|error| not_valid(&error))?;
-        let directives = Directives::new(Some(&shared.into()), headers, &gateway.options().limits)?;
+        let mut directives = Directives::new(Some(shared.into()), headers, &gateway.options().limits)?;
+        // They may be nearly all of the body: each copy counts.
+        let parameters = std::mem::take(&mut directives.parameters);
         let Some(question) = &directives.question else {
             return Err(Problem::invalid("the body has no question"));
         };
@@ -207,8 +209,8 @@ impl Asked {
         if own.private {
             scope = scope.private();
         }
-        for (name, value) in &directives.parameters {
-            scope = scope.parameter(name, value.clone());
+        for (name, value) in parameters {
+            scope = scope.parameter(name, value);
         }
         let mut query = Query::new(question).scope(scope);
         if let Some(conversation) = &directives.conversation {

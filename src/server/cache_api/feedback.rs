@@ -51,7 +51,7 @@ pub(super) async fn feedback(
         .map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))?;
     // It is only told from others.
     shared.insert("exact".to_owned(), true.into());
-    let directives = Directives::new(Some(&shared.into()), &headers, &gateway.options().limits)?;
+    let directives = Directives::new(Some(shared.into()), &headers, &gateway.options().limits)?;
     let (corpus, question) = (directives.corpus.clone().unwrap_or_default(), directives.question.as_deref());
     gateway.allowances().take_corpus(&corpus)?;
     let cache = gateway.cache();

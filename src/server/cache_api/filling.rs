@@ -69,7 +69,7 @@ pub(super) async fn fill_one(
     mut fields: Map<String, Value>,
 ) -> Result<Value, Problem> {
     let made = Made::take(&mut fields)?;
-    let directives = Directives::new(Some(&fields.into()), headers, &gateway.options().limits)?;
+    let directives = Directives::new(Some(fields.into()), headers, &gateway.options().limits)?;
     let Some(name) = &directives.permit else { return Err(Problem::invalid("the body has no permit")) };
     let permit =
         gateway.permits().take(name, holder(caller, headers).as_deref()).ok_or_else(permits::gone)?;

@@ -170,7 +170,7 @@ fn read(gateway: &Gateway, caller: &Caller, head: &Parts, body: Bytes) -> Result
         return Outgoing::new(gateway, api.vendor(), head, caller, body).map(Read::Other);
     };
     let own = fields.get(FIELD);
-    let directives = Directives::new(own, &head.headers, limits)?;
+    let directives = Directives::new(own.cloned(), &head.headers, limits)?;
     let body = if own.is_some() { json::without(&body, FIELD).unwrap_or(body) } else { body };
     let outgoing = Outgoing::new(gateway, api.vendor(), head, caller, body)?;
     let form = Form::wanted(&fields);

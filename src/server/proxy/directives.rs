@@ -71,13 +71,13 @@ struct Source {
 impl Directives {
     /// Reads the field, if there is one, and the headers. Numbers of the field [keep their text](json::read).
     pub(in crate::server) fn new(
-        field: Option<&Value>,
+        field: Option<Value>,
         headers: &HeaderMap,
         limits: &RequestLimits,
     ) -> Result<Self, Problem> {
         let mut fields = match field {
             None => Map::new(),
-            Some(Value::Object(fields)) => fields.clone(),
+            Some(Value::Object(fields)) => fields,
             Some(_) => return Err(Problem::invalid("the field wellspring is no object")),
         };
         told::add(&mut fields, headers)?;
@@ -238,7 +238,7 @@ mod tests {
     }
 
     fn read(field: &Value) -> Result<Directives, Problem> {
-        Directives::new(Some(field), &HeaderMap::new(), &RequestLimits::default())
+        Directives::new(Some(field.clone()), &HeaderMap::new(), &RequestLimits::default())
     }
 
     #[test]
