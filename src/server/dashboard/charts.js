@@ -34,7 +34,9 @@ export function lines(host, { label, series, labels, scale, tell, height = 200 }
       s("text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end" }, text));
   }
   const last = labels.length - 1;
-  for (const [index, anchor] of last > 0 ? [[0, "start"], [Math.floor(last / 2), "middle"], [last, "end"]] : []) {
+  const middle = Math.floor(last / 2);
+  const marks = [[0, "start"], ...middle > 0 ? [[middle, "middle"]] : [], [last, "end"]];
+  for (const [index, anchor] of last > 0 ? marks : []) {
     chart.append(s("text", { x: x(index), y: height - 5, "text-anchor": anchor }, labels[index]));
   }
   for (const one of series) {

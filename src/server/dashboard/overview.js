@@ -170,7 +170,7 @@ function guarded({ metrics, feedback, store }) {
   const refused = Object.values(metrics.refused).reduce((sum, one) => sum + one, 0);
   const held = store?.corpora.flatMap((corpus) => corpus.held).length ?? 0;
   return h("section", { class: "card w4" }, h("h2", {}, "Kept fresh"), pairs([
-    ["Changes told", count(metrics.changes)],
+    ["Changes reported", count(metrics.changes)],
     ["Answers ended by them", count(metrics.dropped)],
     ["Stale answers not stored", count(refused)],
     ["Changes that met no answer", count(metrics.unmatched)],
@@ -215,7 +215,7 @@ function holdings({ store, connection, index_bytes, threshold, version }, width)
       ["Index in memory", bytes(index_bytes)], ["Evicted", count(store.evictions)], ["Expired", count(store.expirations)],
       ...connection ? waits(connection) : [],
       store.pending_invalidations > 0 && ["Invalidations pending", count(store.pending_invalidations)],
-      ["Threshold", threshold === null ? "exact matches only" : threshold.toFixed(2)], ["Version", version],
+      ["Least similarity", threshold === null ? "exact matches only" : threshold.toFixed(2)], ["Version", version],
     ]));
 }
 
