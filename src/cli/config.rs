@@ -16,10 +16,19 @@ use crate::cli::output;
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArgs {}
 
-/// A line: what is set, and the comment beside it.
-struct Line {
-    text: String,
-    comment: String,
+/// How wide a setting may be before its list is wrapped.
+const COLUMNS: usize = 80;
+
+enum Line {
+    Empty,
+    Heading(String),
+    /// What is set, and where it comes from.
+    Setting {
+        text: String,
+        comment: String,
+    },
+    /// More of the list above.
+    More(String),
 }
 
 pub(crate) async fn run(_: ConfigArgs, context: &Context) -> anyhow::Result<Exit> {
@@ -40,27 +49,48 @@ pub(crate) async fn run(_: ConfigArgs, context: &Context) -> anyhow::Result<Exit
         let Some((of, name)) = key.rsplit_once('.') else { continue };
         if of != section {
             if !section.is_empty() {
-                lines.push(Line { text: String::new(), comment: String::new() });
+                lines.push(Line::Empty);
             }
-            lines.push(Line { text: format!("[{of}]"), comment: String::new() });
+            lines.push(Line::Heading(format!("[{of}]")));
             section = of;
         }
-        lines.push(match value(key) {
-            Some(value) => Line { text: format!("{name} = {}", toml(value)), comment: origin.to_string() },
-            None => Line { text: format!("# {name}"), comment: "not set".into() },
-        });
+        match value(key) {
+            Some(value) => setting(name, value, origin.to_string(), &mut lines),
+            None => lines.push(Line::Setting { text: format!("# {name}"), comment: "not set".into() }),
+        }
     }
-    let width = lines.iter().map(|line| line.text.len()).max().unwrap_or(0);
-    for Line { text, comment } in lines {
-        if text.is_empty() {
-            output::line("")?;
-        } else if comment.is_empty() {
-            output::line(text.bold())?;
-        } else {
-            output::line(format_args!("{text:width$}  {}", format!("# {comment}").dimmed()))?;
+    let width = |line: &Line| if let Line::Setting { text, .. } = line { text.len() } else { 0 };
+    let width = lines.iter().map(width).filter(|&width| width <= COLUMNS).max().unwrap_or(0);
+    for line in lines {
+        match line {
+            Line::Empty => output::line("")?,
+            Line::Heading(text) => output::line(text.bold())?,
+            Line::Setting { text, comment } => {
+                output::line(format_args!("{text:width$}  {}", format!("# {comment}").dimmed()))?;
+            }
+            Line::More(text) => output::line(text)?,
         }
     }
     Ok(Exit::Success)
+}
+
+/// Adds a setting, over several lines if it is a list that is too long for one.
+fn setting(name: &str, value: &Value, comment: String, lines: &mut Vec<Line>) {
+    let text = format!("{name} = {}", toml(value));
+    let Value::Array(items) = value else { return lines.push(Line::Setting { text, comment }) };
+    if text.len() <= COLUMNS {
+        return lines.push(Line::Setting { text, comment });
+    }
+    lines.push(Line::Setting { text: format!("{name} = ["), comment });
+    let mut row = String::from("   ");
+    for item in items {
+        let item = format!(" {},", toml(item));
+        if row.len() + item.len() > COLUMNS {
+            lines.push(Line::More(std::mem::replace(&mut row, "   ".into())));
+        }
+        row.push_str(&item);
+    }
+    lines.extend([Line::More(row), Line::More("]".into())]);
 }
 
 /// Tells of what is accepted and cannot be shown, or cannot be read.
@@ -74,10 +104,17 @@ async fn warn(context: &Context) {
     }
 }
 
-/// A scalar as TOML writes it. Its strings are nearly those of JSON; the rest is the same.
+/// A value as TOML writes it on one line.
 fn toml(value: &Value) -> String {
     match value {
         Value::String(text) => toml::Value::from(text.as_str()).to_string(),
+        Value::Array(items) => format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(", ")),
+        Value::Object(fields) => {
+            // What is not set has no form in TOML.
+            let set = fields.iter().filter(|(_, value)| !value.is_null());
+            let set = set.map(|(name, value)| format!("{name} = {}", toml(value)));
+            format!("{{ {} }}", set.collect::<Vec<_>>().join(", "))
+        }
         value => value.to_string(),
     }
 }

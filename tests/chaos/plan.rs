@@ -22,6 +22,7 @@ pub(crate) enum Habit {
 
 /// The orders of one worker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each says one thing, and none excludes another")]
 pub(crate) struct Plan {
     /// Where the servers are. Workers take turns in using these addresses.
     pub(crate) urls: Vec<String>,

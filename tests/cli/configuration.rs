@@ -7,9 +7,13 @@ use crate::sandbox::Sandbox;
 #[test]
 fn what_is_shown_is_a_file_that_says_the_same() {
     let sandbox = Sandbox::new();
-    sandbox.write("wellspring.toml", b"[match]\ncandidates = 8\n");
+    let file = b"[match]\ncandidates = 8\n[[server.webhooks]]\nname = \"docs\"\nkind = \"github\"\n\
+        secret_env = \"SECRET\"\nrules = [{ glob = \"docs/**\", document = \"${path}\" }]\n";
+    sandbox.write("wellspring.toml", file);
     let output = sandbox.command().args(["config"]).env("WELLSPRING_TTL_DEFAULT", "2h").output().unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
+    // A person reads it, in a window.
+    assert!(shown.lines().all(|line| line.len() < 150), "{shown}");
     assert!(shown.contains("# wellspring.toml:2") && shown.contains("# WELLSPRING_TTL_DEFAULT"), "{shown}");
 
     sandbox.write("shown.toml", shown.as_bytes());
