@@ -85,7 +85,7 @@ fn setting(name: &str, value: &Value, comment: String, lines: &mut Vec<Line>) {
     let mut row = String::from("   ");
     for item in items {
         let item = format!(" {},", toml(item));
-        if row.len() + item.len() > COLUMNS {
+        if !row.trim().is_empty() && row.len() + item.len() > COLUMNS {
             lines.push(Line::More(std::mem::replace(&mut row, "   ".into())));
         }
         row.push_str(&item);
