@@ -15,7 +15,6 @@ const KNOWN_FOR: Duration = Duration::from_mins(1);
 #[derive(Default)]
 pub(crate) struct Ids(Mutex<Option<Known>>);
 
-#[derive(Clone)]
 struct Known {
     secret: [u8; 32],
     key: Arc<IdKey>,
@@ -34,21 +33,22 @@ impl Cache {
     /// Can be dropped at any time.
     pub async fn id_key(&self) -> Result<Arc<IdKey>> {
         let known = || self.inner.ids.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = known().clone();
-        if let Some(Known { key, since, .. }) = &last
-            && since.elapsed() < KNOWN_FOR
-        {
-            return Ok(Arc::clone(key));
-        }
-        let offered = last.as_ref().map_or_else(rand::random, |known| known.secret);
-        match (self.inner.store.secret(offered).await, last) {
-            (Ok(secret), _) => {
+        let offered = match &mut *known() {
+            Some(known) if known.since.elapsed() < KNOWN_FOR => return Ok(Arc::clone(&known.key)),
+            // One asks the store again; the others, and all if it does not answer, go on with what is known.
+            Some(known) => {
+                known.since = Instant::now();
+                known.secret
+            }
+            None => rand::random(),
+        };
+        match self.inner.store.secret(offered).await {
+            Ok(secret) => {
                 let key = Arc::new(IdKey::new(&secret));
                 *known() = Some(Known { secret, key: Arc::clone(&key), since: Instant::now() });
                 Ok(key)
             }
-            (Err(_), Some(Known { key, .. })) => Ok(key),
-            (Err(error), None) => Err(error),
+            Err(error) => known().as_ref().map(|known| Arc::clone(&known.key)).ok_or(error),
         }
     }
 

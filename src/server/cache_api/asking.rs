@@ -91,10 +91,10 @@ async fn told(
     headers: &HeaderMap,
     found: Lookup,
 ) -> Result<Value, Problem> {
-    let ids = gateway.cache().id_key().await;
+    let cache = gateway.cache();
     Ok(match found {
-        Lookup::Hit(hit) => hit_told(gateway, &hit, &*ids?),
-        Lookup::Miss(permit) => miss_told(gateway, caller, headers, permit, &*ids?),
+        Lookup::Hit(hit) => hit_told(gateway, &hit, &*cache.id_key().await?),
+        Lookup::Miss(permit) => miss_told(gateway, caller, headers, permit, &*cache.id_key().await?),
         Lookup::Bypass(reason) => json!({ "status": "bypass", "reason": reason }),
     })
 }

@@ -83,10 +83,10 @@ pub(super) async fn fill_one(
 
 /// What became of an answer.
 pub(super) async fn told(gateway: &Gateway, outcome: FillOutcome) -> Result<Value, Problem> {
-    let ids = gateway.cache().id_key().await;
+    let ids = gateway.cache().id_key();
     Ok(match outcome {
-        FillOutcome::Stored(entry) => json!({ "status": "stored", "entry": ids?.show(entry) }),
-        FillOutcome::Queued(entry) => json!({ "status": "queued", "entry": ids?.show(entry) }),
+        FillOutcome::Stored(entry) => json!({ "status": "stored", "entry": ids.await?.show(entry) }),
+        FillOutcome::Queued(entry) => json!({ "status": "queued", "entry": ids.await?.show(entry) }),
         FillOutcome::Refused(reason) => {
             json!({ "status": "refused", "reason": reason, "message": reason.to_string() })
         }

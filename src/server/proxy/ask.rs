@@ -119,13 +119,13 @@ pub(super) async fn ask(
         let found = look_up(&gateway, (query, matching, form), control, refuse).await;
         only_if_cached(control, fenced(found, &directives)?)?
     };
-    // Who is not told of an entry is still answered.
-    let ids = gateway.cache().id_key().await.ok();
+    // Who is not told of an entry is still answered; what passes by the cache does not ask the store for anything.
+    let ids = async || gateway.cache().id_key().await.ok();
     let mut response = match found {
         Found::Hit(hit) => match replay(&hit.entry, api, form) {
             Ok(replay) => {
                 gateway.telemetry().feedback().served(&hit);
-                let shown = ids.map(|ids| ids.show(hit.entry.id));
+                let shown = ids().await.map(|ids| ids.show(hit.entry.id));
                 Ok(reply::hit(&hit, shown, replay, form, &headers))
             }
             Err(why) => {
@@ -135,7 +135,7 @@ pub(super) async fn ask(
         },
         Found::Make(permit, forward, matching) => {
             let keeps_incomplete = gateway.options().keep_incomplete && matching == Matching::Exact;
-            let shown = ids.map(|ids| ids.show(permit.entry_id()));
+            let shown = ids().await.map(|ids| ids.show(permit.entry_id()));
             let making = Making {
                 gateway,
                 api,
