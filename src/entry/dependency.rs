@@ -90,6 +90,7 @@ impl Dependency {
     }
 
     /// The same with its names in Unicode NFC, as entries are stored with.
+    #[must_use]
     pub fn composed(self) -> Self {
         let compose = |name: String| if is_nfc(&name) { name } else { composed(&name).into_owned() };
         match self {

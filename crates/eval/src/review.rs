@@ -94,6 +94,7 @@ impl Review {
     /// # Cancel safety
     ///
     /// Dropping the future abandons the lines; nothing is kept of them.
+    #[expect(clippy::missing_panics_doc, reason = "numbers and strings have a JSON form")]
     pub async fn lines(&self, examiner: &Examiner, budget: f64) -> Result<Vec<String>> {
         let mut pipeline =
             Pipeline::new(Arc::clone(&self.calibration)).guards(examiner.guards).learning(false);

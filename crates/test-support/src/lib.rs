@@ -2,7 +2,12 @@
 //! `gateway` also fake upstreams, and a gateway before them.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
-#![expect(missing_docs, clippy::missing_panics_doc, reason = "their names say it to whoever reads the tests")]
+#![expect(
+    missing_docs,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    reason = "their names say it to whoever reads the tests"
+)]
 
 pub mod embedder;
 pub mod faulty;
