@@ -15,7 +15,7 @@ use wellspring::{Change, Corpus, DocumentVersion, Entry, EntryId, Error, ErrorKi
 /// What a [`FaultyStore`] does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing until [`FaultyStore::breaks`]; then every call fails.
+    /// Nothing until it is [broken](FaultyStore::broken); then every call fails.
     Breaks,
     /// Fills are stored whatever changed since their snapshot: the cookbook's way of deleting the
     /// dependants, which a fill that comes later does not notice.
