@@ -1,6 +1,6 @@
 //! How many attacks on cached questions would be served their answers.
 //!
-//! Each attack is made for one cached question ([`variants`]) and asked of a cache that holds that question alone, which
+//! Each attack is made for one cached question (`variants`) and asked of a cache that holds that question alone, which
 //! is the attacker's best case: no other candidate stands in the way. Whatever is served is wrong, for every attack asks
 //! something else. What is refused here shows nothing of attacks that are searched for against the models themselves.
 

@@ -1,7 +1,7 @@
 //! One wording against its own plain question and that question's near-twins: a control of what a policy reads.
 //!
 //! A policy that reads what is meant puts the own question first, however it is worded. What remains to a model that reads
-//! no meaning is the surface, which [`word_overlap`] stands for: as far as wordings have their words from their own
+//! no meaning is the surface, which the overlap of words stands for: as far as wordings have their words from their own
 //! question, it gets that right, too. Only what is above it shows that anything is understood.
 
 mod wordings;
