@@ -9,22 +9,22 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s%s\n", $$1, $$2 }' Makefile
 
 run: setup ## Build Wellspring and play the demo
-	cargo build --release --features cli
+	cargo build --release -p wellspring-cli
 	target/release/wellspring demo
 
 test: setup multilingual servers clients ## Run all tests, those in the documentation too
-	cargo test --features cli
+	cargo test
 
 chaos: servers ## Check freshness for long, over eight processes and every fault (WELLSPRING_CHAOS_SECONDS)
-	WELLSPRING_CHAOS_SECONDS=$${WELLSPRING_CHAOS_SECONDS:-1800} cargo test --no-default-features \
+	WELLSPRING_CHAOS_SECONDS=$${WELLSPRING_CHAOS_SECONDS:-1800} cargo test -p wellspring --no-default-features \
 		--features valkey,embedded --test chaos -- --nocapture nothing_stale
 
 starved: servers ## Measure the share of hits beside up to ten busy threads a core, two minutes (WELLSPRING_STARVED_SECONDS)
-	cargo test --no-default-features --features valkey,embedded --test chaos -- --ignored --nocapture \
+	cargo test -p wellspring --no-default-features --features valkey,embedded --test chaos -- --ignored --nocapture \
 		hits_beside_busy_threads
 
 bench: setup servers ## Run the benchmarks
-	cargo bench --features cli
+	cargo bench
 
 profile: setup ## Draw flame graphs of hits and misses into target/profile/
 	cargo bench --bench cache -- --profile-time 10 'lookup/(exact|semantic|miss)'
@@ -48,9 +48,9 @@ clients: ## Fetch what the gateway is tested with: client libraries, and a brows
 
 check: ## Check formatting, lints, documentation, deployment files and dependencies
 	cargo fmt --check
-	cargo clippy --all-targets --features cli -- -D warnings
-	cargo clippy --lib --no-default-features -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --features cli
+	cargo clippy --all-targets -- -D warnings
+	cargo clippy -p wellspring --lib --no-default-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 	scripts/check-deploy.sh
 	scripts/check-dependencies.sh
 

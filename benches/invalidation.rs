@@ -9,10 +9,6 @@
 
 #![expect(clippy::print_stdout, reason = "the figures")]
 
-#[path = "../tests/support/servers/mod.rs"]
-#[allow(dead_code, reason = "tests use more of it")]
-mod servers;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -23,8 +19,7 @@ use wellspring::clock::{Clock as _, SystemClock};
 use wellspring::key::CacheKey;
 use wellspring::store::{Found, Store, ValkeyStore};
 use wellspring::{Answer, Change, Corpus, Dependency, EmbeddedStore, Entry, EntryId, MemoryStore, Scope};
-
-use self::servers::Server;
+use wellspring_test_support::servers::Server;
 
 /// For how long lookups are timed without a call beside them.
 const ALONE: Duration = Duration::from_secs(1);

@@ -10,10 +10,6 @@
 #![expect(clippy::print_stdout, reason = "the result")]
 #![expect(clippy::unwrap_used, reason = "a bench that cannot run ends")]
 
-#[path = "../tests/support/servers/mod.rs"]
-#[allow(dead_code, reason = "tests use more of it")]
-mod servers;
-
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -29,6 +25,7 @@ use wellspring::{
     Answer, Cache, CacheBuilder, Dependency, EmbeddedStore, Embedder, FillOutcome, FollowUps, Lookup, Query,
     Store, ValkeyStore,
 };
+use wellspring_test_support::servers;
 
 /// The least similarity of a hit without verification, as for the others.
 const SIMILARITY: f32 = 0.9;

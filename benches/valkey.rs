@@ -7,9 +7,6 @@
 
 #![expect(clippy::print_stdout, reason = "figures beside criterion's own")]
 
-#[path = "../tests/support/servers/mod.rs"]
-#[allow(dead_code, reason = "tests use more of it")]
-mod servers;
 mod support;
 
 use std::sync::Arc;
@@ -25,8 +22,7 @@ use wellspring::embed::FakeEmbedder;
 use wellspring::key::CacheKey;
 use wellspring::store::{Found, Store as _, ValkeyOptions, ValkeyStore};
 use wellspring::{Answer, Cache, Change, Corpus, Dependency, Embedding, Entry, Lookup, Query, Scope};
-
-use self::servers::Server;
+use wellspring_test_support::servers::Server;
 
 /// How many documents the entries of the largest invalidation depend on, each of them on all: one measurement each.
 const SHARED: usize = 5;

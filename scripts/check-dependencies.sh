@@ -16,4 +16,4 @@ if [ "$(cat "$place/pinned" 2>/dev/null)" != "$pinned" ]; then
 fi
 checks=("$@")
 [ "${#checks[@]}" -gt 0 ] || checks=(licenses bans sources)
-"$place/bin/cargo-deny" --locked --log-level error check "${checks[@]}"
+"$place/bin/cargo-deny" --locked --workspace --log-level error check "${checks[@]}"

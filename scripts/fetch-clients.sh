@@ -14,7 +14,7 @@ need() {
     command -v "$1" >/dev/null || { say "$1 is missing, install $2"; exit 1; }
 }
 
-clients=tests/gateway/clients
+clients=crates/gateway/tests/gateway/clients
 
 wanted=$clients/python/requirements.txt
 if ! cmp -s "$wanted" .deps/python/requirements.txt; then

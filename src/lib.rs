@@ -16,11 +16,13 @@
 //! A module uses only those of the levels above its own, and parts never use each other.
 //!
 //! 1. data: [`error`], [`clock`], [`criterion`], [`key`], [`embedding`], [`tokens`],
-//!    [`entry`], [`judgement`], `sealed`; beside them `onnx`, which loads local models
+//!    [`entry`], [`judgement`], [`sealed`]; beside them `onnx`, which loads local models
 //! 2. parts: [`embed`], [`index`], [`verify`], [`judge`], [`store`], `flight`, [`policy`], [`metrics`],
 //!    [`journal`]
 //! 3. composition, where the parts meet: [`cache`], [`invalidate`], and on top of them `events`
-//! 4. surfaces, which use the public interface only: `server`, then `config`, then `cli`
+//!
+//! Surfaces are crates of their own, which use the public interface only: `wellspring-gateway` and `wellspring-eval`, which
+//! measures how well questions are told apart, and on top of them `wellspring-cli`, the command with its configuration.
 //!
 //! # Invariants
 //!
@@ -43,8 +45,6 @@
 //! | `onnx-download` | | local models through an ONNX Runtime that is downloaded when the crate is built |
 //! | `hub` | | any model that fastembed knows, by name |
 //! | `remote` | | embeddings from an OpenAI-compatible endpoint, and a judge behind one |
-//! | `server` | | the gateway: a proxy for the APIs of OpenAI and Anthropic |
-//! | `cli` | | the `wellspring` command and its configuration |
 
 /// Makes a doctest of the README.
 #[cfg(all(doctest, feature = "embedded", feature = "onnx"))]
@@ -52,11 +52,7 @@
 struct Readme;
 
 pub mod cache;
-#[cfg(feature = "cli")]
-pub mod cli;
 pub mod clock;
-#[cfg(feature = "cli")]
-pub mod config;
 pub mod criterion;
 pub mod embed;
 pub mod embedding;
@@ -75,10 +71,7 @@ pub mod metrics;
 #[cfg(feature = "_local")]
 mod onnx;
 pub mod policy;
-#[cfg(any(feature = "server", feature = "valkey"))]
-mod sealed;
-#[cfg(feature = "server")]
-pub mod server;
+pub mod sealed;
 pub mod store;
 pub mod tokens;
 pub mod verify;

@@ -1,7 +1,10 @@
 //! Files of lines that tell whether they are whole: each begins with the CRC-32 of the rest of it.
 //!
 //! What a crash or a full disk left of a line never stands before another one: it is cut off before the next is written,
-//! and when the file is opened.
+//! and when the file is opened. It is for journals of what was promised and is not done yet: the outbox of
+//! `ValkeyStore` is such a file, and so is the gateway's journal of reported changes.
+//!
+//! All methods block, and are to be called where that is allowed.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -11,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// A file of sealed lines that is appended to, and locked as long as it is open.
 #[derive(Debug)]
-pub(crate) struct SealedFile {
+pub struct SealedFile {
     /// What it is to people, such as `journal`.
     what: &'static str,
     path: PathBuf,
@@ -26,12 +29,13 @@ pub(crate) struct SealedFile {
 
 impl SealedFile {
     /// Opens the file at `path`, which is made if there is none, with its folder. Also returns the contents of its lines.
+    /// In errors and warnings it is called `what`, such as `journal`.
     ///
     /// # Errors
     ///
     /// `Locked` if another process has it open; `Corrupt` if a line is damaged that is not the last one; `Store` if it
     /// cannot be opened.
-    pub(crate) fn open(path: &Path, what: &'static str) -> Result<(Self, Vec<String>)> {
+    pub fn open(path: &Path, what: &'static str) -> Result<(Self, Vec<String>)> {
         let failed = |error| {
             let message = format!("{what} {} cannot be opened: {error}", path.display());
             Error::new(ErrorKind::Store, message).with_source(error)
@@ -65,13 +69,18 @@ impl SealedFile {
         Ok((Self { what, path: path.to_owned(), file, end, is_torn, owed: String::new() }, lines))
     }
 
-    /// An error for line `n`, from 0, whose content makes no sense.
-    pub(crate) fn damaged(&self, n: usize) -> Error {
+    /// A `Corrupt` error for line `n`, from 0, whose content makes no sense to whoever reads it.
+    pub fn damaged(&self, n: usize) -> Error {
         damaged(self.what, &self.path, n)
     }
 
-    /// Adds a line, and has it on disk when it returns. Nothing of it is in the file after an error. Blocks.
-    pub(crate) fn append(&mut self, content: &str) -> Result<()> {
+    /// Adds a line, and has it on disk when it returns. Nothing of it is in the file after an error. `content` must hold no
+    /// line end.
+    ///
+    /// # Errors
+    ///
+    /// `Unavailable` if it cannot be written.
+    pub fn append(&mut self, content: &str) -> Result<()> {
         let line = sealed(content);
         let written = self.write(&line);
         let appended = written.and_then(|()| {
@@ -88,16 +97,17 @@ impl SealedFile {
         })
     }
 
-    /// Adds a line that may be lost in a crash. If it cannot be written now, it is before the next one. Blocks.
-    pub(crate) fn note(&mut self, content: &str) {
+    /// Adds a line that may be lost in a crash. If it cannot be written now, it is before the next one.
+    /// `content` must hold no line end.
+    pub fn note(&mut self, content: &str) {
         self.owed += &sealed(content);
         if let Err(error) = self.write("") {
             tracing::warn!(%error, path = %self.path.display(), "the {} cannot be written", self.what);
         }
     }
 
-    /// Removes all lines. If that fails, they may come back. Blocks.
-    pub(crate) fn clear(&mut self) {
+    /// Removes all lines. If that fails, they may come back, and the log says so.
+    pub fn clear(&mut self) {
         (self.end, self.is_torn) = (0, true);
         self.owed.clear();
         if let Err(error) = self.mend() {

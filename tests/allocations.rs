@@ -5,8 +5,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-mod support;
-
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -150,8 +148,8 @@ mod on_a_server {
     use wellspring::store::ValkeyOptions;
 
     use super::*;
-    use crate::support::servers::Flavour;
-    use crate::support::valkey::{patient_now, shared_server};
+    use wellspring_test_support::servers::Flavour;
+    use wellspring_test_support::valkey::{patient_now, shared_server};
 
     fn world(options: ValkeyOptions, payload: usize) -> World {
         let url = shared_server(Flavour::Valkey).url();

@@ -32,7 +32,7 @@ TEACHING_SETS = ["advising", "spider_syn", "home_assistant", "nl2bash", "bitext_
 MEASURED_LANGUAGE_SETS = ["korean_question_pair"]
 TEACHING_LANGUAGE_SETS = ["home_assistant", "qald_multilingual"]
 CANDIDATES = 4
-DEMO = MODELS.parent / "src" / "cli" / "demo" / "corpus" / "questions.jsonl"
+DEMO = MODELS.parent / "crates" / "cli" / "src" / "commands" / "demo" / "corpus" / "questions.jsonl"
 
 
 class Embedder:

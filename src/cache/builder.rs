@@ -36,8 +36,9 @@ use crate::verify::{Guards, Verifier};
 
 /// The most candidates that a lookup may ask the index for.
 const MAX_CANDIDATES: usize = 64;
-/// How much is remembered of what the embedder made: about 8,600 questions of 100 bytes and 384 dimensions.
-pub(crate) const DEFAULT_MEMO_BYTES: u64 = 16 << 20;
+/// How much is [remembered](CacheBuilder::remember_embeddings) of what the embedder made unless that is set, in bytes:
+/// about 8,600 questions of 100 bytes and 384 dimensions.
+pub const DEFAULT_MEMO_BYTES: u64 = 16 << 20;
 
 /// How long a lookup waits for an index of a store that one process owns.
 const INDEX_WAIT: Duration = Duration::from_secs(1);
@@ -353,7 +354,6 @@ impl CacheBuilder {
             process: rand::random(),
             refresher: self.refresher,
             judging,
-            #[cfg(feature = "server")]
             ids: crate::cache::shown::Ids::default(),
             write_behind: (self.write_behind > 0).then(|| Arc::new(Semaphore::new(self.write_behind))),
             tasks,

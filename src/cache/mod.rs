@@ -23,7 +23,6 @@ mod principal;
 mod put;
 mod query;
 mod refresh;
-#[cfg(feature = "server")]
 mod shown;
 mod since;
 mod together;
@@ -40,9 +39,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::builder::CacheBuilder;
-#[cfg(feature = "cli")]
-pub(crate) use self::builder::DEFAULT_MEMO_BYTES;
+pub use self::builder::{CacheBuilder, DEFAULT_MEMO_BYTES};
 pub use self::explain::{EntryState, ExplainedCandidate, Explanation};
 pub use self::feedback::Teller;
 pub use self::fill::{Begun, FillOutcome, FillPermit};
@@ -98,7 +95,6 @@ pub(crate) struct Inner {
     pub(crate) process: [u8; 16],
     pub(crate) refresher: Option<Refresher>,
     pub(crate) judging: Option<Arc<Judging>>,
-    #[cfg(feature = "server")]
     pub(crate) ids: shown::Ids,
     /// Places for fills that wait to be written behind.
     pub(crate) write_behind: Option<Arc<Semaphore>>,

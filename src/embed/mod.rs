@@ -58,9 +58,9 @@ impl ModelInfo {
         format!("{}@{}/{}", self.name, self.revision, self.dimensions)
     }
 
-    /// The name and what tells two files of one name apart: what a comparer of token states knows the model by.
-    #[cfg(feature = "_local")]
-    pub(crate) fn encoder(&self) -> String {
+    /// `NAME@REVISION`, its name and what tells two files of one name apart: what a comparer of token states knows the model
+    /// by.
+    pub fn encoder(&self) -> String {
         format!("{}@{}", self.name, self.revision)
     }
 

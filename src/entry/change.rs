@@ -60,8 +60,13 @@ impl Change {
         Self::Document { id: id.into(), version: Some(version.into()) }
     }
 
-    /// Checks the changes of one call.
-    pub(crate) fn check_all(changes: &[Self]) -> Result<()> {
+    /// Checks the changes of one call, as [`Cache::invalidate`](crate::Cache::invalidate) does first. For whoever takes changes
+    /// and reports them later.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if they are more than 1,000,000, or if one of them is not [valid](Self::check).
+    pub fn check_all(changes: &[Self]) -> Result<()> {
         if changes.len() > MAX_CHANGES {
             let count = changes.len();
             return Err(Error::invalid(format!(
@@ -72,7 +77,11 @@ impl Change {
     }
 
     /// Checks the names in the change.
-    pub(crate) fn check(&self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if a name is empty, too long or holds a control character, or if no chunk or too many are named.
+    pub fn check(&self) -> Result<()> {
         match self {
             Self::Document { id, version } => {
                 Dependency::Document { id: id.clone(), version: version.clone() }.check()

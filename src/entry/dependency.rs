@@ -90,7 +90,8 @@ impl Dependency {
     }
 
     /// The same with its names in Unicode NFC, as entries are stored with.
-    pub(crate) fn composed(self) -> Self {
+    #[must_use]
+    pub fn composed(self) -> Self {
         let compose = |name: String| if is_nfc(&name) { name } else { composed(&name).into_owned() };
         match self {
             Self::Document { id, version } => Self::Document { id: compose(id), version },

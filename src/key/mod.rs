@@ -6,7 +6,6 @@
 //! answers depend on are compared in NFC, too: one file has two spellings on two systems.
 
 mod scope;
-#[cfg(feature = "server")]
 mod shown;
 
 use std::borrow::Cow;
@@ -19,7 +18,6 @@ use sha2::{Digest, Sha256};
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 pub use self::scope::Scope;
-#[cfg(feature = "server")]
 pub use self::shown::IdKey;
 use crate::error::{Error, Result};
 
@@ -206,7 +204,6 @@ hex_id! {
     EntryId, "entry id"
 }
 
-#[cfg(feature = "server")]
 hex_id! {
     /// An entry's id as callers are shown it: it says nothing of the entry to whoever has not the [secret](IdKey).
     ShownId, "entry id"
@@ -323,8 +320,13 @@ fn normalised(question: &str) -> Result<Cow<'_, str>> {
     folded(question)
 }
 
-/// The same for a question of any length.
-pub(crate) fn folded(question: &str) -> Result<Cow<'_, str>> {
+/// A question of any length in the form in which questions are matched: normalised as by [`normalise`], of which it is
+/// all but the limit. Borrowed if it has that form as it stands.
+///
+/// # Errors
+///
+/// `InvalidInput` if it is empty or holds a NUL character.
+pub fn folded(question: &str) -> Result<Cow<'_, str>> {
     if question.contains('\0') {
         return Err(Error::invalid("question holds a NUL character, remove it"));
     }
@@ -357,8 +359,8 @@ fn is_plain(text: &str) -> bool {
     before != b' '
 }
 
-/// A name in Unicode NFC, in which names are compared.
-pub(crate) fn composed(name: &str) -> Cow<'_, str> {
+/// A name in Unicode NFC, in which names of documents, tags and the like are compared. Borrowed if it is in NFC.
+pub fn composed(name: &str) -> Cow<'_, str> {
     if name.is_ascii() || is_nfc(name) { Cow::Borrowed(name) } else { Cow::Owned(name.nfc().collect()) }
 }
 
@@ -408,8 +410,9 @@ fn first_half(digest: &[u8; 32]) -> [u8; 16] {
     half
 }
 
-/// Without recursion, so that a value of any depth can be refused.
-pub(crate) fn is_deeper_than(value: &Value, limit: usize) -> bool {
+/// Whether arrays and objects are nested more than `limit` deep in `value`, as with [`MAX_JSON_DEPTH`]. Without recursion, so
+/// that a value of any depth can be refused.
+pub fn is_deeper_than(value: &Value, limit: usize) -> bool {
     let mut open = vec![(value, 0)];
     while let Some((value, depth)) = open.pop() {
         if depth > limit {

@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn questions_of_an_encyclopedia_are_hardly_ever_taken_for_follow_ups() {
-        let text = include_str!("../cli/demo/corpus/questions.jsonl");
+        let text = include_str!("../../crates/cli/src/commands/demo/corpus/questions.jsonl");
         let questions: Vec<String> = text
             .lines()
             .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())

@@ -35,10 +35,8 @@ pub use self::cross_encoder::{BUNDLED_VERIFIER, CrossEncoder, CrossEncoderOption
 pub use self::features::Features;
 pub use self::follow_up::is_follow_up;
 pub use self::guards::{Guard, Guards};
-#[cfg(feature = "cli")]
-pub(crate) use self::late_interaction::comparer_for;
 #[cfg(feature = "_local")]
-pub use self::late_interaction::{BUNDLED_COMPARER, LateInteraction};
+pub use self::late_interaction::{BUNDLED_COMPARER, LateInteraction, comparer_for};
 pub use self::pipeline::Pipeline;
 pub use self::scorer::{PairScorer, Scored};
 pub use self::stage::{Outcome, Screening, Stage, StageRun};

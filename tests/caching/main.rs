@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use wellspring_test_support as support;
+
 mod confirmations;
 #[cfg(feature = "onnx")]
 mod cross_encoder;
@@ -13,9 +15,7 @@ mod judging;
 #[cfg(feature = "onnx")]
 mod languages;
 mod learning;
-#[cfg(all(feature = "remote", feature = "server"))]
+#[cfg(feature = "remote")]
 mod llm_judge;
 mod robustness;
-#[path = "../support/mod.rs"]
-mod support;
 mod verification;

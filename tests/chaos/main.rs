@@ -12,8 +12,7 @@
 #![cfg(all(unix, feature = "embedded", feature = "valkey"))]
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-#[path = "../support/mod.rs"]
-mod support;
+use wellspring_test_support as support;
 
 mod asking;
 mod clocks;

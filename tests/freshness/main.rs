@@ -10,8 +10,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-#[path = "../support/mod.rs"]
-mod support;
+use wellspring_test_support as support;
 
 mod controls;
 mod kills;

@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use wellspring_test_support as support;
+
 mod conformance;
 mod local;
 #[cfg(feature = "valkey")]
 mod shared;
 mod snapshot;
-#[path = "../support/mod.rs"]
-mod support;

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+use wellspring_test_support as support;
+
 /// Runs each test on a server of each flavour.
 #[cfg(feature = "valkey")]
 macro_rules! on_every_server {
@@ -29,7 +31,5 @@ mod invalidation_strategies;
 mod many_changes;
 #[cfg(unix)]
 mod servers;
-#[path = "../support/mod.rs"]
-mod support;
 #[cfg(all(unix, feature = "valkey"))]
 mod valkey_connections;

@@ -24,7 +24,6 @@ ROOT = Path(__file__).resolve().parents[3]
 HERE = Path(__file__).resolve().parent
 OUT = ROOT / "target" / "bench-peers"
 DRIVEN = ("embedded", "valkey")
-FEATURES = ("--features", "cli")
 SIZES = "10000,100000"
 FILL_SECONDS = 150
 MOST_SECONDS = 600
@@ -32,7 +31,7 @@ MOST_SECONDS = 600
 
 def build() -> dict[str, str]:
     """Builds the command and the driver; their paths by name."""
-    command = ["cargo", "build", "--release", *FEATURES, "--bin", "wellspring", "--bench", "peer_driver"]
+    command = ["cargo", "build", "--release", "--bin", "wellspring", "--bench", "peer_driver"]
     told = subprocess.run(
         [*command, "--message-format=json-render-diagnostics"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
     )

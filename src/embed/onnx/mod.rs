@@ -166,8 +166,7 @@ impl OnnxEmbedder {
     /// # Errors
     ///
     /// [`ErrorKind::Model`] if it is not found, or if its manifest is not sound.
-    #[cfg(feature = "cli")]
-    pub(crate) fn describe_own(name: &str) -> Result<Option<ModelInfo>> {
+    pub fn describe_own(name: &str) -> Result<Option<ModelInfo>> {
         own(name).map(|folder| Self::describe(folder?)).transpose()
     }
 

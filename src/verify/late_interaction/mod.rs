@@ -86,8 +86,7 @@ impl LateInteraction {
 /// # Errors
 ///
 /// [`ErrorKind::Model`] if no comparer is found at all, or if a manifest is not sound.
-#[cfg(feature = "cli")]
-pub(crate) fn comparer_for(encoder: &str) -> Result<Option<String>> {
+pub fn comparer_for(encoder: &str) -> Result<Option<String>> {
     Ok(Bundled::of(encoder)?.map(|bundled| bundled.name()))
 }
 

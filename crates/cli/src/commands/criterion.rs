@@ -1,0 +1,26 @@
+//! The flags that say when another question's answer is served.
+
+use clap::Args;
+use wellspring::cache::Query;
+use wellspring::criterion::Criterion;
+
+#[derive(Debug, Args)]
+pub(crate) struct CriterionArgs {
+    /// The greatest share of wrong answers among hits on other wordings that is accepted, such as 0.02
+    #[arg(long, value_name = "SHARE")]
+    max_false_hit_rate: Option<f64>,
+    /// The least cosine similarity of another question whose answer is served, instead of an error rate
+    #[arg(long, value_name = "COSINE", allow_negative_numbers = true, conflicts_with = "max_false_hit_rate")]
+    threshold: Option<f32>,
+}
+
+impl CriterionArgs {
+    /// The query with what was asked for; the configuration decides on the rest.
+    pub(crate) fn apply(&self, query: Query) -> Query {
+        match (self.threshold, self.max_false_hit_rate) {
+            (Some(threshold), _) => query.criterion(Criterion::SimilarityThreshold(threshold)),
+            (None, Some(rate)) => query.criterion(Criterion::MaxFalseHitRate(rate)),
+            (None, None) => query,
+        }
+    }
+}

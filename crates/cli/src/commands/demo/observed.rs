@@ -1,0 +1,121 @@
+//! What a static threshold would have done with the questions that are played: a verifier that decides as another one
+//! does, and remembers what it was asked.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use serde::Serialize;
+use wellspring::Criterion;
+use wellspring::error::Result;
+use wellspring::key::Corpus;
+use wellspring::verify::{Budgets, Candidate, Screening, Verdict, Verifier};
+
+/// A near neighbour of a question.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Nearest {
+    pub(super) question: String,
+    pub(super) similarity: f32,
+}
+
+/// Decides as the verifier that it has.
+#[derive(Debug)]
+pub(super) struct Observed {
+    verifier: Arc<dyn Verifier>,
+    /// The nearest question to each that was asked and not [taken](Self::take) yet.
+    nearest: Mutex<HashMap<String, Nearest>>,
+}
+
+impl Observed {
+    pub(super) fn new(verifier: Arc<dyn Verifier>) -> Self {
+        Self { verifier, nearest: Mutex::default() }
+    }
+
+    /// The nearest stored question when `asked`, which is normalised, was looked up; none if nothing was near.
+    pub(super) fn take(&self, asked: &str) -> Option<Nearest> {
+        self.nearest().remove(asked)
+    }
+
+    fn nearest(&self) -> MutexGuard<'_, HashMap<String, Nearest>> {
+        self.nearest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Verifier for Observed {
+    fn forget(&self) {
+        self.verifier.forget();
+    }
+
+    fn floor(&self, criterion: Criterion) -> f32 {
+        self.verifier.floor(criterion)
+    }
+
+    fn budgets(&self, corpus: Option<&Corpus>) -> Budgets {
+        self.verifier.budgets(corpus)
+    }
+
+    fn screen(&self, candidate: &Candidate<'_>) -> Screening {
+        let mut all = self.nearest();
+        let known = all.get(candidate.question);
+        if known.is_none_or(|known| known.similarity < candidate.similarity) {
+            let question = candidate.cached_question.to_owned();
+            let nearest = Nearest { question, similarity: candidate.similarity };
+            all.insert(candidate.question.to_owned(), nearest);
+        }
+        drop(all);
+        self.verifier.screen(candidate)
+    }
+
+    async fn verify(&self, candidate: Candidate<'_>) -> Result<Verdict> {
+        self.verifier.verify(candidate).await
+    }
+
+    async fn explain(&self, candidate: Candidate<'_>) -> Result<Verdict> {
+        self.verifier.explain(candidate).await
+    }
+}
+
+/// What the static threshold would have served that gives as many hits.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(super) struct StaticThreshold {
+    pub(super) similarity: f32,
+    pub(super) semantic_hits: usize,
+    pub(super) false_hits: usize,
+}
+
+impl StaticThreshold {
+    /// `nearest` has the similarity of every question's nearest neighbour, and whether its answer was right.
+    pub(super) fn of_as_many_hits(mut nearest: Vec<(f32, bool)>, hits: usize) -> Option<Self> {
+        nearest.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        nearest.truncate(hits);
+        let &(similarity, _) = nearest.last()?;
+        let false_hits = nearest.iter().filter(|(_, is_right)| !is_right).count();
+        Some(Self { similarity, semantic_hits: nearest.len(), false_hits })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wellspring::verify::Threshold;
+
+    use super::*;
+
+    #[test]
+    fn the_threshold_is_that_of_the_last_hit() {
+        let nearest = vec![(0.8, false), (0.95, true), (0.7, true), (0.9, false)];
+        let found = StaticThreshold::of_as_many_hits(nearest.clone(), 3).unwrap();
+        assert_eq!(found, StaticThreshold { similarity: 0.8, semantic_hits: 3, false_hits: 2 });
+        assert_eq!(StaticThreshold::of_as_many_hits(nearest, 0), None);
+    }
+
+    #[test]
+    fn the_nearest_is_remembered_once() {
+        let observed = Observed::new(Arc::new(Threshold::new()));
+        for (cached, similarity) in [("b", 0.8), ("c", 0.9), ("d", 0.7)] {
+            observed.screen(&Candidate::new("a", cached, similarity, 0.5));
+        }
+        assert_eq!(observed.take("a"), Some(Nearest { question: "c".into(), similarity: 0.9 }));
+        assert_eq!(observed.take("a"), None);
+    }
+}

@@ -1,0 +1,186 @@
+//! `wellspring doctor`: examines the store and what is accepted of other wordings, and says what to change and why.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use clap::Args;
+use owo_colors::OwoColorize as _;
+use serde::Serialize;
+use wellspring::error::{Error, ErrorKind};
+use wellspring::store::{EmbeddedStore, Finding, Severity, Store as _, StoreStatus};
+
+use crate::commands::context::Context;
+use crate::commands::exit::Exit;
+use crate::commands::matching::Matching;
+use crate::commands::{output, units};
+use crate::config::{Opening, StoreUrl, ValkeyUrl};
+
+/// Examine the store and what is accepted as a hit: what is wrong, and how to change it
+///
+/// On Valkey or Redis it tries every command that the store needs as the user that it logs in as, and looks at the
+/// servers' settings as far as that user may. It leaves nothing behind. Whether the accepted share of false hits can be
+/// shown is read from the settings; no model is loaded. It exits with 1 if there is a problem, and with 3 if the store
+/// cannot be reached.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    store: String,
+    /// The worst of all findings.
+    verdict: Severity,
+    findings: &'a [Finding],
+}
+
+pub(crate) async fn run(_: DoctorArgs, context: &Context) -> anyhow::Result<Exit> {
+    let url = &context.config.store.url;
+    let mut findings = match url {
+        StoreUrl::Valkey(address) => on_valkey(address, context).await?,
+        StoreUrl::Embedded(path) => embedded(path, context).await?,
+        StoreUrl::Memory => {
+            vec![Finding::new(
+                "store",
+                Severity::Ok,
+                "in memory: it ends with the process, and so with every command",
+            )]
+        }
+    };
+    findings.extend(matching(context).await);
+    findings.extend(judge(context));
+    let verdict = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
+    if context.json {
+        output::json(&Report { store: url.to_string(), verdict, findings: &findings })?;
+    } else {
+        output::line(text(&url.to_string(), &findings))?;
+    }
+    Ok(if verdict == Severity::Problem { Exit::Miss } else { Exit::Success })
+}
+
+/// Which models decide and what is accepted of other wordings' answers; a problem if not even that can be told.
+async fn matching(context: &Context) -> Vec<Finding> {
+    match Matching::of(&context.config).await {
+        Ok(matching) => vec![matching.models_finding(), matching.finding()],
+        Err(error) => vec![Finding::new("matching", Severity::Problem, error.to_string())],
+    }
+}
+
+/// What the judge may cost; none if there is none.
+fn judge(context: &Context) -> Option<Finding> {
+    let judge = &context.config.judge;
+    match context.config.open_judge() {
+        Err(error) => Some(Finding::new("judge", Severity::Problem, error.to_string())),
+        Ok(None) => None,
+        Ok(Some(_)) => {
+            let key = match std::env::var(&judge.api_key_env) {
+                Ok(key) if !key.is_empty() => String::new(),
+                _ => format!(", without a key, for {} is not set", judge.api_key_env),
+            };
+            let reason = format!(
+                "{}, at most {} an hour of up to {}; approves from a confidence of {}{key}",
+                judge.model.as_deref().unwrap_or_default(),
+                units::counted(judge.calls_per_hour.into(), "call"),
+                units::counted(judge.batch as u64, "case"),
+                judge.min_confidence,
+            );
+            Some(Finding::new("judge", Severity::Ok, reason))
+        }
+    }
+}
+
+async fn on_valkey(address: &ValkeyUrl, context: &Context) -> anyhow::Result<Vec<Finding>> {
+    let store = context.config.connect(address).await?;
+    store.ping().await.map_err(crate::config::with_advice)?;
+    let findings = store.diagnose().await?;
+    store.close().await?;
+    Ok(findings)
+}
+
+async fn embedded(path: &Path, context: &Context) -> anyhow::Result<Vec<Finding>> {
+    let store = match context.config.open_store(Opening::Existing).await {
+        Ok(store) => store,
+        Err(error) => return Ok(vec![unopened(path, &error).ok_or(error)?]),
+    };
+    let status = store.status().await?;
+    store.close().await?;
+    drop(store);
+    let size = std::fs::metadata(path).map_or(0, |file| file.len());
+    let size = format!("{}, {} on disk", path.display(), units::bytes(size));
+    Ok(vec![Finding::new("file", Severity::Ok, size), writing(path), room(&status)])
+}
+
+/// Whether the file can be written.
+fn writing(path: &Path) -> Finding {
+    match EmbeddedStore::open(path).and_then(|store| store.check_writable()) {
+        Ok(()) => Finding::new("writing", Severity::Ok, "takes another MiB"),
+        Err(error) => Finding::new("writing", Severity::Problem, error.to_string()).remedy(
+            "make room on its disk; a gateway serves what is stored meanwhile, and goes on by itself",
+        ),
+    }
+}
+
+/// What it means that the store cannot be opened; none for what is no matter of the store.
+fn unopened(path: &Path, error: &Error) -> Option<Finding> {
+    let problem = Finding::new("file", Severity::Problem, error.to_string());
+    match error.kind() {
+        ErrorKind::Locked => {
+            Some(problem.remedy("end the other process, or use a store on Valkey to share it"))
+        }
+        ErrorKind::Corrupt => {
+            Some(problem.remedy(format!("move {} away; answers are made anew", path.display())))
+        }
+        ErrorKind::Store if !path.exists() => {
+            Some(Finding::new("file", Severity::Warning, error.to_string()))
+        }
+        _ => None,
+    }
+}
+
+fn room(status: &StoreStatus) -> Finding {
+    let share = |part: u64, whole: u64| part as f64 / whole.max(1) as f64;
+    let full = share(status.entries, status.max_entries).max(share(status.bytes, status.max_bytes));
+    let reason = format!("{} of {} answers", units::count(status.entries), units::count(status.max_entries));
+    if full > 0.95 {
+        return Finding::new(
+            "room",
+            Severity::Warning,
+            format!("{reason}: what is new displaces what is old"),
+        )
+        .remedy("raise store.max_entries and store.max_bytes");
+    }
+    Finding::new("room", Severity::Ok, reason)
+}
+
+fn text(store: &str, findings: &[Finding]) -> String {
+    let width = findings.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
+    let mut text = format!("{}\n", store.bold());
+    for finding in findings {
+        let mark = match finding.severity {
+            Severity::Ok => "✓".green().to_string(),
+            Severity::Warning => "!".yellow().bold().to_string(),
+            Severity::Problem => "✗".red().bold().to_string(),
+            _ => "?".dimmed().to_string(),
+        };
+        let servers = match &finding.servers[..] {
+            [] => String::new(),
+            servers => format!("  ({})", servers.join(", ")).dimmed().to_string(),
+        };
+        let _ = writeln!(text, "{mark} {:width$}  {}{servers}", finding.check, finding.reason);
+        if let Some(remedy) = &finding.remedy {
+            let _ = writeln!(text, "  {:width$}  {} {}", "", "→".dimmed(), remedy.cyan());
+        }
+    }
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count() as u64;
+    let (problems, warnings) = (count(Severity::Problem), count(Severity::Warning));
+    let verdict = match (problems, warnings) {
+        (0, 0) => "nothing to change".green().bold().to_string(),
+        (0, warnings) => units::counted(warnings, "warning").yellow().bold().to_string(),
+        (problems, 0) => units::counted(problems, "problem").red().bold().to_string(),
+        (problems, warnings) => {
+            let both =
+                format!("{}, {}", units::counted(problems, "problem"), units::counted(warnings, "warning"));
+            both.red().bold().to_string()
+        }
+    };
+    let _ = write!(text, "\n{verdict}");
+    text
+}

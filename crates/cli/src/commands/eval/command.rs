@@ -1,0 +1,438 @@
+//! `wellspring eval`: measures policies on labelled questions.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+use wellspring::clock::ManualClock;
+use wellspring::criterion::Criterion;
+use wellspring::embed::Embedder;
+use wellspring::error::{Error, ErrorKind};
+use wellspring::store::MemoryStore;
+use wellspring::verify::Calibration;
+use wellspring_eval::adversarial;
+use wellspring_eval::examined::Examiner;
+use wellspring_eval::pairs::parse;
+use wellspring_eval::policy::Policy;
+use wellspring_eval::replay::{self, Judging, Plan};
+use wellspring_eval::review::Review;
+use wellspring_eval::stream::{self, Stream};
+use wellspring_eval::thresholds::Terms;
+use wellspring_eval::{control, pair_report, queries};
+
+use super::page::Page;
+use super::text;
+use crate::commands::context::Context;
+use crate::commands::exit::Exit;
+use crate::commands::input;
+use crate::commands::output::{self, Unit};
+use crate::commands::units;
+use crate::commands::whole_file::WholeFile;
+use crate::config::made_for;
+
+/// The similarity that policies without a budget are compared at unless the settings have one. Nothing is served by it,
+/// and every report shows it.
+const COMPARED_AT: f32 = 0.92;
+
+/// Measure on labelled questions how well policies tell them apart
+#[derive(Debug, Args)]
+pub(crate) struct EvalArgs {
+    #[command(subcommand)]
+    data: Data,
+}
+
+#[derive(Debug, Subcommand)]
+enum Data {
+    Pairs(PairsArgs),
+    Stream(StreamArgs),
+    Judge(JudgeArgs),
+    Control(ControlArgs),
+    Adversarial(AdversarialArgs),
+}
+
+/// On pairs: is the answer to the first question right for the second?
+///
+/// Each line of the file is {"a": "…", "b": "…", "label": 1}: whether the answer to question a answers
+/// question b. A hit is a pair that is accepted, a false hit one that is accepted and labelled 0. A line may
+/// name its "domain"; the report then has figures of each, the worst first.
+#[derive(Debug, Args)]
+struct PairsArgs {
+    /// The pairs, as JSON lines; - reads the standard input
+    file: String,
+    /// Choose thresholds on these pairs, and fit `learned` to them
+    #[arg(long, value_name = "FILE")]
+    calibrate_on: Option<String>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// On a stream: queries against cached questions, as a cache meets them
+///
+/// Lines of --cached are {"id": "…", "q": "…"}, lines of --queries {"q": "…", "expect": id or null}, with a
+/// "domain", if there is one, of which the report then has figures.
+#[derive(Debug, Args)]
+struct StreamArgs {
+    /// The cached questions, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    cached: String,
+    /// The queries, as JSON lines; - reads the standard input
+    #[arg(long, value_name = "FILE")]
+    queries: String,
+    /// Choose thresholds on these other queries, and fit `learned` to them
+    #[arg(long, value_name = "FILE")]
+    calibrate_on: Option<String>,
+    /// Compare at this hit rate, whatever the thresholds
+    #[arg(long, value_name = "SHARE", conflicts_with = "calibrate_on")]
+    hit_rate: Option<f64>,
+    #[command(flatten)]
+    how: How,
+}
+
+/// On traffic: what does a judge give the cache over time?
+///
+/// The same questions go through two caches as they are configured, one of them with a judge that is simulated: it knows
+/// the labels and is wrong at random. Time is simulated, too, so that answers expire and the budget of [judge] refills. The
+/// files are those of `eval stream`; questions are drawn from both, and what a cached question answers is stored once it was
+/// made.
+#[derive(Debug, Args)]
+struct JudgeArgs {
+    /// The cached questions, as JSON lines
+    #[arg(long, value_name = "FILE")]
+    cached: String,
+    /// The queries, as JSON lines; - reads the standard input
+    #[arg(long, value_name = "FILE")]
+    queries: String,
+    /// After how many questions to look
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1_000, 10_000], value_parser = length)]
+    questions: Vec<usize>,
+    /// How many questions there are in an hour
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    per_hour: u32,
+    /// How often the judge is right
+    #[arg(long, value_name = "SHARE", default_value_t = 0.95, value_parser = share)]
+    judge_accuracy: f64,
+    /// The calls that the judge may be asked for in an hour; by default `judge.calls_per_hour`
+    #[arg(long, value_name = "N")]
+    calls_per_hour: Option<u32>,
+    /// How unequal the questions are: the exponent of Zipf's law, 0 for all alike
+    #[arg(long, value_name = "S", default_value_t = 1.0)]
+    zipf: f64,
+    /// What decides which questions are asked, and where the judge is wrong
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+}
+
+fn length(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(length @ 1..=1_000_000) => Ok(length),
+        _ => Err("expected a whole number from 1 to 1000000".into()),
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "expected a number from 0 to 1".into())
+}
+
+/// On wordings: does their own plain question rank above its near-twins?
+///
+/// Each line of the file is {"wording": "…", "question": "…", "twins": ["…", …]}, with a "domain", if there
+/// is one: a wording, the plain question that it asks, and plain questions that it nearly asks. Beside the
+/// policies stands the overlap of words, which is what a model that reads no meaning gets.
+#[derive(Debug, Args)]
+struct ControlArgs {
+    /// The wordings, as JSON lines; - reads the standard input
+    file: String,
+    /// What to compare: threshold, guards or verifier
+    #[arg(long = "policy", value_delimiter = ',', default_values = ["threshold", "verifier"], value_parser = policy())]
+    policies: Vec<Policy>,
+}
+
+/// On attacks: how many texts that are made to look like a cached question are served its answer?
+///
+/// From each cached question, attacks are made that ask something else: its key words behind another question,
+/// itself before another question or an instruction, negated, with another number or name, with roles
+/// swapped. Every one that is served is wrong. The same seed makes the same attacks.
+#[derive(Debug, Args)]
+struct AdversarialArgs {
+    /// The cached questions, as JSON lines of {"id": "…", "q": "…"}; - reads the standard input
+    #[arg(long, value_name = "FILE")]
+    cached: String,
+    /// How many of them to attack
+    #[arg(long, value_name = "N", default_value_t = 500)]
+    count: usize,
+    /// What decides which, and with what
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    seed: u64,
+    /// What to compare: threshold, guards or verifier
+    #[arg(long = "policy", value_delimiter = ',', default_values = ["threshold", "guards", "verifier"], value_parser = policy())]
+    policies: Vec<Policy>,
+    /// The greatest share of false hits among hits that thresholds keep
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02)]
+    budget: f64,
+}
+
+#[derive(Debug, Args)]
+struct How {
+    /// What to compare
+    #[arg(long = "policy", value_delimiter = ',', default_values = ["threshold", "guards", "verifier"], value_parser = policy())]
+    policies: Vec<Policy>,
+    /// The greatest share of false hits among hits
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02)]
+    budget: f64,
+    /// Write the report as a page with plots and examples to this file, too
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
+    /// Write the surest disagreements with the labels to this file, up to 200, for a person to look through: labelled
+    /// pairs as JSON lines, with the probability and what the checks say
+    #[arg(long, value_name = "FILE.jsonl")]
+    review: Option<PathBuf>,
+}
+
+/// A policy by its name.
+fn policy() -> impl TypedValueParser<Value = Policy> {
+    let named = Policy::ALL.map(|policy| {
+        PossibleValue::new(policy.name()).help(match policy {
+            Policy::Threshold => "The similarity",
+            Policy::Guards => "The similarity, if no configured guard vetoes",
+            Policy::Verifier => "The probability of the bundled calibration, with the cross-encoder",
+            Policy::Learned => "The same, calibrated on the data of --calibrate-on",
+            Policy::VCache => "What each cached question was found right and wrong for (streams only)",
+        })
+    });
+    let of_name = |name: String| Policy::ALL.into_iter().find(|policy| policy.name() == name);
+    PossibleValuesParser::new(named).map(move |name| of_name(name).expect("no other name passes"))
+}
+
+/// What the policies need to examine pairs.
+async fn examiner(
+    policies: &[Policy],
+    context: &Context,
+    embedder: &Arc<dyn Embedder>,
+) -> wellspring::Result<Examiner> {
+    let config = &context.config;
+    let scores = policies.iter().any(|policy| policy.scores());
+    let scorer = if scores { config.open_scorer(embedder).await? } else { None };
+    let calibration = config.open_calibration(embedder).await?;
+    // Without one for the embedding model, it shows what that for the bundled one is worth there.
+    let calibration = made_for(calibration.unwrap_or_else(Calibration::bundled), scorer.as_deref())?;
+    Ok(Examiner { guards: config.guards(), calibration, scorer })
+}
+
+fn terms(budget: f64, context: &Context) -> wellspring::Result<Terms> {
+    Criterion::MaxFalseHitRate(budget).checked()?;
+    Ok(Terms { budget, similarity: context.config.criterion().similarity().unwrap_or(COMPARED_AT) })
+}
+
+impl How {
+    /// The files to write, opened before anything that takes long.
+    fn files(&self) -> anyhow::Result<Files> {
+        if self.review.is_some() && !self.policies.iter().any(|policy| policy.scores()) {
+            let message = "--review needs a policy that gives a probability: verifier or learned";
+            return Err(Error::new(ErrorKind::InvalidInput, message).into());
+        }
+        let open = |path: Option<&Path>| path.map(WholeFile::create).transpose();
+        Ok(Files { page: open(self.report.as_deref())?, review: open(self.review.as_deref())? })
+    }
+}
+
+/// What is written beside the report.
+#[derive(Debug)]
+struct Files {
+    page: Option<WholeFile>,
+    review: Option<WholeFile>,
+}
+
+impl Files {
+    async fn write(
+        self,
+        render: impl FnOnce() -> String,
+        review: Option<&Review>,
+        examiner: &Examiner,
+        terms: Terms,
+    ) -> anyhow::Result<Exit> {
+        if let Some(mut page) = self.page {
+            let path = page.path().display().to_string();
+            page.write_all(render().as_bytes())?;
+            page.finish()?;
+            output::note(format_args!("report written to {path}"));
+        }
+        if let (Some(mut file), Some(review)) = (self.review, review) {
+            let path = file.path().display().to_string();
+            let lines = review.lines(examiner, terms.budget).await?;
+            for line in &lines {
+                writeln!(file, "{line}")?;
+            }
+            file.finish()?;
+            let found = units::counted(lines.len() as u64, "disagreement");
+            output::note(format_args!("{found} with the labels written to {path}"));
+        }
+        Ok(Exit::Success)
+    }
+}
+
+pub(crate) async fn run(args: EvalArgs, context: &Context) -> anyhow::Result<Exit> {
+    match args.data {
+        Data::Pairs(args) => pairs(args, context).await,
+        Data::Stream(args) => stream(args, context).await,
+        Data::Judge(args) => judge(args, context).await,
+        Data::Control(args) => control(&args, context).await,
+        Data::Adversarial(args) => adversarial(&args, context).await,
+    }
+}
+
+async fn pairs(args: PairsArgs, context: &Context) -> anyhow::Result<Exit> {
+    let terms = terms(args.how.budget, context)?;
+    let files = args.how.files()?;
+    let pairs = parse(&content(&args.file, "the pairs")?)?;
+    let calibrate_on = match &args.calibrate_on {
+        Some(file) => Some(parse(&content(file, "the pairs")?)?),
+        None => None,
+    };
+    let embedder = context.config.open_embedder().await?;
+    let examiner = examiner(&args.how.policies, context, &embedder).await?;
+    let (bar, mut progress) = progress("embedding");
+    let policies = &args.how.policies;
+    let data = calibrate_on.as_deref();
+    let report =
+        pair_report::evaluate(&*embedder, &examiner, policies, &pairs, data, terms, &mut progress).await;
+    bar.finish_and_clear();
+    let report = report?;
+    if context.json {
+        output::json(&report)?;
+    } else {
+        output::line(text::of_pairs(&report))?;
+    }
+    let data = [("pairs", Some(&*args.file)), ("calibrated on", args.calibrate_on.as_deref())];
+    let render = || Page::of_pairs(&report, &data).render();
+    files.write(render, report.review.as_ref(), &examiner, terms).await
+}
+
+async fn stream(args: StreamArgs, context: &Context) -> anyhow::Result<Exit> {
+    let terms = terms(args.how.budget, context)?;
+    let files = args.how.files()?;
+    let cached = queries::cached(&content(&args.cached, "the cached questions")?)?;
+    let asked = queries::queries(&content(&args.queries, "the queries")?, &cached)?;
+    let calibrate_on = match &args.calibrate_on {
+        Some(file) => Some(queries::queries(&content(file, "the queries")?, &cached)?),
+        None => None,
+    };
+    let embedder = context.config.open_embedder().await?;
+    let examiner = examiner(&args.how.policies, context, &embedder).await?;
+    let stream = Stream {
+        cached: &cached,
+        queries: &asked,
+        calibrate_on: calibrate_on.as_deref(),
+        candidates: context.config.matching.candidates,
+        hit_rate: args.hit_rate,
+    };
+    let (bar, mut progress) = progress("embedding");
+    let report =
+        stream::evaluate(&*embedder, &examiner, &args.how.policies, stream, terms, &mut progress).await;
+    bar.finish_and_clear();
+    let report = report?;
+    if context.json {
+        output::json(&report)?;
+    } else {
+        output::line(text::of_stream(&report))?;
+    }
+    let data = [
+        ("cached questions", Some(&*args.cached)),
+        ("queries", Some(&*args.queries)),
+        ("calibrated on", args.calibrate_on.as_deref()),
+    ];
+    let render = || Page::of_stream(&report, &data).render();
+    files.write(render, report.review.as_ref(), &examiner, terms).await
+}
+
+async fn judge(args: JudgeArgs, context: &Context) -> anyhow::Result<Exit> {
+    let cached = queries::cached(&content(&args.cached, "the cached questions")?)?;
+    let asked = queries::queries(&content(&args.queries, "the queries")?, &cached)?;
+    let config = &context.config;
+    let mut lengths = args.questions;
+    lengths.sort_unstable();
+    lengths.dedup();
+    #[expect(clippy::cast_possible_truncation, reason = "a confidence needs no more digits")]
+    let judging = Judging {
+        hits: config.judge.hits,
+        near_misses: config.judge.near_misses,
+        calls_per_hour: args.calls_per_hour.unwrap_or(config.judge.calls_per_hour),
+        batch: config.judge.batch,
+        min_confidence: config.judge.min_confidence as f32,
+    };
+    let JudgeArgs { per_hour, judge_accuracy: accuracy, zipf, seed, .. } = args;
+    let plan = Plan { lengths, per_hour, accuracy, zipf, seed, judging };
+    let embedder = config.open_embedder().await?;
+    let model = embedder.model().fingerprint();
+    let open = async |clock: Arc<ManualClock>| {
+        let store = MemoryStore::with_clock(config.limits(), clock as _);
+        config.cache_builder(Arc::clone(&embedder), Arc::new(store)).await
+    };
+    let (bar, mut progress) = progress("asking");
+    let report = replay::evaluate(open, model, &cached, &asked, &plan, &mut progress).await;
+    bar.finish_and_clear();
+    let report = report?;
+    if context.json {
+        output::json(&report)?;
+    } else {
+        output::line(text::of_replay(&report))?;
+    }
+    Ok(Exit::Success)
+}
+
+async fn control(args: &ControlArgs, context: &Context) -> anyhow::Result<Exit> {
+    let wordings = control::parse(&content(&args.file, "the wordings")?)?;
+    let embedder = context.config.open_embedder().await?;
+    let examiner = examiner(&args.policies, context, &embedder).await?;
+    let (bar, mut progress) = progress("embedding");
+    let report = control::evaluate(&*embedder, &examiner, &args.policies, &wordings, &mut progress).await;
+    bar.finish_and_clear();
+    let report = report?;
+    if context.json {
+        output::json(&report)?;
+    } else {
+        output::line(text::of_control(&report))?;
+    }
+    Ok(Exit::Success)
+}
+
+async fn adversarial(args: &AdversarialArgs, context: &Context) -> anyhow::Result<Exit> {
+    let terms = terms(args.budget, context)?;
+    let cached = queries::cached(&content(&args.cached, "the cached questions")?)?;
+    let embedder = context.config.open_embedder().await?;
+    let examiner = examiner(&args.policies, context, &embedder).await?;
+    let plan = adversarial::Plan { count: args.count, seed: args.seed };
+    let (bar, mut progress) = progress("embedding");
+    let policies = &args.policies;
+    let report =
+        adversarial::evaluate(&*embedder, &examiner, policies, &cached, plan, terms, &mut progress).await;
+    bar.finish_and_clear();
+    let report = report?;
+    if context.json {
+        output::json(&report)?;
+    } else {
+        output::line(text::of_adversarial(&report))?;
+    }
+    Ok(Exit::Success)
+}
+
+/// The content of `file`, or the standard input.
+pub(crate) fn content(file: &str, what: &str) -> wellspring::Result<String> {
+    match file {
+        "-" => input::standard_input(what),
+        file => input::file(Path::new(file), what),
+    }
+}
+
+/// A bar that shows how far `what` has come, and what moves it.
+pub(crate) fn progress(what: &'static str) -> (indicatif::ProgressBar, impl FnMut(usize, usize) + Send) {
+    let bar = output::progress(what, Some(0), Unit::Items);
+    let shown = bar.clone();
+    let progress = move |done: usize, all: usize| {
+        shown.set_length(all as u64);
+        shown.set_position(done as u64);
+    };
+    (bar, progress)
+}

@@ -1,0 +1,8 @@
+//! `wellspring eval`: its arguments, and its reports for the terminal and as pages. What is measured is in
+//! `wellspring_eval`.
+
+mod command;
+mod page;
+mod text;
+
+pub(crate) use self::command::{EvalArgs, content, progress, run};

@@ -1,0 +1,71 @@
+//! Text from arguments, files and the standard input.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use wellspring::error::Result;
+
+use crate::commands::context::invalid;
+
+/// The longest text that is read; what is kept is limited further by the configuration.
+const MAX_TEXT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The question in an argument, or on the standard input if the argument is `-`.
+pub(crate) fn question(argument: String) -> Result<String> {
+    if argument == "-" { standard_input("the question") } else { Ok(argument) }
+}
+
+/// All of the standard input, without the newline that ends its last line.
+pub(crate) fn standard_input(what: &str) -> Result<String> {
+    read(io::stdin().lock(), what, "the standard input")
+}
+
+/// All of a file, without the newline that ends its last line.
+pub(crate) fn file(path: &Path, what: &str) -> Result<String> {
+    let place = path.display().to_string();
+    let file = File::open(path).map_err(|e| invalid(format!("cannot open {place}")).with_source(e))?;
+    read(file, what, &place)
+}
+
+fn read(source: impl Read, what: &str, place: &str) -> Result<String> {
+    let mut bytes = Vec::new();
+    source
+        .take(MAX_TEXT_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| invalid(format!("cannot read {place}")).with_source(e))?;
+    if bytes.len() as u64 > MAX_TEXT_BYTES {
+        return Err(invalid(format!("{what} in {place} has more than {MAX_TEXT_BYTES} bytes")));
+    }
+    let mut text = String::from_utf8(bytes).map_err(|e| {
+        let position = e.utf8_error().valid_up_to();
+        invalid(format!("{what} in {place} is not valid UTF-8 at byte {position}, convert it first"))
+    })?;
+    if text.ends_with('\n') {
+        text.truncate(text.len() - 1);
+        if text.ends_with('\r') {
+            text.truncate(text.len() - 1);
+        }
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_newline_at_the_end_goes() {
+        for (bytes, text) in [("a\n", "a"), ("a\r\n", "a"), ("a\n\n", "a\n"), ("a", "a"), ("", "")] {
+            assert_eq!(read(bytes.as_bytes(), "the answer", "f").unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused() {
+        let error = read(&b"ab\xff"[..], "the answer", "f").unwrap_err();
+        assert_eq!(error.to_string(), "the answer in f is not valid UTF-8 at byte 2, convert it first");
+        let error = read(io::repeat(b'a'), "the answer", "f").unwrap_err();
+        assert_eq!(error.to_string(), "the answer in f has more than 67108864 bytes");
+    }
+}

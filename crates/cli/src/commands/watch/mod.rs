@@ -1,0 +1,146 @@
+//! `wellspring watch`: tells the cache which files of a folder changed.
+
+mod files;
+mod notice;
+mod state;
+mod tell;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use owo_colors::OwoColorize as _;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use wellspring::key::Corpus;
+use wellspring_gateway::rules::Rules;
+
+use self::files::Files;
+use self::notice::{Noticed, Notices};
+use self::state::{Change, State};
+use self::tell::Teller;
+use crate::commands::context::{Context, invalid};
+use crate::commands::exit::Exit;
+use crate::commands::{listen, output, units};
+use crate::config::{RuleConfig, rules};
+
+/// Tell the cache which documents of a folder changed, until interrupted
+///
+/// A document's version is the SHA-256 of its file. What changed while nobody watched is told at the start, by
+/// comparison with the state file. Hidden files are passed over, and symbolic links are not followed. Where a gateway
+/// holds the store, name it by --gateway.
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// The folder
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+    /// The body of documents
+    #[arg(long, value_name = "NAME", default_value_t)]
+    corpus: Corpus,
+    /// A TOML file with [[rules]] from paths to documents [default: each path in the folder is an id]
+    #[arg(long, value_name = "PATH")]
+    rules: Option<PathBuf>,
+    /// Tell what changed since the last time, and end
+    #[arg(long)]
+    once: bool,
+    /// What was told so far
+    #[arg(long, value_name = "PATH", default_value = "wellspring-watch.json")]
+    state: PathBuf,
+    /// Tell a gateway, by its address of administration, and not the store
+    #[arg(long, value_name = "URL")]
+    gateway: Option<String>,
+    /// The environment variable that holds the gateway's token
+    #[arg(long, value_name = "NAME", default_value = "WELLSPRING_TOKEN", requires = "gateway")]
+    token_env: String,
+    /// How long files must be left alone before they are read
+    #[arg(long, value_name = "DURATION", default_value = "300ms", value_parser = humantime::parse_duration)]
+    debounce: Duration,
+    /// How often all files are read again, in case the system lost a notice; 0s for never
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    rescan: Duration,
+}
+
+/// The file of `--rules`.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct RulesFile {
+    rules: Vec<RuleConfig>,
+}
+
+pub(crate) async fn run(args: WatchArgs, context: &Context) -> anyhow::Result<Exit> {
+    let rules = args.rules.as_deref().map(read_rules).transpose()?.unwrap_or_default();
+    let folder = args.folder.canonicalize().map_err(|error| {
+        invalid(format!("the folder {} cannot be read", args.folder.display())).with_source(error)
+    })?;
+    // Before the files are read, so that nothing is lost in between.
+    let mut notices = if args.once { None } else { Some(Notices::of(&folder, args.debounce, args.rescan)?) };
+    let mut state = State::load(&args.state, &folder, &args.corpus)?;
+    let mut files = Files::new(folder, &args.state);
+    let teller = Teller::open(context, args.gateway.as_deref(), &args.token_env, args.corpus).await?;
+    let mut stopped = std::pin::pin!(listen::shutdown()?);
+    let mut noticed = Noticed::Everything;
+    loop {
+        let read = tokio::task::spawn_blocking(move || {
+            let told = files.read(&noticed);
+            (files, told)
+        });
+        let told;
+        (files, told) = read.await?;
+        for trouble in told {
+            output::note(format_args!("{} {trouble}", "warning:".yellow().bold()));
+        }
+        let changes = state.changes(files.known(), &rules);
+        let telling = async {
+            for batch in changes.chunks(tell::BATCH) {
+                teller.tell(batch, args.once).await?;
+                state.told(batch, files.known(), &rules);
+                state.save(&args.state)?;
+                report(batch, context.json)?;
+            }
+            anyhow::Ok(())
+        };
+        tokio::select! {
+            told = telling => told?,
+            () = &mut stopped => break,
+        }
+        let Some(notices) = &mut notices else { break };
+        tokio::select! {
+            next = notices.next() => noticed = next,
+            () = &mut stopped => break,
+        }
+    }
+    teller.close().await?;
+    if args.once && !context.json {
+        output::note(format_args!("{} known", units::counted(files.known().len() as u64, "file")));
+    }
+    Ok(Exit::Success)
+}
+
+fn report(batch: &[Change], is_json: bool) -> anyhow::Result<()> {
+    for change in batch {
+        if is_json {
+            output::json_line(&json!(change))?;
+            continue;
+        }
+        match change {
+            Change::Document { id, version: Some(version) } => {
+                let version = version.get(..12).unwrap_or(version);
+                output::line(format_args!("{} {id}@{version}", "told".green().bold()))?;
+            }
+            Change::Document { id, version: None } => {
+                output::line(format_args!("{} {id}", "told, gone".green().bold()))?;
+            }
+            Change::Collection { name } => {
+                output::line(format_args!("{} collection {name}", "told".green().bold()))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_rules(path: &std::path::Path) -> wellspring::Result<Rules> {
+    let cannot = || invalid(format!("the rules {} cannot be used", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| cannot().with_source(error))?;
+    let file: RulesFile = toml::from_str(&text).map_err(|error| cannot().with_source(error))?;
+    rules(&file.rules)
+}

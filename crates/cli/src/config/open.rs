@@ -1,0 +1,298 @@
+//! From a configuration to the parts of a cache.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wellspring::cache::{Cache, CacheBuilder};
+use wellspring::embed::{BUNDLED_MODEL, Embedder, ModelInfo, OnnxEmbedder, RemoteEmbedder};
+use wellspring::error::{Error, ErrorKind, Result};
+use wellspring::judge::{LlmJudge, Shadow};
+use wellspring::store::{EmbeddedStore, MemoryStore, Store, ValkeyStore};
+
+use super::{Config, EmbeddingConfig, StoreUrl, ValkeyUrl, config_error};
+
+/// How long a command waits for the index of its scope to be loaded from a shared store. Without it, a process that
+/// lives for one question would only ever find exact matches.
+const INDEX_WAIT: Duration = Duration::from_secs(30);
+
+/// What to do if there is no store yet. Servers are there or not; nobody creates them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Opening {
+    /// Fail: what only reads must not leave an empty file behind, and a misspelt path must not pass unseen.
+    Existing,
+    /// Create it.
+    Create,
+    /// Create it, for a program that goes on: servers that are away are taken up when they answer. What waiting does
+    /// not help, such as a wrong password or a missing right, still fails.
+    Awaited,
+}
+
+impl Config {
+    /// Opens the store.
+    ///
+    /// # Errors
+    ///
+    /// `Store` if there is none and none is to be created; `Unavailable` if its servers cannot be reached and are
+    /// not awaited; `Config` if they do not let this store in; those of the store otherwise.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, the store may be created, and is open for a moment longer.
+    pub async fn open_store(&self, opening: Opening) -> Result<Arc<dyn Store>> {
+        let limits = self.limits();
+        let path = match &self.store.url {
+            StoreUrl::Memory => return Ok(Arc::new(MemoryStore::new(limits))),
+            StoreUrl::Embedded(path) => path.clone(),
+            StoreUrl::Valkey(url) => {
+                let store = self.connect(url).await?;
+                let checked = match opening {
+                    Opening::Awaited => store.check_access().await,
+                    // With an outbox, a change is better kept than turned away.
+                    _ if self.store.outbox.is_some() => Ok(()),
+                    _ => store.ping().await.map(drop),
+                };
+                match checked {
+                    // It was logged when the connection was tried.
+                    Err(error) if opening == Opening::Awaited && error.kind() != ErrorKind::Config => {}
+                    checked => checked.map_err(with_advice)?,
+                }
+                return Ok(Arc::new(store));
+            }
+        };
+        let cache_bytes = usize::try_from(self.store.cache_bytes.0).unwrap_or(usize::MAX);
+        blocking(move || {
+            // A path that cannot be looked at is left to the store's own error.
+            if opening == Opening::Existing && matches!(path.try_exists(), Ok(false)) {
+                return Err(Error::new(
+                    ErrorKind::Store,
+                    format!(
+                        "no store at {}; fill it with `wellspring put` or `wellspring import`",
+                        path.display()
+                    ),
+                ));
+            }
+            let options = EmbeddedStore::options().limits(limits).cache_bytes(cache_bytes);
+            Ok(Arc::new(options.open(path)?) as Arc<dyn Store>)
+        })
+        .await
+    }
+
+    /// Connects to the servers at `url` with the settings of this configuration. As the library does, it returns a
+    /// store even if none of them can be reached.
+    ///
+    /// # Errors
+    ///
+    /// `Config` for settings that are not valid or contradict what the servers were used with; others for an outbox
+    /// that cannot be used.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, nothing stays behind but an outbox that holds nothing.
+    pub async fn connect(&self, url: &ValkeyUrl) -> Result<ValkeyStore> {
+        let (settings, is_tls) = (self.store.clone(), url.is_tls());
+        let options = blocking(move || settings.valkey_options(is_tls)).await?;
+        options.connect(url.secret()).await
+    }
+
+    /// Loads the embedding model, or sets up the client of the endpoint.
+    ///
+    /// # Errors
+    ///
+    /// `Config` if settings contradict each other; `Model` if the model or its runtime is not found.
+    ///
+    /// # Cancel safety
+    ///
+    /// If dropped, loading goes on in the background and its result is dropped.
+    pub async fn open_embedder(&self) -> Result<Arc<dyn Embedder>> {
+        let embedding = self.embedding.clone();
+        blocking(move || embedding.open()).await
+    }
+
+    /// Sets up the judge, if there is to be one. It is for programs that go on: a command ends before a judge has answered.
+    ///
+    /// # Errors
+    ///
+    /// `Config` for a judge that is not described in full.
+    pub fn open_judge(&self) -> Result<Option<Shadow>> {
+        let judge = &self.judge;
+        let (Some(url), Some(model)) = (&judge.url, &judge.model) else {
+            let only = match (&judge.url, &judge.model) {
+                (Some(_), None) => "judge.url needs judge.model, the name that the endpoint knows",
+                (None, Some(_)) => "judge.model is set without judge.url, remove it",
+                _ => return Ok(None),
+            };
+            return Err(config_error(only));
+        };
+        let mut builder = LlmJudge::builder(url, model).batch(judge.batch);
+        if let Some(key) = std::env::var(&judge.api_key_env).ok().filter(|key| !key.is_empty()) {
+            builder = builder.api_key(key);
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "a confidence needs no more digits")]
+        let min_confidence = judge.min_confidence as f32;
+        Ok(Some(
+            Shadow::new(builder.build()?)
+                .hits(judge.hits)
+                .near_misses(judge.near_misses)
+                .calls_per_hour(judge.calls_per_hour)
+                .min_confidence(min_confidence)
+                .timeout(judge.timeout),
+        ))
+    }
+
+    /// A builder of a cache over these parts with the settings of this configuration, but for the
+    /// [judge](Self::open_judge).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open_verifier`](Self::open_verifier).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`open_verifier`](Self::open_verifier).
+    pub async fn cache_builder(
+        &self,
+        embedder: Arc<dyn Embedder>,
+        store: Arc<dyn Store>,
+    ) -> Result<CacheBuilder> {
+        let verifier = self.open_verifier(&embedder).await?;
+        let mut builder = Cache::builder_from(embedder, store);
+        if let Some(folder) =
+            self.store.index_snapshots.as_ref().filter(|_| self.store.url != StoreUrl::Memory)
+        {
+            builder = builder.index_snapshots(folder);
+        }
+        Ok(builder
+            .criterion(self.criterion())
+            .candidates(self.matching.candidates)
+            .remember_embeddings(self.embedding.memo.0)
+            .follow_ups(self.matching.follow_ups)
+            .verifier_from(verifier)
+            .verify_timeout(self.matching.verify_timeout)
+            .ttls(self.ttls())
+            .admission(self.admission()))
+    }
+
+    /// Opens the store, loads the model and builds the cache, for a few questions: each waits until what a shared store
+    /// holds can be searched.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open_judge`](Self::open_judge), [`open_store`](Self::open_store),
+    /// [`open_embedder`](Self::open_embedder) and [`CacheBuilder::build`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`open_store`](Self::open_store).
+    pub async fn open_cache(&self, opening: Opening) -> Result<Cache> {
+        // It is not asked, but what is wrong with it is told.
+        self.open_judge()?;
+        // The store first: it fails sooner and more often, and its error needs no model.
+        let store = self.open_store(opening).await?;
+        let embedder = self.open_embedder().await?;
+        self.cache_builder(embedder, store).await?.index_wait(INDEX_WAIT).build().await
+    }
+}
+
+impl EmbeddingConfig {
+    /// What the model says of itself, if it is in a folder; nothing is loaded.
+    pub(super) fn describe(&self) -> Result<Option<ModelInfo>> {
+        match self.model.as_str() {
+            _ if self.url.is_some() => Ok(None),
+            "bundled" => OnnxEmbedder::describe_own(BUNDLED_MODEL),
+            path if path.starts_with(['.', '/']) => OnnxEmbedder::describe(path).map(Some),
+            name => OnnxEmbedder::describe_own(name),
+        }
+    }
+
+    fn open(&self) -> Result<Arc<dyn Embedder>> {
+        if let Some(url) = &self.url {
+            return Ok(Arc::new(self.remote(url)?));
+        }
+        let beside_url = [
+            ("dimensions", self.dimensions.is_some()),
+            ("max_tokens", self.max_tokens.is_some()),
+            ("revision", self.revision.is_some()),
+        ];
+        if let Some((field, _)) = beside_url.iter().find(|(_, is_set)| *is_set) {
+            return Err(config_error(format!("embedding.{field} is set without embedding.url, remove it")));
+        }
+        let count = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
+        let options = OnnxEmbedder::options().threads(count(self.threads)).workers(count(self.workers));
+        Ok(Arc::new(match self.model.as_str() {
+            "bundled" => options.bundled()?,
+            path if path.starts_with(['.', '/']) => options.from_dir(path)?,
+            name => options.named(name)?,
+        }))
+    }
+
+    fn remote(&self, url: &str) -> Result<RemoteEmbedder> {
+        if self.model == "bundled" {
+            return Err(config_error(
+                "embedding.url needs embedding.model, the name that the endpoint knows",
+            ));
+        }
+        let Some(dimensions) = self.dimensions else {
+            return Err(config_error(
+                "embedding.url needs embedding.dimensions, the length of the model's vectors",
+            ));
+        };
+        let mut builder = RemoteEmbedder::builder(url, &self.model, dimensions);
+        if let Some(tokens) = self.max_tokens {
+            builder = builder.max_tokens(tokens);
+        }
+        if let Some(revision) = &self.revision {
+            builder = builder.revision(revision);
+        }
+        if let Some(key) = std::env::var(&self.api_key_env).ok().filter(|key| !key.is_empty()) {
+            builder = builder.api_key(key);
+        }
+        builder.build()
+    }
+}
+
+/// The error of servers that cannot be reached, with what to do about it.
+#[expect(clippy::needless_pass_by_value, reason = "it is made into another one")]
+pub(crate) fn with_advice(error: Error) -> Error {
+    let message = error.to_string();
+    let has = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
+    let advice = if has(&["password is wrong", "wants a password"]) {
+        "check user and password in the address, valkey://user:password@host"
+    } else if has(&["certificate", "UnknownIssuer"]) {
+        "name the authority that signed the server's certificate by store.tls_ca"
+    } else if has(&["permit it by", "NOPERM", "NoPerm"]) {
+        "`wellspring doctor` lists every right that is missing"
+    } else if has(&["not a primary"]) {
+        "name the primary, or its sentinels: valkey-sentinel://host:26379/name"
+    } else {
+        "see that the server runs, and that store.url has its host and port"
+    };
+    Error::new(error.kind(), format!("{message}; {advice}"))
+}
+
+/// Runs what blocks off the async threads.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| Error::new(ErrorKind::Closed, "the program is shutting down").with_source(e))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contradictions_say_what_to_set() {
+        let url = || Some("http://localhost:1/v1".to_owned());
+        let open = |embedding: EmbeddingConfig| embedding.open().map(drop).unwrap_err().to_string();
+        let base = EmbeddingConfig::default;
+        assert!(open(EmbeddingConfig { url: url(), ..base() }).contains("needs embedding.model"));
+        let named = || EmbeddingConfig { url: url(), model: "m".into(), ..base() };
+        assert!(open(named()).contains("needs embedding.dimensions"));
+        assert!(EmbeddingConfig { dimensions: Some(2), ..named() }.open().is_ok());
+        let stray = EmbeddingConfig { dimensions: Some(2), ..base() };
+        assert_eq!(open(stray), "embedding.dimensions is set without embedding.url, remove it");
+    }
+}

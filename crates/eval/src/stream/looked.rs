@@ -1,0 +1,181 @@
+//! What lookups of a stream's queries see.
+
+use std::sync::Arc;
+
+use wellspring::embedding::Embedding;
+use wellspring::error::Result;
+use wellspring::verify::{Calibration, Sample};
+
+use super::Stream;
+use crate::cost::{Cost, StageCost};
+use crate::curve::Step;
+use crate::details::{Case, Near};
+use crate::embeddings::Embeddings;
+use crate::examined::{Examined, Examiner};
+use crate::policy::Judge;
+use crate::queries::Query;
+use crate::review::Disagreement;
+use crate::serving::Offer;
+use crate::thresholds::Calibrating;
+use crate::vcache::Asked;
+
+/// A query's candidates, the nearest first.
+#[derive(Debug)]
+struct LookedUp {
+    candidates: Vec<(usize, Examined)>,
+    /// The place of the one that the cheap stages think most of.
+    likeliest: Option<usize>,
+    expect: Option<usize>,
+}
+
+impl LookedUp {
+    fn pairs(&self) -> Vec<&Examined> {
+        self.candidates.iter().map(|(_, pair)| pair).collect()
+    }
+
+    /// What the policy would serve as its threshold falls, each with the cached question's place.
+    fn offers(&self, judge: &Judge) -> Vec<(Offer, usize, &Examined)> {
+        let candidate = |offer: Offer| {
+            let (at, pair) = &self.candidates[offer.place];
+            (offer, *at, pair)
+        };
+        judge.offers(&self.pairs()).into_iter().map(candidate).collect()
+    }
+}
+
+/// All queries with their candidates.
+#[derive(Debug)]
+pub(super) struct Looked(Vec<LookedUp>);
+
+impl Looked {
+    /// Looks `queries` up among the cached questions, for policies with these calibrations.
+    ///
+    /// # Errors
+    ///
+    /// If a model fails.
+    pub(super) async fn of(
+        examiner: &Examiner,
+        stream: Stream<'_>,
+        queries: &[Query],
+        embeddings: &Embeddings,
+        calibrations: &[Arc<Calibration>],
+    ) -> Result<Self> {
+        let entries: Vec<(usize, &str, &Embedding)> = stream
+            .cached
+            .iter()
+            .enumerate()
+            .filter_map(|(at, entry)| Some((at, &*entry.question, embeddings.get(&entry.question)?)))
+            .collect();
+        let mut looked = Vec::with_capacity(queries.len());
+        for query in queries {
+            let asked = &*query.question;
+            let near =
+                embeddings.get(asked).map_or_else(Vec::new, |e| nearest(e, &entries, stream.candidates));
+            let mut candidates = Vec::with_capacity(near.len());
+            for (place, similarity) in near {
+                let (at, cached, _) = entries[place];
+                let mut pair = examiner.look(asked, cached, Some(similarity));
+                examiner.screen(&mut pair, asked, cached, calibrations).await?;
+                candidates.push((at, pair));
+            }
+            let cheap = |place: &usize| examiner.calibration.cheap(&candidates[*place].1.features);
+            let likeliest = (0..candidates.len()).max_by(|a, b| cheap(a).total_cmp(&cheap(b)));
+            looked.push(LookedUp { candidates, likeliest, expect: query.expect });
+        }
+        Ok(Self(looked))
+    }
+
+    /// What the policy would serve for each query, with everything that there is to say about it.
+    pub(super) fn cases<'a>(&'a self, judge: &Judge, stream: Stream<'a>) -> Vec<Case<'a>> {
+        let question = |at: usize| &*stream.cached[at].question;
+        let case = |(looked, query): (&'a LookedUp, &'a Query)| {
+            let near = |(offer, at, pair): (Offer, usize, &'a Examined)| Near {
+                question: question(at),
+                pair,
+                score: offer.score,
+                confidence: offer.confidence,
+                is_right: looked.expect == Some(at),
+            };
+            let expected = |at: usize| {
+                let pair = looked.candidates.iter().find(|(place, _)| *place == at);
+                (question(at), pair.map(|(_, pair)| pair))
+            };
+            Case {
+                asked: &query.question,
+                offers: looked.offers(judge).into_iter().map(near).collect(),
+                expected: looked.expect.map(expected),
+                domain: query.domain.as_deref(),
+            }
+        };
+        self.0.iter().zip(stream.queries).map(case).collect()
+    }
+
+    /// Where the policy disagrees with the labels, over all candidates: those that a query does not expect are labelled as
+    /// other questions.
+    pub(super) fn disagreements(&self, judge: &Judge, stream: Stream<'_>) -> Vec<Disagreement> {
+        let of_query = |(looked, query): (&LookedUp, &Query)| -> Vec<Disagreement> {
+            let found = |(at, pair): &(usize, Examined)| {
+                let questions = (&*stream.cached[*at].question, &*query.question);
+                Disagreement::of(judge, pair, questions, looked.expect == Some(*at), query.domain.as_deref())
+            };
+            looked.candidates.iter().filter_map(found).collect()
+        };
+        self.0.iter().zip(stream.queries).flat_map(of_query).collect()
+    }
+
+    /// The queries with their nearest cached question only.
+    pub(super) fn asked<'a>(&self, stream: Stream<'a>) -> Vec<Asked<'a>> {
+        let asked = |(looked, query): (&LookedUp, &'a Query)| {
+            let nearest = looked
+                .candidates
+                .first()
+                .map(|(at, pair)| (*at, &*stream.cached[*at].question, pair.similarity.unwrap_or_default()));
+            let is_right = nearest.is_some_and(|(at, ..)| looked.expect == Some(at));
+            Asked { question: &query.question, nearest, is_right }
+        };
+        self.0.iter().zip(stream.queries).map(asked).collect()
+    }
+
+    /// How long the policy's decision on each query takes, in microseconds.
+    pub(super) fn micros(&self, judge: &Judge, threshold: Option<f32>) -> Vec<f64> {
+        self.0.iter().map(|looked| judge.micros(&looked.pairs(), threshold)).collect()
+    }
+
+    /// What each stage cost, over all candidates.
+    pub(super) fn stages(&self) -> Vec<StageCost> {
+        let costs: Vec<Cost> =
+            self.0.iter().flat_map(|looked| &looked.candidates).map(|(_, pair)| pair.cost).collect();
+        StageCost::of(&costs, self.0.len())
+    }
+}
+
+impl Calibrating for Looked {
+    fn samples(&self) -> Vec<Sample> {
+        let samples = |looked: &LookedUp| -> Vec<Sample> {
+            let sample = |(place, (at, pair)): (usize, &(usize, Examined))| {
+                let mut sample = Sample::new(pair.features, pair.logit, looked.expect == Some(*at));
+                sample.is_measured = looked.likeliest == Some(place) && !pair.is_vetoed();
+                sample
+            };
+            looked.candidates.iter().enumerate().map(sample).collect()
+        };
+        self.0.iter().flat_map(samples).collect()
+    }
+
+    fn steps(&self, judge: &Judge) -> Vec<Step> {
+        let steps = |looked: &LookedUp| {
+            let answer = |(offer, at, _): (Offer, usize, &Examined)| (offer.score, looked.expect == Some(at));
+            Step::of(&looked.offers(judge).into_iter().map(answer).collect::<Vec<_>>())
+        };
+        self.0.iter().flat_map(steps).collect()
+    }
+}
+
+/// The places of the `count` nearest entries with their similarities, the nearest first.
+fn nearest(query: &Embedding, entries: &[(usize, &str, &Embedding)], count: usize) -> Vec<(usize, f32)> {
+    let mut near: Vec<(usize, f32)> =
+        entries.iter().enumerate().map(|(place, (_, _, entry))| (place, query.similarity(entry))).collect();
+    near.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    near.truncate(count);
+    near
+}

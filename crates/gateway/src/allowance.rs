@@ -1,0 +1,164 @@
+//! How much one caller may leave in the store that stays when the request is over: names that changed, which the
+//! invalidation clock remembers, and corpora, which have a clock each.
+//!
+//! A clock that remembers too many names forgets the older half, and with it every answer that was stored before. So
+//! whoever reports changes of documents that nobody ever asked for could empty the cache, and whoever asks in corpora that
+//! do not exist could fill the memory. Those who may do either anyway are not counted.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::StatusCode;
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use moka::sync::Cache as Recent;
+use wellspring::key::Corpus;
+
+use crate::Gateway;
+use crate::auth::{Caller, Right, sha256};
+use crate::error::Problem;
+use crate::limits::{RequestLimits, identity};
+
+/// How long a corpus counts as known to a caller who does not use it, and how many are known at most.
+const KNOWN: (Duration, u64) = (Duration::from_hours(1), 100_000);
+/// From how many callers on those that have not used their allowance are forgotten.
+const SWEEP: usize = 10_000;
+
+tokio::task_local! {
+    /// Whose request the task serves.
+    pub(super) static SERVED: Served;
+}
+
+/// Who asks, as far as it is counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Served {
+    identity: [u8; 32],
+    may_invalidate: bool,
+    is_admin: bool,
+}
+
+impl Served {
+    pub(super) fn of(gateway: &Gateway, request: &Request) -> Self {
+        let may = |right| match request.extensions().get::<Caller>() {
+            Some(caller) if caller.token.is_some() => caller.may(right),
+            // Without tokens, only this machine is served.
+            _ => gateway.tokens().is_empty(),
+        };
+        Self {
+            identity: identity(request),
+            may_invalidate: may(Right::Invalidate),
+            is_admin: may(Right::Admin),
+        }
+    }
+}
+
+/// What is left to whom.
+#[derive(Debug)]
+pub(super) struct Allowances {
+    changes: Option<DefaultKeyedRateLimiter<[u8; 32]>>,
+    corpora: Option<DefaultKeyedRateLimiter<[u8; 32]>>,
+    /// The corpora that each caller used lately.
+    known: Recent<[u8; 32], ()>,
+}
+
+impl Allowances {
+    pub(super) fn new(limits: &RequestLimits) -> Self {
+        let hourly = |most: u32| NonZeroU32::new(most).map(|most| RateLimiter::keyed(Quota::per_hour(most)));
+        Self {
+            changes: hourly(limits.changes_per_hour),
+            corpora: hourly(limits.corpora_per_hour),
+            known: Recent::builder().time_to_idle(KNOWN.0).max_capacity(KNOWN.1).build(),
+        }
+    }
+
+    /// Lets the caller whose request this task serves report `names` changes, or none of them.
+    pub(super) fn take_changes(&self, names: usize) -> Result<(), Problem> {
+        let served = SERVED.try_with(|served| *served).ok().filter(|served| !served.is_admin);
+        let (Some(limiter), Some(served)) = (&self.changes, served) else { return Ok(()) };
+        let message = "the caller has reported as many changes in an hour as server.max_changes allows, and none of \
+                       these is applied: report them again later, or with a token of the scope admin";
+        take(limiter, served, names, "too_many_changes", message)
+    }
+
+    /// Lets the caller whose request this task serves use `corpus`.
+    pub(super) fn take_corpus(&self, corpus: &Corpus) -> Result<(), Problem> {
+        let served = SERVED.try_with(|served| *served).ok().filter(|served| !served.may_invalidate);
+        let (Some(limiter), Some(served)) = (&self.corpora, served) else { return Ok(()) };
+        let pair = sha256(&format!("{} {}", hex::encode(served.identity), corpus.as_str()));
+        if *corpus == Corpus::default() || self.known.get(&pair).is_some() {
+            return Ok(());
+        }
+        let message = "the caller has used as many corpora in an hour as server.max_corpora allows: use one of those, or \
+                       ask later";
+        take(limiter, served, 1, "too_many_corpora", message)?;
+        self.known.insert(pair, ());
+        Ok(())
+    }
+}
+
+fn take(
+    limiter: &DefaultKeyedRateLimiter<[u8; 32]>,
+    served: Served,
+    number: usize,
+    kind: &'static str,
+    message: &'static str,
+) -> Result<(), Problem> {
+    if limiter.len() > SWEEP {
+        limiter.retain_recent();
+    }
+    let refused = || Problem::new(StatusCode::TOO_MANY_REQUESTS, kind, message);
+    let Some(number) = u32::try_from(number).ok().and_then(NonZeroU32::new) else { return Ok(()) };
+    match limiter.check_key_n(&served.identity, number) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(early)) => Err(refused().retry_after(early.wait_time_from(DefaultClock::default().now()))),
+        // More at once than in an hour: a later time does not help.
+        Err(_) => Err(refused()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits(changes_per_hour: u32, corpora_per_hour: u32) -> Allowances {
+        Allowances::new(&RequestLimits { changes_per_hour, corpora_per_hour, ..RequestLimits::default() })
+    }
+
+    fn caller(n: u8) -> Served {
+        Served { identity: [n; 32], may_invalidate: false, is_admin: false }
+    }
+
+    #[test]
+    fn each_caller_has_an_allowance_of_changes() {
+        let allowances = limits(10, 0);
+        let take = |served, names| SERVED.sync_scope(served, || allowances.take_changes(names).is_ok());
+        assert!(take(caller(1), 6) && !take(caller(1), 6) && take(caller(1), 4) && !take(caller(1), 1));
+        assert!(take(caller(2), 10) && !take(caller(3), 11));
+        assert!(take(Served { is_admin: true, ..caller(1) }, 1_000));
+        assert!(allowances.take_changes(1_000).is_ok(), "what no caller reports is not counted");
+    }
+
+    #[test]
+    fn each_caller_has_an_allowance_of_corpora_and_those_in_use_count_once() {
+        let allowances = limits(0, 3);
+        let take = |served, name: &str| {
+            SERVED.sync_scope(served, || allowances.take_corpus(&Corpus::new(name).unwrap()).is_ok())
+        };
+        assert!(["a", "b", "a", "c", "b"].iter().all(|name| take(caller(1), name)));
+        assert!(!take(caller(1), "d") && take(caller(1), "a"));
+        assert!(take(caller(1), Corpus::default().as_str()));
+        assert!(take(caller(2), "d"));
+        assert!(take(Served { may_invalidate: true, ..caller(1) }, "d"));
+    }
+
+    /// A hundred thousand documents are an ordinary ingestion, reported by an ordinary token.
+    #[test]
+    fn an_ingestion_of_a_hundred_thousand_documents_has_room() {
+        let allowances = Allowances::new(&RequestLimits::default());
+        let report = || SERVED.sync_scope(caller(1), || allowances.take_changes(1_000));
+        assert!((0..100).all(|_| report().is_ok()));
+        let flood = (0..600).find_map(|_| report().err());
+        assert!(flood.is_some(), "as many as make a clock forget");
+    }
+}

@@ -1,0 +1,292 @@
+//! Who asks, and what they may do: bearer tokens, kept as SHA-256 hashes and compared in constant time.
+//!
+//! A token is sent as `Wellspring-Token`, or in place of the key that a client library asks for
+//! (`Authorization: Bearer` or `X-Api-Key`); then the gateway's own key goes upstream.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use wellspring::error::{Error, ErrorKind, Result};
+
+use crate::error::Problem;
+use crate::{Anonymous, Gateway, hosts, own_headers};
+
+/// The header that carries a token without getting in the way of the upstream's key.
+pub const TOKEN_HEADER: HeaderName = HeaderName::from_static("wellspring-token");
+/// The header in which Anthropic's clients send their key.
+pub const API_KEY_HEADER: HeaderName = HeaderName::from_static("x-api-key");
+
+/// What a token allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// Look answers up.
+    Read,
+    /// Ask through the proxy and store answers.
+    Fill,
+    /// Tell whether answers were right.
+    Feedback,
+    /// Tell of changed documents.
+    Invalidate,
+    /// Everything.
+    Admin,
+}
+
+impl FromStr for Right {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "read" => Ok(Self::Read),
+            "fill" => Ok(Self::Fill),
+            "feedback" => Ok(Self::Feedback),
+            "invalidate" => Ok(Self::Invalidate),
+            "admin" => Ok(Self::Admin),
+            _ => Err(bad_token("its scopes are some of read, fill, feedback, invalidate, admin")),
+        }
+    }
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Fill => "fill",
+            Self::Feedback => "feedback",
+            Self::Invalidate => "invalidate",
+            Self::Admin => "admin",
+        })
+    }
+}
+
+/// A token as it is configured: `NAME:SCOPE[,SCOPE…]:SHA256`, the hash in hexadecimal.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token {
+    name: Arc<str>,
+    rights: Arc<[Right]>,
+    hash: [u8; 32],
+}
+
+impl Token {
+    /// The token whose holder shows `secret`.
+    pub fn new(name: &str, rights: &[Right], secret: &str) -> Self {
+        Self { name: name.into(), rights: rights.into(), hash: sha256(secret) }
+    }
+
+    /// The name, for logs.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl FromStr for Token {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let mut parts = text.splitn(3, ':');
+        let (Some(name), Some(rights), Some(hex)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(bad_token("write it as NAME:SCOPES:SHA256"));
+        };
+        if name.is_empty() {
+            return Err(bad_token("its name is empty"));
+        }
+        let rights = rights.split(',').map(str::parse).collect::<Result<Arc<[Right]>>>()?;
+        let mut hash = [0; 32];
+        hex::decode_to_slice(hex, &mut hash)
+            .map_err(|_| bad_token("its hash is not 64 hexadecimal digits"))?;
+        Ok(Self { name: name.into(), rights, hash })
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rights: Vec<String> = self.rights.iter().map(ToString::to_string).collect();
+        write!(f, "{}:{}:{}", self.name, rights.join(","), hex::encode(self.hash))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({})", self.name)
+    }
+}
+
+/// The SHA-256 of `secret`: what is kept of keys and tokens.
+pub fn sha256(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+fn bad_token(why: &str) -> Error {
+    Error::new(ErrorKind::Config, format!("not a token: {why}"))
+}
+
+/// Which listener a request came in by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// The one of the proxy.
+    Public,
+    /// The one of administration and ingestion.
+    Admin,
+    /// The one of webhooks alone.
+    Webhooks,
+}
+
+/// Who asks; an extension of every request.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The token that was shown, if it is known.
+    pub token: Option<Token>,
+    /// The headers that it, or another one, was shown in.
+    pub shown_in: Vec<HeaderName>,
+    /// Whether a caller without a token may do everything here.
+    is_trusted: bool,
+    /// Why it is not trusted although it would be: it may be somebody else's page that speaks.
+    refused: Option<Problem>,
+}
+
+impl Caller {
+    #[cfg(test)]
+    pub(super) fn new(token: Option<Token>, shown_in: Vec<HeaderName>) -> Self {
+        Self { token, shown_in, is_trusted: false, refused: None }
+    }
+
+    /// Whether the caller may do what `right` is needed for.
+    pub fn may(&self, right: Right) -> bool {
+        match &self.token {
+            Some(token) => token.rights.contains(&right) || token.rights.contains(&Right::Admin),
+            None => self.is_trusted,
+        }
+    }
+}
+
+/// Attaches the [`Caller`] to the request.
+pub(super) async fn identify(
+    State((gateway, door)): State<(Gateway, Door)>,
+    mut request: Request,
+    next: Next,
+) -> std::result::Result<Response, Problem> {
+    own_headers::check(gateway.options(), request.headers())?;
+    let (options, tokens) = (gateway.options(), gateway.tokens());
+    let (shown, shown_in): (Vec<_>, _) = find(&tokens, request.headers()).into_iter().unzip();
+    let token = shown.into_iter().next();
+    let is_trusted = tokens.is_empty()
+        || match options.anonymous {
+            Anonymous::None => false,
+            Anonymous::Proxy => door == Door::Public,
+            Anonymous::All => true,
+        };
+    let is_ambient = token.is_none() && is_trusted;
+    let origins = if door == Door::Public { options.cors.as_slice() } else { &[] };
+    let checked = hosts::check(&options.hosts, origins, request.uri(), request.headers());
+    let refused = checked.err().filter(|_| is_ambient);
+    request.extensions_mut().insert(Caller { token, shown_in, is_trusted, refused });
+    Ok(next.run(request).await)
+}
+
+/// The known tokens that `headers` show, and where.
+fn find(tokens: &[Token], headers: &HeaderMap) -> Vec<(Token, HeaderName)> {
+    if tokens.is_empty() {
+        return Vec::new();
+    }
+    let places = [TOKEN_HEADER, header::AUTHORIZATION, API_KEY_HEADER].into_iter();
+    let known = places.filter_map(|name| {
+        let shown = sha256(without_scheme(headers.get(&name)?.to_str().ok()?));
+        // Every token is compared, so that the time tells nothing.
+        let mut found = None;
+        for token in tokens {
+            if bool::from(token.hash.ct_eq(&shown)) {
+                found = Some(token.clone());
+            }
+        }
+        found.map(|token| (token, name))
+    });
+    known.collect()
+}
+
+/// A header's secret without `Bearer`.
+fn without_scheme(value: &str) -> &str {
+    let value = value.trim();
+    match value.split_once(' ') {
+        Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => secret.trim(),
+        _ => value,
+    }
+}
+
+/// `routes`, for callers with `right` only, whose bodies are said to be JSON.
+pub fn requiring(routes: Router<Gateway>, right: Right) -> Router<Gateway> {
+    requiring_any_body(routes.route_layer(from_fn(hosts::only_json)), right)
+}
+
+/// `routes`, for callers with `right` only, whose bodies are for somebody else to read.
+pub fn requiring_any_body(routes: Router<Gateway>, right: Right) -> Router<Gateway> {
+    routes.route_layer(from_fn_with_state(right, check))
+}
+
+async fn check(
+    State(right): State<Right>,
+    request: Request,
+    next: Next,
+) -> std::result::Result<Response, Problem> {
+    match request.extensions().get::<Caller>() {
+        Some(Caller { refused: Some(problem), .. }) => Err(problem.clone()),
+        Some(caller) if caller.may(right) => Ok(next.run(request).await),
+        Some(Caller { token: Some(_), .. }) => Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            format!("this token lacks the scope {right}"),
+        )),
+        _ => Err(Problem::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "a valid token is needed here, send it as Wellspring-Token",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_read_back_what_they_print_and_hide_their_hash() {
+        let token = Token::new("ci", &[Right::Read, Right::Fill], "secret");
+        assert_eq!(token.to_string().parse::<Token>().unwrap(), token);
+        assert_eq!(format!("{token:?}"), "Token(ci)");
+        for bad in ["", "ci", "ci:read", "ci:read:12", ":read:00", "ci:write:00"] {
+            assert!(bad.parse::<Token>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_found_in_each_of_its_places() {
+        let tokens = [Token::new("ci", &[Right::Fill], "s1"), Token::new("ops", &[Right::Admin], "s2")];
+        let find = |name: &str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+            find(&tokens, &headers).first().map(|(token, _)| token.name().to_owned())
+        };
+        assert_eq!(find("wellspring-token", "s1").as_deref(), Some("ci"));
+        assert_eq!(find("authorization", "bearer s2").as_deref(), Some("ops"));
+        assert_eq!(find("x-api-key", "s2").as_deref(), Some("ops"));
+        assert_eq!(find("authorization", "Bearer s3"), None);
+    }
+
+    #[test]
+    fn the_admin_scope_allows_everything() {
+        let caller = |rights: &[Right]| Caller {
+            token: Some(Token::new("t", rights, "s")),
+            shown_in: Vec::new(),
+            is_trusted: true,
+            refused: None,
+        };
+        assert!(caller(&[Right::Admin]).may(Right::Invalidate));
+        assert!(!caller(&[Right::Read]).may(Right::Fill));
+    }
+}

@@ -1,0 +1,241 @@
+//! `POST /v1/cache/lookup` and `/v1/cache/why`.
+
+use axum::Json;
+use axum::extract::{Extension, Request, State};
+use axum::http::HeaderMap;
+use futures::future::{join, join_all};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use wellspring::SharedError;
+use wellspring::cache::{FillPermit, Hit, Lookup, Query, Tier};
+use wellspring::embedding::Embedding;
+use wellspring::error::{Error, ErrorKind};
+use wellspring::key::{IdKey, Scope};
+
+use super::view;
+use crate::Gateway;
+use crate::auth::{Caller, Right, sha256};
+use crate::error::Problem;
+use crate::extract::{exact_object, not_valid};
+use crate::proxy::{Directives, holder, json as exact, tenant};
+use crate::writers::{self, Said};
+
+/// The fields that a lookup has over those of `wellspring` in a request to the proxy.
+const OWN: [&str; 4] = ["embedding", "private", "renew", "wait"];
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Own {
+    /// The question's embedding by the cache's own model.
+    embedding: Option<Vec<f32>>,
+    /// Whether the answer is personal.
+    private: bool,
+    /// Look for nothing, but give a permit for a new answer.
+    renew: bool,
+    /// Wait for others who make the same answer.
+    wait: bool,
+}
+
+/// An answer, or the permission to make one.
+pub(super) async fn lookup(
+    State(gateway): State<Gateway>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
+    let headers = request.headers().clone();
+    let fields = exact_object(&gateway, request).await?;
+    let Asked { query, waits, .. } = Asked::read(&gateway, &caller, &headers, fields)?;
+    let found = if waits { wait(&gateway, query).await? } else { gateway.cache().lookup(query).await? };
+    told(&gateway, &caller, &headers, found).await.map(Json)
+}
+
+/// Looks several questions up, those together that wait for nobody.
+pub(super) async fn look_up_all(
+    gateway: &Gateway,
+    caller: &Caller,
+    headers: &HeaderMap,
+    asked: Vec<Result<Asked, Problem>>,
+) -> Vec<Result<Value, Problem>> {
+    let waits = |asked: &Result<Asked, Problem>| asked.as_ref().is_ok_and(|asked| asked.waits);
+    let queries = |are_to_wait: bool| {
+        let chosen = asked.iter().filter(|asked| waits(asked) == are_to_wait);
+        chosen.flatten().map(|asked| asked.query.clone()).collect::<Vec<_>>()
+    };
+    let waiting = join_all(queries(true).into_iter().map(|query| wait(gateway, query)));
+    let (at_once, waiting) = join(gateway.cache().lookup_all(queries(false)), waiting).await;
+    let (mut at_once, mut waiting) = (at_once.into_iter(), waiting.into_iter());
+    let mut all = Vec::with_capacity(asked.len());
+    for asked in asked {
+        let found = asked.map(|asked| if asked.waits { waiting.next() } else { at_once.next() });
+        let missing = || Problem::internal("the gateway failed on this request");
+        let found = found.and_then(|found| Ok(found.ok_or_else(missing)??));
+        all.push(match found {
+            Ok(found) => told(gateway, caller, headers, found).await,
+            Err(problem) => Err(problem),
+        });
+    }
+    all
+}
+
+async fn wait(gateway: &Gateway, query: Query) -> wellspring::Result<Lookup> {
+    let failed = |error: SharedError| {
+        let kind = error.downcast_ref().map_or(ErrorKind::Store, Error::kind);
+        Error::new(kind, error.to_string())
+    };
+    gateway.cache().lookup_or_wait(query).await.map_err(failed)
+}
+
+async fn told(
+    gateway: &Gateway,
+    caller: &Caller,
+    headers: &HeaderMap,
+    found: Lookup,
+) -> Result<Value, Problem> {
+    let cache = gateway.cache();
+    Ok(match found {
+        Lookup::Hit(hit) => hit_told(gateway, &hit, &*cache.id_key().await?),
+        Lookup::Miss(permit) => miss_told(gateway, caller, headers, permit, &*cache.id_key().await?),
+        Lookup::Bypass(reason) => json!({ "status": "bypass", "reason": reason }),
+        _ => json!({ "status": "bypass", "reason": "other" }),
+    })
+}
+
+fn hit_told(gateway: &Gateway, hit: &Hit, ids: &IdKey) -> Value {
+    gateway.telemetry().feedback().served(hit);
+    let mut body = view::answer(&hit.entry);
+    body["entry"] = json!(ids.show(hit.entry.id));
+    body["status"] = "hit".into();
+    body["age_ms"] = u64::try_from(hit.age.as_millis()).unwrap_or(u64::MAX).into();
+    (body["tier"], body["similarity"], body["confidence"]) = match hit.tier {
+        Tier::Semantic { similarity, confidence } => {
+            ("semantic".into(), similarity.into(), confidence.into())
+        }
+        _ => ("exact".into(), Value::Null, Value::Null),
+    };
+    body
+}
+
+fn miss_told(
+    gateway: &Gateway,
+    caller: &Caller,
+    headers: &HeaderMap,
+    permit: FillPermit,
+    ids: &IdKey,
+) -> Value {
+    let mut body = json!({
+        "status": "miss", "entry": ids.show(permit.entry_id()), "question": permit.question(),
+        "is_leader": permit.is_leader(), "since": permit.since(),
+        "embedding": permit.embedding().map(Embedding::as_slice),
+    });
+    // Whoever may only read has no use for it, and others make the answer sooner.
+    if caller.may(Right::Fill) {
+        body["permit"] = gateway.permits().keep(permit, holder(caller, headers)).into();
+        body["permit_ttl_ms"] =
+            u64::try_from(gateway.options().permit_ttl.as_millis()).unwrap_or(u64::MAX).into();
+    }
+    body
+}
+
+/// What a lookup would do, and why. Stores nothing and counts nothing.
+pub(super) async fn why(
+    State(gateway): State<Gateway>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
+    let headers = request.headers().clone();
+    let fields = exact_object(&gateway, request).await?;
+    let Asked { query, .. } = Asked::read(&gateway, &caller, &headers, fields)?;
+    let explanation = gateway.cache().explain(query).await?;
+    let failed = |_| Problem::invalid("the explanation has no JSON");
+    let mut body = serde_json::to_value(&explanation).map_err(failed)?;
+    let ids = gateway.cache().id_key().await?;
+    body["exact"] = json!(ids.show(explanation.exact));
+    body["served"] = json!(explanation.served.map(|served| ids.show(served)));
+    for (n, candidate) in explanation.candidates.iter().enumerate() {
+        body["candidates"][n]["entry"] = json!(ids.show(candidate.entry));
+    }
+    Ok(Json(body))
+}
+
+/// The tenant of the answers that the caller may be served: by who they are, and within that by whom they name.
+pub(super) fn tenant_of(
+    gateway: &Gateway,
+    caller: &Caller,
+    headers: &HeaderMap,
+    directives: &Directives,
+) -> Option<String> {
+    joined(tenant(gateway.options(), caller, headers), directives.tenant.as_deref())
+}
+
+/// The tenant of whoever is named among those who share by `shared_by`.
+pub(super) fn joined(shared_by: Option<String>, named: Option<&str>) -> Option<String> {
+    let named = named.map(|name| hex::encode(sha256(name)));
+    let tenants: Vec<String> = [shared_by, named].into_iter().flatten().collect();
+    (!tenants.is_empty()).then(|| tenants.join("/"))
+}
+
+/// A question as it was asked.
+pub(super) struct Asked {
+    pub(super) query: Query,
+    pub(super) directives: Directives,
+    /// Whether to wait for others who ask the same.
+    pub(super) waits: bool,
+}
+
+impl Asked {
+    /// The question in `fields`, whose numbers keep their text.
+    pub(super) fn read(
+        gateway: &Gateway,
+        caller: &Caller,
+        headers: &HeaderMap,
+        fields: Map<String, Value>,
+    ) -> Result<Self, Problem> {
+        let (own, shared): (Map<_, _>, Map<_, _>) =
+            fields.into_iter().partition(|(name, _)| OWN.contains(&name.as_str()));
+        let own = exact::plain(&own.into()).ok_or_else(exact::out_of_range)?;
+        let own: Own = serde_json::from_value(own).map_err(|error| not_valid(&error))?;
+        let mut directives = Directives::new(Some(shared.into()), headers, &gateway.options().limits)?;
+        // They may be nearly all of the body: each copy counts.
+        let parameters = std::mem::take(&mut directives.parameters);
+        let Some(question) = &directives.question else {
+            return Err(Problem::invalid("the body has no question"));
+        };
+        let mut scope = Scope::new();
+        if let Some(tenant) = tenant_of(gateway, caller, headers, &directives) {
+            scope = scope.tenant(tenant);
+        }
+        if let Some(namespace) = &directives.namespace {
+            scope = scope.namespace(namespace.clone());
+        }
+        if own.private {
+            scope = scope.private();
+        }
+        for (name, value) in parameters {
+            scope = scope.parameter(name, value);
+        }
+        let mut query = Query::new(question).scope(scope);
+        if let Some(conversation) = &directives.conversation {
+            query = query.conversation(conversation);
+        }
+        if let Some(corpus) = &directives.corpus {
+            gateway.allowances().take_corpus(corpus)?;
+            query = query.corpus(corpus.clone());
+        }
+        if let Some(criterion) = directives.criterion() {
+            query = query.criterion(criterion);
+        }
+        if let Some(embedding) = own.embedding {
+            query = query.embedding(embedding);
+        }
+        if let Some(principal) = writers::principal(gateway, caller, headers, Said::ByCaller) {
+            query = query.principal(principal);
+        }
+        if directives.exact {
+            query = query.exact_only();
+        }
+        if own.renew {
+            query = query.renew();
+        }
+        Ok(Self { query, directives, waits: own.wait })
+    }
+}

@@ -1,0 +1,104 @@
+//! `POST /v1/cache/feedback`: whether a served answer was right. A wrong one is removed, and never served again for the
+//! question that it was wrong for.
+//!
+//! Callers speak of answers that they may be served: what belongs to others is not told apart from what is gone.
+
+use axum::Json;
+use axum::extract::{Extension, Request, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::{Map, json};
+use wellspring::cache::Teller;
+use wellspring::entry::Change;
+use wellspring::judgement::Feedback;
+use wellspring::key::{EntryId, ShownId};
+
+use super::asking::tenant_of;
+use super::entries::no_entry;
+use crate::auth::{Caller, Right};
+use crate::documents::{Job, told};
+use crate::error::Problem;
+use crate::extract::object;
+use crate::proxy::{Directives, holder};
+use crate::writers;
+use crate::{Gateway, Sharing};
+
+/// The fields that feedback has beside `question`, `corpus` and `tenant`, which are those of a lookup.
+const OWN: [&str; 2] = ["entry", "verdict"];
+const SHARED: [&str; 3] = ["question", "corpus", "tenant"];
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Own {
+    entry: ShownId,
+    verdict: Feedback,
+}
+
+pub(super) async fn feedback(
+    State(gateway): State<Gateway>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let headers = request.headers().clone();
+    let fields = object(&gateway, request).await?;
+    if let Some(name) = fields.keys().find(|name| ![&OWN[..], &SHARED].concat().contains(&name.as_str())) {
+        return Err(Problem::invalid(format!("the body is not valid: the field {name} is not known")));
+    }
+    let (own, mut shared): (Map<_, _>, Map<_, _>) =
+        fields.into_iter().partition(|(name, _)| OWN.contains(&name.as_str()));
+    let Own { entry, verdict } = serde_json::from_value(own.into())
+        .map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))?;
+    // It is only told from others.
+    shared.insert("exact".to_owned(), true.into());
+    let directives = Directives::new(Some(shared.into()), &headers, &gateway.options().limits)?;
+    let (corpus, question) = (directives.corpus.clone().unwrap_or_default(), directives.question.as_deref());
+    gateway.allowances().take_corpus(&corpus)?;
+    let cache = gateway.cache();
+    let is_operator = caller.token.is_some() && caller.may(Right::Admin);
+    let entry = if is_operator {
+        gateway.cache().named(&corpus, EntryId::from_bytes(*entry.as_bytes())).await?
+    } else {
+        cache.id_key().await?.entry(entry)
+    };
+    let remembered = if is_operator {
+        cache.remember_feedback(&corpus, entry, question, verdict).await
+    } else {
+        let tenants =
+            writers::tenants(&caller, &headers, tenant_of(&gateway, &caller, &headers, &directives));
+        let stored = cache.entry(&corpus, entry).await?;
+        if stored.is_none_or(|stored| !tenants.contains(&stored.entry.tenant)) {
+            return Err(no_entry());
+        }
+        cache.feedback_from(teller(&gateway, &caller, &headers), &corpus, entry, question, verdict).await
+    };
+    match remembered {
+        Ok(true) => {}
+        Ok(false) => return Err(no_entry()),
+        Err(error) if error.is_invalid_input() => return Err(error.into()),
+        // That it could not be written keeps no wrong answer from going.
+        Err(error) => tracing::warn!(%error, "feedback was not remembered"),
+    }
+    gateway.telemetry().feedback().judged(entry, verdict);
+    match verdict {
+        Feedback::Right => Ok(Json(json!({ "state": "noted" })).into_response()),
+        Feedback::Wrong => {
+            tracing::info!(%entry, "a caller says that an answer was wrong");
+            // As an invalidation, so that the same answer is not stored by a fill on its way.
+            let job = Job::invalidate(corpus, vec![Change::Entry(entry)]);
+            Ok(told(gateway.submit(job).await?, &gateway))
+        }
+    }
+}
+
+/// Whose word it is, and whether others are served by what is learned from it.
+fn teller(gateway: &Gateway, caller: &Caller, headers: &HeaderMap) -> Teller {
+    let is_alone = gateway.options().sharing == Sharing::Key;
+    let teller = if is_alone { Teller::new().alone() } else { Teller::new() };
+    match (&caller.token, holder(caller, headers)) {
+        (Some(token), _) => teller.name(format!("token:{}", token.name())),
+        // Where answers are shared, a key that anybody can make up makes nobody another one.
+        (None, Some(key)) if is_alone => teller.name(key),
+        _ => teller,
+    }
+}

@@ -1,0 +1,100 @@
+//! `POST /v1/cache/fill`: the answer that a permit was given for.
+
+use axum::Json;
+use axum::extract::{Extension, Request, State};
+use axum::http::HeaderMap;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use wellspring::cache::FillOutcome;
+use wellspring::entry::{Answer, Usage};
+use wellspring::error::ErrorKind;
+
+use crate::Gateway;
+use crate::auth::Caller;
+use crate::error::Problem;
+use crate::extract::{exact_object, not_valid};
+use crate::permits;
+use crate::proxy::{Directives, RECORDING, holder, json as exact};
+
+/// The fields that an answer has over those of `wellspring` in a request to the proxy.
+#[derive(Debug, Deserialize)]
+pub(super) struct Made {
+    answer: String,
+    #[serde(default)]
+    usage: Option<Usage>,
+    #[serde(default)]
+    metadata: Value,
+}
+
+impl Made {
+    /// Takes the answer out of `fields`, whose numbers keep their text.
+    pub(super) fn take(fields: &mut Map<String, Value>) -> Result<Self, Problem> {
+        let mut own = Map::new();
+        for name in ["answer", "usage", "metadata"] {
+            let Some(value) = fields.remove(name) else { continue };
+            let kept = exact::unchanged(&value).map_err(|number| {
+                Problem::invalid(format!("the field {name} holds the number {number}, which cannot be kept as it is: write it as a text"))
+            })?;
+            own.insert(name.to_owned(), kept);
+        }
+        let made: Self = serde_json::from_value(own.into()).map_err(|error| not_valid(&error))?;
+        if made.metadata.get(RECORDING).is_some() {
+            return Err(Problem::invalid(format!(
+                "metadata has a field {RECORDING}, which is what the proxy received: name it otherwise"
+            )));
+        }
+        Ok(made)
+    }
+
+    pub(super) fn answer(self, directives: &Directives) -> Answer {
+        directives.answer(self.answer, self.usage, self.metadata)
+    }
+}
+
+/// Stores an answer. What became of it is told by `status`; only a broken store is an error.
+pub(super) async fn fill(
+    State(gateway): State<Gateway>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
+    let headers = request.headers().clone();
+    let fields = exact_object(&gateway, request).await?;
+    fill_one(&gateway, &caller, &headers, fields).await.map(Json)
+}
+
+pub(super) async fn fill_one(
+    gateway: &Gateway,
+    caller: &Caller,
+    headers: &HeaderMap,
+    mut fields: Map<String, Value>,
+) -> Result<Value, Problem> {
+    let made = Made::take(&mut fields)?;
+    let directives = Directives::new(Some(fields.into()), headers, &gateway.options().limits)?;
+    let Some(name) = &directives.permit else { return Err(Problem::invalid("the body has no permit")) };
+    let permit =
+        gateway.permits().take(name, holder(caller, headers).as_deref()).ok_or_else(permits::gone)?;
+    if let Some(question) = &directives.question {
+        permits::check_question(&permit, question)?;
+    }
+    let dependencies = directives.dependencies();
+    let outcome = permit.fill(made.answer(&directives), dependencies).await;
+    told(gateway, outcome).await
+}
+
+/// What became of an answer.
+pub(super) async fn told(gateway: &Gateway, outcome: FillOutcome) -> Result<Value, Problem> {
+    let ids = gateway.cache().id_key();
+    Ok(match outcome {
+        FillOutcome::Stored(entry) => json!({ "status": "stored", "entry": ids.await?.show(entry) }),
+        FillOutcome::Queued(entry) => json!({ "status": "queued", "entry": ids.await?.show(entry) }),
+        FillOutcome::Refused(reason) => {
+            json!({ "status": "refused", "reason": reason, "message": reason.to_string() })
+        }
+        FillOutcome::Declined(reason) => {
+            json!({ "status": "declined", "reason": reason, "message": reason.to_string() })
+        }
+        FillOutcome::Failed(error) if error.kind() == ErrorKind::InvalidInput => return Err(error.into()),
+        FillOutcome::Failed(error) => json!({ "status": "failed", "message": error.to_string() }),
+        _ => json!({ "status": "declined" }),
+    })
+}

@@ -1,0 +1,329 @@
+//! Connections: how many are open, and what each must do in its time.
+//!
+//! Each listener has places of its own, so that whoever takes all of one leaves the other alone. A connection beyond
+//! them gets one of a few in reserve, which serve the health checks and tell everybody else to come back; beyond those it
+//! is closed. A client that connects and says nothing, or stops reading, loses its place: HTTP's own timeouts begin
+//! with the first bytes, and none of them sees a reader that stands still.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{AddExtension, Next};
+use axum::response::Response;
+use axum_server::accept::Accept;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
+use tower_layer::Layer as _;
+
+use crate::error::{Dialect, Problem};
+use crate::health;
+
+/// What an HTTP/2 connection begins with (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How many connections beyond the limit are told so.
+const RESERVE: usize = 8;
+/// How long such a connection lives.
+const RESERVE_LIFE: Duration = Duration::from_secs(5);
+/// How many connections a listener beside the public one may have.
+const OTHERS: usize = 256;
+/// Descriptors that are kept for the store, the journal, logs and connections of other kinds.
+const OTHER_DESCRIPTORS: usize = 64;
+
+/// What a connection must do in its time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// From the first moment to the first bytes, for HTTP/2 to the end of its preface.
+    pub(super) open: Duration,
+    /// Between two moments at which the client takes something of what is sent.
+    pub(super) write: Duration,
+}
+
+/// The places of a listener.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    regular: Arc<Semaphore>,
+    reserve: Arc<Semaphore>,
+}
+
+/// Which place a request's connection has; an extension of every request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Regular,
+    Reserve,
+}
+
+impl Places {
+    pub(super) fn new(most: usize) -> Self {
+        let semaphore = |places: usize| Arc::new(Semaphore::new(places.clamp(1, Semaphore::MAX_PERMITS)));
+        Self { regular: semaphore(most), reserve: semaphore(RESERVE) }
+    }
+
+    fn take(&self) -> io::Result<(Place, OwnedSemaphorePermit)> {
+        let of = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned();
+        of(&self.regular)
+            .map(|permit| (Place::Regular, permit))
+            .or_else(|_| of(&self.reserve).map(|permit| (Place::Reserve, permit)))
+            .map_err(|_| io::Error::other("too many connections"))
+    }
+}
+
+/// How many connections the public listener may have, at most `wanted`, and how many each of the `others`: as many as
+/// the open files of this process allow, where each public one may need another one to an upstream.
+pub(super) fn shares(wanted: usize, others: usize) -> (usize, usize) {
+    let Some(descriptors) = descriptors() else { return (wanted, OTHERS) };
+    let left = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(OTHER_DESCRIPTORS);
+    let other = OTHERS.min(left / 4);
+    let public = left.saturating_sub(others * other + (others + 1) * RESERVE) / 2;
+    if public < wanted {
+        tracing::warn!(
+            descriptors,
+            connections = public,
+            "the limit of open files allows fewer connections than configured"
+        );
+    }
+    (wanted.min(public), other)
+}
+
+#[cfg(unix)]
+fn descriptors() -> Option<u64> {
+    rlimit::Resource::NOFILE.get().ok().map(|(soft, _)| soft)
+}
+
+#[cfg(not(unix))]
+fn descriptors() -> Option<u64> {
+    None
+}
+
+/// Has this process open as many files as the system lets it.
+pub fn raise_descriptors() {
+    #[cfg(unix)]
+    if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
+        tracing::warn!(%error, "the limit of open files cannot be raised");
+    }
+}
+
+/// Gives each connection a place, and watches it.
+#[derive(Debug, Clone)]
+pub(super) struct Watching<A> {
+    pub(super) inner: A,
+    pub(super) places: Places,
+    pub(super) times: Times,
+}
+
+type Accepting<T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send>>;
+
+impl<I, S, A> Accept<I, S> for Watching<A>
+where
+    I: 'static,
+    S: 'static,
+    A: Accept<I, S, Future: Send> + 'static,
+{
+    type Stream = Watched<A::Stream>;
+    type Service = AddExtension<A::Service, Place>;
+    type Future = Accepting<(Self::Stream, Self::Service)>;
+
+    fn accept(&self, stream: I, service: S) -> Self::Future {
+        let (taken, times) = (self.places.take(), self.times);
+        let accepting = self.inner.accept(stream, service);
+        Box::pin(async move {
+            let (place, permit) = taken?;
+            let (stream, service) = accepting.await?;
+            let life = (place == Place::Reserve).then(|| timer(RESERVE_LIFE));
+            let opening = Some((timer(times.open), 0));
+            let watched =
+                Watched { stream, opening, standing: None, life, write: times.write, _permit: permit };
+            Ok((watched, Extension(place).layer(service)))
+        })
+    }
+}
+
+fn timer(after: Duration) -> Pin<Box<Sleep>> {
+    Box::pin(tokio::time::sleep(after))
+}
+
+fn late(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, what)
+}
+
+/// A connection that ends when it is late.
+pub(super) struct Watched<S> {
+    stream: S,
+    /// Until it is known to speak HTTP: when that must be, and how much of HTTP/2's preface was read.
+    opening: Option<(Pin<Box<Sleep>>, usize)>,
+    /// While the client takes nothing.
+    standing: Option<Pin<Box<Sleep>>>,
+    /// Only for those in reserve.
+    life: Option<Pin<Box<Sleep>>>,
+    write: Duration,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<S> Watched<S> {
+    /// Takes note of what was read: any other protocol than HTTP/2 has a timeout of its own from here on.
+    fn opened(&mut self, read: &[u8]) {
+        let Some((_, matched)) = &mut self.opening else { return };
+        let rest = &PREFACE[*matched..];
+        let same = rest.iter().zip(read).take_while(|(a, b)| a == b).count();
+        *matched += same;
+        let is_preface_still = same == read.len() && *matched < PREFACE.len();
+        if !is_preface_still {
+            self.opening = None;
+        }
+    }
+
+    fn is_late(&mut self, context: &mut Context<'_>) -> bool {
+        let opening = self.opening.as_mut().is_some_and(|(timer, _)| timer.as_mut().poll(context).is_ready());
+        let life = self.life.as_mut().is_some_and(|timer| timer.as_mut().poll(context).is_ready());
+        opening || life
+    }
+
+    /// Passes on how writing went, or ends what has stood still for too long.
+    fn wrote<T>(&mut self, context: &mut Context<'_>, went: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if went.is_ready() {
+            self.standing = None;
+            return went;
+        }
+        let write = self.write;
+        if self.standing.get_or_insert_with(|| timer(write)).as_mut().poll(context).is_ready() {
+            return Poll::Ready(Err(late("the client does not read what it asked for")));
+        }
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.is_late(context) {
+            return Poll::Ready(Err(late("the client sends no request")));
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if read.is_ready() {
+            self.opened(&buffer.filled()[before..]);
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(context, wrote)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.wrote(context, wrote)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        self.wrote(context, flushed)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.wrote(context, shut)
+    }
+}
+
+/// Serves those in reserve the health checks only, once.
+pub(super) async fn in_place(request: Request, next: Next) -> Response {
+    if request.extensions().get::<Place>() != Some(&Place::Reserve) {
+        return next.run(request).await;
+    }
+    let dialect = Dialect::of(request.uri().path());
+    let mut response = if health::is_check(request.uri()) {
+        next.run(request).await
+    } else {
+        let message = "the gateway has as many connections as it may";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", message)
+            .retry_after(Duration::from_secs(1))
+            .response(dialect)
+    };
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    /// Whether a connection that has sent `sent`, and nothing more, is still waited for.
+    async fn is_opening(sent: &[u8]) -> bool {
+        let (mut client, server) = tokio::io::duplex(64);
+        let places = Places::new(1);
+        let times = Times { open: Duration::from_secs(1), write: Duration::from_secs(1) };
+        let watching = Watching { inner: axum_server::accept::DefaultAcceptor::new(), places, times };
+        let (mut stream, _) = watching.accept(server, Nothing).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut client, sent).await.unwrap();
+        let mut read = vec![0; sent.len()];
+        stream.read_exact(&mut read).await.unwrap();
+        stream.opening.is_some()
+    }
+
+    #[derive(Clone)]
+    struct Nothing;
+
+    #[tokio::test]
+    async fn only_the_preface_of_http_2_takes_more_than_a_byte() {
+        assert!(is_opening(b"").await);
+        assert!(is_opening(b"P").await);
+        assert!(is_opening(&PREFACE[..23]).await);
+        assert!(!is_opening(PREFACE).await);
+        assert!(!is_opening(b"POST / HTTP/1.1").await);
+        assert!(!is_opening(b"G").await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_or_stands_still_is_late() {
+        let places = Places::new(1);
+        let times = Times { open: Duration::from_secs(1), write: Duration::from_secs(2) };
+        let watching = Watching { inner: axum_server::accept::DefaultAcceptor::new(), places, times };
+        let (client, server) = tokio::io::duplex(4);
+        let (mut stream, _) = watching.accept(server, Nothing).await.unwrap();
+        let error = stream.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let error = tokio::io::AsyncWriteExt::write_all(&mut stream, b"more than four").await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        drop((stream, client));
+    }
+
+    #[test]
+    fn places_come_back_and_those_in_reserve_are_few() {
+        let places = Places::new(2);
+        let taken: Vec<_> = (0..2).map(|_| places.take().unwrap()).collect();
+        assert!(taken.iter().all(|(place, _)| *place == Place::Regular));
+        let reserve: Vec<_> = (0..RESERVE).map(|_| places.take().unwrap()).collect();
+        assert!(reserve.iter().all(|(place, _)| *place == Place::Reserve));
+        assert!(places.take().is_err());
+        drop(taken);
+        assert_eq!(places.take().unwrap().0, Place::Regular);
+    }
+}

@@ -1,0 +1,97 @@
+//! Which pages of other origins may call the proxy from a browser; none by default.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use axum::http::uri::Authority;
+use axum::http::{HeaderName, HeaderValue};
+use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer, ExposeHeaders};
+use wellspring::error::{Error, ErrorKind, Result};
+
+/// How long a browser remembers what it may do.
+const MAX_AGE: Duration = Duration::from_hours(1);
+
+/// An origin as browsers tell it, `https://app.example` or `http://localhost:3000`; `*` for all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin(HeaderValue);
+
+impl Origin {
+    fn is_any(&self) -> bool {
+        self.0 == "*"
+    }
+
+    /// Whether `origin` is this one. `*` is none: whoever is trusted without a token is trusted by no page that anybody
+    /// may write.
+    pub(super) fn is(&self, origin: &HeaderValue) -> bool {
+        !self.is_any() && self.0 == origin
+    }
+}
+
+impl FromStr for Origin {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let bad = || {
+            let message = format!("not an origin such as \"https://app.example\", nor \"*\": {text:?}");
+            Error::new(ErrorKind::Config, message)
+        };
+        let text = text.to_ascii_lowercase();
+        if text != "*" {
+            let (scheme, host) = text.split_once("://").ok_or_else(bad)?;
+            let host: Authority = host.parse().map_err(|_| bad())?;
+            if !matches!(scheme, "http" | "https") || host.as_str().contains(['@', '*']) {
+                return Err(bad());
+            }
+        }
+        HeaderValue::from_str(&text).map(Self).map_err(|_| bad())
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.to_str().unwrap_or_default())
+    }
+}
+
+/// What tells browsers that pages of `origins` may send any request but with cookies, and read the whole response; none
+/// if there are no origins.
+pub(super) fn layer(origins: &[Origin]) -> Option<CorsLayer> {
+    let allowed = match origins {
+        [] => return None,
+        origins if origins.iter().any(Origin::is_any) => AllowOrigin::any(),
+        origins => AllowOrigin::list(origins.iter().map(|origin| origin.0.clone())),
+    };
+    Some(
+        CorsLayer::new()
+            .allow_origin(allowed)
+            .allow_methods(AllowMethods::mirror_request())
+            .allow_headers(AllowHeaders::mirror_request())
+            .expose_headers(ExposeHeaders::list([HeaderName::from_static("*")]))
+            .max_age(MAX_AGE),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_what_browsers_tell() {
+        for text in ["*", "https://app.example", "http://localhost:3000", "http://[::1]:80"] {
+            assert_eq!(text.parse::<Origin>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "app.example",
+            "https://",
+            "https://a/b",
+            "https://*.example",
+            "null",
+            "ftp://a",
+            "https://u@a",
+        ] {
+            assert!(text.parse::<Origin>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What changed, as it is told: one document, or several with collections, tags and namespaces.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+use wellspring::entry::Change;
+use wellspring::key::{Corpus, Namespace};
+
+use super::job::Job;
+use crate::error::Problem;
+use crate::extract;
+
+/// The most changes of one request; each chunk is one.
+pub(crate) const MOST_CHANGES: usize = 50_000;
+
+/// The body of `POST /v1/documents/changed`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Changed {
+    corpus: Corpus,
+    documents: Vec<Document>,
+    collections: Vec<String>,
+    tags: Vec<String>,
+    namespaces: Vec<Namespace>,
+    everything: bool,
+}
+
+/// A document; alone it may stand for the whole body, then with its corpus.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    corpus: Option<Corpus>,
+    id: String,
+    /// Its version or content hash from now on. One that is known already changes nothing.
+    #[serde(default)]
+    version: Option<String>,
+    /// Its content from now on, whose SHA-256 is the version.
+    #[serde(default)]
+    text: Option<String>,
+    /// The hashes that its changed chunks had; none if the whole document changed.
+    #[serde(default)]
+    chunks: Vec<String>,
+}
+
+impl Document {
+    fn change(self) -> Result<Change, Problem> {
+        let version = match (self.version, self.text) {
+            (Some(_), Some(_)) => {
+                return Err(Problem::invalid("a document has a version or a text, not both"));
+            }
+            (version, text) => version.or_else(|| text.map(|text| hex::encode(Sha256::digest(text)))),
+        };
+        let version = version.map(Into::into);
+        if self.chunks.is_empty() {
+            return Ok(Change::Document { id: self.id, version });
+        }
+        Ok(Change::Chunks { document: self.id, hashes: self.chunks, version })
+    }
+}
+
+/// Reads the fields of a body. The ids of documents pass through `rename`; a document that it has no id for is left out.
+pub(crate) fn read(
+    fields: Map<String, Value>,
+    corpus: Option<&Corpus>,
+    rename: impl Fn(String) -> Option<String>,
+) -> Result<Job, Problem> {
+    let invalid = |error| extract::not_valid(&error);
+    let (is_one, names_corpus) = (fields.contains_key("id"), fields.contains_key("corpus"));
+    let value = Value::Object(fields);
+    let mut changed = if is_one {
+        let document: Document = serde_json::from_value(value).map_err(invalid)?;
+        Changed {
+            corpus: document.corpus.clone().or_else(|| corpus.cloned()).unwrap_or_default(),
+            documents: vec![document],
+            ..Changed::default()
+        }
+    } else {
+        let mut changed: Changed = serde_json::from_value(value).map_err(invalid)?;
+        if changed.documents.iter().any(|document| document.corpus.is_some()) {
+            return Err(Problem::invalid("the corpus stands beside the documents, not in them"));
+        }
+        if let Some(corpus) = corpus.filter(|_| !names_corpus) {
+            changed.corpus = corpus.clone();
+        }
+        changed
+    };
+    let is_empty = changed.documents.is_empty();
+    let mut changes = Vec::new();
+    for mut document in std::mem::take(&mut changed.documents) {
+        if let Some(id) = rename(document.id) {
+            document.id = id;
+            changes.push(document.change()?);
+        }
+    }
+    changes.extend(changed.collections.into_iter().map(Change::Collection));
+    changes.extend(changed.tags.into_iter().map(Change::Tag));
+    changes.extend(changed.namespaces.into_iter().map(Change::Namespace));
+    changes.extend(changed.everything.then_some(Change::Everything));
+    let count: usize = changes.iter().map(weight).sum();
+    if (changes.is_empty() && is_empty) || count > MOST_CHANGES {
+        return Err(miscounted(count));
+    }
+    Ok(Job::invalidate(changed.corpus, changes))
+}
+
+/// What is said of a request with too few or too many changes.
+pub(crate) fn miscounted(count: usize) -> Problem {
+    let what = if count == 0 { "name what changed" } else { "report them in several requests" };
+    Problem::invalid(format!("{count} changes are named, expected 1 to {MOST_CHANGES}: {what}"))
+}
+
+pub(crate) fn weight(change: &Change) -> usize {
+    match change {
+        Change::Chunks { hashes, .. } => hashes.len(),
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::job::Action;
+    use super::*;
+
+    fn changes(body: &str) -> Result<Vec<Change>, Problem> {
+        match read(extract::fields(body.as_bytes())?, None, Some)?.action {
+            Action::Invalidate(changes) => Ok(changes),
+            Action::End { .. } => unreachable!(),
+        }
+    }
+
+    #[test]
+    fn one_and_many_are_read() {
+        let hash = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+        for (body, expected) in [
+            (r#"{"id":"a"}"#, vec![Change::document("a")]),
+            (r#"{"id":"a","text":"hello"}"#, vec![Change::document_version("a", hash)]),
+            (
+                r#"{"documents":[{"id":"a","version":"1"},{"id":"b","chunks":["x"]}],"tags":["t"],
+                    "collections":["c"],"namespaces":["n:m"],"everything":true}"#,
+                vec![
+                    Change::document_version("a", "1"),
+                    Change::Chunks { document: "b".into(), hashes: vec!["x".into()], version: None },
+                    Change::Collection("c".into()),
+                    Change::Tag("t".into()),
+                    Change::Namespace(Namespace::new("n:m").unwrap()),
+                    Change::Everything,
+                ],
+            ),
+        ] {
+            assert_eq!(changes(body).unwrap(), expected, "{body}");
+        }
+        for bad in [
+            "",
+            "[]",
+            "{}",
+            r#"{"everything":false}"#,
+            r#"{"id":"a","versoin":"1"}"#,
+            r#"{"id":"a","version":"1","text":"t"}"#,
+            r#"{"documents":[{"id":"a","corpus":"c"}]}"#,
+            r#"{"namespaces":["a::b"]}"#,
+        ] {
+            assert!(changes(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_corpus_of_the_body_goes_over_the_given_one() {
+        let other = Corpus::new("other").unwrap();
+        let corpus =
+            |body: &str| read(extract::fields(body.as_bytes()).unwrap(), Some(&other), Some).unwrap().corpus;
+        assert_eq!(corpus(r#"{"id":"a"}"#), other);
+        assert_eq!(corpus(r#"{"tags":["a"]}"#), other);
+        assert_eq!(corpus(r#"{"id":"a","corpus":"mine"}"#).as_str(), "mine");
+        assert_eq!(corpus(r#"{"tags":["a"],"corpus":"mine"}"#).as_str(), "mine");
+    }
+}

@@ -1,0 +1,191 @@
+//! Jobs that are not in force yet, in the order in which they were told, on disk before their keeping is promised.
+//!
+//! Each is a line `<crc> add <id> <json>`, and `<crc> done <id>` ends it; the CRC-32 is that of the rest of the line.
+//! What a crash or a full disk left of a last line is ignored; it was not promised. The file is made when it is first needed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use wellspring::clock::{Clock as _, SystemClock, Timestamp};
+use wellspring::error::{Error, ErrorKind, Result};
+use wellspring::sealed::SealedFile;
+
+use super::job::Job;
+
+/// What the file is to people.
+const WHAT: &str = "journal";
+/// The most jobs that are kept. More are turned away.
+const MAX_KEPT: usize = 100_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    path: Option<PathBuf>,
+    file: Option<SealedFile>,
+    kept: BTreeMap<u64, Kept>,
+}
+
+/// A job and what became of it so far.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Kept {
+    pub(super) job: Job,
+    pub(super) since: Timestamp,
+    #[serde(skip)]
+    pub(super) attempts: u32,
+    /// Why the last attempt failed; none if there was none since the process started.
+    #[serde(skip)]
+    pub(super) error: Option<(ErrorKind, String)>,
+    /// Whether it is tried again only when somebody says so.
+    #[serde(skip)]
+    pub(super) is_put_aside: bool,
+}
+
+impl Kept {
+    pub(super) fn new(job: Job) -> Self {
+        Self { job, since: SystemClock.now(), attempts: 0, error: None, is_put_aside: false }
+    }
+}
+
+impl Journal {
+    /// A journal in memory, or in the file at `path` with what the last process left there. Blocks.
+    pub(super) fn open(path: Option<PathBuf>) -> Result<Self> {
+        let mut journal = Self { path, ..Self::default() };
+        if let Some(path) = journal.path.as_ref().filter(|path| path.exists()) {
+            let (mut file, lines) = SealedFile::open(path, WHAT)?;
+            journal.kept = read(&file, &lines)?;
+            if journal.kept.is_empty() {
+                file.clear();
+            }
+            journal.file = Some(file);
+        }
+        Ok(journal)
+    }
+
+    /// Keeps a job after those that are kept already; returns its id. Blocks.
+    pub(super) fn add(&mut self, kept: Kept) -> Result<u64> {
+        if self.kept.len() >= MAX_KEPT {
+            return Err(Error::new(ErrorKind::Unavailable, "too many changes wait to be applied"));
+        }
+        // Ids are not used again after the file was emptied and the process started anew.
+        let id = self.kept.keys().last().map_or(0, |last| last + 1).max(SystemClock.now().as_millis());
+        if let Some(path) = &self.path {
+            let json = serde_json::to_string(&kept).map_err(|error| {
+                Error::new(ErrorKind::Store, "a change cannot be encoded").with_source(error)
+            })?;
+            let file = match &mut self.file {
+                Some(file) => file,
+                file => file.insert(SealedFile::open(path, WHAT)?.0),
+            };
+            file.append(&format!("add {id} {json}"))?;
+        }
+        self.kept.insert(id, kept);
+        Ok(id)
+    }
+
+    /// The job is in force, or is not wanted any more. Blocks.
+    pub(super) fn done(&mut self, id: u64) -> Option<Kept> {
+        let kept = self.kept.remove(&id)?;
+        if let Some(file) = &mut self.file {
+            // Losing this is harmless: the job is done once more.
+            if self.kept.is_empty() {
+                file.clear();
+            } else {
+                file.note(&format!("done {id}"));
+            }
+        }
+        Some(kept)
+    }
+
+    pub(super) fn kept(&self) -> &BTreeMap<u64, Kept> {
+        &self.kept
+    }
+
+    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Kept> {
+        self.kept.get_mut(&id)
+    }
+
+    /// The job that is to be tried next.
+    pub(super) fn next(&self) -> Option<(u64, &Kept)> {
+        self.kept.iter().find(|(_, kept)| !kept.is_put_aside).map(|(id, kept)| (*id, kept))
+    }
+}
+
+/// What is kept in the file of these lines.
+fn read(file: &SealedFile, lines: &[String]) -> Result<BTreeMap<u64, Kept>> {
+    let mut kept = BTreeMap::new();
+    for (n, content) in lines.iter().enumerate() {
+        let mut words = content.splitn(3, ' ');
+        match (words.next(), words.next().and_then(|id| id.parse().ok()), words.next()) {
+            (Some("add"), Some(id), Some(json)) => {
+                let job = serde_json::from_str(json).map_err(|error| file.damaged(n).with_source(error))?;
+                kept.insert(id, job);
+            }
+            (Some("done"), Some(id), None) => drop(kept.remove(&id)),
+            _ => return Err(file.damaged(n)),
+        }
+    }
+    Ok(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use wellspring::entry::Change;
+    use wellspring::key::Corpus;
+
+    use super::*;
+
+    fn kept(document: &str) -> Kept {
+        Kept::new(Job::invalidate(Corpus::default(), vec![Change::document(document)]))
+    }
+
+    fn jobs(journal: &Journal) -> Vec<Job> {
+        journal.kept().values().map(|kept| kept.job.clone()).collect()
+    }
+
+    #[test]
+    fn what_is_kept_outlives_the_process_in_its_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/journal");
+        let mut journal = Journal::open(Some(path.clone())).unwrap();
+        assert!(!path.exists());
+        let first = journal.add(kept("a")).unwrap();
+        let second = journal.add(kept("b")).unwrap();
+        let third = journal.add(kept("c")).unwrap();
+        assert!(first < second && second < third);
+        journal.done(second);
+        assert!(Journal::open(Some(path.clone())).unwrap_err().is_locked());
+        drop(journal);
+        let mut journal = Journal::open(Some(path.clone())).unwrap();
+        assert_eq!(jobs(&journal), [kept("a").job, kept("c").job]);
+        journal.done(first);
+        journal.done(third);
+        drop(journal);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+    }
+
+    #[test]
+    fn a_torn_last_line_is_ignored_and_damage_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let mut journal = Journal::open(Some(path.clone())).unwrap();
+        journal.add(kept("a")).unwrap();
+        journal.add(kept("b")).unwrap();
+        drop(journal);
+        let whole = std::fs::read(&path).unwrap();
+        let first = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
+        for end in first..whole.len() {
+            std::fs::write(&path, &whole[..end]).unwrap();
+            let mut journal = Journal::open(Some(path.clone())).unwrap();
+            assert_eq!(jobs(&journal), [kept("a").job], "cut at {end}");
+            journal.add(kept("c")).unwrap();
+            drop(journal);
+            assert_eq!(Journal::open(Some(path.clone())).unwrap().kept().len(), 2, "cut at {end}");
+        }
+        for at in 0..first {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x10;
+            std::fs::write(&path, damaged).unwrap();
+            assert!(Journal::open(Some(path.clone())).unwrap_err().is_corrupt(), "flipped at {at}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! `/v1/documents`: told by whatever changes documents.
+//!
+//! A 200 says that no lookup is served an answer from what changed any more. A 202 says that the change is kept, on
+//! disk if the gateway has a journal, and goes on being tried; until then old answers may be served.
+
+mod changed;
+mod idempotency;
+mod job;
+mod journal;
+mod pending;
+mod queue;
+
+use axum::extract::{Extension, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodRouter, delete, get, post};
+use axum::{Json, Router};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use wellspring::entry::{Change, DocumentVersion};
+use wellspring::invalidate::Invalidation;
+use wellspring::key::Corpus;
+
+pub(super) use self::changed::{MOST_CHANGES, miscounted, read, weight};
+pub(super) use self::idempotency::Keys;
+pub(super) use self::job::{Action, Job};
+pub(super) use self::queue::{Queue, Submitted};
+use crate::Gateway;
+use crate::auth::{self, Caller, Right};
+use crate::cache_api::view;
+use crate::error::Problem;
+use crate::extract::{self, Named, Params};
+
+/// The most that a response lists of anything.
+const LISTED: usize = 1_000;
+
+pub(super) fn routes(gateway: &Gateway) -> Router<Gateway> {
+    let changing = Router::new()
+        .route("/v1/documents/changed", post(changed))
+        .route("/v1/documents/{id}", delete(deleted))
+        .route("/v1/documents/{id}/begin", post(begin))
+        .route("/v1/documents/{id}/end", post(end));
+    let looking = Router::new().route("/v1/documents/{id}/impact", get(impact));
+    let [changes @ .., look] = namesakes();
+    let changing = changes.into_iter().fold(changing, add);
+    let changing = changing.route_layer(from_fn_with_state(gateway.clone(), idempotency::once));
+    auth::requiring(changing.merge(add(looking, look)).merge(pending::routes()), Right::Invalidate)
+}
+
+fn add(router: Router<Gateway>, (path, methods): (&str, MethodRouter<Gateway>)) -> Router<Gateway> {
+    router.route(path, methods)
+}
+
+/// The routes of documents that are named as a fixed part of a path is, which would shadow them. The last one changes
+/// nothing.
+fn namesakes() -> [(&'static str, MethodRouter<Gateway>); 5] {
+    let removing =
+        |id: &'static str| delete(move |state: Asked, params: InQuery| deleted(state, named(id), params));
+    [
+        ("/v1/documents/changed", removing("changed")),
+        ("/v1/documents/pending", removing("pending")),
+        (
+            "/v1/documents/pending/begin",
+            post(|state: Asked, request: Request| begin(state, named("pending"), request)),
+        ),
+        (
+            "/v1/documents/pending/end",
+            post(|state: Asked, request: Request| end(state, named("pending"), request)),
+        ),
+        (
+            "/v1/documents/pending/impact",
+            get(|state: Asked, by: Extension<Caller>, params: InQuery| {
+                impact(state, by, named("pending"), params)
+            }),
+        ),
+    ]
+}
+
+type Asked = State<Gateway>;
+type InQuery = Params<InCorpus>;
+
+fn named(id: &str) -> Named<String> {
+    Named(id.to_owned())
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct InCorpus {
+    corpus: Corpus,
+}
+
+async fn changed(State(gateway): State<Gateway>, request: Request) -> Result<Response, Problem> {
+    let fields = extract::object(&gateway, request).await?;
+    Ok(told(gateway.submit(changed::read(fields, None, Some)?).await?, &gateway))
+}
+
+async fn deleted(
+    State(gateway): State<Gateway>,
+    Named(id): Named<String>,
+    Params(InCorpus { corpus }): Params<InCorpus>,
+) -> Result<Response, Problem> {
+    Ok(told(gateway.submit(Job::invalidate(corpus, vec![Change::document(id)])).await?, &gateway))
+}
+
+async fn begin(
+    State(gateway): State<Gateway>,
+    Named(id): Named<String>,
+    request: Request,
+) -> Result<Json<Value>, Problem> {
+    let InCorpus { corpus } = optional(&gateway, request).await?;
+    gateway.hold(&corpus, &id).await?;
+    Ok(Json(json!({ "held": id, "corpus": corpus })))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct End {
+    corpus: Corpus,
+    version: Option<String>,
+}
+
+async fn end(
+    State(gateway): State<Gateway>,
+    Named(document): Named<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let End { corpus, version } = optional(&gateway, request).await?;
+    let action = Action::End { document, version: version.map(DocumentVersion::new) };
+    Ok(told(gateway.submit(Job { corpus, action }).await?, &gateway))
+}
+
+async fn impact(
+    State(gateway): State<Gateway>,
+    Extension(caller): Extension<Caller>,
+    Named(id): Named<String>,
+    Params(InCorpus { corpus }): Params<InCorpus>,
+) -> Result<Json<Value>, Problem> {
+    let entries = gateway.cache().impact(&corpus, &Change::document(id)).await?;
+    let hits: u64 = entries.iter().map(|stored| stored.hits).sum();
+    let mut body = json!({ "entries": entries.len(), "hits": hits });
+    // Whoever tells of changes need not know what others ask.
+    if caller.may(Right::Admin) {
+        body["most_hit"] = entries.iter().take(LISTED).map(view::line).collect();
+    }
+    Ok(Json(body))
+}
+
+/// The body, if there is one.
+async fn optional<T: Default + DeserializeOwned>(gateway: &Gateway, request: Request) -> Result<T, Problem> {
+    Ok(extract::read(gateway, request.into_body()).await?.unwrap_or_default())
+}
+
+/// What is said of changes: 200 if they are in force, 202 if they are kept.
+pub(super) fn told(submitted: Submitted, gateway: &Gateway) -> Response {
+    match submitted {
+        Submitted::Applied(done) => Json(report(&done)).into_response(),
+        Submitted::Kept(id) => {
+            let location = format!("/v1/documents/pending/{id}");
+            let mut body = pending::view(id, gateway.queue().find(id).as_ref());
+            body["status_url"] = location.clone().into();
+            (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(body)).into_response()
+        }
+    }
+}
+
+fn report(done: &Invalidation) -> Value {
+    json!({
+        "state": "applied", "dropped": done.dropped(), "unchanged": done.is_unchanged(),
+        "matched_nothing": done.matched_nothing(), "changes": done.outcomes.len(),
+        "outcomes": &done.outcomes[..done.outcomes.len().min(LISTED)],
+    })
+}

@@ -1,0 +1,77 @@
+//! `/v1/documents/pending`: changes that are kept because they could not be applied.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use super::journal::Kept;
+use super::{LISTED, report};
+use crate::Gateway;
+use crate::error::Problem;
+use crate::extract::Named;
+
+/// How many changes of a job are shown.
+const SHOWN: usize = 100;
+
+pub(super) fn routes() -> Router<Gateway> {
+    Router::new()
+        .route("/v1/documents/pending", get(list))
+        .route("/v1/documents/pending/{id}", get(one).delete(drop_one))
+        .route("/v1/documents/pending/{id}/retry", post(retry))
+}
+
+/// A job as it is shown: the first of its names, but no text, for none was kept.
+pub(super) fn view(id: u64, kept: Option<&Kept>) -> Value {
+    let Some(kept) = kept else { return json!({ "id": id.to_string(), "state": "applied" }) };
+    json!({
+        "id": id.to_string(),
+        "state": if kept.is_put_aside { "put_aside" } else { "waiting" },
+        "since_ms": kept.since.as_millis(),
+        "attempts": kept.attempts,
+        "error": kept.error.as_ref().map(|(kind, message)| {
+            json!({ "kind": kind.name(), "message": message })
+        }),
+        "changes": kept.job.changes(),
+        "job": kept.job.first(SHOWN),
+    })
+}
+
+async fn list(State(gateway): State<Gateway>) -> Json<Value> {
+    let kept = gateway.queue().kept();
+    let shown: Vec<Value> = kept.iter().take(LISTED).map(|(id, kept)| view(*id, Some(kept))).collect();
+    // What the store itself could not complete yet. It may be away and not say.
+    let in_store = gateway.cache().status().await.ok().map(|status| status.pending_invalidations);
+    Json(json!({ "count": kept.len(), "in_store": in_store, "pending": shown }))
+}
+
+async fn one(State(gateway): State<Gateway>, Named(id): Named<u64>) -> Result<Json<Value>, Problem> {
+    if let Some(kept) = gateway.queue().find(id) {
+        return Ok(Json(view(id, Some(&kept))));
+    }
+    match gateway.queue().applied(id) {
+        Some(done) => {
+            let mut body = report(&done);
+            body["id"] = id.to_string().into();
+            Ok(Json(body))
+        }
+        None => Err(unknown()),
+    }
+}
+
+async fn retry(State(gateway): State<Gateway>, Named(id): Named<u64>) -> Result<StatusCode, Problem> {
+    if gateway.try_again(id) { Ok(StatusCode::ACCEPTED) } else { Err(unknown()) }
+}
+
+async fn drop_one(State(gateway): State<Gateway>, Named(id): Named<u64>) -> Result<StatusCode, Problem> {
+    if gateway.forget(id).await { Ok(StatusCode::NO_CONTENT) } else { Err(unknown()) }
+}
+
+fn unknown() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "not_pending",
+        "nothing of this id is pending: it was applied an hour ago or more, dropped, or never kept",
+    )
+}

@@ -1,0 +1,210 @@
+//! What goes wrong at the gateway itself, in the shape that the caller's client library expects.
+//!
+//! A [`Problem`] is written by `in_dialect`, the outermost layer: it knows which API the path belongs to.
+//! Errors of the upstream never become one: they are passed on as they are.
+
+use std::any::Any;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use wellspring::cache::Since;
+use wellspring::error::{Error, ErrorKind};
+
+/// When a question was looked up, in the response to a miss.
+pub(super) const SINCE_HEADER: HeaderName = HeaderName::from_static("wellspring-since");
+
+/// The shape of errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// `{"error": {"kind", "message"}}`, as the command line's `--json` prints them.
+    Plain,
+    /// `{"error": {"message", "type", "param", "code"}}`
+    OpenAi,
+    /// `{"type": "error", "error": {"type", "message"}}`
+    Anthropic,
+}
+
+impl Dialect {
+    /// The shape that clients of `path` expect.
+    pub fn of(path: &str) -> Self {
+        let under = |prefix: &str| {
+            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if under("/v1/messages") || under("/messages") {
+            Self::Anthropic
+        } else if ["cache", "documents", "webhooks"].iter().any(|name| under(&format!("/v1/{name}"))) {
+            Self::Plain
+        } else if ["v1", "chat", "completions", "responses", "embeddings", "models", "openai"]
+            .iter()
+            .any(|name| under(&format!("/{name}")))
+        {
+            // Routes that the gateway lacks, too: its clients ask for them.
+            Self::OpenAi
+        } else {
+            Self::Plain
+        }
+    }
+}
+
+/// Why the gateway does not serve a request.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Problem {
+    status: StatusCode,
+    kind: &'static str,
+    message: String,
+    retry_after: Option<Duration>,
+    since: Option<Since>,
+}
+
+impl Problem {
+    /// A problem of a `kind` that programs can tell, with a `message` for people: no question, no answer, no key.
+    pub fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
+        Self { status, kind, message: message.into(), retry_after: None, since: None }
+    }
+
+    /// 400: something in the request is not valid.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_input", message)
+    }
+
+    /// 500: the gateway itself failed.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+    }
+
+    /// Tells when the question was looked up that has no answer.
+    pub fn since(mut self, since: Since) -> Self {
+        self.since = Some(since);
+        self
+    }
+
+    /// Tells when to try again.
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// The status and the body, as an interface of the gateway's own has them.
+    pub(super) fn plain(&self) -> (u16, Value) {
+        (self.status.as_u16(), self.body(Dialect::Plain))
+    }
+
+    fn body(&self, dialect: Dialect) -> Value {
+        let Self { kind, message, status, .. } = self;
+        match dialect {
+            Dialect::Plain => json!({ "error": { "kind": kind, "message": message } }),
+            Dialect::OpenAi => {
+                json!({ "error": { "message": message, "type": self.api_type(), "param": null, "code": kind } })
+            }
+            Dialect::Anthropic => {
+                // Its clients know this one by another name.
+                let name = if *status == StatusCode::PAYLOAD_TOO_LARGE {
+                    "request_too_large"
+                } else {
+                    self.api_type()
+                };
+                json!({ "type": "error", "error": { "type": name, "message": message } })
+            }
+        }
+    }
+
+    /// What both APIs call errors of this status.
+    fn api_type(&self) -> &'static str {
+        match self.status {
+            StatusCode::UNAUTHORIZED => "authentication_error",
+            StatusCode::FORBIDDEN => "permission_error",
+            StatusCode::NOT_FOUND => "not_found_error",
+            StatusCode::TOO_MANY_REQUESTS => "rate_limit_error",
+            status if status.is_client_error() => "invalid_request_error",
+            _ => "api_error",
+        }
+    }
+
+    /// The response in the shape of `dialect`.
+    pub fn response(&self, dialect: Dialect) -> Response {
+        let mut response = (self.status, axum::Json(self.body(dialect))).into_response();
+        let headers = response.headers_mut();
+        if let Some(after) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
+        }
+        if let Some(since) = self.since.and_then(|since| HeaderValue::from_str(&since.to_string()).ok()) {
+            headers.insert(SINCE_HEADER, since);
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.response(Dialect::Plain);
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// What the library cannot do for a request. What broke inside is told by its kind and message only.
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let (status, kind) = match error.kind() {
+            ErrorKind::InvalidInput => (StatusCode::BAD_REQUEST, "invalid_input"),
+            ErrorKind::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout"),
+            ErrorKind::Unavailable | ErrorKind::Closed => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            ErrorKind::Incomplete => (StatusCode::SERVICE_UNAVAILABLE, "incomplete"),
+            ErrorKind::Upstream => (StatusCode::BAD_GATEWAY, "upstream"),
+            _ => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        };
+        Self::new(status, kind, error.to_string())
+    }
+}
+
+/// Rewrites a [`Problem`] into the shape that the path's clients expect.
+pub(super) async fn in_dialect(request: Request, next: Next) -> Response {
+    let dialect = Dialect::of(request.uri().path());
+    let response = next.run(request).await;
+    match response.extensions().get::<Problem>() {
+        Some(problem) if dialect != Dialect::Plain => problem.response(dialect),
+        _ => response,
+    }
+}
+
+pub(super) async fn no_route() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "no_route", "the gateway has no such route")
+}
+
+pub(super) async fn no_method() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "no_method", "the route has no such method")
+}
+
+/// The panic itself is in the log of the process, not in the response.
+pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the gateway failed on this request")
+        .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_api_has_errors_of_its_own_shape() {
+        assert_eq!(Dialect::of("/v1/messages/count_tokens"), Dialect::Anthropic);
+        assert_eq!(Dialect::of("/v1/chat/completions"), Dialect::OpenAi);
+        assert_eq!(Dialect::of("/v1/models"), Dialect::OpenAi);
+        assert_eq!(Dialect::of("/v1/audio/speech"), Dialect::OpenAi);
+        assert_eq!(Dialect::of("/v1/cache/lookup"), Dialect::Plain);
+        assert_eq!(Dialect::of("/v1x"), Dialect::Plain);
+        let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "m");
+        assert_eq!(problem.body(Dialect::Plain)["error"]["kind"], "body_too_large");
+        assert_eq!(problem.body(Dialect::OpenAi)["error"]["type"], "invalid_request_error");
+        assert_eq!(problem.body(Dialect::Anthropic)["error"]["type"], "request_too_large");
+    }
+}

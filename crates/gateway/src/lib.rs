@@ -1,0 +1,90 @@
+//! The gateway: a proxy that answers from the cache, for any program that can change a base URL.
+//!
+//! Two listeners: the public one serves the proxy, the other one those who run the gateway and tell it of
+//! changed documents; webhooks may have a third. A failure of the cache is never the caller's: the request goes to the upstream then.
+//! Keys of callers go upstream and nowhere else: they are not logged, and not stored but as part of a hash.
+//!
+//! Routes of a new subject belong into a module of their own with a function `routes() -> Router<Gateway>`,
+//! each under the [right](auth::Right) that it needs, and are merged in [`public_router`] or [`admin_router`].
+
+mod admin;
+mod allowance;
+pub mod auth;
+mod cache_api;
+mod connections;
+pub mod cors;
+mod dashboard;
+mod documents;
+pub mod error;
+mod extract;
+mod health;
+mod hosts;
+pub mod limits;
+pub mod listen;
+mod openapi;
+mod options;
+mod own_headers;
+pub mod permits;
+mod price;
+pub mod proxy;
+pub mod rules;
+mod state;
+pub mod telemetry;
+pub mod webhooks;
+mod writers;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use tower_http::catch_panic::CatchPanicLayer;
+
+pub use self::connections::raise_descriptors;
+pub use self::health::StoreState;
+pub use self::listen::{Listeners, Tls, serve};
+pub use self::options::{Anonymous, Disconnected, Options, Sharing, Upstream};
+pub use self::price::Price;
+pub use self::state::Gateway;
+use crate::auth::{Door, Right};
+
+/// What the public listener serves: the proxy, the cache itself and the health checks.
+pub fn public_router(gateway: &Gateway) -> Router {
+    let proxy = auth::requiring_any_body(proxy::routes(), Right::Fill);
+    let routes = proxy.merge(cache_api::routes()).merge(openapi::routes()).merge(health::routes());
+    let router = finish(routes, gateway, Door::Public);
+    // Outermost: a browser is to read errors, too, and asks whether it may before it shows a token.
+    match cors::layer(&gateway.options().cors) {
+        Some(layer) => router.layer(layer),
+        None => router,
+    }
+}
+
+/// What the listener for administration and ingestion serves; webhooks only if they have none of their own.
+pub fn admin_router(gateway: &Gateway, listeners: &Listeners) -> Router {
+    let routes = documents::routes(gateway)
+        .merge(cache_api::admin_routes())
+        .merge(admin::routes())
+        .merge(if listeners.webhooks.is_none() { webhooks::routes() } else { Router::new() })
+        .merge(telemetry::routes())
+        .merge(dashboard::routes())
+        .merge(openapi::routes())
+        .merge(health::routes());
+    finish(routes, gateway, Door::Admin)
+}
+
+/// What the listener of webhooks serves, where they have one of their own.
+pub fn webhook_router(gateway: &Gateway) -> Router {
+    finish(webhooks::routes().merge(health::routes()), gateway, Door::Webhooks)
+}
+
+/// Wraps `routes` in what every request passes: who asks, then how much they may take.
+fn finish(routes: Router<Gateway>, gateway: &Gateway, door: Door) -> Router {
+    routes
+        .fallback(error::no_route)
+        .method_not_allowed_fallback(error::no_method)
+        .layer(from_fn_with_state((gateway.clone(), door), limits::admit))
+        .layer(from_fn_with_state((gateway.clone(), door), auth::identify))
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(from_fn_with_state(gateway.clone(), telemetry::observe))
+        .layer(from_fn(error::in_dialect))
+        .layer(from_fn(connections::in_place))
+        .with_state(gateway.clone())
+}

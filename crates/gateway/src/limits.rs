@@ -1,0 +1,363 @@
+//! What one request, one caller and all together may take of the gateway; more is a clear 4xx.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::Response;
+use bytes::Bytes;
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use http_body_util::{BodyExt as _, Limited};
+use tokio::sync::Semaphore;
+
+use crate::allowance::{SERVED, Served};
+use crate::auth::{Caller, Door, sha256};
+use crate::error::Problem;
+use crate::{Gateway, health};
+
+/// After how many requests the rates of callers that have gone are forgotten.
+const SWEEP: u32 = 10_000;
+
+/// From how many bytes on a body is worked on apart from the threads that serve: about a millisecond.
+const LARGE: usize = 64 << 10;
+
+/// What requests may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestLimits {
+    /// The longest body of a request, in bytes; 16 MiB by default.
+    pub body_bytes: usize,
+    /// The longest body of a webhook, in bytes; 2 MiB by default.
+    pub webhook_bytes: usize,
+    /// The most values and names in a body of JSON, where a number that is no plain integer counts as three; 500,000 by
+    /// default.
+    pub nodes: usize,
+    /// The longest question that a caller names, in bytes; 16 KiB by default. An unnamed one that is longer is
+    /// not looked up.
+    pub question_bytes: usize,
+    /// The deepest nesting of arrays and objects in a body; 64 by default, which is the most.
+    pub depth: usize,
+    /// The most sources of one answer; 200 by default.
+    pub sources: usize,
+    /// How many requests one caller may send in a second, 0 for any number; 0 by default. A caller is a token, or
+    /// without one an address.
+    pub rate_per_second: u32,
+    /// How many changes one caller without the scope `admin` may report in an hour, 0 for any number; 250,000 by
+    /// default.
+    pub changes_per_hour: u32,
+    /// How many corpora one caller without the scope `invalidate` may use for the first time in an hour, 0 for any
+    /// number; 1,000 by default.
+    pub corpora_per_hour: u32,
+    /// How many requests of callers are served at a time; 4,096 by default.
+    pub concurrency: usize,
+    /// How long a request's body may take to arrive; 1 minute by default.
+    pub body_timeout: Duration,
+    /// How many connections callers may have, at most as many as the limit of open files allows; 8,192 by default.
+    /// Administration has others.
+    pub connections: usize,
+    /// How long a client may take to begin to speak on a connection; 10 seconds by default.
+    pub open_timeout: Duration,
+    /// How long a client may take nothing of what it is sent; 30 seconds by default.
+    pub write_timeout: Duration,
+    /// The longest response of an upstream that is kept, in bytes as received; 1 MiB by default.
+    pub recording_bytes: usize,
+}
+
+impl Default for RequestLimits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 16 << 20,
+            webhook_bytes: 2 << 20,
+            nodes: 500_000,
+            question_bytes: 16 << 10,
+            depth: 64,
+            sources: 200,
+            rate_per_second: 0,
+            changes_per_hour: 250_000,
+            corpora_per_hour: 1_000,
+            concurrency: 4_096,
+            body_timeout: Duration::from_mins(1),
+            connections: 8_192,
+            open_timeout: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(30),
+            recording_bytes: 1 << 20,
+        }
+    }
+}
+
+impl RequestLimits {
+    /// The whole body of a request.
+    pub(super) async fn read(&self, body: Body) -> Result<Bytes, Problem> {
+        self.read_at_most(body, self.body_bytes).await
+    }
+
+    /// The whole body of a webhook, whose sender is not known yet.
+    pub(super) async fn read_webhook(&self, body: Body) -> Result<Bytes, Problem> {
+        self.read_at_most(body, self.webhook_bytes).await
+    }
+
+    async fn read_at_most(&self, body: Body, most: usize) -> Result<Bytes, Problem> {
+        let collected = tokio::time::timeout(self.body_timeout, Limited::new(body, most).collect());
+        match collected.await {
+            Ok(Ok(collected)) => Ok(collected.to_bytes()),
+            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "body_too_large",
+                format!("the body has more than {most} bytes"),
+            )),
+            Ok(Err(_)) => Err(Problem::invalid("the body broke off")),
+            Err(_) => Err(Problem::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "timeout",
+                format!("the body did not arrive within {} s", self.body_timeout.as_secs()),
+            )),
+        }
+    }
+
+    /// Checks how deep the JSON in `body` is nested and how many values and names it holds, before anything is made of
+    /// it: a parsed value takes up to a hundred times as much memory as the two bytes that it may be written in.
+    /// What is more than a plain integer counts as three, for it may be kept as an object with its text.
+    pub(super) fn check_json(&self, body: &[u8]) -> Result<(), Problem> {
+        let (mut depth, mut nodes) = (0_usize, 1_usize);
+        let mut bytes = body.iter();
+        while let Some(byte) = bytes.next() {
+            match byte {
+                b'"' => skip_string(&mut bytes),
+                b'-' | b'0'..=b'9' if !skip_number(*byte, &mut bytes) => nodes += 2,
+                b'[' | b'{' => {
+                    depth += 1;
+                    nodes += 1;
+                }
+                b']' | b'}' => depth = depth.saturating_sub(1),
+                b',' | b':' => nodes += 1,
+                _ => {}
+            }
+            if depth > self.depth {
+                return Err(self.too_deep());
+            }
+            if nodes > self.nodes {
+                let message = format!("the body holds more than {} values and names", self.nodes);
+                return Err(Problem::new(StatusCode::BAD_REQUEST, "body_too_complex", message));
+            }
+        }
+        Ok(())
+    }
+
+    fn too_deep(&self) -> Problem {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "body_too_deep",
+            format!("the body is nested deeper than {} levels", self.depth),
+        )
+    }
+}
+
+/// Goes to the end of a number that begins with `first`, which was read; whether it is a plain integer.
+fn skip_number(first: u8, bytes: &mut std::slice::Iter<'_, u8>) -> bool {
+    let rest = bytes.as_slice();
+    let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
+    let (part, after) = rest.split_at(rest.iter().take_while(|byte| is_part(byte)).count());
+    *bytes = after.iter();
+    part.len() < 18 && part.iter().all(u8::is_ascii_digit) && (first != b'-' || part.first() != Some(&b'0'))
+}
+
+/// Goes to the end of a string whose beginning was read.
+fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return,
+            b'\\' => drop(bytes.next()),
+            _ => {}
+        }
+    }
+}
+
+/// Does `work` on a body of so many `bytes`, apart from the threads that serve if it is large, and not on more bodies at
+/// a time than there are processors.
+pub(super) async fn apart<T: Send + 'static>(
+    gateway: &Gateway,
+    bytes: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    if bytes < LARGE {
+        return Ok(work());
+    }
+    let failed = || Problem::internal("the gateway failed on this request");
+    let turn = Arc::clone(&gateway.admission().large).acquire_owned().await.map_err(|_| failed())?;
+    let done = tokio::task::spawn_blocking(move || {
+        let _held = turn;
+        work()
+    });
+    done.await.map_err(|_| failed())
+}
+
+/// Who has how much left.
+#[derive(Debug)]
+pub(super) struct Admission {
+    rates: Option<DefaultKeyedRateLimiter<[u8; 32]>>,
+    until_sweep: AtomicU32,
+    places: Arc<Semaphore>,
+    concurrency: usize,
+    /// Turns of those who work on large bodies.
+    large: Arc<Semaphore>,
+}
+
+impl Admission {
+    pub(super) fn new(limits: &RequestLimits) -> Self {
+        let rate = NonZeroU32::new(limits.rate_per_second);
+        let concurrency = limits.concurrency.clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            rates: rate.map(|rate| RateLimiter::keyed(Quota::per_second(rate))),
+            until_sweep: AtomicU32::new(SWEEP),
+            places: Arc::new(Semaphore::new(concurrency)),
+            concurrency,
+            large: Arc::new(Semaphore::new(std::thread::available_parallelism().map_or(1, Into::into))),
+        }
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.concurrency.saturating_sub(self.places.available_permits())
+    }
+
+    /// Counts `more` requests of `caller` that came in one.
+    pub(super) fn charge(&self, caller: [u8; 32], more: usize) -> Result<(), Problem> {
+        let more = u32::try_from(more).ok().and_then(NonZeroU32::new);
+        let (Some(rates), Some(more)) = (&self.rates, more) else { return Ok(()) };
+        let early = match rates.check_key_n(&caller, more) {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(early)) => early.wait_time_from(DefaultClock::default().now()),
+            // More than any second allows.
+            Err(_) => Duration::ZERO,
+        };
+        Err(too_often().retry_after(early))
+    }
+
+    fn check_rate(&self, caller: impl FnOnce() -> [u8; 32]) -> Result<(), Problem> {
+        let Some(rates) = &self.rates else { return Ok(()) };
+        if self.until_sweep.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.until_sweep.store(SWEEP, Ordering::Relaxed);
+            rates.retain_recent();
+        }
+        rates
+            .check_key(&caller())
+            .map_err(|early| too_often().retry_after(early.wait_time_from(DefaultClock::default().now())))
+    }
+}
+
+fn too_often() -> Problem {
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "too many requests in this second")
+}
+
+/// Lets a request in, or says why not. Its place is free again when its response was sent whole. Callers take no places
+/// of administration, and health checks need none.
+pub(super) async fn admit(
+    State((gateway, door)): State<(Gateway, Door)>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    if health::is_check(request.uri()) {
+        return Ok(next.run(request).await);
+    }
+    let admission = gateway.admission();
+    admission.check_rate(|| identity(&request))?;
+    let served = Served::of(&gateway, &request);
+    if door != Door::Public {
+        return Ok(SERVED.scope(served, next.run(request)).await);
+    }
+    let Ok(place) = Arc::clone(&admission.places).try_acquire_owned() else {
+        return Err(Problem::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_at_once",
+            "the gateway serves as many requests as it may",
+        )
+        .retry_after(Duration::from_secs(1)));
+    };
+    let response = SERVED.scope(served, next.run(request)).await;
+    Ok(response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            let _held = &place;
+            frame
+        }))
+    }))
+}
+
+/// Whose rate counts: that of the token if it is known, else that of the address. What nobody has checked, such as the
+/// upstream's key, is another one as often as a caller likes.
+pub(super) fn identity(request: &Request) -> [u8; 32] {
+    if let Some(Caller { token: Some(token), .. }) = request.extensions().get() {
+        return sha256(&format!("token:{}", token.name()));
+    }
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    sha256(&address.map(|info| network(info.0.ip()).to_string()).unwrap_or_default())
+}
+
+/// The address, or for IPv6 the network of 64 bits that one caller has all addresses of.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_that_asks_too_often_is_told_when_to_come_back() {
+        let limits = RequestLimits { rate_per_second: 2, ..RequestLimits::default() };
+        let admission = Admission::new(&limits);
+        let ask = |caller| admission.check_rate(|| [caller; 32]).is_ok();
+        assert!(ask(1) && ask(1) && !ask(1));
+        assert!(ask(2));
+    }
+
+    #[test]
+    fn deep_and_complex_bodies_are_refused_before_they_are_parsed() {
+        let limits = RequestLimits { depth: 2, nodes: 5, ..RequestLimits::default() };
+        let is_refused = |body: &str| limits.check_json(body.as_bytes()).is_err();
+        for fine in [
+            "",
+            "1",
+            "[[1]]",
+            r#"{"a":1,"b":2}"#,
+            r#"["[[[[,,,,,,", "\"[[[["]"#,
+            "[1,-2,30,4]",
+            "[[],[]]",
+            "[1,2.5]",
+        ] {
+            assert!(!is_refused(fine), "{fine}");
+        }
+        for bad in [
+            "[[[1]]]",
+            "[[[",
+            r#"{"a":{"b":[]}}"#,
+            "[1,2,3,4,5]",
+            "[1.00,-0]",
+            "[1,1e5,1]",
+            "[1,1,1234567890123456789]",
+            r#"{"a":1,"b":2,"c":3}"#,
+            "[\"a\\\\\",1,2,3,4]",
+        ] {
+            assert!(is_refused(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_network_is_one_caller() {
+        let network = |text: &str| network(text.parse().unwrap()).to_string();
+        assert_eq!(network("2001:db8:1:2:3:4:5:6"), network("2001:db8:1:2::1"));
+        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
+        assert_eq!(
+            (network("10.0.0.1").as_str(), network("::ffff:10.0.0.1").as_str()),
+            ("10.0.0.1", "10.0.0.1")
+        );
+    }
+}

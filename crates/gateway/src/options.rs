@@ -1,0 +1,162 @@
+//! How the gateway behaves; each field with its default.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::http::HeaderName;
+
+use crate::auth::Token;
+use crate::cors::Origin;
+use crate::limits::RequestLimits;
+use crate::price::Price;
+use crate::proxy::{HeaderPattern, PathPattern};
+use crate::webhooks::Webhook;
+
+/// How the gateway behaves.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// Who may do what. Without any, only those at this machine are served.
+    pub tokens: Vec<Token>,
+    /// Who needs no token although there are some.
+    pub anonymous: Anonymous,
+    /// Whether everybody who reaches the proxy may use the gateway's own keys. Without it, the default, an address that
+    /// other machines reach, callers who need no token and a key of the gateway exclude each other.
+    pub open_relay: bool,
+    /// By which names the gateway is called, beside addresses and `localhost`, by those who need no token.
+    pub hosts: Vec<String>,
+    /// Pages of which origins may call the proxy from a browser; none by default.
+    pub cors: Vec<Origin>,
+    /// Which paths the gateway's own keys go to beside those that are known to be harmless.
+    pub pass: Vec<PathPattern>,
+    /// Who shares answers with whom.
+    pub sharing: Sharing,
+    /// The names of tokens whose holders may fill what others are served, where answers are shared; `*` for everybody. Who
+    /// has the right to administer may, too, and everybody if there are no tokens. What others fill they are served alone,
+    /// and what the upstream says to a plain request of theirs serves the same request only.
+    pub writers: Vec<String>,
+    /// Headers that go upstream and change no answer. All others keep those apart who send different ones. By default
+    /// what clients, browsers, proxies and tracing add.
+    pub ignored_headers: Vec<HeaderPattern>,
+    /// What becomes of an answer whose caller has gone.
+    pub disconnected: Disconnected,
+    /// Whether answers that were cut off at a limit of tokens are kept for the same request, if it names no question and
+    /// is matched exactly only. They are not, by default.
+    pub keep_incomplete: bool,
+    /// The highest temperature of a request that is answered from the cache or by another's call; a request that names
+    /// none has 1. Without it, the default, the same request gets the same answer at any temperature.
+    pub max_temperature: Option<f64>,
+    /// What requests may take.
+    pub limits: RequestLimits,
+    /// The API of OpenAI, or one like it.
+    pub openai: Upstream,
+    /// The API of Anthropic, or one like it.
+    pub anthropic: Upstream,
+    /// How many embeddings of `/v1/embeddings` are kept, by bytes; 64 MiB by default.
+    pub embeddings_bytes: u64,
+    /// How long a permit waits for its answer; 5 minutes by default.
+    pub permit_ttl: Duration,
+    /// How many permits wait at a time; 10,000 by default.
+    pub permits: u64,
+    /// The file that keeps changes which could not be applied yet, made when it is first needed. Without it, the
+    /// default, they are kept as long as the process lives.
+    pub journal: Option<PathBuf>,
+    /// What other systems may tell of, by the name in the address.
+    pub webhooks: Vec<Webhook>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            tokens: Vec::new(),
+            anonymous: Anonymous::None,
+            open_relay: false,
+            hosts: Vec::new(),
+            cors: Vec::new(),
+            pass: Vec::new(),
+            sharing: Sharing::Key,
+            writers: Vec::new(),
+            ignored_headers: HeaderPattern::defaults(),
+            disconnected: Disconnected::Cancel,
+            keep_incomplete: false,
+            max_temperature: None,
+            limits: RequestLimits::default(),
+            openai: Upstream::new("https://api.openai.com/v1"),
+            anthropic: Upstream::new("https://api.anthropic.com/v1"),
+            embeddings_bytes: 64 << 20,
+            permit_ttl: Duration::from_mins(5),
+            permits: 10_000,
+            journal: None,
+            webhooks: Vec::new(),
+        }
+    }
+}
+
+/// Who needs no token although there are some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Anonymous {
+    /// Nobody.
+    #[default]
+    None,
+    /// Callers of the proxy: their own keys go upstream.
+    Proxy,
+    /// Everybody, at both listeners.
+    All,
+}
+
+/// Who shares answers with whom.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Sharing {
+    /// Callers with the same upstream key and the same token, so far as they show any. Tokens of one name are the same.
+    #[default]
+    Key,
+    /// Callers who send the same value of this header. Those who send none share by key.
+    Header(HeaderName),
+    /// Everybody.
+    Shared,
+}
+
+/// What becomes of an answer whose caller has gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Disconnected {
+    /// It is abandoned. If others wait for it, one of them asks anew.
+    #[default]
+    Cancel,
+    /// It is received to its end and stored.
+    Finish,
+}
+
+/// An API behind the gateway.
+#[derive(Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Upstream {
+    /// Its base URL, up to and with the version: `https://api.openai.com/v1`.
+    pub url: String,
+    /// The gateway's own key, for callers who send none or show a token in its place.
+    pub api_key: Option<String>,
+    /// How long connecting may take; 10 seconds by default.
+    pub connect_timeout: Duration,
+    /// How long the upstream may be silent; 10 minutes by default.
+    pub read_timeout: Duration,
+    /// What its models cost. Without a price, what a hit saves is counted in tokens only.
+    pub prices: Vec<Price>,
+}
+
+impl Upstream {
+    /// The API at `url`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            api_key: None,
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_mins(10),
+            prices: Vec::new(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upstream").field("url", &self.url).finish_non_exhaustive()
+    }
+}

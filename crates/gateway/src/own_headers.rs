@@ -1,0 +1,68 @@
+//! Headers that are meant for the gateway: those that begin with `wellspring-`.
+//!
+//! One that is not known is a mistake in its name, for whoever sends it expects something. As with unknown fields, the
+//! error says which name is nearest.
+
+use axum::http::{HeaderMap, HeaderName};
+
+use crate::error::Problem;
+use crate::proxy::header_names;
+use crate::{Options, Sharing};
+
+/// How they begin.
+const PREFIX: &str = "wellspring-";
+/// Those that are known beside the ones for fields, whatever is configured. Some of them may stand in a request that was made from a response.
+const KNOWN: [&str; 6] = [
+    "wellspring-token",
+    "wellspring-share",
+    "wellspring-tier",
+    "wellspring-similarity",
+    "wellspring-entry",
+    "wellspring-warning",
+];
+
+/// The names that are known, whatever is configured.
+pub(super) fn known() -> impl Iterator<Item = &'static str> {
+    KNOWN.into_iter().chain(header_names())
+}
+
+/// Checks the names of `headers`.
+///
+/// # Errors
+///
+/// 400 if one begins with `wellspring-` and is not known.
+pub(super) fn check(options: &Options, headers: &HeaderMap) -> Result<(), Problem> {
+    let shared_by = match &options.sharing {
+        Sharing::Header(name) => Some(name),
+        Sharing::Key | Sharing::Shared => None,
+    };
+    let is_known = |name: &HeaderName| known().any(|known| known == name.as_str()) || shared_by == Some(name);
+    let unknown = headers.keys().find(|name| name.as_str().starts_with(PREFIX) && !is_known(name));
+    let Some(unknown) = unknown else { return Ok(()) };
+    let far = |known: &&str| strsim::levenshtein(known, unknown.as_str());
+    let nearest = known().min_by_key(far).unwrap_or_default();
+    Err(Problem::invalid(format!("unknown header `{unknown}`, did you mean `{nearest}`?")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_not_known_is_told_the_nearest() {
+        let check = |options: &Options, name: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, "x".parse().unwrap());
+            check(options, &headers).map_err(|problem| format!("{problem:?}"))
+        };
+        let mut options = Options::default();
+        for name in known().chain(["x-wellspring", "wellspring"]) {
+            assert!(check(&options, name).is_ok(), "{name}");
+        }
+        let error = check(&options, "wellspring-qestion").unwrap_err();
+        assert!(error.contains("did you mean `wellspring-question`?"), "{error}");
+        assert!(check(&options, "wellspring-team").is_err());
+        options.sharing = Sharing::Header(HeaderName::from_static("wellspring-team"));
+        assert!(check(&options, "wellspring-team").is_ok());
+    }
+}

@@ -1,0 +1,138 @@
+//! The APIs whose answers are kept.
+
+use axum::http::Uri;
+use serde_json::{Map, Value};
+use wellspring::entry::Usage;
+
+use super::path::deployment;
+use super::shapes::{chat, messages, responses};
+use super::sse::Event;
+use super::upstream::Vendor;
+
+/// An API whose answers are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Api {
+    /// OpenAI's `/v1/chat/completions`
+    Chat,
+    /// OpenAI's `/v1/completions`
+    Completions,
+    /// OpenAI's `/v1/responses`
+    Responses,
+    /// Anthropic's `/v1/messages`
+    Messages,
+}
+
+/// What of an answer matters to the cache.
+#[derive(Debug, PartialEq)]
+pub(super) struct Summary {
+    /// Its text, or its calls of tools.
+    pub(super) text: String,
+    pub(super) usage: Option<Usage>,
+    /// Whether the model would not answer.
+    pub(super) is_refusal: bool,
+    /// Whether a limit of tokens cut it off.
+    pub(super) is_incomplete: bool,
+    /// Whether it calls tools, so that its text is not yet what was asked for.
+    pub(super) calls_tools: bool,
+}
+
+/// The answer that a stream tells.
+#[derive(Debug)]
+pub(super) struct Folded {
+    pub(super) answer: Value,
+    /// Whether it is all that the stream tells. Otherwise it is only good for a [`Summary`].
+    pub(super) is_understood: bool,
+}
+
+impl Api {
+    /// The API that a request to `uri` means.
+    pub(super) fn of(uri: &Uri) -> Self {
+        let path = uri.path().strip_prefix("/v1").unwrap_or(uri.path());
+        match &path[deployment(path).len()..] {
+            "/completions" => Self::Completions,
+            "/responses" => Self::Responses,
+            "/messages" => Self::Messages,
+            _ => Self::Chat,
+        }
+    }
+
+    pub(super) fn vendor(self) -> Vendor {
+        match self {
+            Self::Messages => Vendor::Anthropic,
+            _ => Vendor::OpenAi,
+        }
+    }
+
+    /// The name that recordings are kept under.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Chat => "openai.chat",
+            Self::Completions => "openai.completions",
+            Self::Responses => "openai.responses",
+            Self::Messages => "anthropic.messages",
+        }
+    }
+
+    /// The field with the conversation.
+    pub(super) fn turns(self) -> &'static str {
+        match self {
+            Self::Chat | Self::Messages => "messages",
+            Self::Completions => "prompt",
+            Self::Responses => "input",
+        }
+    }
+
+    /// Whether the answer depends on what the upstream remembers of other requests, or is not in the response.
+    pub(super) fn is_stateful(self, request: &Map<String, Value>) -> bool {
+        let is_set = |name: &str| !matches!(request.get(name), None | Some(Value::Null | Value::Bool(false)));
+        match self {
+            Self::Responses => is_set("conversation") || is_set("background"),
+            Self::Messages => is_set("container"),
+            Self::Chat | Self::Completions => false,
+        }
+    }
+
+    /// Whether the answer to `request` is to be JSON.
+    pub(super) fn wants_json(self, request: &Map<String, Value>) -> bool {
+        let format = match self {
+            Self::Chat | Self::Completions => request.get("response_format"),
+            Self::Responses => request.get("text").map(|text| &text["format"]),
+            Self::Messages => {
+                let config = request.get("output_config").map(|config| &config["format"]);
+                request.get("output_format").or(config)
+            }
+        };
+        matches!(format.and_then(|format| format["type"].as_str()), Some("json_object" | "json_schema"))
+    }
+
+    /// The answer that the events of a stream tell; none if they are not the whole of it.
+    pub(super) fn fold(self, events: &[Event<'_>]) -> Option<Folded> {
+        match self {
+            Self::Chat | Self::Completions => chat::fold(events),
+            Self::Responses => responses::fold(events),
+            Self::Messages => messages::fold(events),
+        }
+    }
+
+    /// A stream that tells `answer`.
+    ///
+    /// # Errors
+    ///
+    /// What stands against it: `form` if not all of the answer is understood, `usage` if that is not known.
+    pub(super) fn unfold(self, answer: &Value, with_usage: bool) -> Result<String, &'static str> {
+        match self {
+            Self::Chat | Self::Completions => chat::unfold(answer, with_usage),
+            Self::Responses => responses::unfold(answer),
+            Self::Messages => Ok(messages::unfold(answer)),
+        }
+    }
+
+    /// What of `answer` matters; none if it is not an answer that may be kept.
+    pub(super) fn summary(self, answer: &Value) -> Option<Summary> {
+        match self {
+            Self::Chat | Self::Completions => chat::summary(answer),
+            Self::Responses => responses::summary(answer),
+            Self::Messages => messages::summary(answer),
+        }
+    }
+}

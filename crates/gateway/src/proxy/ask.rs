@@ -1,0 +1,306 @@
+//! A question on its way: to the cache, and to the upstream if the cache has no answer.
+
+use axum::body::Body;
+use axum::extract::{Extension, Request, State};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::Response;
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use wellspring::cache::{FillPermit, Hit, Lookup, Query};
+
+use super::api::Api;
+use super::control::Control;
+use super::directives::Directives;
+use super::followers::Following;
+use super::held::Held;
+use super::json;
+use super::making::Making;
+use super::question::{self, Matching};
+use super::recording::{self, Form, replay};
+use super::reply::{self, Forward};
+use super::sharing::{holder, tenant};
+use super::upstream::{Outgoing, passed_on};
+use crate::auth::Caller;
+use crate::error::Problem;
+use crate::writers::{self, Said};
+use crate::{Gateway, Price, limits, permits};
+
+/// The field of a body that is meant for the gateway.
+pub(super) const FIELD: &str = "wellspring";
+
+/// What the cache says to a question.
+#[expect(clippy::large_enum_variant, reason = "a permit is used where it comes from")]
+enum Found {
+    Hit(Hit),
+    /// The upstream's answer may be stored.
+    Make(FillPermit, Forward, Matching),
+    /// The answer is coming to another caller.
+    Follow(Following),
+    /// The upstream's answer goes to the caller only.
+    Pass(Forward),
+}
+
+/// A question that was read.
+struct Asked {
+    outgoing: Outgoing,
+    directives: Directives,
+    form: Form,
+    price: Option<Price>,
+    /// Whether the answer is to be JSON.
+    wants_json: bool,
+    /// Why the cache is not asked.
+    bypass: Option<&'static str>,
+    /// What the conversation holds already.
+    held: Held,
+    query: Query,
+    matching: Matching,
+}
+
+/// What a request turned out to be.
+#[expect(clippy::large_enum_variant, reason = "it is taken apart where it comes from")]
+enum Read {
+    Question(Asked),
+    /// Something that only the upstream can say something to.
+    Other(Outgoing),
+}
+
+/// Answers from the cache, or passes the upstream's answer on and keeps it.
+pub(super) async fn ask(
+    State(gateway): State<Gateway>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    let body = gateway.options().limits.read(body).await?;
+    let length = body.len();
+    let (api, headers, control) = (Api::of(&head.uri), head.headers.clone(), Control::of(&head.headers));
+    let reading = {
+        let (gateway, caller) = (gateway.clone(), caller.clone());
+        move || read(&gateway, &caller, &head, body)
+    };
+    let asked = match limits::apart(&gateway, length, reading).await?? {
+        Read::Question(asked) => asked,
+        Read::Other(outgoing) => return pass(&gateway, outgoing, Forward::Bypass("no-object")).await,
+    };
+    let Asked { outgoing, directives, form, price, wants_json, bypass, held, query, matching } = asked;
+    let is_too_many = |corpus| gateway.allowances().take_corpus(corpus).is_err();
+    let bypass =
+        bypass.or_else(|| directives.corpus.as_ref().is_some_and(is_too_many).then_some("too-many-corpora"));
+    let lacks_sources = directives.lack_sources();
+    if lacks_sources {
+        gateway.telemetry().lacked_sources();
+    }
+    let found = if let Some(name) = &directives.permit {
+        let permit = gateway.permits().take(name, holder(&caller, &headers).as_deref());
+        let permit = permit.ok_or_else(permits::gone)?;
+        // Without a name, the question cannot be told from what was retrieved for it.
+        let question = directives.question.as_deref();
+        let question =
+            question.ok_or_else(|| Problem::invalid("a permit needs its question beside it, named"))?;
+        permits::check_question(&permit, question)?;
+        Found::Make(permit, Forward::Miss, Matching::Loose)
+    } else if control.no_store {
+        only_if_cached(control, Found::Pass(Forward::Request))?
+    } else if let Some(why) = bypass {
+        only_if_cached(control, Found::Pass(Forward::Bypass(why)))?
+    } else {
+        let refuse = |hit: &Hit| {
+            if !control.accepts(hit.age, reply::left(hit)) {
+                Some(Forward::Stale)
+            } else if held.holds(&hit.entry, api) {
+                Some(Forward::Held)
+            } else if recording::lacks_usage(&hit.entry, api, form) {
+                Some(Forward::Usage)
+            } else {
+                None
+            }
+        };
+        let found = look_up(&gateway, (query, matching, form), control, refuse).await;
+        only_if_cached(control, fenced(found, &directives)?)?
+    };
+    // Who is not told of an entry is still answered; what passes by the cache does not ask the store for anything.
+    let ids = async || gateway.cache().id_key().await.ok();
+    let mut response = match found {
+        Found::Hit(hit) => match replay(&hit.entry, api, form) {
+            Ok(replay) => {
+                gateway.telemetry().feedback().served(&hit);
+                let shown = ids().await.map(|ids| ids.show(hit.entry.id));
+                Ok(reply::hit(&hit, shown, replay, form, &headers))
+            }
+            Err(why) => {
+                only_if_cached(control, Found::Pass(Forward::Bypass(why)))?;
+                pass(&gateway, outgoing, Forward::Bypass(why)).await
+            }
+        },
+        Found::Make(permit, forward, matching) => {
+            let keeps_incomplete = gateway.options().keep_incomplete && matching == Matching::Exact;
+            let shown = ids().await.map(|ids| ids.show(permit.entry_id()));
+            let making = Making {
+                gateway,
+                api,
+                form,
+                directives,
+                permit,
+                shown,
+                forward,
+                price,
+                wants_json,
+                keeps_incomplete,
+            };
+            making.start(outgoing).await
+        }
+        Found::Follow(following) => Ok(reply::followed(following)),
+        Found::Pass(forward) => pass(&gateway, outgoing, forward).await,
+    }?;
+    if lacks_sources {
+        reply::warn_of_no_sources(response.headers_mut());
+    }
+    Ok(response)
+}
+
+/// Reads what is asked. Takes time by the length of `body`.
+fn read(gateway: &Gateway, caller: &Caller, head: &Parts, body: Bytes) -> Result<Read, Problem> {
+    let limits = &gateway.options().limits;
+    limits.check_json(&body)?;
+    let api = Api::of(&head.uri);
+    let Some(fields) = json::object(&body) else {
+        refuse_directives(&body)?;
+        // What is wrong with it is for the upstream to say.
+        return Outgoing::new(gateway, api.vendor(), head, caller, body).map(Read::Other);
+    };
+    let own = fields.get(FIELD);
+    let directives = Directives::new(own.cloned(), &head.headers, limits)?;
+    let body = if own.is_some() { json::without(&body, FIELD).unwrap_or(body) } else { body };
+    let outgoing = Outgoing::new(gateway, api.vendor(), head, caller, body)?;
+    let form = Form::wanted(&fields);
+    let price = gateway.upstreams().price(api.vendor(), &fields);
+    let wants_json = api.wants_json(&fields);
+    let bypass = if api.is_stateful(&fields) {
+        Some("stateful")
+    } else if gateway.options().max_temperature.is_some_and(|most| temperature(&fields) > most) {
+        Some("temperature")
+    } else {
+        None
+    };
+    let held = if directives.question.is_some() { Held::by(api, &fields) } else { Held::default() };
+    let base = gateway.upstreams().base(&outgoing);
+    let tenant = tenant(gateway.options(), caller, &head.headers);
+    let longest = limits.question_bytes;
+    let (mut query, matching) =
+        question::query(api, fields, &directives, &outgoing, (&base, tenant), longest);
+    if let Some(principal) = writers::principal(gateway, caller, &head.headers, Said::of(&directives)) {
+        query = query.principal(principal);
+    }
+    Ok(Read::Question(Asked { outgoing, directives, form, price, wants_json, bypass, held, query, matching }))
+}
+
+/// What is meant for the gateway must be understood by it: an upstream shall not see it, and nobody shall believe that it
+/// was heard.
+pub(super) fn refuse_directives(body: &[u8]) -> Result<(), Problem> {
+    let quoted = format!("\"{FIELD}\"");
+    let is_named = || body.windows(quoted.len()).any(|window| window == quoted.as_bytes());
+    if json::has(body, FIELD) || is_named() {
+        return Err(Problem::invalid(
+            "the body has a field wellspring and cannot be read without a doubt: it is not valid, or a name stands twice",
+        ));
+    }
+    Ok(())
+}
+
+/// The temperature that is asked for. Both APIs take 1 where none is named.
+fn temperature(fields: &Map<String, Value>) -> f64 {
+    fields.get("temperature").and_then(|value| json::plain(value)?.as_f64()).unwrap_or(1.0)
+}
+
+/// Fences an answer that is to be made by the lookup that the caller retrieved after.
+fn fenced(found: Found, directives: &Directives) -> Result<Found, Problem> {
+    Ok(match (found, &directives.since) {
+        (Found::Make(mut permit, forward, matching), Some(since)) => {
+            if permit.fence(since)? {
+                Found::Make(permit, forward, matching)
+            } else {
+                permit.decline();
+                Found::Pass(Forward::Bypass("clock-lost"))
+            }
+        }
+        (found, _) => found,
+    })
+}
+
+/// A caller who wants what is stored or nothing is not kept waiting by the upstream.
+fn only_if_cached(control: Control, found: Found) -> Result<Found, Problem> {
+    if !control.only_if_cached || matches!(found, Found::Hit(_)) {
+        return Ok(found);
+    }
+    let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, "not_cached", "there is no answer in the cache");
+    // Whoever retrieves now and asks again can have the answer fenced from here on.
+    Err(match found {
+        Found::Make(permit, ..) => problem.since(permit.since()),
+        _ => problem,
+    })
+}
+
+/// Looks for an answer, and for a permit to make another one if `refuse` says why a hit is not served.
+async fn look_up(
+    gateway: &Gateway,
+    (query, matching, form): (Query, Matching, Form),
+    control: Control,
+    refuse: impl Fn(&Hit) -> Option<Forward>,
+) -> Found {
+    let mut forward = Forward::Request;
+    if !control.no_cache {
+        let id = gateway.cache().entry_id(&query).ok().filter(|_| form.is_stream && !control.only_if_cached);
+        let looking = look(gateway, query.clone(), control, Forward::Miss, matching);
+        let found = match id {
+            Some(id) => tokio::select! {
+                biased;
+                found = looking => found,
+                following = gateway.followers().follow((id, form)) => Found::Follow(following),
+            },
+            None => looking.await,
+        };
+        match found {
+            Found::Hit(hit) => match refuse(&hit) {
+                Some(why) => forward = why,
+                None => return Found::Hit(hit),
+            },
+            found => return found,
+        }
+    }
+    look(gateway, query.renew(), control, forward, matching).await
+}
+
+async fn look(
+    gateway: &Gateway,
+    query: Query,
+    control: Control,
+    forward: Forward,
+    matching: Matching,
+) -> Found {
+    let cache = gateway.cache();
+    let looked_up = if control.only_if_cached {
+        cache.lookup(query).await.ok()
+    } else {
+        cache.lookup_or_wait(query).await.ok()
+    };
+    match looked_up {
+        Some(Lookup::Hit(hit)) => Found::Hit(hit),
+        Some(Lookup::Miss(permit)) => Found::Make(permit, forward, matching),
+        Some(Lookup::Bypass(reason)) => Found::Pass(Forward::bypass(reason)),
+        _ => Found::Pass(Forward::Bypass("failed")),
+    }
+}
+
+/// Passes the upstream's answer on, whatever it is.
+pub(super) async fn pass(
+    gateway: &Gateway,
+    outgoing: Outgoing,
+    forward: Forward,
+) -> Result<Response, Problem> {
+    let response = outgoing.send(gateway).await?;
+    let mut passed = passed_on(&response, Body::empty());
+    forward.tell(passed.headers_mut(), false, None, None);
+    *passed.body_mut() = Body::from_stream(response.bytes_stream());
+    Ok(passed)
+}

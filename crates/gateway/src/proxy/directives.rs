@@ -1,0 +1,279 @@
+//! What a caller tells the gateway beside the request: the body's field `wellspring`, and headers.
+
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+use wellspring::cache::Since;
+use wellspring::criterion::Criterion;
+use wellspring::entry::{Answer, ContentType, Dependency, Usage};
+use wellspring::key::{Corpus, MAX_JSON_DEPTH, MAX_NAME_BYTES, Namespace, folded, is_deeper_than};
+
+use super::{json, told};
+use crate::error::Problem;
+use crate::limits::RequestLimits;
+
+/// The field `wellspring`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Directives {
+    /// What is asked, in place of the last message.
+    pub(crate) question: Option<String>,
+    /// A fingerprint of the conversation, for questions that go on from another one.
+    pub(crate) conversation: Option<String>,
+    /// What the answer is derived from.
+    sources: Vec<Source>,
+    /// Sets of documents whose growth can change the answer.
+    collections: Vec<String>,
+    /// Free labels.
+    tags: Vec<String>,
+    /// The permit that a lookup before retrieval gave.
+    pub(crate) permit: Option<String>,
+    /// When a lookup before retrieval was made, for a fill without its permit.
+    pub(crate) since: Option<Since>,
+    /// What else separates answers, such as the model or the retriever. Numbers keep their text.
+    pub(crate) parameters: Map<String, Value>,
+    /// The body of documents.
+    pub(crate) corpus: Option<Corpus>,
+    /// Where the answer belongs.
+    pub(crate) namespace: Option<Namespace>,
+    /// Who shares the answer among those who share by key or header.
+    pub(crate) tenant: Option<String>,
+    /// How long the answer lives: seconds, or a text such as "6h".
+    #[serde(deserialize_with = "duration")]
+    ttl: Option<Duration>,
+    content_type: ContentType,
+    /// Whether the answer says that nothing was found.
+    negative: bool,
+    /// The least similarity of another question whose answer is served.
+    threshold: Option<f32>,
+    /// The greatest share of wrong answers among hits on other wordings that is accepted.
+    max_false_hit_rate: Option<f64>,
+    /// Serve the answer to exactly this question only.
+    pub(crate) exact: bool,
+    /// Fields of the request that do not change the answer; `system` is also the system prompt among messages.
+    pub(crate) ignore: Vec<String>,
+}
+
+/// A document that the answer is derived from.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Source {
+    id: String,
+    #[serde(default)]
+    version: Option<String>,
+    /// The hashes of those of its chunks that were used; none for the whole document.
+    #[serde(default)]
+    chunks: Vec<String>,
+}
+
+impl Directives {
+    /// Reads the field, if there is one, and the headers. Numbers of the field [keep their text](json::read).
+    pub(crate) fn new(
+        field: Option<Value>,
+        headers: &HeaderMap,
+        limits: &RequestLimits,
+    ) -> Result<Self, Problem> {
+        let mut fields = match field {
+            None => Map::new(),
+            Some(Value::Object(fields)) => fields,
+            Some(_) => return Err(Problem::invalid("the field wellspring is no object")),
+        };
+        told::add(&mut fields, headers)?;
+        for (name, value) in &mut fields {
+            if name != "parameters" {
+                *value = json::plain(value).ok_or_else(json::out_of_range)?;
+            }
+        }
+        let directives = Self::deserialize(Value::Object(fields)).map_err(|error| {
+            Problem::invalid(format!("the field wellspring, or a header for it, is not valid: {error}"))
+        })?;
+        directives.check(limits)?;
+        Ok(directives)
+    }
+
+    fn check(&self, limits: &RequestLimits) -> Result<(), Problem> {
+        if let Some(question) = &self.question {
+            folded(question)?;
+            if !self.exact && question.len() > limits.question_bytes {
+                return Err(Problem::invalid(format!(
+                    "the question has {} bytes, the limit for matching by meaning is {}: set `exact` to match it as a whole",
+                    question.len(),
+                    limits.question_bytes
+                )));
+            }
+        }
+        if self.parameters.values().any(|value| is_deeper_than(value, MAX_JSON_DEPTH)) {
+            return Err(Problem::invalid(format!(
+                "parameters are nested deeper than {MAX_JSON_DEPTH} levels"
+            )));
+        }
+        let names = self
+            .sources
+            .iter()
+            .flat_map(|Source { id, version, chunks }| std::iter::once(id).chain(version).chain(chunks));
+        for name in names.chain(&self.collections).chain(&self.tags) {
+            if name.is_empty() || name.len() > MAX_NAME_BYTES || name.contains(char::is_control) {
+                return Err(Problem::invalid(format!(
+                    "the name of a source, collection or tag is empty, longer than {MAX_NAME_BYTES} bytes, or holds \
+                     a control character"
+                )));
+            }
+        }
+        let sources = self.sources.iter().map(|source| source.chunks.len().max(1)).sum::<usize>();
+        if sources > limits.sources {
+            return Err(Problem::invalid(format!(
+                "the answer has {sources} sources, the limit is {}; name a collection instead",
+                limits.sources
+            )));
+        }
+        if self.threshold.is_some() && self.max_false_hit_rate.is_some() {
+            return Err(Problem::invalid("threshold and max_false_hit_rate exclude each other"));
+        }
+        self.criterion().map(Criterion::checked).transpose()?;
+        Ok(())
+    }
+
+    /// What the caller accepts, if the request says so.
+    pub(crate) fn criterion(&self) -> Option<Criterion> {
+        let rate = self.max_false_hit_rate.map(Criterion::MaxFalseHitRate);
+        self.threshold.map(Criterion::SimilarityThreshold).or(rate)
+    }
+
+    /// Whether an answer would be stored under a named question that no change of a document ends.
+    pub(super) fn lack_sources(&self) -> bool {
+        let is_bare = self.sources.is_empty() && self.collections.is_empty() && self.tags.is_empty();
+        self.question.is_some() && is_bare
+    }
+
+    /// What the answer depends on.
+    pub(crate) fn dependencies(&self) -> Vec<Dependency> {
+        let mut dependencies = Vec::new();
+        for Source { id, version, chunks } in &self.sources {
+            if chunks.is_empty() {
+                dependencies.push(match version {
+                    Some(version) => Dependency::document_version(id, version.as_str()),
+                    None => Dependency::document(id),
+                });
+            }
+            dependencies.extend(chunks.iter().map(|hash| Dependency::chunk(id, hash)));
+        }
+        dependencies.extend(self.collections.iter().cloned().map(Dependency::Collection));
+        dependencies.extend(self.tags.iter().cloned().map(Dependency::Tag));
+        dependencies
+    }
+
+    /// The answer `text` as it is to be stored.
+    pub(crate) fn answer(&self, text: String, usage: Option<Usage>, metadata: Value) -> Answer {
+        let mut answer = if self.negative { Answer::negative(text) } else { Answer::new(text) };
+        answer = answer.content_type(self.content_type).metadata(metadata);
+        if let Some(ttl) = self.ttl {
+            answer = answer.ttl(ttl);
+        }
+        if let Some(usage) = usage {
+            answer = answer.usage(usage);
+        }
+        answer
+    }
+}
+
+/// A time as callers write it.
+pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Seconds(u64),
+        Text(String),
+    }
+    match Written::deserialize(deserializer)? {
+        Written::Seconds(seconds) => Ok(Some(Duration::from_secs(seconds))),
+        Written::Text(text) => {
+            let bad = |_| serde::de::Error::custom("ttl is a number of seconds, or a text such as \"6h\"");
+            humantime::parse_duration(&text).map(Some).map_err(bad)
+        }
+    }
+}
+
+/// The fields that are known, as the error for another one lists them.
+#[cfg(test)]
+pub(crate) fn fields() -> Vec<String> {
+    let unknown = Map::from_iter([("?".to_owned(), Value::Null)]);
+    let told = Directives::deserialize(Value::Object(unknown)).unwrap_err().to_string();
+    told.split('`').skip(3).step_by(2).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_field_has_its_header_and_each_header_its_field() {
+        let headers: Vec<String> = told::names().map(str::to_owned).collect();
+        let expected: Vec<String> =
+            fields().iter().map(|field| format!("wellspring-{}", field.replace('_', "-"))).collect();
+        assert!(expected.len() > 10, "{expected:?}");
+        assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn parameters_keep_their_text_in_the_body_and_in_a_header() {
+        let field = json::read(r#"{"question":"q","parameters":{"a":[1.50,1e400],"é":"x%y"}}"#).unwrap();
+        let in_body = read(&field).unwrap().parameters;
+        let mut headers = HeaderMap::new();
+        headers.insert("wellspring-parameters", r#"{"%C3%A9": "x%25y", "a":[1.50,1e400]}"#.parse().unwrap());
+        let limits = RequestLimits::default();
+        let in_header = Directives::new(None, &headers, &limits).unwrap().parameters;
+        assert_eq!(in_body, in_header);
+        for bad in ["[1]", "7", "{\"a\":1,\"a\":2}", "{"] {
+            headers.insert("wellspring-parameters", bad.parse().unwrap());
+            assert!(Directives::new(None, &headers, &limits).is_err(), "{bad}");
+        }
+        assert!(read(&json!({ "parameters": [1] })).is_err());
+        assert!(read(&json::read(r#"{"threshold":1e400}"#).unwrap()).is_err());
+    }
+
+    fn read(field: &Value) -> Result<Directives, Problem> {
+        Directives::new(Some(field.clone()), &HeaderMap::new(), &RequestLimits::default())
+    }
+
+    #[test]
+    fn sources_are_documents_versions_and_chunks() {
+        let directives = read(&json!({
+            "question": "q", "ttl": "5m", "tags": ["t"],
+            "sources": [{ "id": "a" }, { "id": "b", "version": "2" }, { "id": "c", "chunks": ["1", "2"] }],
+        }))
+        .unwrap();
+        assert_eq!(
+            directives.dependencies(),
+            [
+                Dependency::document("a"),
+                Dependency::document_version("b", "2"),
+                Dependency::chunk("c", "1"),
+                Dependency::chunk("c", "2"),
+                Dependency::Tag("t".into()),
+            ]
+        );
+        assert_eq!(directives.ttl, Some(Duration::from_mins(5)));
+    }
+
+    #[test]
+    fn what_is_not_known_or_not_valid_is_refused() {
+        for bad in [
+            json!({ "qestion": "q" }),
+            json!({ "question": " " }),
+            json!({ "threshold": 2 }),
+            json!({ "max_false_hit_rate": 0 }),
+            json!({ "max_false_hit_rate": 0.02, "threshold": 0.9 }),
+            json!({ "ttl": "soon" }),
+            json!({ "sources": [{ "id": "" }] }),
+            json!({ "tags": ["a\nb"] }),
+            json!({ "namespace": "a::b" }),
+            json!([1]),
+        ] {
+            assert!(read(&bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Streams that others read while they come.
+//!
+//! Who asks what is being answered just then reads the same stream, from its beginning. What freshness asks of a hit is
+//! asked before: a stream that could not be stored any more, because something that it depends on changed since it was
+//! begun, is not for one who comes later. Who cannot follow waits until the answer is stored, as for any other.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::Body;
+use bytes::Bytes;
+use tokio::sync::{Notify, watch};
+use wellspring::cache::Begun;
+use wellspring::key::EntryId;
+
+use super::recording::Form;
+
+/// What the answer is to, and how it is sent.
+pub(super) type Key = (EntryId, Form);
+
+/// The streams that are coming.
+#[derive(Debug, Default)]
+pub(crate) struct Followers {
+    streams: Mutex<HashMap<Key, Arc<Stream>>>,
+    /// Told when one is added.
+    added: Notify,
+}
+
+#[derive(Debug)]
+struct Stream {
+    begun: Begun,
+    told: watch::Sender<Told>,
+}
+
+/// What of a stream has come.
+#[derive(Debug, Default)]
+struct Told {
+    /// Whether it is an answer that may be kept.
+    is_answer: bool,
+    /// The latest, and how many bytes they have.
+    pieces: VecDeque<Bytes>,
+    bytes: usize,
+    /// How many came before them. Who has not read those by then does not get the rest.
+    dropped: usize,
+    end: Option<End>,
+}
+
+/// How a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Whole,
+    Broken,
+}
+
+impl Followers {
+    /// Lets others follow a stream that is about to come.
+    pub(super) fn lead(self: &Arc<Self>, key: Key, begun: Begun, limit: usize) -> Leading {
+        let told = watch::Sender::new(Told::default());
+        let stream = Arc::new(Stream { begun, told });
+        self.table().insert(key, Arc::clone(&stream));
+        self.added.notify_waiters();
+        Leading { followers: Arc::clone(self), key, stream, limit }
+    }
+
+    /// Waits for a stream that may be followed, for ever if there comes none.
+    pub(super) async fn follow(&self, key: Key) -> Following {
+        loop {
+            let added = self.added.notified();
+            let stream = self.table().get(&key).cloned();
+            let Some(stream) = stream else {
+                added.await;
+                continue;
+            };
+            let mut told = stream.told.subscribe();
+            // Asked after the question came: what had changed before is known to the clock.
+            if stream.begun.is_fresh().await {
+                let is_so = |told: &Told| told.is_answer || told.end.is_some();
+                let is_readable =
+                    |told: &Told| told.is_answer && told.end != Some(End::Broken) && told.dropped == 0;
+                if told.wait_for(is_so).await.is_ok_and(|told| is_readable(&told)) {
+                    return Following { told, read: 0 };
+                }
+            }
+            // How it ended, and what is to be done then, is told to those who wait for it.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<Stream>>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The side that the stream comes from. Dropping it breaks off whatever has not ended.
+pub(super) struct Leading {
+    followers: Arc<Followers>,
+    key: Key,
+    stream: Arc<Stream>,
+    /// How many bytes are held for those who read slowly.
+    limit: usize,
+}
+
+impl Leading {
+    /// The response is an answer that may be kept.
+    pub(super) fn answers(&self) {
+        self.stream.told.send_modify(|told| told.is_answer = true);
+    }
+
+    pub(super) fn push(&self, piece: &Bytes) {
+        self.stream.told.send_modify(|told| {
+            told.bytes += piece.len();
+            told.pieces.push_back(piece.clone());
+            while told.bytes > self.limit {
+                let Some(oldest) = told.pieces.pop_front() else { break };
+                told.bytes -= oldest.len();
+                told.dropped += 1;
+            }
+        });
+    }
+
+    pub(super) fn is_followed(&self) -> bool {
+        self.stream.told.receiver_count() > 0
+    }
+
+    /// Waits until nobody follows.
+    pub(super) async fn unfollowed(&self) {
+        self.stream.told.closed().await;
+    }
+
+    /// The stream has ended, if it had not before.
+    pub(super) fn finish(&self, end: End) {
+        let mut table = self.followers.table();
+        if table.get(&self.key).is_some_and(|stream| Arc::ptr_eq(stream, &self.stream)) {
+            table.remove(&self.key);
+        }
+        drop(table);
+        self.stream.told.send_modify(|told| told.end = told.end.or(Some(end)));
+    }
+}
+
+impl Drop for Leading {
+    fn drop(&mut self) {
+        self.finish(End::Broken);
+    }
+}
+
+/// What is told to one who does not read while others do.
+pub(super) const TOO_SLOW: &str = "the caller does not read what it asked for";
+
+/// The side that the stream is read at.
+pub(super) struct Following {
+    told: watch::Receiver<Told>,
+    read: usize,
+}
+
+impl Following {
+    pub(super) fn into_body(self) -> Body {
+        Body::from_stream(futures::stream::unfold(Some(self), async |following| {
+            let mut following = following?;
+            match following.next().await {
+                Ok(piece) => piece.map(|piece| (Ok(piece), Some(following))),
+                Err(error) => Some((Err(error), None)),
+            }
+        }))
+    }
+
+    /// The next piece; none at the end.
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let read = self.read;
+        let broke_off = || io::Error::other("the upstream's answer broke off");
+        let is_more = |told: &Told| told.dropped + told.pieces.len() > read || told.end.is_some();
+        let told = self.told.wait_for(is_more).await.map_err(|_| broke_off())?;
+        let place = read.checked_sub(told.dropped).ok_or_else(|| io::Error::other(TOO_SLOW))?;
+        let (piece, end) = (told.pieces.get(place).cloned(), told.end);
+        drop(told);
+        self.read += 1;
+        match (piece, end) {
+            (Some(piece), _) => Ok(Some(piece)),
+            (None, Some(End::Whole)) => Ok(None),
+            (None, _) => Err(broke_off()),
+        }
+    }
+}

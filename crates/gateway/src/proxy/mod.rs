@@ -1,0 +1,61 @@
+//! The proxy: the APIs of OpenAI and Anthropic as their clients know them, answered from the cache.
+//!
+//! What goes upstream is what the caller sent, byte for byte but for a field `wellspring`; what comes back is
+//! passed on as it comes, and kept as it came once it is known to be whole.
+
+mod api;
+mod ask;
+mod control;
+mod directives;
+mod embeddings;
+mod followers;
+mod held;
+mod irrelevant;
+pub(super) mod json;
+mod making;
+mod own_key;
+mod path;
+mod question;
+mod recording;
+mod reply;
+mod shapes;
+mod sharing;
+mod sse;
+mod through;
+mod told;
+mod upstream;
+
+use axum::Router;
+use axum::routing::post;
+
+#[cfg(test)]
+pub(super) use self::directives::fields as directive_fields;
+pub(super) use self::directives::{Directives, duration};
+pub(super) use self::embeddings::Embeddings;
+pub(super) use self::followers::Followers;
+pub use self::irrelevant::HeaderPattern;
+pub use self::own_key::PathPattern;
+pub(super) use self::recording::RECORDING;
+pub(super) use self::sharing::{holder, tenant, tenant_named};
+pub(super) use self::told::names as header_names;
+pub(super) use self::upstream::Upstreams;
+use crate::Gateway;
+
+pub(super) fn routes() -> Router<Gateway> {
+    let through = through::pass_through;
+    let mut routes = Router::new()
+        .route("/v1/chat/completions", post(ask::ask).fallback(through))
+        .route("/v1/completions", post(ask::ask).fallback(through))
+        .route("/v1/responses", post(ask::ask).fallback(through))
+        .route("/v1/messages", post(ask::ask).fallback(through))
+        .route("/v1/embeddings", post(embeddings::embed).fallback(through))
+        .merge(through::routes());
+    // The same for clients whose base URL has no version, and as Azure has them.
+    for base in ["", "/openai/deployments/{deployment}"] {
+        for path in ["/chat/completions", "/completions", "/responses", "/messages"] {
+            routes = routes.route(&format!("{base}{path}"), post(ask::ask).fallback(through));
+        }
+        routes = routes.route(&format!("{base}/embeddings"), post(embeddings::embed).fallback(through));
+    }
+    routes
+}

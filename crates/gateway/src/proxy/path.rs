@@ -1,0 +1,118 @@
+//! The path of a request to an upstream, checked segment by segment.
+//!
+//! An upstream is asked below its base URL and nowhere else, since the gateway's own key goes with the request. So a
+//! segment that any reader on the way could take for a step up, or for none, is refused in whatever way it is encoded.
+
+use std::borrow::Cow;
+
+use axum::http::Uri;
+use percent_encoding::percent_decode;
+
+use crate::error::Problem;
+
+/// How often a segment may be encoded over again. One that needs more is refused.
+const MOST_DECODINGS: usize = 4;
+
+/// What follows the version in the path of `uri`, with the query.
+///
+/// # Errors
+///
+/// 400 if a segment is empty or a dot segment, or holds a backslash or a control character, encoded or not.
+pub(super) fn below_version(uri: &Uri) -> Result<String, Problem> {
+    let path = uri.path();
+    let path = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+    let is_safe = path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_safe));
+    if !is_safe {
+        return Err(Problem::invalid(
+            "the path has a segment that is empty, a dot segment, or holds a backslash or a control character",
+        ));
+    }
+    Ok(match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    })
+}
+
+/// The deployment that `path` names before the API's own path, as Azure has it: `/openai/deployments/NAME`; else nothing.
+pub(super) fn deployment(path: &str) -> &str {
+    const START: &str = "/openai/deployments/";
+    let end = path.strip_prefix(START).and_then(|rest| rest.find('/'));
+    end.map_or("", |end| &path[..START.len() + end])
+}
+
+/// Whether `segment` is one name, or several with encoded slashes between, whoever decodes it how often.
+fn is_safe(segment: &str) -> bool {
+    let mut bytes = Cow::Borrowed(segment.as_bytes());
+    for _ in 0..=MOST_DECODINGS {
+        let decoded = percent_decode(&bytes).collect::<Vec<u8>>();
+        if decoded == *bytes {
+            return std::str::from_utf8(&bytes).is_ok_and(|text| text.split('/').all(is_name));
+        }
+        bytes = decoded.into();
+    }
+    false
+}
+
+fn is_name(name: &str) -> bool {
+    // Some servers cut off what follows a semicolon before they look for dot segments.
+    let before = name.split(';').next().unwrap_or_default();
+    !before.chars().all(|c| c == '.' || c.is_whitespace())
+        && !name.contains(|c: char| c == '\\' || c.is_control())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn below(path: &str) -> Option<String> {
+        below_version(&path.parse().unwrap()).ok()
+    }
+
+    #[test]
+    fn ids_of_all_kinds_pass_as_they_stand() {
+        for path in [
+            "/models/gpt-4o",
+            "/models/org%2Fname",
+            "/models/ft:a:b::c",
+            "/responses/r_1/cancel",
+            "/models/a..b",
+        ] {
+            assert_eq!(below(&format!("/v1{path}")).as_deref(), Some(path));
+        }
+        assert_eq!(below("/v1/models?limit=1&after=../x").as_deref(), Some("/models?limit=1&after=../x"));
+    }
+
+    #[test]
+    fn no_segment_leads_elsewhere() {
+        for segment in [
+            "..",
+            ".",
+            "",
+            "%2e%2e",
+            ".%2E",
+            "%252e%252e",
+            "%25252e.",
+            "..%2fx",
+            "x%2F..",
+            "x%252f..%252fy",
+            "..\\x",
+            "%5c..",
+            "x%5Cy",
+            "..;",
+            "..;a=b",
+            "%2e%2e%3bx",
+            "...",
+            "%00",
+            "a%0d%0ab",
+            "%c0%ae%c0%ae",
+            "x%2f%2fy",
+            ".%20",
+            "%2525252525252e",
+        ] {
+            for path in [format!("/v1/models/{segment}"), format!("/v1/responses/{segment}/x")] {
+                assert_eq!(below(&path), None, "{path}");
+            }
+        }
+        assert_eq!(below("/v1models"), Some("/v1models".into()));
+    }
+}

@@ -1,0 +1,412 @@
+//! OpenAI's chat completions and what others made of them, and the older completions, whose choices have a text and no
+//! message.
+//!
+//! The vendors' streams differ in what stands in a piece. Known texts come in parts, which are put together; everything
+//! else comes whole, once or again and again. An answer that holds anything not known here, or two values where there
+//! can be one, is not understood: it is kept, and given back only in the form in which it was received.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use wellspring::entry::Usage;
+
+use super::super::api::{Folded, Summary};
+use super::super::json;
+use super::super::sse::{Event, write};
+use super::calls::Calls;
+use super::{count, is_blank, text_or};
+
+const END: &str = "[DONE]";
+
+/// What an answer is named by: the same in each piece, or with a first value that counts.
+const LABELS: [&str; 7] =
+    ["id", "object", "created", "model", "system_fingerprint", "service_tier", "provider"];
+/// What stands beside the choices and may grow from piece to piece, so that the last value counts: usage; what
+/// Perplexity searched; how long llama.cpp took; what Groq says of itself; what Azure says of the prompt.
+const BESIDE: [&str; 8] = [
+    "usage",
+    "citations",
+    "search_results",
+    "images",
+    "related_questions",
+    "timings",
+    "x_groq",
+    "prompt_filter_results",
+];
+/// The texts of a message, which come in parts: that of OpenAI, and the reasoning as `DeepSeek` and as `OpenRouter` name it.
+const TEXTS: [&str; 4] = ["content", "refusal", "reasoning_content", "reasoning"];
+/// What of a choice comes whole.
+const OF_CHOICE: [&str; 4] =
+    ["finish_reason", "native_finish_reason", "stop_reason", "content_filter_results"];
+/// What of a message comes whole.
+const OF_MESSAGE: [&str; 2] = ["role", "annotations"];
+
+pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {
+    let (last, chunks) = events.split_last()?;
+    if last.data != END {
+        return None;
+    }
+    let mut whole = Whole::default();
+    for event in chunks {
+        let Value::Object(chunk) = event.json()? else { return None };
+        if chunk.get("error").is_some_and(|error| !error.is_null()) {
+            return None;
+        }
+        whole.add(chunk)?;
+    }
+    Some(whole.finish())
+}
+
+/// An answer that is put together.
+#[derive(Default)]
+struct Whole {
+    head: Map<String, Value>,
+    choices: BTreeMap<u64, Choice>,
+    is_strange: bool,
+}
+
+#[derive(Default)]
+struct Choice {
+    fields: Map<String, Value>,
+    message: Option<Map<String, Value>>,
+    calls: Calls,
+}
+
+impl Whole {
+    fn add(&mut self, chunk: Map<String, Value>) -> Option<()> {
+        for (name, value) in chunk {
+            match name.as_str() {
+                "choices" => {
+                    let Value::Array(pieces) = value else { return None };
+                    for piece in pieces {
+                        let Value::Object(piece) = piece else { return None };
+                        let index = piece.get("index").and_then(Value::as_u64).unwrap_or(0);
+                        self.is_strange |= !self.choices.entry(index).or_default().add(piece);
+                    }
+                }
+                // They only hide the length of the piece.
+                "obfuscation" | "p" => {}
+                name if LABELS.contains(&name) => label(&mut self.head, name, value),
+                name if BESIDE.contains(&name) => {
+                    if !is_blank(&value) {
+                        self.head.insert(name.to_owned(), value);
+                    }
+                }
+                _ => self.is_strange |= !value.is_null(),
+            }
+        }
+        Some(())
+    }
+
+    fn finish(mut self) -> Folded {
+        if self.head.get("object").is_some_and(|object| object == "chat.completion.chunk") {
+            self.head.insert("object".into(), "chat.completion".into());
+        }
+        let choices = self.choices.into_iter().map(|(index, choice)| {
+            let mut fields = choice.fields;
+            fields.insert("index".into(), index.into());
+            if let Some(mut message) = choice.message {
+                self.is_strange |= !choice.calls.finish(&mut message);
+                fields.insert("message".into(), message.into());
+            }
+            Value::Object(fields)
+        });
+        let choices: Value = choices.collect();
+        self.head.insert("choices".into(), choices);
+        Folded { answer: self.head.into(), is_understood: !self.is_strange }
+    }
+}
+
+impl Choice {
+    /// Adds a piece; whether it was understood.
+    fn add(&mut self, piece: Map<String, Value>) -> bool {
+        let mut is_understood = true;
+        let has_delta = piece.contains_key("delta");
+        for (name, value) in piece {
+            is_understood &= match (name.as_str(), value) {
+                ("index", _) => true,
+                ("delta", Value::Object(delta)) => self.add_delta(delta),
+                // Beside a delta: what was told so far, all of it.
+                ("message", _) if has_delta => true,
+                ("text", value) => append(&mut self.fields, "text", value),
+                ("logprobs", value) => add_logprobs(&mut self.fields, value),
+                (name, value) if OF_CHOICE.contains(&name) => put(&mut self.fields, name, value),
+                (_, value) => value.is_null(),
+            };
+        }
+        is_understood
+    }
+
+    fn add_delta(&mut self, delta: Map<String, Value>) -> bool {
+        let message = self.message.get_or_insert_default();
+        let mut is_understood = true;
+        for (name, value) in delta {
+            is_understood &= match (name.as_str(), value) {
+                ("tool_calls", Value::Array(pieces)) => {
+                    pieces.into_iter().all(|piece| self.calls.add_call(piece))
+                }
+                ("reasoning_details", Value::Array(pieces)) => {
+                    pieces.into_iter().all(|piece| self.calls.add_detail(piece))
+                }
+                ("function_call", Value::Object(call)) => {
+                    add_parts(message, "function_call", call, &["arguments"], &["name"])
+                }
+                ("audio", Value::Object(audio)) => {
+                    add_parts(message, "audio", audio, &["data", "transcript"], &["id", "expires_at"])
+                }
+                (name, value) if TEXTS.contains(&name) => append(message, name, value),
+                (name, value) if OF_MESSAGE.contains(&name) => put(message, name, value),
+                (_, value) => is_blank(&value),
+            };
+        }
+        is_understood
+    }
+}
+
+/// Keeps the first value that says anything.
+fn label(whole: &mut Map<String, Value>, name: &str, value: Value) {
+    if whole.get(name).is_none_or(is_blank) {
+        whole.insert(name.to_owned(), value);
+    }
+}
+
+/// The same; whether there is no other value.
+pub(super) fn put(whole: &mut Map<String, Value>, name: &str, value: Value) -> bool {
+    let is_same = is_blank(&value) || whole.get(name).is_none_or(|there| is_blank(there) || *there == value);
+    label(whole, name, value);
+    is_same
+}
+
+/// Adds a part of a text; whether it is one.
+pub(super) fn append(whole: &mut Map<String, Value>, name: &str, part: Value) -> bool {
+    match (whole.get_mut(name), part) {
+        (Some(Value::String(text)), Value::String(part)) => text.push_str(&part),
+        (None | Some(Value::Null), part @ (Value::String(_) | Value::Null)) => {
+            whole.insert(name.to_owned(), part);
+        }
+        (_, Value::Null) => {}
+        // A content of several kinds is kept as it came at last, so that its text can be found.
+        (_, part) => {
+            whole.insert(name.to_owned(), part);
+            return false;
+        }
+    }
+    true
+}
+
+/// Adds a piece of an object, some of whose fields come in parts and some whole; whether it was understood.
+pub(super) fn add_parts(
+    whole: &mut Map<String, Value>,
+    name: &str,
+    piece: Map<String, Value>,
+    texts: &[&str],
+    labels: &[&str],
+) -> bool {
+    let there = whole.entry(name).or_insert_with(|| json!({}));
+    if !there.is_object() {
+        *there = json!({});
+    }
+    let Value::Object(there) = there else { return false };
+    let mut is_understood = true;
+    for (name, value) in piece {
+        is_understood &= if texts.contains(&name.as_str()) {
+            append(there, &name, value)
+        } else if labels.contains(&name.as_str()) {
+            put(there, &name, value)
+        } else {
+            is_blank(&value)
+        };
+    }
+    is_understood
+}
+
+/// Adds the probabilities of a piece, which are lists; whether they are.
+fn add_logprobs(whole: &mut Map<String, Value>, piece: Value) -> bool {
+    let Value::Object(piece) = piece else {
+        whole.entry("logprobs").or_insert(Value::Null);
+        return piece.is_null();
+    };
+    let there = whole.entry("logprobs").or_insert(Value::Null);
+    if there.is_null() {
+        *there = piece.into();
+        return true;
+    }
+    let mut is_understood = true;
+    for (name, value) in piece {
+        match (there.get_mut(&name), value) {
+            (Some(Value::Array(there)), Value::Array(piece)) => there.extend(piece),
+            (Some(there @ Value::Null), piece) => *there = piece,
+            (_, Value::Null) => {}
+            _ => is_understood = false,
+        }
+    }
+    is_understood
+}
+
+pub(in super::super) fn unfold(answer: &Value, with_usage: bool) -> Result<String, &'static str> {
+    let Value::Object(mut head) = answer.clone() else { return Err("form") };
+    let choices = head.remove("choices").unwrap_or_default();
+    let usage = head.remove("usage").filter(|usage| !usage.is_null());
+    if with_usage && usage.is_none() {
+        return Err("usage");
+    }
+    let is_known = |name: &str| LABELS.contains(&name) || BESIDE.contains(&name);
+    if head.iter().any(|(name, value)| !is_known(name) && !value.is_null()) {
+        return Err("form");
+    }
+    if head.get("object").is_some_and(|object| object == "chat.completion") {
+        head.insert("object".into(), "chat.completion.chunk".into());
+    }
+    if with_usage {
+        head.insert("usage".into(), Value::Null);
+    }
+    let chunk = |choices: Value| {
+        let mut chunk = head.clone();
+        chunk.insert("choices".into(), choices);
+        chunk
+    };
+    let mut stream = String::new();
+    for choice in choices.as_array().into_iter().flatten() {
+        for piece in pieces(choice).ok_or("form")? {
+            write(&mut stream, "", &chunk(json!([piece])).into());
+        }
+    }
+    if let Some(usage) = usage.filter(|_| with_usage) {
+        let mut last = chunk(json!([]));
+        last.insert("usage".into(), usage);
+        write(&mut stream, "", &last.into());
+    }
+    Ok(stream + "data: " + END + "\n\n")
+}
+
+/// A choice as what it says, then how it ends; none if that is not understood.
+fn pieces(choice: &Value) -> Option<Vec<Value>> {
+    let mut first = choice.as_object()?.clone();
+    let is_known =
+        |name: &str| matches!(name, "index" | "message" | "text" | "logprobs") || OF_CHOICE.contains(&name);
+    if first.iter().any(|(name, value)| !is_known(name) && !value.is_null()) {
+        return None;
+    }
+    let Some(message) = first.remove("message") else { return Some(vec![choice.clone()]) };
+    let Value::Object(mut message) = message else { return None };
+    for (name, value) in &message {
+        let is_understood = match name.as_str() {
+            "tool_calls" => value.as_array().is_some_and(|calls| calls.iter().all(Calls::is_call)),
+            "reasoning_details" => value.as_array().is_some_and(|items| items.iter().all(Calls::is_detail)),
+            "function_call" | "audio" => value.is_object(),
+            name if TEXTS.contains(&name) => value.is_string(),
+            name => OF_MESSAGE.contains(&name),
+        };
+        if !is_understood && !value.is_null() {
+            return None;
+        }
+    }
+    for (index, call) in
+        message.get_mut("tool_calls").and_then(Value::as_array_mut).into_iter().flatten().enumerate()
+    {
+        call["index"] = index.into();
+    }
+    let mut end =
+        Map::from_iter([("index".to_owned(), choice["index"].clone()), ("delta".to_owned(), json!({}))]);
+    for name in OF_CHOICE {
+        end.extend(first.remove(name).map(|value| (name.to_owned(), value)));
+    }
+    first.insert("finish_reason".into(), Value::Null);
+    first.insert("delta".into(), message.into());
+    Some(vec![first.into(), end.into()])
+}
+
+pub(in super::super) fn summary(answer: &Value) -> Option<Summary> {
+    let choices = answer["choices"].as_array().filter(|choices| !choices.is_empty())?;
+    let is_error = |value: &Value| value.get("error").is_some_and(|error| !error.is_null());
+    let is_whole = |choice: &Value| {
+        let reason = choice["finish_reason"].as_str();
+        matches!(reason, Some("stop" | "length" | "tool_calls" | "function_call")) && !is_error(choice)
+    };
+    if is_error(answer) || !choices.iter().all(is_whole) {
+        return None;
+    }
+    let mut texts = Vec::new();
+    let mut calls = Vec::new();
+    let (mut is_refusal, mut is_incomplete) = (false, false);
+    for choice in choices {
+        let message = &choice["message"];
+        let refusal = message["refusal"].as_str().filter(|refusal| !refusal.is_empty());
+        is_refusal |= refusal.is_some();
+        is_incomplete |= choice["finish_reason"] == "length";
+        texts.extend(message["content"].as_str().filter(|text| !text.is_empty()).or(refusal));
+        let parts = message["content"].as_array().into_iter().flatten();
+        texts.extend(parts.filter_map(|part| part["text"].as_str()));
+        texts.extend(choice["text"].as_str());
+        calls.extend(message["tool_calls"].as_array().into_iter().flatten());
+        calls.extend(message.get("function_call").filter(|call| !call.is_null()));
+        calls.extend(message.get("audio").filter(|audio| !audio.is_null()));
+    }
+    is_incomplete |= calls.iter().any(|call| {
+        let arguments = call.get("arguments").or_else(|| call["function"].get("arguments"));
+        let arguments = arguments.and_then(Value::as_str).filter(|arguments| !arguments.is_empty());
+        arguments.is_some_and(|arguments| json::read(arguments).is_none())
+    });
+    let usage = answer.get("usage").filter(|usage| usage.is_object());
+    let usage = usage.map(|usage| Usage {
+        prompt_tokens: count(usage, "prompt_tokens"),
+        completion_tokens: count(usage, "completion_tokens"),
+        cost_microusd: 0,
+    });
+    let calls_tools = !calls.is_empty();
+    let text = text_or(texts.join("\n"), &calls)?;
+    Some(Summary { text, usage, is_refusal, is_incomplete, calls_tools })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::sse::events;
+    use super::*;
+
+    fn answer() -> Value {
+        json!({
+            "id": "c1", "object": "chat.completion", "created": 1, "model": "m",
+            "choices": [{
+                "index": 0,
+                "message": { "role": "assistant", "content": "Paris.", "tool_calls": [
+                    { "id": "t0", "type": "function", "function": { "name": "f", "arguments": "{\"a\":1}" } },
+                ] },
+                "logprobs": null, "finish_reason": "tool_calls",
+            }],
+            "usage": { "prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5 },
+        })
+    }
+
+    #[test]
+    fn a_stream_of_an_answer_folds_back_into_it() {
+        let stream = unfold(&answer(), true).unwrap();
+        let folded = fold(&events(&stream)).unwrap();
+        assert_eq!((folded.answer, folded.is_understood), (answer(), true));
+        let cut = stream.strip_suffix("data: [DONE]\n\n").unwrap();
+        assert!(fold(&events(cut)).is_none());
+        assert!(!unfold(&answer(), false).unwrap().contains("usage"));
+        let mut without = answer();
+        without.as_object_mut().unwrap().remove("usage");
+        assert_eq!(unfold(&without, true), Err("usage"));
+    }
+
+    #[test]
+    fn an_answer_that_did_not_end_is_none_and_one_that_was_cut_is_incomplete() {
+        let with = |name: &str, value: Value| {
+            let mut answer = answer();
+            answer["choices"][0][name] = value;
+            summary(&answer)
+        };
+        let summary = summary(&answer()).unwrap();
+        assert_eq!(summary.usage.unwrap().prompt_tokens, 3);
+        assert!(!summary.is_incomplete && !summary.is_refusal);
+        assert_eq!(with("finish_reason", json!(null)), None);
+        assert_eq!(with("finish_reason", json!("content_filter")), None);
+        assert_eq!(with("error", json!({ "code": 502 })), None);
+        assert!(with("finish_reason", json!("length")).unwrap().is_incomplete);
+        let call = |arguments: &str| json!({ "content": null, "tool_calls": [{ "function": { "name": "f", "arguments": arguments } }] });
+        assert!(with("message", call("{\"a\":")).unwrap().is_incomplete);
+        assert!(!with("message", call("")).unwrap().is_incomplete);
+        assert!(with("message", json!({ "content": null, "refusal": "No." })).unwrap().is_refusal);
+    }
+}

@@ -1,0 +1,240 @@
+//! Anthropic's messages.
+
+use serde_json::{Map, Value, json};
+use wellspring::entry::Usage;
+
+use super::super::api::{Folded, Summary};
+use super::super::json;
+use super::super::sse::{Event, write};
+use super::{count, text_or};
+
+/// A piece of a kind that is not known leaves the answer not understood.
+pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {
+    let mut answer = None::<Value>;
+    let mut blocks = Vec::<Block>::new();
+    let (mut is_whole, mut is_understood) = (false, true);
+    for event in events {
+        let mut data = event.json()?;
+        let place = usize::try_from(count(&data, "index")).ok()?;
+        match data["type"].as_str()? {
+            "message_start" => answer = Some(data["message"].take()),
+            "content_block_start" => {
+                if place != blocks.len() {
+                    return None;
+                }
+                blocks.push(Block { block: data["content_block"].take(), input: String::new() });
+            }
+            "content_block_delta" => is_understood &= blocks.get_mut(place)?.add(&mut data["delta"])?,
+            "message_delta" => {
+                let answer = answer.as_mut()?;
+                update(answer, &data["delta"]);
+                update(&mut answer["usage"], &data["usage"]);
+            }
+            "message_stop" => is_whole = true,
+            "error" => return None,
+            "content_block_stop" | "ping" => {}
+            _ => is_understood = false,
+        }
+    }
+    let mut answer = answer.filter(|_| is_whole)?;
+    answer["content"] = blocks.into_iter().map(Block::whole).collect::<Option<_>>()?;
+    Some(Folded { answer, is_understood })
+}
+
+/// A block of content that is being told.
+struct Block {
+    block: Value,
+    /// The input of a tool, which comes as pieces of JSON.
+    input: String,
+}
+
+impl Block {
+    /// Adds a piece; whether its kind is known. None if it is broken.
+    fn add(&mut self, delta: &mut Value) -> Option<bool> {
+        let field = match delta["type"].as_str()? {
+            "input_json_delta" => {
+                self.input.push_str(delta["partial_json"].as_str()?);
+                return Some(true);
+            }
+            "citations_delta" => {
+                let citation = delta["citation"].take();
+                match &mut self.block["citations"] {
+                    Value::Array(citations) => citations.push(citation),
+                    none => *none = json!([citation]),
+                }
+                return Some(true);
+            }
+            "text_delta" => "text",
+            "thinking_delta" => "thinking",
+            "signature_delta" => "signature",
+            _ => return Some(false),
+        };
+        let so_far = self.block[field].as_str().unwrap_or_default();
+        self.block[field] = format!("{so_far}{}", delta[field].as_str()?).into();
+        Some(true)
+    }
+
+    fn whole(mut self) -> Option<Value> {
+        if !self.input.is_empty() {
+            self.block["input"] = json::read(&self.input)?;
+        }
+        Some(self.block)
+    }
+}
+
+fn update(whole: &mut Value, piece: &Value) {
+    for (name, value) in piece.as_object().into_iter().flatten() {
+        if value.is_null() && whole.get(name).is_some() {
+            continue;
+        }
+        whole[name] = value.clone();
+    }
+}
+
+pub(in super::super) fn unfold(answer: &Value) -> String {
+    let mut stream = String::new();
+    let mut push = |name: &str, data: Value| {
+        let mut event = Map::from_iter([("type".to_owned(), name.into())]);
+        event.extend(data.as_object().cloned().unwrap_or_default());
+        write(&mut stream, name, &event.into());
+    };
+    let mut begun = answer.clone();
+    begun["content"] = json!([]);
+    begun["stop_reason"] = Value::Null;
+    begun["stop_sequence"] = Value::Null;
+    push("message_start", json!({ "message": begun }));
+    for (index, block) in answer["content"].as_array().into_iter().flatten().enumerate() {
+        let (begun, deltas) = pieces(block);
+        push("content_block_start", json!({ "index": index, "content_block": begun }));
+        for delta in deltas {
+            push("content_block_delta", json!({ "index": index, "delta": delta }));
+        }
+        push("content_block_stop", json!({ "index": index }));
+    }
+    let end = json!({ "stop_reason": answer["stop_reason"], "stop_sequence": answer["stop_sequence"] });
+    push("message_delta", json!({ "delta": end, "usage": answer["usage"] }));
+    push("message_stop", json!({}));
+    stream
+}
+
+/// A block as it begins, and what is told of it then. Kinds that are not known are told at once.
+fn pieces(block: &Value) -> (Value, Vec<Value>) {
+    let mut begun = block.clone();
+    let mut deltas = Vec::new();
+    match block["type"].as_str() {
+        Some("text") => {
+            begun["text"] = "".into();
+            if let Some(citations) = begun.get_mut("citations").filter(|citations| citations.is_array()) {
+                *citations = json!([]);
+            }
+            let citations = block["citations"].as_array().into_iter().flatten();
+            deltas
+                .extend(citations.map(|citation| json!({ "type": "citations_delta", "citation": citation })));
+            deltas.push(json!({ "type": "text_delta", "text": block["text"] }));
+        }
+        Some("thinking") => {
+            begun["thinking"] = "".into();
+            deltas.push(json!({ "type": "thinking_delta", "thinking": block["thinking"] }));
+            // Others that speak this API sign nothing.
+            if let Some(signature) = begun.get_mut("signature").filter(|signature| !signature.is_null()) {
+                *signature = "".into();
+                deltas.push(json!({ "type": "signature_delta", "signature": block["signature"] }));
+            }
+        }
+        Some("tool_use" | "server_tool_use") => {
+            begun["input"] = json!({});
+            let input = json::write(&block["input"]);
+            deltas.push(json!({ "type": "input_json_delta", "partial_json": input }));
+        }
+        _ => {}
+    }
+    (begun, deltas)
+}
+
+pub(in super::super) fn summary(answer: &Value) -> Option<Summary> {
+    if !matches!(
+        answer["stop_reason"].as_str(),
+        Some(
+            "end_turn"
+                | "max_tokens"
+                | "model_context_window_exceeded"
+                | "refusal"
+                | "stop_sequence"
+                | "tool_use"
+        )
+    ) {
+        return None;
+    }
+    let content = answer["content"].as_array()?;
+    let texts: Vec<&str> = content.iter().filter_map(|block| block["text"].as_str()).collect();
+    let calls: Vec<&Value> = content.iter().filter(|block| block["type"] != "thinking").collect();
+    let usage = answer.get("usage").filter(|usage| usage.is_object()).map(|usage| Usage {
+        prompt_tokens: count(usage, "input_tokens")
+            + count(usage, "cache_creation_input_tokens")
+            + count(usage, "cache_read_input_tokens"),
+        completion_tokens: count(usage, "output_tokens"),
+        cost_microusd: 0,
+    });
+    let is_refusal = answer["stop_reason"] == "refusal";
+    let is_incomplete =
+        matches!(answer["stop_reason"].as_str(), Some("max_tokens" | "model_context_window_exceeded"));
+    let calls_tools = answer["stop_reason"] == "tool_use";
+    Some(Summary { text: text_or(texts.concat(), &calls)?, usage, is_refusal, is_incomplete, calls_tools })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::sse::events;
+    use super::*;
+
+    fn answer() -> Value {
+        json!({
+            "id": "msg", "type": "message", "role": "assistant", "model": "m",
+            "content": [
+                { "type": "thinking", "thinking": "hm", "signature": "s" },
+                { "type": "text", "text": "Paris." },
+                { "type": "tool_use", "id": "t", "name": "f", "input": { "a": 1 } },
+            ],
+            "stop_reason": "tool_use", "stop_sequence": null,
+            "usage": { "input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 2 },
+        })
+    }
+
+    #[test]
+    fn a_stream_of_an_answer_folds_back_into_it() {
+        let stream = unfold(&answer());
+        let folded = fold(&events(&stream)).unwrap();
+        assert_eq!((folded.answer, folded.is_understood), (answer(), true));
+        assert_eq!(summary(&answer()).unwrap().usage.unwrap().prompt_tokens, 7);
+        let cut = stream.rfind("event: message_stop").unwrap();
+        assert!(fold(&events(&stream[..cut])).is_none());
+    }
+
+    #[test]
+    fn an_error_ends_the_recording_and_a_kind_that_is_not_known_is_not_understood() {
+        let stream = unfold(&answer());
+        let broken = stream.replace(
+            "event: message_delta",
+            "event: error\ndata: {\"type\":\"error\"}\n\nevent: message_delta",
+        );
+        assert!(fold(&events(&broken)).is_none());
+        assert!(!fold(&events(&stream.replace("signature_delta", "novelty_delta"))).unwrap().is_understood);
+    }
+
+    #[test]
+    fn what_was_cut_is_incomplete_and_inputs_keep_their_numbers() {
+        let with = |reason: &str| {
+            let mut answer = answer();
+            answer["stop_reason"] = reason.into();
+            summary(&answer)
+        };
+        assert!(with("max_tokens").unwrap().is_incomplete);
+        assert!(with("refusal").unwrap().is_refusal);
+        assert_eq!(with("pause_turn"), None);
+        let input = r#"{"n":1500000000000000000000,"x":-0,"y":1.50}"#;
+        let mut answer = answer();
+        answer["content"][2]["input"] = json::read(input).unwrap();
+        let folded = fold(&events(&unfold(&answer))).unwrap().answer;
+        assert_eq!(json::write(&folded["content"][2]["input"]), input);
+    }
+}

@@ -1,0 +1,118 @@
+//! Who shares answers with whom.
+//!
+//! Whatever may tell an upstream who asks keeps callers apart. The headers that are known to hold keys, and tokens of the
+//! gateway, do so as [`Sharing`] says. All other headers that go upstream, and what stands behind the `?`, are part of
+//! what an answer is found by, whoever shares it, unless they are known to change nothing.
+
+use std::collections::BTreeMap;
+
+use axum::http::{HeaderMap, HeaderName, header};
+use serde_json::{Value, json};
+
+use super::irrelevant::HeaderPattern;
+use crate::auth::{API_KEY_HEADER, Caller, sha256};
+use crate::{Options, Sharing};
+
+/// Where callers show who they are to the upstream, or to a gateway before it.
+const KEYS: [HeaderName; 10] = [
+    header::AUTHORIZATION,
+    API_KEY_HEADER,
+    HeaderName::from_static("api-key"),
+    header::COOKIE,
+    HeaderName::from_static("x-goog-api-key"),
+    HeaderName::from_static("ocp-apim-subscription-key"),
+    HeaderName::from_static("cf-aig-authorization"),
+    HeaderName::from_static("x-litellm-api-key"),
+    HeaderName::from_static("x-portkey-api-key"),
+    HeaderName::from_static("helicone-auth"),
+];
+
+/// What those who share answers have in common; none if everybody does. Tells no secret.
+pub(crate) fn tenant(options: &Options, caller: &Caller, headers: &HeaderMap) -> Option<String> {
+    match &options.sharing {
+        Sharing::Shared => None,
+        Sharing::Key => Some(by_caller(caller, headers)),
+        Sharing::Header(name) => Some(match headers.get(name) {
+            Some(value) => header_label(value.as_bytes()),
+            None => by_caller(caller, headers),
+        }),
+    }
+}
+
+/// The [`tenant`] of whom administration names: by a token's name, or by a header's value; none if everybody shares.
+pub(crate) fn tenant_named(options: &Options, caller: &str) -> Option<String> {
+    match &options.sharing {
+        Sharing::Shared => None,
+        Sharing::Key => Some(token_label(caller)),
+        Sharing::Header(_) => Some(header_label(caller.as_bytes())),
+    }
+}
+
+/// What of a request beside its body an upstream may answer by: the `headers` that go to it, each with all its lines,
+/// and the query. Keys are none of it, they are [`tenant`]'s.
+pub(super) fn beside_body(ignored: &[HeaderPattern], headers: &HeaderMap, query: Option<&str>) -> Value {
+    let is_told =
+        |name: &HeaderName| !KEYS.contains(name) && !ignored.iter().any(|known| known.matches(name));
+    let lines = |name| headers.get_all(name).iter().map(|value| hex::encode(value.as_bytes())).collect();
+    let told: BTreeMap<&str, Vec<String>> =
+        headers.keys().filter(|name| is_told(name)).map(|name| (name.as_str(), lines(name))).collect();
+    json!({ "headers": told, "query": query })
+}
+
+/// The token and the key that were shown: the same key under another token may be of no meaning.
+fn by_caller(caller: &Caller, headers: &HeaderMap) -> String {
+    let shown: Vec<String> = [by_token(caller), by_key(caller, headers)].into_iter().flatten().collect();
+    if shown.is_empty() { "nobody".to_owned() } else { shown.join("+") }
+}
+
+/// Who may use what is given to this caller: the token if one was shown, else the key. None if neither was.
+pub(crate) fn holder(caller: &Caller, headers: &HeaderMap) -> Option<String> {
+    by_token(caller).or_else(|| by_key(caller, headers))
+}
+
+fn by_key(caller: &Caller, headers: &HeaderMap) -> Option<String> {
+    let is_own = |name: &HeaderName| !caller.shown_in.contains(name);
+    let mut shown = String::new();
+    for name in KEYS.iter().filter(|name| is_own(name)) {
+        for value in headers.get_all(name) {
+            shown.extend([name.as_str(), ":", &hex::encode(value.as_bytes()), ";"]);
+        }
+    }
+    (!shown.is_empty()).then(|| format!("key:{}", hex::encode(sha256(&shown))))
+}
+
+fn by_token(caller: &Caller) -> Option<String> {
+    caller.token.as_ref().map(|token| token_label(token.name()))
+}
+
+fn token_label(name: &str) -> String {
+    format!("token:{}", hex::encode(sha256(name)))
+}
+
+fn header_label(value: &[u8]) -> String {
+    format!("header:{}", hex::encode(sha256(&hex::encode(value))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::{Right, Token};
+
+    #[test]
+    fn by_default_nobody_shares_with_another_key() {
+        let anonymous = Caller::new(None, Vec::new());
+        let shared = |caller: &Caller, name: &'static str, value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.parse().unwrap());
+            tenant(&Options::default(), caller, &headers).unwrap()
+        };
+        let bob = shared(&anonymous, "authorization", "Bearer bob");
+        assert_eq!(bob, shared(&anonymous, "authorization", "Bearer bob"));
+        assert_ne!(bob, shared(&anonymous, "authorization", "Bearer eve"));
+        assert_ne!(bob, shared(&anonymous, "x-api-key", "Bearer bob"));
+        assert!(!bob.contains("bob"));
+        let token = Token::new("ci", &[Right::Fill], "secret");
+        let caller = Caller::new(Some(token), vec![header::AUTHORIZATION]);
+        assert!(shared(&caller, "authorization", "Bearer secret").starts_with("token:"));
+    }
+}

@@ -1,0 +1,180 @@
+//! The fields of `wellspring` as headers, for clients that cannot add a field to the body.
+//!
+//! Each is `Wellspring-` and the name of the field with hyphens. Values are UTF-8, percent-encoded where they are not
+//! plain ASCII or hold what separates: commas in lists, `@` and `#` in sources.
+
+use axum::http::HeaderMap;
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Number, Value};
+
+use super::json;
+use crate::error::Problem;
+
+/// How a header's value is read.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Text,
+    Number,
+    Switch,
+    /// Seconds, or a text such as `6h`.
+    Time,
+    /// Several, with commas between them or in several headers.
+    List,
+    /// A list of `ID`, `ID@VERSION` or `ID#CHUNK`.
+    Sources,
+    /// An object of JSON.
+    Object,
+}
+
+/// The headers, each with the field that it stands for.
+const HEADERS: [(&str, &str, Kind); 18] = [
+    ("wellspring-question", "question", Kind::Text),
+    ("wellspring-conversation", "conversation", Kind::Text),
+    ("wellspring-sources", "sources", Kind::Sources),
+    ("wellspring-collections", "collections", Kind::List),
+    ("wellspring-tags", "tags", Kind::List),
+    ("wellspring-permit", "permit", Kind::Text),
+    ("wellspring-since", "since", Kind::Text),
+    ("wellspring-parameters", "parameters", Kind::Object),
+    ("wellspring-corpus", "corpus", Kind::Text),
+    ("wellspring-namespace", "namespace", Kind::Text),
+    ("wellspring-tenant", "tenant", Kind::Text),
+    ("wellspring-ttl", "ttl", Kind::Time),
+    ("wellspring-content-type", "content_type", Kind::Text),
+    ("wellspring-negative", "negative", Kind::Switch),
+    ("wellspring-threshold", "threshold", Kind::Number),
+    ("wellspring-max-false-hit-rate", "max_false_hit_rate", Kind::Number),
+    ("wellspring-exact", "exact", Kind::Switch),
+    ("wellspring-ignore", "ignore", Kind::List),
+];
+
+/// Two fields of which the one that the body has leaves no room for the other in a header.
+const CRITERIA: [&str; 2] = ["threshold", "max_false_hit_rate"];
+
+/// The names of the headers.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    HEADERS.iter().map(|(name, ..)| *name)
+}
+
+/// Adds to `fields` what `headers` say; a field of the body wins over its header.
+///
+/// # Errors
+///
+/// 400 for a value that is not of its kind, or for a header that stands twice and is no list.
+pub(super) fn add(fields: &mut Map<String, Value>, headers: &HeaderMap) -> Result<(), Problem> {
+    let has_criterion = CRITERIA.iter().any(|name| fields.get(*name).is_some_and(|value| !value.is_null()));
+    for (name, field, kind) in HEADERS {
+        let lines: Vec<_> = headers.get_all(name).iter().collect();
+        let is_settled = fields.contains_key(field) || has_criterion && CRITERIA.contains(&field);
+        if lines.is_empty() || is_settled {
+            continue;
+        }
+        let bad = |why: &str| Problem::invalid(format!("the header {name} {why}"));
+        let lines: Result<Vec<&str>, _> =
+            lines.into_iter().map(|line| std::str::from_utf8(line.as_bytes())).collect();
+        let lines = lines.map_err(|_| bad("is not UTF-8"))?;
+        let value = match (kind, &lines[..]) {
+            (Kind::List | Kind::Sources, lines) => {
+                let items = lines.iter().flat_map(|line| line.split(',')).map(str::trim);
+                let items = items.filter(|item| !item.is_empty());
+                let read = |item| if matches!(kind, Kind::Sources) { source(item) } else { text(item) };
+                items.map(read).collect::<Result<Value, _>>()
+            }
+            (_, [line]) => single(kind, line.trim()),
+            _ => Err("stands twice"),
+        };
+        fields.insert(field.to_owned(), value.map_err(bad)?);
+    }
+    Ok(())
+}
+
+fn single(kind: Kind, line: &str) -> Result<Value, &'static str> {
+    match kind {
+        Kind::Number => {
+            let number = line.parse().ok().and_then(Number::from_f64);
+            number.map(Value::Number).ok_or("holds no number")
+        }
+        Kind::Switch => line.parse::<bool>().map(Value::Bool).map_err(|_| "is neither true nor false"),
+        Kind::Object => {
+            let text = percent_decode_str(line).decode_utf8().map_err(|_| "is not UTF-8")?;
+            let fields = json::object(text.as_bytes());
+            fields.map(Value::Object).ok_or("is no object of JSON, or has a name that stands twice")
+        }
+        Kind::Time => line.parse::<u64>().map(Value::from).or_else(|_| text(line)),
+        _ => text(line),
+    }
+}
+
+fn text(encoded: &str) -> Result<Value, &'static str> {
+    let text = percent_decode_str(encoded).decode_utf8().map_err(|_| "is not UTF-8")?;
+    Ok(Value::String(text.into_owned()))
+}
+
+/// `ID`, `ID@VERSION` or `ID#CHUNK`. Ids that hold such a sign have it encoded, so that none is taken for another one.
+fn source(item: &str) -> Result<Value, &'static str> {
+    if item.matches(['@', '#']).count() > 1 {
+        return Err("has a source with several of @ and #: write those of an id as %40 and %23");
+    }
+    Ok(if let Some((id, version)) = item.split_once('@') {
+        serde_json::json!({ "id": text(id)?, "version": text(version)? })
+    } else if let Some((id, chunk)) = item.split_once('#') {
+        serde_json::json!({ "id": text(id)?, "chunks": [text(chunk)?] })
+    } else {
+        serde_json::json!({ "id": text(item)? })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(lines: &[(&'static str, &str)]) -> Result<Value, Problem> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, axum::http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        let mut fields = Map::from_iter([("exact".to_owned(), json!(false))]);
+        add(&mut fields, &headers).map(|()| Value::Object(fields))
+    }
+
+    #[test]
+    fn each_kind_is_read_and_the_body_wins() {
+        let fields = read(&[
+            ("wellspring-question", "100% caf%C3%A9 na\u{ef}f?"),
+            ("wellspring-sources", "hours.md@7f, a%2Cb , c#1"),
+            ("wellspring-sources", "me%40example.com"),
+            ("wellspring-tags", "a,b"),
+            ("wellspring-ttl", "300"),
+            ("wellspring-threshold", "0.5"),
+            ("wellspring-negative", "true"),
+            ("wellspring-exact", "true"),
+        ])
+        .unwrap();
+        assert_eq!(
+            fields,
+            json!({
+                "question": "100% caf\u{e9} na\u{ef}f?",
+                "sources": [{ "id": "hours.md", "version": "7f" }, { "id": "a,b" }, { "id": "c", "chunks": ["1"] },
+                            { "id": "me@example.com" }],
+                "tags": ["a", "b"], "ttl": 300, "threshold": 0.5, "negative": true, "exact": false,
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_not_of_its_kind_is_refused() {
+        for lines in [
+            [("wellspring-threshold", "high")].as_slice(),
+            &[("wellspring-threshold", "nan")],
+            &[("wellspring-negative", "yes")],
+            &[("wellspring-sources", "a@b@c")],
+            &[("wellspring-sources", "a@1#2")],
+            &[("wellspring-question", "%ff")],
+            &[("wellspring-tenant", "a"), ("wellspring-tenant", "b")],
+        ] {
+            assert!(read(lines).is_err(), "{lines:?}");
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! `POST /v1/webhooks/{name}`: changes that other systems tell of in their own formats.
+//!
+//! Each webhook has a secret, by which its sender is known; it needs no token. What it tells of becomes changes by
+//! [`Rules`], without versions: a sender's idea of a version (a commit, an etag) is seldom that of retrieval, and answers
+//! would be refused whose version is spelt in another way. Senders that know it use the format of
+//! `/v1/documents/changed`, signed.
+
+mod cloudevents;
+mod deliveries;
+mod github;
+mod s3;
+mod signature;
+
+use std::fmt;
+use std::time::Duration;
+
+use axum::Json;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use serde_json::json;
+use wellspring::entry::Change;
+use wellspring::key::Corpus;
+
+pub(super) use self::deliveries::Deliveries;
+use crate::Gateway;
+use crate::documents::{self, Job, told};
+use crate::error::Problem;
+use crate::extract::{self, Named};
+use crate::rules::Rules;
+
+/// Of how many files one request may tell; beyond it, everything is invalidated.
+const MOST_FILES: usize = 10_000;
+/// The headers of the handshake by which senders of `CloudEvents` ask whether they may send.
+const ORIGIN: HeaderName = HeaderName::from_static("webhook-request-origin");
+const ALLOWED_ORIGIN: HeaderName = HeaderName::from_static("webhook-allowed-origin");
+
+/// Something that other systems may tell of changes by.
+#[derive(Clone)]
+pub struct Webhook {
+    /// What stands in its address.
+    pub name: String,
+    /// The format.
+    pub kind: WebhookKind,
+    /// What its sender shows or signs with.
+    pub secret: String,
+    /// The corpus of what it tells of.
+    pub corpus: Corpus,
+    /// Which paths are which documents.
+    pub rules: Rules,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Webhook").field("name", &self.name).field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// The format of a webhook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WebhookKind {
+    /// The body of `/v1/documents/changed`, with its HMAC-SHA256 in a header.
+    Hmac {
+        /// The header with the signature, in hexadecimal with or without `sha256=`.
+        header: HeaderName,
+        /// The header with the time in seconds since 1970, and how far it may be off. The signature is then that of the
+        /// time, a dot and the body, and one that was seen before is not applied again. Without it, nobody can tell a
+        /// recorded request from a new one, and versions are not believed.
+        timestamp: Option<(HeaderName, Duration)>,
+    },
+    /// GitHub's event `push`, signed in `X-Hub-Signature-256`.
+    GitHub {
+        /// The branch whose pushes count; none for all.
+        branch: Option<String>,
+    },
+    /// Notifications of S3 and what speaks like it, with the secret as a bearer token.
+    S3,
+    /// `CloudEvents` 1.0, structured, binary or in batches, with the secret as a bearer token. The subject is the path.
+    CloudEvents,
+}
+
+/// What a request tells of.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    /// These files, each with what is known beside its path.
+    Files(Vec<File>),
+    /// Nobody can tell which: everything.
+    Everything,
+    /// Nothing that concerns documents, and why.
+    Nothing(&'static str),
+}
+
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct File {
+    path: String,
+    variables: Vec<(&'static str, String)>,
+}
+
+pub(super) fn routes() -> Router<Gateway> {
+    Router::new().route("/v1/webhooks/{name}", post(receive).options(handshake))
+}
+
+async fn receive(
+    State(gateway): State<Gateway>,
+    Named(name): Named<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let webhook = find(&gateway, &name)?;
+    let (head, body) = request.into_parts();
+    // Whoever does not even try to show the secret is not listened to.
+    match &webhook.kind {
+        WebhookKind::Hmac { header, .. } => signature::check_shown(header, &head.headers)?,
+        WebhookKind::GitHub { .. } => signature::check_shown(&signature::GITHUB, &head.headers)?,
+        WebhookKind::S3 | WebhookKind::CloudEvents => signature::check_bearer(webhook, &head.headers)?,
+    }
+    let limits = &gateway.options().limits;
+    let body = limits.read_webhook(body).await?;
+    let told = match &webhook.kind {
+        WebhookKind::Hmac { header, timestamp } => {
+            let signed = signature::check_timed(webhook, header, timestamp.as_ref(), &head.headers, &body)?;
+            limits.check_json(&body)?;
+            if signed.as_ref().is_some_and(|signed| gateway.deliveries().has_seen(signed)) {
+                return Ok(nothing("this very request was applied before"));
+            }
+            let rename = |id: String| webhook.rules.map(&id, &[]).map(|mapped| mapped.document);
+            let mut job = documents::read(extract::fields(&body)?, Some(&webhook.corpus), rename)?;
+            gateway.deliveries().in_order(signed.as_ref(), &mut job);
+            let response = submit(&gateway, job).await?;
+            if let Some(signed) = signed {
+                gateway.deliveries().saw(&signed);
+            }
+            return Ok(response);
+        }
+        WebhookKind::GitHub { branch } => {
+            signature::check(webhook, &signature::GITHUB, &head.headers, &body)?;
+            limits.check_json(&body)?;
+            github::read(&head.headers, &body, branch.as_deref())?
+        }
+        WebhookKind::S3 => {
+            limits.check_json(&body)?;
+            s3::read(&body)?
+        }
+        WebhookKind::CloudEvents => cloudevents::read(&head.headers, &body)?,
+    };
+    let changes = match told {
+        Told::Nothing(why) => return Ok(nothing(why)),
+        Told::Everything => vec![Change::Everything],
+        Told::Files(files) if files.len() > MOST_FILES => vec![Change::Everything],
+        Told::Files(files) => changes(&webhook.rules, files),
+    };
+    submit(&gateway, Job::invalidate(webhook.corpus.clone(), changes)).await
+}
+
+async fn submit(gateway: &Gateway, job: Job) -> Result<Response, Problem> {
+    if job.is_empty() {
+        return Ok(nothing("no rule matches any of the paths"));
+    }
+    Ok(told(gateway.submit(job).await?, gateway))
+}
+
+/// The changes that `files` stand for, each once.
+fn changes(rules: &Rules, mut files: Vec<File>) -> Vec<Change> {
+    files.sort_unstable();
+    let (mut documents, mut collections) = (Vec::new(), Vec::new());
+    for file in &files {
+        let variables: Vec<(&str, &str)> =
+            file.variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        if let Some(mapped) = rules.map(&file.path, &variables) {
+            documents.push(mapped.document);
+            collections.extend(mapped.collection);
+        }
+    }
+    for names in [&mut documents, &mut collections] {
+        names.sort_unstable();
+        names.dedup();
+    }
+    documents
+        .into_iter()
+        .map(Change::document)
+        .chain(collections.into_iter().map(Change::Collection))
+        .collect()
+}
+
+/// Lets whoever asks send; that they know the secret shows when they do.
+async fn handshake(
+    State(gateway): State<Gateway>,
+    Named(name): Named<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let webhook = find(&gateway, &name)?;
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    if webhook.kind == WebhookKind::CloudEvents
+        && let Some(origin) = headers.get(ORIGIN)
+    {
+        response.headers_mut().insert(ALLOWED_ORIGIN, origin.clone());
+    }
+    response.headers_mut().insert(axum::http::header::ALLOW, HeaderValue::from_static("POST"));
+    Ok(response)
+}
+
+fn find<'a>(gateway: &'a Gateway, name: &str) -> Result<&'a Webhook, Problem> {
+    gateway.options().webhooks.iter().find(|webhook| webhook.name == name).ok_or_else(|| {
+        Problem::new(StatusCode::NOT_FOUND, "no_webhook", "no webhook of this name is configured")
+    })
+}
+
+fn nothing(why: &str) -> Response {
+    Json(json!({ "state": "ignored", "why": why })).into_response()
+}
+
+fn malformed(error: &serde_json::Error) -> Problem {
+    Problem::invalid(format!("the body is not what this webhook expects: {error}"))
+}

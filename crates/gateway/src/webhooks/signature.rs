@@ -1,0 +1,99 @@
+//! Whether a request comes from who knows the secret. Compared in constant time.
+
+use std::time::Duration;
+
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+
+use super::Webhook;
+use super::deliveries::{Signed, now};
+use crate::auth::sha256;
+use crate::error::Problem;
+
+/// The header of GitHub's signature.
+pub(super) const GITHUB: HeaderName = HeaderName::from_static("x-hub-signature-256");
+
+/// Checks the signature of `body` in `name`.
+pub(super) fn check(
+    webhook: &Webhook,
+    name: &HeaderName,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<[u8; 32], Problem> {
+    verify(webhook, name, headers, &[body])
+}
+
+/// Checks that there is a signature in `name`, before anything is read that it may sign.
+pub(super) fn check_shown(name: &HeaderName, headers: &HeaderMap) -> Result<(), Problem> {
+    shown(name, headers).map(|_| ())
+}
+
+/// Checks the signature, and the time if one is wanted; returns what tells the request from others then.
+pub(super) fn check_timed(
+    webhook: &Webhook,
+    name: &HeaderName,
+    timestamp: Option<&(HeaderName, Duration)>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Option<Signed>, Problem> {
+    let Some((time_header, tolerance)) = timestamp else {
+        return check(webhook, name, headers, body).map(|_| None);
+    };
+    let time = text(headers, time_header)?;
+    let signature = verify(webhook, name, headers, &[time.as_bytes(), b".", body])?;
+    let now = now();
+    match time.parse::<u64>() {
+        Ok(time) if time.abs_diff(now) <= tolerance.as_secs() => Ok(Some(Signed { signature, time })),
+        Ok(_) => Err(refused(format!("{time_header} is more than {} s from now", tolerance.as_secs()))),
+        Err(_) => Err(refused(format!("{time_header} is no time in seconds since 1970"))),
+    }
+}
+
+fn verify(
+    webhook: &Webhook,
+    name: &HeaderName,
+    headers: &HeaderMap,
+    signed: &[&[u8]],
+) -> Result<[u8; 32], Problem> {
+    let signature = shown(name, headers)?;
+    let mut mac = Hmac::<Sha256>::new_from_slice(webhook.secret.as_bytes())
+        .map_err(|_| refused("the secret cannot sign".into()))?;
+    for part in signed {
+        mac.update(part);
+    }
+    mac.verify_slice(&signature)
+        .map_err(|_| refused(format!("{name} is not the signature of this request")))?;
+    Ok(signature)
+}
+
+fn shown(name: &HeaderName, headers: &HeaderMap) -> Result<[u8; 32], Problem> {
+    let shown = text(headers, name)?;
+    let mut signature = [0; 32];
+    hex::decode_to_slice(shown.strip_prefix("sha256=").unwrap_or(shown), &mut signature)
+        .map_err(|_| refused(format!("{name} is no HMAC-SHA256 in hexadecimal")))?;
+    Ok(signature)
+}
+
+/// Checks the bearer token. Some senders leave the scheme out.
+pub(super) fn check_bearer(webhook: &Webhook, headers: &HeaderMap) -> Result<(), Problem> {
+    let shown = text(headers, &header::AUTHORIZATION)?;
+    let shown = match shown.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+        _ => shown,
+    };
+    if bool::from(sha256(shown).ct_eq(&sha256(&webhook.secret))) {
+        return Ok(());
+    }
+    Err(refused("the bearer token is not the webhook's secret".into()))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, Problem> {
+    let value = headers.get(name).ok_or_else(|| refused(format!("the header {name} is missing")))?;
+    value.to_str().map_err(|_| refused(format!("the header {name} is not ASCII")))
+}
+
+fn refused(message: String) -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+}

@@ -1,0 +1,9 @@
+//! The gateway's interfaces for pipelines and for whatever changes documents, over real sockets and real stores.
+
+mod cache_api;
+mod changes;
+mod pending;
+mod putting;
+mod webhooks;
+
+use crate::running::start_on_disk as start;

@@ -1,0 +1,12 @@
+//! The gateway over real sockets: its proxy, its interfaces for pipelines and for those who run it, and clients that
+//! others made.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod admin;
+mod attacks;
+mod clients;
+mod documents;
+mod proxy;
+
+use wellspring_test_support::{self as support, gateway as running, upstream};

@@ -1,0 +1,206 @@
+//! What is not cached goes through, and with the gateway's own key no further than it may.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+use wellspring_gateway::auth::{Right, Token};
+
+use crate::proxy::{CHAT, chat};
+use crate::running::{Reply, Running};
+
+async fn send(gateway: &Running, method: Method, path: &str) -> Reply {
+    let request = gateway.client.request(method, gateway.url(path)).body("{}");
+    Reply::of(request.send().await.unwrap()).await
+}
+
+async fn lent_key(pass: &[&str]) -> Running {
+    Running::with(|options| {
+        options.openai.api_key = Some("own-key".into());
+        options.anthropic.api_key = Some("own-key".into());
+        options.pass = pass.iter().map(|path| path.parse().unwrap()).collect();
+    })
+    .await
+}
+
+#[tokio::test]
+async fn every_path_below_the_base_goes_through_with_the_caller_s_key() {
+    let gateway = Running::start().await;
+    for (method, path, below) in [
+        (Method::POST, "/v1/moderations", "/moderations"),
+        (Method::POST, "/moderations", "/moderations"),
+        (Method::DELETE, "/v1/files/f-1", "/files/f-1"),
+        (Method::GET, "/v1/batches?limit=1&after=../x", "/batches?limit=1&after=../x"),
+        (Method::POST, "/v1/vector_stores/vs/files", "/vector_stores/vs/files"),
+        (Method::POST, "/v1/conversations/c/items", "/conversations/c/items"),
+        (Method::GET, "/v1/chat/completions", "/chat/completions"),
+        (Method::DELETE, "/v1/models/ft:x", "/models/ft:x"),
+        (Method::POST, "/v1/messages/batches", "/messages/batches"),
+        (Method::PATCH, "/new/and/unknown", "/new/and/unknown"),
+        (
+            Method::POST,
+            "/openai/deployments/d/images/generations?api-version=1",
+            "/openai/deployments/d/images/generations?api-version=1",
+        ),
+    ] {
+        let before = gateway.upstream.calls();
+        let request = gateway.client.request(method.clone(), gateway.url(path)).bearer_auth("caller-key");
+        let reply = Reply::of(request.body("{\"a\": 1, \"wellspring\": {}}").send().await.unwrap()).await;
+        // What the upstream says reaches the caller as it is.
+        assert!(matches!(reply.status, 404 | 405), "{method} {path}: {}", reply.body);
+        let seen = gateway.upstream.seen();
+        // The fake upstream does not note what it has no method for.
+        if reply.status == 404 {
+            assert_eq!(seen.len(), before + 1, "{method} {path}");
+            let seen = seen.last().unwrap();
+            assert_eq!(seen.path, format!("/v1{below}"));
+            assert_eq!(seen.headers["authorization"], "Bearer caller-key");
+            assert_eq!(seen.body, "{\"a\":1}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_base_url_without_a_version_and_azure_s_paths_are_cached() {
+    let gateway = Running::start().await;
+    assert_eq!(gateway.ask("/chat/completions", &chat("Who?")).await.tier(), "miss");
+    assert_eq!(gateway.ask(CHAT, &chat("Who?")).await.tier(), "exact");
+    let body = json!({ "messages": [{ "role": "user", "content": "Who?" }] });
+    let texts = json!({ "input": "Who?" });
+    let mut answers = Vec::new();
+    for deployment in ["small", "large"] {
+        let path = |rest: &str| format!("/openai/deployments/{deployment}/{rest}?api-version=1");
+        let ask = async |path: &str, body: &Value, key: &str| {
+            let request = gateway.client.post(gateway.url(path)).json(body).header("api-key", key);
+            Reply::of(request.send().await.unwrap()).await
+        };
+        let first = ask(&path("chat/completions"), &body, "a").await;
+        assert_eq!((first.status, first.tier()), (200, "miss"), "{}", first.body);
+        assert_eq!(ask(&path("chat/completions"), &body, "a").await.tier(), "exact");
+        assert_eq!(ask(&path("chat/completions"), &body, "b").await.tier(), "miss");
+        assert_eq!(ask(&path("embeddings"), &texts, "a").await.tier(), "miss");
+        assert_eq!(ask(&path("embeddings"), &texts, "a").await.tier(), "exact");
+        answers.push(first.body);
+    }
+    // The body does not name the model, so only the deployment tells them apart.
+    assert_ne!(answers[0], answers[1]);
+}
+
+#[tokio::test]
+async fn the_own_key_goes_where_it_is_meant_to_and_nowhere_else() {
+    let gateway = lent_key(&[]).await;
+    let paths = [
+        (Method::GET, "/v1/files"),
+        (Method::DELETE, "/v1/files/f-1"),
+        (Method::GET, "/v1/organization/api_keys"),
+        (Method::DELETE, "/v1/models/ft:x"),
+        (Method::GET, "/v1/chat/completions"),
+        (Method::POST, "/v1/audio/speech"),
+        (Method::POST, "/audio/speech"),
+        (Method::POST, "/v1/v1/moderations"),
+        (Method::POST, "/v1/%6doderations"),
+        (Method::GET, "/v1/models;x/y"),
+        (Method::PUT, "/v1/responses/r"),
+        (Method::POST, "/openai/deployments/d/images/generations"),
+    ];
+    for (method, path) in paths.clone() {
+        let refused = send(&gateway, method.clone(), path).await;
+        assert_eq!(refused.status, 403, "{method} {path}: {}", refused.body);
+        assert!(refused.body.contains("server.pass"), "{}", refused.body);
+    }
+    let anthropic = gateway.client.get(gateway.url("/v1/files")).header("anthropic-version", "1");
+    assert_eq!(anthropic.send().await.unwrap().status(), 403);
+    assert_eq!(gateway.upstream.calls(), 0);
+    for path in ["/v1/moderations", "/moderations", "/v1/responses/r/cancel"] {
+        assert_eq!(send(&gateway, Method::POST, path).await.status, 404, "{path}");
+        assert_eq!(gateway.upstream.seen().last().unwrap().headers["authorization"], "Bearer own-key");
+    }
+    // A key of the caller's is never joined by the gateway's own.
+    let azure = gateway.client.post(gateway.url("/v1/files")).header("api-key", "caller-key").send().await;
+    assert_eq!(azure.unwrap().status(), 404);
+    assert!(!gateway.upstream.seen().last().unwrap().headers.contains_key("authorization"));
+    // Azure is shown the own key where it looks for it.
+    send(&gateway, Method::POST, "/openai/deployments/d/chat/completions").await;
+    assert_eq!(gateway.upstream.seen().last().unwrap().headers["api-key"], "own-key");
+
+    let extended = lent_key(&["POST:audio/*", "files/*"]).await;
+    for (method, path, status) in [
+        (Method::POST, "/v1/audio/speech", 404),
+        (Method::GET, "/v1/audio/speech", 403),
+        (Method::DELETE, "/v1/files/f-1", 404),
+        (Method::GET, "/v1/files", 403),
+    ] {
+        assert_eq!(send(&extended, method.clone(), path).await.status, status, "{method} {path}");
+    }
+}
+
+/// A change that is told to the wrong address is not for an upstream to hear, and nobody is to believe it was heard.
+#[tokio::test]
+async fn what_is_the_gateway_s_own_goes_to_no_upstream() {
+    let gateway = Running::with(|options| {
+        options.tokens = vec![Token::new("app", &[Right::Fill], "app-token")];
+        options.openai.api_key = Some("own-key".into());
+        options.pass = vec!["*".parse().unwrap()];
+    })
+    .await;
+    for path in [
+        "/v1/documents/changed",
+        "/documents/changed",
+        "/v1/webhooks/github",
+        "/v1/cache/entries",
+        "/metrics",
+        "/admin/overview",
+    ] {
+        let request = gateway.client.post(gateway.url(path)).bearer_auth("app-token").body("{}");
+        let reply = Reply::of(request.send().await.unwrap()).await;
+        assert_eq!(reply.status, 404, "{path}");
+        assert!(reply.body.contains("no such route"), "{path}: {}", reply.body);
+        assert_eq!(send(&gateway, Method::POST, path).await.status, 401, "{path}");
+    }
+    assert_eq!(gateway.upstream.calls(), 0);
+}
+
+#[tokio::test]
+async fn uploads_are_passed_on_as_they_come() {
+    let gateway = Running::with(|options| {
+        options.limits.body_bytes = 1_000;
+        options.limits.body_timeout = Duration::from_millis(300);
+    })
+    .await;
+    let upload = async |media_type: &str, body: reqwest::Body| {
+        let request = gateway.client.post(gateway.url("/v1/files")).bearer_auth("caller-key");
+        let reply = request.header("content-type", media_type).body(body).send().await.unwrap();
+        reply.status().as_u16()
+    };
+    let file = vec![7; 3 << 20];
+    for media_type in ["multipart/form-data; boundary=x", "application/octet-stream", "audio/wav"] {
+        assert_eq!(upload(media_type, file.clone().into()).await, 404, "{media_type}");
+        let seen = gateway.upstream.seen().pop().unwrap();
+        assert_eq!(
+            (seen.body.len(), &seen.headers["content-type"]),
+            (file.len(), &media_type.parse().unwrap())
+        );
+        assert_eq!(seen.headers["content-length"], file.len().to_string());
+    }
+    // Of a length that nobody knows before, and slower as a whole than one piece may be.
+    let pieces = futures::stream::unfold(0, |sent| async move {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        (sent < 6).then(|| (Ok::<_, std::io::Error>(vec![7; 1_000]), sent + 1))
+    });
+    assert_eq!(upload("multipart/form-data; boundary=x", reqwest::Body::wrap_stream(pieces)).await, 404);
+    assert_eq!(gateway.upstream.seen().pop().unwrap().body.len(), 6_000);
+    let stalled = futures::stream::pending::<Result<Vec<u8>, std::io::Error>>();
+    assert!(upload("multipart/form-data; boundary=x", reqwest::Body::wrap_stream(stalled)).await >= 400);
+    // What may hold something for the gateway is read, and is limited.
+    assert_eq!(upload("application/json", file.into()).await, 413);
+}
+
+#[tokio::test]
+async fn a_websocket_is_told_where_to_go() {
+    let gateway = Running::start().await;
+    let request = gateway.client.get(gateway.url("/v1/realtime?model=x")).bearer_auth("caller-key");
+    let request = request.header("connection", "upgrade").header("upgrade", "websocket");
+    let reply = Reply::of(request.send().await.unwrap()).await;
+    assert_eq!(reply.status, 501);
+    assert!(reply.body.contains("connect to the API itself"), "{}", reply.body);
+}

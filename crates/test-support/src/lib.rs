@@ -1,0 +1,185 @@
+//! What the suites share: entries, stores to run on, an embedder without a model, real servers; with the feature
+//! `gateway` also fake upstreams, and a gateway before them.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![expect(
+    missing_docs,
+    clippy::missing_errors_doc,
+    clippy::missing_panics_doc,
+    reason = "their names say it to whoever reads the tests"
+)]
+
+pub mod embedder;
+pub mod faulty;
+#[cfg(feature = "gateway")]
+pub mod gateway;
+#[cfg(unix)]
+pub mod servers;
+#[cfg(feature = "gateway")]
+pub mod upstream;
+pub mod valkey;
+pub mod watched;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use wellspring::clock::{ManualClock, Timestamp};
+use wellspring::key::{CacheKey, ScopeId};
+use wellspring::store::{EmbeddedStore, Fetched, Found, Limits, MemoryStore, Snapshot, Store};
+use wellspring::{Answer, Corpus, Dependency, Entry, EntryId};
+
+/// The folder of the repository.
+pub fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// Long after the epoch, so that subtracting does not end at zero.
+pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+pub const HOUR: Duration = Duration::from_hours(1);
+pub const SCOPE: ScopeId = ScopeId::from_bytes([7; 16]);
+
+/// The entry that answers `question` in `corpus`, derived from `dependencies`, for an hour.
+pub fn entry_in(corpus: &Corpus, question: &str, dependencies: Vec<Dependency>) -> Entry {
+    let key = CacheKey::new(corpus.clone(), SCOPE, question).unwrap();
+    Entry {
+        id: key.exact,
+        corpus: key.corpus,
+        scope: key.scope,
+        tenant: None,
+        question: key.text,
+        embedding: None,
+        answer: Answer::new(format!("answer to {question}")),
+        dependencies,
+        created_at: START,
+        expires_at: START.saturating_add(HOUR),
+        recompute: Duration::from_millis(500),
+    }
+}
+
+/// The same in the default corpus.
+pub fn entry(question: &str, dependencies: Vec<Dependency>) -> Entry {
+    entry_in(&Corpus::default(), question, dependencies)
+}
+
+/// An entry that depends on one whole document.
+pub fn about(question: &str, document: &str) -> Entry {
+    entry(question, vec![Dependency::document(document)])
+}
+
+/// Which store a test runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Memory,
+    Embedded,
+    /// On a server of this flavour that the tests of a process share.
+    Valkey(servers::Flavour),
+    /// On a cluster that the tests of a process share.
+    Cluster,
+}
+
+impl Kind {
+    /// Whether one process owns the store, with limits of its own.
+    pub fn is_local(self) -> bool {
+        matches!(self, Self::Memory | Self::Embedded)
+    }
+}
+
+/// A place for stores, with the clock that they go by.
+pub struct Bench {
+    pub kind: Kind,
+    pub clock: Arc<ManualClock>,
+    pub folder: TempDir,
+}
+
+impl Bench {
+    pub fn new(kind: Kind) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { kind, clock: Arc::new(ManualClock::new(START)), folder }
+    }
+
+    /// Opens the store; an embedded one has what the last one left.
+    pub fn open(&self, limits: Limits) -> Arc<dyn Store> {
+        match self.kind {
+            Kind::Memory => Arc::new(MemoryStore::with_clock(limits, Arc::clone(&self.clock) as _)),
+            Kind::Embedded => Arc::new(self.embedded(limits)),
+            Kind::Valkey(flavour) => self.remote(&valkey::shared_server(flavour).url()),
+            Kind::Cluster => self.remote(&valkey::shared_cluster_url()),
+        }
+    }
+
+    pub fn embedded(&self, limits: Limits) -> EmbeddedStore {
+        let options = EmbeddedStore::options().limits(limits).clock(Arc::clone(&self.clock) as _);
+        options.open(self.path()).unwrap()
+    }
+
+    /// A store on a server, with keys of its own. In one bucket, so that one snapshot is good for every entry.
+    fn remote(&self, url: &str) -> Arc<dyn Store> {
+        let prefix = self.folder.path().file_name().unwrap().to_string_lossy().into_owned() + ":";
+        let options = valkey::patient().prefix(prefix).buckets(1).clock(Arc::clone(&self.clock) as _);
+        Arc::new(valkey::connect(options, url))
+    }
+
+    pub fn path(&self) -> std::path::PathBuf {
+        self.folder.path().join("store.redb")
+    }
+}
+
+/// The clock of the default corpus now.
+pub async fn snapshot(store: &dyn Store) -> Snapshot {
+    fetch(store, EntryId::from_bytes([0; 16])).await.snapshot
+}
+
+pub async fn fetch(store: &dyn Store, id: EntryId) -> Fetched {
+    store.lookup(&Corpus::default(), id).await.unwrap()
+}
+
+pub async fn found(store: &dyn Store, entry: &Entry) -> Found {
+    store.lookup(&entry.corpus, entry.id).await.unwrap().found
+}
+
+/// Whether the store serves exactly `entry`.
+pub async fn serves(store: &dyn Store, entry: &Entry) -> bool {
+    match found(store, entry).await {
+        Found::Live(served) => {
+            assert_eq!(*served, *entry, "another entry is served");
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Stores entries with snapshots of their own; each must be taken.
+pub async fn fill_all(store: &dyn Store, entries: &[Entry]) {
+    for entry in entries {
+        let snapshot = store.lookup(&entry.corpus, entry.id).await.unwrap().snapshot;
+        let filled = store.fill(snapshot, Arc::new(entry.clone())).await.unwrap();
+        assert_eq!(filled, wellspring::store::Filled::Stored, "{}", entry.question);
+    }
+}
+
+/// Which of `entries` are served, as their places.
+pub async fn served(store: &dyn Store, entries: &[Entry]) -> Vec<usize> {
+    let mut served = Vec::new();
+    for (place, entry) in entries.iter().enumerate() {
+        if serves(store, entry).await {
+            served.push(place);
+        }
+    }
+    served
+}
+
+/// As long as anything may take that is waited for: far longer than it does, even on a machine that has ten times more
+/// to do than it has cores for.
+pub const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Waits until `reached`; panics if that takes longer than [`PATIENCE`]. For what background work does, not for timing.
+pub async fn eventually(what: &str, mut reached: impl AsyncFnMut() -> bool) {
+    // By the machine's own clock: that of the runtime may stand still.
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while !reached().await {
+        assert!(std::time::Instant::now() < deadline, "not reached within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
