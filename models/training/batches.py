@@ -49,7 +49,7 @@ class Batches:
         self.names = [name for name in kinds if name in sets]
         self.weights = [kinds[name][0] for name in self.names]
 
-    def draw(self, third_party_groups=4):
+    def draw(self, third_party_groups=2):
         rng, batch = self.rng, Batch()
         if len(self.order) < 2:
             self.order = rng.sample(self.families, len(self.families))

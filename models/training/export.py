@@ -9,12 +9,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from safetensors.torch import save_file
+from onnx import numpy_helper
+from safetensors.torch import load_file, save_file
 
 import multilingual
 from graph import encoder_graph
 from multilingual import FILES, entry
-from trunks import MODELS, MULTILINGUAL, WIDTH
+from trunks import HEADS, MODELS, MULTILINGUAL, WIDTH
 
 LICENCE = "CC-BY-SA-4.0"
 
@@ -65,6 +66,46 @@ def write(encoder, head, models, base):
         "license": LICENCE, "source": f"models/{trunk.comparer}/README.md", "files": {"model.safetensors": weights},
     })
     return model
+
+
+def read(encoder, head, models):
+    """Loads what `write` wrote into `models`, as far as int8 kept it. A layer of the head that is not there begins as one
+    that changes next to nothing."""
+    trunk = encoder.trunk
+    graph = onnx.load(models / trunk.encoder / "model.onnx").graph
+    arrays = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
+    state = {"typ.weight": np.zeros((2, WIDTH), np.float32), "pos.weight": arrays["pos"]}
+    for name, array in arrays.items():
+        layer = name.removesuffix("_q")
+        if name == "word_q":
+            state["word.weight"] = array * arrays["word_scale"]
+        elif name.endswith("_q"):
+            weight, bias = array * arrays[layer + "_scale"], arrays[layer + ".bb"].copy()
+            if layer.endswith("qkv"):
+                weight[:, :WIDTH] *= (WIDTH // HEADS) ** 0.5
+                bias[:WIDTH] *= (WIDTH // HEADS) ** 0.5
+            state[layer + ".weight"], state[layer + ".bias"] = weight.T, bias
+        elif name.endswith(".wt"):
+            layer = name.removesuffix(".wt")
+            state[layer + ".weight"], state[layer + ".bias"] = array.T, arrays[layer + ".bb"]
+        elif name.endswith(".w"):
+            layer = name.removesuffix(".w")
+            state[layer + ".weight"], state[layer + ".bias"] = array, arrays[layer + ".b"]
+    tensors = {name: torch.tensor(np.ascontiguousarray(array)) for name, array in state.items()}
+    encoder.load_state_dict({name: tensor for name, tensor in tensors.items() if not name.startswith("head.")})
+    weights = {name.removeprefix("head."): tensor for name, tensor in tensors.items() if name.startswith("head.")}
+    weights |= load_file(models / trunk.comparer / "model.safetensors")
+    weights["temp"] = weights["temp"].reshape(())
+    with torch.no_grad():
+        for at, block in enumerate(head.blocks):
+            if f"blocks.{at}.o.weight" not in weights:
+                block.o.weight *= 0.01
+                block.f.weight *= 0.01
+                for norm in ("ln1", "ln2"):
+                    for kind in ("weight", "bias"):
+                        getattr(getattr(block, norm), kind).copy_(weights[f"blocks.{at - 1}.ln2.{kind}"])
+    missing, unknown = head.load_state_dict(weights, strict=False)
+    assert not unknown and all(name.startswith("blocks.") for name in missing), (missing, unknown)
 
 
 def session(source):

@@ -7,6 +7,8 @@ from torch import nn
 from trunks import EPSILON, HEADS, POSITIONS, STATE, WIDTH
 
 HEAD_HEADS = 4
+# Transformer layers of the head.
+BLOCKS = 2
 
 
 class Layer(nn.Module):
@@ -80,7 +82,7 @@ class Head(nn.Module):
         self.align = nn.Linear(STATE, STATE, bias=False)
         self.temp = nn.Parameter(torch.tensor(2.5))
         self.compare, self.lnc = nn.Linear(4 * STATE + 1, STATE), nn.LayerNorm(STATE)
-        self.blocks = nn.ModuleList([Layer(STATE, HEAD_HEADS, 1e-5)])
+        self.blocks = nn.ModuleList(Layer(STATE, HEAD_HEADS, 1e-5) for _ in range(BLOCKS))
         self.att = nn.Linear(STATE, 1)
         self.out = nn.Sequential(nn.Linear(4 * STATE + 1, STATE), nn.GELU(), nn.Linear(STATE, 1))
         nn.init.eye_(self.align.weight)
