@@ -14,10 +14,10 @@ use crate::embedding::Embedding;
 use crate::error::{Error, ErrorKind};
 use crate::key::{IdKey, Scope};
 use crate::server::Gateway;
-use crate::server::auth::{Caller, Right, sha256};
+use crate::server::auth::{Caller, Right};
 use crate::server::error::Problem;
 use crate::server::extract::{exact_object, not_valid};
-use crate::server::proxy::{Directives, holder, json as exact, tenant};
+use crate::server::proxy::{Directives, holder, joined, json as exact, tenant};
 use crate::server::writers::{self, Said};
 
 /// The fields that a lookup has over those of `wellspring` in a request to the proxy.
@@ -164,13 +164,6 @@ pub(super) fn tenant_of(
     directives: &Directives,
 ) -> Option<String> {
     joined(tenant(gateway.options(), caller, headers), directives.tenant.as_deref())
-}
-
-/// The tenant of whoever is named among those who share by `shared_by`.
-pub(super) fn joined(shared_by: Option<String>, named: Option<&str>) -> Option<String> {
-    let named = named.map(|name| hex::encode(sha256(name)));
-    let tenants: Vec<String> = [shared_by, named].into_iter().flatten().collect();
-    (!tenants.is_empty()).then(|| tenants.join("/"))
 }
 
 /// A question as it was asked.
