@@ -19,6 +19,7 @@
 -- is moving, looking for them fails and they are left to expire.
 local clock = KEYS[1]
 local i, s, f, replication = open(clock, ARGV[1])
+keep(clock)
 local again, sets, away = ARGV[4] == 'again', ARGV[5], ARGV[6]
 local moved, emptied = {}, {}
 local result = { 0, 0, moved, '' }
