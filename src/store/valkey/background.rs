@@ -90,7 +90,7 @@ impl Inner {
                 }
             };
             let bucket = Bucket { corpus: &drain.corpus, number: drain.bucket };
-            self.reap_all(bucket, &drain.dead).await;
+            self.reap_all(bucket, drain.dead).await;
             self.drain_sets(bucket, drain.sets).await;
             if drain.compacts {
                 lock(&self.compacting).remove(&(drain.corpus.clone(), drain.bucket));
@@ -118,12 +118,15 @@ impl Inner {
                     Err(trouble) => tracing::debug!(%trouble, set, "a set of dead entries is left to expire"),
                 }
             }
-            self.reap_all(bucket, &ids).await;
+            self.reap_all(bucket, ids).await;
         }
     }
 
     /// Removes those of `ids` that are dead. What cannot be removed now expires.
-    async fn reap_all(&self, bucket: Bucket<'_>, ids: &[EntryId]) {
+    async fn reap_all(&self, bucket: Bucket<'_>, mut ids: Vec<EntryId>) {
+        // What depends on several names was in the set of each.
+        ids.sort_unstable();
+        ids.dedup();
         for ids in ids.chunks(STEP) {
             if let Err(trouble) = self.reap(bucket, ids).await {
                 tracing::debug!(%trouble, "dead entries are left to expire");

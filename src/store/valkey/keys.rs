@@ -2,7 +2,7 @@
 //!
 //! | key | what it holds |
 //! |---|---|
-//! | `c:{corpus:b}` | the clock of bucket `b`: `r`, `i`, `s`, `f`, marks by name, versions by `v` and document; for a day if nothing was stored or changed |
+//! | `c:{corpus:b}` | the clock of bucket `b`: `r`, `i`, `s`, `f`, marks by name, versions by `v` and document |
 //! | `e:{corpus:b}:<id>` | an entry, see [`record`](super::record) |
 //! | `r:{corpus:b}:<name>` | the ids of the entries that depend on a name, of a scope, or all |
 //! | `d:{corpus:b}:<random>` | such a set, detached, until it is drained |
@@ -12,6 +12,8 @@
 //! | `judgements` | what was said of served answers |
 //! | `secret` | what ids of entries are shown by |
 //! | `corpora`, `format` | the corpora ever used; the layout's version and the number of buckets |
+//!
+//! A clock has a day to live until something is stored under it or changes.
 //!
 //! Each begins with the prefix of the deployment. What stands in braces decides the slot in a cluster, so all
 //! keys of a bucket are on one node and one script may touch them.
