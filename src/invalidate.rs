@@ -35,11 +35,7 @@ fn as_micros<S: serde::Serializer>(elapsed: &Duration, serializer: S) -> Result<
 impl Invalidation {
     /// How many entries are no longer served.
     pub fn dropped(&self) -> u64 {
-        let dropped = |outcome: &ChangeOutcome| match outcome {
-            ChangeOutcome::Dropped(entries) => *entries,
-            ChangeOutcome::Unchanged => 0,
-        };
-        self.outcomes.iter().map(dropped).sum()
+        self.outcomes.iter().copied().map(ChangeOutcome::dropped).sum()
     }
 
     /// Whether no stored answer depended on any of the changes. Often a sign that the ids of the

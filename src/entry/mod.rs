@@ -2,6 +2,7 @@
 
 mod change;
 mod dependency;
+mod selection;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ pub use self::change::Change;
 use self::dependency::Name;
 pub use self::dependency::{Dependency, DocumentVersion};
 pub(crate) use self::dependency::{any_change_of, ids_of_document, itself};
+pub use self::selection::Selection;
 use crate::clock::Timestamp;
 use crate::embedding::Embedding;
 use crate::error::{Error, Result};

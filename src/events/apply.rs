@@ -177,11 +177,7 @@ fn changes_of(event: &Event) -> &[Change] {
 }
 
 fn dropped(outcomes: &[ChangeOutcome]) -> u64 {
-    let dropped = outcomes.iter().map(|outcome| match outcome {
-        ChangeOutcome::Dropped(entries) => *entries,
-        ChangeOutcome::Unchanged => 0,
-    });
-    dropped.sum()
+    outcomes.iter().copied().map(ChangeOutcome::dropped).sum()
 }
 
 impl Target<'_> {

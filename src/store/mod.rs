@@ -222,6 +222,16 @@ pub enum ChangeOutcome {
     Unchanged,
 }
 
+impl ChangeOutcome {
+    /// How many entries are no longer served.
+    pub fn dropped(self) -> u64 {
+        match self {
+            Self::Dropped(entries) => entries,
+            Self::Unchanged => 0,
+        }
+    }
+}
+
 /// What a store holds and may hold.
 #[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]

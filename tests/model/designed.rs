@@ -36,6 +36,17 @@ fn an_invalidation_of_two_buckets_survives_two_faults() {
     is_fresh(&Scenario { layout: Layout::TwoBuckets, requests: 1, ..with_faults(2, PARTIAL) });
 }
 
+/// Those that nothing was stored under, and that were told of no change and of no hold.
+#[test]
+fn clocks_may_run_out() {
+    let scenario = Scenario { clocks_run_out: true, ..quiet() };
+    is_fresh(&Scenario { refreshes: true, memory_tier: true, ..scenario });
+    is_fresh(&Scenario { layout: Layout::TwoBuckets, requests: 1, ..scenario });
+    let held = Scenario { lagging_index: true, promise: Promise::Changed, updates_in_turn: true, ..scenario };
+    is_fresh(&Scenario { touches: 1, ..held });
+    is_fresh(&Scenario { faults: 1, kinds: LOSSES, ..scenario });
+}
+
 #[test]
 fn a_slot_may_move_while_it_is_used() {
     const MOVES: &[Fault] = &[Fault::MoveSlot, Fault::AbortMove, Fault::LoseClock, Fault::RollBack];

@@ -13,8 +13,8 @@
 //! - What a server keeps: per bucket the clock with its replication id, incarnation, sequence, floor and
 //!   mark, one entry, and the stampede lock. Each script is one atomic step.
 //! - What goes wrong: see [`Fault`]. Entries vanish for free, by expiry, eviction or a drain.
-//! - What else a [`Scenario`] turns on: two buckets, a slot that moves between two nodes, compaction, a
-//!   retrieval index that lags behind the source, holds, registered versions, a memory tier, refreshes,
+//! - What else a [`Scenario`] turns on: two buckets, a slot that moves between two nodes, compaction, clocks
+//!   that run out, a retrieval index that lags behind the source, holds, registered versions, a memory tier, refreshes,
 //!   readers behind a proxy, followers of a stream, an outbox for invalidations that did not get through.
 //!
 //! # What is left out

@@ -23,6 +23,10 @@ impl World {
         if self.faults_left == 0 || !scenario.may(Fault::RollBack) {
             self.saved = [Keys::default(); PLACES];
         }
+        if !scenario.clocks_run_out {
+            let clocks = self.places.iter_mut().chain(&mut self.saved).filter_map(|keys| keys.clock.as_mut());
+            clocks.for_each(|clock| clock.kept = true);
+        }
         if protocol.fresh_nonces {
             let clocks = self.places.iter().chain(&self.saved).filter_map(|keys| keys.clock);
             let resent = self.readers.iter().filter_map(|reader| match reader.phase {

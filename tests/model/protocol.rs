@@ -20,6 +20,8 @@ pub(crate) struct Protocol {
     pub(crate) fresh_nonce_per_attempt: bool,
     /// A clock is trusted only under the replication id that it was made under.
     pub(crate) replication_id: bool,
+    /// A clock does not run out any more once something was stored under it, or it was told of a change.
+    pub(crate) keeps_clocks: bool,
     /// An entry is trusted only under the incarnation that it was stored under.
     pub(crate) incarnation: bool,
     /// An entry is validated when it is read. Otherwise an invalidation deletes those that the reverse
@@ -69,6 +71,7 @@ impl Protocol {
         fresh_nonces: true,
         fresh_nonce_per_attempt: true,
         replication_id: true,
+        keeps_clocks: true,
         incarnation: true,
         read_check: true,
         floor_before_drop: true,
@@ -218,6 +221,8 @@ pub(crate) struct Scenario {
     pub(crate) memory_tier: bool,
     /// Whether clocks are compacted.
     pub(crate) compaction: bool,
+    /// Whether clocks may run out, at any moment until they are kept.
+    pub(crate) clocks_run_out: bool,
     /// Whether a reader may follow the stream of another.
     pub(crate) streams: bool,
     /// Whether only who has the stampede lock makes an answer.
@@ -248,6 +253,7 @@ impl Default for Scenario {
             refreshes: false,
             memory_tier: false,
             compaction: false,
+            clocks_run_out: false,
             streams: false,
             stampede_lock: false,
             outbox: false,

@@ -41,7 +41,15 @@ impl Keys {
             floor: 0,
             mark: None,
             version: None,
+            kept: false,
         }))
+    }
+
+    /// The same for a script that is about to store something under the clock, or to change it.
+    fn keep(&mut self, call: Call) -> &mut Clock {
+        let clock = self.open(call);
+        clock.kept = call.protocol.keeps_clocks;
+        clock
     }
 
     pub(crate) fn lookup(&mut self, call: Call) -> Found {
@@ -69,6 +77,7 @@ impl Keys {
         if clock.contradicts(told, call.protocol) {
             return false;
         }
+        self.keep(call);
         self.entry = Some(entry);
         true
     }
@@ -88,7 +97,7 @@ impl Keys {
 
     /// Ends what was derived from the document before now. `told` is its version from now on.
     pub(crate) fn invalidate(&mut self, told: Option<u8>, call: Call) -> Invalidated {
-        let clock = self.open(call);
+        let clock = self.keep(call);
         let held = clock.mark == Some(HELD);
         if told.is_some() && clock.version == told && !held {
             return Invalidated::Unchanged;
@@ -105,11 +114,11 @@ impl Keys {
     }
 
     pub(crate) fn begin_update(&mut self, call: Call) {
-        self.open(call).mark = Some(HELD);
+        self.keep(call).mark = Some(HELD);
     }
 
     pub(crate) fn end_update(&mut self, told: Option<u8>, call: Call) -> Invalidated {
-        let clock = self.open(call);
+        let clock = self.keep(call);
         clock.mark = None;
         clock.version = None;
         self.invalidate(told, call)

@@ -38,6 +38,8 @@ pub(crate) struct Clock {
     pub(crate) mark: Option<u8>,
     /// The registered version. Goes with the mark.
     pub(crate) version: Option<u8>,
+    /// Whether it stays for good: an answer was stored under it, or it was told of a change.
+    pub(crate) kept: bool,
 }
 
 impl Clock {
@@ -202,6 +204,7 @@ impl World {
                 floor: 0,
                 mark: Some(1),
                 version: Some(0),
+                kept: true,
             });
         }
         let reader = |number| Reader {

@@ -35,6 +35,7 @@ pub(crate) enum Step {
     MarkScanned,
     MarkDropped,
     EntryGone { place: usize },
+    ClockExpired { place: usize },
     LockExpired,
     Saved { node: u8 },
     RolledBack { node: u8 },

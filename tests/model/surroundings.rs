@@ -18,6 +18,11 @@ impl Model<'_> {
                 next.places[place].entry = None;
                 successors.push((Step::EntryGone { place }, next));
             }
+            if self.scenario.clocks_run_out && keys.clock.is_some_and(|clock| !clock.kept) {
+                let mut next = *world;
+                next.places[place].clock = None;
+                successors.push((Step::ClockExpired { place }, next));
+            }
             if keys.locked {
                 let mut next = *world;
                 next.places[place].locked = false;

@@ -117,6 +117,7 @@ impl fmt::Display for Step {
             Self::MarkScanned => f.write_str("compaction sees a mark that may go"),
             Self::MarkDropped => f.write_str("compaction drops the mark"),
             Self::EntryGone { place } => write!(f, "the entry in place {place} is gone"),
+            Self::ClockExpired { place } => write!(f, "the clock in place {place} has run out"),
             Self::LockExpired => f.write_str("the lock expires"),
             Self::Saved { node } => write!(f, "the state of node {node} is saved"),
             Self::RolledBack { node } => {

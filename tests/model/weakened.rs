@@ -51,6 +51,17 @@ fn no_replication_id() {
     breaks_in(8, &with_faults(1, &[Fault::RollBack]), &protocol);
 }
 
+/// As long as nonces are fresh, a clock that runs out costs answers only, and holds.
+#[test]
+fn clocks_that_run_out_although_they_were_told_of_a_change() {
+    let protocol = Protocol { keeps_clocks: false, ..DESIGNED };
+    let scenario = Scenario { clocks_run_out: true, ..quiet() };
+    holds(&scenario, &protocol);
+    breaks_in(7, &scenario, &Protocol { fresh_nonces: false, ..protocol });
+    let held = Scenario { lagging_index: true, promise: Promise::Changed, updates_in_turn: true, ..scenario };
+    breaks_in(7, &held, &protocol);
+}
+
 #[test]
 fn no_incarnation() {
     breaks_in(7, &with_faults(1, &[Fault::LoseClock]), &Protocol { incarnation: false, ..DESIGNED });

@@ -28,6 +28,8 @@ mod embedded;
 #[cfg(feature = "valkey")]
 mod invalidation_strategies;
 #[cfg(all(unix, feature = "valkey"))]
+mod invented_corpora;
+#[cfg(all(unix, feature = "valkey"))]
 mod many_changes;
 #[cfg(unix)]
 mod servers;

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use axum::http::HeaderName;
 
+use wellspring::error::{Error, ErrorKind, Result};
+
 use crate::auth::Token;
 use crate::cors::Origin;
 use crate::limits::RequestLimits;
 use crate::price::Price;
-use crate::proxy::{HeaderPattern, PathPattern};
+use crate::proxy::{HeaderPattern, PathPattern, header_label, joined, token_label};
 use crate::webhooks::Webhook;
 
 /// How the gateway behaves.
@@ -114,6 +116,28 @@ pub enum Sharing {
     Header(HeaderName),
     /// Everybody.
     Shared,
+}
+
+impl Sharing {
+    /// The tenant that the gateway keeps answers under: those of a `caller`, which is the name of a token, or the value
+    /// of the header that answers are shared by, and within that those of the `tenant` that callers name. None if they
+    /// are everybody's.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a caller where everybody shares.
+    pub fn tenant(&self, caller: Option<&str>, tenant: Option<&str>) -> Result<Option<String>> {
+        let shared_by = match (caller, self) {
+            (None, _) => None,
+            (Some(name), Self::Key) => Some(token_label(name)),
+            (Some(value), Self::Header(_)) => Some(header_label(value.as_bytes())),
+            (Some(_), Self::Shared) => {
+                let message = "all callers share their answers here: name a tenant, not a caller";
+                return Err(Error::new(ErrorKind::InvalidInput, message));
+            }
+        };
+        Ok(joined(shared_by, tenant))
+    }
 }
 
 /// What becomes of an answer whose caller has gone.

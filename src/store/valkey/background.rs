@@ -27,12 +27,14 @@ const HITS_EVERY: Duration = Duration::from_secs(1);
 /// How often it is measured how late this process runs.
 const DELAY_EVERY: Duration = Duration::from_millis(100);
 
-/// Sets of entries that an invalidation detached, and a clock that may have marks to drop.
+/// What an invalidation ended: the sets of entries that it moved away, and entries from those that it emptied. Also a clock
+/// that may have marks to drop.
 #[derive(Debug)]
 pub(super) struct Drain {
     pub(super) corpus: Corpus,
     pub(super) bucket: u16,
     pub(super) sets: Vec<String>,
+    pub(super) dead: Vec<EntryId>,
     pub(super) compacts: bool,
 }
 
@@ -88,6 +90,7 @@ impl Inner {
                 }
             };
             let bucket = Bucket { corpus: &drain.corpus, number: drain.bucket };
+            self.reap_all(bucket, drain.dead).await;
             self.drain_sets(bucket, drain.sets).await;
             if drain.compacts {
                 lock(&self.compacting).remove(&(drain.corpus.clone(), drain.bucket));
@@ -115,10 +118,18 @@ impl Inner {
                     Err(trouble) => tracing::debug!(%trouble, set, "a set of dead entries is left to expire"),
                 }
             }
-            for ids in ids.chunks(STEP) {
-                if let Err(trouble) = self.reap(bucket, ids).await {
-                    tracing::debug!(%trouble, "dead entries are left to expire");
-                }
+            self.reap_all(bucket, ids).await;
+        }
+    }
+
+    /// Removes those of `ids` that are dead. What cannot be removed now expires.
+    async fn reap_all(&self, bucket: Bucket<'_>, mut ids: Vec<EntryId>) {
+        // What depends on several names was in the set of each.
+        ids.sort_unstable();
+        ids.dedup();
+        for ids in ids.chunks(STEP) {
+            if let Err(trouble) = self.reap(bucket, ids).await {
+                tracing::debug!(%trouble, "dead entries are left to expire");
             }
         }
     }

@@ -240,7 +240,7 @@ impl Inner {
         unlink.arg(clock);
         self.control.send(&unlink, clock, self.options.invalidate_timeout).await?;
         let outcomes = vec![Some(ChangeOutcome::Dropped(0)); operation.steps.len()];
-        Ok(Applied { replicas: 0, compacts: false, outcomes, detached: Vec::new() })
+        Ok(Applied { replicas: 0, compacts: false, outcomes, detached: Vec::new(), dead: Vec::new() })
     }
 
     /// Waits for the replicas that were online; the buckets that they do not confirm.
@@ -279,11 +279,12 @@ impl Inner {
                 corpus: operation.corpus.clone(),
                 bucket: *number,
                 sets: applied.detached.clone(),
+                dead: applied.dead.clone(),
                 // One that waits drops what more is to be dropped, too.
                 compacts: applied.compacts
                     && lock(&self.compacting).insert((operation.corpus.clone(), *number)),
             };
-            if !drain.sets.is_empty() || drain.compacts {
+            if !drain.sets.is_empty() || !drain.dead.is_empty() || drain.compacts {
                 let _ = self.drains.send(Chore::Drain(drain));
             }
         }

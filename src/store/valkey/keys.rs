@@ -13,6 +13,8 @@
 //! | `secret` | what ids of entries are shown by |
 //! | `corpora`, `format` | the corpora ever used; the layout's version and the number of buckets |
 //!
+//! A clock has a day to live until something is stored under it or changes.
+//!
 //! Each begins with the prefix of the deployment. What stands in braces decides the slot in a cluster, so all
 //! keys of a bucket are on one node and one script may touch them.
 

@@ -54,6 +54,8 @@ pub(super) struct Applied {
     pub(super) outcomes: Vec<Option<ChangeOutcome>>,
     /// Sets of entries that are dead.
     pub(super) detached: Vec<String>,
+    /// Entries that are dead and in no set any more.
+    pub(super) dead: Vec<EntryId>,
 }
 
 impl Operation {

@@ -12,7 +12,7 @@ use super::operation::{Applied, Operation, Step};
 use super::reply;
 use super::script::Call;
 use crate::entry::{Change, DocumentVersion, any_change_of, ids_of_document};
-use crate::key::DependencyId;
+use crate::key::{DependencyId, EntryId};
 use crate::store::ChangeOutcome;
 
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Plan {
 
     /// Reads the reply from a bucket; none if it makes no sense.
     pub(super) fn applied(&self, bucket: Bucket<'_>, reply: &Value) -> Option<Applied> {
-        let [replicas, compacts, moved, counts @ ..] = reply::items(reply)? else { return None };
+        let [replicas, compacts, moved, emptied, counts @ ..] = reply::items(reply)? else { return None };
         let mut counts = counts.iter();
         let mut outcomes = Vec::new();
         for run in &self.runs {
@@ -105,6 +105,7 @@ impl Plan {
             compacts: reply::number::<u64>(compacts)? > 0,
             outcomes,
             detached: moved.collect::<Option<_>>()?,
+            dead: reply::bytes(emptied)?.as_chunks().0.iter().copied().map(EntryId::from_bytes).collect(),
         })
     }
 }
@@ -154,7 +155,7 @@ fn arguments(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::{Corpus, EntryId};
+    use crate::key::Corpus;
 
     #[test]
     fn alike_changes_make_one_run_and_no_document_is_twice_in_one() {

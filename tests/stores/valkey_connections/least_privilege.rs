@@ -109,6 +109,12 @@ async fn live(url: &str, server: &Server) {
             store.end_claim(&corpus, entry.id, token, ClaimEnd::Released);
         }
     }
+    // So many that a script leaves some of them to be drained.
+    for n in 0..40 {
+        let many = with_vector(&n.to_string(), vec![Dependency::document("a")]);
+        let Ok(fetched) = store.lookup(&corpus, many.id).await else { break };
+        let _ = store.fill(fetched.snapshot, Arc::new(many)).await;
+    }
     if let Ok(Claim::Granted(token)) = store.claim(&corpus, EntryId::from_bytes([9; 16])).await {
         store.end_claim(&corpus, EntryId::from_bytes([9; 16]), token, ClaimEnd::Unshared);
     }

@@ -1,6 +1,5 @@
 //! `wellspring invalidate`: ends answers whose documents changed.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -67,9 +66,12 @@ pub(crate) async fn run(args: InvalidateArgs, context: &Context) -> anyhow::Resu
             *id = named::entry(&*store, corpus, *id).await.unwrap_or(*id);
         }
     }
-    if everything && !args.yes && !confirm(corpus)? {
-        output::note("nothing was changed");
-        return Ok(Exit::Success);
+    if everything && !args.yes {
+        let ask = format!("drop every answer of the corpus {corpus}?");
+        if !output::confirm("--everything", &ask)? {
+            output::note("nothing was changed");
+            return Ok(Exit::Success);
+        }
     }
     let started = Instant::now();
     let outcomes = apply(&*store, corpus, &changes).await?;
@@ -125,17 +127,6 @@ async fn apply(store: &dyn Store, corpus: &Corpus, changes: &[Change]) -> Result
     Ok(outcomes)
 }
 
-/// Asks on the terminal. Without one nobody can answer, so the flag is needed.
-fn confirm(corpus: &Corpus) -> anyhow::Result<bool> {
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(invalid("--everything asks for confirmation, add --yes where nobody can answer").into());
-    }
-    write!(anstream::stderr(), "drop every answer of the corpus {corpus}? [y/N] ")?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
 /// Tells what each change did.
 pub(crate) fn report(
     corpus: &Corpus,
@@ -144,11 +135,7 @@ pub(crate) fn report(
     elapsed: Duration,
     json: bool,
 ) -> anyhow::Result<()> {
-    let dropped = outcomes.iter().map(|outcome| match outcome {
-        ChangeOutcome::Dropped(entries) => *entries,
-        _ => 0,
-    });
-    let dropped = dropped.sum();
+    let dropped = outcomes.iter().copied().map(ChangeOutcome::dropped).sum();
     if json {
         let changes = changes.iter().zip(outcomes);
         let changes = changes.map(|(change, &outcome)| ReportedChange { change, outcome }).collect();

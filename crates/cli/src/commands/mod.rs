@@ -4,6 +4,7 @@
 //! notes, warnings, errors and progress to the standard error stream. With `--json` both carry JSON.
 
 mod calibrate;
+mod clear;
 mod completions;
 mod config;
 mod context;
@@ -103,6 +104,7 @@ enum Command {
     Feedback(feedback::FeedbackArgs),
     Judgements(judgements::JudgementsArgs),
     Invalidate(invalidate::InvalidateArgs),
+    Clear(clear::ClearArgs),
     BeginUpdate(update::BeginUpdateArgs),
     EndUpdate(update::EndUpdateArgs),
     Listen(listen::ListenArgs),
@@ -173,6 +175,7 @@ async fn dispatch(command: Command, context: &Context) -> anyhow::Result<Exit> {
         Command::Feedback(args) => feedback::run(args, context).await,
         Command::Judgements(args) => judgements::run(args, context).await,
         Command::Invalidate(args) => invalidate::run(args, context).await,
+        Command::Clear(args) => clear::run(args, context).await,
         Command::BeginUpdate(args) => update::begin(args, context).await,
         Command::EndUpdate(args) => update::end(args, context).await,
         Command::Listen(args) => listen::run(args, context).await,

@@ -9,6 +9,8 @@ use comfy_table::{Attribute, Cell, CellAlignment, ColumnConstraint, ContentArran
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use crate::commands::context::invalid;
+
 /// Prints a result and ends the line.
 pub(crate) fn line(text: impl Display) -> anyhow::Result<()> {
     writeln!(anstream::stdout().lock(), "{text}")?;
@@ -28,6 +30,19 @@ pub(crate) fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
 /// Tells something beside the result. Nobody may be listening, which is fine.
 pub(crate) fn note(text: impl Display) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Asks on the terminal for leave to do what `flag` says. Without a terminal nobody can answer, so --yes is needed.
+pub(crate) fn confirm(flag: &str, question: &str) -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(
+            invalid(format!("{flag} asks for confirmation, add --yes where nobody can answer")).into()
+        );
+    }
+    write!(anstream::stderr(), "{question} [y/N] ")?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// How a column is laid out.

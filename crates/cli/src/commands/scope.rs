@@ -47,7 +47,7 @@ impl ScopeArgs {
     }
 }
 
-fn parameter(text: &str) -> Result<(String, Value), String> {
+pub(crate) fn parameter(text: &str) -> Result<(String, Value), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     if name.is_empty() {
         return Err("the name is empty".into());

@@ -5,6 +5,7 @@
 mod answers;
 #[cfg(target_os = "linux")]
 mod bounds;
+mod clearing;
 mod configuration;
 mod evaluation;
 mod export_import;

@@ -80,6 +80,9 @@ fn every_command_works_on_every_flavour() {
         shared.run(&["export", "all.jsonl"]).code(0);
         assert_eq!(shared.json(&["invalidate", "--doc", "geo"], 0)["dropped"], 1);
         shared.run(&["get", CAPITAL]).code(1);
+        shared.run(&["put", CAPITAL, "Paris.", "--tenant", "acme"]).code(0);
+        assert_eq!(shared.json(&["clear", "--tenant", "acme", "--yes"], 0)["removed"], 1);
+        shared.run(&["get", CAPITAL, "--tenant", "acme"]).code(1);
         // On the same clock, what was invalidated since is refused.
         assert_eq!(shared.json(&["import", "all.jsonl"], 0)["imported"], 0);
     }
@@ -104,11 +107,12 @@ fn doctor_says_what_to_change_and_exits_by_it() {
 fn a_server_that_is_away_fails_each_command_with_what_to_do() {
     let shared = Shared::new(Flavour::preferred());
     shared.server.kill();
-    let commands: [&[&str]; 8] = [
+    let commands: [&[&str]; 9] = [
         &["get", CAPITAL],
         &["put", CAPITAL, "Paris."],
         &["invalidate", "--doc", "a"],
         &["begin-update", "a"],
+        &["clear", "--tenant", "a", "--yes"],
         &["list"],
         &["stats"],
         &["export"],

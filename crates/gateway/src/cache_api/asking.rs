@@ -14,10 +14,10 @@ use wellspring::key::{IdKey, Scope};
 
 use super::view;
 use crate::Gateway;
-use crate::auth::{Caller, Right, sha256};
+use crate::auth::{Caller, Right};
 use crate::error::Problem;
 use crate::extract::{exact_object, not_valid};
-use crate::proxy::{Directives, holder, json as exact, tenant};
+use crate::proxy::{Directives, holder, joined, json as exact, tenant};
 use crate::writers::{self, Said};
 
 /// The fields that a lookup has over those of `wellspring` in a request to the proxy.
@@ -165,13 +165,6 @@ pub(super) fn tenant_of(
     directives: &Directives,
 ) -> Option<String> {
     joined(tenant(gateway.options(), caller, headers), directives.tenant.as_deref())
-}
-
-/// The tenant of whoever is named among those who share by `shared_by`.
-pub(super) fn joined(shared_by: Option<String>, named: Option<&str>) -> Option<String> {
-    let named = named.map(|name| hex::encode(sha256(name)));
-    let tenants: Vec<String> = [shared_by, named].into_iter().flatten().collect();
-    (!tenants.is_empty()).then(|| tenants.join("/"))
 }
 
 /// A question as it was asked.

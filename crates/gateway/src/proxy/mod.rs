@@ -36,7 +36,7 @@ pub(super) use self::followers::Followers;
 pub use self::irrelevant::HeaderPattern;
 pub use self::own_key::PathPattern;
 pub(super) use self::recording::RECORDING;
-pub(super) use self::sharing::{holder, tenant, tenant_named};
+pub(super) use self::sharing::{header_label, holder, joined, tenant, token_label};
 pub(super) use self::told::names as header_names;
 pub(super) use self::upstream::Upstreams;
 use crate::Gateway;

@@ -39,13 +39,11 @@ pub(crate) fn tenant(options: &Options, caller: &Caller, headers: &HeaderMap) ->
     }
 }
 
-/// The [`tenant`] of whom administration names: by a token's name, or by a header's value; none if everybody shares.
-pub(crate) fn tenant_named(options: &Options, caller: &str) -> Option<String> {
-    match &options.sharing {
-        Sharing::Shared => None,
-        Sharing::Key => Some(token_label(caller)),
-        Sharing::Header(_) => Some(header_label(caller.as_bytes())),
-    }
+/// The tenant of whoever is named among those who share by `shared_by`.
+pub(crate) fn joined(shared_by: Option<String>, named: Option<&str>) -> Option<String> {
+    let named = named.map(|name| hex::encode(sha256(name)));
+    let tenants: Vec<String> = [shared_by, named].into_iter().flatten().collect();
+    (!tenants.is_empty()).then(|| tenants.join("/"))
 }
 
 /// What of a request beside its body an upstream may answer by: the `headers` that go to it, each with all its lines,
@@ -85,11 +83,11 @@ fn by_token(caller: &Caller) -> Option<String> {
     caller.token.as_ref().map(|token| token_label(token.name()))
 }
 
-fn token_label(name: &str) -> String {
+pub(crate) fn token_label(name: &str) -> String {
     format!("token:{}", hex::encode(sha256(name)))
 }
 
-fn header_label(value: &[u8]) -> String {
+pub(crate) fn header_label(value: &[u8]) -> String {
     format!("header:{}", hex::encode(sha256(&hex::encode(value))))
 }
 

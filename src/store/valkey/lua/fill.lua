@@ -9,6 +9,7 @@ local refused = ahead(s, ARGV[3]) or death(KEYS[1], i, f, ARGV[2], ARGV[3], ARGV
 if refused then
   return refused
 end
+keep(KEYS[1])
 local at = 8 + 2 * tonumber(ARGV[7])
 -- An entry that is replaced is no longer listed under what the new one does not depend on.
 local sets = string.sub(KEYS[3], 1, -4)

@@ -10,17 +10,19 @@
 --       a run.
 --       What comes again comes from an outbox, maybe after newer changes. The version that it tells is not registered:
 --       it may be an old one, and a change back to it would look like none.
--- Returns { online replicas, whether marks are to be dropped, the sets that were moved away, then for each change the
---           number of entries in them, or -1 if it told the version that is registered }.
+-- Returns { online replicas, whether marks are to be dropped, the sets that were moved away, the ids of entries from sets
+--           that were emptied, one after the other, then for each change the number of entries in its sets, or -1 if it
+--           told the version that is registered }.
 --
 -- A name is marked whether or not a set lists anything under it: sets may be lost, and a fill that is on its way is in
 -- none. The sets are not among the KEYS. Most often there are none, and where some are on another node, since the slot
 -- is moving, looking for them fails and they are left to expire.
 local clock = KEYS[1]
 local i, s, f, replication = open(clock, ARGV[1])
+keep(clock)
 local again, sets, away = ARGV[4] == 'again', ARGV[5], ARGV[6]
-local moved = {}
-local result = { 0, 0, moved }
+local moved, emptied = {}, {}
+local result = { 0, 0, moved, '' }
 local drops = 0
 
 -- A number as fields have it, whole up to the mark of what is held.
@@ -52,19 +54,30 @@ local function read(fields)
   return values
 end
 
--- Moves a set away; how many members it has.
+-- Most sets have few members: one command takes those, where moving the set away and reading it takes three.
+local FEW = 16
+
+-- Empties a set, or moves it away; how many members it had.
 local function detach(set)
-  local members = redis.pcall('SCARD', set)
-  -- An empty set does not exist, and renaming what does not exist is an error.
-  if type(members) ~= 'number' or members == 0 then
+  local members = redis.pcall('SPOP', set, FEW)
+  if members.err then
     return 0
+  end
+  local count = #members
+  for n = 1, count do
+    emptied[#emptied + 1] = members[n]
+  end
+  local rest = count == FEW and redis.pcall('SCARD', set) or 0
+  -- An empty set does not exist, and renaming what does not exist is an error.
+  if type(rest) ~= 'number' or rest == 0 then
+    return count
   end
   local name = away .. (#moved + 1)
   if redis.pcall('RENAME', set, name).err then
-    return 0
+    return count
   end
   moved[#moved + 1] = name
-  return members
+  return count + rest
 end
 
 -- Where no entry is listed, no set needs to be looked for.
@@ -87,34 +100,42 @@ while at <= #ARGV do
     fields = { 's', text(s), 'f', text(f) }
     listed, of = { sets .. 'all' }, { 1 }
   else
-    -- What the clock says of every name, and after that the version of every document.
     local ids = {}
-    for first = 1, #packed, 16 do
-      ids[#ids + 1] = string.sub(packed, first, first + 15)
+    for n = 1, changes * names do
+      ids[n] = string.sub(packed, 16 * n - 15, 16 * n)
     end
-    local count = #ids
-    if told == 'versions' then
-      for first = 1, count, names do
-        ids[#ids + 1] = 'v' .. ids[first]
-      end
-    end
-    local old = kind == 'entry' and {} or read(ids)
+    -- What the clock says of the documents. Each is one field in many, and so the most that a change costs: what need not
+    -- be read is not. A version lives as long as its mark.
+    local documents, marks, registered = {}, {}, {}
     for n = 1, told ~= '' and changes or 0 do
-      local first = (n - 1) * names + 1
-      local version, known = '', false
-      if told == 'versions' then
-        version = ARGV[versions + n]
-        known = version ~= '' and old[count + n] == version and tonumber(old[first] or 0) > f
+      documents[n] = ids[(n - 1) * names + 1]
+    end
+    marks = read(documents)
+    if told == 'versions' then
+      local versioned, which = {}, {}
+      for n = 1, changes do
+        if marks[n] and tonumber(marks[n]) > f then
+          which[#which + 1] = n
+          versioned[#which] = 'v' .. documents[n]
+        end
       end
-      if known and kind == 'change' and old[first] ~= HELD_TEXT then
+      local found = read(versioned)
+      for n = 1, #which do
+        registered[which[n]] = found[n]
+      end
+    end
+    for n = 1, #documents do
+      local version = told == 'versions' and ARGV[versions + n] or ''
+      local known = version ~= '' and registered[n] == version
+      if known and kind == 'change' and marks[n] ~= HELD_TEXT then
         done[n] = -1
         left = left - 1
       elseif known or version ~= '' and not again then
-        fields[#fields + 1] = 'v' .. ids[first]
+        fields[#fields + 1] = 'v' .. documents[n]
         fields[#fields + 1] = version
       else
         -- A version that is not told is not the registered one any more.
-        gone[#gone + 1] = 'v' .. ids[first]
+        gone[#gone + 1] = 'v' .. documents[n]
       end
     end
     -- Changes of one run have one mark, that of the last: nobody has a snapshot from between them.
@@ -123,17 +144,27 @@ while at <= #ARGV do
       s = s + left
       mark = text(s)
     end
+    local at_field = #fields
     local ends = is_listing and (kind == 'change' or kind == 'release')
     for n = 1, changes do
       if not done[n] then
-        for id = (n - 1) * names + 1, n * names do
-          -- What is held stays so until it is released.
-          if kind ~= 'change' or old[id] ~= HELD_TEXT then
-            fields[#fields + 1] = ids[id]
-            fields[#fields + 1] = mark
+        local first, last = (n - 1) * names + 1, n * names
+        -- What is held stays so until it is released. Nothing but documents is held, and a document by all of its names.
+        local old
+        if kind == 'change' and marks[n] == HELD_TEXT then
+          local own = {}
+          for name = first, last do
+            own[#own + 1] = ids[name]
+          end
+          old = read(own)
+        end
+        for name = first, last do
+          if not old or old[name - first + 1] ~= HELD_TEXT then
+            fields[at_field + 1], fields[at_field + 2] = ids[name], mark
+            at_field = at_field + 2
           end
           if ends then
-            listed[#listed + 1] = sets .. string.sub(spelled, 32 * id - 31, 32 * id)
+            listed[#listed + 1] = sets .. string.sub(spelled, 32 * name - 31, 32 * name)
             of[#listed] = n
           end
         end
@@ -146,9 +177,9 @@ while at <= #ARGV do
     write('HSET', fields)
     write('HDEL', gone)
   end
-  -- Most often there is no such set, so many are looked for at once.
-  for first = 1, #listed, 64 do
-    local last = math.min(first + 63, #listed)
+  -- Most often there is no such set, so some are looked for at once.
+  for first = 1, #listed, 8 do
+    local last = math.min(first + 7, #listed)
     if redis.pcall('EXISTS', unpack(listed, first, last)) ~= 0 then
       for n = first, last do
         done[of[n]] = (done[of[n]] or 0) + detach(listed[n])
@@ -185,6 +216,7 @@ if floor > f then
   drops = 1
 end
 result[2] = drops
+result[4] = table.concat(emptied)
 for _ in string.gmatch(replication, 'state=online') do
   result[1] = result[1] + 1
 end

@@ -10,6 +10,10 @@ local HELD_TEXT = '9007199254740991'
 -- a replica took over), cannot vouch for anything. It starts anew under `nonce`, 128 random bits that the caller
 -- made for this call alone: an incarnation that was used before would trust what was stored under it.
 --
+-- Whoever may ask can invent corpora, and a clock is made by the first question. So it begins with a time to live, which it
+-- loses to the first fill that is stored and to the first invalidation: see `keep`. Running out is nothing but being lost:
+-- nothing was stored under it, and the snapshots that were taken are of an incarnation that no clock has again.
+--
 -- A primary that was demoted keeps its clients, and follows the replication id of the new one without having all that
 -- the new one was told. It must not vouch either, and says so in the words that make clients look for the primary.
 local function open(clock, nonce)
@@ -24,7 +28,22 @@ local function open(clock, nonce)
   end
   redis.call('UNLINK', clock)
   redis.call('HSET', clock, 'r', replid, 'i', nonce, 's', '0', 'f', '0')
+  redis.call('PEXPIRE', clock, 86400000)
   return nonce, 0, 0, replication
+end
+
+-- Has the clock, which is open, stay for good: before an entry is stored under it, and before it is told of a change.
+--
+-- It is made again as it was, which takes no right that users had not before. That is within one step, so nobody sees it
+-- gone; if it fails in between, the clock is lost. One that has a time to live and more in it was told of a change by a
+-- process of an older version: it runs out, and that is safe, too.
+local function keep(clock)
+  if redis.call('PTTL', clock) < 0 or redis.call('HLEN', clock) ~= 4 then
+    return
+  end
+  local c = redis.call('HMGET', clock, 'r', 'i', 's', 'f')
+  redis.call('UNLINK', clock)
+  redis.call('HSET', clock, 'r', c[1], 'i', c[2], 's', c[3], 'f', c[4])
 end
 
 local HEX = string.rep('%02x', 16)

@@ -7,21 +7,32 @@
 local i, _, f = open(KEYS[1], ARGV[1])
 local scopes = {}
 local sets = string.sub(KEYS[2], 1, -4)
+-- What goes, at once: the entries, their ids, and those by the set of their scope.
+local dead, unlisted, of_scopes = {}, {}, {}
 for n = 3, #KEYS do
   local e = redis.call('HMGET', KEYS[n], 'i', 's', 'd', 'p')
-  if e[1] and death(KEYS[1], i, f, e[1], e[2], e[3] or '') then
-    redis.call('UNLINK', KEYS[n])
-    redis.call('SREM', KEYS[2], ARGV[n - 1])
+  scopes[n - 2] = ''
+  if not e[1] then
+    -- A lookup that met it dead has deleted it.
+    unlisted[#unlisted + 1] = ARGV[n - 1]
+  elseif death(KEYS[1], i, f, e[1], e[2], e[3] or '') then
+    dead[#dead + 1] = KEYS[n]
+    unlisted[#unlisted + 1] = ARGV[n - 1]
     if e[4] then
-      redis.call('SREM', sets .. 's' .. hex(e[4]), ARGV[n - 1])
+      local set = sets .. 's' .. hex(e[4])
+      of_scopes[set] = of_scopes[set] or {}
+      table.insert(of_scopes[set], ARGV[n - 1])
+      scopes[n - 2] = e[4]
     end
-    scopes[n - 2] = e[4] or ''
-  else
-    if not e[1] then
-      -- A lookup that met it dead has deleted it.
-      redis.call('SREM', KEYS[2], ARGV[n - 1])
-    end
-    scopes[n - 2] = ''
   end
+end
+if #dead > 0 then
+  redis.call('UNLINK', unpack(dead))
+end
+if #unlisted > 0 then
+  redis.call('SREM', KEYS[2], unpack(unlisted))
+end
+for set, ids in pairs(of_scopes) do
+  redis.call('SREM', set, unpack(ids))
 end
 return scopes
