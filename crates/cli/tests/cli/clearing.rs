@@ -2,8 +2,8 @@
 
 use serde_json::json;
 use wellspring::key::TenantId;
-use wellspring::server::Sharing;
 use wellspring::{EmbeddedStore, Selection, Store};
+use wellspring_gateway::Sharing;
 
 use crate::sandbox::Sandbox;
 
