@@ -12,7 +12,7 @@ const problems = [];
 function browserPath() {
   const onPath = (name) => (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, name));
   const known = [process.env.CHROMIUM, ...["chromium", "chromium-browser", "google-chrome"].flatMap(onPath),
-    join(__dirname, "../../../../.deps/chromium/bin/chromium"), "/Applications/Chromium.app/Contents/MacOS/Chromium"];
+    join(__dirname, "../../../../../../.deps/chromium/bin/chromium"), "/Applications/Chromium.app/Contents/MacOS/Chromium"];
   const found = known.find((path) => path && existsSync(path));
   if (!found) throw new Error("no Chromium was found: `make clients` fetches or asks for one");
   return found;
