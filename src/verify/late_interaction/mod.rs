@@ -2,7 +2,7 @@
 //!
 //! A cross-encoder reads both questions at once and must read them again for every pair. Here each question is read once,
 //! alone, by the model that embeds it anyway, and only what the model made of its tokens meets the other's (late
-//! interaction, as in `ColBERT`: Khattab and Zaharia, SIGIR 2020). So a candidate costs a seventh of an embedding, if the
+//! interaction, as in `ColBERT`: Khattab and Zaharia, SIGIR 2020). So a candidate costs a quarter of an embedding, if the
 //! states of the cached question are still kept from an earlier run, and one embedding more if not.
 //!
 //! Guarantees that the weights are those that the manifest describes, that a pair's score depends on nothing but the
