@@ -41,7 +41,7 @@ impl StageCost {
         vec![
             stage("guards", |cost| cost.guards),
             stage("features", |cost| cost.features),
-            stage("cross-encoder", |cost| cost.scorer),
+            stage("scorer", |cost| cost.scorer),
         ]
     }
 }

@@ -204,8 +204,8 @@ impl Judge {
             Some(veto) if self.score(pair).is_none() => format!("guard: {}", veto.name),
             _ if self.score(pair).is_some() => "below the threshold".into(),
             _ if similarity < Pipeline::DEFAULT_FLOOR => "below the floor".into(),
-            _ if pair.is_unread => "not readable for the cross-encoder".into(),
-            _ => "cheap probability too low for the cross-encoder".into(),
+            _ if pair.is_unread => "not readable for the scorer".into(),
+            _ => "cheap probability too low for the scorer".into(),
         }
     }
 
@@ -228,9 +228,9 @@ impl Judge {
         }
         let is_enough = self.is_enough(pair);
         if score.is_none() && pair.is_unread && !is_enough {
-            return Check::new(Stage::Scorer.name(), false, "the cross-encoder cannot read the pair whole");
+            return Check::new(Stage::Scorer.name(), false, "the scorer cannot read the pair whole");
         }
-        // Of a pair that needs no cross-encoder, what that says decided nothing.
+        // Of a pair that needs no scorer, what that says decided nothing.
         let logit = pair.logit.filter(|_| !is_enough);
         let (stage, probability) = match logit {
             Some(_) => (Stage::Scorer, self.probability(pair)),

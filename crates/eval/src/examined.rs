@@ -18,11 +18,11 @@ pub(super) struct Examined {
     /// What the configured guard that vetoes it says.
     pub(super) veto: Option<Check>,
     pub(super) features: Features,
-    /// What the cross-encoder says, if it was asked and could read the pair.
+    /// What the scorer says, if it was asked and could read the pair.
     pub(super) logit: Option<f32>,
     /// Whether it was left out because the cheap stages think little of it: policies that score never serve it.
     pub(super) is_screened: bool,
-    /// Whether the cross-encoder was asked and could not read the pair.
+    /// Whether the scorer was asked and could not read the pair.
     pub(super) is_unread: bool,
     pub(super) cost: Cost,
 }
@@ -41,7 +41,7 @@ pub struct Examiner {
     pub guards: Guards,
     /// What makes probabilities of features and of what the scorer says.
     pub calibration: Arc<Calibration>,
-    /// The cross-encoder, or what stands in its place; none to do without.
+    /// The scorer; none to do without.
     pub scorer: Option<Arc<dyn PairScorer>>,
 }
 
@@ -60,13 +60,13 @@ impl Examiner {
         Examined { similarity, veto, features, logit: None, is_screened: false, is_unread: false, cost }
     }
 
-    /// The last stage that decides by `calibration`: the cheap one where there is no cross-encoder, or where it has no say.
+    /// The last stage that decides by `calibration`: the cheap one where there is no scorer, or where it has no say.
     pub(super) fn stage(&self, calibration: &Calibration) -> CalibratedStage {
         let is_scored = self.scorer.is_some() && calibration.uses_scorer();
         if is_scored { CalibratedStage::Full } else { CalibratedStage::Cheap }
     }
 
-    /// Asks the cross-encoder as well if a lookup would by one of `calibrations`, and else marks the pair as screened.
+    /// Asks the scorer as well if a lookup would by one of `calibrations`, and else marks the pair as screened.
     ///
     /// # Errors
     ///
@@ -80,12 +80,12 @@ impl Examiner {
     ) -> Result<()> {
         let likely = |one: &Arc<Calibration>| one.cheap(&pair.features) >= one.scorer_from();
         let is_near = pair.similarity >= Some(Pipeline::DEFAULT_FLOOR) && !pair.is_vetoed();
-        // Without a cross-encoder, nothing is too unlikely to have a probability.
+        // Without a scorer, nothing is too unlikely to have a probability.
         pair.is_screened = !(is_near && (self.scorer.is_none() || calibrations.iter().any(likely)));
         if pair.is_screened { Ok(()) } else { self.score(pair, asked, cached).await }
     }
 
-    /// Asks the cross-encoder as well, if there is one.
+    /// Asks the scorer as well, if there is one.
     ///
     /// # Errors
     ///

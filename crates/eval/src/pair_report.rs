@@ -115,7 +115,7 @@ pub async fn evaluate(
         None => None,
     };
     let judges = judges(policies, data.as_ref().map(|data| data as &dyn Calibrating), examiner, terms)?;
-    // The cross-encoder reads every pair, so that all have a probability of one kind.
+    // The scorer reads every pair, so that all have a probability of one kind.
     let judges: Vec<_> = judges.into_iter().map(|(judge, least)| (judge.with_enough(None), least)).collect();
     let examined = examine(examiner, pairs, &embeddings).await?;
     let measure = |(judge, threshold): &(Judge, Option<f32>)| {

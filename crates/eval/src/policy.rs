@@ -15,7 +15,7 @@ pub enum Policy {
     Threshold,
     /// The similarity, if no configured guard vetoes.
     Guards,
-    /// The probability of the bundled calibration, with the cross-encoder.
+    /// The probability of the bundled calibration, with the scorer.
     Verifier,
     /// The same, calibrated on the data that thresholds are chosen on.
     Learned,
@@ -44,7 +44,7 @@ impl Policy {
         matches!(self, Self::Learned | Self::VCache)
     }
 
-    /// Whether it asks the cross-encoder.
+    /// Whether it asks the scorer.
     pub fn scores(self) -> bool {
         matches!(self, Self::Verifier | Self::Learned)
     }
@@ -56,9 +56,9 @@ pub(super) struct Judge {
     pub(super) policy: Policy,
     /// Of no use to a policy that does not score.
     pub(super) calibration: Arc<Calibration>,
-    /// What a threshold of it is compared with: the cheap probability where there is no cross-encoder.
+    /// What a threshold of it is compared with: the cheap probability where there is no scorer.
     pub(super) stage: CalibratedStage,
-    /// The cheap probability that is enough without asking the cross-encoder; none if none is, or if all are asked about.
+    /// The cheap probability that is enough without asking the scorer; none if none is, or if all are asked about.
     pub(super) enough: Option<f64>,
 }
 
@@ -68,7 +68,7 @@ impl Judge {
         Self { policy, calibration, stage, enough: None }
     }
 
-    /// Takes `enough` as the cheap probability that needs no cross-encoder, if there is one.
+    /// Takes `enough` as the cheap probability that needs no scorer, if there is one.
     pub(super) fn with_enough(self, enough: Option<f64>) -> Self {
         let enough = enough.filter(|_| self.policy.scores() && self.stage == CalibratedStage::Full);
         Self { enough, ..self }
@@ -93,7 +93,7 @@ impl Judge {
         if self.policy.scores() { pair.similarity.map(|_| self.probability(pair)) } else { self.score(pair) }
     }
 
-    /// What the cross-encoder says, or the cheap stages where it was not asked.
+    /// What the scorer says, or the cheap stages where it was not asked.
     pub(super) fn probability(&self, pair: &Examined) -> f32 {
         let full = |logit| lossy(self.calibration.full(&pair.features, logit));
         pair.logit.map_or_else(|| self.cheap(pair), full)

@@ -30,7 +30,7 @@ pub(super) trait Calibrating {
 /// Each policy with what it decides by, and its threshold; none where the data cannot show the budget.
 ///
 /// With calibration data, every policy gets the least threshold that keeps the budget on them by the upper end of the
-/// 95 % interval; without, the one of the settings. Where the cross-encoder decides, the same goes for the cheap
+/// 95 % interval; without, the one of the settings. Where the scorer decides, the same goes for the cheap
 /// probability that is enough without it.
 ///
 /// # Errors

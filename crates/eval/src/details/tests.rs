@@ -107,7 +107,7 @@ fn what_is_served_is_what_a_lookup_comes_to_first() {
 }
 
 #[test]
-fn what_needs_no_cross_encoder_is_explained_without_it() {
+fn what_needs_no_scorer_is_explained_without_it() {
     let pair = Examined { logit: Some(-9.0), ..pair(0.9) };
     let judge = judge(Policy::Verifier);
     let cheap = judge.calibration.cheap(&pair.features);
@@ -117,7 +117,7 @@ fn what_needs_no_cross_encoder_is_explained_without_it() {
     assert!(!why.detail.contains("logit -9"), "{why:?}");
     let unread = Examined { logit: None, is_unread: true, ..pair };
     assert_eq!((judge.why(&unread, 0.5).name, judge.why(&unread, 0.5).passed), ("scorer", false));
-    assert_eq!(judge.cause(&unread), "not readable for the cross-encoder");
+    assert_eq!(judge.cause(&unread), "not readable for the scorer");
 }
 
 #[test]

@@ -197,7 +197,7 @@ fn policy() -> impl TypedValueParser<Value = Policy> {
         PossibleValue::new(policy.name()).help(match policy {
             Policy::Threshold => "The similarity",
             Policy::Guards => "The similarity, if no configured guard vetoes",
-            Policy::Verifier => "The probability of the bundled calibration, with the cross-encoder",
+            Policy::Verifier => "The probability of the bundled calibration, with its scorer",
             Policy::Learned => "The same, calibrated on the data of --calibrate-on",
             Policy::VCache => "What each cached question was found right and wrong for (streams only)",
         })
