@@ -1,7 +1,8 @@
-//! The log of what ended answers or kept them out: invalidations, holds and refused fills, the newest only.
+//! The log of events that ended answers or kept them out: invalidations, holds and refused fills. Only the
+//! newest are kept.
 //!
-//! For people who ask what happened just now. It lives in memory, is bounded, tells names of documents but no
-//! questions and no answers, and nothing is decided by it.
+//! It is for people who ask what happened just now. It lives in memory and is bounded. It shows names of
+//! documents, but no questions and no answers, and nothing is decided by it.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -20,7 +21,7 @@ pub const CAPACITY: usize = 512;
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Record {
-    /// Counts the records of this process.
+    /// The number of the record, counted in this process.
     pub sequence: u64,
     /// When it happened, in milliseconds since the Unix epoch.
     pub at: Timestamp,
@@ -36,7 +37,7 @@ pub struct Record {
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
-    /// Something changed, and what depended on it is not served any more.
+    /// Something changed, and what depended on it is no longer served.
     Invalidated {
         /// What changed: `document`, `chunks`, `collection`, `tag`, `namespace`, `entry` or `everything`.
         kind: &'static str,
@@ -44,7 +45,7 @@ pub enum Event {
         name: String,
         /// Its version from now on.
         version: Option<DocumentVersion>,
-        /// What that did.
+        /// The effect of the change.
         outcome: ChangeOutcome,
     },
     /// A document is held: nothing that depends on it is served.
@@ -52,16 +53,16 @@ pub enum Event {
         /// The document.
         document: String,
     },
-    /// A document is held no longer, and counts as changed.
+    /// A document is no longer held, and counts as changed.
     Released {
         /// The document.
         document: String,
-        /// What that did.
+        /// The effect of that.
         outcome: ChangeOutcome,
     },
     /// An answer was not stored, because it may be stale.
     Refused {
-        /// The entry that it would have been.
+        /// The id that the entry would have had.
         entry: EntryId,
         /// Why.
         reason: RefusedReason,
@@ -108,7 +109,7 @@ impl Journal {
         }
     }
 
-    /// The newest first.
+    /// Up to `limit` records, the newest first.
     pub(crate) fn newest(&self, limit: usize) -> Vec<Record> {
         let journal = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         journal.1.iter().rev().take(limit).cloned().collect()

@@ -1,10 +1,11 @@
-//! Files of lines that tell whether they are whole: each begins with the CRC-32 of the rest of it.
+//! Files of lines that show whether they are complete: each line begins with the CRC-32 of the rest of it.
 //!
-//! What a crash or a full disk left of a line never stands before another one: it is cut off before the next is written,
-//! and when the file is opened. It is for journals of what was promised and is not done yet: the outbox of
-//! `ValkeyStore` is such a file, and so is the gateway's journal of reported changes.
+//! If a crash or a full disk leaves part of a line, that part never stands before another line: it is cut off
+//! before the next line is written, and when the file is opened. Such files are for journals of work that was
+//! promised and is not done yet, such as the outbox of `ValkeyStore` and the gateway's journal of reported
+//! changes.
 //!
-//! All methods block, and are to be called where that is allowed.
+//! All methods block, so call them only where blocking is allowed.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -12,29 +13,29 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// A file of sealed lines that is appended to, and locked as long as it is open.
+/// A file of sealed lines that is appended to, and that stays locked while it is open.
 #[derive(Debug)]
 pub struct SealedFile {
-    /// What it is to people, such as `journal`.
+    /// What people call the file, such as `journal`.
     what: &'static str,
     path: PathBuf,
     file: File,
-    /// Where the last line ends that was written whole.
+    /// The end of the last line that was written completely.
     end: u64,
-    /// Whether there may be more than that.
+    /// Whether the file may hold more than that.
     is_torn: bool,
     /// Lines that no one waits for and that could not be written yet.
     owed: String,
 }
 
 impl SealedFile {
-    /// Opens the file at `path`, which is made if there is none, with its folder. Also returns the contents of its lines.
-    /// In errors and warnings it is called `what`, such as `journal`.
+    /// Opens the file at `path` and also returns the contents of its lines. Creates the file, and its folder,
+    /// if there is none. Errors and warnings call it `what`, such as `journal`.
     ///
     /// # Errors
     ///
-    /// `Locked` if another process has it open; `Corrupt` if a line is damaged that is not the last one; `Store` if it
-    /// cannot be opened.
+    /// `Locked` if another process has it open; `Corrupt` if a line other than the last one is damaged;
+    /// `Store` if it cannot be opened.
     pub fn open(path: &Path, what: &'static str) -> Result<(Self, Vec<String>)> {
         let failed = |error| {
             let message = format!("{what} {} cannot be opened: {error}", path.display());
@@ -58,7 +59,7 @@ impl SealedFile {
         file.read_to_end(&mut text).map_err(failed)?;
         let (mut lines, mut end) = (Vec::new(), 0);
         for (n, line) in text.split_inclusive(|byte| *byte == b'\n').enumerate() {
-            // Only the last line can lack its end.
+            // Only the last line can be without a line end.
             if !line.ends_with(b"\n") {
                 break;
             }
@@ -69,13 +70,13 @@ impl SealedFile {
         Ok((Self { what, path: path.to_owned(), file, end, is_torn, owed: String::new() }, lines))
     }
 
-    /// A `Corrupt` error for line `n`, from 0, whose content makes no sense to whoever reads it.
+    /// A `Corrupt` error for line `n`, counted from 0, whose content makes no sense to the caller.
     pub fn damaged(&self, n: usize) -> Error {
         damaged(self.what, &self.path, n)
     }
 
-    /// Adds a line, and has it on disk when it returns. Nothing of it is in the file after an error. `content` must hold no
-    /// line end.
+    /// Adds a line, which is on disk when this returns. After an error, nothing of it is in the file.
+    /// `content` must not hold a line end.
     ///
     /// # Errors
     ///
@@ -90,15 +91,15 @@ impl SealedFile {
             })
         });
         appended.map_err(|error| {
-            // Tried again before the next line if it fails now.
+            // If this fails now, it is tried again before the next line.
             drop(self.mend());
             let message = format!("{} {} cannot be written: {error}", self.what, self.path.display());
             Error::new(ErrorKind::Unavailable, message)
         })
     }
 
-    /// Adds a line that may be lost in a crash. If it cannot be written now, it is before the next one.
-    /// `content` must hold no line end.
+    /// Adds a line that may be lost in a crash. If it cannot be written now, it is written before the next
+    /// one. `content` must not hold a line end.
     pub fn note(&mut self, content: &str) {
         self.owed += &sealed(content);
         if let Err(error) = self.write("") {
@@ -106,7 +107,7 @@ impl SealedFile {
         }
     }
 
-    /// Removes all lines. If that fails, they may come back, and the log says so.
+    /// Removes all lines. If that fails, they may come back, and a warning is logged.
     pub fn clear(&mut self) {
         (self.end, self.is_torn) = (0, true);
         self.owed.clear();
@@ -115,7 +116,7 @@ impl SealedFile {
         }
     }
 
-    /// Writes what is owed, then `line`; only what is written whole counts.
+    /// Writes the lines that are owed, then `line`; a line only counts if it was written completely.
     fn write(&mut self, line: &str) -> io::Result<()> {
         let owed = std::mem::take(&mut self.owed);
         if let Err(error) = self.write_at_end(&owed) {
@@ -135,7 +136,7 @@ impl SealedFile {
         Ok(())
     }
 
-    /// Cuts off what was not written whole.
+    /// Cuts off whatever was not written completely.
     fn mend(&mut self) -> io::Result<()> {
         if self.is_torn {
             self.file.set_len(self.end)?;
@@ -145,7 +146,7 @@ impl SealedFile {
     }
 }
 
-/// What a line says must not be guessed, and none may be skipped.
+/// The content of a damaged line must not be guessed, and no line may be skipped.
 fn damaged(what: &str, path: &Path, n: usize) -> Error {
     let message = format!(
         "{what} {} is damaged at line {}: invalidate everything, then remove it",
@@ -160,7 +161,7 @@ fn sealed(content: &str) -> String {
     format!("{:08x} {content}\n", crc32fast::hash(content.as_bytes()))
 }
 
-/// The content of a line with its end; none if the line is not whole.
+/// The content of a line with its end; none if the line is not complete.
 fn unsealed(line: &[u8]) -> Option<&str> {
     let line = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
     let (crc, content) = line.split_once(' ')?;
@@ -208,13 +209,15 @@ mod tests {
         }
     }
 
-    /// Half a line of what had no room stood before the next line, which then counted as damage.
+    /// Part of a line for which there was no room used to stand before the next line, which then counted as
+    /// damage.
     #[test]
     #[cfg(unix)]
     fn what_had_no_room_leaves_nothing_before_the_next_line() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        // Blocks of 512 bytes; the signal that the limit sends is ignored, so that writes fail instead.
+        // The limit is in blocks of 512 bytes. The signal that it sends is ignored, so that writes fail
+        // instead.
         let script =
             "trap '' XFSZ; ulimit -f 8; exec \"$0\" sealed::tests::child_process --exact --nocapture";
         let output = std::process::Command::new("sh")

@@ -8,9 +8,9 @@ use super::dependency::{
 use crate::error::{Error, Result};
 use crate::key::{DependencyId, EntryId, Namespace, check_name};
 
-/// The most changes that one call reports.
+/// The most changes that one call may report.
 const MAX_CHANGES: usize = 1_000_000;
-/// The most chunks that one change names.
+/// The most chunks that one change may name.
 const MAX_CHUNKS: usize = 10_000;
 
 /// A change in the outside world that ends answers.
@@ -18,10 +18,10 @@ const MAX_CHUNKS: usize = 10_000;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Change {
-    /// A document changed or was deleted. If a version is given and is the registered one, nothing
-    /// changed and nothing is dropped; otherwise it is registered. Without one, and by a change of
-    /// everything, the registered version is forgotten. So either tell every change or no version: a
-    /// change that was never told, and then undone, looks like none.
+    /// A document changed or was deleted. If a version is given and it is the registered one, nothing changed
+    /// and nothing is dropped; otherwise it is registered. A change without a version, and a change of
+    /// everything, forget the registered version. So report either every change or no version: a change that
+    /// was never reported, and then undone, looks like no change.
     Document {
         /// The document's id.
         id: String,
@@ -60,12 +60,13 @@ impl Change {
         Self::Document { id: id.into(), version: Some(version.into()) }
     }
 
-    /// Checks the changes of one call, as [`Cache::invalidate`](crate::Cache::invalidate) does first. For whoever takes changes
-    /// and reports them later.
+    /// Checks the changes of one call, as [`Cache::invalidate`](crate::Cache::invalidate) does first. For
+    /// callers that accept changes and report them later.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if they are more than 1,000,000, or if one of them is not [valid](Self::check).
+    /// `InvalidInput` if there are more than 1,000,000 changes, or if one of them is not
+    /// [valid](Self::check).
     pub fn check_all(changes: &[Self]) -> Result<()> {
         if changes.len() > MAX_CHANGES {
             let count = changes.len();
@@ -80,7 +81,8 @@ impl Change {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if a name is empty, too long or holds a control character, or if no chunk or too many are named.
+    /// `InvalidInput` if a name is empty, too long or holds a control character, or if the change names no
+    /// chunks or too many.
     pub fn check(&self) -> Result<()> {
         match self {
             Self::Document { id, version } => {
@@ -117,13 +119,13 @@ impl Change {
             Self::Collection(name) => collection(name).ids().collect(),
             Self::Tag(name) => tag(name).ids().collect(),
             Self::Namespace(path) => namespace(path.as_str()).ids().collect(),
-            // Who had the same answer confirmed a wrong one.
+            // Principals that had the same answer confirmed a wrong one.
             Self::Entry(id) => vec![itself(*id), itself(id.confirmations())],
             Self::Everything => Vec::new(),
         }
     }
 
-    /// The document that the change is of, and its version from now on if the change tells it.
+    /// The document that changed, and its new version if the change reports one.
     pub(crate) fn document_told(&self) -> Option<(&str, Option<&DocumentVersion>)> {
         match self {
             Self::Document { id: document, version } | Self::Chunks { document, version, .. } => {
@@ -157,7 +159,7 @@ mod tests {
             (&document, &whole, true),
             (&document, &one, true),
             (&document, &two, true),
-            // An answer from the whole document cannot know that the changed chunk did not matter.
+            // Nothing shows that the changed chunk did not matter to an answer from the whole document.
             (&chunks, &whole, true),
             (&chunks, &one, true),
             (&chunks, &two, false),
@@ -171,7 +173,8 @@ mod tests {
 
     #[test]
     fn a_name_is_the_same_in_every_form() {
-        // German in NFC, NFD and a mixture as of a folder and its file on two systems; Hangul; a singleton.
+        // German in NFC, in NFD, and in a mixture, as when a folder and its file come from two systems;
+        // Hangul; a singleton.
         let forms: [&[&str]; 3] = [
             &["Vertr\u{e4}ge/\u{dc}ber", "Vertra\u{308}ge/U\u{308}ber", "Vertra\u{308}ge/\u{dc}ber"],
             &["\u{d55c}\u{ae00}", "\u{1112}\u{1161}\u{11ab}\u{1100}\u{1173}\u{11af}"],

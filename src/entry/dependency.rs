@@ -1,4 +1,4 @@
-//! What an answer was derived from or belongs to, and the names that this gives it.
+//! What an answer was derived from or belongs to, and the names that the answer carries for it.
 
 use serde::{Deserialize, Serialize};
 use unicode_normalization::{UnicodeNormalization, is_nfc};
@@ -6,13 +6,14 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 use crate::error::Result;
 use crate::key::{DependencyId, EntryId, Namespace, check_name, composed};
 
-/// A version, revision or content hash of a document. Two versions are equal or not; they have no order.
+/// A version, revision or content hash of a document. Versions are only compared for equality; they have no
+/// order.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DocumentVersion(String);
 
 impl DocumentVersion {
-    /// A version, in whatever spelling the source of the documents uses.
+    /// A version, in the spelling that the source of the documents uses.
     pub fn new(version: impl Into<String>) -> Self {
         Self(version.into())
     }
@@ -29,21 +30,21 @@ impl<T: Into<String>> From<T> for DocumentVersion {
     }
 }
 
-/// Something that an answer was derived from or belongs to: when it changes, the answer is gone.
+/// Something that an answer was derived from or belongs to: when it changes, the answer is dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Dependency {
-    /// A document as a whole, with the version that was read if it is known.
+    /// A document as a whole, with the version that was read, if it is known.
     Document {
         /// The document's id, unique in its corpus.
         id: String,
         /// The version that the answer was derived from. A fill is refused if the ingestion hook has
-        /// registered another one.
+        /// registered a different one.
         version: Option<DocumentVersion>,
     },
-    /// One chunk of a document. A change of the document that names its changed chunks spares the
-    /// answers that depend on the others only.
+    /// One chunk of a document. A change of the document that names its changed chunks spares answers that
+    /// depend only on the other chunks.
     Chunk {
         /// The document that the chunk belongs to.
         document: String,
@@ -76,9 +77,9 @@ impl Dependency {
 
     /// The names that an entry with this dependency carries.
     ///
-    /// An answer that depends on a *whole* document carries the name [`any_change`]; one that depends
-    /// on a chunk carries the chunk's and [`whole_change`]. So a change that names its chunks
-    /// ends the first and those with a changed chunk, and a change that names none ends them all.
+    /// An answer that depends on a *whole* document carries the name [`any_change`]; one that depends on a
+    /// chunk carries the chunk's name and [`whole_change`]. So a change that names its chunks ends answers
+    /// from the whole document and answers from a changed chunk. A change that names none ends all of them.
     pub(super) fn names(&self) -> Vec<Name<'_>> {
         match self {
             Self::Document { id, .. } => vec![any_change(id)],
@@ -89,7 +90,7 @@ impl Dependency {
         }
     }
 
-    /// The same with its names in Unicode NFC, as entries are stored with.
+    /// The same with its names in Unicode NFC, the form in which entries are stored.
     #[must_use]
     pub fn composed(self) -> Self {
         let compose = |name: String| if is_nfc(&name) { name } else { composed(&name).into_owned() };
@@ -104,7 +105,7 @@ impl Dependency {
         }
     }
 
-    /// Whether every change of it reaches an entry that was stored when names were hashed as they were given.
+    /// Whether every change of it reaches an entry that was stored at a time when names were hashed as given.
     #[cfg(any(test, feature = "embedded", feature = "valkey"))]
     pub(super) fn is_reached(&self) -> bool {
         self.names().into_iter().all(Name::is_in_one_form)
@@ -142,9 +143,9 @@ impl Name<'_> {
         self.hash(&first, second.as_deref())
     }
 
-    /// The id of the name in NFC, and in NFD where that is another one. Names were once hashed as they were given,
-    /// and other processes that share the store may still do so: whichever of the two forms a mark or an entry from
-    /// them has, it meets its counterpart.
+    /// The id of the name in NFC, and its id in NFD if that is different. Names were once hashed as they were
+    /// given, and other processes that share the store may still do so. A mark or an entry from them may have
+    /// either form, and with both ids it meets its counterpart.
     pub(super) fn ids(self) -> impl Iterator<Item = DependencyId> {
         let decomposed = (!self.is(str::is_ascii)).then(|| {
             let decompose = |part: &str| part.nfd().collect::<String>();
@@ -159,7 +160,7 @@ impl Name<'_> {
         self.is(str::is_ascii) || self.is(is_nfc) || self.is(unicode_normalization::is_nfd)
     }
 
-    /// Whether all of it is so.
+    /// Whether `so` holds for all parts of the name.
     fn is(self, so: impl Fn(&str) -> bool) -> bool {
         so(self.first) && self.second.is_none_or(so)
     }
@@ -200,18 +201,18 @@ pub(super) fn namespace(path: &str) -> Name<'_> {
     name("namespace", path)
 }
 
-/// What a document is known by.
+/// The id that identifies a document.
 pub(crate) fn any_change_of(document: &str) -> DependencyId {
     any_change(document).id()
 }
 
-/// The ids of every answer that depends on some of a document.
+/// The ids that every answer carries that depends on any part of a document.
 pub(crate) fn ids_of_document(document: &str) -> Vec<DependencyId> {
     any_change(document).ids().chain(whole_change(document).ids()).collect()
 }
 
-/// The id that every entry carries for itself, so that removing one entry is an invalidation like any
-/// other and refuses the fills that were on their way.
+/// The id that every entry carries for itself. So removing one entry is an invalidation like any other, and
+/// it refuses the fills that were on their way.
 pub(crate) fn itself(entry: EntryId) -> DependencyId {
     DependencyId::from_bytes(*entry.as_bytes())
 }

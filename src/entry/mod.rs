@@ -1,4 +1,4 @@
-//! What the cache keeps: answers, and the names by which they can be invalidated. Pure data.
+//! What the cache stores: answers, and the names by which they can be invalidated. Pure data.
 
 mod change;
 mod dependency;
@@ -20,7 +20,7 @@ use crate::embedding::Embedding;
 use crate::error::{Error, Result};
 use crate::key::{Corpus, DependencyId, EntryId, MAX_JSON_DEPTH, ScopeId, TenantId, is_deeper_than};
 
-/// The most names that one entry may be invalidated by, its own and its namespaces' included.
+/// The most names by which one entry may be invalidated, including its own and those of its namespaces.
 pub const MAX_DEPENDENCIES: usize = 256;
 
 /// How fast an answer ages; each type has its own time to live in `Ttls`.
@@ -41,7 +41,7 @@ pub enum ContentType {
     RealTime,
 }
 
-/// What making the answer consumed, and so what a hit on it saves.
+/// What it took to make the answer, and so what a hit on it saves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Usage {
     /// Tokens sent to the LLM.
@@ -52,7 +52,7 @@ pub struct Usage {
     pub cost_microusd: u64,
 }
 
-/// An answer with what decides how long it lives.
+/// An answer, together with what decides how long it lives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Answer {
@@ -60,13 +60,13 @@ pub struct Answer {
     pub text: Arc<str>,
     /// How fast it ages.
     pub content_type: ContentType,
-    /// Its time to live, if not that of its content type.
+    /// Its own time to live; none for that of its content type.
     pub ttl: Option<Duration>,
-    /// Whether it says that nothing was found; such answers have a short time to live of their own.
+    /// Whether it says that nothing was found. Such answers have their own, short time to live.
     pub negative: bool,
-    /// What making it consumed.
+    /// What it took to make it.
     pub usage: Option<Usage>,
-    /// Anything that the caller wants back with the answer; `null` if nothing. Nested no deeper than
+    /// Any data that the caller wants back with the answer; `null` if there is none. Nested no deeper than
     /// [`MAX_JSON_DEPTH`]. Shared, so that an answer is cheap to clone.
     pub metadata: Arc<Value>,
 }
@@ -84,7 +84,7 @@ impl Answer {
         }
     }
 
-    /// An answer that says that nothing was found.
+    /// An answer saying that nothing was found.
     pub fn negative(text: impl Into<Arc<str>>) -> Self {
         Self { negative: true, ..Self::new(text) }
     }
@@ -96,14 +96,14 @@ impl Answer {
         self
     }
 
-    /// Sets the time to live, over that of the content type.
+    /// Sets the time to live, in place of that of the content type.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Sets what making the answer consumed.
+    /// Sets what it took to make the answer.
     #[must_use]
     pub fn usage(mut self, usage: Usage) -> Self {
         self.usage = Some(usage);
@@ -124,7 +124,7 @@ impl<T: Into<Arc<str>>> From<T> for Answer {
     }
 }
 
-/// An answer as it is stored, with everything that must be known to find, serve and invalidate it.
+/// An answer as it is stored, with everything needed to find, serve and invalidate it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
     /// The entry's identity.
@@ -137,8 +137,8 @@ pub struct Entry {
     pub tenant: Option<TenantId>,
     /// The normalised question that was answered.
     pub question: Arc<str>,
-    /// The question's embedding; none if it was too long for the model to see whole, so that the entry
-    /// can be hit exactly only.
+    /// The question's embedding; none if the question was too long for the model to see all of it, so that
+    /// the entry can only be hit exactly.
     pub embedding: Option<Embedding>,
     /// The answer.
     pub answer: Answer,
@@ -175,7 +175,7 @@ impl Entry {
         Ok(ids)
     }
 
-    /// One id for each name of its dependencies, without duplicates: what it is listed under for reports.
+    /// One id for each name of its dependencies, without duplicates. Reports list the entry under these ids.
     pub(crate) fn listed_ids(&self) -> Vec<DependencyId> {
         let mut ids: Vec<_> = self.dependencies.iter().flat_map(Dependency::names).map(Name::id).collect();
         ids.sort_unstable();
@@ -183,15 +183,15 @@ impl Entry {
         ids
     }
 
-    /// The entry as it was read from a store; none if changes of what it depends on might not reach it.
+    /// The entry as it was read from a store; none if changes of its dependencies might not reach it.
     #[cfg(any(test, feature = "embedded", feature = "valkey"))]
     pub(crate) fn reached(self) -> Option<Self> {
         self.dependencies.iter().all(Dependency::is_reached).then_some(self)
     }
 
-    /// Checks what a store keeps without looking at it, and returns the ids that it needs.
+    /// Checks the parts that a store keeps without looking at them, and returns the ids that the store needs.
     pub(crate) fn check(&self) -> Result<Vec<DependencyId>> {
-        // A parser that reads it back has a limit, too.
+        // The parser that reads the metadata back has a limit, too.
         if is_deeper_than(&self.answer.metadata, MAX_JSON_DEPTH) {
             return Err(Error::invalid(format!(
                 "answer metadata is nested deeper than {MAX_JSON_DEPTH} levels"
@@ -200,7 +200,7 @@ impl Entry {
         self.dependency_ids()
     }
 
-    /// The documents, with the versions that were read where they are known.
+    /// The documents that it depends on, with the versions that were read, where they are known.
     pub fn documents(&self) -> impl Iterator<Item = (&str, Option<&DocumentVersion>)> {
         self.dependencies.iter().filter_map(|dependency| match dependency {
             Dependency::Document { id, version } => Some((id.as_str(), version.as_ref())),
@@ -233,7 +233,7 @@ impl Entry {
     }
 }
 
-/// About how many bytes `value` takes. Without recursion, since it may be of any depth.
+/// About how many bytes `value` takes. Does not recurse, because the value may have any depth.
 fn json_bytes(value: &Value) -> usize {
     let mut bytes = 0;
     let mut open = vec![value];

@@ -1,4 +1,4 @@
-//! Which entries are meant: those of some tenants, parameters, namespace or age.
+//! Selects entries by corpus, tenant, scope, namespace or age.
 
 use std::time::Duration;
 
@@ -6,10 +6,11 @@ use super::{Dependency, Entry};
 use crate::clock::Timestamp;
 use crate::key::{Corpus, Namespace, ScopeId, TenantId};
 
-/// Entries by what they belong to: those of which all holds that is named. With nothing named, all of them.
+/// Selects entries by what they belong to. An entry must match everything that is named; if nothing is named,
+/// all match.
 ///
-/// It chooses among entries that were read from a store, as by [`Store::scan`](crate::Store::scan). Answers on their way
-/// are none yet.
+/// It selects among entries that were read from a store, for example by [`Store::scan`](crate::Store::scan).
+/// Answers that are still on their way are not entries yet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Selection {
@@ -26,12 +27,12 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Whether nothing is named, so that every entry is meant.
+    /// Whether nothing is named, so that every entry is selected.
     pub fn is_everything(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether `entry` is meant at the time `now`.
+    /// Whether `entry` is selected at the time `now`.
     pub fn has(&self, entry: &Entry, now: Timestamp) -> bool {
         let Self { corpus, tenants, scopes, namespace, older_than } = self;
         let is_below = |wanted: &Namespace| {

@@ -1,9 +1,10 @@
-//! From a question to the keys that it is found by. Pure: no I/O, no time, no randomness.
+//! From a question to the keys that find its answer. Pure: no I/O, no time, no randomness.
 //!
-//! Every hash is SHA-256 over length-prefixed parts under a label of its own, so two different inputs
-//! never meet by concatenation. Text is normalised to Unicode NFC (UAX #15) and its whitespace folded.
-//! Letter case stays, and so do compatibility forms: `m²` is not `m2`, and `US` is not always `us`. Names of what
-//! answers depend on are compared in NFC, too: one file has two spellings on two systems.
+//! Every hash is SHA-256 over length-prefixed parts under a label of its own, so two different inputs never
+//! become the same by concatenation. Text is normalised to Unicode NFC (UAX #15) and its whitespace is
+//! folded. Letter case is kept, and so are compatibility forms: `m²` is not `m2`, and `US` is not always
+//! `us`. The names of an answer's dependencies are also compared in NFC, because one file can be spelled
+//! differently on two systems.
 
 mod scope;
 mod shown;
@@ -21,21 +22,22 @@ pub use self::scope::Scope;
 pub use self::shown::IdKey;
 use crate::error::{Error, Result};
 
-/// The longest question that is kept as it is, in bytes. A longer one is matched [exactly](CacheKey::exact) only.
+/// The longest question that is kept whole, in bytes. A longer one is only matched
+/// [exactly](CacheKey::exact).
 pub const MAX_QUESTION_BYTES: usize = 64 * 1024;
-/// How much of a longer question is kept to be read, in bytes.
+/// How much of a longer question is kept for people to read, in bytes.
 const SHOWN_BYTES: usize = 512;
 /// The longest name of a corpus, tenant, document, tag, collection or namespace, in bytes.
 pub const MAX_NAME_BYTES: usize = 1024;
-/// The greatest size of a scope's parameters as canonical JSON, in bytes.
+/// The maximum size of a scope's parameters as canonical JSON, in bytes.
 pub const MAX_PARAMETER_BYTES: usize = 1024 * 1024;
 /// The deepest nesting of arrays and objects in a scope's parameters and in an answer's metadata.
 pub const MAX_JSON_DEPTH: usize = 64;
 /// The most levels in a namespace: `a:b:c` has three.
 pub const MAX_NAMESPACE_LEVELS: usize = 16;
 
-/// The body of documents that answers derive from. Document ids are unique in it, and clocks and
-/// invalidations belong to it. The default corpus is named `default`.
+/// A set of documents that answers derive from. Document ids are unique in it, and each corpus has its own
+/// clock and invalidations. The default corpus is named `default`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Corpus(Arc<str>);
@@ -64,13 +66,13 @@ impl Default for Corpus {
     }
 }
 
-/// A hierarchical name such as `docs:technical`, most general level first.
+/// A hierarchical name such as `docs:technical`, with the most general level first.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Namespace(Arc<str>);
 
 impl Namespace {
-    /// The namespace of `path`, levels separated by `:`.
+    /// The namespace of `path`, whose levels are separated by `:`.
     ///
     /// # Errors
     ///
@@ -187,7 +189,7 @@ hex_id! {
 }
 
 hex_id! {
-    /// Whose answers a scope holds: 128 bits of the SHA-256 of the tenant's name.
+    /// The tenant that the answers of a scope belong to: 128 bits of the SHA-256 of the tenant's name.
     TenantId, "tenant id"
 }
 
@@ -205,13 +207,14 @@ hex_id! {
 }
 
 hex_id! {
-    /// An entry's id as callers are shown it: it says nothing of the entry to whoever has not the [secret](IdKey).
+    /// An entry's id as it is shown to callers: without the [secret](IdKey), it reveals nothing about the
+    /// entry.
     ShownId, "entry id"
 }
 
 impl EntryId {
-    /// The entry in which it is kept who has an answer like that of this one. It ends in the same digits, by which stores
-    /// spread their entries, so that what ends the one ends the other.
+    /// The entry that lists who has an answer like this one. Its id ends with the same digits. Stores
+    /// distribute their entries by those digits, so that whatever ends one of the two also ends the other.
     pub(crate) fn confirmations(self) -> Self {
         let mut id = first_half(&hash("wellspring.confirmations.1", &[&self.0]));
         id[14..].copy_from_slice(&self.0[14..]);
@@ -220,15 +223,14 @@ impl EntryId {
 }
 
 impl ScopeId {
-    /// The scope of such entries, in which nobody searches.
+    /// The scope of such entries, which no one searches.
     pub(crate) fn confirmations(self) -> Self {
         Self(first_half(&hash("wellspring.confirmations.scope.1", &[&self.0])))
     }
 }
 
 hex_id! {
-    /// The identity of anything that an answer can be invalidated by: 128 bits of the SHA-256 of its
-    /// kind and name.
+    /// The identity of anything that can invalidate an answer: 128 bits of the SHA-256 of its kind and name.
     DependencyId, "dependency id"
 }
 
@@ -240,7 +242,7 @@ impl DependencyId {
     }
 }
 
-/// What a question is looked up by.
+/// The key by which a question is looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CacheKey {
     /// The corpus that the answer would derive from.
@@ -264,12 +266,13 @@ impl CacheKey {
         Ok(Self::labelled("wellspring.exact.1", corpus, scope, &text, text.as_ref().into()))
     }
 
-    /// The same for a question of any length that is matched exactly only. The text of one longer than
-    /// [`MAX_QUESTION_BYTES`] is its beginning and the SHA-256 of the whole, and no other question has its id.
+    /// The same for a question of any length that is only matched exactly. If the question is longer than
+    /// [`MAX_QUESTION_BYTES`], its text is its beginning and the SHA-256 of the whole, and no other question
+    /// has its id.
     ///
     /// # Errors
     ///
-    /// Those of [`normalise`], but for its length.
+    /// Those of [`normalise`], except for the length.
     pub fn exact(corpus: Corpus, scope: ScopeId, question: &str) -> Result<Self> {
         if question.len() <= MAX_QUESTION_BYTES {
             return Self::new(corpus, scope, question);
@@ -284,9 +287,9 @@ impl CacheKey {
         Ok(Self::labelled("wellspring.exact.long.1", corpus, scope, &text, kept.into()))
     }
 
-    /// Whether the text is the whole question, and no hash stands for it.
+    /// Whether the text is the whole question, rather than its beginning and a hash.
     pub(crate) fn is_whole(&self) -> bool {
-        // Only what is cut off is so long and ends like this, and looking closer takes a hash.
+        // A text that was cut off is always longer than this and ends like this; a closer check takes a hash.
         self.text.len() <= SHOWN_BYTES
             || !self.text.ends_with(')')
             || Self::new(self.corpus.clone(), self.scope, &self.text).is_ok_and(|key| key.exact == self.exact)
@@ -298,18 +301,18 @@ impl CacheKey {
     }
 }
 
-/// The question in Unicode NFC, with each run of whitespace and control characters folded to one space
-/// and none at its ends.
+/// The question in Unicode NFC, with each run of whitespace and control characters folded to one space, and
+/// with none at either end.
 ///
 /// # Errors
 ///
-/// `InvalidInput` if nothing is left, if the text is longer than [`MAX_QUESTION_BYTES`], or if it holds
-/// a NUL: what comes after one is often cut off on the way, so two questions could look the same.
+/// `InvalidInput` if nothing is left, if the text is longer than [`MAX_QUESTION_BYTES`], or if it holds a
+/// NUL: text after a NUL is often cut off on the way, so two questions could look the same.
 pub fn normalise(question: &str) -> Result<String> {
     normalised(question).map(Cow::into_owned)
 }
 
-/// The same, borrowed if the question is in that form as it stands, as most are.
+/// The same as [`normalise`], but borrowed if the question already has that form, as most do.
 fn normalised(question: &str) -> Result<Cow<'_, str>> {
     if question.len() > MAX_QUESTION_BYTES {
         return Err(Error::invalid(format!(
@@ -320,8 +323,8 @@ fn normalised(question: &str) -> Result<Cow<'_, str>> {
     folded(question)
 }
 
-/// A question of any length in the form in which questions are matched: normalised as by [`normalise`], of which it is
-/// all but the limit. Borrowed if it has that form as it stands.
+/// A question of any length in the form in which questions are matched: like [`normalise`], but without the
+/// limit. Borrowed if it already has that form.
 ///
 /// # Errors
 ///
@@ -347,7 +350,7 @@ pub fn folded(question: &str) -> Result<Cow<'_, str>> {
     Ok(Cow::Owned(text))
 }
 
-/// Whether a text is visible ASCII with single spaces between words, which normalising does not change.
+/// Whether a text is visible ASCII with single spaces between words, so that normalising does not change it.
 fn is_plain(text: &str) -> bool {
     let mut before = b' ';
     for byte in text.bytes() {
@@ -359,7 +362,8 @@ fn is_plain(text: &str) -> bool {
     before != b' '
 }
 
-/// A name in Unicode NFC, in which names of documents, tags and the like are compared. Borrowed if it is in NFC.
+/// A name in Unicode NFC, the form in which names of documents, tags and the like are compared. Borrowed if
+/// it already is in NFC.
 pub fn composed(name: &str) -> Cow<'_, str> {
     if name.is_ascii() || is_nfc(name) { Cow::Borrowed(name) } else { Cow::Owned(name.nfc().collect()) }
 }
@@ -390,7 +394,7 @@ fn hash(label: &str, parts: &[&[u8]]) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-/// 64 bits of the hash of `parts` under `label`, to tell damage by.
+/// 64 bits of the hash of `parts` under `label`, to detect damage.
 #[cfg(feature = "embedded")]
 pub(crate) fn short_hash(label: &str, parts: &[&[u8]]) -> u64 {
     let digest = hash(label, parts);
@@ -399,7 +403,8 @@ pub(crate) fn short_hash(label: &str, parts: &[&[u8]]) -> u64 {
     u64::from_le_bytes(short)
 }
 
-/// 128 bits of the hash of `parts` under `label`, which nobody can make who does not know all of them.
+/// 128 bits of the hash of `parts` under `label`, which can only be computed by someone who knows all of
+/// them.
 pub(crate) fn sealing_hash(label: &str, parts: &[&[u8]]) -> [u8; 16] {
     first_half(&hash(label, parts))
 }
@@ -410,8 +415,8 @@ fn first_half(digest: &[u8; 32]) -> [u8; 16] {
     half
 }
 
-/// Whether arrays and objects are nested more than `limit` deep in `value`, as with [`MAX_JSON_DEPTH`]. Without recursion, so
-/// that a value of any depth can be refused.
+/// Whether arrays and objects in `value` are nested more than `limit` deep, see [`MAX_JSON_DEPTH`]. It does
+/// not recurse, so that a value of any depth can be refused.
 pub fn is_deeper_than(value: &Value, limit: usize) -> bool {
     let mut open = vec![(value, 0)];
     while let Some((value, depth)) = open.pop() {

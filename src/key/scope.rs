@@ -12,14 +12,14 @@ use super::{
 use crate::criterion::Criterion;
 use crate::error::{Error, Result};
 
-/// The canonical JSON of no parameters, which most scopes have.
+/// The canonical JSON of no parameters, as most scopes have none.
 const NO_PARAMETERS: &[u8] = b"{}";
 
-/// Who may share answers within a corpus: tenant, namespace, and every parameter that changes the answer
-/// (model, system prompt, temperature, retriever, tools).
+/// Who may share answers within a corpus: the tenant, the namespace, and every parameter that changes the
+/// answer (model, system prompt, temperature, retriever, tools).
 ///
-/// Scopes with the same content are the same scope, whatever the order in which it was given. A search
-/// never crosses a scope. Parameters are hashed as canonical JSON (RFC 8785) and never stored.
+/// Scopes with the same content are the same scope, whatever order it was given in. A search never crosses a
+/// scope. Parameters are hashed as canonical JSON (RFC 8785) and never stored.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scope {
     tenant: Option<String>,
@@ -30,7 +30,7 @@ pub struct Scope {
 }
 
 impl Scope {
-    /// A scope that everyone shares and that no parameter narrows.
+    /// A scope that everyone shares, with no parameters.
     pub fn new() -> Self {
         Self::default()
     }
@@ -42,7 +42,8 @@ impl Scope {
         self
     }
 
-    /// The same for one principal alone, however many share this one: what is kept there is nobody else's.
+    /// Limits the scope to one principal, even if many share this scope: what is stored there belongs to no
+    /// one else.
     #[must_use]
     pub fn own(mut self, principal: &str) -> Self {
         let shared = self.tenant.as_deref();
@@ -60,31 +61,32 @@ impl Scope {
         self
     }
 
-    /// Marks answers as personal. Without a tenant such a scope stores nothing: nobody else may be
-    /// given the answer, and nothing says whose it is.
+    /// Marks answers as personal. Without a tenant, such a scope stores nothing: no one else may be given the
+    /// answer, and nothing says whose it is.
     #[must_use]
     pub fn private(mut self) -> Self {
         self.private = true;
         self
     }
 
-    /// Adds a parameter that changes the answer; the last value of a name counts.
+    /// Adds a parameter that changes the answer; if a name is given twice, the last value counts.
     #[must_use]
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.parameters.insert(name.into(), value.into());
         self
     }
 
-    /// Sets the least similarity of another question whose answer may be served in this scope, over that
-    /// of the cache. It is no part of the scope's identity.
+    /// Sets the minimum similarity at which the answer to another question may be served in this scope, in
+    /// place of the cache's. It is not part of the scope's identity.
     #[must_use]
     pub fn similarity_threshold(mut self, threshold: f32) -> Self {
         self.criterion = Some(Criterion::SimilarityThreshold(threshold));
         self
     }
 
-    /// Sets the greatest share of wrong answers among hits on other wordings that is accepted in this scope, greater
-    /// than 0 and less than 1, over that of the corpus and the cache. It is no part of the scope's identity.
+    /// Sets the greatest accepted share of wrong answers among hits on other wordings in this scope, greater
+    /// than 0 and less than 1, in place of that of the corpus and the cache. It is not part of the scope's
+    /// identity.
     #[must_use]
     pub fn max_false_hit_rate(mut self, rate: f64) -> Self {
         self.criterion = Some(Criterion::MaxFalseHitRate(rate));
@@ -95,7 +97,7 @@ impl Scope {
         self.criterion
     }
 
-    /// Whose answers it holds; none if everybody's.
+    /// The tenant that its answers belong to; none if they are for everyone.
     pub fn tenant_id(&self) -> Option<TenantId> {
         self.tenant.as_deref().map(TenantId::of)
     }
@@ -110,7 +112,7 @@ impl Scope {
         self.private && self.tenant.is_none()
     }
 
-    /// The scope's identity for vectors of the model that `model_fingerprint` describes.
+    /// The scope's identity for vectors of the model with the given `model_fingerprint`.
     ///
     /// # Errors
     ///
@@ -158,8 +160,9 @@ impl Scope {
     }
 }
 
-/// Writes out the numbers that a double need not hold exactly, in the order of the fields' names. Canonical
-/// JSON rounds them, and two large seeds would be one. The depth of `value` was checked.
+/// Writes out the numbers that a double might not hold exactly, in the order of the fields' names. Canonical
+/// JSON rounds them, and two different large seeds would become one. The depth of `value` was already
+/// checked.
 fn collect_large_numbers(value: &Value, found: &mut String) {
     const FIRST_INEXACT: f64 = 9_007_199_254_740_992.0;
     match value {

@@ -1,24 +1,24 @@
-//! Ids of entries as callers are shown them.
+//! Ids of entries as they are shown to callers.
 
 use aes::Aes256;
 use aes::cipher::{BlockCipherDecrypt as _, BlockCipherEncrypt as _, KeyInit as _};
 
 use super::{EntryId, ShownId, hash};
 
-/// The secret by which ids are shown.
+/// The secret with which ids are encrypted before they are shown.
 ///
-/// The id of an entry is a hash of what it is an answer to, so whoever knows that can compute it. What is shown is that id
-/// encrypted, one block of AES-256: another permutation of all ids for each secret, so that a shown id says nothing, and
-/// one that is made up is that of no entry.
+/// The id of an entry is a hash of what it answers, so anyone who knows that can compute it. Callers are
+/// shown that id encrypted, as one block of AES-256. Each secret gives another permutation of all ids, so a
+/// shown id reveals nothing, and a made-up one is the id of no entry.
 pub struct IdKey(Aes256);
 
 impl IdKey {
-    /// The key that `secret` gives.
+    /// The key that is made from `secret`.
     pub fn new(secret: &[u8; 32]) -> Self {
         Self(Aes256::new(&hash("wellspring.shown.1", &[secret]).into()))
     }
 
-    /// What `id` is shown as.
+    /// The form in which `id` is shown.
     pub fn show(&self, id: EntryId) -> ShownId {
         let mut block = id.0.into();
         self.0.encrypt_block(&mut block);

@@ -1,23 +1,23 @@
-//! What became of a call with many changes that are applied in batches.
+//! The outcome of a call with many changes that are applied in batches.
 
 use std::ops::Range;
 
 use super::ChangeOutcome;
 use crate::error::{Error, Result};
 
-/// Gathers what became of each batch. One that failed does not keep from trying the others: what can be in force is to
-/// be.
+/// Collects the outcome of each batch. When one batch fails, the others are still tried, so that as many
+/// changes as possible take effect.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
     outcomes: Vec<ChangeOutcome>,
-    /// How many changes the batches so far had.
+    /// How many changes there were in the batches so far.
     count: usize,
     left: Vec<Range<usize>>,
     why: Option<Error>,
 }
 
 impl Batches {
-    /// What became of the next `count` changes.
+    /// Adds the outcome of the next `count` changes.
     pub(super) fn add(&mut self, count: usize, applied: Result<Vec<ChangeOutcome>>) {
         let batch = self.count..self.count + count;
         self.count = batch.end;
@@ -33,7 +33,7 @@ impl Batches {
         }
     }
 
-    /// What each change did, or the first error and which changes are not in force.
+    /// The outcome of each change, or the first error together with the changes that are not in force.
     pub(super) fn outcomes(self) -> Result<Vec<ChangeOutcome>> {
         match self.why {
             None => Ok(self.outcomes),

@@ -1,4 +1,4 @@
-//! What an examination of a store finds.
+//! The findings of an examination of a store.
 
 use serde::Serialize;
 
@@ -10,12 +10,12 @@ pub struct Finding {
     pub check: &'static str,
     /// How bad it is.
     pub severity: Severity,
-    /// What was found, and what follows from it, on one line.
+    /// What was found and what follows from it, on one line.
     pub reason: String,
-    /// The command or setting that changes it, where there is one.
+    /// The command or setting that fixes it, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
-    /// The servers that it is about; empty if it is about all of them.
+    /// The servers that the finding is about; empty if it is about all of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<String>,
 }
@@ -29,19 +29,19 @@ pub enum Severity {
     Ok,
     /// It could not be checked.
     Unknown,
-    /// It works, but would be better otherwise.
+    /// It works, but could be better.
     Warning,
     /// Something does not work.
     Problem,
 }
 
 impl Finding {
-    /// A finding with nothing to change.
+    /// A finding that needs no fix.
     pub fn new(check: &'static str, severity: Severity, reason: impl Into<String>) -> Self {
         Self { check, severity, reason: reason.into(), remedy: None, servers: Vec::new() }
     }
 
-    /// The same with what to do about it.
+    /// The same finding with a fix.
     #[must_use]
     pub fn remedy(mut self, remedy: impl Into<String>) -> Self {
         self.remedy = Some(remedy.into());

@@ -1,10 +1,10 @@
-//! The invalidation clock of one corpus: what decides whether an answer is fresh. Pure data.
+//! The invalidation clock of one corpus, which decides whether an answer is fresh. Pure data.
 //!
-//! The clock counts invalidations and remembers, for every name that was invalidated, the count at its
-//! last time. An entry stored with snapshot `s` is live while no dependency of it is marked above `s`.
-//! No wall time takes part.
+//! The clock counts invalidations. For every name that was invalidated, it remembers the count at the last
+//! invalidation. An entry stored with snapshot `s` is live while none of its dependencies is marked above
+//! `s`. Wall time plays no part.
 //!
-//! Forgetting is safe in one direction only. The *floor* makes it so: an entry whose snapshot lies below
+//! Forgetting is safe in one direction only, and the *floor* makes it so: an entry whose snapshot lies below
 //! the floor is dead whatever the marks say, so marks at or below the floor can be dropped.
 
 use std::collections::HashMap;
@@ -13,12 +13,12 @@ use crate::entry::{Change, DocumentVersion, any_change_of, ids_of_document};
 use crate::key::DependencyId;
 use crate::store::{DeadReason, RefusedReason, Snapshot};
 
-/// The most marks that a clock keeps, about 50 MB. Above it the older half goes, and with it every entry
-/// that was stored before.
+/// The most marks that a clock keeps, about 50 MB. Above that, the older half is dropped, and every entry
+/// that was stored before those marks dies with it.
 pub(super) const MAX_MARKS: usize = 1 << 20;
 
-/// The mark of a name that is held: above every snapshot, and exact in a double for the scripts of a
-/// server.
+/// The mark of a name that is held. It is above every snapshot, and a double, which the scripts on a server
+/// use, represents it exactly.
 pub(super) const HELD: u64 = (1 << 53) - 1;
 
 #[derive(Debug, Clone)]
@@ -27,16 +27,17 @@ pub(super) struct InvalidationClock {
     pub(super) sequence: u64,
     pub(super) floor: u64,
     pub(super) marks: HashMap<DependencyId, u64>,
-    /// The registered version of each document, by the id of any change of it. A version goes with the
-    /// mark that came with it: what the floor ended may have changed without a version being told.
+    /// The registered version of each document, by the id of any change of it. A version is dropped together
+    /// with its mark: a document whose mark fell below the floor may have changed without a new version being
+    /// reported.
     pub(super) versions: HashMap<DependencyId, DocumentVersion>,
-    /// The documents held, by the id of any change of them.
+    /// The documents that are held, by the id of any change of them.
     pub(super) held: HashMap<DependencyId, String>,
 }
 
 impl InvalidationClock {
-    /// A clock that nothing was stored under. `incarnation` must be fresh and random: one that was used
-    /// before would trust what was stored under it.
+    /// A clock under which nothing was stored yet. `incarnation` must be fresh and random: a clock with a
+    /// reused one would trust what was stored under the earlier clock.
     pub(super) fn new(incarnation: u128) -> Self {
         Self {
             incarnation,
@@ -79,7 +80,7 @@ impl InvalidationClock {
         dependencies: &[DependencyId],
         documents: impl Iterator<Item = (&'a str, Option<&'a DocumentVersion>)>,
     ) -> Option<RefusedReason> {
-        // What claims to know of changes that are yet to come would survive them.
+        // A snapshot that claims to include future changes would survive them.
         if snapshot.sequence > self.sequence {
             return Some(RefusedReason::ClockLost);
         }
@@ -89,7 +90,7 @@ impl InvalidationClock {
             Some(_) => return Some(RefusedReason::DependencyChanged),
             None => {}
         }
-        // Retrieval can lag behind the ingestion hook: the snapshot is then new and the document old.
+        // Retrieval can lag behind the ingestion hook. The snapshot is then new, but the document is old.
         for (document, version) in documents {
             let registered = version.and_then(|_| self.versions.get(&any_change_of(document)));
             if registered.is_some_and(|registered| Some(registered) != version) {
@@ -99,9 +100,9 @@ impl InvalidationClock {
         None
     }
 
-    /// Whether `change` tells a document's version that is registered already.
+    /// Whether `change` reports a document version that is already registered.
     ///
-    /// A held document is being changed, whatever version is told.
+    /// A held document counts as changing, whatever version is reported.
     pub(super) fn is_unchanged(&self, change: &Change) -> bool {
         change.document_told().is_some_and(|(document, version)| {
             let id = any_change_of(document);
@@ -110,7 +111,7 @@ impl InvalidationClock {
         })
     }
 
-    /// Counts `change`: from now on, nothing from before it is live.
+    /// Counts `change`: from now on, nothing that depends on it and was stored before is live.
     pub(super) fn apply(&mut self, change: &Change) {
         self.sequence += 1;
         if matches!(change, Change::Everything) {
@@ -121,8 +122,8 @@ impl InvalidationClock {
             let mark = self.marks.entry(id).or_default();
             *mark = (*mark).max(self.sequence);
         }
-        // A version that is not told is not the registered one any more, and when the document returns
-        // to that one, it does change.
+        // After a change without a version, the registered version no longer applies. If the document later
+        // returns to that version, that is a change, too.
         match change.document_told() {
             Some((document, Some(version))) => {
                 self.versions.insert(any_change_of(document), version.clone());
@@ -140,8 +141,8 @@ impl InvalidationClock {
         }
     }
 
-    /// Ends the hold on `document`. Until a change of it is applied, it counts as never invalidated:
-    /// the caller applies one before anything else can look.
+    /// Ends the hold on `document`. Until a change of it is applied, the document counts as never
+    /// invalidated, so the caller must apply one before anything else can look.
     pub(super) fn release(&mut self, document: &str) {
         for id in ids_of_document(document) {
             self.held.remove(&id);
@@ -149,9 +150,10 @@ impl InvalidationClock {
         }
     }
 
-    /// Drops the older half of the marks if there are more than `limit`; whether it did.
+    /// Drops the older half of the marks if there are more than `limit`, and returns whether it did.
     ///
-    /// The floor rises to the youngest mark dropped: entries from before it die early, none lives on.
+    /// The floor rises to the youngest mark dropped. Entries from before it die early, and no dead entry
+    /// lives on.
     pub(super) fn compact(&mut self, limit: usize) -> bool {
         if self.marks.len() <= limit {
             return false;

@@ -1,4 +1,4 @@
-//! A store in the memory of one process: quick, bounded, and gone with it.
+//! A store in the memory of one process: fast, bounded, and lost when the process ends.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,17 +18,17 @@ use crate::store::{
     StoreStatus, StoredEntry, closed,
 };
 
-/// How many changes are applied while others wait: some tens of microseconds.
+/// How many changes are applied while others wait, which takes some tens of microseconds.
 const CHANGES_AT_ONCE: usize = 64;
 
 /// A bounded store in memory.
 ///
-/// Nothing of it outlives the process, and no other process sees it. No method fails but for invalid
-/// input, and none waits for anything but a short lock.
+/// Nothing in it outlives the process, and no other process sees it. Methods fail only for invalid input, and
+/// wait only for a short lock.
 #[derive(Debug)]
 pub struct MemoryStore {
     ledger: Ledger<Arc<Entry>>,
-    /// The newest of the log of judgements with their numbers, oldest first.
+    /// The newest records of the log of judgements with their numbers, oldest first.
     judgements: Mutex<VecDeque<(u64, Logged)>>,
     secret: OnceLock<[u8; 32]>,
     closed: AtomicBool,
@@ -40,7 +40,7 @@ impl MemoryStore {
         Self::with_clock(limits, Arc::new(SystemClock))
     }
 
-    /// An empty store that tells expiry by `clock`.
+    /// An empty store in which `clock` decides when entries expire.
     pub fn with_clock(limits: Limits, clock: Arc<dyn Clock>) -> Self {
         Self {
             ledger: Ledger::new(limits, clock),
@@ -54,7 +54,7 @@ impl MemoryStore {
         if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(&self.ledger) }
     }
 
-    /// One bounded step of cleaning up; whether there is more to do.
+    /// Does one bounded step of cleaning up, and returns whether there is more to do.
     fn clean(&self) -> bool {
         let (_, more_dead) = self.ledger.drain();
         let (_, more_expired) = self.ledger.sweep();
@@ -110,7 +110,7 @@ impl Store for MemoryStore {
     async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Vec<ChangeOutcome>> {
         Change::check_all(changes)?;
         let mut outcomes = Vec::with_capacity(changes.len());
-        // Lookups wait for the lock, and other tasks for the thread.
+        // While changes are applied, lookups wait for the lock, and other tasks wait for the thread.
         for (n, some) in changes.chunks(CHANGES_AT_ONCE).enumerate() {
             if n > 0 {
                 tokio::task::yield_now().await;
@@ -160,7 +160,7 @@ impl Store for MemoryStore {
 
     async fn embeddings(&self, _corpus: &Corpus, ids: &[EntryId]) -> Result<Vec<Option<Embedding>>> {
         let ledger = self.ledger()?;
-        // Not by a lookup, which would count as a use.
+        // Not a lookup, because that would count as a use.
         Ok(ids.iter().map(|id| ledger.listed(*id)?.payload.embedding.clone()).collect())
     }
 
@@ -174,7 +174,7 @@ impl Store for MemoryStore {
 
     async fn status(&self) -> Result<StoreStatus> {
         let ledger = self.ledger()?;
-        // What is dead but not cleaned up yet would be counted.
+        // Otherwise dead entries that are not cleaned up yet would be counted.
         while self.clean() {
             tokio::task::yield_now().await;
         }

@@ -1,12 +1,12 @@
-//! Where answers live, and the clock that says which of them may be served.
+//! Where answers are stored, and the clock that decides which of them may be served.
 //!
-//! Every [`Store`] runs the same protocol. A miss hands out a [`Snapshot`] of the corpus' invalidation
-//! clock, taken before anything is retrieved. A fill is stored only if none of the answer's
-//! dependencies was invalidated since that snapshot; a hit is served only if none was invalidated since
-//! the entry's snapshot, checked when it is read. Whatever else a store keeps, such as the sets of
-//! dependants, only frees memory early: losing it never makes an answer stale.
+//! Every [`Store`] runs the same protocol. A miss returns a [`Snapshot`] of the corpus' invalidation clock,
+//! taken before anything is retrieved. A fill is stored only if none of the answer's dependencies was
+//! invalidated since that snapshot. A hit is served only if none was invalidated since the entry's snapshot;
+//! this is checked at every read. Whatever else a store keeps, such as the sets of dependants, only frees
+//! memory early: losing it never makes an answer stale.
 //!
-//! Stores do not embed, search or decide what is worth keeping.
+//! Stores do not embed questions, search, or decide what is worth keeping.
 
 #[cfg(any(feature = "embedded", feature = "valkey"))]
 mod batches;
@@ -44,15 +44,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::judgement::{JudgementCursor, Logged};
 use crate::key::{Corpus, EntryId, ScopeId};
 
-/// What a local store may hold, and what goes first when it is full.
+/// How much a local store may hold, and what it evicts first when it is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The greatest number of entries, 1,000,000 by default.
+    /// The maximum number of entries, 1,000,000 by default.
     pub max_entries: u64,
-    /// The greatest size of all entries together in bytes, 1 GiB by default.
+    /// The maximum size of all entries together in bytes, 1 GiB by default.
     pub max_bytes: u64,
-    /// What goes first, the least recently used by default.
+    /// What is evicted first, the least recently used entry by default.
     pub eviction: Eviction,
 }
 
@@ -63,21 +63,21 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Sets the greatest number of entries.
+    /// Sets the maximum number of entries.
     #[must_use]
     pub fn max_entries(mut self, max_entries: u64) -> Self {
         self.max_entries = max_entries;
         self
     }
 
-    /// Sets the greatest size of all entries together, in bytes.
+    /// Sets the maximum size of all entries together, in bytes.
     #[must_use]
     pub fn max_bytes(mut self, max_bytes: u64) -> Self {
         self.max_bytes = max_bytes;
         self
     }
 
-    /// Sets what goes first.
+    /// Sets what is evicted first.
     #[must_use]
     pub fn eviction(mut self, eviction: Eviction) -> Self {
         self.eviction = eviction;
@@ -85,26 +85,26 @@ impl Limits {
     }
 }
 
-/// What goes first when a store is full.
+/// What is evicted first when a store is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Eviction {
-    /// What was not hit for the longest time.
+    /// The entry that was not hit for the longest time.
     #[default]
     LeastRecentlyUsed,
-    /// What is hit least often (W-TinyLFU, Einziger et al., <https://arxiv.org/abs/1512.00727>). A new
-    /// entry that is asked for less often than those it would displace is not kept.
+    /// The entry that is hit least often (W-TinyLFU, Einziger et al., <https://arxiv.org/abs/1512.00727>). A
+    /// new entry is not kept if it is asked for less often than those it would displace.
     LeastFrequentlyUsed,
 }
 
 /// The state of a corpus' invalidation clock at one moment.
 ///
-/// Which documents an answer will need is known only after they were read, so a snapshot taken then
-/// could miss a change that came in between. It is therefore taken at the miss, before retrieval.
+/// Which documents an answer needs is known only after they were read, and a snapshot taken then could miss a
+/// change that came in between. So it is taken at the miss, before retrieval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Identifies the clock; a new clock trusts nothing that was stored under another.
+    /// Identifies the clock; a new clock trusts nothing that was stored under another one.
     pub incarnation: u128,
     /// How many invalidations the clock had counted.
     pub sequence: u64,
@@ -113,7 +113,7 @@ pub struct Snapshot {
 /// What a lookup by id found.
 #[derive(Debug, Clone)]
 pub struct Fetched {
-    /// The clock at the time of the lookup: what a fill that starts now must carry.
+    /// The clock at the time of the lookup. A fill that starts now must carry it.
     pub snapshot: Snapshot,
     /// The entry, or why there is none to serve.
     pub found: Found,
@@ -157,7 +157,7 @@ impl fmt::Display for DeadReason {
     }
 }
 
-/// What became of a fill.
+/// The outcome of a fill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Filled {
@@ -172,20 +172,20 @@ pub enum Filled {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RefusedReason {
-    /// A dependency was invalidated while the answer was made.
+    /// A dependency was invalidated while the answer was being made.
     DependencyChanged,
     /// A dependency is being updated.
     Held,
-    /// The answer was derived from another version of a document than the registered one.
+    /// The answer was derived from a version of a document that is not the registered one.
     VersionMismatch,
-    /// No version of a document was reported that the answer's could be compared with.
+    /// No version of a document was reported, so the answer's version could not be compared with one.
     VersionUnknown,
     /// The clock that the snapshot was taken from is gone.
     ClockLost,
 }
 
 impl RefusedReason {
-    /// The reason as programs read it.
+    /// The reason in the form that programs read.
     pub fn name(self) -> &'static str {
         match self {
             Self::DependencyChanged => "dependency_changed",
@@ -211,14 +211,14 @@ impl fmt::Display for RefusedReason {
     }
 }
 
-/// What a [`Change`] did.
+/// The effect of a [`Change`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ChangeOutcome {
     /// This many entries that were stored are no longer served.
     Dropped(u64),
-    /// The document already had this version: nothing was done.
+    /// The document already had this version, so nothing was done.
     Unchanged,
 }
 
@@ -232,38 +232,39 @@ impl ChangeOutcome {
     }
 }
 
-/// What a store holds and may hold.
+/// What a store holds, and how much it may hold.
 #[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct StoreStatus {
-    /// The store's kind and place, such as `embedded:wellspring.redb`.
+    /// The store's kind and location, such as `embedded:wellspring.redb`.
     pub location: String,
     /// Entries stored.
     pub entries: u64,
     /// Their size in bytes.
     pub bytes: u64,
-    /// Entries removed for want of room since the store was opened.
+    /// Entries removed for lack of room since the store was opened.
     pub evictions: u64,
-    /// Entries removed because their time was over since the store was opened.
+    /// Entries removed since the store was opened because their time was over.
     pub expirations: u64,
-    /// The greatest number of entries.
+    /// The maximum number of entries.
     pub max_entries: u64,
-    /// The greatest size in bytes.
+    /// The maximum size in bytes.
     pub max_bytes: u64,
-    /// Invalidations that this process could not complete yet, and goes on trying.
+    /// Invalidations that this process could not complete yet and keeps trying.
     pub pending_invalidations: u64,
-    /// Why nothing can be written at present, such as a full disk, while what is stored is still served. None if all is
-    /// well, and for a store without a file.
+    /// Why nothing can be written at present, such as a full disk, while stored entries are still served.
+    /// None if all is well, and for a store without a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unwritable: Option<String>,
     /// Each corpus that was ever used, by name.
     pub corpora: Vec<CorpusStatus>,
-    /// The servers that a shared store is on: one, or each primary of a cluster. They may hold other things, too.
+    /// The servers that hold a shared store: one, or each primary of a cluster. They may also hold other
+    /// data.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<ServerStatus>,
 }
 
-/// What a store knows of one corpus.
+/// What a store knows about one corpus.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct CorpusStatus {
@@ -277,7 +278,7 @@ pub struct CorpusStatus {
     pub marks: u64,
     /// Documents held by [`Store::begin_update`].
     pub held: Vec<String>,
-    /// Changes that the stream for other processes holds; none where there is no such stream.
+    /// Changes in the stream for other processes; none if there is no such stream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<u64>,
 }
@@ -291,9 +292,10 @@ pub struct StoredEntry {
     pub hits: u64,
 }
 
-/// Hears of changes to what a store holds, so that indexes can follow. Only hints: some may be missing.
+/// Receives changes to what a store holds, so that indexes can follow. These are only hints: some may be
+/// missing.
 ///
-/// Called with a lock of the store held: implementations must be quick and must not call the store.
+/// The store calls it while holding a lock: implementations must be quick and must not call the store.
 pub trait ChangeListener: Send + Sync {
     /// These entries, each with its scope, are no longer stored.
     fn removed(&self, entries: &[(EntryId, ScopeId)]);
@@ -301,11 +303,11 @@ pub trait ChangeListener: Send + Sync {
     /// Another process stored this entry.
     fn stored(&self, _corpus: &Corpus, _scope: ScopeId, _id: EntryId, _embedding: &Embedding) {}
 
-    /// Changes by other processes may have been missed: what is known of the corpus is to be compared with the store.
+    /// Changes by other processes may have been missed: compare what is known of the corpus with the store.
     fn fell_behind(&self, _corpus: &Corpus) {}
 }
 
-/// What tells one claim from another; 128 random bits.
+/// Identifies a claim; 128 random bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClaimToken(u128);
 
@@ -324,11 +326,11 @@ impl ClaimToken {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Claim {
-    /// Whoever asks: there is nobody to wait for.
+    /// Any caller: there is no one to wait for.
     Free,
     /// The caller, until it [ends](Store::end_claim) the claim or lets it run out.
     Granted(ClaimToken),
-    /// Another process, which is at it.
+    /// Another process, which is making it now.
     Taken,
 }
 
@@ -336,45 +338,47 @@ pub enum Claim {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClaimEnd {
-    /// The answer is stored, or another one may make it.
+    /// The answer is stored, or another process may make it.
     Released,
-    /// There is an answer, but not one to share: who waits should make its own, and not in turn.
+    /// There is an answer, but it must not be shared: those who wait should each make their own, without
+    /// waiting in turn.
     Unshared,
 }
 
 /// Some of the entries of a scope.
 #[derive(Debug, Clone, Default)]
 pub struct ScopePage {
-    /// One may come twice, and one that is stored or goes meanwhile may or may not come.
+    /// An entry may come twice. One that is stored or removed meanwhile may or may not come.
     pub entries: Vec<Listed>,
-    /// Where to go on; none at the end.
+    /// Where to continue; none at the end.
     pub next: Option<ScopeCursor>,
 }
 
-/// A place in the entries of a scope. What the number means is the store's own business.
+/// A position in the entries of a scope. The meaning of the number is the store's own business.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ScopeCursor(pub u128);
 
-/// An entry as a store knows it without reading the entry itself.
+/// What a store knows about an entry without reading the entry itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Listed {
     /// The entry.
     pub id: EntryId,
-    /// The number of the fill that stored it, less than [`Store::fills`] was after it; 0 where they are not counted.
+    /// The number of the fill that stored it, which is less than [`Store::fills`] was after that fill; 0 if
+    /// fills are not counted.
     pub fill: u64,
 }
 
 /// A place for answers that runs the freshness protocol.
 ///
-/// Every method may be dropped at any await point: what it was about to write is then written whole or
-/// not at all.
+/// The future of every method may be dropped at any await point: what it was about to write is then written
+/// completely or not at all.
 #[async_trait]
 pub trait Store: fmt::Debug + Send + Sync {
     /// Finds the entry `id` and checks it against the clock.
     ///
     /// # Errors
     ///
-    /// If the store cannot be read. The caller then goes without the cache.
+    /// If the store cannot be read. The caller then continues without the cache.
     async fn lookup(&self, corpus: &Corpus, id: EntryId) -> Result<Fetched>;
 
     /// Stores `entry`, unless one of its dependencies changed since `snapshot`.
@@ -383,12 +387,13 @@ pub trait Store: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for an entry whose dependencies or metadata are not valid or that is larger than
-    /// the whole store; others if the store cannot be written. Nothing is stored then.
+    /// `InvalidInput` for an entry that has invalid dependencies or metadata, or that is larger than the
+    /// whole store; other errors if the store cannot be written. Nothing is stored then.
     async fn fill(&self, snapshot: Snapshot, entry: Arc<Entry>) -> Result<Filled>;
 
-    /// Whether [`fill`](Self::fill) would take `entry` with `snapshot` now, by what it depends on: what whoever is given an
-    /// answer while it is being made goes by. `false`, the default, where that cannot be told.
+    /// Whether [`fill`](Self::fill) would take `entry` with `snapshot` now, given its dependencies. It
+    /// decides whether an answer may be given to callers while it is still being made. `false`, the default,
+    /// if the store cannot know.
     ///
     /// # Errors
     ///
@@ -397,8 +402,9 @@ pub trait Store: fmt::Debug + Send + Sync {
         Ok(false)
     }
 
-    /// The registered version of each of `documents`, in their order, by the clock that decides about `id`; none for one
-    /// that no version was reported of, or which changed since without telling. The default registers none.
+    /// The registered version of each of `documents`, in their order, by the clock that decides about `id`.
+    /// None for a document for which no version was ever reported, or which has since changed without a
+    /// version. The default registers none.
     ///
     /// # Errors
     ///
@@ -412,19 +418,20 @@ pub trait Store: fmt::Debug + Send + Sync {
         Ok(vec![None; documents.len()])
     }
 
-    /// Ends every answer that depends on one of `changes`, and refuses those on their way.
+    /// Ends every answer that depends on one of `changes`, and refuses fills of such answers that are on
+    /// their way.
     ///
-    /// Once this returns, no lookup that starts later is served such an answer. Trying again after an
-    /// error is safe. The outcomes come in the order of the changes.
+    /// Once this returns, no lookup that starts later is served such an answer. After an error it is safe to
+    /// try again. The outcomes are in the order of the changes.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a name that is not valid: nothing was changed. Others if the clock could not
+    /// `InvalidInput` for a name that is not valid: nothing was changed. Other errors if the clock could not
     /// be advanced durably: the invalidation must be tried again.
     async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Vec<ChangeOutcome>>;
 
-    /// Holds `document`: until [`end_update`](Self::end_update), nothing that depends on it is served
-    /// or stored. Holding a held document changes nothing.
+    /// Holds `document`: until [`end_update`](Self::end_update), nothing that depends on it is served or
+    /// stored. Holding a document that is already held changes nothing.
     ///
     /// # Errors
     ///
@@ -443,21 +450,22 @@ pub trait Store: fmt::Debug + Send + Sync {
         version: Option<DocumentVersion>,
     ) -> Result<ChangeOutcome>;
 
-    /// The live entries that `change` would end; none for a change of a document to its own version.
+    /// The live entries that `change` would end; none if it changes a document to the version that it has.
     ///
     /// # Errors
     ///
     /// As for [`lookup`](Self::lookup).
     async fn dependants(&self, corpus: &Corpus, change: &Change) -> Result<Vec<StoredEntry>>;
 
-    /// Up to `limit` live entries whose ids follow `after`, ordered by id, over all corpora.
+    /// Up to `limit` live entries from all corpora whose ids follow `after`, ordered by id.
     ///
     /// # Errors
     ///
     /// As for [`lookup`](Self::lookup).
     async fn scan(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<StoredEntry>>;
 
-    /// Some of the live entries of `scope`, for its index to be loaded from: those that follow `cursor`, or the first.
+    /// Some of the live entries of `scope`, from which its index is loaded: those after `cursor`, or the
+    /// first ones.
     ///
     /// # Errors
     ///
@@ -469,21 +477,23 @@ pub trait Store: fmt::Debug + Send + Sync {
         cursor: Option<ScopeCursor>,
     ) -> Result<ScopePage>;
 
-    /// Whether anything is stored in `scope`, as far as is known: what is kept of its index goes when nothing is.
+    /// Whether anything is stored in `scope`, as far as is known. If nothing is, what is kept of the scope's
+    /// index is dropped.
     fn holds(&self, _scope: ScopeId) -> bool {
         true
     }
 
-    /// How many fills the store has taken, those of earlier processes included: what an index that is kept between runs
-    /// is compared by. None, the default, for a store that does not outlive its process or does not count.
+    /// How many fills the store has taken, including those of earlier processes. An index that is kept
+    /// between runs is compared with the store by this number. None, the default, for a store that does not
+    /// outlive its process or does not count.
     fn fills(&self) -> Option<u64> {
         None
     }
 
-    /// Counts a hit on `id`: what eviction and reports go by. Best effort; never waits.
+    /// Counts a hit on `id`, for eviction and reports. Best effort; never waits.
     fn record_hit(&self, corpus: &Corpus, id: EntryId);
 
-    /// Sets who hears of changes from now on.
+    /// Sets the listener that hears of changes from now on.
     fn listen(&self, listener: Arc<dyn ChangeListener>);
 
     /// What the store holds.
@@ -497,22 +507,23 @@ pub trait Store: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// If they do not: that of [`lookup`](Self::lookup).
+    /// If they do not: the error of [`lookup`](Self::lookup).
     async fn ready(&self) -> Result<()> {
         self.status().await.map(drop)
     }
 
-    /// How the connection to a shared store does. None, the default, where there is no connection.
+    /// The state of the connection to a shared store. None, the default, if there is no connection.
     fn connection(&self) -> Option<ConnectionStatus> {
         None
     }
 
-    /// Whether other processes may read and write the same answers. A lookup is then a round trip, and claims matter.
+    /// Whether other processes may read and write the same answers. If so, a lookup is a round trip, and
+    /// claims matter.
     fn is_shared(&self) -> bool {
         false
     }
 
-    /// As [`lookup`](Self::lookup); where no live entry is found, also claims the making of the answer.
+    /// Like [`lookup`](Self::lookup); if no live entry is found, it also claims the right to make the answer.
     ///
     /// # Errors
     ///
@@ -521,7 +532,7 @@ pub trait Store: fmt::Debug + Send + Sync {
         Ok((self.lookup(corpus, id).await?, Claim::Free))
     }
 
-    /// Claims the making of an answer, whether or not there is one.
+    /// Claims the right to make an answer, whether or not there already is one.
     ///
     /// # Errors
     ///
@@ -530,7 +541,8 @@ pub trait Store: fmt::Debug + Send + Sync {
         Ok(Claim::Free)
     }
 
-    /// Makes a claim last for another [`claim_life`](Self::claim_life); whether it was still the caller's.
+    /// Extends a claim by another [`claim_life`](Self::claim_life), and returns whether it still was the
+    /// caller's.
     ///
     /// # Errors
     ///
@@ -542,13 +554,13 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Ends a claim. Best effort; never waits.
     fn end_claim(&self, _corpus: &Corpus, _id: EntryId, _token: ClaimToken, _end: ClaimEnd) {}
 
-    /// How long a claim lasts that is not renewed.
+    /// How long a claim lasts if it is not renewed.
     fn claim_life(&self) -> Duration {
         Duration::from_secs(10)
     }
 
-    /// Begins to tell the [listener](Self::listen) of what other processes store in `corpus`, if nothing of that
-    /// corpus was followed before. What they store after this returns is told.
+    /// Starts to notify the [listener](Self::listen) of what other processes store in `corpus`, if that
+    /// corpus was not followed before. Everything that they store after this returns is reported.
     ///
     /// # Errors
     ///
@@ -557,8 +569,8 @@ pub trait Store: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// The embedding of each of these entries; none for one that is gone or has none. For what
-    /// [`scope_page`](Self::scope_page) listed.
+    /// The embedding of each of these entries; none for an entry that is gone or has no embedding. For
+    /// entries that [`scope_page`](Self::scope_page) listed.
     ///
     /// # Errors
     ///
@@ -575,21 +587,21 @@ pub trait Store: fmt::Debug + Send + Sync {
     }
 
     /// Appends to the log of judgements, which keeps about the newest
-    /// [`MAX_JUDGEMENTS`](crate::judgement::MAX_JUDGEMENTS) of what it is given. A store without a log, the default, forgets
-    /// them.
+    /// [`MAX_JUDGEMENTS`](crate::judgement::MAX_JUDGEMENTS) records. A store without a log, the default,
+    /// discards them.
     ///
     /// # Errors
     ///
-    /// If it cannot be written.
+    /// If the log cannot be written.
     ///
     /// # Cancel safety
     ///
-    /// If dropped, it may be written all the same.
+    /// If the future is dropped, the record may still be written.
     async fn record_judgement(&self, _logged: &Logged) -> Result<()> {
         Ok(())
     }
 
-    /// Up to `limit` of what stands in the log after `after`, oldest first; none at its end.
+    /// Up to `limit` records of the log after `after`, oldest first; none at its end.
     ///
     /// # Errors
     ///
@@ -602,17 +614,17 @@ pub trait Store: fmt::Debug + Send + Sync {
         Ok(Vec::new())
     }
 
-    /// A secret of this store: the one that it keeps, or `offered`, which it keeps from then on. For a store that keeps none,
-    /// the default, it is always `offered`.
+    /// A secret of this store: the one that it keeps; if there is none yet, it keeps and returns `offered`. A
+    /// store that keeps no secret, the default, always returns `offered`.
     ///
     /// # Errors
     ///
-    /// If it can neither be read nor written.
+    /// If the secret can be neither read nor written.
     async fn secret(&self, offered: [u8; 32]) -> Result<[u8; 32]> {
         Ok(offered)
     }
 
-    /// Writes out what is pending and ends background work. Later calls fail, but closing again does
+    /// Writes out what is pending and ends background work. Later calls fail, except that closing again does
     /// nothing.
     ///
     /// # Errors

@@ -1,30 +1,30 @@
-//! What a server says of itself.
+//! What a server reports about itself.
 
 use serde::Serialize;
 
-/// A server that a shared store is on.
+/// A server that holds a shared store.
 #[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct ServerStatus {
-    /// Where it is, without a password.
+    /// Its address, without a password.
     pub address: String,
-    /// What it is: `valkey` or `redis`.
+    /// The server software: `valkey` or `redis`.
     pub name: String,
     /// Its version.
     pub version: String,
-    /// `master` or `slave`, as servers say it.
+    /// `master` or `slave`, in the servers' own words.
     pub role: String,
     /// Seconds since it was started.
     pub uptime_secs: u64,
-    /// The memory that it uses in bytes, for whatever it holds.
+    /// The memory that it uses in bytes, for all its data.
     pub used_memory: u64,
-    /// The most memory that it may use; 0 for any.
+    /// The most memory that it may use; 0 if there is no limit.
     pub max_memory: u64,
-    /// What it removes when that is used up.
+    /// What it evicts when that is used up.
     pub policy: String,
-    /// Keys that it removed for want of room since it was started.
+    /// Keys that it evicted for lack of room since it was started.
     pub evicted_keys: u64,
-    /// Keys that it removed because their time was over since it was started.
+    /// Keys that it removed since it was started because their time was over.
     pub expired_keys: u64,
     /// The servers that follow it.
     pub replicas: Vec<ReplicaStatus>,
@@ -34,9 +34,9 @@ pub struct ServerStatus {
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct ReplicaStatus {
-    /// Where it is.
+    /// Its address.
     pub address: String,
-    /// `online` once it has everything that it has to begin with.
+    /// `online` once its initial synchronisation is complete.
     pub state: String,
     /// Seconds since it was last heard of.
     pub lag_secs: u64,
@@ -44,7 +44,7 @@ pub struct ReplicaStatus {
 
 #[cfg(feature = "valkey")]
 impl ServerStatus {
-    /// Reads what `INFO` tells.
+    /// Parses the output of `INFO`.
     pub(super) fn parse(address: String, info: &str) -> Self {
         let text = |name: &str| field(info, name).unwrap_or_default().to_owned();
         let number = |name: &str| field(info, name).and_then(|value| value.parse().ok()).unwrap_or(0);
@@ -68,7 +68,7 @@ impl ServerStatus {
 
 #[cfg(feature = "valkey")]
 impl ReplicaStatus {
-    /// Reads a line such as `slave0:ip=127.0.0.1,port=7001,state=online,offset=14,lag=0`.
+    /// Parses a line such as `slave0:ip=127.0.0.1,port=7001,state=online,offset=14,lag=0`.
     fn parse(line: &str) -> Option<Self> {
         let (name, fields) = line.trim().split_once(':')?;
         name.strip_prefix("slave")?.parse::<u32>().ok()?;

@@ -1,7 +1,8 @@
-//! What redb reads and writes through, so that a database that failed can be opened again under the same lock.
+//! The layer through which redb reads and writes, so that a database that failed can be opened again under
+//! the same lock.
 //!
-//! After any error of the disk, redb refuses every call until the database is opened again. In between, no other process
-//! may have the file: what it changed, this one's books would not know.
+//! After any disk error, redb refuses every call until the database is opened again. No other process may
+//! have the file in between: the books of this process would not know what the other one changed.
 
 use std::io;
 use std::ops::Bound;
@@ -11,7 +12,8 @@ use redb::{BackendError, StorageBackend};
 
 type Range = (Bound<u64>, Bound<u64>);
 
-/// A file that stays locked while databases over it are opened and closed. It is unlocked with the last clone.
+/// A file that stays locked while databases over it are opened and closed. It is unlocked when the last clone
+/// is dropped.
 #[derive(Debug, Clone)]
 pub(super) struct Backend(Arc<Kept>);
 

@@ -1,7 +1,7 @@
-//! How the invalidation clocks stand in the file.
+//! How the invalidation clocks are stored in the file.
 //!
-//! A damaged entry can be a miss; a damaged clock could serve answers that it had ended. So every clock
-//! carries a digest of all its rows, and one that does not add up fails the opening.
+//! A damaged entry can be a miss, but a damaged clock could serve answers that it had ended. So every clock
+//! carries a digest of all its rows, and if a digest does not match, opening the file fails.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -19,17 +19,17 @@ use crate::store::ledger::Ledger;
 
 /// Corpus -> incarnation, sequence, floor, and the [`Digest`] of these and of the rows below.
 const CLOCKS: TableDefinition<&str, (u128, u64, u64, u64)> = TableDefinition::new("wellspring.clocks");
-/// Corpus and dependency -> mark. Marks at or below the floor are without effect and dropped on loading.
+/// Corpus and dependency -> mark. Marks at or below the floor have no effect and are dropped on loading.
 const MARKS: TableDefinition<(&str, Id), u64> = TableDefinition::new("wellspring.marks");
 /// Corpus and document -> registered version.
 const VERSIONS: TableDefinition<(&str, Id), &str> = TableDefinition::new("wellspring.versions");
 /// Corpus and document -> its name, while it is held.
 const HELD_DOCUMENTS: TableDefinition<(&str, Id), &str> = TableDefinition::new("wellspring.held");
 
-/// Rows of one clock as they are to stand in the file; what is none is to go from it.
+/// Rows of one clock as they should be in the file; a row with no value is removed from it.
 pub(super) struct ClockRows {
     corpus: Corpus,
-    /// Whether no other rows are to stand.
+    /// Whether all other rows of the clock are removed.
     whole: bool,
     header: (u128, u64, u64),
     marks: Vec<(DependencyId, Option<u64>)>,
@@ -38,7 +38,7 @@ pub(super) struct ClockRows {
 }
 
 impl ClockRows {
-    /// The header and the rows of `ids`.
+    /// The header, and the rows of `ids`.
     pub(super) fn of(corpus: &Corpus, clock: &InvalidationClock, ids: &[DependencyId]) -> Self {
         Self {
             corpus: corpus.clone(),
@@ -93,7 +93,7 @@ impl ClockRows {
         for (table, row, names) in
             [(&mut versions, Row::Version, &self.versions), (&mut held, Row::Held, &self.held)]
         {
-            // Most often nothing is held, and nothing is looked for then.
+            // Usually no document is held, and then nothing needs to be looked up.
             if table.is_empty()? && names.iter().all(|(_, name)| name.is_none()) {
                 continue;
             }
@@ -126,8 +126,8 @@ enum Row {
     Held,
 }
 
-/// The sum of the hashes of a clock's header and rows. It follows each change without reading the
-/// others, and shows when one was damaged or lost: a mark that is too low would bring answers back.
+/// The sum of the hashes of a clock's header and rows. It can be updated with each change without reading the
+/// other rows. It shows when a row was damaged or lost: a mark that is too low would bring answers back.
 #[derive(Debug, Default, PartialEq)]
 struct Digest(u64);
 
@@ -164,7 +164,7 @@ impl Digest {
     }
 }
 
-/// Makes the tables, so that readers find them.
+/// Creates the tables, so that readers find them.
 pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(CLOCKS)?;
     transaction.open_table(MARKS)?;
@@ -173,8 +173,9 @@ pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> 
     Ok(())
 }
 
-/// The corpus of a row. None for one whose name is not in the form in which names are compared, from when they were
-/// kept as they were given: its entries are dead, for they are of another clock than that of the name they have now.
+/// The corpus of a row. None if the name is not in the form in which names are compared. Such rows are from a
+/// time when names were kept as they were given. The entries of that corpus are dead, because they belong to
+/// another clock than that of the name they have now.
 fn stored_corpus(name: &str) -> Result<Option<Corpus>> {
     Ok(Some(Corpus::new(name)?).filter(|corpus| corpus.as_str() == name))
 }
@@ -213,7 +214,7 @@ pub(super) fn load(transaction: &ReadTransaction, ledger: &Ledger<Serial>, path:
         let (key, version) = (key.value(), version.value());
         clock_of(Row::Version, key, version.as_bytes(), &|clock| {
             let id = DependencyId::from_bytes(*key.1);
-            // A version goes with its mark, see `InvalidationClock`.
+            // A version is dropped together with its mark, see `InvalidationClock`.
             if clock.marks.contains_key(&id) {
                 clock.versions.insert(id, DocumentVersion::new(version));
             }
@@ -254,7 +255,7 @@ mod tests {
         format::create(&database).unwrap();
         let load_with = |name: &str| {
             let transaction = database.begin_write().unwrap();
-            // A digest that does not add up, as that of two corpora whose rows were taken for those of one.
+            // A digest that does not match, as when the rows of two corpora are taken for those of one.
             transaction.open_table(CLOCKS).unwrap().insert(name, (1, 2, 0, 4)).unwrap();
             transaction.open_table(MARKS).unwrap().insert((name, &[7; 16]), 2).unwrap();
             transaction.commit().unwrap();

@@ -1,4 +1,4 @@
-//! Disks that fail: full ones, at any write, and ones that give errors.
+//! Disks that fail: full disks, at any write, and disks that return errors.
 
 use std::io;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::key::{CacheKey, ScopeId};
 enum Fault {
     /// Nothing can be written.
     Full,
-    /// Nothing can be written, or read.
+    /// Nothing can be written or read.
     Broken,
 }
 
@@ -41,7 +41,7 @@ impl Faulty {
         }
     }
 
-    /// Counts a write, and fails after the last that works.
+    /// Counts a write, and fails if it comes after the last one that works.
     fn count(&self) -> io::Result<()> {
         if self.left.fetch_sub(1, Ordering::SeqCst) > 0 { Ok(()) } else { Err(self.error()) }
     }
@@ -151,10 +151,10 @@ async fn serves(store: &EmbeddedStore, n: usize) -> bool {
     panic!("the file is not opened again");
 }
 
-/// Waits until the store is as it should be.
+/// Waits until the status of the store is as `what` requires.
 async fn until(store: &EmbeddedStore, what: impl Fn(&StoreStatus) -> bool) {
     for _ in 0..600 {
-        // While the file cannot even be opened again, there is none.
+        // While the file cannot even be opened again, there is no status.
         if store.status().await.is_ok_and(|status| what(&status)) {
             return;
         }
@@ -163,7 +163,7 @@ async fn until(store: &EmbeddedStore, what: impl Fn(&StoreStatus) -> bool) {
     panic!("{:?}", store.status().await);
 }
 
-/// Fills and invalidations in turn; which fills and which invalidations succeeded.
+/// Does fills and invalidations in turn; returns which fills and which invalidations succeeded.
 async fn work(store: &EmbeddedStore) -> (Vec<usize>, Vec<usize>) {
     let (mut filled, mut ended) = (Vec::new(), Vec::new());
     for n in 0..6 {
@@ -179,7 +179,7 @@ async fn work(store: &EmbeddedStore) -> (Vec<usize>, Vec<usize>) {
 
 const TO_END: [usize; 2] = [0, 3];
 
-/// Whether the disk failed at all.
+/// Runs the work on a disk that fails after `writes`, and returns whether the disk failed at all.
 async fn fails_at(fault: Fault, writes: i64, is_killed: bool) -> bool {
     let disk = Disk::new();
     let store = disk.open(fault);
@@ -199,7 +199,7 @@ async fn fails_at(fault: Fault, writes: i64, is_killed: bool) -> bool {
         return has_failed;
     }
     if has_failed {
-        // Its cleaning up may have been all that failed.
+        // Perhaps only the cleaning up failed.
         disk.fails_after(0);
         assert!(fill(&store, 7).await.is_err());
         assert_eq!(end(&store, 9).await.unwrap_err().kind(), ErrorKind::Incomplete);
@@ -225,7 +225,7 @@ async fn a_disk_that_fails_at_any_write_is_written_again_by_itself_and_nothing_i
     {
         let mut runs = JoinSet::new();
         for writes in 0..400 {
-            // Each of the first, then some of those that follow.
+            // Each of the first ones, then some of those that follow.
             if writes < 60 || writes % 7 == 0 {
                 runs.spawn(fails_at(fault, writes, is_killed));
             }
@@ -243,7 +243,7 @@ async fn a_file_that_could_not_be_read_is_read_again() {
     fill(&store, 1).await.unwrap();
     store.status().await.unwrap();
     disk.fails_after(0);
-    // Some of it may be kept in memory.
+    // Some of the file may be cached in memory.
     drop(fill(&store, 2).await);
     assert_eq!(store.status().await.unwrap_err().kind(), ErrorKind::Unavailable);
     disk.fails_after(WORKS);

@@ -1,7 +1,7 @@
-//! The file: making it, opening it, and closing it.
+//! The file: how it is created, opened and closed.
 //!
-//! Nothing that is not a store is ever written to, and nothing that is wrong with the file becomes a
-//! panic. redb asserts what it expects of its own pages, which a damaged file can break at any time.
+//! A file that is not a store is never written to, and no damage to the file causes a panic. redb asserts its
+//! expectations of its own pages, and a damaged file can break them at any time.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -19,9 +19,10 @@ use super::backend::Backend;
 use super::format;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What only tests whether the file takes it, for a moment.
+/// A table that is written for a moment, only to test whether the file can be written.
 const PROBES: TableDefinition<u64, &[u8]> = TableDefinition::new("wellspring.probes");
-/// How much room there must be before writing is tried again: that of some entries, and of a turn's clocks.
+/// How much room there must be before writing is tried again: enough for some entries and for the clocks of
+/// one turn.
 const ROOM: usize = 1 << 20;
 
 /// The database of a store.
@@ -30,14 +31,14 @@ pub(super) struct StoreFile {
     path: PathBuf,
     cache_bytes: usize,
     backend: Backend,
-    /// None while it is opened again, and if it cannot be.
+    /// None while the database is being opened again, and if it cannot be opened.
     database: RwLock<Option<Database>>,
     /// Whether a call failed, after which redb may refuse all others.
     has_failed: AtomicBool,
 }
 
 impl StoreFile {
-    /// Opens the store at `path`, which is made if there is none, with its folder.
+    /// Opens the store at `path`. Creates it, and its folder, if there is none.
     pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Self> {
         match std::fs::metadata(path) {
             Ok(metadata) if metadata.len() > 0 => check_foreign(path)?,
@@ -67,8 +68,8 @@ impl StoreFile {
         Ok(())
     }
 
-    /// Closes the database and opens it again, as it was after the last commit that succeeded or a later one. The file
-    /// stays locked. Until it is open, every call fails, and none waits.
+    /// Closes the database and opens it again, in the state after the last successful commit or a later one.
+    /// The file stays locked. Until the database is open, every call fails at once instead of waiting.
     pub(super) fn reopen(&self) -> Result<()> {
         self.close();
         self.has_failed.store(true, Ordering::Release);
@@ -82,12 +83,12 @@ impl StoreFile {
         }
     }
 
-    /// Whether anything failed since the database was opened, or it could not be opened.
+    /// Whether anything failed since the database was opened, or the database could not be opened.
     pub(super) fn has_failed(&self) -> bool {
         self.has_failed.load(Ordering::Acquire)
     }
 
-    /// Does something with the open database.
+    /// Runs `work` with the open database.
     pub(super) fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T>) -> Result<T> {
         let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
         let Some(database) = &*database else {
@@ -108,7 +109,7 @@ impl StoreFile {
         self.with(|database| read(&database.begin_read().map_err(read_error)?))
     }
 
-    /// Writes what `write` does, durably.
+    /// Runs `write` in a transaction and commits it durably.
     pub(super) fn write(
         &self,
         write: impl FnOnce(&WriteTransaction) -> Result<(), redb::Error>,
@@ -123,7 +124,8 @@ impl StoreFile {
         self.with(|database| write(database).map_err(|e| write_error(&e)))
     }
 
-    /// Whether there is room to write, as far as can be told without the database, which an error would close.
+    /// Whether there is room to write. This is checked without the database, because an error would close it,
+    /// so the answer is not certain.
     pub(super) fn check_room(&self) -> Result<()> {
         let mut scratch = self.path.clone().into_os_string();
         scratch.push(".room");
@@ -134,12 +136,12 @@ impl StoreFile {
             Err(e) if matches!(e.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem) => {
                 Err(write_error(&redb::Error::Io(e)))
             }
-            // A folder that takes no other files says nothing of this one.
+            // That another file cannot be written in this folder does not mean that this one cannot.
             _ => Ok(()),
         }
     }
 
-    /// Writes as much as must have room, and removes it.
+    /// Writes as much as there must be room for, and removes it.
     pub(super) fn probe(&self) -> Result<()> {
         self.write(|transaction| {
             transaction.open_table(PROBES)?.insert(0, vec![0xA5_u8; ROOM].as_slice())?;
@@ -151,7 +153,8 @@ impl StoreFile {
         })
     }
 
-    /// redb asserts what it expects of its own files, and a damaged one can break that.
+    /// Turns a panic into an error: redb asserts its expectations of its own files, and a damaged file can
+    /// break them.
     fn guarded<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         catch_unwind(AssertUnwindSafe(work))
             .unwrap_or_else(|_| Err(corrupt(&self.path, "its structure is damaged")))
@@ -164,9 +167,9 @@ impl Drop for StoreFile {
     }
 }
 
-/// Makes an empty store where there is no file. It is written under another name and then linked to its
-/// own, which never replaces a file: a process that dies meanwhile would leave one that is neither empty
-/// nor a store, and no later process could tell whose it is.
+/// Creates an empty store where there is no file. The store is written under another name and then linked to
+/// its own name, which never replaces a file. If it were written in place, a process that dies meanwhile
+/// would leave a file that is neither empty nor a store, and no later process could know whose it is.
 fn make(path: &Path) -> Result<()> {
     let failed = || format!("cannot make the store {}; check that the folder is writable", path.display());
     let failed = |e: redb::Error| Error::new(ErrorKind::Store, failed()).with_source(e);
@@ -179,19 +182,19 @@ fn make(path: &Path) -> Result<()> {
         .map_err(redb::Error::from)
         .and_then(|database| format::create(&database))
         .map_err(failed);
-    // Where links cannot be made, the store is made in its place when it is opened. So it is if another
-    // process was quicker: then that one's is opened.
+    // Where links cannot be made, the store is created in place when it is opened. If another process was
+    // quicker, that process's store is opened.
     let linked = made.map(|()| std::fs::hard_link(&draft, path));
     drop(std::fs::remove_file(&draft));
     linked.map(drop)
 }
 
-/// Fails if the file is anything but a store, without writing to it: opening a database for writing
-/// leaves marks of that.
+/// Fails if the file is anything but a store. It does not write to the file, whereas opening a database for
+/// writing leaves traces in it.
 fn check_foreign(path: &Path) -> Result<()> {
     match Database::builder().open_read_only(path) {
         Ok(database) => format::check_format(&database, path).map(drop),
-        // It was not closed cleanly, and only who may write can repair it.
+        // The file was not closed cleanly, and only a process that may write can repair it.
         Err(DatabaseError::RepairAborted) => Ok(()),
         Err(error) => Err(open_error(path, error)),
     }
@@ -236,7 +239,8 @@ pub(super) fn read_error(error: impl Into<redb::Error>) -> Error {
     Error::new(ErrorKind::Store, "cannot read the store's file").with_source(error.into())
 }
 
-/// What is wrong when the file cannot be written, with its cause, for it is shown to people.
+/// The error for a file that cannot be written, with its cause in the message, since the message is shown to
+/// people.
 fn write_error(error: &redb::Error) -> Error {
     let advice = match error {
         redb::Error::Io(e) => match e.kind() {

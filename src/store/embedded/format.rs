@@ -1,7 +1,7 @@
-//! What stands in the file.
+//! The layout of the file.
 //!
-//! Every part of an entry ends in the CRC-32 of what comes before it: a damaged entry is a miss, never a
-//! wrong answer. The clocks beside them are in [`clock_rows`](super::clock_rows).
+//! Every part of an entry ends with the CRC-32 of the bytes before it, so a damaged entry is a miss and never
+//! a wrong answer. The clocks are stored beside the entries, see [`clock_rows`](super::clock_rows).
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -24,12 +24,12 @@ use crate::key::{Corpus, DependencyId, EntryId, ScopeId, TenantId};
 use crate::store::Snapshot;
 use crate::store::ledger::{Ledger, Resident};
 
-/// The version of this layout; a file of another one is refused.
+/// The version of this layout. A file with another version is refused.
 const FORMAT: u64 = 1;
 
 pub(super) type Id = &'static [u8; 16];
 
-/// `format` -> the version of the layout; `fills` -> the number that the next fill gets, if there was one.
+/// `format` -> the version of the layout; `fills` -> the number of the next fill, if there was a fill.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("wellspring.meta");
 /// Entry -> what the books need to know.
 const HEADS: TableDefinition<Id, &[u8]> = TableDefinition::new("wellspring.heads");
@@ -38,7 +38,7 @@ pub(super) const BODIES: TableDefinition<Id, &[u8]> = TableDefinition::new("well
 /// Entry -> hits and the time of the last one.
 const HITS: TableDefinition<Id, (u64, u64)> = TableDefinition::new("wellspring.hits");
 
-/// About what a head takes.
+/// About how many bytes a head takes.
 const HEAD_BYTES: usize = 256;
 
 #[derive(Serialize, Deserialize)]
@@ -53,7 +53,7 @@ struct Head {
     bytes: u64,
 }
 
-/// Borrows what is large, so that it is copied once: into the file, or out of it.
+/// Borrows the large fields, so that they are copied only once, into the file or out of it.
 #[derive(Serialize, Deserialize)]
 struct Body<'a> {
     serial: Serial,
@@ -66,7 +66,7 @@ struct Body<'a> {
     ttl: Option<Duration>,
     negative: bool,
     usage: Option<Usage>,
-    /// As JSON, because the encoding is not self-describing.
+    /// As JSON, because the encoding of the rest is not self-describing.
     #[serde(borrow)]
     metadata: Cow<'a, str>,
     dependencies: Cow<'a, [Dependency]>,
@@ -116,10 +116,11 @@ impl Record {
     }
 }
 
-/// The entry of `corpus` in a body, and the serial number that it was written with; none if it is damaged.
+/// The entry of `corpus` in a body, and the serial number that it was written with; none if the body is
+/// damaged.
 pub(super) fn decode_body(corpus: &Corpus, id: EntryId, bytes: &[u8]) -> Option<(Serial, Entry)> {
     let (body, tenant): (Body<'_>, _) = postcard::take_from_bytes(unsealed(bytes)?).ok()?;
-    // Bodies from before tenants were kept end here.
+    // Bodies that were written before tenants were kept end here.
     let tenant: Option<[u8; 16]> =
         if tenant.is_empty() { None } else { postcard::from_bytes(tenant).ok()? };
     if body.corpus != corpus.as_str() {
@@ -165,7 +166,7 @@ pub(super) fn unseal<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
     postcard::from_bytes(unsealed(bytes)?).ok()
 }
 
-/// What was encoded; none if it is damaged.
+/// The encoded value without its checksum; none if it is damaged.
 pub(super) fn unsealed(bytes: &[u8]) -> Option<&[u8]> {
     let (value, checksum) = bytes.split_last_chunk::<4>()?;
     if crc32fast::hash(value) != u32::from_le_bytes(*checksum) {
@@ -175,12 +176,13 @@ pub(super) fn unsealed(bytes: &[u8]) -> Option<&[u8]> {
     Some(value)
 }
 
-/// One transaction's worth of changes to the file.
+/// The changes to the file that one transaction makes.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) records: Vec<Record>,
-    /// The number of the next fill, if there are records. Kept, for one that was used must not be used again, even if
-    /// its entry is gone: indexes that are kept tell by it what was stored since.
+    /// The number of the next fill, if there are records. It is stored because a number must never be used
+    /// twice, even if its entry is gone: an index that is kept between runs uses it to find what was stored
+    /// since.
     pub(super) next_serial: Serial,
     pub(super) removed: Vec<EntryId>,
     pub(super) hits: Vec<(EntryId, u64)>,
@@ -261,7 +263,7 @@ pub(super) fn check_format(database: &impl ReadableDatabase, path: &Path) -> Res
     }
 }
 
-/// Makes all tables, so that readers find them.
+/// Creates all tables, so that readers find them.
 pub(super) fn create(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
     transaction.open_table(META)?.insert("format", FORMAT)?;
@@ -293,7 +295,7 @@ fn load_heads(transaction: &redb::ReadTransaction, ledger: &Ledger<Serial>) -> R
         resident.hits.store(count, Ordering::Relaxed);
         residents.push((used_at, EntryId::from_bytes(*id.value()), resident));
     }
-    // The least recently used first, so that it is also the first to go.
+    // The least recently used entries come first, so that they are also evicted first.
     residents.sort_unstable_by_key(|&(used_at, id, _)| (used_at, id));
     let meta = transaction.open_table(META).map_err(read_error)?;
     let stated = meta.get("fills").map_err(read_error)?.map_or(0, |fills| fills.value());

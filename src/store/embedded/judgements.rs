@@ -1,7 +1,8 @@
 //! The log of judgements in the file.
 //!
-//! A judgement begins with the length of its corpus' name, which is never 0; so a revocation begins with 0. A judgement of
-//! an older version ends before its last field, or its last three: as many bytes of 0 make them none and false.
+//! A judgement begins with the length of its corpus' name, which is never 0, so a revocation begins with 0. A
+//! judgement from an older version lacks its last field, or its last three. Appending as many zero bytes
+//! decodes those fields as none and false.
 
 use redb::{
     ReadTransaction, ReadableTable as _, ReadableTableMetadata as _, TableDefinition, TableError,
@@ -13,16 +14,16 @@ use super::format::{seal, unsealed};
 use crate::error::Result;
 use crate::judgement::{Judgement, JudgementCursor, Logged, MAX_JUDGEMENTS, Revocation};
 
-/// Number -> judgement. Older files have no such table until the first one is written.
+/// Number -> judgement. An older file has no such table until the first judgement is written.
 const JUDGEMENTS: TableDefinition<u64, &[u8]> = TableDefinition::new("wellspring.judgements");
 
-/// About what a judgement takes.
+/// About how many bytes a judgement takes.
 const ENCODED_BYTES: usize = 128;
 
-/// What begins a revocation.
+/// The first byte of a revocation.
 const REVOKES: u8 = 0;
 
-/// What is logged as it is written.
+/// The record as it is written to the file.
 pub(super) fn encode(logged: &Logged) -> Result<Vec<u8>> {
     match logged {
         Logged::Judgement(judgement) => seal(judgement, ENCODED_BYTES),
@@ -33,7 +34,7 @@ pub(super) fn encode(logged: &Logged) -> Result<Vec<u8>> {
 fn decode(bytes: &[u8]) -> Option<Logged> {
     let sealed = unsealed(bytes)?;
     if sealed.first() == Some(&REVOKES) {
-        // The last field is written only if it is set.
+        // The last field is written only if it is set, so the byte added here stands for it.
         let (_, revoke) = postcard::from_bytes::<(u8, Revocation)>(&[sealed, &[0]].concat()).ok()?;
         return Some(Logged::Revocation { revoke });
     }
@@ -41,7 +42,7 @@ fn decode(bytes: &[u8]) -> Option<Logged> {
     padded(&[]).or_else(|| padded(&[0])).or_else(|| padded(&[0; 3])).map(Logged::Judgement)
 }
 
-/// Appends to the log, and forgets what is over the limit.
+/// Appends to the log, and removes the oldest records above the limit.
 pub(super) fn append(transaction: &WriteTransaction, judgements: &[Vec<u8>]) -> Result<(), redb::Error> {
     if judgements.is_empty() {
         return Ok(());
@@ -57,7 +58,7 @@ pub(super) fn append(transaction: &WriteTransaction, judgements: &[Vec<u8>]) -> 
     Ok(())
 }
 
-/// Up to `limit` of what follows `after`, oldest first. What is damaged is left out.
+/// Up to `limit` records after `after`, oldest first. Damaged ones are left out.
 pub(super) fn read(
     transaction: &ReadTransaction,
     after: Option<JudgementCursor>,
@@ -99,7 +100,7 @@ mod tests {
         .unwrap();
         let whole = Logged::Judgement(judgement.clone());
         assert_eq!(decode(&encode(&whole).unwrap()), Some(whole));
-        // As it was written before: the same fields up to `at`.
+        // The layout of older versions: the same fields up to `at`.
         let Judgement { corpus, scope, asked, cached, question, cached_question, .. } = &judgement;
         let Judgement { similarity, feedback, judge, at, .. } = &judgement;
         let pair = (question, cached_question, similarity);

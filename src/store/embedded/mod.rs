@@ -1,18 +1,20 @@
 //! A store in one file on disk, for one process at a time.
 //!
-//! Reads take the entry's place in the books from memory and its body from the file (redb, read
-//! transactions that never wait). Writes go through one thread, which gathers what waits into one
-//! transaction and one fsync. So a fill that returned is on disk, and so is an invalidation.
+//! A read takes the entry's place in the books from memory and its body from the file, in a redb read
+//! transaction, which never waits. Writes go through one thread, which gathers the waiting commands into one
+//! transaction and one fsync. So once a fill or an invalidation has returned, it is on disk.
 //!
-//! The clock in memory is ahead of the one on disk, never behind: it advances before the transaction is
-//! committed, and nothing that was stored under the newer clock is written earlier than it.
+//! The clock in memory may be ahead of the clock on disk, but never behind it. It advances before the
+//! transaction is committed, and nothing that was stored under the newer clock is written before that clock
+//! is.
 //!
-//! When the file cannot be written, because the disk is full or for another error, what is stored is served on, changes
-//! count in this process and their callers learn that they are not on disk, and fills fail. The file is tried again every
-//! few seconds, and once it can be written, the clocks are the first that is.
+//! When the file cannot be written, because the disk is full or for another error, the stored answers are
+//! still served. Changes take effect in this process, their callers get an error saying that they are not on
+//! disk, and fills fail. Writing is tried again every few seconds, and once it works, the clocks are written
+//! first.
 //!
-//! Copying an old file back over a newer one brings back what was invalidated in between; nothing in
-//! the file can tell. Invalidate everything after restoring a backup.
+//! Copying an old file back over a newer one brings back answers that were invalidated in between, and
+//! nothing in the file can show that. Invalidate everything after restoring a backup.
 
 mod backend;
 mod clock_rows;
@@ -47,11 +49,12 @@ use crate::store::{
     StoreStatus, StoredEntry,
 };
 
-/// Numbers the writes, so that a body is served only together with the books' entry that it was
-/// written with.
+/// Numbers the writes, so that a body is served only together with the entry in the books that it was written
+/// with.
 type Serial = u64;
 
-/// How many changes one transaction has: fills wait for some tens of milliseconds, lookups for none of it.
+/// How many changes one transaction has. Fills wait for it for some tens of milliseconds; lookups do not
+/// wait.
 const CHANGES_AT_ONCE: usize = 1_000;
 
 /// How an [`EmbeddedStore`] is opened.
@@ -74,10 +77,10 @@ impl Default for EmbeddedOptions {
 }
 
 impl EmbeddedOptions {
-    /// How many bytes of the file are kept in memory unless it is set: 64 MiB.
+    /// How many bytes of the file are kept in memory by default: 64 MiB.
     pub const DEFAULT_CACHE_BYTES: usize = 64 << 20;
 
-    /// Sets what the store may hold. The file is somewhat larger than its entries and does not shrink.
+    /// Sets how much the store may hold. The file is somewhat larger than its entries and does not shrink.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -90,21 +93,21 @@ impl EmbeddedOptions {
         self
     }
 
-    /// Sets what expiry is told by.
+    /// Sets the clock that decides when entries expire.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Opens the store at `path`, which is created if there is none, with its folder.
+    /// Opens the store at `path`. Creates it, and its folder, if there is none.
     ///
     /// # Errors
     ///
     /// `Locked` if another process has it open; `Corrupt` if the file is damaged or is not a Wellspring
-    /// store, in which case it is left as it was; `Store` if it cannot be read or written.
+    /// store, in which case the file is left unchanged; `Store` if it cannot be read or written.
     pub fn open(self, path: impl AsRef<Path>) -> Result<EmbeddedStore> {
         let path = path.as_ref();
-        // redb asserts what it expects of its own files, and a damaged one can break that.
+        // redb asserts its expectations of its own files, and a damaged file can break them.
         catch_unwind(AssertUnwindSafe(|| self.open_file(path)))
             .unwrap_or_else(|_| Err(corrupt(path, "its structure is damaged")))
     }
@@ -125,11 +128,11 @@ impl EmbeddedOptions {
 
 /// A store in one file on disk, for one process at a time.
 ///
-/// A fill that returned is on disk, and so is an invalidation; writes that come together share one fsync.
-/// Putting an old copy of the file back revives what was invalidated since, and nothing in the file can
-/// tell: invalidate everything after restoring a backup.
+/// Once a fill or an invalidation has returned, it is on disk; writes that come together share one fsync.
+/// Restoring an old copy of the file brings back answers that were invalidated since, and nothing in the file
+/// can show that: invalidate everything after restoring a backup.
 ///
-/// The file is free for another process once the last handle is dropped.
+/// Another process can open the file once the last handle is dropped.
 pub struct EmbeddedStore {
     // Dropped first: the writer ends before the database closes.
     writer: Writer,
@@ -154,13 +157,13 @@ impl EmbeddedStore {
         Self::options().open(path)
     }
 
-    /// How to open a store otherwise.
+    /// The options with which to open a store.
     pub fn options() -> EmbeddedOptions {
         EmbeddedOptions::default()
     }
 
-    /// Finds out whether the file can be written: writes 1 MiB to it, and removes that. Blocks. For a store that is not in
-    /// use, since an error closes the file for a moment.
+    /// Finds out whether the file can be written, by writing 1 MiB to it and removing that. Blocks. Only for
+    /// a store that is not in use, since an error closes the file for a moment.
     ///
     /// # Errors
     ///
@@ -170,8 +173,8 @@ impl EmbeddedStore {
         self.database.probe()
     }
 
-    /// The body of an entry; none if it was replaced or removed since its place was looked up, or if it
-    /// is damaged. Reading costs some microseconds and happens where it is called.
+    /// The body of an entry; none if it was replaced or removed since its place was looked up, or if it is
+    /// damaged. Reading takes some microseconds and runs on the caller's thread.
     fn body(&self, id: EntryId, resident: &Resident<Serial>) -> Result<Option<Arc<Entry>>> {
         let body = self.database.read(|transaction| {
             let bodies = transaction.open_table(format::BODIES).map_err(read_error)?;
@@ -266,7 +269,8 @@ impl Store for EmbeddedStore {
             let page = self.ledger.page(after, limit);
             let Some(&(last, _)) = page.last() else { return Ok(Vec::new()) };
             let entries = self.bodies(page)?;
-            // A whole page may be gone meanwhile or damaged, and an empty one says that this is the end.
+            // All entries of a page may have been removed meanwhile, or be damaged, and an empty page would
+            // mean the end.
             if !entries.is_empty() {
                 return Ok(entries);
             }
@@ -295,7 +299,7 @@ impl Store for EmbeddedStore {
     async fn embeddings(&self, _corpus: &Corpus, ids: &[EntryId]) -> Result<Vec<Option<Embedding>>> {
         self.writer.check_open()?;
         let embedding = |id: &EntryId| {
-            // Not by a lookup, which would count as a use.
+            // Not a lookup, because that would count as a use.
             let Some(resident) = self.ledger.listed(*id) else { return Ok(None) };
             Ok(self.body(*id, &resident)?.and_then(|entry| entry.embedding.clone()))
         };
@@ -313,12 +317,13 @@ impl Store for EmbeddedStore {
 
     async fn status(&self) -> Result<StoreStatus> {
         let unwritable = self.writer.unwritable();
-        // Nothing is cleaned up in the file then, and to open it again may take seconds.
+        // While the file cannot be written, nothing in it is cleaned up, and opening it again may take
+        // seconds.
         if unwritable.is_none() {
             self.writer.settle().await?;
         } else {
             self.writer.check_open()?;
-            // If it could not even be opened again, nothing is served.
+            // If the file could not be opened again either, nothing is served.
             self.database.with(|_| Ok(()))?;
         }
         Ok(StoreStatus {

@@ -1,4 +1,4 @@
-//! The secret of a store: four numbers among its metadata.
+//! The secret of a store, kept as four numbers in its metadata.
 
 use redb::{Error, ReadableTable};
 
@@ -8,7 +8,8 @@ use crate::error::Result;
 
 const NAMES: [&str; 4] = ["secret.0", "secret.1", "secret.2", "secret.3"];
 
-/// The secret that the file has, or `offered`, which it has from then on. Blocks, the first time for what is being written.
+/// The secret that the file has; if it has none, `offered` is stored and returned. Blocks; the first call
+/// waits for other writes.
 pub(super) fn keep(file: &StoreFile, offered: [u8; 32]) -> Result<[u8; 32]> {
     let known = file.read(|transaction| {
         let meta = transaction.open_table(META).map_err(read_error)?;
@@ -20,7 +21,7 @@ pub(super) fn keep(file: &StoreFile, offered: [u8; 32]) -> Result<[u8; 32]> {
     let mut secret = offered;
     file.write(|transaction| {
         let mut meta = transaction.open_table(META)?;
-        // Another one may have been quicker.
+        // Another call may have stored one first.
         if let Some(known) = read(&meta)? {
             secret = known;
             return Ok(());

@@ -1,4 +1,4 @@
-//! What a ledger keeps under its lock: entries, the sets of their dependants, and the clocks.
+//! The data that a ledger keeps under its lock: entries, the sets of their dependants, and the clocks.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::key::{Corpus, DependencyId, EntryId, ScopeId};
 use crate::store::invalidation_clock::{InvalidationClock, MAX_MARKS};
 use crate::store::{DeadReason, Snapshot};
 
-/// What the ledger knows of an entry; `P` is the store's own part.
+/// The ledger's data about an entry; `P` is the store's own part.
 #[derive(Debug)]
 pub(in crate::store) struct Resident<P> {
     pub(in crate::store) corpus: Corpus,
@@ -24,7 +24,7 @@ pub(in crate::store) struct Resident<P> {
 }
 
 impl<P> Resident<P> {
-    /// `dependencies` are the entry's own, already checked.
+    /// Creates the data of `entry`. `dependencies` are its own, already checked.
     pub(in crate::store) fn new(
         entry: &Entry,
         snapshot: Snapshot,
@@ -52,22 +52,22 @@ pub(super) type Suspects = Box<dyn Iterator<Item = EntryId> + Send + Sync>;
 pub(super) struct Books<P> {
     pub(super) entries: BTreeMap<EntryId, Shared<P>>,
     pub(super) corpora: HashMap<Corpus, CorpusBooks>,
-    /// Corpora in which nothing was stored or changed, or nothing is any more, the oldest first; those that were used
-    /// since are among them.
+    /// Corpora in which nothing was ever stored or changed, or from which everything stored is gone, the
+    /// oldest first. A corpus that was used since is still in the list.
     pub(super) unused: VecDeque<Corpus>,
     pub(super) expiries: BTreeSet<(Timestamp, EntryId)>,
     pub(super) bytes: u64,
-    /// Sets whose members may be dead, to be looked through by `drain`.
+    /// Sets whose members may be dead; `drain` looks through them.
     pub(super) detached: VecDeque<Suspects>,
 }
 
-/// How many corpora are known at most that have nothing.
+/// The most corpora that are known without having an entry or a change.
 const MAX_UNUSED: usize = 1_000;
 
 /// The books of one corpus.
 #[derive(Debug)]
 pub(super) struct CorpusBooks {
-    /// Whether anything is stored or was ever changed, so that the clock must be kept.
+    /// Whether anything is stored or was ever changed; if so, the clock must be kept.
     is_used: bool,
     pub(super) clock: InvalidationClock,
     /// The entries that carry an id. An entry's own id is not listed: it names the entry itself.
@@ -98,8 +98,9 @@ impl<P> Books<P> {
         books
     }
 
-    /// The clock of a corpus that is looked into. One that never had an entry nor a change goes when many others were
-    /// looked into since: what was begun under its clock is refused by the next one, which is another incarnation.
+    /// The clock of a corpus that is only read. A corpus that never had an entry or a change is dropped after
+    /// many other such corpora were read. A fill that began under its clock is then refused, because the next
+    /// clock has another incarnation.
     pub(super) fn clock_to_read(&mut self, corpus: &Corpus) -> &InvalidationClock {
         if !self.corpora.contains_key(corpus) {
             let books = CorpusBooks::new(InvalidationClock::new(rand::random()));
@@ -109,7 +110,7 @@ impl<P> Books<P> {
         &self.corpora[corpus].clock
     }
 
-    /// Has an unused corpus go once many others are unused.
+    /// Adds an unused corpus to the list, and drops the oldest one once there are many.
     fn let_go(&mut self, corpus: Corpus) {
         if self.unused.len() == MAX_UNUSED
             && let Some(oldest) = self.unused.pop_front()
@@ -120,7 +121,7 @@ impl<P> Books<P> {
         self.unused.push_back(corpus);
     }
 
-    /// Lists an entry in place of the one that had its id.
+    /// Lists an entry in place of the earlier one with the same id.
     pub(super) fn link(&mut self, id: EntryId, resident: Shared<P>) {
         self.unlink(id);
         self.bytes += resident.bytes;
@@ -157,8 +158,8 @@ impl<P> Books<P> {
         Some(resident)
     }
 
-    /// Counts a corpus as unused if its last entry has gone and nothing in it ever changed: a change is never forgotten,
-    /// nor which versions were told.
+    /// Counts a corpus as unused if its last entry is gone and nothing in it ever changed. Changes are never
+    /// forgotten, and neither are the versions that were reported.
     pub(super) fn retire(&mut self, corpus: &Corpus) {
         let Some(books) = self.corpora.get_mut(corpus) else { return };
         if books.is_used
@@ -171,7 +172,7 @@ impl<P> Books<P> {
         }
     }
 
-    /// Applies a change, detaches what it ends, and says how many that were.
+    /// Applies a change, detaches the entries that it ends, and returns how many they were.
     pub(super) fn invalidate(&mut self, corpus: &Corpus, change: &Change) -> u64 {
         let named = match change {
             Change::Entry(id) => Some(*id).filter(|id| self.lists(corpus, *id)),
@@ -189,7 +190,7 @@ impl<P> Books<P> {
                 let mut ended = HashSet::new();
                 for id in change.dependency_ids() {
                     let mut set = books.dependants.remove(&id).unwrap_or_default();
-                    // The smaller set is moved into the larger: a large one costs nothing.
+                    // The smaller set is moved into the larger, so that a large set costs nothing.
                     if set.len() > ended.len() {
                         std::mem::swap(&mut set, &mut ended);
                     }
@@ -199,7 +200,7 @@ impl<P> Books<P> {
             }
         };
         if books.clock.compact(MAX_MARKS) {
-            // Rare: some of them are dead now, and nothing lists which.
+            // This is rare: some of the entries are dead now, but no list shows which.
             let suspects = books.scopes.clone();
             self.detached.push_back(Box::new(suspects.into_values().flatten()));
         }
@@ -209,7 +210,7 @@ impl<P> Books<P> {
         dropped as u64
     }
 
-    /// Whether `corpus` has an entry that no change of the whole corpus has ended.
+    /// Whether `corpus` has the entry and no change of the whole corpus has ended it.
     pub(super) fn lists(&self, corpus: &Corpus, id: EntryId) -> bool {
         let Some(resident) = self.entries.get(&id).filter(|resident| resident.corpus == *corpus) else {
             return false;

@@ -1,13 +1,13 @@
-//! The books of a store that one process owns: which entries there are, what they depend on, what the
-//! clocks say of them, and what must go for want of room or time.
+//! The books of a store that only one process owns: which entries there are, what they depend on, what the
+//! clocks say about them, and which ones must be removed for lack of room or because their time is over.
 //!
-//! Both local stores run on it: the memory store keeps its payloads in it, the embedded store its
-//! payloads on disk. It keeps to one order: an entry is findable last and forgotten first, and what it
-//! forgets its listener hears of before the same id can come back.
+//! Both local stores are built on it: the memory store keeps its payloads in it, the embedded store keeps
+//! them on disk. It keeps to one order: an entry becomes findable last and is forgotten first, and the
+//! listener hears of a forgotten entry before the same id can come back.
 //!
-//! Cleaning up is spread out. An invalidation only advances the clock and detaches the set of
-//! dependants, which costs the same for one and for a million; [`Ledger::drain`] then removes them in
-//! bounded steps. Until then they are dead already: every read asks the clock.
+//! Cleaning up is spread out. An invalidation only advances the clock and detaches the set of dependants,
+//! which costs the same for one entry and for a million; [`Ledger::drain`] then removes them in bounded
+//! steps. Until then they already count as dead, because every read asks the clock.
 
 mod books;
 mod weight;
@@ -34,8 +34,8 @@ use crate::store::{
     ScopeCursor, ScopePage, Snapshot, StoreStatus,
 };
 
-/// How many entries one call of [`Ledger::drain`] or [`Ledger::sweep`] removes at most, so that nobody
-/// waits long for the lock.
+/// The most entries that one call of [`Ledger::drain`] or [`Ledger::sweep`] removes, so that no one waits
+/// long for the lock.
 pub(super) const STEP: usize = 32;
 /// How many entries of a scope are listed at a time.
 const LISTED: usize = 1_000;
@@ -43,10 +43,10 @@ const LISTED: usize = 1_000;
 type Evicted<P> = Vec<(EntryId, Shared<P>)>;
 
 pub(super) struct Ledger<P> {
-    /// The same entries as the books list, with the policy that says which of them goes first.
+    /// The same entries as in the books, with the policy that decides which of them is evicted first.
     residents: moka::sync::Cache<EntryId, Shared<P>>,
-    /// What moka evicted and the books still list. Filled by moka's listener, which may run inside any
-    /// call and so must not take the lock of the books.
+    /// Entries that moka evicted but the books still list. moka's listener adds to it; that may run inside
+    /// any call, so it must not take the lock of the books.
     evicted: Arc<Mutex<Evicted<P>>>,
     books: RwLock<Books<P>>,
     listener: RwLock<Option<Arc<dyn ChangeListener>>>,
@@ -121,7 +121,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         (snapshot, found)
     }
 
-    /// Runs `read` on the corpus' clock, which is made if there was none.
+    /// Runs `read` on the corpus' clock, which is created if there was none.
     pub(super) fn with_clock<T>(&self, corpus: &Corpus, read: impl FnOnce(&InvalidationClock) -> T) -> T {
         if let Some(books) = self.read().corpora.get(corpus) {
             return read(&books.clock);
@@ -129,8 +129,8 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         read(self.write().clock_to_read(corpus))
     }
 
-    /// An error for an entry that is larger than all the room there is. Listing it would push out every
-    /// other one and pass the limit all the same.
+    /// Returns an error for an entry that is larger than the whole store. Listing it would push out every
+    /// other entry and still exceed the limit.
     pub(super) fn check_size(&self, entry: &Entry) -> Result<()> {
         let (bytes, limit) = (entry.size() as u64, self.limits.max_bytes);
         if bytes > limit {
@@ -154,16 +154,16 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         })
     }
 
-    /// Why a fill must be refused, if it must.
+    /// Why a fill must be refused; none if it need not be.
     #[cfg(feature = "embedded")]
     pub(super) fn refusal(&self, resident: &Resident<P>, entry: &Entry) -> Option<RefusedReason> {
-        // The clock is kept from here on, for it is written with the entry.
+        // From here on the clock is kept, because it is written together with the entry.
         let mut books = self.write();
         let clock = &books.corpus(&resident.corpus).clock;
         clock.refusal(resident.snapshot, &resident.dependencies, entry.documents())
     }
 
-    /// Lists an entry, unless the fill must be refused. What has to go for it goes.
+    /// Lists an entry, unless the fill must be refused. Entries are evicted if there is no room for it.
     pub(super) fn fill(&self, entry: &Entry, resident: Resident<P>) -> Result<(), RefusedReason> {
         let mut books = self.write();
         let clock = &books.corpus(&resident.corpus).clock;
@@ -174,7 +174,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         Ok(())
     }
 
-    /// Lists an entry that was admitted before. If a change ended it since, it is dead and the next
+    /// Lists an entry that was admitted before. If a change ended it since then, it is dead, and the next
     /// [`drain`](Self::drain) finds it.
     #[cfg(feature = "embedded")]
     pub(super) fn insert(&self, id: EntryId, resident: Resident<P>) {
@@ -191,7 +191,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         self.residents.insert(id, resident);
     }
 
-    /// Enforces the limits now, and returns what had to go since the last call.
+    /// Enforces the limits now, and returns the entries evicted since the last call.
     pub(super) fn evict(&self) -> Vec<EntryId> {
         self.residents.run_pending_tasks();
         let evicted = std::mem::take(&mut *lock(&self.evicted));
@@ -201,7 +201,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         let mut books = self.write();
         let gone = evicted
             .into_iter()
-            // An entry that came back under its id meanwhile is another one, and stays.
+            // An entry that was stored again under the same id meanwhile is a different one, and stays.
             .filter(|(id, old)| books.entries.get(id).is_some_and(|listed| Arc::ptr_eq(listed, old)))
             .map(|(id, _)| id)
             .collect();
@@ -210,7 +210,8 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         gone
     }
 
-    /// Applies `changes` to the clock and detaches what they end. The outcomes come in their order.
+    /// Applies `changes` to the clock and detaches the entries that they end. The outcomes are in the order
+    /// of the changes.
     pub(super) fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Vec<ChangeOutcome> {
         let mut books = self.write();
         changes
@@ -229,7 +230,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         self.write().corpus(corpus).clock.hold(document);
     }
 
-    /// Ends a hold and applies `change`, in one step: nothing may look in between.
+    /// Ends a hold and applies `change` in one step, so that no one can look in between.
     pub(super) fn end_update(&self, corpus: &Corpus, document: &str, change: &Change) -> ChangeOutcome {
         let mut books = self.write();
         books.corpus(corpus).clock.release(document);
@@ -239,7 +240,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
     /// Looks through up to [`STEP`] detached entries and forgets the dead. Returns them, and whether
     /// there is more to do.
     pub(super) fn drain(&self) -> (Vec<EntryId>, bool) {
-        // Nearly always there is nothing, and then nobody needs to wait.
+        // Almost always there is nothing to do, and then no one needs to wait.
         if self.read().detached.is_empty() {
             return (Vec::new(), false);
         }
@@ -255,7 +256,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
             };
             let Some(resident) = books.entries.get(&id) else { continue };
             let clock = books.corpora.get(&resident.corpus).map(|corpus| &corpus.clock);
-            // A newer answer may have come under the same id.
+            // A newer answer may have been stored under the same id.
             if clock.is_some_and(|clock| death(clock, resident, now).is_some()) {
                 dead.push(id);
             }
@@ -264,10 +265,10 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         (gone, !books.detached.is_empty())
     }
 
-    /// Forgets up to [`STEP`] entries whose time is over. Returns them, and whether there may be more.
+    /// Forgets up to [`STEP`] expired entries. Returns them, and whether there may be more.
     pub(super) fn sweep(&self) -> (Vec<EntryId>, bool) {
         let now = self.clock.now();
-        // Nearly always nothing is due, and then nobody needs to wait.
+        // Almost always nothing is due, and then no one needs to wait.
         if self.read().expiries.first().is_none_or(|&(at, _)| at > now) {
             return (Vec::new(), false);
         }
@@ -280,7 +281,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         (gone, more)
     }
 
-    /// Strikes entries off, tells the listener, and returns them.
+    /// Removes entries from the books, notifies the listener, and returns them.
     fn forget(&self, books: &mut Books<P>, ids: Vec<EntryId>) -> Vec<EntryId> {
         if ids.is_empty() {
             return ids;
@@ -321,7 +322,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         self.live(&books, ids).take(limit).collect()
     }
 
-    /// Some of the live entries of a scope, ordered by id, each with the number that `fill` tells of it.
+    /// Some of the live entries of a scope, ordered by id, each with the number that `fill` gives for it.
     pub(super) fn scope_page(
         &self,
         corpus: &Corpus,
@@ -376,7 +377,7 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         self.listed(id).map(|resident| resident.hits.load(Ordering::Relaxed))
     }
 
-    /// The ledger's part of a status; the store adds where it is.
+    /// The ledger's part of a status; the store adds its location.
     pub(super) fn status(&self) -> StoreStatus {
         let books = self.read();
         let mut corpora: Vec<CorpusStatus> = books
@@ -411,15 +412,15 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         }
     }
 
-    /// Puts a clock that was read from disk in its place.
+    /// Installs a clock that was read from disk.
     #[cfg(feature = "embedded")]
     pub(super) fn restore_clock(&self, corpus: Corpus, clock: InvalidationClock) {
         self.write().corpora.insert(corpus, books::CorpusBooks::new(clock));
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Books<P>> {
-        // Every change to the books is complete before anything that can panic runs, so a poisoned lock
-        // guards sound books.
+        // Every change to the books is complete before anything that can panic runs, so the books are sound
+        // even if the lock is poisoned.
         self.books.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -500,14 +501,14 @@ mod tests {
         }
         let known = ledger.status().corpora.len();
         assert!(known <= 1_020, "{known} corpora");
-        // One that goes and comes is as good as any.
+        // A corpus that is dropped and comes back works as well as any other.
         for _ in 0..3 {
             fill("again").unwrap();
             (0..20).for_each(|n| fill(&format!("other {n}")).unwrap());
         }
     }
 
-    /// What a flood of changes of documents that nobody asked for takes to end answers that depend on none of them.
+    /// How many changes of documents that no answer depends on it takes until unrelated answers end.
     #[test]
     fn answers_outlive_half_a_million_changes_of_other_documents_and_not_many_more() {
         let ledger = Ledger::<()>::new(Limits::default(), Arc::new(SystemClock));

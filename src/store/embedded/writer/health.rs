@@ -1,14 +1,15 @@
-//! Whether the file can be written, and when that is tried again.
+//! Whether the file can be written, and when writing is tried again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Between two attempts at a file that cannot be written: at first, doubled after each one, and at most. After an error
-/// the whole file is checked, which takes a second or more for each gigabyte.
+/// The pause between two attempts to write a file that cannot be written: the first one, and the longest. It
+/// doubles after each attempt. After an error the whole file is checked, which takes a second or more for
+/// each gigabyte.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-/// What everybody may know.
+/// What the writer thread shares with all callers.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     unwritable: Mutex<Option<String>>,
@@ -39,7 +40,7 @@ impl Health {
     }
 }
 
-/// When the file is tried again.
+/// When writing the file is tried again.
 #[derive(Debug, Default)]
 pub(super) struct Mending {
     pause: Duration,
@@ -57,7 +58,8 @@ impl Mending {
         self.next.is_some()
     }
 
-    /// The file failed, for the first time or again. One that was mended lately counts as not mended.
+    /// Records that the file failed, for the first time or again. A file that was mended only recently counts
+    /// as not mended.
     pub(super) fn failed(&mut self) {
         let goes_on = self.next.is_some() || self.mended.is_some_and(|at| at.elapsed() < PAUSE.1 * 2);
         self.pause = if goes_on { (self.pause * 2).min(PAUSE.1) } else { PAUSE.0 };

@@ -1,4 +1,4 @@
-//! The way to the thread that writes the file: commands, and the handle that sends them.
+//! The commands for the thread that writes the file, and the handle that sends them.
 
 mod health;
 mod thread;
@@ -22,7 +22,7 @@ use crate::key::{Corpus, DependencyId, EntryId};
 use crate::store::ledger::{Ledger, Resident};
 use crate::store::{ChangeOutcome, Filled, Snapshot, closed};
 
-/// The most commands that wait for the writer; further callers wait for a place.
+/// The most commands that may wait for the writer; further callers wait for a free place.
 const MAX_WAITING: usize = 1024;
 
 /// A step of a corpus' clock.
@@ -43,25 +43,25 @@ impl Step {
 }
 
 enum Command {
-    /// Stores an entry if the clock lets it in.
+    /// Stores an entry if the clock allows it.
     Fill { resident: Resident<Serial>, entry: Arc<Entry>, reply: oneshot::Sender<Result<Filled>> },
-    /// Moves a clock.
+    /// Advances a clock.
     Advance { corpus: Corpus, steps: Vec<Step>, reply: oneshot::Sender<Result<Vec<ChangeOutcome>>> },
     /// Appends to the log of judgements.
     Judge { judgement: Vec<u8>, reply: oneshot::Sender<Result<()>> },
-    /// Cleans up all there is.
+    /// Cleans up everything that is due.
     Settle { reply: oneshot::Sender<Result<()>> },
     /// Writes out what is pending and ends the thread.
     Close { reply: oneshot::Sender<Result<()>> },
 }
 
-/// The handle of the writer thread. Dropping it ends the thread after what was sent is written.
+/// The handle of the writer thread. When it is dropped, the thread writes what was already sent and ends.
 #[derive(Debug)]
 pub(super) struct Writer {
     sender: Option<Sender<(Command, OwnedSemaphorePermit)>>,
     places: Arc<Semaphore>,
     hit: Arc<Mutex<HashSet<EntryId>>>,
-    /// Every fill with a lower number is listed or was never stored.
+    /// Every fill with a lower number is either listed or was never stored.
     fills: Arc<AtomicU64>,
     health: Arc<Health>,
     closed: AtomicBool,
@@ -106,7 +106,7 @@ impl Writer {
         dependencies: Vec<DependencyId>,
         entry: Arc<Entry>,
     ) -> Result<Filled> {
-        // The writer numbers it.
+        // The writer thread sets the number.
         let resident = Resident::new(&entry, snapshot, dependencies, 0);
         self.call(|reply| Command::Fill { resident, entry, reply }).await
     }
@@ -137,7 +137,7 @@ impl Writer {
         if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(()) }
     }
 
-    /// How many fills were answered, or a few less.
+    /// How many fills were answered, or slightly fewer.
     pub(super) fn fills(&self) -> u64 {
         self.fills.load(Ordering::Acquire)
     }
@@ -147,7 +147,7 @@ impl Writer {
         self.health.unwritable()
     }
 
-    /// How many invalidations hold in this process and are not in the file yet.
+    /// How many invalidations are in force in this process but not in the file yet.
     pub(super) fn pending_invalidations(&self) -> u64 {
         self.health.pending()
     }
@@ -174,7 +174,7 @@ impl Drop for Writer {
     fn drop(&mut self) {
         self.sender = None;
         if let Some(thread) = self.thread.take() {
-            // A panic of the thread was reported to its callers.
+            // A panic of the thread was already reported to its callers.
             drop(thread.join());
         }
     }

@@ -1,16 +1,16 @@
 //! The thread that writes the file.
 //!
-//! It applies commands in the order in which they came, gathers what waits into one transaction, and
-//! answers after the commit. That order is the whole of the store's consistency: a fill is checked
+//! It applies commands in the order in which they came, gathers the waiting ones into one transaction, and
+//! answers after the commit. The consistency of the store rests on that order alone: a fill is checked
 //! against a clock that no later change has touched, and a clock on disk is never older than an entry.
 //!
-//! Removing what is dead waits until the callers are answered, and is done in small steps between their
-//! transactions: what an invalidation costs does not depend on how much it ends.
+//! Dead entries are removed only after the callers are answered, in small steps between the callers'
+//! transactions. So the cost of an invalidation does not depend on how many entries it ends.
 //!
-//! If the file cannot be written, the clock in memory has advanced all the same, so nothing stale is
-//! served while the process lives; the caller is told that the invalidation is not durable. The database is
-//! opened again at once, so that reading goes on, and nothing is written until the [mending](Mending) of the
-//! file shows that it can be: that begins with the whole of the clocks.
+//! If the file cannot be written, the clock in memory has advanced all the same, so nothing stale is served
+//! while the process lives, and the caller gets an error saying that the invalidation is not durable. The
+//! database is opened again at once, so that reads go on. Nothing is written until [mending](Mending) the
+//! file shows that it can be written; mending starts by writing all of the clocks.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,7 +35,7 @@ use crate::store::{ChangeOutcome, Filled};
 
 /// The most commands in one transaction.
 const MAX_BATCH: usize = 256;
-/// How often what has no caller is done: hit counts, expiry.
+/// How often the work without a caller is done: hit counts and expiry.
 const TICK: Duration = Duration::from_secs(1);
 
 type Reply<T> = oneshot::Sender<Result<T>>;
@@ -45,7 +45,7 @@ pub(super) struct WriterThread {
     pub(super) ledger: Arc<Ledger<Serial>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) next_serial: Serial,
-    /// What others see of it: the number below which every fill is done.
+    /// The part that others see: the number below which every fill is done.
     pub(super) fills: Arc<AtomicU64>,
     pub(super) hit: Arc<Mutex<HashSet<EntryId>>>,
     pub(super) health: Arc<Health>,
@@ -70,7 +70,7 @@ struct Turn {
     places: Vec<OwnedSemaphorePermit>,
 }
 
-/// What a command is answered once the commit is known.
+/// The answer to a command, sent once the result of the commit is known.
 enum Outcome {
     Filled(Reply<Filled>, Filled),
     Advanced(Reply<Vec<ChangeOutcome>>, Vec<ChangeOutcome>),
@@ -78,13 +78,14 @@ enum Outcome {
 }
 
 impl WriterThread {
-    /// Works until the store is closed or its handle dropped.
+    /// Works until the store is closed or its handle is dropped.
     pub(super) fn run(mut self, receiver: &Receiver<(Command, OwnedSemaphorePermit)>) {
         let mut is_dirty = true;
         let mut last_tick = Instant::now();
         let mut settling = Vec::new();
         loop {
-            // While there is something to clean up, the thread only looks for commands, and works on.
+            // While there is something to clean up, the thread does not wait for commands: it only checks for
+            // them.
             let wait = if is_dirty { Duration::ZERO } else { TICK };
             let first = match receiver.recv_timeout(wait) {
                 Ok(command) => Some(command),
@@ -104,7 +105,7 @@ impl WriterThread {
                 last_tick = Instant::now();
             }
             is_dirty = self.clean_up(is_due || !close.is_empty());
-            // Who waits for the end of cleaning up holds nobody else up: commands go first.
+            // Callers that wait for the end of cleaning up do not hold up anyone else: commands go first.
             if !is_dirty || !close.is_empty() {
                 done(settling.drain(..));
             }
@@ -122,7 +123,7 @@ impl WriterThread {
         }
     }
 
-    /// After an error, finds out whether the file can be written again, if it is time to.
+    /// After an error, finds out whether the file can be written again, if an attempt is due.
     fn mend(&mut self) {
         if !self.mending.is_needed() && self.database.has_failed() {
             self.fail(&Error::new(ErrorKind::Unavailable, "the store's file could not be read"));
@@ -146,7 +147,7 @@ impl WriterThread {
         self.database.probe()
     }
 
-    /// Writes the clocks that are not on disk, whole.
+    /// Writes in full the clocks that are not on disk.
     fn save_clocks(&mut self) -> Result<()> {
         if self.database.has_failed() {
             self.database.reopen()?;
@@ -162,7 +163,7 @@ impl WriterThread {
         Ok(())
     }
 
-    /// Notes that the file cannot be written, and opens it again for those who read.
+    /// Records that the file cannot be written, and opens it again for readers.
     fn fail(&mut self, error: &Error) {
         tracing::error!(%error, "nothing is stored until the store's file can be written again");
         self.health.set_unwritable(Some(error.to_string()));
@@ -174,7 +175,7 @@ impl WriterThread {
         }
     }
 
-    /// Applies a command to the books, and adds to `turn` what has to be written for it.
+    /// Applies a command to the books, and adds what must be written for it to `turn`.
     fn apply(&mut self, command: Command, turn: &mut Turn) {
         match command {
             Command::Fill { mut resident, entry, reply } => {
@@ -229,7 +230,8 @@ impl WriterThread {
         }
     }
 
-    /// Commits a turn, lists what it stored, and answers its callers. Returns those who wait for more.
+    /// Commits a turn, lists the entries that it stored, and answers its callers. Returns the callers that
+    /// wait for more.
     fn finish(&mut self, mut turn: Turn) -> (Vec<Reply<()>>, Vec<Reply<()>>) {
         for (corpus, ids) in &turn.touched {
             turn.batch.clocks.push(self.ledger.with_clock(corpus, |clock| ClockRows::of(corpus, clock, ids)));
@@ -252,23 +254,23 @@ impl WriterThread {
         (turn.settling, turn.closing)
     }
 
-    /// One step of removing what nobody may be served any more; with the counts of hits if they are due.
-    /// Returns whether there is more to do.
+    /// Does one step of removing entries that may no longer be served, and writes the hit counts if they are
+    /// due. Returns whether there is more to do.
     fn clean_up(&mut self, hits_are_due: bool) -> bool {
         let (dead, more_dead) = self.ledger.drain();
         let (expired, more_expired) = self.ledger.sweep();
         let evicted = self.ledger.evict();
         let more_evicted = !evicted.is_empty();
         let mut removed = std::mem::take(&mut self.unremoved);
-        // What could not be removed before may have been stored anew since.
+        // An entry that could not be removed before may have been stored again since.
         removed.retain(|id| self.ledger.hits(*id).is_none());
         removed.extend(dead.into_iter().chain(expired).chain(evicted));
-        // Hits wait, too, until the file can be written.
+        // Hit counts also wait until the file can be written.
         let hits_are_due = hits_are_due && !self.mending.is_needed();
         let hits = if hits_are_due { self.take_hits() } else { Vec::new() };
         let batch = Batch { removed, hits, ..Batch::default() };
         if self.commit(&batch).is_err() {
-            // Nothing of it is wrong to be served by a later run: dead entries are dead by the clock.
+            // A later run cannot wrongly serve any of these: by the clock, dead entries stay dead.
             self.unremoved = batch.removed;
             return false;
         }
@@ -280,8 +282,8 @@ impl WriterThread {
         hit.into_iter().filter_map(|id| Some((id, self.ledger.hits(id)?))).collect()
     }
 
-    /// Writes `batch` durably. Removals too, though nobody needs that: without an fsync of their own, the
-    /// next caller's would have to write all the pages that they touched.
+    /// Writes `batch` durably. This includes removals, although no one needs them to be durable: without an
+    /// fsync of their own, the next caller's fsync would have to write all the pages that they touched.
     fn commit(&mut self, batch: &Batch) -> Result<()> {
         if batch.is_empty() {
             return Ok(());
@@ -302,7 +304,7 @@ fn done(replies: impl IntoIterator<Item = Reply<()>>) {
 }
 
 fn answer(outcome: Outcome, committed: &Result<()>) {
-    // A caller that stopped waiting has dropped its receiver; what it asked for is done all the same.
+    // A caller that stopped waiting has dropped its receiver; its command is carried out all the same.
     let failed = || committed.as_ref().err().map(again);
     match outcome {
         Outcome::Filled(reply, filled) => drop(reply.send(failed().map_or(Ok(filled), Err))),
