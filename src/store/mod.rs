@@ -338,7 +338,7 @@ pub enum Claim {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClaimEnd {
-    /// The answer is stored, or another process may make it.
+    /// The answer is stored, or anyone else may make it.
     Released,
     /// There is an answer, but it must not be shared: those who wait should each make their own, without
     /// waiting in turn.

@@ -52,8 +52,8 @@ pub(super) type Suspects = Box<dyn Iterator<Item = EntryId> + Send + Sync>;
 pub(super) struct Books<P> {
     pub(super) entries: BTreeMap<EntryId, Shared<P>>,
     pub(super) corpora: HashMap<Corpus, CorpusBooks>,
-    /// Corpora in which nothing was ever stored or changed, or from which everything stored is gone, the
-    /// oldest first. A corpus that was used since is still in the list.
+    /// Corpora in which nothing ever changed and nothing is stored, the oldest first. A corpus that was used
+    /// after it was added is still in the list.
     pub(super) unused: VecDeque<Corpus>,
     pub(super) expiries: BTreeSet<(Timestamp, EntryId)>,
     pub(super) bytes: u64,
@@ -190,7 +190,7 @@ impl<P> Books<P> {
                 let mut ended = HashSet::new();
                 for id in change.dependency_ids() {
                     let mut set = books.dependants.remove(&id).unwrap_or_default();
-                    // The smaller set is moved into the larger, so that a large set costs nothing.
+                    // The smaller set is moved into the larger, so that a large set is not copied.
                     if set.len() > ended.len() {
                         std::mem::swap(&mut set, &mut ended);
                     }
