@@ -1,7 +1,7 @@
 //! Wall time behind a trait, so that tests can move it.
 //!
-//! Time decides only when entries expire and how old they are. Freshness never depends on it: that is
-//! the invalidation clock's work, which counts and does not measure.
+//! Time decides only when entries expire and how old they are. Freshness never depends on it; that is the
+//! task of the invalidation clock, which counts changes and does not measure time.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The time that lies `millis` milliseconds after the Unix epoch.
+    /// The time `millis` milliseconds after the Unix epoch.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
@@ -25,13 +25,14 @@ impl Timestamp {
         self.0
     }
 
-    /// This time plus `duration`; the end of time if that lies beyond it.
+    /// This time plus `duration`; the latest possible time if the sum is beyond it.
     #[must_use]
     pub fn saturating_add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// How long ago `earlier` was; zero if it lies ahead, as after a step of the system clock.
+    /// How long ago `earlier` was; zero if it is in the future, for example after the system clock was set
+    /// back.
     pub fn saturating_since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -54,7 +55,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that moves only when told to, for tests.
+/// A clock that moves only when a test advances it.
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicU64);
 

@@ -1,8 +1,8 @@
 //! The one error type of the library.
 //!
-//! An [`Error`] means that something broke. Expected outcomes (a miss, a refused fill, a bypass) are
-//! variants of the types that report them and never errors. Messages name what failed on what, and
-//! never contain a question or an answer.
+//! An [`Error`] means that something broke. Expected outcomes (a miss, a refused fill, a bypass) are variants
+//! of the types that report them and never errors. Messages name the operation that failed and its object,
+//! and never contain a question or an answer.
 
 use std::fmt;
 use std::ops::Range;
@@ -15,7 +15,7 @@ pub enum ErrorKind {
     InvalidInput,
     /// A setting is wrong or contradicts another.
     Config,
-    /// A model file is missing, altered or not what its manifest says.
+    /// A model file is missing, altered or does not match its manifest.
     Model,
     /// The embedder could not turn text into vectors.
     Embedding,
@@ -69,7 +69,7 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error of `kind` that says `message`: lowercase, no full stop, no question and no answer.
+    /// An error of `kind` with this `message`: lowercase, no full stop, no question and no answer.
     ///
     /// Public so that stores, embedders and verifiers outside this crate can report failures.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
@@ -87,7 +87,7 @@ impl Error {
         Self::new(ErrorKind::InvalidInput, message)
     }
 
-    /// The same error of a call that reported `count` changes, of which those in `places` are not in force.
+    /// The same error for a call that reported `count` changes; those in `places` are not in force.
     #[cfg(any(feature = "embedded", feature = "valkey"))]
     pub(crate) fn of_changes(mut self, places: Vec<Range<usize>>, count: usize) -> Self {
         const SHOWN: usize = 5;
@@ -104,8 +104,8 @@ impl Error {
         self
     }
 
-    /// Which changes of a call that reported several are not in force, by their places in it from 0 on: all others
-    /// are. Empty if nothing is known of that; each may be in force or not then.
+    /// The changes of a call that are not in force, as ranges of their positions in the call, counted from 0;
+    /// all others are in force. Empty if that is not known; then each change may be in force or not.
     pub fn not_in_force(&self) -> &[Range<usize>] {
         &self.not_in_force
     }

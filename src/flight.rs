@@ -1,9 +1,9 @@
-//! One flight per question: of all who ask the same at the same time, one makes the answer.
+//! One flight per question: if several callers ask the same at the same time, one makes the answer.
 //!
-//! The first to [join](SingleFlight::join) leads, the others wait for it to land. A landing never
-//! carries an answer. It only says where to look, so that a follower who joined after an invalidation
-//! returned is not handed what the leader read before it: the follower asks the store, and the store
-//! asks the clock.
+//! The first to [join](SingleFlight::join) leads, the others wait for it to land. A landing never carries an
+//! answer. It only says where to look, so that a follower who joined after an invalidation returned is not
+//! given what the leader read before the invalidation: the follower asks the store, and the store asks the
+//! clock.
 //!
 //! A leader that is dropped lands too, and one of its followers leads next.
 
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::key::EntryId;
 
-/// What is in flight: a question at an accepted similarity, given as its bits.
+/// What is in flight: a question, and the bits of its criterion.
 pub(crate) type FlightKey = (EntryId, u64);
 
 /// How a flight ended.
@@ -30,12 +30,12 @@ pub(crate) enum Landing {
         entry: EntryId,
         /// How near its question is.
         similarity: f32,
-        /// How sure it is that the answer serves.
+        /// How certain it is that the answer is right.
         confidence: f32,
     },
-    /// There is an answer, but the clock did not let it in: try again.
+    /// There is an answer, but the clock refused it: try again.
     Refused,
-    /// The leader is gone: somebody else must lead.
+    /// The leader is gone: someone else must lead.
     Abandoned,
     /// There is nothing to share, and waiting for one another would only serialise the callers.
     Unshared,
@@ -94,15 +94,15 @@ impl Default for SingleFlight {
     }
 }
 
-/// The part of a caller in a flight.
+/// The role of a caller in a flight.
 pub(crate) enum Role {
     Leader(Leader),
     Follower(Follower),
 }
 
 impl SingleFlight {
-    /// Changes whenever a flight of `key` lands: who read it, found no answer, and reads the same again can be sure
-    /// that no flight brought one in between.
+    /// Changes whenever a flight of `key` lands. A caller that reads it, finds no answer, and then reads the
+    /// same value can be sure that no flight stored an answer in between.
     pub(crate) fn landings(&self, key: FlightKey) -> u64 {
         self.landings[stripe(key)].load(Ordering::Acquire)
     }
@@ -119,7 +119,7 @@ impl SingleFlight {
         Role::Leader(Leader { key, flights: Arc::clone(&self.flights), landings, sender })
     }
 
-    /// Leads the flight of `key` if nobody does.
+    /// Leads the flight of `key` if no one does.
     pub(crate) fn try_lead(&self, key: FlightKey) -> Option<Leader> {
         match self.join(key) {
             Role::Leader(leader) => Some(leader),
@@ -128,7 +128,7 @@ impl SingleFlight {
     }
 }
 
-/// The one who makes the answer. Dropping it abandons the flight.
+/// The caller that makes the answer. Dropping it abandons the flight.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Leader {
@@ -139,14 +139,14 @@ pub(crate) struct Leader {
 }
 
 impl Leader {
-    /// Ends the flight. Who asks from now on opens another.
+    /// Ends the flight. The next caller opens another.
     pub(crate) fn land(self, landing: Landing) {
         self.finish(landing);
     }
 
     fn finish(&self, landing: Landing) {
-        // Out of the table first: nobody may join a flight that has landed. Counted with the lock held: whoever leads
-        // next sees the count.
+        // Removed from the table first: no one may join a flight that has landed. Counted while the lock is
+        // held, so that the next leader sees the count.
         let mut flights = lock(&self.flights);
         flights.remove(&self.key);
         self.landings[stripe(self.key)].fetch_add(1, Ordering::Release);
@@ -169,7 +169,7 @@ impl Drop for Leader {
     }
 }
 
-/// One who waits for the leader.
+/// A caller that waits for the leader.
 pub(crate) struct Follower {
     landing: watch::Receiver<Option<Landing>>,
 }

@@ -13,8 +13,8 @@ use crate::journal::Event;
 use crate::key::Corpus;
 use crate::store::{ChangeOutcome, StoredEntry};
 
-/// Of how many changes of one call the answers that they end are looked for, to be made again. Each takes a question to
-/// the store, and the change waits for it.
+/// For how many changes of one call the answers that they end are looked up, to be made again. Each change
+/// takes a request to the store, and the call waits for it.
 const LOOKED_INTO: usize = 256;
 
 /// What an invalidation did.
@@ -38,13 +38,13 @@ impl Invalidation {
         self.outcomes.iter().copied().map(ChangeOutcome::dropped).sum()
     }
 
-    /// Whether no stored answer depended on any of the changes. Often a sign that the ids of the
-    /// ingestion hook and those of retrieval differ.
+    /// Whether no stored answer depended on any of the changes. Often a sign that the ingestion hook and
+    /// retrieval use different ids.
     pub fn matched_nothing(&self) -> bool {
         self.outcomes.contains(&ChangeOutcome::Dropped(0)) && self.dropped() == 0
     }
 
-    /// Whether every change told a version that was known already.
+    /// Whether every change reported a version that was already known.
     pub fn is_unchanged(&self) -> bool {
         self.outcomes.iter().all(|outcome| *outcome == ChangeOutcome::Unchanged)
     }
@@ -53,15 +53,16 @@ impl Invalidation {
 impl Cache {
     /// Ends every answer that depends on one of `changes` in `corpus`.
     ///
-    /// Once this returns, no lookup that starts later is served such an answer, and no answer begun
-    /// before is stored. Call it after the change is visible to retrieval; if retrieval lags behind, put
-    /// [`begin_update`](Self::begin_update) and [`end_update`](Self::end_update) around the change.
+    /// Once this returns, no lookup that starts later is served such an answer, and no such answer that was
+    /// begun before is stored. Call it after the change is visible to retrieval; if retrieval lags behind,
+    /// put [`begin_update`](Self::begin_update) and [`end_update`](Self::end_update) around the change.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a name that is not valid, more than 10,000 chunks of one document or more than 1,000,000
-    /// changes: nothing was changed. Others if the invalidation is not certain to hold: try again until it succeeds,
-    /// which is safe. [`Error::not_in_force`](crate::Error::not_in_force) says for which changes.
+    /// `InvalidInput` for a name that is not valid, more than 10,000 chunks of one document or more than
+    /// 1,000,000 changes: then nothing was changed. Others if the invalidation is not certain to be in force:
+    /// try again until it succeeds, which is safe. [`Error::not_in_force`](crate::Error::not_in_force)
+    /// returns the changes that are not in force.
     ///
     /// # Cancel safety
     ///
@@ -131,8 +132,8 @@ impl Cache {
         Ok(entries)
     }
 
-    /// The entries to be made again after `changes`, as far as they are looked into. If the store cannot tell, none: the invalidation
-    /// itself matters more.
+    /// The entries to be made again after `changes`; only the first changes are looked into. None if the
+    /// store fails: the invalidation itself matters more.
     async fn to_refresh(&self, corpus: &Corpus, changes: &[Change]) -> Vec<Arc<Entry>> {
         let limit = self.inner.settings.refresh_on_invalidation;
         let mut entries: Vec<StoredEntry> = Vec::new();

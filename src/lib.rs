@@ -9,11 +9,11 @@
 //! change   -> invalidate -> clock -> dependants detached -> removed in the background
 //! ```
 //!
-//! Begin at [`Cache`]: [`Cache::get_or_fill`] wraps an LLM call, [`Cache::invalidate`] tells of changes.
+//! Begin at [`Cache`]: [`Cache::get_or_fill`] wraps an LLM call, [`Cache::invalidate`] reports changes.
 //!
 //! # Modules
 //!
-//! A module uses only those of the levels above its own, and parts never use each other.
+//! A module uses only modules of the levels above its own, and parts never use each other.
 //!
 //! 1. data: [`error`], [`clock`], [`criterion`], [`key`], [`embedding`], [`tokens`],
 //!    [`entry`], [`judgement`], [`sealed`]; beside them `onnx`, which loads local models
@@ -21,8 +21,9 @@
 //!    [`journal`]
 //! 3. composition, where the parts meet: [`cache`], [`invalidate`], and on top of them `events`
 //!
-//! Surfaces are crates of their own, which use the public interface only: `wellspring-gateway` and `wellspring-eval`, which
-//! measures how well questions are told apart, and on top of them `wellspring-cli`, the command with its configuration.
+//! Surfaces are separate crates, which use only the public interface: `wellspring-gateway` and
+//! `wellspring-eval`, which measures how well questions are distinguished, and on top of them
+//! `wellspring-cli`, the command with its configuration.
 //!
 //! # Invariants
 //!
@@ -30,7 +31,7 @@
 //!    released after the write.
 //! 2. A fill is fenced: nothing is stored if a dependency changed since the permit's snapshot, and nothing
 //!    is served unless the entry is live when it is read.
-//! 3. Whatever removes entries early, or tells other processes, only frees memory; freshness never depends on it.
+//! 3. Removing entries early and notifying other processes only free memory; freshness never depends on them.
 //! 4. Search never crosses a scope.
 //! 5. No lock is held across an await. Embedding and building indexes stay off the async threads.
 //! 6. Every queue, batch, retry, timeout and cache has a limit and a documented default.
@@ -46,7 +47,7 @@
 //! | `hub` | | any model that fastembed knows, by name |
 //! | `remote` | | embeddings from an OpenAI-compatible endpoint, and a judge behind one |
 
-/// Makes a doctest of the README.
+/// Runs the README as a doctest.
 #[cfg(all(doctest, feature = "embedded", feature = "onnx"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

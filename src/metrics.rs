@@ -30,7 +30,7 @@ impl Counter {
 pub(crate) struct Counters(Mutex<BTreeMap<String, u64>>);
 
 impl Counters {
-    /// Counts one of `reason`, under the name that it has in JSON.
+    /// Counts one of `reason`, under its name in JSON.
     pub(crate) fn increment(&self, reason: &impl Serialize) {
         let name = match serde_json::to_value(reason) {
             Ok(serde_json::Value::String(name)) => name,
@@ -57,13 +57,13 @@ impl Default for Histogram {
 
 const MAX_NANOS: u64 = 60_000_000_000;
 
-/// The upper bounds of [`Latency::buckets`], in microseconds. What took longer is in one more bucket.
+/// The upper bounds of [`Latency::buckets`], in microseconds. Longer times are in one more bucket.
 pub const LATENCY_BOUNDS_US: [u64; 19] = [
     25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000,
     2_500_000, 5_000_000, 10_000_000, 30_000_000,
 ];
 
-/// The least similarity that [`Metrics::similarities`] tells apart; less counts with it.
+/// The least similarity that has its own bucket in [`Metrics::similarities`]; lower ones are counted with it.
 pub const SIMILARITY_FLOOR: f32 = 0.6;
 /// How many hundredths lie between the floor and 1.
 pub const SIMILARITY_BUCKETS: usize = 40;
@@ -256,7 +256,7 @@ impl CacheMetrics {
     }
 }
 
-/// What this process's cache did since it was built. The store's own sizes are in
+/// What this process's cache has done since it was built. The store's own sizes are in
 /// [`StoreStatus`](crate::store::StoreStatus).
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
@@ -265,7 +265,7 @@ pub struct Metrics {
     pub exact_hits: u64,
     /// Hits on another wording.
     pub semantic_hits: u64,
-    /// Those of the hits that waited for another caller's answer.
+    /// The hits among these that waited for another caller's answer.
     pub coalesced_hits: u64,
     /// Lookups that found nothing.
     pub misses: u64,
@@ -273,25 +273,25 @@ pub struct Metrics {
     pub bypasses: BTreeMap<String, u64>,
     /// Near neighbours that the verifier did not accept.
     pub rejected_candidates: u64,
-    /// Lookups without an exact hit whose false-hit rate [cannot be shown](crate::verify::Unshown): no other wording was
-    /// looked at.
+    /// Lookups without an exact hit whose false-hit rate [cannot be shown](crate::verify::Unshown): other
+    /// wordings were not looked at.
     pub unshown_budgets: u64,
-    /// Lookups without an exact hit whose question has a letter of a script that the embedding model does not know, by
-    /// script: no other wording was looked at.
+    /// Lookups without an exact hit whose question has a letter of a script that the embedding model does not
+    /// know, by script: other wordings were not looked at.
     pub unknown_scripts: BTreeMap<String, u64>,
-    /// Embeddings that were not made again, because the embedder had made them of the same text lately.
+    /// Embeddings that were not made again, because the embedder had lately embedded the same text.
     pub remembered_embeddings: u64,
-    /// What the stages of verification said of candidates, by stage and outcome.
+    /// The results of verification for candidates, by stage and outcome.
     pub verifications: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
-    /// What callers said of served answers: `right` and `wrong`.
+    /// Callers' feedback on served answers: `right` and `wrong`.
     pub feedback: BTreeMap<String, u64>,
-    /// What the judge said: `right`, `wrong`, and `unsure` where it was not as sure of a "yes" as it must be.
+    /// The judge's decisions: `right`, `wrong`, and `unsure` if its "yes" was not certain enough.
     pub judged: BTreeMap<String, u64>,
-    /// Pairs that the judge failed on, each time that they were put to it.
+    /// Pairs that the judge failed on every time that they were put to it.
     pub unjudged: u64,
-    /// Calls of the judge, those that failed among them.
+    /// Calls of the judge, including those that failed.
     pub judge_calls: u64,
-    /// Near misses and sampled hits that were not judged for lack of room in the queue.
+    /// Near misses and sampled hits that were not judged because the queue had no room.
     pub judge_dropped: u64,
     /// Hits on another wording by similarity, in hundredths from [`SIMILARITY_FLOOR`] up.
     #[serde(skip)]
@@ -300,7 +300,7 @@ pub struct Metrics {
     pub prompt_tokens_saved: u64,
     /// Completion tokens that hits did not ask for again.
     pub completion_tokens_saved: u64,
-    /// What hits did not cost again, in US dollars.
+    /// Costs that hits saved, in US dollars.
     pub cost_saved_usd: f64,
     /// Answers stored.
     pub stored: u64,
@@ -312,15 +312,15 @@ pub struct Metrics {
     pub failed_fills: u64,
     /// Answers stored for everybody, because enough principals had the same.
     pub confirmed_fills: u64,
-    /// Answers stored for the principal that has them only, until others have the same.
+    /// Answers stored only for the principal that has them, until others have the same.
     pub unconfirmed_fills: u64,
-    /// Closures that gave no answer.
+    /// Closures that returned no answer.
     pub failed_computations: u64,
-    /// Answers made anew in the background.
+    /// Answers made again in the background.
     pub refreshed: u64,
     /// Changes reported.
     pub changes: u64,
-    /// Changes that told a version already known.
+    /// Changes that reported a version that was already known.
     pub unchanged: u64,
     /// Changes that no stored answer depended on.
     pub unmatched: u64,
@@ -328,7 +328,7 @@ pub struct Metrics {
     pub dropped: u64,
     /// Calls of `invalidate` that failed.
     pub failed_invalidations: u64,
-    /// Times by stage. `miss` is what a miss costs beside the answer, `compute` what the answer costs.
+    /// Times by stage. `miss` is the cost of a miss without the answer, `compute` the cost of the answer.
     pub latency: BTreeMap<&'static str, Latency>,
 }
 
@@ -346,7 +346,7 @@ pub struct Latency {
     pub p99_us: f64,
     /// The longest.
     pub max_us: f64,
-    /// How many lie in each bucket of [`LATENCY_BOUNDS_US`], beginning above the bound before it.
+    /// How many are in each bucket of [`LATENCY_BOUNDS_US`]; a bucket begins above the previous bound.
     #[serde(skip)]
     pub buckets: [u64; LATENCY_BOUNDS_US.len() + 1],
 }

@@ -1,4 +1,4 @@
-//! What is kept, and for how long. Pure but for the jitter's random number, which is given.
+//! What is kept, and for how long. Pure except for the jitter's random number, which is passed in.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,13 +8,13 @@ use serde::Serialize;
 
 use crate::entry::{Answer, ContentType};
 
-/// The longest time to live: longer ones are cut to it.
+/// The longest time to live: longer ones are reduced to it.
 pub const MAX_TTL: Duration = Duration::from_hours(365 * 24);
 
 /// Times to live.
 ///
-/// An answer's own time counts first, then that of negative answers, then that of its content type, then
-/// the default. Each is spread by the jitter, so that answers stored together do not expire together. A
+/// An answer's own time takes precedence, then that of negative answers, then that of its content type, then
+/// the default. Each time is varied by the jitter, so that answers stored together do not expire together. A
 /// hit never extends it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ttls {
@@ -43,21 +43,21 @@ impl Default for Ttls {
 }
 
 impl Ttls {
-    /// Sets the time of answers of no particular type.
+    /// Sets the time to live of answers of no particular type.
     #[must_use]
     pub fn general(mut self, ttl: Duration) -> Self {
         self.default = ttl;
         self
     }
 
-    /// Sets the time of answers that say that nothing was found.
+    /// Sets the time to live of answers that say that nothing was found.
     #[must_use]
     pub fn negative(mut self, ttl: Duration) -> Self {
         self.negative = ttl;
         self
     }
 
-    /// Sets the time of a content type.
+    /// Sets the time to live of a content type.
     #[must_use]
     pub fn of(mut self, content_type: ContentType, ttl: Duration) -> Self {
         match content_type {
@@ -67,21 +67,21 @@ impl Ttls {
         self
     }
 
-    /// Sets the greatest share by which a time is lengthened or shortened, in `0.0..=0.5`; values beyond
-    /// are cut to that. 0 makes every time exact.
+    /// Sets the greatest share by which a time is lengthened or shortened, in `0.0..=0.5`; larger or smaller
+    /// values are clamped. 0 makes every time exact.
     #[must_use]
     pub fn jitter(mut self, share: f64) -> Self {
         self.jitter = if share.is_finite() { share.clamp(0.0, 0.5) } else { 0.0 };
         self
     }
 
-    /// The time of `answer` before jitter.
+    /// The time to live of `answer` before jitter.
     pub fn base(&self, answer: &Answer) -> Duration {
         let of_type = || self.by_type.get(&answer.content_type).copied().unwrap_or(self.default);
         answer.ttl.unwrap_or_else(|| if answer.negative { self.negative } else { of_type() }).min(MAX_TTL)
     }
 
-    /// The time of `answer`; `random` is uniform in `0.0..1.0`.
+    /// The time to live of `answer`; `random` is uniform in `0.0..1.0`.
     pub(crate) fn jittered(&self, answer: &Answer, random: f64) -> Duration {
         self.base(answer).mul_f64(1.0 + self.jitter * (2.0 * random - 1.0))
     }
@@ -111,12 +111,14 @@ impl Admission {
         self
     }
 
-    /// Sets how many [principals](crate::Principal) must have the same answer before it is served to others: with 1, which
-    /// is the default and the least, it is served as soon as one has it. Until then each principal is served its own answer
-    /// only. What a query fills that names no principal is served to everybody at once.
+    /// Sets how many [principals](crate::Principal) must have the same answer before it is served to others.
+    /// With 1, which is the default and the least, it is served as soon as one has it. Until then, each
+    /// principal is served only its own answer. An answer to a query that names no principal is served to
+    /// everybody at once.
     ///
-    /// Answers are the same if their texts are, but for whitespace and Unicode composition, and so are their metadata but
-    /// for a field `recording`. Where there is a [judge](crate::judge) that compares answers, it decides on other texts.
+    /// Two answers are the same if their texts are, apart from whitespace and Unicode composition, and if
+    /// their metadata are, apart from a field `recording`. If there is a [judge](crate::judge) that compares
+    /// answers, it decides for other texts.
     #[must_use]
     pub fn confirmations(mut self, principals: u32) -> Self {
         self.confirmations = principals.max(1);
@@ -150,7 +152,7 @@ pub enum DeclinedReason {
     NoTimeToLive,
     /// Its scope is private and names no tenant.
     PrivateWithoutTenant,
-    /// Who filled it is no writer, and shows nothing that it could be told from others by.
+    /// The caller that filled it is not a writer, and presents nothing that distinguishes it from others.
     UnknownPrincipal,
 }
 
@@ -168,7 +170,7 @@ impl fmt::Display for DeclinedReason {
     }
 }
 
-/// When an entry near its end is refreshed in the background, so that nobody has to wait for it.
+/// When an entry near its end is refreshed in the background, so that no one has to wait for it.
 ///
 /// Probabilistic early expiration (`XFetch`: Vattani, Chierichetti, Lowenstein, *Optimal Probabilistic
 /// Cache Stampede Prevention*, VLDB 2015): a hit refreshes when
@@ -177,7 +179,7 @@ impl fmt::Display for DeclinedReason {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct EarlyRefresh {
-    /// How eager refreshing is: 1 by default, more is earlier.
+    /// How eager refreshing is: 1 by default, more means earlier.
     pub beta: f64,
 }
 
@@ -197,7 +199,7 @@ impl EarlyRefresh {
 
     /// Whether a hit with this time left is refreshed; `random` is uniform in `0.0..1.0`.
     pub(crate) fn is_due(self, left: Duration, recompute: Duration, random: f64) -> bool {
-        // 1 - random lies in 0.0..=1.0 without zero, whose logarithm is not finite.
+        // 1 - random is in 0.0..=1.0 but never zero, whose logarithm is not finite.
         let lead = -recompute.as_secs_f64() * self.beta * (1.0 - random).ln();
         lead >= left.as_secs_f64()
     }

@@ -1,4 +1,4 @@
-//! How a cache is put together.
+//! Building a cache from its parts.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -36,8 +36,8 @@ use crate::verify::{Guards, Verifier};
 
 /// The most candidates that a lookup may ask the index for.
 const MAX_CANDIDATES: usize = 64;
-/// How much is [remembered](CacheBuilder::remember_embeddings) of what the embedder made unless that is set, in bytes:
-/// about 8,600 questions of 100 bytes and 384 dimensions.
+/// How many bytes of embeddings are [remembered](CacheBuilder::remember_embeddings) by default: about 8,600
+/// questions of 100 bytes and 384 dimensions.
 pub const DEFAULT_MEMO_BYTES: u64 = 16 << 20;
 
 /// How long a lookup waits for an index of a store that one process owns.
@@ -104,17 +104,19 @@ impl CacheBuilder {
     /// Sets the greatest share of wrong answers among hits on other wordings that is accepted, greater than 0 and less
     /// than 1; 0.02 by default. Corpora, scopes and queries may set their own.
     ///
-    /// It is kept as far as the calibration fits your questions, which `wellspring eval` tells. Only exact matches are
-    /// served under a rate that the calibration [cannot show](Cache::budgets), and under any rate while there is no
-    /// calibration for the embedding model: fit one, which `wellspring calibrate` does, for a [`Pipeline`] as the
-    /// [`verifier`](Self::verifier), or set a [`similarity_threshold`](Self::similarity_threshold). [`build`](Self::build)
-    /// logs a warning then.
+    /// It is kept as far as the calibration fits your questions; `wellspring eval` measures that. If the
+    /// calibration [cannot show](Cache::budgets) a rate, only exact matches are served under it. If there is
+    /// no calibration for the embedding model, that is so for every rate: fit one with `wellspring calibrate`
+    /// for a [`Pipeline`] as the [`verifier`](Self::verifier), or set a
+    /// [`similarity_threshold`](Self::similarity_threshold). In both cases, [`build`](Self::build) logs a
+    /// warning.
     pub fn max_false_hit_rate(self, rate: f64) -> Self {
         self.criterion(Criterion::MaxFalseHitRate(rate))
     }
 
-    /// Sets the least cosine similarity of another question whose answer may be served, in `-1.0..=1.0`, instead of an
-    /// error rate. What it means differs from model to model, and how often it is wrong, from topic to topic.
+    /// Sets the least cosine similarity of another question whose answer may be served, in `-1.0..=1.0`,
+    /// instead of an error rate. The meaning of a similarity differs from model to model, and how often it is
+    /// wrong differs from topic to topic.
     pub fn similarity_threshold(self, threshold: f32) -> Self {
         self.criterion(Criterion::SimilarityThreshold(threshold))
     }
@@ -131,8 +133,8 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets what becomes of questions that go on from another one ("and in Germany?") and come without their
-    /// conversation; they bypass the cache by default.
+    /// Sets how to handle follow-up questions ("and in Germany?") that come without their conversation; they
+    /// bypass the cache by default.
     pub fn follow_ups(mut self, follow_ups: FollowUps) -> Self {
         self.settings.follow_ups = follow_ups;
         self
@@ -144,8 +146,9 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets what decides whether a near neighbour is a hit. By default, [`Pipeline::bundled`] if a calibration comes with
-    /// Wellspring for the embedding model; for any other [`Guards`], which need a similarity threshold.
+    /// Sets what decides whether a near neighbour is a hit. The default is [`Pipeline::bundled`] if
+    /// Wellspring comes with a calibration for the embedding model; otherwise it is [`Guards`], which need a
+    /// similarity threshold.
     pub fn verifier(mut self, verifier: impl Verifier + 'static) -> Self {
         self.verifier = Some(Arc::new(verifier));
         self
@@ -157,15 +160,16 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets how long the verification of a lookup's candidates may take in all, 500 ms by default. What takes longer is a
-    /// miss. The bundled model takes a few milliseconds for each; the rest is for callers who wait for one another.
+    /// Sets how long the verification of all candidates of a lookup may take together, 500 ms by default. If
+    /// it takes longer, the lookup is a miss. The bundled model takes a few milliseconds for each candidate;
+    /// the rest is for callers who wait for one another.
     pub fn verify_timeout(mut self, timeout: Duration) -> Self {
         self.settings.verify_timeout = timeout;
         self
     }
 
-    /// Has a judge decide, beside the requests, what nothing else can: near misses, and a sample of the hits. Off by
-    /// default.
+    /// Lets a judge decide, outside the requests, what nothing else can: near misses, and a sample of the
+    /// hits. Off by default.
     pub fn shadow(mut self, shadow: Shadow) -> Self {
         self.shadow = Some(shadow);
         self
@@ -189,13 +193,13 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets how much is remembered of what the embedder made of questions, 16 MiB by default: about 8,600 questions of 100
-    /// bytes and 384 dimensions. One that is asked again and not found by its own text, as after its answer has gone, in
-    /// another scope, or each time that it finds the answer to another wording, is then not embedded again. 0 remembers
-    /// nothing.
+    /// Sets how many bytes of embeddings are remembered, 16 MiB by default: about 8,600 questions of 100
+    /// bytes and 384 dimensions. A remembered question is not embedded again when it is asked again and not
+    /// found by its own text: after its answer has gone, in another scope, or each time that it finds the
+    /// answer to another wording. 0 remembers nothing.
     ///
-    /// All scopes share it, for a text has the same embedding in each. Whoever can measure the time of lookups may tell
-    /// whether a text was asked in any of them before.
+    /// All scopes share the memory, because a text has the same embedding in each of them. A caller that can
+    /// measure the time of lookups may find out whether a text was asked before in any scope.
     pub fn remember_embeddings(mut self, bytes: u64) -> Self {
         self.memo_bytes = bytes;
         self
@@ -208,38 +212,39 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets how long a lookup waits for the index of its scope to be loaded, which happens when the scope is first
-    /// searched; then it searches what is loaded by then. Exact hits do not wait. 1 second by default for a store that one
-    /// process owns, which is enough for some 50,000 entries, or for more that are in a
-    /// [snapshot](Self::index_snapshots); zero for a store that processes share. Set more for programs that look up once
-    /// and end.
+    /// Sets how long a lookup waits for the index of its scope to be loaded, which happens when the scope is
+    /// first searched; after that time it searches what is loaded so far. Exact hits do not wait. The default
+    /// is 1 second for a store that one process owns, which is enough for some 50,000 entries, or for more
+    /// that are in a [snapshot](Self::index_snapshots). It is zero for a store that processes share. Set more
+    /// for programs that look up once and end.
     pub fn index_wait(mut self, wait: Duration) -> Self {
         self.settings.index_wait = wait;
         self
     }
 
-    /// Sets a folder where indexes are kept between runs, and while they are unloaded, so that they need not be fetched
-    /// and linked anew. Saved every 10 minutes, when a scope is unloaded, and by [`Cache::close`]. Of a store that one
-    /// process owns, the scopes with graphs are kept, which have 8,192 entries or more.
+    /// Sets a folder where indexes are kept between runs, and while they are unloaded, so that they need not
+    /// be fetched and linked again. They are saved every 10 minutes, when a scope is unloaded, and by
+    /// [`Cache::close`]. If one process owns the store, only scopes with graphs are kept: those with 8,192
+    /// entries or more.
     ///
-    /// Processes that share a store may share the folder: the first one saves, the others load. Stores that are not
-    /// the same need folders of their own. It holds embeddings of questions: keep it as private as the store.
+    /// Processes that share a store may share the folder: the first one saves, the others load. Different
+    /// stores need different folders. The folder holds embeddings of questions: keep it as private as the
+    /// store.
     pub fn index_snapshots(mut self, folder: impl Into<PathBuf>) -> Self {
         self.snapshots = Some(folder.into());
         self
     }
 
-    /// Sets after how long the index of a scope in which nothing is looked up is unloaded, 30 minutes by default. It is
-    /// loaded again when it is needed. One with graphs, which take long to build, stays in memory where a process owns the
-    /// store and the index cannot be [kept](Self::index_snapshots).
+    /// Sets after how long without lookups the index of a scope is unloaded, 30 minutes by default. It is
+    /// loaded again when it is needed. An index with graphs takes long to build, so it stays in memory if one
+    /// process owns the store and the index cannot be [kept](Self::index_snapshots).
     pub fn unload_idle_scopes(mut self, after: Duration) -> Self {
         self.unload_after = after;
         self
     }
 
-    /// Sets the closure that makes answers anew in the background, for
-    /// [`early_refresh`](Self::early_refresh) and
-    /// [`refresh_on_invalidation`](Self::refresh_on_invalidation).
+    /// Sets the closure that makes answers again in the background, for
+    /// [`early_refresh`](Self::early_refresh) and [`refresh_on_invalidation`](Self::refresh_on_invalidation).
     pub fn refresh_with<F, Fut, A, D, E>(mut self, refresh: F) -> Self
     where
         F: Fn(Refresh) -> Fut + Send + Sync + 'static,
@@ -265,25 +270,25 @@ impl CacheBuilder {
         self
     }
 
-    /// After a change, makes up to `entries` of the answers that it ended anew in the background, those
-    /// hit most often first. They are gone all the same until they are made. 0, the default, only drops
-    /// them; needs [`refresh_with`](Self::refresh_with). Of a call that reports more than 256 changes, the first 256
-    /// count.
+    /// After a change, makes up to `entries` of the answers that it ended again in the background, those hit
+    /// most often first. Until an answer is made again, it is not served. 0, the default, only drops the
+    /// answers. Needs [`refresh_with`](Self::refresh_with). If a call reports more than 256 changes, only the
+    /// first 256 count.
     pub fn refresh_on_invalidation(mut self, entries: usize) -> Self {
         self.settings.refresh_on_invalidation = entries;
         self
     }
 
-    /// Lets fills return before they are stored, up to `queue` at a time; more wait as usual. 0, the
-    /// default, stores each before it returns.
+    /// Lets fills return before they are stored, up to `queue` at a time; further ones wait until they are
+    /// stored. 0, the default, stores each fill before it returns.
     ///
-    /// [`Cache::close`] writes what waits. A crash loses it: those answers are made again.
+    /// [`Cache::close`] writes the fills that still wait. A crash loses them: those answers are made again.
     pub fn write_behind(mut self, queue: usize) -> Self {
         self.write_behind = queue;
         self
     }
 
-    /// Sets what ages and expiry are told by. Give the store the same clock.
+    /// Sets the clock that ages and expiry are measured by. Give the store the same clock.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
@@ -324,7 +329,7 @@ impl CacheBuilder {
         let lessons = Arc::new(Lessons::new(Arc::clone(&self.store)));
         match lessons.read_on().await {
             Err(error) if !is_shared => return Err(error),
-            // Read as soon as it can be. A store that is away has said so itself.
+            // It is read as soon as it can be. A store that is away has reported that itself.
             Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) => {}
             Err(error) => tracing::warn!(%error, "what was learned from feedback is not known yet"),
             Ok(()) => {}
@@ -363,7 +368,7 @@ impl CacheBuilder {
         inner.warn_of_unshown();
         let inner = Arc::new(inner);
         if let Some(judging) = &inner.judging {
-            // Weak, for it waits for the budget longer than anybody may want the cache.
+            // Weak, because it may wait for the budget longer than anyone needs the cache.
             let judging = Arc::clone(judging).run(Arc::downgrade(&inner));
             inner.tasks.spawn(inner.shutdown.clone().run_until_cancelled_owned(judging));
         }
@@ -397,7 +402,7 @@ impl CacheBuilder {
     }
 }
 
-/// What comes with Wellspring for the embedding model, if a calibration does.
+/// The verifier that comes with Wellspring for the embedding model, if a calibration does.
 #[cfg(feature = "_local")]
 async fn default_verifier(embedder: &Arc<dyn Embedder>) -> Result<Arc<dyn Verifier>> {
     use crate::verify::{Calibration, LateInteraction, Pipeline};

@@ -1,8 +1,8 @@
 //! From the nearest questions to the one whose answer is served.
 //!
-//! The nearest is fetched and screened alone, for it is the hit most of the time. What cannot be decided without a model
-//! waits until all are screened; then all are verified within one limit of time, the most likely first, and the surest is
-//! served.
+//! The nearest is fetched and screened alone, because it is the hit most of the time. Candidates that cannot
+//! be decided without a model wait until all are screened. Then they are verified within one time limit, the
+//! most likely first, and the surest is served.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,18 +23,18 @@ use crate::verify::{Outcome, Stage};
 /// An entry near the question.
 pub(super) struct Near {
     pub(super) entry: Arc<Entry>,
-    /// Of the invalidation clock, from when the entry was live.
+    /// The state of the invalidation clock when the entry was found live.
     pub(super) snapshot: Snapshot,
     pub(super) similarity: f32,
     pub(super) confidence: f32,
 }
 
-/// Entries that the scorer did not accept, with how likely it holds them to be right.
+/// Entries that the scorer did not accept, each with the likelihood that it gave them.
 pub(super) type Unlikely = Vec<(EntryId, f32)>;
 
 impl Inner {
-    /// The entry whose answer is served for the question of this embedding, if there is one. What the scorer says of the
-    /// others goes to `unlikely`.
+    /// The entry whose answer is served for the question with this embedding, if there is one. The scorer's
+    /// results for the others are added to `unlikely`.
     pub(super) async fn accepted(
         &self,
         prepared: &Prepared,
@@ -56,7 +56,7 @@ impl Inner {
         if let Some(near) = self.screened(prepared, embedding, nearest, fetched, &mut undecided).await {
             return Ok(Some(near));
         }
-        // Together, for each may be a round trip.
+        // At the same time, because each may be a round trip.
         let fetched = join_all(others.iter().map(|&neighbor| self.fetch(prepared, neighbor))).await;
         for (&neighbor, fetched) in others.iter().zip(fetched) {
             if let Some(near) = self.screened(prepared, embedding, neighbor, fetched?, &mut undecided).await {
@@ -84,7 +84,7 @@ impl Inner {
         }
         for fetched in join_all(promoted.iter().map(|&entry| self.fetch(prepared, entry))).await {
             let Fetched { found: Found::Live(entry), snapshot } = fetched? else { continue };
-            // Searches never cross a scope, and neither does what was learned from one.
+            // Searches never cross a scope, and lessons learned in one scope do not either.
             let Some(cached) = entry.embedding.as_ref().filter(|_| entry.scope == prepared.key.scope) else {
                 continue;
             };
@@ -116,7 +116,8 @@ impl Inner {
         }
     }
 
-    /// Screens what was fetched: it is handed back if it is accepted, and put to `undecided` if it may be.
+    /// Screens a fetched candidate: returns it if it is accepted, and adds it to `undecided` if it needs a
+    /// verdict.
     #[tracing::instrument(level = "debug", skip_all, name = "screen")]
     async fn screened(
         &self,
@@ -153,8 +154,9 @@ impl Inner {
         None
     }
 
-    /// Verifies what is undecided, the most likely first, and gives the one that the verifier is surest of. A cache that
-    /// holds a question often holds its near-twins, too: the first that is good enough may not be the right one.
+    /// Verifies the undecided candidates, the most likely first, and returns the one that the verifier is
+    /// surest of. A cache that holds a question often holds its near-twins, too: the first that is good
+    /// enough may not be the right one.
     #[tracing::instrument(level = "debug", skip_all, name = "verify")]
     async fn verified(
         &self,
@@ -166,11 +168,12 @@ impl Inner {
         let deadline = tokio::time::Instant::now() + self.settings.verify_timeout;
         let outcomes = &self.metrics.verification.outcomes;
         let mut surest: Option<Near> = None;
-        // What one takes, the next will take about as long.
+        // The next one will take about as long as the last one.
         let mut takes = Duration::ZERO;
         for near in undecided {
             let late = || outcomes.increment(Stage::Scorer.name(), Outcome::TimedOut.name());
-            // A timeout looks at its time only where it has to wait; and what cannot end in time is not begun.
+            // A timeout checks the time only when it has to wait; and a verification that cannot end in time
+            // is not begun.
             if tokio::time::Instant::now() + takes >= deadline {
                 late();
                 break;
@@ -197,7 +200,8 @@ impl Inner {
                 Ok(Err(error)) if error.kind() != ErrorKind::Timeout => {
                     return Err(self.broken(BypassReason::Verifier, &error));
                 }
-                // What was accepted in time is served. Without one, a verdict that comes late is worth less than a miss.
+                // A candidate that was accepted in time is served. Without one, a late verdict is worth less
+                // than a miss.
                 Ok(Err(_)) | Err(_) => {
                     late();
                     break;

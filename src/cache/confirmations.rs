@@ -1,9 +1,10 @@
-//! An answer that others are served once enough principals have it.
+//! Answers that are served to others once enough principals have them.
 //!
-//! The answer of each principal is an entry of its own scope. Beside them, in an entry that everybody's answer has
-//! [for it](EntryId::confirmations), stands whose there are. That only says where to look: every fill reads the entries
-//! themselves, as a hit is read. So whatever ends the answer of a principal takes its confirmation back, and a list that
-//! is lost, or not written, costs no more than time.
+//! The answer of each principal is an entry of its own scope. Another entry, whose id is
+//! [derived](EntryId::confirmations) from that of everybody's answer, lists the principals that have one. The
+//! list only says where to look: every fill reads the entries themselves, as a hit is read. So whatever ends
+//! a principal's answer also takes its confirmation back. If a list is lost, or not written, that costs only
+//! time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,13 +23,13 @@ use crate::flight::{Leader, Role};
 use crate::key::{EntryId, TenantId, composed};
 use crate::store::{Claim, Filled, Found, Snapshot};
 
-/// The most principals that are remembered for a question. The one that came last takes the place of the first.
+/// The most principals that are remembered for a question. If there are more, the newest replaces the oldest.
 const MOST: usize = 64;
-/// How long, and how often, another process is waited for that writes the same list.
+/// How long one pause is, and how many there are at most, while another process writes the same list.
 const PAUSE: Duration = Duration::from_millis(10);
 const PAUSES: usize = 100;
 
-/// The field of the metadata that says how an answer was sent, rather than what it says.
+/// The field of the metadata that says how an answer was sent, not what it says.
 const RECORDING: &str = "recording";
 
 /// A principal that has an answer.
@@ -38,11 +39,11 @@ struct Confirming {
     entry: EntryId,
 }
 
-/// What a principal filled for itself, and everybody may be served if others have the same.
+/// An answer that a principal filled for itself, and that everybody may be served if others have the same.
 pub(super) struct Offer {
     pub(super) shared: Shared,
     pub(super) reach: Reach,
-    /// Of the clock that everybody's answer goes by, from before anything was retrieved.
+    /// Of the clock that applies to everybody's answer, from before anything was retrieved.
     pub(super) snapshot: Snapshot,
     pub(super) entry: Arc<Entry>,
 }
@@ -60,7 +61,8 @@ impl Cache {
         }
     }
 
-    /// Decides by those that have the `same` answer, or leaves it to the judge what `other` answers say.
+    /// Stores the answer if enough have the `same` one; otherwise lets the judge compare it with the `other`
+    /// answers.
     async fn weigh(&self, offer: Offer, mut same: Vec<Arc<Entry>>, mut other: Vec<Arc<Entry>>) {
         let inner = &self.inner;
         if inner.are_enough(&same) {
@@ -90,7 +92,7 @@ impl Cache {
 }
 
 impl Inner {
-    /// Whether these and one more are as many as it takes.
+    /// Whether these and one more are enough.
     fn are_enough(&self, same: &[Arc<Entry>]) -> bool {
         same.len() + 1 >= self.admission.confirmations as usize
     }
@@ -117,7 +119,8 @@ impl Inner {
         Ok(live)
     }
 
-    /// Stores an answer for everybody, which `same` confirm: it is true as long as all of them would be served.
+    /// Stores an answer for everybody, which `same` confirm: it is valid as long as all of them could be
+    /// served.
     async fn confirmed(&self, offer: &Offer, same: Vec<Arc<Entry>>) {
         let Offer { shared, reach, snapshot, entry } = offer;
         let mut everybodys = Entry {
@@ -151,7 +154,7 @@ impl Inner {
         let id = shared.key.exact.confirmations();
         let own = Confirming { principal: TenantId::of(&shared.counts_as), entry: entry.id };
         let _turn = self.turn_to_confirm(entry, id).await?;
-        // The list is no answer: it may be as new as the clock is now.
+        // The list is not an answer, so the snapshot may be as new as the clock is now.
         let fetched = self.store.lookup(&entry.corpus, id).await?;
         let (mut others, mut expires_at) = (Vec::new(), entry.expires_at);
         if let Found::Live(list) = fetched.found {
@@ -165,7 +168,7 @@ impl Inner {
         let list = Entry {
             id,
             scope: shared.key.scope.confirmations(),
-            // Nobody's.
+            // It belongs to no principal.
             tenant: Some(TenantId::from_bytes(*id.as_bytes())),
             embedding: None,
             answer: Answer::new(text).metadata(json!({ "confirming": confirming })),
@@ -177,7 +180,8 @@ impl Inner {
         Ok(others)
     }
 
-    /// Waits until nobody else writes the list `id`, in this process or another one; after a while it is written anyway.
+    /// Waits until no one else writes the list `id`, in this process or another one; after a while it is
+    /// written anyway.
     async fn turn_to_confirm(&self, entry: &Entry, id: EntryId) -> Result<(Leader, Option<Held>)> {
         let leader = loop {
             match self.refreshes.join((id, 0)) {
@@ -195,7 +199,8 @@ impl Inner {
     }
 }
 
-/// Whether two answers say the same. What a field `recording` holds is how an answer was sent, and never the same.
+/// Whether two answers say the same. The field `recording` says how an answer was sent, and always differs,
+/// so it is ignored.
 fn is_same(one: &Answer, other: &Answer) -> bool {
     let words = |answer: &Answer| -> Vec<String> {
         composed(&answer.text).split_whitespace().map(str::to_owned).collect()
@@ -210,7 +215,7 @@ fn is_same(one: &Answer, other: &Answer) -> bool {
     one.negative == other.negative && words(one) == words(other) && metadata(one) == metadata(other)
 }
 
-/// Whether a judge may say that they do: it sees only their texts.
+/// Whether a judge may decide that two answers say the same: it sees only their texts.
 fn may_be_same(one: &Answer, other: &Answer) -> bool {
     let is_text = one.metadata.get(RECORDING).is_none();
     is_text && one.negative == other.negative && one.metadata == other.metadata

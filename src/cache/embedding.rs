@@ -15,7 +15,7 @@ impl Inner {
     #[tracing::instrument(level = "debug", skip_all, name = "embed")]
     pub(super) async fn embedding(&self, prepared: &Prepared) -> Result<Option<Embedding>, BypassReason> {
         if let Some(given) = &prepared.given {
-            // Whoever made it, the model made it blindly.
+            // A given embedding was made by the same model, which does not know the script.
             return Ok(self.unknown_script(&prepared.key.text).is_none().then(|| given.clone()));
         }
         self.embed(&prepared.key.text).await.map_err(|error| self.broken(BypassReason::Embedder, &error))
@@ -30,8 +30,8 @@ impl Inner {
     ///
     /// # Errors
     ///
-    /// Those of the embedder; `Timeout` if it takes longer than its limit; `Embedding` if it gives something else than
-    /// it was asked for.
+    /// Those of the embedder; `Timeout` if it takes longer than its limit; `Embedding` if its result does not
+    /// match the request.
     pub(super) async fn embed(&self, text: &Arc<str>) -> Result<Option<Embedding>> {
         if self.unknown_script(text).is_some() {
             return Ok(None);

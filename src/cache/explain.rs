@@ -34,7 +34,7 @@ pub struct Explanation {
     pub exact_state: EntryState,
     /// What is accepted.
     pub criterion: Criterion,
-    /// The false-hit rate that was asked for, if it cannot be shown: then only exact matches are served.
+    /// Set if the false-hit rate that was asked for cannot be shown: then only exact matches are served.
     pub unshown: Option<Unshown>,
     /// A script of the question that the embedding model does not know: then only exact matches are served.
     pub unknown_script: Option<&'static str>,
@@ -76,11 +76,12 @@ pub struct ExplainedCandidate {
     pub state: EntryState,
     /// What the verifier checked.
     pub checks: Vec<Check>,
-    /// What the stages said that ran, and how long each took.
+    /// The results of the stages that ran, and how long each took.
     pub stages: Vec<StageRun>,
     /// Whether the verifier accepted it.
     pub accepted: bool,
-    /// What a lookup's first look would say: it serves what is accepted at once, and asks the model about the rest.
+    /// The result of a lookup's screening: it serves what is accepted at once, and asks the model if it is
+    /// undecided.
     pub screened: Outcome,
     /// How likely it is right, in `0.0..=1.0`.
     pub confidence: f32,
@@ -232,7 +233,7 @@ impl Explanation {
         }
         let looked_at = || self.candidates.iter().take(looked_at).filter(|candidate| candidate.accepted);
         let at_once = looked_at().find(|candidate| candidate.screened == Outcome::Accepted);
-        // Of those equally sure the likelier one, then the nearer one, as the order of a lookup has it.
+        // Of those equally sure, the likelier one, then the nearer one: the same order as in a lookup.
         let surer = |a: &&ExplainedCandidate, b: &&ExplainedCandidate| {
             a.confidence.total_cmp(&b.confidence).then(a.rank.total_cmp(&b.rank))
         };
@@ -250,7 +251,7 @@ impl Explanation {
             (_, None, None, None) => "nothing similar is stored".into(),
             (_, None, None, Some(nearest)) => {
                 let mut failed = nearest.checks.iter().filter(|check| !check.passed);
-                // What the cheap stages leave undecided, the last one decides.
+                // If the cheap stages leave it undecided, the last stage decides.
                 let is_undecided = nearest.screened == Outcome::Undecided;
                 match if is_undecided { failed.next_back() } else { failed.next() } {
                     Some(check) => format!("for the nearest question, {}", check.detail),

@@ -1,4 +1,4 @@
-//! Hearing whether served answers were right.
+//! Learning whether served answers were right.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::judgement::{EntryRecord, Feedback, Judge, Judgement, JudgementCursor, Logged, Revocation};
 use crate::key::{CacheKey, Corpus, EntryId};
 
-/// Somebody who says whether answers were right, and is not trusted with what others are served.
+/// Someone who reports whether answers were right, but is not trusted to decide what others are served.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Teller {
@@ -18,20 +18,20 @@ pub struct Teller {
 }
 
 impl Teller {
-    /// One of several who are served the same answers. All that have no [name](Self::name) are one.
+    /// One of several who are served the same answers. All without a [name](Self::name) count as one.
     #[expect(clippy::new_without_default, reason = "what is shared is said")]
     pub fn new() -> Self {
         Self { name: None, shares: true }
     }
 
-    /// Sets the name that weighs as one: however much is said under it, thresholds that others are served by do not
-    /// move by it alone.
+    /// Sets the name under which reports count as one: however many reports come under it, they alone do not
+    /// move the thresholds that apply to others.
     pub fn name(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = Some(name.into());
         self
     }
 
-    /// Says that nobody else is served the answers that they speak of.
+    /// Declares that no one else is served the answers that the reports are about.
     pub fn alone(mut self) -> Self {
         self.shares = false;
         self
@@ -39,20 +39,21 @@ impl Teller {
 }
 
 impl Cache {
-    /// Says whether `hit` served the question that it was given for.
+    /// Reports whether `hit` was right for the question that it was served for.
     ///
-    /// An answer that was wrong is removed. If it was that of another question, the two are remembered, so that it is
-    /// never served for this one again: at once in this process, within about a second in others that share the store,
-    /// and for as long as the store remembers ([`MAX_JUDGEMENTS`](crate::judgement::MAX_JUDGEMENTS)). Whatever was said
-    /// also counts for the entry, and for calibration.
+    /// A wrong answer is removed. If it was the answer to another question, the pair of questions is
+    /// remembered, so that the answer is never served for this question again: at once in this process,
+    /// within about a second in others that share the store, and for as long as the store remembers
+    /// ([`MAX_JUDGEMENTS`](crate::judgement::MAX_JUDGEMENTS)). All feedback also counts for the entry, and
+    /// for calibration.
     ///
     /// # Errors
     ///
-    /// If the store cannot be written. The pair is not served by this process all the same.
+    /// If the store cannot be written. Even then, this process does not serve the pair.
     ///
     /// # Cancel safety
     ///
-    /// If dropped, part of it may be done; saying it again completes it.
+    /// If dropped, part of it may be done; reporting it again completes it.
     pub async fn feedback(&self, hit: &Hit, feedback: Feedback) -> Result<()> {
         let similarity = match hit.tier {
             Tier::Semantic { similarity, .. } => similarity,
@@ -68,8 +69,8 @@ impl Cache {
         learned
     }
 
-    /// The same for an entry of which only the id is known, and the question that it was served for; without a question,
-    /// its own. Returns whether there is such an entry: what is gone already is not served anyway.
+    /// The same for an entry of which only the id is known, and the question that it was served for; without
+    /// a question, its own. Returns whether the entry exists: an entry that is gone is not served anyway.
     ///
     /// # Errors
     ///
@@ -92,7 +93,7 @@ impl Cache {
         remembered
     }
 
-    /// The same, but a wrong answer is left where it is: for callers that remove it in their own way.
+    /// The same, but does not remove a wrong answer: for callers that remove it in their own way.
     ///
     /// # Errors
     ///
@@ -111,9 +112,9 @@ impl Cache {
         self.remember(None, corpus, entry, question, feedback).await
     }
 
-    /// The same as [`remember_feedback`](Self::remember_feedback) from somebody who is not trusted with what others are
-    /// served. Whether they may speak of the entry at all is for the caller to know, by its
-    /// [`tenant`](Entry::tenant).
+    /// The same as [`remember_feedback`](Self::remember_feedback), from someone who is not trusted to decide
+    /// what others are served. The caller must check, by the entry's [`tenant`](Entry::tenant), whether they
+    /// may report on the entry at all.
     ///
     /// # Errors
     ///
@@ -153,13 +154,13 @@ impl Cache {
         Ok(true)
     }
 
-    /// What was said of an entry's answer so far.
+    /// The feedback on an entry's answer so far.
     pub fn record_of(&self, entry: EntryId) -> EntryRecord {
         self.inner.lessons.record_of(entry).map(|record| (*record).clone()).unwrap_or_default()
     }
 
-    /// Up to `limit` judgements that follow `after` and were not revoked, oldest first, over all corpora: labelled pairs to
-    /// calibrate by, and what a judge decided. None at the end.
+    /// Up to `limit` judgements that follow `after` and were not revoked, oldest first, over all corpora:
+    /// labelled pairs to calibrate with, and the decisions of a judge. None at the end.
     ///
     /// # Errors
     ///
@@ -169,7 +170,7 @@ impl Cache {
         mut after: Option<JudgementCursor>,
         limit: usize,
     ) -> Result<Vec<(JudgementCursor, Judgement)>> {
-        // So that every revocation of the log is known.
+        // So that every revocation in the log is known.
         self.inner.lessons.read_on().await?;
         let mut found = Vec::new();
         while found.len() < limit {
@@ -187,14 +188,16 @@ impl Cache {
         Ok(found)
     }
 
-    /// Takes back what a judge decided; returns of how many pairs. What was approved is no longer served because of it, what
-    /// was refused is open again: once this returns in this process, within about a second in others that share the store,
-    /// and after restarts. The verifier still decides for itself. What a judge decides later counts, unless the
-    /// [pair](Revocation::of_pair) was named: that is not put to it again.
+    /// Takes back decisions of a judge; returns for how many pairs. An answer that was approved is no longer
+    /// served because of the approval, and a pair that was refused is open again: once this returns in this
+    /// process, within about a second in others that share the store, and after restarts. The verifier still
+    /// decides for itself. Later decisions of a judge count, unless a [pair](Revocation::of_pair) was named:
+    /// that pair is not put to the judge again.
     ///
     /// # Errors
     ///
-    /// If the store cannot be read or written. What this process knew of is taken back all the same, until it restarts.
+    /// If the store cannot be read or written. Even then, what this process knew of is taken back until it
+    /// restarts.
     ///
     /// # Cancel safety
     ///
@@ -218,7 +221,7 @@ impl Cache {
         self.inner.lessons.learn(judgement).await
     }
 
-    /// How similar the question is to that of the entry; none if it cannot be told.
+    /// How similar the question is to that of the entry; none if that cannot be determined.
     async fn similarity(&self, asked: &CacheKey, entry: &Entry) -> Option<f32> {
         if asked.exact == entry.id {
             return Some(1.0);
@@ -256,7 +259,7 @@ impl Inner {
     }
 }
 
-/// The question that `entry` was served for: its own, if no other is named.
+/// The question that `entry` was served for: its own, if no other is given.
 fn asked(entry: &Entry, question: Option<&str>) -> Result<CacheKey> {
     match question {
         Some(question) if *question != *entry.question => {

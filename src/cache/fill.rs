@@ -22,9 +22,9 @@ use crate::store::{Filled, RefusedReason, Snapshot};
 
 /// The permission to store the answer to one question, and the only way to do it.
 ///
-/// It carries the state of the invalidation clock from before anything was retrieved: if a document that
-/// the answer depends on changed since, the answer is not stored. Dropping it lets somebody else make
-/// the answer.
+/// It carries the state of the invalidation clock from before anything was retrieved: if a document that the
+/// answer depends on has changed since then, the answer is not stored. Dropping the permit lets someone else
+/// make the answer.
 #[derive(Debug)]
 #[must_use = "without a fill, the next one who asks makes the answer again"]
 pub struct FillPermit {
@@ -42,13 +42,13 @@ pub struct FillPermit {
 pub struct Begun {
     cache: Cache,
     snapshot: Snapshot,
-    /// As it is to be stored, but for the answer.
+    /// The entry as it will be stored, except for the answer.
     entry: Arc<Entry>,
 }
 
 impl Begun {
-    /// Whether the answer may be given to one who asks now: it could be stored if it were done. If the store cannot
-    /// tell, it may not.
+    /// Whether the answer may be given to a caller that asks now: it could be stored if it were complete. If
+    /// the store cannot answer, it may not.
     ///
     /// # Cancel safety
     ///
@@ -58,24 +58,24 @@ impl Begun {
     }
 }
 
-/// What became of an answer.
+/// What happened to an answer.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum FillOutcome {
     /// It is stored under this id.
     Stored(EntryId),
-    /// It is on its way to the store, behind the caller's back.
+    /// It will be stored in the background.
     Queued(EntryId),
     /// It is not stored, because it may be older than one of its documents.
     Refused(RefusedReason),
-    /// It is not stored, because it is not worth it.
+    /// It is not stored, because it is not worth storing.
     Declined(DeclinedReason),
     /// It is not stored, because its dependencies are not valid or the store failed.
     Failed(Error),
 }
 
 impl Cache {
-    /// Counts and reports that an answer is not stored.
+    /// Counts and records that an answer is not stored.
     pub(super) fn refused(&self, prepared: &Prepared, reason: RefusedReason) -> RefusedReason {
         let inner = &self.inner;
         inner.metrics.fill.refused.increment(&reason);
@@ -107,19 +107,19 @@ impl FillPermit {
         self.prepared.key.exact
     }
 
-    /// The question's embedding, for retrieval; none if the question is too long for the model, or was
-    /// looked up exactly only.
+    /// The question's embedding, for retrieval; none if the question is too long for the model, or was only
+    /// looked up exactly.
     pub fn embedding(&self) -> Option<&Embedding> {
         self.embedding.as_ref()
     }
 
-    /// Whether nobody else is known to be making this answer.
+    /// Whether no one else is known to be making this answer.
     pub fn is_leader(&self) -> bool {
         self.leader.is_some()
     }
 
-    /// What tells, while the answer is being made from `dependencies`, whether it may be given to one who asks now.
-    /// None if it will not be stored, and so is for nobody else.
+    /// A handle that checks, while the answer is being made from `dependencies`, whether it may be given to a
+    /// caller that asks now. None if the answer will not be stored, and so cannot be given to anyone else.
     pub fn begun(&self, dependencies: impl Into<Vec<Dependency>>) -> Option<Begun> {
         let entry = self.entry(Answer::new("not made yet"), dependencies.into()).ok()?;
         Some(Begun { cache: self.cache.clone(), snapshot: self.snapshots.own, entry })
@@ -129,7 +129,7 @@ impl FillPermit {
     ///
     /// # Cancel safety
     ///
-    /// If dropped once it was polled, the answer is stored all the same.
+    /// If dropped after it was first polled, the answer is stored anyway.
     pub async fn fill(
         mut self,
         answer: impl Into<Answer>,
@@ -144,15 +144,15 @@ impl FillPermit {
             }
         };
         let inner = Arc::clone(&self.cache.inner);
-        // Counts as a task from before the question whether the cache is closing, so that a close which
-        // comes in between waits for what is spawned below.
+        // Counts as a task before it is checked whether the cache is closing, so that a close in between
+        // waits for what is spawned below.
         let _waited_for = inner.tasks.token();
         let queue = inner.write_behind.clone().filter(|_| !inner.shutdown.is_cancelled());
         let place = queue.and_then(|queue| queue.try_acquire_owned().ok());
         let id = entry.id;
         let is_queued = place.is_some();
-        // In a task of its own: an answer that reached the store must reach the index and those who wait for
-        // it, too, even if the caller goes. Closing the cache waits for the task.
+        // In a task of its own: an answer that reached the store must also reach the index and the callers
+        // that wait for it, even if this caller goes away. Closing the cache waits for the task.
         let storing = async move {
             let outcome = self.store(entry).await;
             drop(place);
@@ -167,13 +167,13 @@ impl FillPermit {
         })
     }
 
-    /// Gives the permit back without an answer. Those who wait for it make their own, all at once; if the permit
-    /// were dropped, they would try one after another.
+    /// Gives the permit back without an answer. Callers that wait for it each make their own answer, all at
+    /// once; if the permit were dropped, they would try one after another.
     pub fn decline(mut self) {
         self.land(Landing::Unshared);
     }
 
-    /// The error of a closure that made no answer goes to those who waited for it.
+    /// Passes the error of a closure that made no answer to those who waited for it.
     pub(super) fn fail(mut self, error: crate::SharedError) {
         self.land(Landing::Failed(error));
     }
@@ -206,7 +206,7 @@ impl FillPermit {
         }
     }
 
-    /// Lets others be served what the principal is, if enough of them have the same.
+    /// Lets others be served this principal's answer, if enough principals have the same one.
     async fn offer(&self, entry: &Arc<Entry>) {
         let Prepared { shared, reach, .. } = &self.prepared;
         if let (Some(shared), Some(snapshot)) = (shared, self.snapshots.shared)
@@ -238,7 +238,7 @@ impl FillPermit {
             return Err(reason);
         }
         let namespace = self.prepared.namespace.clone().map(Dependency::Namespace);
-        // A refreshed answer has it already.
+        // A refreshed answer already has it.
         dependencies.extend(namespace.filter(|namespace| !dependencies.contains(namespace)));
         let dependencies = dependencies.into_iter().map(Dependency::composed).collect();
         let created_at = inner.clock.now();
@@ -250,7 +250,7 @@ impl FillPermit {
             scope: key.scope,
             tenant: self.prepared.tenant,
             question: Arc::clone(&key.text),
-            // Without one, nothing but the question itself finds it.
+            // An entry without an embedding is found only by the question itself.
             embedding: self
                 .embedding
                 .clone()

@@ -14,27 +14,27 @@ use crate::flight::{Landing, Leader, Role, SharedError};
 use crate::key::EntryId;
 use crate::store::Found;
 
-/// How often a caller waits for another one's answer and then does not find it, because it was refused
-/// or is gone already, before it makes its own.
+/// How many times a caller waits for another one's answer and then does not find it, because it was refused
+/// or is already gone, before it makes its own.
 const MAX_LANDINGS: usize = 3;
-/// How often it is looked whether another process' answer is there.
+/// How often a caller checks whether another process' answer is there.
 const SHORTEST_WAIT: Duration = Duration::from_millis(5);
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
-/// What a closure that makes an answer is given.
+/// The input of a closure that makes an answer.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Miss {
     /// The question, as the caller wrote it up to whitespace and Unicode composition.
     pub question: Arc<str>,
-    /// Its embedding, so that retrieval need not compute it again. None if the question is too long for
-    /// the model, was looked up exactly only, or the cache is bypassed.
+    /// Its embedding, so that retrieval need not compute it again. None if the question is too long for the
+    /// model, was only looked up exactly, or the cache is bypassed.
     pub embedding: Option<Embedding>,
     /// When the question was looked up, for [`Cache::put`]; none if the cache is bypassed.
     pub since: Option<Since>,
 }
 
-/// An answer, from wherever it came.
+/// An answer, wherever it came from.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Served {
@@ -50,7 +50,7 @@ pub struct Served {
 pub enum Origin {
     /// From the cache.
     Hit(Hit),
-    /// From this caller's closure; what became of it in the cache.
+    /// From this caller's closure, with the outcome of storing it in the cache.
     Made(FillOutcome),
     /// From this caller's closure, without the cache.
     Bypassed(BypassReason),
@@ -64,13 +64,13 @@ impl Served {
 }
 
 impl Cache {
-    /// Answers `query` from the cache, or by `compute`, whose answer is then stored.
+    /// Answers `query` from the cache, or by `compute`; its answer is then stored.
     ///
-    /// `compute` retrieves and asks the LLM; it returns the answer and everything that it was derived
-    /// from. Of all who ask the same at the same time, one computes and the others wait; each calls its
-    /// own `compute` at most once. Followers are never given an answer that was begun before a change
-    /// which was reported before they asked: they look it up, and if it was refused they try again, at
-    /// most three times before each makes its own.
+    /// `compute` retrieves and asks the LLM; it returns the answer and everything that it was derived from.
+    /// If several callers ask the same at the same time, one computes and the others wait; each calls its own
+    /// `compute` at most once. Followers are never given an answer that was begun before a change which was
+    /// reported before they asked: they look the answer up, and if it was refused they try again, at most
+    /// three times before each makes its own.
     ///
     /// A broken cache never makes this fail: then `compute` is called, and the [`Origin`] says why.
     ///
@@ -120,11 +120,11 @@ impl Cache {
     /// Looks for an answer to `query` as [`lookup`](Self::lookup) does, and waits for others who ask the same as
     /// [`get_or_fill`](Self::get_or_fill) does. For pipelines that pass an answer on while it is being made.
     ///
-    /// Whoever is given a permit and can make no answer shall [decline](FillPermit::decline) it.
+    /// A caller that is given a permit and cannot make an answer should [decline](FillPermit::decline) it.
     ///
     /// # Errors
     ///
-    /// The error of a closure that another caller made the same answer by.
+    /// The error of another caller's closure that was making the same answer.
     ///
     /// # Cancel safety
     ///
@@ -178,7 +178,7 @@ impl Cache {
         if let Some(reason) = prepared.mode.bypass() {
             return Plan::Bypass(self.inner.bypass(reason), Arc::clone(prepared.question()));
         }
-        // Nothing can come of it that another caller may be given, not even an error.
+        // The result can never be given to another caller, not even an error.
         if prepared.lacks_tenant {
             return self.lead(prepared, None, None, started).await;
         }
@@ -299,11 +299,11 @@ impl Cache {
                 found => return Ok(found),
             }
         }
-        // It takes longer than anybody should wait.
+        // It takes longer than anyone should wait.
         Ok(Exact::Miss(Missed { snapshots, turn: Turn::Free, embedding: None }))
     }
 
-    /// Serves the entry that another caller's search ended at, if it is still live.
+    /// Serves the entry that another caller's search found, if it is still live.
     async fn follow(&self, prepared: &Prepared, id: EntryId, tier: Tier) -> Option<Hit> {
         let fetched = self.inner.fetch(prepared, id).await.ok()?;
         let Found::Live(entry) = fetched.found else { return None };
@@ -329,7 +329,7 @@ enum Plan {
     Fail(SharedError),
 }
 
-/// Goes without the cache, and lets those who wait go at once.
+/// Goes without the cache, and lets those who wait do the same at once.
 fn bypass(reason: BypassReason, prepared: &Prepared, leader: Option<Leader>) -> Plan {
     if let Some(leader) = leader {
         leader.land(Landing::Unshared);

@@ -1,9 +1,10 @@
-//! Having a judge decide what was served and what nearly was, behind the callers' backs.
+//! Letting a judge decide on hits and near misses, in the background.
 //!
 //! No caller waits for it. Near misses and sampled hits wait in a [queue](crate::judge::queue) for the
-//! [budget](crate::judge::budget). What the judge says goes the way of all feedback, but it removes no answer: it speaks of
-//! pairs, not of answers. An approved pair is served as long as its entry is live under the invalidation clock, which is
-//! asked each time; here, the entry is looked up for the judge to see its present answer.
+//! [budget](crate::judge::budget). A judge's decision is handled like all other feedback, but it removes no
+//! answer: it is about pairs, not about answers. An approved pair is served as long as its entry is live
+//! under the invalidation clock, which is checked each time. Here, the entry is looked up so that the judge
+//! sees its present answer.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -29,21 +30,22 @@ use crate::verify::{Outcome, Stage};
 
 /// How many neighbours of a near miss are looked at, to find the likeliest.
 const LOOKED_AT: usize = 8;
-/// How many near misses are looked at at a time; what comes on top is left out.
+/// How many near misses are looked at at the same time; further ones are left out.
 const MAX_LOOKS: usize = 64;
-/// How many pairs are remembered that were put up lately, and for how long none is put up again.
+/// How many pairs that were put up lately are remembered, and for how long they are not put up again.
 const MAX_PUT_UP: u64 = 20_000;
 const PUT_UP_FOR: Duration = Duration::from_hours(24);
 /// The most bytes of questions and answers in one call; a single case may have more.
 const MAX_CALL_BYTES: usize = 64 * 1024;
 /// How often a judge may fail on a case.
 const MAX_FAILURES: u8 = 3;
-/// For how long a judge is left alone that failed on all of a call.
+/// How long a judge is left alone after it failed on all cases of a call.
 const REST: Duration = Duration::from_mins(1);
-/// What a veto leaves of the likelihood: guards are seldom wrong, so what they vetoed comes after all else.
+/// The factor that a veto applies to the likelihood: guards are seldom wrong, so vetoed pairs come after all
+/// others.
 const VETOED: f32 = 0.01;
 
-/// A judge, what waits for it, and what it may still cost.
+/// A judge, the pairs that wait for it, and what it may still cost.
 #[derive(Debug)]
 pub(crate) struct Judging {
     shadow: Shadow,
@@ -51,13 +53,13 @@ pub(crate) struct Judging {
     state: Mutex<State>,
     /// Calls at a time.
     places: Arc<Semaphore>,
-    /// Near misses that are looked at.
+    /// Near misses that are being looked at.
     looks: Arc<Semaphore>,
-    /// Question asked and entry.
+    /// The question that was asked, and the entry.
     put_up: Bounded<(EntryId, EntryId), ()>,
-    /// Says that something waits.
+    /// Notifies that something waits.
     waiting: Notify,
-    /// Says that something is done.
+    /// Notifies that something is done.
     done: Notify,
 }
 
@@ -66,11 +68,11 @@ struct State {
     queue: Queue,
     budget: Budget,
     rests_until: Timestamp,
-    /// Looks and calls on their way.
+    /// Looks and calls in progress.
     at_work: usize,
 }
 
-/// Something that is on its way until this is dropped.
+/// Work that is in progress until this is dropped.
 pub(super) struct AtWork(Arc<Judging>);
 
 impl Drop for AtWork {
@@ -81,18 +83,19 @@ impl Drop for AtWork {
 }
 
 impl State {
-    /// Spends a call for up to `batch` pairs if it is time; if not, how long it takes until it is, or none where more has to
-    /// come first.
+    /// Spends a call for up to `batch` pairs if it is time. If not, returns how long to wait until it is, or
+    /// none if more pairs have to come first.
     fn spend(&mut self, batch: usize, now: Timestamp) -> Result<(), Option<Duration>> {
         if self.queue.len() == 0 {
             return Err(None);
         }
         let rest = self.rests_until.saturating_since(now);
-        // A rest that seems longer than it may be is due to a clock that was set back.
+        // If a rest seems longer than it may be, the clock was set back.
         if !rest.is_zero() && rest <= REST {
             return Err(Some(rest));
         }
-        // A call costs the same however many pairs it has; but what is saved up and not spent is lost.
+        // A call costs the same for any number of pairs, so a full batch is awaited; but a full budget saves
+        // up no more calls.
         if let Some(wait) = self.budget.until_full(now).filter(|_| !self.queue.fills(batch)) {
             return Err(Some(wait));
         }
@@ -125,7 +128,7 @@ impl Judging {
         AtWork(Arc::clone(self))
     }
 
-    /// Puts what waits to the judge as the budget allows, as long as there is a cache.
+    /// Puts waiting pairs to the judge as the budget allows, as long as there is a cache.
     pub(crate) async fn run(self: Arc<Self>, cache: Weak<Inner>) {
         loop {
             let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
@@ -140,7 +143,7 @@ impl Judging {
         }
     }
 
-    /// Waits until the judge may be asked for something; spends the call.
+    /// Waits until the judge may be asked about something; spends the call.
     async fn due(self: &Arc<Self>) -> (Vec<Pair>, AtWork) {
         loop {
             let waiting = self.waiting.notified();
@@ -162,7 +165,7 @@ impl Judging {
         }
     }
 
-    /// Waits until nothing waits that the judge may be asked for now.
+    /// Waits until no pairs wait that the judge may be asked about now.
     pub(crate) async fn settled(&self) {
         loop {
             let done = self.done.notified();
@@ -186,7 +189,8 @@ impl Judging {
         self.put_up.invalidate_all();
     }
 
-    /// Whether two answers to `question` say the same; they do not if the judge is not sure, or may not be asked now.
+    /// Whether two answers to `question` say the same; false if the judge is not sure, or may not be asked
+    /// now.
     pub(super) async fn is_same(&self, question: &str, one: &str, other: &str) -> bool {
         let is_too_long = question.len() + one.len() + other.len() > MAX_CALL_BYTES;
         if is_too_long || self.state().budget.spend(self.clock.now()).is_err() {
@@ -219,12 +223,12 @@ impl Judging {
 }
 
 impl Cache {
-    /// The judge and what waits for it; none if there is none.
+    /// The state of the judge and its queue; none if there is no judge.
     pub fn judge_status(&self) -> Option<JudgeStatus> {
         self.inner.judging.as_ref().map(|judging| judging.status())
     }
 
-    /// Has a hit on another wording judged, if it is its turn.
+    /// Sends a hit on another wording to the judge, if it is chosen for the sample.
     pub(super) fn maybe_judge_hit(&self, prepared: &Prepared, near: &Near) {
         let Some(judging) = &self.inner.judging else { return };
         let (asked, entry) = (prepared.key.exact, near.entry.id);
@@ -238,7 +242,7 @@ impl Cache {
         judging.waiting.notify_one();
     }
 
-    /// Has the neighbours of a miss judged, if it is its turn and they are worth it.
+    /// Sends the neighbours of a miss to the judge, if it is chosen for the sample and they are worth it.
     pub(super) fn maybe_judge_miss(&self, prepared: &Prepared, embedding: &Embedding, unlikely: Unlikely) {
         let Some(judging) = &self.inner.judging else { return };
         if self.inner.random() >= judging.shadow.near_misses {
@@ -260,7 +264,8 @@ impl Cache {
         });
     }
 
-    /// The entries that most likely answer a question that was not served, of those that nothing was said of.
+    /// The entries that most likely answer a question that was not served, of those without a decision so
+    /// far.
     async fn neighbours(
         &self,
         judging: &Judging,
@@ -270,7 +275,7 @@ impl Cache {
     ) -> Vec<Neighbour> {
         let (inner, key) = (&self.inner, &prepared.key);
         let floor = judging.shadow.near_miss_floor;
-        // One more, for the question's own entry may be stored by now.
+        // One more, because the question's own entry may be stored by now.
         let near =
             inner.indexes.search((&key.corpus, key.scope), embedding, LOOKED_AT + 1, floor, Duration::ZERO);
         let near = near.await.unwrap_or_default();
@@ -292,7 +297,8 @@ impl Cache {
         neighbours
     }
 
-    /// An entry with how likely it answers the question: by what the scorer said of it, or else the cheap stages.
+    /// An entry with how likely it answers the question: by the scorer's result, or else by that of the cheap
+    /// stages.
     fn neighbour(
         &self,
         prepared: &Prepared,
@@ -339,7 +345,7 @@ impl Cache {
         if rulings.iter().all(Result::is_err) {
             judging.state().rests_until = judging.clock.now().saturating_add(REST);
         }
-        // The likeliest last, so that it is the newest of what is approved.
+        // The likeliest last, so that it is the newest approved one.
         for ((pair, entry), ruling) in pairs.into_iter().zip(entries).zip(rulings).rev() {
             match ruling {
                 Ok(ruling) => self.ruled(judging, &pair, &entry, ruling).await,
@@ -348,8 +354,8 @@ impl Cache {
         }
     }
 
-    /// The pairs that there is still something to say of, with their entries, as far as one call takes them. The others of
-    /// these wait again.
+    /// The pairs that still need a decision, with their entries, as far as they fit into one call. The other
+    /// open pairs wait again.
     async fn present(&self, judging: &Judging, pairs: Vec<Pair>) -> (Vec<Pair>, Vec<Arc<Entry>>) {
         let inner = &self.inner;
         let is_open = |pair: &Pair| {
@@ -364,7 +370,8 @@ impl Cache {
         let fetched = join_all(lookups).await;
         let (mut present, mut bytes) = ((Vec::new(), Vec::new()), 0);
         for (pair, fetched) in pairs.into_iter().zip(fetched) {
-            // What is gone meanwhile is no loss: its question will be asked again, and find another one.
+            // If the entry is gone meanwhile, nothing is lost: its question will be asked again, and find
+            // another entry.
             let Ok(Found::Live(entry)) = fetched.map(|fetched| fetched.found) else { continue };
             bytes += pair.key.text.len() + entry.question.len() + entry.answer.text.len();
             if bytes > MAX_CALL_BYTES && !present.0.is_empty() {
@@ -400,7 +407,7 @@ impl Cache {
         }
     }
 
-    /// Has the pair wait again, alone, unless it failed too often.
+    /// Makes the pair wait again, alone, unless it failed too often.
     fn failed(&self, judging: &Judging, mut pair: Pair, error: &Error) {
         let metrics = &self.inner.metrics.verification;
         pair.neighbour.failures += 1;

@@ -1,12 +1,13 @@
-//! What was learned from feedback, as lookups need it: a fold over the store's log of judgements.
+//! What was learned from feedback, in the form that lookups need: a fold over the store's log of judgements.
 //!
-//! The log is all there is to know; this is what of it lookups ask for, in memory and bounded. It is read when the cache
-//! is built, after each judgement of this process and, where processes share the store, once a second. A pair that was
-//! called wrong through this cache is not served again from that moment on, whatever becomes of the log, and what was
-//! revoked through it counts no longer from then on.
+//! The log is the source of everything; this holds the part that lookups ask for, in memory and bounded. The
+//! log is read when the cache is built, after each judgement of this process and, if processes share the
+//! store, once a second. A pair that was called wrong through this cache is not served again from that moment
+//! on, whatever happens to the log, and what was revoked through it no longer counts from then on.
 //!
-//! What the verifier learned from a judge's decision that is revoked later stays with it until the cache is built again.
-//! When a caller's word is revoked, it forgets all, and hears anew what is left.
+//! If a judge's decision is revoked after the verifier learned from it, the verifier keeps what it learned
+//! until the cache is built again. When a caller's feedback is revoked, the verifier forgets everything, and
+//! learns again from what is left.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,41 +30,41 @@ use crate::verify::Verifier;
 
 /// How many judgements are read at a time.
 const PAGE: usize = 1_000;
-/// How often a log that processes share is looked at.
+/// How often a log that processes share is read.
 const POLL: Duration = Duration::from_secs(1);
-/// How many judged pairs wait for the verifier at most, the newest.
+/// How many judged pairs wait for the verifier at most; the newest are kept.
 const MAX_HEARD: usize = 20_000;
-/// How many approved entries are known of a question, the newest.
+/// How many approved entries of a question are known at most; the newest are kept.
 const MAX_APPROVED: usize = 8;
 
 /// A question asked and an entry.
 type Pair = (EntryId, EntryId);
 
-/// What lookups know of pairs.
+/// What lookups know about pairs.
 #[derive(Debug)]
 pub(crate) struct Lessons {
     store: Arc<dyn Store>,
     pairs: Bounded<Pair, Arc<Said>>,
-    /// Question asked to the entries that answer it, though no lookup would find them, the newest first. What was said of
-    /// the pair since goes over it.
+    /// Maps a question asked to the entries that answer it, although no lookup would find them, the newest
+    /// first. Later feedback on the pair overrides it.
     promoted: Bounded<EntryId, Arc<[EntryId]>>,
     records: Bounded<EntryId, Arc<EntryRecord>>,
     revocations: std::sync::Mutex<Revocations>,
-    /// What the verifier has not been told yet.
+    /// Judgements that the verifier has not received yet.
     heard: std::sync::Mutex<VecDeque<Judged>>,
-    /// Says that there is something.
+    /// Notifies that judgements wait for the verifier.
     hearing: Notify,
-    /// Says that the verifier is to forget what it heard.
+    /// Notifies that the verifier must forget what it learned.
     unlearning: Notify,
-    /// Most caches learn nothing, and their lookups ask nothing.
+    /// False for most caches, which learn nothing: their lookups then ask nothing.
     any: AtomicBool,
-    /// Whether a caller's word was revoked, and not all was counted anew since.
+    /// Whether a caller's feedback was revoked, and not everything was counted again since.
     is_stale: AtomicBool,
-    /// What was read of the log; held while it is read, so that nothing is counted twice.
+    /// How far the log was read; held while it is read, so that nothing is counted twice.
     read: Mutex<Option<JudgementCursor>>,
 }
 
-/// What holds for a pair.
+/// What is known about a pair.
 #[derive(Debug)]
 struct Said {
     word: Word,
@@ -74,12 +75,12 @@ struct Said {
     served: AtomicU64,
 }
 
-/// Whose word holds: a later variant is never replaced by an earlier one.
+/// Whose decision holds: an earlier variant never replaces a later one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Word {
-    /// What a judge says.
+    /// A judge decided.
     Judge { is_right: bool },
-    /// No judge's.
+    /// A judge's decision was revoked, and no judge may decide again.
     Revoked,
     /// A caller called it right.
     Right,
@@ -97,7 +98,7 @@ impl Word {
         }
     }
 
-    /// Whether another one may take its place.
+    /// Whether `other` may take its place.
     fn yields_to(self, other: Self) -> bool {
         matches!((self, other), (Self::Judge { .. }, Self::Judge { .. })) || other >= self
     }
@@ -136,12 +137,12 @@ impl Lessons {
         promoted.filter(|&cached| !self.forbid(asked, cached)).collect()
     }
 
-    /// Whether there is nothing left for a judge to say of a near miss.
+    /// Whether a judge has nothing left to decide about a near miss.
     pub(crate) fn is_settled(&self, asked: EntryId, cached: EntryId) -> bool {
         self.word(asked, cached).is_some()
     }
 
-    /// Whether somebody whose word goes over a judge's spoke of the pair.
+    /// Whether someone whose decision overrides a judge's gave feedback on the pair.
     pub(crate) fn is_out_of_court(&self, asked: EntryId, cached: EntryId) -> bool {
         self.word(asked, cached).is_some_and(|word| word >= Word::Revoked)
     }
@@ -163,22 +164,23 @@ impl Lessons {
         self.revocations.lock().unwrap_or_else(PoisonError::into_inner).cover(cursor, judgement)
     }
 
-    /// What was said of an entry.
+    /// The feedback on an entry.
     pub(crate) fn record_of(&self, cached: EntryId) -> Option<Arc<EntryRecord>> {
         if self.any.load(Ordering::Acquire) { self.records.get(&cached) } else { None }
     }
 
     /// Learns from a judgement of this process.
     pub(crate) async fn learn(&self, judgement: Judgement) -> Result<()> {
-        // At once and in any case; the rest follows from the log.
+        // At once and in any case; the rest is read from the log.
         self.note_pair(&judgement);
         self.store.record_judgement(&Logged::Judgement(judgement)).await?;
         self.read_on().await
     }
 
-    /// Takes back what judges decided; returns of how many pairs.
+    /// Takes back decisions of judges; returns for how many pairs.
     pub(crate) async fn revoke(&self, revocation: Revocation) -> Result<u64> {
-        // What other processes learned lately counts, too; if it cannot be read, what is known here goes all the same.
+        // What other processes learned lately counts, too. If it cannot be read, what is known here is taken
+        // back anyway.
         let read = self.read_on().await;
         let withdrawn = self.withdraw(&revocation);
         self.store.record_judgement(&Logged::Revocation { revoke: revocation }).await?;
@@ -187,7 +189,7 @@ impl Lessons {
         Ok(withdrawn)
     }
 
-    /// Reads what is new in the log.
+    /// Reads new records of the log.
     pub(crate) async fn read_on(&self) -> Result<()> {
         let mut read = self.read.lock().await;
         loop {
@@ -218,8 +220,9 @@ impl Lessons {
         Ok(())
     }
 
-    /// Counts all that is in force up to `last` anew, and has the verifier do so. Pairs stay as they are meanwhile; that of a word that
-    /// was revoked falls to whoever else spoke of it.
+    /// Counts everything that is in force up to `last` again, and makes the verifier learn it again.
+    /// Meanwhile, pairs keep their state; a pair whose decision was revoked gets that of anyone else who gave
+    /// feedback on it.
     async fn learn_anew(&self, last: JudgementCursor) -> Result<()> {
         let records: Vec<EntryId> = self.records.iter().map(|(entry, _)| *entry).collect();
         for entry in records {
@@ -264,7 +267,7 @@ impl Lessons {
         self.hearing.notify_one();
     }
 
-    /// Tells `verifier` what was said of pairs, until `shutdown`.
+    /// Passes feedback on pairs to `verifier`, until `shutdown`.
     pub(crate) async fn teach(self: Arc<Self>, verifier: Arc<dyn Verifier>, shutdown: CancellationToken) {
         loop {
             tokio::select! {
@@ -278,7 +281,7 @@ impl Lessons {
             }
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                // What it is about to learn is heard anew.
+                // What it is about to learn will be passed to it again.
                 () = self.unlearning.notified() => {
                     verifier.forget();
                     self.hearing.notify_one();
@@ -297,8 +300,8 @@ impl Lessons {
         self.pairs.get(&(asked, cached)).map(|said| said.word)
     }
 
-    /// What a judgement says of its pair. Doing it twice changes nothing. Returns whether it counts: what a judge says of a
-    /// pair that was revoked does not.
+    /// Notes a judgement on its pair. Doing it twice changes nothing. Returns whether the judgement counts: a
+    /// judge's decision on a pair that was revoked does not.
     fn note_pair(&self, judgement: &Judgement) -> bool {
         if judgement.is_exact() {
             return true;
@@ -330,7 +333,7 @@ impl Lessons {
         true
     }
 
-    /// Has what `revocation` covers count no longer; returns of how many pairs. Doing it twice changes nothing.
+    /// Takes back what `revocation` covers; returns for how many pairs. Doing it twice changes nothing.
     fn withdraw(&self, revocation: &Revocation) -> u64 {
         let is_covered = |pair: Pair, said: &Said| {
             let is_callers = matches!(said.word, Word::Right | Word::Wrong);

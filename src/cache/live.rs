@@ -32,7 +32,8 @@ impl Live {
 }
 
 impl Inner {
-    /// Warns of every setting that leaves exact matches only, for otherwise nobody knows why hits stay away.
+    /// Warns about every setting that leaves only exact matches; otherwise no one would know why there are no
+    /// other hits.
     pub(super) fn warn_of_unshown(&self) {
         self.warn_of(self.live.criterion(), None);
         for (corpus, &criterion) in &self.settings.corpora {
@@ -56,7 +57,7 @@ impl Cache {
         self.inner.live.criterion()
     }
 
-    /// The least similarity at which another question is looked at; none if none is, because the
+    /// The least similarity at which another question is looked at. None if no other question is, because the
     /// [criterion](Self::criterion) is a false-hit rate that cannot be shown.
     pub fn least_similarity(&self) -> Option<f32> {
         let criterion = self.criterion();
@@ -64,8 +65,8 @@ impl Cache {
         can_show.then(|| self.inner.verifier.floor(criterion))
     }
 
-    /// Which false-hit rates can be shown in `corpus`. Under any other, of the cache, a corpus, a scope or a query, only
-    /// exact matches are served.
+    /// Which false-hit rates can be shown in `corpus`. Under any other rate, of the cache, a corpus, a scope
+    /// or a query, only exact matches are served.
     ///
     /// ```
     /// use wellspring::embed::FakeEmbedder;
@@ -107,7 +108,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Sets the times to live of answers that are stored from now on. What is stored keeps its own.
+    /// Sets the times to live of answers that are stored from now on. Stored answers keep theirs.
     pub fn set_ttls(&self, ttls: Ttls) {
         *self.inner.live.ttls.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ttls);
     }

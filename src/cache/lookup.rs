@@ -1,4 +1,4 @@
-//! From a question to a hit, a permit to fill, or the reason to go without the cache.
+//! From a question to a hit, a permit to fill, or the reason to bypass the cache.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub enum Lookup {
 pub enum BypassReason {
     /// The query asked for it.
     NoStore,
-    /// The question goes on from another one, and its conversation is not known.
+    /// The question is a follow-up to another one, and its conversation is not known.
     FollowUp,
     /// The store failed.
     Store,
@@ -48,10 +48,10 @@ pub enum BypassReason {
     StoreTimeout,
     /// An invalidation that concerns the question is not complete yet.
     InvalidationPending,
-    /// The embedder failed or took too long. Exact hits go on.
+    /// The embedder failed or took too long. Exact hits are still served.
     Embedder,
-    /// The question cannot be looked up. Only [`Cache::get_or_fill`] bypasses for this; other methods
-    /// return the error.
+    /// The question cannot be looked up. Only [`Cache::get_or_fill`] bypasses the cache for this; other
+    /// methods return the error.
     InvalidQuery,
     /// The verifier failed on a candidate. The answer is made, not guessed.
     Verifier,
@@ -68,8 +68,8 @@ pub enum Tier {
     Semantic {
         /// Cosine similarity of the two questions, in `-1.0..=1.0`.
         similarity: f32,
-        /// How likely the answer is right, in `0.0..=1.0`: a calibrated probability if a false-hit rate was asked
-        /// for, else what the verifier says.
+        /// How likely the answer is right, in `0.0..=1.0`: a calibrated probability if a false-hit rate was
+        /// asked for, otherwise the verifier's own value.
         confidence: f32,
     },
 }
@@ -103,9 +103,8 @@ impl Hit {
 impl Cache {
     /// Looks for an answer to `query`.
     ///
-    /// Does not wait for others who ask the same; [`get_or_fill`](Self::get_or_fill) does. A miss must
-    /// be looked up *before* anything is retrieved for the answer: its permit remembers what the
-    /// documents were like.
+    /// Does not wait for others who ask the same; [`get_or_fill`](Self::get_or_fill) does. Call it *before*
+    /// anything is retrieved for the answer: the permit of a miss remembers the state of the documents.
     ///
     /// # Errors
     ///
@@ -128,18 +127,18 @@ impl Cache {
         })
     }
 
-    /// Goes on from an exact miss.
+    /// Continues after an exact miss.
     pub(super) async fn beyond_exact(&self, prepared: Prepared, missed: Missed, started: Instant) -> Lookup {
         let leader = self.inner.flights.try_lead(prepared.flight_key());
         let Missed { snapshots, turn, embedding } = missed;
         match self.semantic(&prepared, embedding, started).await {
             Ok(Semantic::Hit(hit)) => {
-                // Whoever joined meanwhile looks for the same hit.
+                // Those who joined meanwhile look for the same hit.
                 drop(leader);
                 Lookup::Hit(hit)
             }
             Ok(Semantic::Miss(embedding)) => {
-                // One that is not the first in this process is not the first of all.
+                // A miss that is not the first in this process is not the first of all.
                 let turn = if leader.is_some() { turn } else { Turn::Theirs };
                 Lookup::Miss(self.permit(prepared, snapshots, embedding, leader, turn, started))
             }
@@ -167,7 +166,7 @@ impl Cache {
     ) -> FillPermit {
         self.inner.metrics.lookup.misses.increment();
         self.inner.metrics.lookup.miss.record(started.elapsed());
-        // Whose turn it is elsewhere does not matter to those who wait in this process.
+        // For those who wait in this process, it does not matter which process has the turn.
         FillPermit::new(self.clone(), prepared, snapshots, embedding, leader, turn.take())
     }
 
@@ -197,7 +196,7 @@ impl Cache {
         started: Instant,
     ) -> Option<Hit> {
         let Found::Live(entry) = found else { return None };
-        // The id is a hash; the question itself decides.
+        // The id is a hash; the questions themselves are compared.
         if prepared.mode == Mode::Renew || entry.question != prepared.key.text {
             return None;
         }
@@ -246,7 +245,7 @@ impl Cache {
         Ok(Semantic::Miss(Some(embedding)))
     }
 
-    /// Serves `entry`, which the store just said to be live together with `snapshot`.
+    /// Serves `entry`, which the store just found live at `snapshot`.
     pub(super) fn hit(&self, prepared: &Prepared, entry: Arc<Entry>, tier: Tier, snapshot: Snapshot) -> Hit {
         let inner = &self.inner;
         inner.store.record_hit(&entry.corpus, entry.id);
@@ -270,15 +269,16 @@ pub(super) enum Exact {
     Miss(Missed),
 }
 
-/// What an exact miss leaves to go on with.
+/// What an exact miss passes on to the next steps.
 pub(super) struct Missed {
     pub(super) snapshots: Snapshots,
     pub(super) turn: Turn,
-    /// If it was made beside the lookup.
+    /// Set if it was made during the lookup.
     pub(super) embedding: Option<Embedding>,
 }
 
-/// The invalidation clock before anything was retrieved, where an answer may be stored.
+/// The state of the invalidation clock before anything was retrieved, for each place where an answer may be
+/// stored.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Snapshots {
     pub(super) own: Snapshot,
@@ -318,8 +318,8 @@ impl Inner {
         fetched.map_err(|error| self.broken_store(&error))
     }
 
-    /// Fetches the answer to exactly this question or claims to make it. Where that is a round trip and the embedder
-    /// has nothing else to do, the question is embedded beside it.
+    /// Fetches the answer to exactly this question, or claims to make it. If the fetch is a round trip and
+    /// the embedder is idle, the question is embedded at the same time.
     #[tracing::instrument(level = "debug", skip_all, name = "exact")]
     async fn fetch_first(
         &self,
@@ -331,7 +331,7 @@ impl Inner {
             let fetched = if self.store.is_shared() {
                 self.store.lookup_or_claim(&key.corpus, key.exact).await
             } else {
-                // There is nobody to claim it from, and each call of the store is an allocation.
+                // There is no one to claim it from, and each call of the store is an allocation.
                 self.store.lookup(&key.corpus, key.exact).await.map(|fetched| (fetched, Claim::Free))
             };
             self.metrics.lookup.store.record(started.elapsed());
@@ -352,14 +352,16 @@ impl Inner {
                 Ok((fetched, turn, if is_hit { None } else { embed.await? }))
             }
             Either::Right((embedding, fetch)) => {
-                // A broken embedder does not matter to an exact hit, and is asked again after a miss.
+                // An exact hit is served even if the embedder is broken; after a miss, the embedder is asked
+                // again.
                 let (fetched, turn) = fetch.await?;
                 Ok((fetched, turn, embedding.ok().flatten()))
             }
         }
     }
 
-    /// Whether a candidate is to be forgotten. A store that one process owns tells of what it removes by itself.
+    /// Whether a candidate should be removed from the index. A store that one process owns reports its
+    /// removals itself.
     pub(super) fn is_gone(&self, found: &Found) -> bool {
         match found {
             Found::Absent => true,
@@ -370,7 +372,7 @@ impl Inner {
 
     fn broken_store(&self, error: &Error) -> BypassReason {
         match error.kind() {
-            // The store says once that it is away; every lookup would be too often.
+            // The store reports once that it is away; a warning for every lookup would be too much.
             ErrorKind::Unavailable => self.bypass(BypassReason::StoreAway),
             ErrorKind::Incomplete => self.bypass(BypassReason::InvalidationPending),
             ErrorKind::Timeout => self.broken(BypassReason::StoreTimeout, error),
@@ -391,12 +393,12 @@ impl Mode {
 }
 
 impl Prepared {
-    /// Whether the question is compared by meaning, or its answer shall be.
+    /// Whether the question is compared by meaning, or will be compared once its answer is stored.
     pub(super) fn is_embedded(&self) -> bool {
         !self.is_exact && self.mode != Mode::ExactOnly
     }
 
-    /// What makes two callers ask the same: the same question, answered as surely.
+    /// What two callers must have in common to ask the same: the question, and the required certainty.
     pub(super) fn flight_key(&self) -> crate::flight::FlightKey {
         (self.key.exact, self.criterion.bits())
     }

@@ -1,10 +1,10 @@
 //! The cache: where keys, embedder, index, verifier and store meet.
 //!
-//! [`Cache::get_or_fill`] is the whole of it in one call. [`Cache::lookup`] and [`FillPermit::fill`] are
-//! its two halves, for pipelines that cannot be put into a closure.
+//! [`Cache::get_or_fill`] does everything in one call. [`Cache::lookup`] and [`FillPermit::fill`] are its two
+//! halves, for pipelines that cannot be put into a closure.
 //!
-//! The cache never breaks the pipeline that it stands in: where its store or embedder fails, lookups
-//! [bypass](Lookup::Bypass) it, and answers are made as if there were none.
+//! The cache never breaks the pipeline that it is part of: if its store or embedder fails, lookups
+//! [bypass](Lookup::Bypass) it, and answers are made as if there were no cache.
 
 mod builder;
 mod candidates;
@@ -76,7 +76,7 @@ pub struct Cache {
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) embedder: Arc<dyn Embedder>,
-    /// What it made of texts lately.
+    /// The embeddings that it made lately.
     pub(crate) memo: Memo,
     pub(crate) fingerprint: String,
     pub(crate) verifier: Arc<dyn Verifier>,
@@ -91,23 +91,23 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Mutex<SmallRng>,
     pub(crate) settings: Settings,
-    /// Random: what tells this process from others.
+    /// Random: distinguishes this process from others.
     pub(crate) process: [u8; 16],
     pub(crate) refresher: Option<Refresher>,
     pub(crate) judging: Option<Arc<Judging>>,
     pub(crate) ids: shown::Ids,
-    /// Places for fills that wait to be written behind.
+    /// Permits for fills that wait to be written in the background.
     pub(crate) write_behind: Option<Arc<Semaphore>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) shutdown: CancellationToken,
 }
 
-/// The settings that lookups go by.
+/// The settings that apply to lookups.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) candidates: usize,
     pub(crate) follow_ups: FollowUps,
-    /// What is accepted in corpora that have their own.
+    /// The criteria of corpora that have their own.
     pub(crate) corpora: HashMap<Corpus, Criterion>,
     pub(crate) embed_timeout: Duration,
     /// How long the verification of a lookup's candidates may take in all.
@@ -162,12 +162,12 @@ impl Cache {
         self.inner.store.ready().await
     }
 
-    /// How the connection to a shared store does; none where the store is local.
+    /// The state of the connection to a shared store; none if the store is local.
     pub fn store_connection(&self) -> Option<ConnectionStatus> {
         self.inner.store.connection()
     }
 
-    /// About how many bytes of memory the vector indexes take that are loaded.
+    /// About how many bytes of memory the loaded vector indexes take.
     pub fn index_bytes(&self) -> usize {
         self.inner.indexes.memory_bytes()
     }
@@ -191,7 +191,7 @@ impl Cache {
         Ok(self.inner.store.dependants(corpus, &change).await?.pop())
     }
 
-    /// The id of `scope` in `corpus`, which entries of it [name](Entry::scope).
+    /// The id of `scope` in `corpus`, which its entries have as their [scope](Entry::scope).
     ///
     /// # Errors
     ///
@@ -200,8 +200,9 @@ impl Cache {
         scope.id(corpus, &self.inner.fingerprint)
     }
 
-    /// Waits until background work is done: the removal of what was invalidated, expired or evicted, the building of
-    /// indexes, and what the judge may be asked for now. For the end of an import, for benchmarks and for tests.
+    /// Waits until background work is done: removing what was invalidated, expired or evicted, building
+    /// indexes, and asking the judge what it may be asked now. For the end of an import, for benchmarks and
+    /// for tests.
     ///
     /// # Errors
     ///
@@ -210,7 +211,7 @@ impl Cache {
         self.inner.store.status().await?;
         let indexes = Arc::clone(&self.inner.indexes);
         indexes.all_loaded().await;
-        // It ends only with the runtime, or by a panic of its own.
+        // It fails only if the runtime ends, or if it panics itself.
         drop(tokio::task::spawn_blocking(move || indexes.settle()).await);
         if let Some(judging) = &self.inner.judging {
             self.inner.shutdown.run_until_cancelled(judging.settled()).await;
@@ -218,11 +219,11 @@ impl Cache {
         Ok(())
     }
 
-    /// Ends background refreshes, writes what waits to be written, and closes the store. Answers filled
-    /// later are not stored.
+    /// Ends background refreshes, writes the fills that wait, and closes the store. Answers filled later are
+    /// not stored.
     ///
-    /// Without it, dropping the last handle abandons refreshes and answers that wait to be written
-    /// behind; what was stored stays stored.
+    /// Without it, dropping the last handle abandons refreshes and answers that wait to be written; answers
+    /// that were stored stay stored.
     ///
     /// # Errors
     ///
@@ -247,14 +248,14 @@ impl Inner {
         self.random.lock().unwrap_or_else(PoisonError::into_inner).random()
     }
 
-    /// Makes an entry that was just stored findable by meaning, unless it is gone already: a store that
-    /// is full may let it go at once, before the index had anything to forget.
+    /// Makes an entry that was just stored findable by meaning, unless it is already gone: a full store may
+    /// evict it at once, before the index has anything to forget.
     pub(crate) async fn index(&self, entry: &Entry) {
         if entry.embedding.is_none() {
             return;
         }
         self.indexes.insert(entry);
-        // A store that others share lets nothing go at once, and asking it would be a round trip.
+        // A store that others share does not evict at once, and asking it would be a round trip.
         if !self.store.is_shared()
             && let Ok(Found::Absent) =
                 self.store.lookup(&entry.corpus, entry.id).await.map(|fetched| fetched.found)
@@ -263,8 +264,8 @@ impl Inner {
         }
     }
 
-    /// Has the index forget an entry that the store does not have, and puts it back if it is live after
-    /// all, in case it was filled just then.
+    /// Removes an entry that the store does not have from the index, and puts it back if it is live after
+    /// all, because it may have been filled just then.
     pub(crate) async fn unindex(&self, corpus: &Corpus, scope: ScopeId, id: EntryId) {
         self.indexes.remove(scope, id);
         if let Ok(Found::Live(entry)) = self.store.lookup(corpus, id).await.map(|fetched| fetched.found) {

@@ -1,10 +1,10 @@
-//! Whose pipeline makes an answer, and who is served it.
+//! Whose pipeline makes an answer, and who may be served it.
 
 use std::sync::Arc;
 
-/// One of those who share a scope, and is not trusted with all that the others are served.
+/// One of those who share a scope, but who is not trusted with everything that the others are served.
 ///
-/// A principal is served what everybody in the scope is, and what it filled itself.
+/// A principal is served the answers that everybody in the scope is served, and those that it filled itself.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Principal {
@@ -17,12 +17,12 @@ pub struct Principal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Reach {
-    /// Nobody: it is not stored. For principals that cannot be told from others.
+    /// No one: it is not stored. For principals that cannot be distinguished from others.
     Nobody,
     /// The principal alone.
     Own,
-    /// Everybody who asks the very same question. It is never the answer to another one, and lives no longer than its
-    /// content type says.
+    /// Everybody who asks the very same question. It is never the answer to another one, and its time to live
+    /// is at most that of its content type.
     SameQuestion,
     /// Everybody in the scope, also for other questions of the same meaning.
     #[default]
@@ -30,21 +30,21 @@ pub enum Reach {
 }
 
 impl Principal {
-    /// The principal named `name`, whose answers everybody is served.
+    /// The principal named `name`, whose answers are served to everybody.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         let name = name.into();
         Self { counts_as: Arc::clone(&name), name, reach: Reach::default() }
     }
 
-    /// Sets the name under which its answers [confirm](crate::Admission::confirmations()) those of others, its own by
-    /// default. However many there are of one such name, they count as one.
+    /// Sets the name under which its answers [confirm](crate::Admission::confirmations()) those of others;
+    /// the default is its own name. All principals with the same such name count as one.
     pub fn counts_as(mut self, name: impl Into<Arc<str>>) -> Self {
         self.counts_as = name.into();
         self
     }
 
-    /// Sets who is served what it fills. Where that is not everybody, an embedding that the query gives is not used but
-    /// made again, for it says what the answer is found by.
+    /// Sets who is served the answers that it fills. If that is not everybody, an embedding that the query
+    /// gives is not used but made again, because the embedding decides which questions find the answer.
     pub fn reach(mut self, reach: Reach) -> Self {
         self.reach = reach;
         self

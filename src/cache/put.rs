@@ -8,21 +8,23 @@ use crate::error::{Error, Result};
 use crate::store::RefusedReason;
 
 impl Cache {
-    /// Stores `answer` to `query`, which was derived from `dependencies`, in place of what is stored for it.
+    /// Stores `answer` to `query`, which was derived from `dependencies`, and replaces the stored answer if
+    /// there is one.
     ///
-    /// What changed [`since`](Since) the question was looked up refuses it. Without `since`, nothing says when the answer
-    /// was begun. Then each dependency must be a document with the version that was read, and the answer is stored only if
-    /// these are the versions that were last reported, and stay so until it is stored.
+    /// The answer is refused if a dependency changed [`since`](Since) the question was looked up. Without
+    /// `since`, it is not known when the answer was begun. Then each dependency must be a document with the
+    /// version that was read, and the answer is stored only if these are the versions that were last
+    /// reported, and if that does not change until it is stored.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for what [`lookup`](Self::lookup) does not take, for a question that goes on from another one and
-    /// comes without its conversation, for `since` of another question, and without `since` for other dependencies or
-    /// none. `Embedding` or `Timeout` if the question cannot be embedded, others if the store cannot be read.
+    /// `InvalidInput` for input that [`lookup`](Self::lookup) rejects, for a follow-up question without its
+    /// conversation, for `since` of another question, and without `since` for other dependencies or none.
+    /// `Embedding` or `Timeout` if the question cannot be embedded, others if the store cannot be read.
     ///
     /// # Cancel safety
     ///
-    /// If dropped, the answer may be stored all the same.
+    /// If dropped, the answer may still be stored.
     pub async fn put(
         &self,
         query: Query,
@@ -46,7 +48,8 @@ impl Cache {
         let store = &self.inner.store;
         let now = store.lookup(&key.corpus, key.exact).await?.snapshot;
         let fence = if let Some(since) = since {
-            // What everybody's answer goes by is another clock, of which `since` says nothing: it confirms no other.
+            // Everybody's answer has another clock, and `since` does not cover it. So this answer confirms no
+            // other.
             let own = self.snapshot_of(since, &key.corpus, key.exact, now)?;
             own.map(Snapshots::from).ok_or(RefusedReason::ClockLost)
         } else {
@@ -70,8 +73,9 @@ impl Cache {
             .await)
     }
 
-    /// Why an answer that read these versions may be old; none if they are the ones that were last reported. Asked after
-    /// the snapshot was taken: what changes later than this is after it, too.
+    /// Why an answer that read these versions may be stale; none if they are the ones that were last
+    /// reported. Call it after the snapshot was taken: any change after this call then also comes after the
+    /// snapshot.
     async fn current(
         &self,
         prepared: &Prepared,

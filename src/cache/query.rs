@@ -1,4 +1,4 @@
-//! A question with everything that decides how it is looked up.
+//! A question with everything that affects how it is looked up.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub struct Query {
     mode: Mode,
 }
 
-/// What becomes of questions that go on from another one and come without their conversation.
+/// How to handle follow-up questions that come without their conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -40,12 +40,12 @@ pub enum FollowUps {
     /// They are neither looked up nor stored: their answers belong to a conversation that is not known.
     #[default]
     Bypass,
-    /// They are looked up as any other question. For callers that put the conversation into the scope, or rewrite
-    /// questions so that they stand alone.
+    /// They are looked up like any other question. For callers that put the conversation into the scope, or
+    /// rewrite questions so that they stand alone.
     Match,
 }
 
-/// What of the cache a query uses.
+/// Which parts of the cache a query uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Mode {
     #[default]
@@ -54,7 +54,7 @@ pub(crate) enum Mode {
     /// Stores a new answer without looking for an old one.
     Renew,
     Nothing,
-    /// It goes on from another question, and nothing says from which.
+    /// It is a follow-up to an unknown question.
     Detached,
 }
 
@@ -98,45 +98,46 @@ impl Query {
         self
     }
 
-    /// Sets the least cosine similarity of another question whose answer may be served, in
-    /// `-1.0..=1.0`, instead of an error rate; over what the scope, the corpus and the cache say.
+    /// Sets the least cosine similarity of another question whose answer may be served, in `-1.0..=1.0`,
+    /// instead of an error rate. Overrides the settings of the scope, the corpus and the cache.
     pub fn similarity_threshold(mut self, threshold: f32) -> Self {
         self.criterion = Some(Criterion::SimilarityThreshold(threshold));
         self
     }
 
-    /// Sets the greatest share of wrong answers among hits on other wordings that is accepted, greater than 0 and
-    /// less than 1; over that of the scope, the corpus and the cache.
+    /// Sets the greatest share of wrong answers among hits on other wordings that is accepted, greater than 0
+    /// and less than 1. Overrides the settings of the scope, the corpus and the cache.
     pub fn max_false_hit_rate(mut self, rate: f64) -> Self {
         self.criterion = Some(Criterion::MaxFalseHitRate(rate));
         self
     }
 
-    /// Sets when another question's answer may be served; over what the scope, the corpus and the cache say.
+    /// Sets when another question's answer may be served. Overrides the settings of the scope, the corpus and
+    /// the cache.
     pub fn criterion(mut self, criterion: Criterion) -> Self {
         self.criterion = Some(criterion);
         self
     }
 
-    /// Gives a fingerprint of the conversation that the question was asked in: the id of the thread with the number of
-    /// the turn, or a hash of the turns before.
+    /// Sets a fingerprint of the conversation that the question was asked in: the id of the thread with the
+    /// number of the turn, or a hash of the earlier turns.
     ///
-    /// A question that goes on from another one ("and in Germany?") is matched only where the fingerprint is the same;
-    /// without one it bypasses the cache. A question that stands alone is shared by all conversations.
+    /// A follow-up question ("and in Germany?") is matched only if the fingerprint is the same; without one
+    /// it bypasses the cache. A question that stands alone is shared by all conversations.
     pub fn conversation(mut self, fingerprint: impl Into<String>) -> Self {
         self.conversation = Some(fingerprint.into());
         self
     }
 
-    /// Says whose pipeline asks, and makes the answer if there is none: somebody who is not trusted with all that others in
-    /// the scope are served.
+    /// Sets whose pipeline asks, and makes the answer if there is none: someone who is not trusted with
+    /// everything that others in the scope are served.
     pub fn principal(mut self, principal: Principal) -> Self {
         self.principal = Some(principal);
         self
     }
 
-    /// Looks for exactly this question only, which may then have any length: one longer than
-    /// [`MAX_QUESTION_BYTES`](crate::key::MAX_QUESTION_BYTES) is known by its hash.
+    /// Looks for exactly this question only, which may then have any length: a question longer than
+    /// [`MAX_QUESTION_BYTES`](crate::key::MAX_QUESTION_BYTES) is identified by its hash.
     pub fn exact_only(mut self) -> Self {
         self.is_exact = true;
         self
@@ -155,18 +156,18 @@ impl Query {
     }
 }
 
-/// A query that was checked and keyed.
+/// A query that was checked, with its key.
 #[derive(Debug, Clone)]
 pub(crate) struct Prepared {
-    /// What the answer will be kept under.
+    /// The key that the answer will be stored under.
     pub(crate) key: CacheKey,
     /// The question, normalised, if the key has only its hash.
     pub(crate) whole: Option<Arc<str>>,
     pub(crate) tenant: Option<TenantId>,
-    /// What everybody's answer is kept under, if that is somewhere else.
+    /// The key of everybody's answer, if that is stored elsewhere.
     pub(crate) shared: Option<Shared>,
     pub(crate) reach: Reach,
-    /// Where the answer will belong.
+    /// The namespace that the answer will belong to.
     pub(crate) namespace: Option<Namespace>,
     /// Whether the scope is private, and nothing says whose it is.
     pub(crate) lacks_tenant: bool,
@@ -179,12 +180,12 @@ pub(crate) struct Prepared {
     pub(crate) in_batch: bool,
 }
 
-/// The place of everybody's answer, for a principal whose own is kept apart from it.
+/// The place of everybody's answer, for a principal whose own answer is kept apart from it.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared {
     pub(crate) key: CacheKey,
     pub(crate) tenant: Option<TenantId>,
-    /// As what the principal's answer confirms those of others.
+    /// The name under which the principal's answer confirms those of others.
     pub(crate) counts_as: Arc<str>,
 }
 
@@ -242,7 +243,7 @@ impl Prepared {
                 (own_key, own.tenant_id(), Some(Shared { key, tenant, counts_as }))
             }
         };
-        // The meaning of a question that is known by its hash cannot be compared.
+        // A question that is identified by its hash cannot be compared by meaning.
         let given = query.embedding.filter(|_| whole.is_none());
         let given = given.map(|components| Embedding::new(&components)).transpose()?;
         let expected = cache.embedder.model().dimensions;
@@ -253,7 +254,8 @@ impl Prepared {
                 cache.embedder.model().name,
             )));
         }
-        // What an answer is found by is for those to say who may say what others are served.
+        // The embedding decides which questions find the answer. Only those who may decide what others are
+        // served may set it.
         let given = given.filter(|_| reach == Reach::Everybody);
         let of_corpus = || cache.settings.corpora.get(&key.corpus).copied();
         let criterion = query.criterion.or(query.scope.criterion()).or_else(of_corpus);

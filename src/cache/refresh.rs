@@ -1,7 +1,7 @@
-//! Making answers anew in the background: near their end, or after one of their documents changed.
+//! Making answers again in the background: near their end, or after one of their documents changed.
 //!
-//! Both use the closure that the builder was given. A refresh is fenced like any other fill, and of one
-//! entry there is one at a time, in all processes that share the store.
+//! Both use the closure that the builder was given. A refresh is fenced like any other fill, and each entry
+//! has only one at a time, across all processes that share the store.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -21,10 +21,10 @@ use crate::flight::{FlightKey, Leader};
 use crate::key::CacheKey;
 use crate::store::Snapshot;
 
-/// How many answers are made anew at the same time after a change.
+/// How many answers are made again at the same time after a change.
 const CONCURRENT_REFRESHES: usize = 4;
 
-/// What a refresh closure is given: the entry that is to be made anew.
+/// The input of a refresh closure: the entry whose answer is to be made again.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Refresh {
@@ -32,7 +32,7 @@ pub struct Refresh {
     pub question: Arc<str>,
     /// Its embedding, if it has one.
     pub embedding: Option<Embedding>,
-    /// The present entry. Whatever the closure must know beyond the question belongs into the metadata
+    /// The present entry. Anything that the closure must know beyond the question belongs into the metadata
     /// of its answer.
     pub entry: Arc<Entry>,
 }
@@ -40,7 +40,7 @@ pub struct Refresh {
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// The closure that makes answers anew.
+/// The closure that makes answers again.
 pub(crate) type Refresher =
     Arc<dyn Fn(Refresh) -> BoxFuture<Result<(Answer, Vec<Dependency>), BoxError>> + Send + Sync>;
 
@@ -56,7 +56,7 @@ impl Cache {
         let cache = self.clone();
         let entry = Arc::clone(entry);
         self.spawn(async move {
-            // Of all processes, one refreshes. Who cannot ask the store need not try.
+            // Of all processes, only one refreshes. A process that cannot ask the store need not try.
             let store = &cache.inner.store;
             let Ok(claim) = store.claim(&entry.corpus, entry.id).await else { return };
             let turn = Turn::new(store, &entry.corpus, entry.id, claim);
@@ -67,7 +67,7 @@ impl Cache {
         });
     }
 
-    /// Makes the answers of `entries` anew, which a change just ended.
+    /// Makes the answers of `entries` again, which a change just ended.
     pub(crate) fn refresh_ended(&self, entries: Vec<Arc<Entry>>) {
         if entries.is_empty() {
             return;
@@ -98,11 +98,11 @@ impl Cache {
             exact: entry.id,
             text: Arc::clone(&entry.question),
         };
-        // Nobody could answer a question of which only the beginning is known.
+        // No one could answer a question of which only the beginning is known.
         if !key.is_whole() {
             return;
         }
-        // An entry that is stored had a tenant if it needed one, and it keeps the namespaces that it lists.
+        // A stored entry had a tenant if it needed one, and it keeps the namespaces that it lists.
         let prepared = Prepared {
             key,
             whole: None,

@@ -1,4 +1,4 @@
-//! The secret by which ids are shown, as the store keeps it.
+//! The secret from which shown ids are made, as the store keeps it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -7,8 +7,8 @@ use crate::cache::Cache;
 use crate::error::Result;
 use crate::key::{Corpus, EntryId, IdKey, ShownId};
 
-/// How long a secret is used before the store is asked again whether it still has it: a server that was emptied has not, and
-/// is given it back before another process makes up another one.
+/// How long a secret is used before the store is asked again whether it still has it. A server that was
+/// emptied does not, and is given the secret again before another process makes up a new one.
 const KNOWN_FOR: Duration = Duration::from_mins(1);
 
 /// The secret that is known, if one is.
@@ -22,11 +22,12 @@ struct Known {
 }
 
 impl Cache {
-    /// By what callers are shown the ids of entries: a secret that the store keeps, the same for all processes that share it.
+    /// The key for the ids that callers are shown: a secret that the store keeps, the same for all processes
+    /// that share it.
     ///
     /// # Errors
     ///
-    /// If the store cannot be asked, and was not before.
+    /// If the store cannot be asked, and was never asked successfully before.
     ///
     /// # Cancel safety
     ///
@@ -35,7 +36,8 @@ impl Cache {
         let known = || self.inner.ids.0.lock().unwrap_or_else(PoisonError::into_inner);
         let offered = match &mut *known() {
             Some(known) if known.since.elapsed() < KNOWN_FOR => return Ok(Arc::clone(&known.key)),
-            // One asks the store again; the others, and all if it does not answer, go on with what is known.
+            // One caller asks the store again; the others, and all if it does not answer, continue with the
+            // known secret.
             Some(known) => {
                 known.since = Instant::now();
                 known.secret
@@ -52,7 +54,7 @@ impl Cache {
         }
     }
 
-    /// The entry that an operator names `id`: by its own id, or as callers are shown it.
+    /// The entry that an operator means by `id`: its own id, or the id that callers are shown.
     ///
     /// # Errors
     ///

@@ -1,9 +1,10 @@
-//! The moment of a miss as a text, which outlives the permit: what stores an answer later is fenced by it.
+//! The moment of a miss as a text, which outlives the permit: it fences an answer that is stored later.
 //!
-//! It holds the sequence of the invalidation clock and a hash that only whoever knows the clock's incarnation can make.
-//! So a text that was changed, made up, given for another question, or given under a clock that is gone, is not taken.
-//! A clock that one process owns may count on from what was written before a crash, and so counts some numbers twice:
-//! there, a text is good only in the process that gave it.
+//! It holds the sequence of the invalidation clock and a hash that can be made only with the clock's
+//! incarnation. So a text is not accepted if it was changed or made up, or given for another question, or
+//! given under a clock that is gone. After a crash, a clock that one process owns may continue from what was
+//! written before, and so count some numbers twice: with such a clock, a text is valid only in the process
+//! that gave it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,15 +16,16 @@ use crate::error::{Error, Result};
 use crate::key::{Corpus, EntryId, sealing_hash};
 use crate::store::Snapshot;
 
-/// When a question was looked up, by the invalidation clock: what [`FillPermit::since`] gives and [`Cache::put`] takes.
+/// When a question was looked up, by the invalidation clock: returned by [`FillPermit::since`] and accepted
+/// by [`Cache::put`].
 ///
-/// Written as 56 hexadecimal digits. It is good for the question, corpus and scope that it was given for and expires never;
-/// the older it is, the more may have changed since. With a store that several processes share, all of them take it;
-/// otherwise it ends with the process.
+/// Written as 56 hexadecimal digits. It is valid for the question, corpus and scope that it was given for and
+/// never expires; the older it is, the more may have changed since. With a store that several processes
+/// share, all of them accept it; otherwise it ends with the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Since {
     sequence: u64,
-    /// The beginning of the entry's id, to tell a mistake from a lost clock.
+    /// The beginning of the entry's id, to distinguish a mistake from a lost clock.
     entry: [u8; 4],
     seal: [u8; 16],
 }
@@ -65,14 +67,15 @@ impl<'de> Deserialize<'de> for Since {
 }
 
 impl FillPermit {
-    /// When the question was looked up, to store an answer to it by [`Cache::put`] without this permit.
+    /// When the question was looked up, for storing an answer to it by [`Cache::put`] without this permit.
     pub fn since(&self) -> Since {
         let key = &self.prepared.key;
         self.cache.since(&key.corpus, key.exact, self.snapshots.own)
     }
 
-    /// Fences the fill by `since` in place of the lookup that gave this permit: for an answer that was begun before it.
-    /// Returns whether it could: if not, the clock that `since` was given under is gone, and the permit is as it was.
+    /// Fences the fill by `since` instead of the lookup that gave this permit: for an answer that was begun
+    /// before the lookup. Returns whether that was possible: if not, the clock that `since` was given under
+    /// is gone, and the permit is unchanged.
     ///
     /// # Errors
     ///
@@ -80,7 +83,7 @@ impl FillPermit {
     pub fn fence(&mut self, since: &Since) -> Result<bool> {
         let key = &self.prepared.key;
         let snapshot = self.cache.snapshot_of(since, &key.corpus, key.exact, self.snapshots.own)?;
-        // What everybody's answer goes by is another clock, of which `since` says nothing.
+        // Everybody's answer has another clock, and `since` does not cover it.
         Ok(snapshot.inspect(|&snapshot| self.snapshots = snapshot.into()).is_some())
     }
 }
@@ -100,7 +103,8 @@ impl Cache {
         Since { sequence, entry: [a, b, c, d], seal: sealing_hash("wellspring.since.1", &parts) }
     }
 
-    /// The snapshot that `since` stands for, now that the clock says `now`; none if it is not of that clock.
+    /// The snapshot that `since` stands for, if the clock is now at `now`; none if it does not belong to that
+    /// clock.
     pub(super) fn snapshot_of(
         &self,
         since: &Since,

@@ -11,14 +11,15 @@ use crate::embed::Embedded;
 use crate::embedding::Embedding;
 use crate::error::Result;
 
-/// How many questions the embedder is given at a time, each time within its limit of time.
+/// How many questions the embedder is given at a time, each time within its time limit.
 const EMBEDDED_AT_ONCE: usize = 32;
 
 impl Cache {
-    /// Looks for an answer to each of `queries`, as [`lookup`](Self::lookup) does, all at the same time; what is found
-    /// comes in their order. Those that are compared by meaning are embedded together, up to 32 in one call of the embedder.
+    /// Looks for an answer to each of `queries`, as [`lookup`](Self::lookup) does, all at the same time; the
+    /// results have the order of the queries. Questions that are compared by meaning are embedded together,
+    /// up to 32 in one call of the embedder.
     ///
-    /// Of a question that comes twice, one miss is the leader.
+    /// If a question comes twice, one of its misses is the leader.
     ///
     /// # Errors
     ///
@@ -70,8 +71,8 @@ impl Cache {
 }
 
 impl Cache {
-    /// `queries` with the embeddings of those that are compared by meaning, made together. One that has none after this is
-    /// embedded, and fails, by itself.
+    /// Returns `queries`, with embeddings for those that are compared by meaning, made together. A query that
+    /// has none after this is embedded, and fails, by itself.
     ///
     /// # Cancel safety
     ///
@@ -91,7 +92,7 @@ impl Cache {
 }
 
 impl Inner {
-    /// The embeddings of questions, as many at a time as the embedder is given; none for one that needs none or gets none.
+    /// The embeddings of questions, made in batches; none for a question that needs none or gets none.
     async fn embed_together(&self, questions: &[&Prepared]) -> Vec<Option<Embedding>> {
         let mut embeddings = vec![None; questions.len()];
         let wanted: Vec<usize> = (0..questions.len())
@@ -101,7 +102,7 @@ impl Inner {
                 is_compared && self.unknown_script(text).is_none() && self.memo.get(text).is_none()
             })
             .collect();
-        // One alone is embedded where it is looked up.
+        // A single question is embedded when it is looked up.
         for wanted in wanted.chunks(EMBEDDED_AT_ONCE).filter(|wanted| wanted.len() > 1) {
             let texts: Vec<String> = wanted.iter().map(|&n| questions[n].key.text.to_string()).collect();
             let started = Instant::now();

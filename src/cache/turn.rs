@@ -1,8 +1,8 @@
 //! Whose turn it is to make an answer, among all processes that share a store.
 //!
-//! The claim rides on the lookup that misses. It is renewed while the answer is being made, and ended when that is
-//! over, however it ends; a process that dies lets it run out. Safety does not depend on it: two processes that make
-//! the same answer are both fenced.
+//! The claim is made by the lookup that misses. It is renewed while the answer is being made, and ends when
+//! that is over, whatever the result; if a process dies, its claim expires. Safety does not depend on it: if
+//! two processes make the same answer, both are fenced.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use crate::store::{Claim, ClaimEnd, ClaimToken, Store};
 /// Who makes the answer.
 #[derive(Debug)]
 pub(super) enum Turn {
-    /// Whoever asks.
+    /// Anyone who asks.
     Free,
     /// This process.
     Ours(Held),
-    /// Another one.
+    /// Another process.
     Theirs,
 }
 
@@ -35,7 +35,7 @@ impl Turn {
         }
     }
 
-    /// The claim, to be renewed from now on, if it is this process' turn.
+    /// The claim, which is renewed from now on, if it is this process' turn.
     pub(super) fn take(self) -> Option<Held> {
         match self {
             Self::Ours(held) => Some(held.kept_up()),
@@ -71,7 +71,7 @@ impl Held {
         let renewal = tokio::spawn(async move {
             loop {
                 tokio::time::sleep(store.claim_life() / 3).await;
-                // One that was lost is not taken back: somebody else may have it.
+                // A lost claim is not taken back: someone else may have it.
                 if matches!(store.renew_claim(&corpus, id, token).await, Ok(false)) {
                     return;
                 }
@@ -81,7 +81,7 @@ impl Held {
         self
     }
 
-    /// Has those who wait make their own answers, and not in turn.
+    /// Lets those who wait make their own answers, and not one after another.
     pub(super) fn unshared(mut self) {
         self.end = ClaimEnd::Unshared;
     }

@@ -1,4 +1,4 @@
-//! From events to invalidations that are in force.
+//! From events to invalidations in force.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::Corpus;
 use crate::store::{ChangeOutcome, Store, StoreStatus, unannounced};
 
-/// Where changes go to.
+/// What changes are applied to.
 #[derive(Clone, Copy)]
 pub(super) enum Target<'a> {
     Cache(&'a Cache),
@@ -22,19 +22,19 @@ pub(super) enum Target<'a> {
 /// Why an event is not in force.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// It will never be.
+    /// It never will be.
     Rejected(String),
     /// The cache is closed.
     Closed(Error),
 }
 
-/// Applies events, as often as it takes.
+/// Applies events, and tries again until they are in force.
 pub(super) struct Applier<'a> {
     target: Target<'a>,
     observer: Observer,
     corpus: Corpus,
     on_gap: OnGap,
-    /// How often an event may fail for a reason of its own.
+    /// How many times an event may fail for a reason of its own.
     max_attempts: u32,
     /// Corpora that events named.
     seen: BTreeSet<Corpus>,
@@ -65,8 +65,8 @@ impl<'a> Applier<'a> {
             && first.is_announcement == second.is_announcement
     }
 
-    /// Applies `events`, which [go together](Self::go_together), and waits until they are in force; how many answers
-    /// each of them ended.
+    /// Applies `events`, which [go together](Self::go_together), and waits until they are in force. Returns
+    /// how many answers each of them ended.
     pub(super) async fn apply(&mut self, events: &[&Event]) -> Result<Vec<u64>, Failure> {
         let Some(first) = events.first() else { return Ok(Vec::new()) };
         let corpus = first.corpus.clone().unwrap_or_else(|| self.corpus.clone());
@@ -94,7 +94,7 @@ impl<'a> Applier<'a> {
         Ok(own.collect())
     }
 
-    /// Does what is to be done when events may have been missed.
+    /// Does what was configured for the case that events may have been missed.
     pub(super) async fn gap(&self, reason: GapReason) -> Result<(), Failure> {
         let mut ended = 0;
         if self.on_gap == OnGap::InvalidateEverything {
@@ -109,7 +109,7 @@ impl<'a> Applier<'a> {
         Ok(())
     }
 
-    /// Tries until it works, or until it certainly never will.
+    /// Tries until it works, or until it can certainly never work.
     async fn until_in_force(&self, corpus: &Corpus, task: Task<'_>) -> Result<Vec<ChangeOutcome>, Failure> {
         let mut attempts = Attempts::default();
         loop {
@@ -130,8 +130,8 @@ impl<'a> Applier<'a> {
         }
     }
 
-    /// Waits until another attempt is due after one that ended in `error`. A store that is away is waited for as long
-    /// as it takes: nothing else could be applied either, and an event that is given up is a stale answer.
+    /// Waits until another attempt is due after one that failed with `error`. It waits as long as a store is
+    /// away: nothing else could be applied either, and an event that is given up leaves a stale answer.
     async fn before_another(&self, attempts: &mut Attempts, error: Error) -> Result<(), Failure> {
         match error.kind() {
             ErrorKind::InvalidInput => return Err(Failure::Rejected(error.to_string())),
@@ -146,7 +146,8 @@ impl<'a> Applier<'a> {
         }
         self.tell(&Report::Waiting { why: error.to_string() });
         attempts.backoff.pause().await;
-        // What is incomplete is in the store's outbox. Another attempt before it is through would only be added to it.
+        // An incomplete invalidation is in the store's outbox. Another attempt before it is done would only
+        // add to the outbox.
         while error.kind() == ErrorKind::Incomplete && !self.target.is_settled().await {
             attempts.backoff.pause().await;
         }
@@ -209,9 +210,9 @@ impl Target<'_> {
         }
     }
 
-    /// Whether nothing of what was incomplete is left.
+    /// Whether no incomplete invalidation is left.
     async fn is_settled(self) -> bool {
-        // Where the store cannot say, it is away, and an attempt would be incomplete again.
+        // If the store cannot answer, it is away, and an attempt would be incomplete again.
         self.status().await.is_ok_and(|status| status.pending_invalidations == 0)
     }
 }

@@ -1,7 +1,7 @@
 //! Listening to a pub/sub channel.
 //!
-//! The server sends messages to who is there and forgets them. Messages that arrive while others are being applied
-//! wait in a queue of [`QUEUE`]; if it is full, some were missed.
+//! The server sends messages to those who are connected, and does not keep them. Messages that arrive while
+//! others are being applied wait in a queue of [`QUEUE`]; if it is full, some were missed.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ use crate::store::Store;
 
 /// The most messages that wait.
 const QUEUE: usize = 10_000;
-/// How often a quiet connection is tested: one that was cut without a word would stay quiet for ever.
+/// How often a quiet connection is tested: one that was cut without notice would stay quiet for ever.
 const PING: Duration = Duration::from_secs(5);
-/// How often a message may fail for a reason of its own.
+/// How many times a message may fail for a reason of its own.
 const MAX_ATTEMPTS: u32 = 8;
 
 /// Listens to a channel. Made by [`DocumentEvents::channel`](super::DocumentEvents::channel).
@@ -56,26 +56,29 @@ impl ChannelEvents {
         self
     }
 
-    /// Sets what to do when messages may have been missed, which is at every connection; everything is invalidated by
-    /// default.
+    /// Sets what to do when messages may have been missed, which is the case at every connection; by default,
+    /// everything is invalidated.
     pub fn on_gap(mut self, on_gap: OnGap) -> Self {
         self.on_gap = on_gap;
         self
     }
 
-    /// Sets the certificate authority of the server, in PEM. Without one, the system's are trusted.
+    /// Sets the certificate authority of the server, in PEM. Without one, the system's authorities are
+    /// trusted.
     pub fn tls_ca(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.source.ca = Some(pem.into());
         self
     }
 
-    /// Sets who is told of what happens. It is called between messages, so it must be quick.
+    /// Sets a function that receives reports of what happens. It is called between messages, so it must be
+    /// quick.
     pub fn observe(mut self, tell: impl Fn(&Report) + Send + Sync + 'static) -> Self {
         self.observer = Observer::new(tell);
         self
     }
 
-    /// Applies messages to `cache` until `shutdown` completes. A server or store that is away is waited for.
+    /// Applies messages to `cache` until `shutdown` completes. If the server or the store is away, waits for
+    /// it.
     ///
     /// # Errors
     ///
@@ -83,7 +86,8 @@ impl ChannelEvents {
     ///
     /// # Cancel safety
     ///
-    /// Can be dropped at any time. Messages that wait are then lost, as are those that come before the next start.
+    /// Can be dropped at any time. Waiting messages are then lost, as are those that come before the next
+    /// start.
     pub async fn run(&self, cache: &Cache, shutdown: impl Future<Output = ()>) -> Result<()> {
         self.run_to(Target::Cache(cache), shutdown).await
     }

@@ -1,8 +1,8 @@
-//! Events that could not be applied, kept in the stream `<stream>:dead` for people to look at.
+//! Events that could not be applied, kept in the stream `<stream>:dead` for people to inspect.
 //!
-//! A letter has the fields `reason`, `id` (of the event), `group` and `deliveries`, and those of the event with `f:`
-//! before their names. **Each stands for a change that was not applied**: answers from what changed may be stale
-//! until they expire. Watch the length of the stream.
+//! A letter has the fields `reason`, `id` (of the event), `group` and `deliveries`, and the fields of the
+//! event, with the prefix `f:`. **Each letter stands for a change that was not applied**: answers from what
+//! changed may be stale until they expire. Monitor the length of the stream.
 
 use redis::Cmd;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use super::source::{Connection, Source, failed};
 use super::wire::{self, Entry};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What the fields of the event begin with.
+/// The prefix of the event's fields.
 const FIELD: &str = "f:";
 /// How many letters are read at a time.
 const PAGE: usize = 100;
@@ -37,7 +37,7 @@ pub struct DeadLetter {
     pub group: String,
     /// How often it was delivered to members of the group.
     pub deliveries: u64,
-    /// The event's fields, with what is not UTF-8 replaced. A replay has them as they were.
+    /// The event's fields, with invalid UTF-8 replaced. A replay has the original bytes.
     pub fields: Vec<(String, String)>,
 }
 
@@ -79,21 +79,21 @@ impl DeadLetters {
         Ok(letters.into_iter().map(DeadLetter::from).collect())
     }
 
-    /// Puts events back into the stream, those of the letters with these `ids` or else all that there are now, and
-    /// removes their letters; how many. Every group reads them again.
+    /// Puts events back into the stream and removes their letters: those with these `ids`, or else all that
+    /// there are now. Returns how many. Every group reads the events again.
     ///
     /// # Errors
     ///
-    /// As for [`list`](Self::list). What was put back before stays so.
+    /// As for [`list`](Self::list). Events that were put back before the error stay in the stream.
     ///
     /// # Cancel safety
     ///
-    /// If dropped, some are put back. One may be in the stream and among the letters.
+    /// If dropped, only some are put back. One may be both in the stream and among the letters.
     pub async fn replay(&self, ids: Option<&[String]>) -> Result<u64> {
         self.open().await?.each(ids, true).await
     }
 
-    /// Removes letters, those with these `ids` or else all that there are now; how many.
+    /// Removes letters: those with these `ids`, or else all that there are now. Returns how many.
     ///
     /// # Errors
     ///
@@ -101,7 +101,7 @@ impl DeadLetters {
     ///
     /// # Cancel safety
     ///
-    /// If dropped, some are removed.
+    /// If dropped, only some are removed.
     pub async fn discard(&self, ids: Option<&[String]>) -> Result<u64> {
         self.open().await?.each(ids, false).await
     }
@@ -146,7 +146,8 @@ impl Open<'_> {
             }
             return Ok(count);
         }
-        // What fails again meanwhile is a new letter, and not replayed for ever.
+        // An event that fails again meanwhile becomes a new letter, which is not replayed: otherwise this
+        // could go on for ever.
         let mut last = redis::cmd("XREVRANGE");
         last.arg(dead(self.stream)).arg("+").arg("-").arg("COUNT").arg(1);
         let Some(last) = wire::entries(&self.send(&last).await?).pop() else { return Ok(0) };

@@ -1,4 +1,4 @@
-//! What an event says, and in which spellings.
+//! The content of an event, and the forms in which it may be written.
 
 use serde::Deserialize;
 
@@ -7,14 +7,14 @@ use crate::key::{Corpus, Namespace};
 
 /// The longest event in bytes.
 const MAX_BYTES: usize = 1 << 20;
-/// The most changes or chunks that one event may tell of.
+/// The most changes or chunks that one event may report.
 const MAX_CHANGES: usize = 10_000;
 /// The field of a stream entry that holds an event in JSON.
 const JSON_FIELD: &str = "event";
 /// The only version of the format so far.
 const FORMAT: u64 = 1;
 
-/// Something that happened to a document, or to what several belong to.
+/// Something that happened to a document, or to a group of documents.
 ///
 /// In **JSON**, as the field `event` of a stream entry or as a message on a channel:
 ///
@@ -40,16 +40,17 @@ const FORMAT: u64 = 1;
 /// | `tag`, `collection`, `namespace` | the [`Change`] of that name | `id` |
 /// | `everything` | [`Change::Everything`] | |
 ///
-/// As **fields of the stream entry** for producers that have no JSON at hand: `id`, `version`, `corpus` and `type` with the
-/// same meanings, and no `event`. `XADD documents * id 4711 version 3` is a change of the document `4711`.
+/// As **fields of the stream entry** for producers that have no JSON at hand: `id`, `version`, `corpus` and
+/// `type` with the same meanings, and no `event`. `XADD documents * id 4711 version 3` is a change of the
+/// document `4711`.
 ///
 /// As **Wellspring announces** its own invalidations on `<prefix>invalidations`, so that one deployment can follow
 /// another: `{"v": 1, "corpus": "default", "changes": [{"document": {"id": "guide.md", "version": null}}], "origin": "…",
 /// "at_ms": 0}`, where `changes` holds [`Change`]s. What was heard in this form is not announced again, so that
 /// deployments may follow each other in a circle.
 ///
-/// Other fields are ignored. An event that lacks what it needs, or that is longer than 1 MiB or tells of more than
-/// 10,000 changes, is malformed.
+/// Other fields are ignored. An event that lacks required fields, is longer than 1 MiB or reports more than
+/// 10,000 changes is malformed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
@@ -68,7 +69,7 @@ pub(super) enum Action {
     End(String, Option<DocumentVersion>),
 }
 
-/// Every spelling at once.
+/// The fields of all forms together.
 #[derive(Debug, Default, Deserialize)]
 struct Spelled {
     v: Option<u64>,
@@ -137,7 +138,7 @@ impl Event {
             let value = field(name).map(std::str::from_utf8).transpose();
             value.map_err(|_| format!("its {name} is not UTF-8"))
         };
-        // An empty field is how producers without a notion of absence leave one out.
+        // Producers that cannot leave a field out send it empty.
         let name = |name: &str| Ok::<_, String>(text(name)?.filter(|text| !text.is_empty()));
         let corpus = name("corpus")?.map(Corpus::new).transpose().map_err(|error| error.to_string())?;
         let spelled = Spelled {
@@ -150,7 +151,7 @@ impl Event {
         spelled.event()
     }
 
-    /// How many changes it tells of.
+    /// How many changes it reports.
     pub(super) fn changes(&self) -> usize {
         match &self.action {
             Action::Invalidate(changes) => told(changes),
@@ -205,7 +206,7 @@ impl Spelled {
 }
 
 impl Action {
-    /// What the store would refuse is malformed already.
+    /// Changes that the store would refuse make an event malformed.
     fn check(&self) -> Result<(), String> {
         let check = |change: &Change| change.check().map_err(|error| error.to_string());
         match self {

@@ -1,23 +1,25 @@
-//! Hearing from other systems which documents changed.
+//! Learning from other systems which documents changed.
 //!
-//! [`DocumentEvents::stream`] reads a stream on a Valkey or Redis server as a member of a consumer group. An event is
-//! acknowledged only after [`Cache::invalidate`](crate::Cache::invalidate) returned, so each is applied **at least once**: one
-//! that was read by a process that died is claimed by another, one whose invalidation is incomplete is tried again,
-//! and one that can never be applied goes to the dead letters, with the reason. Applying an event twice or in another
-//! order only ends answers that need not have ended.
+//! [`DocumentEvents::stream`] reads a stream on a Valkey or Redis server as a member of a consumer group. An
+//! event is acknowledged only after [`Cache::invalidate`](crate::Cache::invalidate) returned, so each is
+//! applied **at least once**. If the process that read an event dies, another one claims the event. If an
+//! invalidation is incomplete, it is tried again. If an event can never be applied, it goes to the dead
+//! letters, with the reason. Applying an event twice or in another order only ends answers that need not have
+//! ended.
 //!
-//! [`DocumentEvents::channel`] listens to a pub/sub channel, which forgets what nobody heard: **at most once**.
+//! [`DocumentEvents::channel`] listens to a pub/sub channel, which does not keep messages that no one
+//! received: **at most once**.
 //!
 //! # What was missed
 //!
-//! Events that are lost would leave stale answers, so a reader that cannot rule that out invalidates everything (but
-//! see [`OnGap`]). For a stream, that is when its group is new or was lost, when events went from it that the group had
-//! not read, and when its server was restarted or replaced by a replica, which may not have had the last of them. For a
-//! channel, it is at every subscription.
+//! Lost events would leave stale answers, so a reader that cannot rule out a loss invalidates everything (but
+//! see [`OnGap`]). For a stream, that is the case when its group is new or was lost, when events were removed
+//! from it before the group had read them, and when its server was restarted or replaced by a replica, which
+//! may not have had the last events. For a channel, it is the case at every subscription.
 //!
-//! What is not promised: that an event is applied at once. The time from a change to its event, and from the event to
-//! its invalidation, is time in which the old answer is served. A hook that calls
-//! [`Cache::invalidate`](crate::Cache::invalidate) itself has no such time.
+//! It is not promised that an event is applied at once. The old answer is still served in the time from a
+//! change to its event, and from the event to its invalidation. A hook that calls
+//! [`Cache::invalidate`](crate::Cache::invalidate) itself has no such delay.
 //!
 //! # The format
 //!
@@ -43,9 +45,9 @@ pub use self::stream::StreamEvents;
 pub struct DocumentEvents;
 
 impl DocumentEvents {
-    /// The events of `stream` on the server at `address` (see [`ValkeyAddress`](crate::store::ValkeyAddress); not a
-    /// cluster), shared by all who read as members of `group`. `consumer` tells them from one another: it should be
-    /// the same when a process starts again, which then goes on with what it left.
+    /// The events of `stream` on the server at `address` (see [`ValkeyAddress`](crate::store::ValkeyAddress);
+    /// not a cluster), shared by all who read as members of `group`. `consumer` distinguishes the members: it
+    /// should be the same when a process starts again, which then continues with the events that it left.
     pub fn stream(
         address: impl Into<String>,
         stream: impl Into<String>,
@@ -55,8 +57,8 @@ impl DocumentEvents {
         StreamEvents::new(address.into(), stream.into(), group.into(), consumer.into())
     }
 
-    /// The messages on `channel` of the server at `address` (not a cluster), each an event in JSON. Everyone who
-    /// listens hears all of them, so one listener is enough for all processes that share a store.
+    /// The messages on `channel` of the server at `address` (not a cluster), each an event in JSON. Every
+    /// listener receives all of them, so one listener is enough for all processes that share a store.
     pub fn channel(address: impl Into<String>, channel: impl Into<String>) -> ChannelEvents {
         ChannelEvents::new(address.into(), channel.into())
     }

@@ -1,11 +1,11 @@
--- Reads what nobody in the group has read yet, and says whether something may have been missed before it.
+-- Reads what no one in the group has read yet, and reports whether something may have been missed before it.
 --
--- KEYS  stream, the mark of the server whose events are known to be whole
+-- KEYS  stream, the mark of the server whose events are known to be complete
 -- ARGV  group, consumer, most entries
 -- Returns { gap (`new`, `trimmed`, `server` or empty), the present server's mark, id that was read last, entries }.
 --
--- The mark is removed with every gap and set by the reader once it has dealt with it: one that dies in between finds
--- it missing when it comes back.
+-- The mark is removed with every gap and set by the reader after it has handled the gap: a reader that dies
+-- in between finds no mark when it comes back.
 local stream, mark = KEYS[1], KEYS[2]
 local group_name = ARGV[1]
 
@@ -17,7 +17,7 @@ local function fields(flat)
   return named
 end
 
--- Ids are larger than what a number holds exactly, and have no leading zeros.
+-- Ids are larger than a number can hold exactly, and have no leading zeros.
 local function is_greater(a, b)
   local a1, a2 = string.match(a, '(%d+)-(%d+)')
   local b1, b2 = string.match(b, '(%d+)-(%d+)')
@@ -44,7 +44,8 @@ local gap = ''
 local ours = group()
 if not ours then
   redis.call('UNLINK', mark)
-  -- From the beginning: an event that is applied once more only ends an answer early, one that is skipped leaves it.
+  -- From the beginning: an event that is applied again only ends an answer early, but one that is skipped
+  -- leaves it stale.
   redis.call('XGROUP', 'CREATE', stream, group_name, '0', 'MKSTREAM')
   ours = group()
   gap = 'new'
@@ -65,7 +66,7 @@ if last == info['last-generated-id'] then
   end
 elseif left == 0 or is_greater(info['recorded-first-entry-id'], last) then
   if added - left ~= (read or -1) then
-    -- Where the group cannot say how much it has read, only a stream that never lost anything is whole.
+    -- If the group cannot say how much it has read, only a stream that never lost anything is complete.
     if read or added ~= left then
       redis.call('UNLINK', mark)
       if gap == '' then

@@ -1,11 +1,11 @@
-//! What a reader of events tells of its work.
+//! What a reader of events reports about its work.
 
 use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-/// Something that a reader of events did or met.
+/// Something that a reader of events did or encountered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "report", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -15,7 +15,7 @@ pub enum Report {
         /// Its address, without a password.
         server: String,
     },
-    /// There is no connection; another attempt follows by itself.
+    /// There is no connection; another attempt follows automatically.
     Disconnected {
         /// Its address, without a password.
         server: String,
@@ -41,34 +41,34 @@ pub enum Report {
         /// What is wrong with it.
         reason: String,
     },
-    /// Events cannot be applied at the moment; it is tried again until they are.
+    /// Events cannot be applied at the moment; the reader tries again until they are.
     Waiting {
         /// Why.
         why: String,
     },
-    /// Events may have been missed. If everything is to be invalidated, that is in force.
+    /// Events may have been missed. If the reader is set to invalidate everything, that is in force.
     Gap {
-        /// What makes it possible.
+        /// Why that is possible.
         reason: GapReason,
         /// How many answers were ended because of it.
         dropped: u64,
     },
 }
 
-/// What makes it possible that events were missed.
+/// Why events may have been missed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum GapReason {
-    /// The group was made just now: it is the first start, or the group was lost with what it knew.
+    /// The group was just created: this is the first start, or the group was lost together with its state.
     NewGroup,
-    /// Events went from the stream before they were read.
+    /// Events were removed from the stream before they were read.
     Trimmed,
     /// The server was restarted or replaced, and may not have what it had before.
     OtherServer,
     /// A channel was just subscribed to, for the first time or again.
     Subscribed,
-    /// Messages came quicker on a channel than they could be applied.
+    /// Messages on a channel came faster than they could be applied.
     Overrun,
 }
 
@@ -84,7 +84,7 @@ impl fmt::Display for GapReason {
     }
 }
 
-/// Who is told.
+/// Receives the reports.
 #[derive(Clone, Default)]
 pub(super) struct Observer(Option<Arc<Tell>>);
 

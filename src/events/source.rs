@@ -1,4 +1,4 @@
-//! The way to the server that events come from. It may be another one than the store's.
+//! The connection to the server that events come from. It may be another server than the store's.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::store::{ValkeyAddress, ValkeyServer};
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long a reply may take, beyond the time that a command waits by itself.
+/// How long a reply may take, beyond the time that the command itself waits.
 const REPLY: Duration = Duration::from_secs(10);
-/// Between attempts at what did not work.
+/// The pauses between failed attempts.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -65,7 +65,7 @@ impl Server {
     }
 }
 
-/// A connection, lost when anything fails on it.
+/// A connection, which is lost when anything on it fails.
 #[derive(Clone)]
 pub(super) struct Connection(MultiplexedConnection);
 
@@ -74,7 +74,7 @@ impl Connection {
         self.send_waiting(command, Duration::ZERO).await
     }
 
-    /// The same for a command that waits by itself for up to `wait`.
+    /// The same for a command that itself waits for up to `wait`.
     pub(super) async fn send_waiting(&mut self, command: &Cmd, wait: Duration) -> RedisResult<Value> {
         let reply = timeout(wait + REPLY, self.0.req_packed_command(command)).await.map_err(|_| late())?;
         reply.and_then(Value::extract_error)
@@ -89,12 +89,12 @@ fn late() -> RedisError {
     std::io::Error::from(std::io::ErrorKind::TimedOut).into()
 }
 
-/// What a failure on the way to the server is to whoever asked for something in particular.
+/// The error that a caller with a particular request gets for a failure on the way to the server.
 pub(super) fn failed(server: &str, error: &RedisError) -> Error {
     Error::new(ErrorKind::Unavailable, format!("{server} cannot be used: {error}"))
 }
 
-/// Pauses that grow, random so that many processes do not come back at the same moment.
+/// Pauses that grow, and are random so that many processes do not come back at the same moment.
 #[derive(Debug)]
 pub(super) struct Backoff(Duration);
 

@@ -1,8 +1,8 @@
 //! Reading a stream as a member of a consumer group.
 //!
-//! What is new is read by a script, which at the same moment finds out whether something may have been missed: between
-//! two commands the stream could be trimmed unseen. Waiting for something new is a plain `XREAD`, which reads nothing
-//! on behalf of the group.
+//! A script reads new entries and checks, at the same moment, whether something may have been missed: between
+//! two commands the stream could be trimmed unnoticed. Waiting for new entries is a plain `XREAD`, which
+//! reads nothing on behalf of the group.
 
 use std::future::Future;
 use std::sync::LazyLock;
@@ -26,7 +26,7 @@ use crate::store::Store;
 static READ: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("read.lua")));
 static CLAIM: LazyLock<Script> = LazyLock::new(|| Script::new(include_str!("claim.lua")));
 
-/// The most changes that events are taken together for, so that the first are acknowledged soon.
+/// The most changes in events that are applied together, so that the first events are acknowledged soon.
 const MAX_TOGETHER: usize = 1_000;
 
 /// Reads the events of a stream. Made by [`DocumentEvents::stream`](super::DocumentEvents::stream).
@@ -90,28 +90,29 @@ impl StreamEvents {
         self
     }
 
-    /// Sets how many events are read at a time, 100 by default. Those that can be are applied together.
+    /// Sets how many events are read at a time, 100 by default. Those that can be applied together are.
     pub fn batch(mut self, events: usize) -> Self {
         self.batch = events;
         self
     }
 
-    /// Sets how long one command waits for events, 1 second by default. Events are read as soon as they are there; this
-    /// is how soon a loss is noticed while there are none.
+    /// Sets how long one command waits for events, 1 second by default. Events are read as soon as they are
+    /// there; this only sets how soon a loss is noticed while there are none.
     pub fn block(mut self, wait: Duration) -> Self {
         self.block = wait;
         self
     }
 
-    /// Sets after how long an event that another consumer has read and not acknowledged is taken over, 1 minute by
-    /// default. One that only takes long is then applied twice, which is harmless.
+    /// Sets after how long an event that another consumer has read but not acknowledged is taken over, 1
+    /// minute by default. If an event only takes long, it is then applied twice, which is harmless.
     pub fn claim_idle(mut self, idle: Duration) -> Self {
         self.claim_idle = idle;
         self
     }
 
-    /// Sets how often an event may fail before it goes to the dead letters, 8 times by default. A store that is away
-    /// does not count: that is waited for. An event that can never be applied goes there at once.
+    /// Sets how many times an event may fail before it goes to the dead letters, 8 by default. A store that
+    /// is away does not count: the reader waits for it. An event that can never be applied goes there at
+    /// once.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = attempts;
         self
@@ -123,13 +124,15 @@ impl StreamEvents {
         self
     }
 
-    /// Sets the certificate authority of the server, in PEM. Without one, the system's are trusted.
+    /// Sets the certificate authority of the server, in PEM. Without one, the system's authorities are
+    /// trusted.
     pub fn tls_ca(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.source.ca = Some(pem.into());
         self
     }
 
-    /// Sets who is told of what happens. It is called between events, so it must be quick.
+    /// Sets a function that receives reports of what happens. It is called between events, so it must be
+    /// quick.
     pub fn observe(mut self, tell: impl Fn(&Report) + Send + Sync + 'static) -> Self {
         self.observer = Observer::new(tell);
         self
@@ -140,7 +143,8 @@ impl StreamEvents {
         DeadLetters::of(self.source.clone(), self.stream.clone())
     }
 
-    /// Applies events to `cache` until `shutdown` completes. A server or store that is away is waited for.
+    /// Applies events to `cache` until `shutdown` completes. If the server or the store is away, waits for
+    /// it.
     ///
     /// # Errors
     ///
@@ -148,8 +152,8 @@ impl StreamEvents {
     ///
     /// # Cancel safety
     ///
-    /// Can be dropped at any time, which is also all that `shutdown` does: what is not acknowledged is applied again
-    /// later, by this consumer when it comes back or by another.
+    /// Can be dropped at any time, and `shutdown` does no more than that: events that are not acknowledged
+    /// are applied again later, by this consumer when it comes back or by another.
     pub async fn run(&self, cache: &Cache, shutdown: impl Future<Output = ()>) -> Result<()> {
         self.run_to(Target::Cache(cache), shutdown).await
     }
@@ -242,7 +246,7 @@ impl StreamEvents {
         let is_idle = read.entries.is_empty();
         self.handle(connection, applier, read.entries).await?;
         if claims_at.is_none() {
-            // What this consumer left when it was here last.
+            // The events that this consumer left unacknowledged when it last ran.
             self.handle_own(connection, applier, &read.server).await?;
         }
         if claims_at.is_none_or(|at| at <= Instant::now()) {
@@ -258,7 +262,7 @@ impl StreamEvents {
         Ok(())
     }
 
-    /// Deals with a gap, and only then remembers the server as one whose events are known to be whole.
+    /// Handles a gap, and only then records that the events of the server are known to be complete.
     async fn missed(
         &self,
         connection: &mut Connection,
@@ -288,7 +292,8 @@ impl StreamEvents {
             let (gone, entries): (Vec<_>, Vec<_>) =
                 entries.into_iter().partition(|entry| entry.fields.is_none());
             if !gone.is_empty() {
-                // Unlike claiming, reading does not forget them, so they are still there after a crash in between.
+                // Unlike claiming, reading does not remove them from the pending list, so they are still
+                // there after a crash in between.
                 self.missed(connection, applier, super::GapReason::Trimmed, server).await?;
                 let gone: Vec<&str> = gone.iter().map(|entry| &*entry.id).collect();
                 self.acknowledge(connection, &gone).await?;
@@ -320,7 +325,7 @@ impl StreamEvents {
         }
     }
 
-    /// Applies and acknowledges entries, in order, together where that is possible.
+    /// Applies and acknowledges entries in order, and together if possible.
     async fn handle(
         &self,
         connection: &mut Connection,
@@ -389,8 +394,8 @@ impl StreamEvents {
         Ok(())
     }
 
-    /// Puts an entry among the dead letters. It is acknowledged after that, so it may be there twice, and is never
-    /// lost.
+    /// Puts an entry among the dead letters. It is acknowledged only afterwards, so it may be there twice,
+    /// but is never lost.
     async fn bury(
         &self,
         connection: &mut Connection,
@@ -433,7 +438,7 @@ fn run_length(entries: &[(Entry, Event)]) -> usize {
 fn closed(failure: Failure) -> Stop {
     match failure {
         Failure::Closed(error) => Stop::Closed(error),
-        // Everything is a valid change, so this is a store that goes on failing: try again from the start.
+        // `Change::Everything` is always valid, so the store keeps failing: try again from the start.
         Failure::Rejected(why) => Stop::Lost(why),
     }
 }

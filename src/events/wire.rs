@@ -1,4 +1,4 @@
-//! What the server's replies say.
+//! Parsing the server's replies.
 
 use redis::Value;
 
@@ -8,7 +8,7 @@ use super::report::GapReason;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) id: String,
-    /// None for one that is no longer in the stream.
+    /// None for an entry that is no longer in the stream.
     pub(super) fields: Option<Vec<(Vec<u8>, Vec<u8>)>>,
 }
 

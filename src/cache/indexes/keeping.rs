@@ -1,15 +1,16 @@
-//! Keeping indexes between runs, and while nobody searches them.
+//! Keeping indexes between runs, and while no one searches them.
 //!
-//! What takes long is to build graphs, not to read entries: more than a tenth of a millisecond each against some
-//! microseconds. So of a store that one process owns, indexes that have graphs are saved; a smaller one is read anew, which
-//! is as quick, and makes no file. From a store that processes share, entries are fetched one by one, so smaller ones are
-//! worth a file, too. Loading compares what was saved with what the store lists.
+//! Building graphs takes long, more than a tenth of a millisecond for each entry; reading entries takes only
+//! some microseconds each. So if one process owns the store, only indexes that have graphs are saved; a
+//! smaller one is read again, which is as quick and makes no file. If processes share the store, entries are
+//! fetched one by one, so smaller indexes are worth a file, too. Loading compares what was saved with what
+//! the store lists.
 //!
-//! A local store numbers its fills, and a snapshot's name tells its scope and the number of fills that it has: an entry
-//! with a lower number was not stored since, so its embedding is the one that the index has. A snapshot belongs to the
-//! clock of its corpus; that of another store with the same scopes is not used. Nor is one with more fills than the store
-//! had when it was opened, unless it was saved since: the store was put back to an earlier state, and gives these numbers
-//! to other fills.
+//! A local store numbers its fills, and a snapshot's name gives its scope and the number of fills that it
+//! has: an entry with a lower number was not stored again since, so its embedding is the one that the index
+//! has. A snapshot belongs to the clock of its corpus; a snapshot from another store with the same scopes is
+//! not used. Nor is a snapshot with more fills than the store had when it was opened, unless it was saved
+//! since: the store was put back to an earlier state, and gives these numbers to other fills.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -25,7 +26,7 @@ use crate::store::Store;
 
 /// Smaller indexes of a shared store are not saved: loading them from the store is as quick.
 const LEAST_SAVED: usize = 1_000;
-/// How many snapshots of a scope are kept, so that one is left where the newest is damaged.
+/// How many snapshots of a scope are kept, so that one is left if the newest is damaged.
 const KEPT: usize = 2;
 
 /// Where indexes are kept.
@@ -33,13 +34,13 @@ pub(crate) struct Keeper {
     snapshots: Snapshots,
     /// Names the model of the embeddings.
     model: String,
-    /// Of a local store, the snapshots of each scope by the fills that they have, ascending.
+    /// For a local store, the snapshots of each scope by the number of fills that they have, ascending.
     kept: Mutex<HashMap<ScopeId, Vec<u64>>>,
 }
 
 impl Keeper {
-    /// Where the indexes of `store` are kept; none if it neither counts its fills nor is shared, for nothing would tell
-    /// what is out of date. Removes snapshots from a later state of the store. Blocks.
+    /// Where the indexes of `store` are kept; none if it neither counts its fills nor is shared, because
+    /// nothing would show what is out of date. Removes snapshots from a later state of the store. Blocks.
     pub(crate) fn new(snapshots: Snapshots, model: String, store: &dyn Store) -> Option<Self> {
         let mut kept: HashMap<_, Vec<u64>> = HashMap::new();
         if let Some(now) = store.fills() {
@@ -66,18 +67,18 @@ impl Keeper {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a snapshot must be of: these embeddings, by this model, in this store.
+    /// The label that a snapshot must have: for these embeddings, by this model, in this store.
     async fn label(&self, store: &dyn Store, corpus: &Corpus, scope: ScopeId) -> Result<Vec<u8>> {
         if store.is_shared() {
             return Ok(format!("{scope} {}", self.model).into_bytes());
         }
-        // No question has this id, but every lookup tells whose clock it was asked of.
+        // No question has this id, but every lookup returns a snapshot of the clock.
         let snapshot = store.lookup(corpus, EntryId::from_bytes([0; 16])).await?.snapshot;
         Ok(format!("{scope} {:032x} {}", snapshot.incarnation, self.model).into_bytes())
     }
 
-    /// Takes up what the newest snapshot of the scope holds that can be used. What was put into the index so far is
-    /// fetched again by the comparison that follows.
+    /// Loads the newest snapshot of the scope that can be used. What was put into the index so far is fetched
+    /// again by the comparison that follows.
     pub(super) async fn restore(
         self: Arc<Self>,
         store: &dyn Store,
@@ -102,13 +103,13 @@ impl Keeper {
                 index.loading.known.store(fills, Ordering::Relaxed);
             }
         };
-        // It ends only with the runtime, or by a panic of its own.
+        // It fails only if the runtime ends, or if it panics itself.
         drop(tokio::task::spawn_blocking(restoring).await);
         Ok(())
     }
 
-    /// Saves the index if it changed since the last time and is worth it; whether there is a snapshot of all of it. The
-    /// index has every fill before `fills`, where they are counted. Blocks.
+    /// Saves the index if it changed since the last time and is worth saving. Returns whether there is a
+    /// snapshot of all of it. If fills are counted, the index must have every fill before `fills`. Blocks.
     pub(super) fn save(
         &self,
         store: &dyn Store,
@@ -116,7 +117,7 @@ impl Keeper {
         scope: ScopeId,
         fills: Option<u64>,
     ) -> bool {
-        // One that was not compared yet may have its entries as they were.
+        // An index that was not compared yet may have outdated entries.
         if !index.loading.is_done() {
             return false;
         }
@@ -155,7 +156,7 @@ impl Keeper {
         }
     }
 
-    /// Removes what is kept of scopes that are gone. Blocks.
+    /// Removes the snapshots of scopes that are gone. Blocks.
     pub(super) fn forget(&self, is_gone: impl Fn(ScopeId) -> bool) {
         let scopes: Vec<_> = self.kept().keys().copied().collect();
         for scope in scopes.into_iter().filter(|scope| is_gone(*scope)) {
@@ -179,7 +180,7 @@ impl Keeper {
 }
 
 impl ScopeIndex {
-    /// Takes what the newest snapshot of this name holds that can be used; whether there is one. Blocks.
+    /// Loads the newest snapshot of this name that can be used. Returns whether there is one. Blocks.
     fn restore(&self, snapshots: &Snapshots, name: &str, label: &[u8]) -> bool {
         let settings = SegmentedIndex::builder(self.dimensions);
         let restored = snapshots.generations(name).and_then(|generations| generations.load(&settings, label));
@@ -207,7 +208,7 @@ fn remove(snapshots: &Snapshots, scope: ScopeId, fills: u64) {
     }
 }
 
-/// Under what a snapshot is saved: that of a shared store by its scope alone.
+/// The name that a snapshot is saved under; for a shared store, the scope alone.
 fn name(scope: ScopeId, fills: Option<u64>) -> String {
     fills.map_or_else(|| scope.to_string(), |fills| format!("{scope}{fills:016x}"))
 }

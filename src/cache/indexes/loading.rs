@@ -1,8 +1,8 @@
 //! Loading the index of a scope from the store.
 //!
-//! Loading compares: the ids that the store lists are fetched if the index lacks them or may have them as they were, and
-//! ids that it does not list any more are forgotten. So it does for a new index, for one that missed events, and for one
-//! from a local snapshot. The index is searched meanwhile, with what it has.
+//! Loading compares: it fetches ids that the store lists if the index lacks them or may have an outdated
+//! state of them, and forgets ids that the store no longer lists. This is the same for a new index, for one
+//! that missed events, and for one from a local snapshot. Meanwhile, the index is searched with what it has.
 //!
 //! Scopes are loaded a page at a time, and a few pages at once: a small scope does not wait for the end of a large one.
 
@@ -29,9 +29,10 @@ const FETCHED: usize = 256;
 /// How soon loading is tried again after it failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// What loads indexes.
+/// Loads indexes.
 pub(crate) struct Loader {
-    /// Not held: one that is not used any more is to be closed, and has the indexes for its listener.
+    /// Weak: a store that is no longer used must be closed, and the store itself holds the indexes as its
+    /// listener.
     pub(super) store: Weak<dyn Store>,
     pub(super) keeper: Option<Arc<Keeper>>,
     pub(super) tasks: TaskTracker,
@@ -42,25 +43,25 @@ pub(crate) struct Loader {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
-    /// Not loaded, or not any more.
+    /// Not loaded, or no longer.
     Due,
     Running,
-    /// Running, and due again when it ends: it may miss what came late.
+    /// Running, and due again when it ends: it may miss late changes.
     Outdated,
     Done,
 }
 
-/// How far the loading of an index is, and when it was last wanted.
+/// How far the loading of an index has come, and when the index was last searched.
 #[derive(Debug)]
 pub(super) struct Loading {
     progress: watch::Sender<Progress>,
     retry_at: Mutex<Option<Instant>>,
     /// In milliseconds since the loader was made.
     searched: AtomicU64,
-    /// Whether a snapshot was looked for.
+    /// Whether it was already checked for a snapshot.
     restored: AtomicBool,
-    /// What the index has of fills with lower numbers is as it is in the store. As a rule that is so of all fills, for it
-    /// is told of them; an index from a snapshot was not told of those that came after.
+    /// Up to this fill number, the index agrees with the store. Normally that holds for all fills, because
+    /// the index is notified of them; an index from a snapshot was not notified of later fills.
     pub(super) known: AtomicU64,
 }
 
@@ -68,7 +69,7 @@ pub(super) struct Loading {
 struct Load {
     index: Arc<ScopeIndex>,
     scope: ScopeId,
-    /// What the index had when the listing began, less what was listed since.
+    /// The ids that the index had when the listing began, without those listed since.
     unlisted: HashSet<EntryId>,
     cursor: Option<ScopeCursor>,
     is_complete: bool,
@@ -100,14 +101,14 @@ impl Loading {
         Duration::from_millis(self.searched.load(Ordering::Relaxed))
     }
 
-    /// Waits until loading ended, well or not.
+    /// Waits until loading has ended, whether it succeeded or not.
     pub(super) async fn ended(&self) {
         let has_ended = |progress: &Progress| matches!(progress, Progress::Due | Progress::Done);
         // It cannot fail: the sender lives as long as this.
         let _ = self.progress.subscribe().wait_for(has_ended).await;
     }
 
-    /// Has the index compared with the store at its next search.
+    /// Makes the next search compare the index with the store.
     pub(super) fn expire(&self) {
         self.progress.send_modify(|progress| {
             *progress = match progress {
@@ -202,13 +203,13 @@ impl Load {
                 let Some(page) = page else { return Ok(()) };
                 self = page?;
             } else {
-                // Not given up, for what reads a local store must not outlive its closing.
+                // Not cancelled, because a read of a local store must not outlive its closing.
                 let store = Arc::clone(&store);
                 let page = move || Handle::current().block_on(self.page(&*store));
                 self = tokio::task::spawn_blocking(page).await.map_err(broken)??;
             }
         }
-        // Before whoever waits for the index goes on: it may be to open the store's file again.
+        // Before those who wait for the index go on: they may open the store's file again.
         drop(store);
         Ok(())
     }
@@ -217,7 +218,7 @@ impl Load {
     async fn page(mut self, store: &dyn Store) -> Result<Self> {
         let corpus = &self.index.corpus;
         if self.cursor.is_none() {
-            // What other processes store from now on is told.
+            // From now on, the store reports what other processes store.
             store.follow(corpus).await?;
             *self.index.told() = Some(HashSet::new());
             self.unlisted = self.index.index().ids().into_iter().collect();

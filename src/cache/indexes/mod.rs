@@ -1,16 +1,17 @@
 //! One vector index for each scope.
 //!
 //! Indexes are hints: they propose candidates, and the store decides whether an entry may be served. A
-//! proposal may be missing for a moment after a fill, or be of an entry that is gone.
+//! candidate may be missing for a moment after a fill, or may be an entry that is gone.
 //!
-//! A scope is [loaded](loading) when it is first searched, with the help of what was [kept](keeping) of it, follows fills
-//! and removals from then on, and is [unloaded](unloading) when nobody searches it. So a start reads no entries, and a
-//! scope that nobody asks takes no memory here.
+//! A scope is [loaded](loading) when it is first searched, from what was [kept](keeping) of it where
+//! possible. It follows fills and removals from then on, and is [unloaded](unloading) when no one searches
+//! it. So a start reads no entries, and a scope that no one asks takes no memory here.
 //!
-//! Nothing is lost on the way. An index is in the map before the store is asked what it holds: a fill that finds it there
-//! goes into it, and one that came too early for that is in the store by then, because it is stored first. While an index
-//! is loaded, it notes what it is told, which is newer than what is being read. A fill or a search that still holds an
-//! index which was unloaded does no harm: the store has what the index had, and the next search loads it.
+//! Nothing is lost on the way. An index is put into the map before its entries are read from the store: a
+//! fill that finds the index there goes into it, and a fill that came too early for that is already in the
+//! store, because it is stored first. While an index is loaded, it notes the changes that it is notified of,
+//! which are newer than what is being read. A fill or a search that still holds an index which was unloaded
+//! does no harm: the store has what the index had, and the next search loads it.
 
 mod keeping;
 mod loading;
@@ -47,12 +48,13 @@ struct ScopeIndex {
     /// Replaced once, by what a snapshot holds.
     index: RwLock<Arc<SegmentedIndex>>,
     loading: Loading,
-    /// The ids that were told of since what is being loaded began to be read; none while nothing is. Held while the index
-    /// is changed, so that what was read never comes over what was told.
+    /// The ids of the changes that the index was notified of since the current load began; none while it is
+    /// not being loaded. Held while the index is changed, so that what was read never replaces what was
+    /// notified.
     told: Mutex<Option<HashSet<EntryId>>>,
     /// Insertions and removals since it was made.
     changes: AtomicU64,
-    /// As many of them as the last snapshot has.
+    /// How many of these changes the last snapshot has.
     saved: AtomicU64,
 }
 
@@ -78,8 +80,8 @@ impl Indexes {
         self.removed(&[(id, scope)]);
     }
 
-    /// The `k` nearest entries of `scope` with at least `floor` similarity, nearest first. Has the scope loaded if it
-    /// is not, and waits up to `wait` for that; then it searches what is loaded by then.
+    /// The `k` nearest entries of `scope` with at least `floor` similarity, nearest first. If the scope is
+    /// not loaded, starts to load it and waits up to `wait` for that; then it searches what is loaded so far.
     pub(crate) async fn search(
         &self,
         (corpus, scope): (&Corpus, ScopeId),
@@ -103,7 +105,7 @@ impl Indexes {
         }
     }
 
-    /// The index of a scope, and the start of its loading where that is due.
+    /// The index of a scope; starts to load it if that is due.
     fn present(&self, corpus: &Corpus, scope: ScopeId) -> Option<Arc<ScopeIndex>> {
         let found = self.read().get(&scope).cloned();
         let index = match found {
@@ -143,7 +145,7 @@ impl Indexes {
         self.by_scope.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// As they are now: the lock is not held while they are worked on, or nobody could fill meanwhile.
+    /// As they are now: the lock is not held while they are worked on, otherwise no one could fill meanwhile.
     fn all(&self) -> Vec<(ScopeId, Arc<ScopeIndex>)> {
         self.read().iter().map(|(scope, index)| (*scope, Arc::clone(index))).collect()
     }
@@ -169,7 +171,7 @@ impl ScopeIndex {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes what was just stored, or forgets what was just removed.
+    /// Adds an entry that was just stored, or forgets one that was just removed.
     fn tell(&self, id: EntryId, embedding: Option<&Embedding>) {
         let mut told = self.told();
         if let Some(told) = &mut *told {
@@ -178,7 +180,7 @@ impl ScopeIndex {
         self.change(id, embedding);
     }
 
-    /// The same for what was read from the store, unless it was told of something newer.
+    /// The same for an entry that was read from the store, unless the index was notified of something newer.
     fn take(&self, id: EntryId, embedding: Option<&Embedding>) {
         let told = self.told();
         if told.as_ref().is_none_or(|told| !told.contains(&id)) {
@@ -213,8 +215,8 @@ impl ChangeListener for Indexes {
     }
 
     fn stored(&self, corpus: &Corpus, scope: ScopeId, id: EntryId, embedding: &Embedding) {
-        // A scope that this process does not search is none of its business. The lock is held, so that an index that is
-        // found empty while nobody may insert is empty until it is unloaded.
+        // This process ignores scopes that it does not search. The lock is held, so that an index that is
+        // found empty while no one may insert stays empty until it is unloaded.
         if let Some(found) = self.read().get(&scope)
             && found.corpus == *corpus
         {

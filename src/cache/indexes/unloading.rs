@@ -1,7 +1,8 @@
-//! Unloading the indexes of scopes that nobody searches, and saving what changed.
+//! Unloading the indexes of scopes that no one searches, and saving those that changed.
 //!
-//! An index with graphs takes long to build, so that of a store that one process owns stays unless it was saved. Of a
-//! store that processes share, what is unloaded is saved where that can be, and others may have saved it.
+//! An index with graphs takes long to build. So if one process owns the store, such an index stays in memory
+//! unless it was saved. If processes share the store, an index is unloaded in any case: it is saved where
+//! possible, and others may have saved it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,18 +13,19 @@ use crate::store::Store;
 
 /// How often indexes that changed are saved.
 const SAVE_EVERY: Duration = Duration::from_mins(10);
-/// An index of as many entries has graphs, or will have them soon.
+/// An index with this many entries has graphs, or will have them soon.
 const LINKED: usize = 8_192;
 
 impl Indexes {
-    /// Unloads, from now on, scopes that nobody searched for as long as `after`, and saves what changed every 10 minutes.
+    /// From now on, unloads scopes that no one searched for as long as `after`, and saves changed indexes
+    /// every 10 minutes.
     pub(crate) fn unload_idle(self: &Arc<Self>, after: Duration) {
         let (indexes, store) = (Arc::downgrade(self), self.loader.store.clone());
         let shutdown = self.loader.shutdown.clone();
         self.loader.tasks.spawn(async move {
             let pause = (after / 4).clamp(Duration::from_millis(100), SAVE_EVERY / 2);
             let mut saved = Instant::now();
-            // From before the pause, so that all that was stored by then is in the indexes after it.
+            // Read before the pause, so that all that was stored by then is in the indexes after it.
             while let Some(fills) = store.upgrade().map(|store| store.fills()) {
                 if shutdown.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                     return;
@@ -39,7 +41,7 @@ impl Indexes {
                         indexes.save(&*store, fills);
                     }
                 };
-                // It ends only with the runtime, or by a panic of its own.
+                // It fails only if the runtime ends, or if it panics itself.
                 drop(tokio::task::spawn_blocking(work).await);
             }
         });
@@ -48,11 +50,12 @@ impl Indexes {
     fn unload(&self, store: &dyn Store, after: Duration, fills: Option<u64>) {
         let oldest = self.loader.now().saturating_sub(after);
         let is_idle = |index: &ScopeIndex| {
-            // What is empty is soon loaded again from a local store. From a shared one it would be a round trip.
+            // An empty index is loaded again quickly from a local store. From a shared one it would be a
+            // round trip.
             let is_empty = index.loading.is_done() && !store.is_shared() && index.index().is_empty();
             !index.loading.is_running() && (is_empty || index.loading.searched() < oldest)
         };
-        // Saved first and without the lock: a large index takes its time.
+        // Saved first and without the lock, because a large index takes its time.
         for (scope, index) in self.all().into_iter().filter(|(_, index)| is_idle(index)) {
             let is_saved =
                 self.loader.keeper.as_ref().is_some_and(|keeper| keeper.save(store, &index, scope, fills));
@@ -64,13 +67,13 @@ impl Indexes {
             if scopes.get(&scope).is_some_and(|index| is_idle(index)) {
                 scopes.remove(&scope);
             }
-            // `index` goes after the lock: it may have to wait for the end of a build.
+            // `index` is dropped after the lock: that may have to wait for the end of a build.
             drop(scopes);
         }
     }
 
-    /// Saves what changed since the last time, if there is a place for it. All that `store` took must be in the indexes.
-    /// Blocks.
+    /// Saves what changed since the last time, if there is a place for it. The indexes must have all that
+    /// `store` has taken. Blocks.
     pub(crate) fn save_all(&self, store: &dyn Store) {
         self.save(store, store.fills());
     }
