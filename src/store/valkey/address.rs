@@ -1,4 +1,4 @@
-//! Where the servers are: one of them, a group behind sentinels, or a cluster.
+//! Where the servers are: a single server, a group behind sentinels, or a cluster.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use redis::{
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The address of the servers that a [`ValkeyStore`](super::ValkeyStore) keeps its answers on.
+/// The address of the servers on which a [`ValkeyStore`](super::ValkeyStore) keeps its answers.
 ///
 /// | URL | servers |
 /// |---|---|
@@ -18,13 +18,14 @@ use crate::error::{Error, ErrorKind, Result};
 /// | `valkey-cluster://[user:password@]host:port[,host:port…]` | a cluster, found through any of its nodes |
 /// | `valkey-sentinel://[user:password@]host:port[,host:port…]/name[?db=0]` | the primary that sentinels call `name` |
 ///
-/// `valkeys`, `valkeys-cluster` and `valkeys-sentinel` speak TLS; with the fragment `#insecure` they do not check
-/// certificates. Each may be spelled with `redis` for `valkey`, `rediss` too. User and password are percent-encoded.
-/// Sentinels themselves are asked without a password, and in plain text but for `valkeys-sentinel`.
+/// `valkeys`, `valkeys-cluster` and `valkeys-sentinel` use TLS; with the fragment `#insecure` they do not
+/// check certificates. Each scheme can also be written with `redis` for `valkey`, and with `rediss` for
+/// `valkeys`. The user and the password are percent-encoded. The sentinels themselves are asked without a
+/// password, and in plain text unless the scheme is `valkeys-sentinel`.
 #[derive(Clone)]
 pub struct ValkeyAddress {
     pub(super) topology: Topology,
-    /// Without the password.
+    /// The address without the password.
     shown: String,
 }
 
@@ -34,7 +35,7 @@ pub(super) enum Topology {
     Cluster(Vec<ConnectionInfo>),
     Sentinel {
         sentinels: Vec<ConnectionInfo>,
-        /// Of the primary.
+        /// The name of the primary.
         name: String,
         /// How to log in to the primary.
         node: RedisConnectionInfo,
@@ -105,7 +106,7 @@ impl FromStr for ValkeyAddress {
             Some((name, _)) => format!("{scheme}://{name}:***@{after}"),
             None => format!("{scheme}://{user}@{after}"),
         };
-        // A password may also stand in the query of a socket's address.
+        // A password may also be in the query of a socket's address.
         let shown =
             shown.split_once("pass=").map_or(shown.clone(), |(before, _)| format!("{before}pass=***"));
         let credentials = if user.is_empty() { String::new() } else { format!("{user}@") };
@@ -165,8 +166,8 @@ fn connection(url: &str) -> Result<ConnectionInfo> {
     Ok(info.set_redis_settings(settings))
 }
 
-/// What is the same on every connection: the protocol with pushes, and no name of the library to set, which would
-/// need a permission more.
+/// The settings that are the same on every connection: the protocol with push messages, and no library name,
+/// because setting one would need another permission.
 fn settings_of(settings: &RedisConnectionInfo) -> RedisConnectionInfo {
     settings.clone().set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name()
 }

@@ -1,4 +1,4 @@
-//! What goes on behind the callers' backs: cleaning up, counting hits, retrying, following.
+//! Work in the background: cleaning up, counting hits, retrying, and following changes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,21 +14,22 @@ use super::script::{COMPACT, HITS};
 use super::{Inner, lock, reply};
 use crate::key::{Corpus, EntryId};
 
-/// The most marks and versions that the clock of a bucket keeps, about 70 bytes each. Above it the older half goes, and
-/// with it every entry that was stored before. A document has two marks, and a version if one was told.
+/// The most marks and versions that the clock of a bucket keeps, about 70 bytes each. Above this limit, the
+/// older half is dropped, and with it every entry that was stored before those marks. A document has two
+/// marks, and a version if one was given.
 pub(super) const MAX_MARKS: u64 = 1 << 19;
-/// How many entries are removed at a time, so that nobody waits long for the server.
+/// How many entries are removed at a time, so that no one waits long for the server.
 pub(super) const STEP: usize = 128;
-/// How many sets are looked into at a time.
+/// How many sets are examined at a time.
 const SETS_AT_ONCE: usize = 32;
-/// The most distinct entries whose hits wait to be counted.
+/// The most distinct entries that can have hits waiting to be counted.
 const MAX_COUNTED: usize = 100_000;
 const HITS_EVERY: Duration = Duration::from_secs(1);
-/// How often it is measured how late this process runs.
+/// How often the store measures how late this process runs.
 const DELAY_EVERY: Duration = Duration::from_millis(100);
 
-/// What an invalidation ended: the sets of entries that it moved away, and entries from those that it emptied. Also a clock
-/// that may have marks to drop.
+/// What an invalidation ended: the sets of entries that it moved away, and the entries from the sets that it
+/// emptied. Also a clock that may have marks to drop.
 #[derive(Debug)]
 pub(super) struct Drain {
     pub(super) corpus: Corpus,
@@ -38,16 +39,17 @@ pub(super) struct Drain {
     pub(super) compacts: bool,
 }
 
-/// What is done one after another.
+/// The background tasks that are done one after another.
 #[derive(Debug)]
 pub(super) enum Chore {
     Drain(Drain),
-    /// Says when everything before it is done.
+    /// Signals that everything before it is done.
     Mark(oneshot::Sender<()>),
 }
 
 impl Inner {
-    /// Waits until what was invalidated before is cleaned away, or for as long as an invalidation may take.
+    /// Waits until everything invalidated so far is cleaned away, but no longer than an invalidation may
+    /// take.
     pub(super) async fn drained(&self) {
         let (done, is_done) = oneshot::channel();
         if self.drains.send(Chore::Mark(done)).is_ok() {
@@ -61,7 +63,7 @@ impl Inner {
         let work = async move {
             shutdown.run_until_cancelled(work).await;
         };
-        // By its handle: what is dropped outside of the runtime ends its claims, too.
+        // Spawned on the stored runtime handle: a claim also ends when it is dropped outside of the runtime.
         self.tasks.spawn_on(work, &self.runtime);
     }
 
@@ -101,7 +103,7 @@ impl Inner {
         }
     }
 
-    /// Removes the entries in `sets`. What cannot be removed now expires.
+    /// Removes the entries in `sets`. Entries that cannot be removed now are left to expire.
     async fn drain_sets(&self, bucket: Bucket<'_>, mut sets: Vec<String>) {
         while !sets.is_empty() {
             let some = sets.split_off(sets.len().saturating_sub(SETS_AT_ONCE));
@@ -122,9 +124,9 @@ impl Inner {
         }
     }
 
-    /// Removes those of `ids` that are dead. What cannot be removed now expires.
+    /// Removes those of `ids` that are dead. Entries that cannot be removed now are left to expire.
     async fn reap_all(&self, bucket: Bucket<'_>, mut ids: Vec<EntryId>) {
-        // What depends on several names was in the set of each.
+        // An entry that depends on several names was in the set of each.
         ids.sort_unstable();
         ids.dedup();
         for ids in ids.chunks(STEP) {
@@ -170,7 +172,7 @@ impl Inner {
         }
     }
 
-    /// Measures how late this process runs: by how much a timer fires after its time.
+    /// Measures how late this process runs: how long after its time a timer fires.
     async fn measure_delay(self: Arc<Self>) {
         loop {
             let due = Instant::now() + DELAY_EVERY;
@@ -179,7 +181,7 @@ impl Inner {
         }
     }
 
-    /// Has the server count the hits since the last time. What cannot be counted is not.
+    /// Makes the server count the hits since the last call. Hits that cannot be counted now are lost.
     pub(super) async fn flush_hits(&self) {
         let hits = std::mem::take(&mut *lock(&self.hits));
         let mut by_bucket = std::collections::HashMap::<_, Vec<_>>::new();
@@ -197,7 +199,7 @@ impl Inner {
         }
     }
 
-    /// Hears from the server which clocks changed (RESP3 client tracking in broadcasting mode).
+    /// Learns from the server which clocks changed (RESP3 client tracking in broadcasting mode).
     async fn track(self: Arc<Self>, mut pushes: mpsc::UnboundedReceiver<PushInfo>) {
         let mut is_tracking = false;
         loop {
@@ -210,7 +212,7 @@ impl Inner {
                     .arg("PREFIX")
                     .arg(format!("{}c:", self.keys.prefix()));
                 is_tracking = self.link.send_to_all(&tracking, self.options.invalidate_timeout).await.is_ok();
-                // What changed before is not told.
+                // Changes from before this point are not reported.
                 self.tier.distrust();
             }
             let retry = Duration::from_secs(if is_tracking { 3_600 } else { 1 });

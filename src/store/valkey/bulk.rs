@@ -1,7 +1,7 @@
-//! Many changes in one call: applied in batches, one after the other.
+//! Many changes in one call, applied in batches one after the other.
 //!
-//! A batch is what a script does in about a millisecond. So nobody waits long for the server, however many changes there
-//! are, and each batch has the whole time that an invalidation may take.
+//! A batch is as much as a script does in about a millisecond. So no one waits long for the server, however
+//! many changes there are, and each batch may take as long as a whole invalidation.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ use crate::store::batches::Batches;
 const NAMES_AT_ONCE: usize = 512;
 
 impl Inner {
-    /// Applies `changes` everywhere; what each did.
+    /// Applies `changes` everywhere, and returns what each of them did.
     pub(super) async fn invalidate_all(
         &self,
         corpus: &Corpus,
@@ -32,7 +32,7 @@ impl Inner {
     }
 }
 
-/// The places of the changes in each batch.
+/// The index ranges of the changes in each batch.
 fn batches(changes: &[Change]) -> impl Iterator<Item = Range<usize>> {
     let mut start = 0;
     std::iter::from_fn(move || {

@@ -1,8 +1,9 @@
 //! Claims to make an answer: taking, renewing and ending them.
 //!
-//! A claim that nobody works under holds up everybody who asks the same until it runs out. So ending one is tried again
-//! while the server is away. And one that a lookup may have taken is ended when the lookup is given up before its reply
-//! was read, be it because the caller went or because the server did not answer in time.
+//! A claim that no one works under makes everyone who asks the same question wait until the claim runs out.
+//! So if the server is away, the store keeps trying to end the claim. A lookup may also have taken a claim
+//! although its reply was never read, because the caller left or because the server did not answer in time.
+//! When such a lookup is given up, its claim is ended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,9 +17,9 @@ use crate::key::{Corpus, EntryId};
 use crate::store::valkey::link::Trouble;
 use crate::store::{Claim, ClaimEnd, ClaimToken};
 
-/// How long word is left that an answer cannot be shared, so that those who wait hear of it.
+/// How long the note that an answer cannot be shared is kept, so that the waiting callers see it.
 const UNSHARED_WORD: Duration = Duration::from_secs(1);
-/// How often it is tried to end a claim on a server that is away.
+/// How long to wait before trying again to end a claim on a server that is away.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +27,7 @@ enum Action {
     Take,
     Renew,
     End,
-    /// Ends it, and leaves word that there is nothing to wait for.
+    /// Ends the claim, and leaves a note that there is nothing to wait for.
     Open,
 }
 
@@ -45,10 +46,11 @@ impl Inner {
         Ok(self.act(corpus, id, token, Action::Renew).await?)
     }
 
-    /// Ends a claim behind the caller's back.
+    /// Ends a claim in the background.
     ///
-    /// On the connection that took it this comes later; on a new one, which is made after the old one was given up,
-    /// almost certainly. Otherwise the claim runs out by itself.
+    /// On the connection that took the claim, the command to end it arrives after the one that took it. On a
+    /// new connection, which is made after the old one was given up, it almost certainly does, too. Otherwise
+    /// the claim runs out by itself.
     pub(super) fn end_claim(
         self: &Arc<Self>,
         corpus: &Corpus,
@@ -62,7 +64,7 @@ impl Inner {
         };
         let (inner, corpus) = (Arc::clone(self), corpus.clone());
         let end = async move {
-            // By then it has run out.
+            // By that time the claim has run out.
             let until = Instant::now() + inner.options.claim_life;
             while inner.act(&corpus, id, token, action).await.is_err() && Instant::now() < until {
                 let pause = tokio::time::sleep(RETRY_PAUSE);
@@ -74,7 +76,7 @@ impl Inner {
         self.awaited.spawn_on(end, &self.runtime);
     }
 
-    /// Whether the claim is or was the caller's.
+    /// Returns whether the claim is or was the caller's.
     async fn act(
         &self,
         corpus: &Corpus,
@@ -95,7 +97,7 @@ impl Inner {
     }
 }
 
-/// A claim that the server may have granted, and nobody heard of it yet. Dropping it ends it.
+/// A claim that the server may have granted without anyone knowing of it yet. Dropping it ends it.
 pub(super) struct Unheard {
     inner: Arc<Inner>,
     corpus: Corpus,
@@ -104,12 +106,12 @@ pub(super) struct Unheard {
 }
 
 impl Unheard {
-    /// To be made before the server is asked.
+    /// Creates the guard; call this before the server is asked.
     pub(super) fn new(inner: &Arc<Inner>, corpus: &Corpus, id: EntryId, token: ClaimToken) -> Self {
         Self { inner: Arc::clone(inner), corpus: corpus.clone(), id, token: Some(token) }
     }
 
-    /// The server answered, or was not asked after all.
+    /// Disarms the guard: the server answered, or was not asked after all.
     pub(super) fn heard(mut self) {
         self.token = None;
     }

@@ -1,4 +1,4 @@
-//! What the store holds: listings, and what indexes are loaded from.
+//! What the store holds: listings, and the entries from which indexes are loaded.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -18,12 +18,12 @@ use crate::store::{Listed, ScopeCursor, ScopePage, StoredEntry};
 
 /// How many members of a set are read at a time.
 const PAGE: usize = 1_000;
-/// How many entries are fetched by one script, so that nobody waits long for the server.
+/// How many entries one script fetches, so that no one waits long for the server.
 const FETCHED: usize = 64;
-/// How long the ids of a listing are used for its next pages.
+/// How long the ids of a listing are reused for its next pages.
 const LISTING_LIFE: Duration = Duration::from_mins(1);
 
-/// All entries in order, for a caller that reads page by page. The server has no order of its own.
+/// All entries in order, for a caller that reads page by page. The server itself keeps no order.
 #[derive(Debug)]
 pub(super) struct Listing {
     entries: Vec<(EntryId, Corpus)>,
@@ -62,7 +62,7 @@ impl Inner {
         self.fetch(ids.into_iter().map(|id| (id, corpus.clone())).collect()).await
     }
 
-    /// Whether `change` tells the version that the bucket has registered.
+    /// Whether `change` carries the version that the bucket has registered.
     async fn is_unchanged(&self, bucket: Bucket<'_>, change: &Change) -> Result<bool> {
         let Some((document, Some(version))) = change.document_told() else { return Ok(false) };
         let clock = self.keys.clock(bucket);
@@ -88,13 +88,14 @@ impl Inner {
             let page = self.listed(after, limit - found.len()).await?;
             let Some((last, _)) = page.last() else { break };
             after = Some(*last);
-            // Some may be gone since they were listed, so a page of entries may take more than one of ids.
+            // Some entries may be gone since they were listed, so a page of entries may take more than one
+            // page of ids.
             found.extend(self.fetch(page).await?);
         }
         Ok(found)
     }
 
-    /// The next ids of the listing, which is made anew where there is none or for a first page.
+    /// The next ids of the listing. The listing is made again if there is none, or for a first page.
     async fn listed(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<(EntryId, Corpus)>> {
         let from = |listing: &Listing| {
             let start = listing.entries.partition_point(|(id, _)| after.is_some_and(|after| *id <= after));
@@ -134,7 +135,7 @@ impl Inner {
         let names = reply::items(&reply).unwrap_or_default();
         let mut corpora: Vec<Corpus> =
             names.iter().filter_map(|name| Corpus::new(reply::text(name)?).ok()).collect();
-        // Corpora that this process knows of but the server was not told of yet, or forgot.
+        // Also the corpora that this process knows, but that the server has not received yet or has lost.
         corpora.extend(lock(&self.listed).iter().cloned());
         corpora.sort_unstable();
         corpora.dedup();
@@ -149,7 +150,7 @@ impl Inner {
     ) -> Result<ScopePage> {
         self.check_open()?;
         let ScopeCursor(place) = cursor.unwrap_or(ScopeCursor(0));
-        // The bucket, and the server's cursor in the bucket's set.
+        // The place holds the bucket, and the server's cursor in the bucket's set.
         let number = u16::try_from(place >> 64).map_err(|_| Error::invalid("no such place in a scope"))?;
         let at = u64::try_from(place & u128::from(u64::MAX)).unwrap_or(0);
         let (ids, next) = self.members(&self.keys.scope(Bucket { corpus, number }, scope), at).await?;
@@ -181,7 +182,7 @@ impl Inner {
         Ok(try_join_all(gets).await?)
     }
 
-    /// Some members of a set of ids, and the cursor to go on with; 0 at the end.
+    /// Some members of a set of ids, and the cursor to continue with; 0 at the end.
     async fn members(&self, set: &str, cursor: u64) -> Result<(Vec<EntryId>, u64)> {
         let mut scan = redis::cmd("SSCAN");
         scan.arg(set).arg(cursor).arg("COUNT").arg(PAGE);

@@ -1,8 +1,9 @@
-//! Applying an operation to every bucket, and what happens to those that it cannot be applied to.
+//! Applies an operation to every bucket, and handles the buckets to which it cannot be applied.
 //!
-//! All buckets are done at once, as far as that leaves the servers time for others. Each is in force when its script ran
-//! and the replicas that were online then have it.
-//! What is not in force within the limit goes to the outbox, and a task goes on with it until it is.
+//! All buckets are processed at once, as far as that leaves the servers time for others. The operation is in
+//! force in a bucket when its script ran and the replicas that were online at that time have the change.
+//! Buckets in which it is not in force within the limit go to the outbox. A task tries those again until the
+//! operation is in force.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
@@ -25,28 +26,28 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::Corpus;
 use crate::store::ChangeOutcome;
 
-/// Between attempts at the same bucket.
+/// The shortest pause between attempts at the same bucket.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// How many names are on their way to a server at a time, all buckets together: two or three milliseconds of its time.
-/// Others would wait longer if all scripts of a large operation arrived at once.
+/// How many names may be on their way to a server at a time, over all buckets: two or three milliseconds of
+/// a server's time. If all scripts of a large operation arrived at once, other commands would wait longer.
 const NAMES_ON_THE_WAY: usize = 1_024;
-/// How many servers of a cluster are taken to share the buckets.
+/// The number of servers of a cluster that are assumed to share the buckets.
 const SERVERS: usize = 4;
 
 tokio::task_local! {
-    /// Set while what is applied is itself an announcement that was heard.
+    /// Set while the operation being applied was itself received as an announcement.
     static UNANNOUNCED: ();
 }
 
-/// Does `work` without announcing what it invalidates: for what was heard as an announcement. Deployments that follow
-/// each other would otherwise repeat one for ever.
+/// Does `work` without announcing what it invalidates, for changes that were received as announcements.
+/// Otherwise, deployments that follow each other would repeat an announcement for ever.
 pub(crate) async fn unannounced<T>(work: impl Future<Output = T>) -> T {
     UNANNOUNCED.scope((), work).await
 }
 
 impl Inner {
-    /// Applies `operation` everywhere; what each of its steps did.
+    /// Applies `operation` everywhere, and returns what each of its steps did.
     pub(super) async fn invalidate(&self, operation: Operation) -> Result<Vec<ChangeOutcome>> {
         self.check_open()?;
         if operation.steps.is_empty() {
@@ -54,8 +55,9 @@ impl Inner {
         }
         self.list(&operation.corpus);
         let mut buckets = operation.buckets(&self.keys);
-        // What is pending in a bucket comes first. Otherwise a version that it tells would be registered late, and the
-        // change that comes back to the one before would have been taken for none.
+        // Operations that are pending in a bucket come first. Otherwise the version that a pending change
+        // carries would be registered late, and a change back to the version before it would have been
+        // treated as no change.
         if self.outbox.len() > 0 {
             self.try_pending().await;
         }
@@ -79,7 +81,7 @@ impl Inner {
         self.check_open()?;
         self.list(corpus);
         let operation = Operation::hold(corpus, document);
-        // The end of an earlier hold that is still on its way would end this one.
+        // If the end of an earlier hold is still on its way, it would end this hold.
         if self.outbox.len() > 0 {
             self.try_pending().await;
             if !self.outbox.pending_buckets(corpus).is_empty() {
@@ -91,7 +93,8 @@ impl Inner {
         let count = buckets.len();
         let (_, left, why) = self.apply_everywhere(&operation, buckets, Attempt::First).await;
         if !left.is_empty() {
-            // Nothing is kept: the caller must not begin the update, and a hold that comes later would stay.
+            // Nothing goes into the outbox: the caller must not begin the update, and a hold that took effect
+            // later would stay.
             let message = format!(
                 "the document is held in {} of {count} buckets only: {why}; end the update or begin it again",
                 count - left.len()
@@ -101,7 +104,7 @@ impl Inner {
         let key = self.keys.held(corpus);
         let mut note = redis::cmd("HSET");
         note.arg(&key).arg(any_change_of(document).as_bytes()).arg(document);
-        // For reports only.
+        // The names are for reports only.
         let _ = self.control.send(&note, &key, self.command_limit()).await;
         Ok(())
     }
@@ -123,7 +126,8 @@ impl Inner {
         Ok(outcomes.into_iter().next().unwrap_or(ChangeOutcome::Dropped(0)))
     }
 
-    /// Tries every bucket. Returns what was applied, the buckets that are left, and why.
+    /// Tries every bucket. Returns the results of the buckets that have it, the buckets that are left, and
+    /// why.
     async fn apply_everywhere(
         &self,
         operation: &Operation,
@@ -133,7 +137,7 @@ impl Inner {
         let limit = self.options.invalidate_timeout;
         let deadline = match attempt {
             Attempt::First => Instant::now() + limit,
-            // While the servers are away, those who come after it should not have to wait.
+            // While the servers are away, operations that come after this one should not have to wait.
             Attempt::Again => Instant::now(),
         };
         let plan = &Plan::new(operation, &self.keys);
@@ -149,8 +153,9 @@ impl Inner {
             };
             let attempts: Vec<_> = left.iter().copied().map(attempt_in).collect();
             let mut applied = Vec::new();
-            // With another layout, what is done in these buckets is not done where other processes look. What is only
-            // refused is left to the script, which knows what to do without room.
+            // If the servers have another layout, other processes do not look where this operation would act.
+            // If the check was only refused, the operation goes on: the script knows what to do when there is
+            // no room.
             let layout = self.check_layout(&self.control, limit).await;
             let results = match layout.map_err(|error| (error.kind(), error.to_string())) {
                 Err((ErrorKind::Config | ErrorKind::Unavailable | ErrorKind::Timeout, unknown)) => {
@@ -176,7 +181,8 @@ impl Inner {
                 done.push((number, result));
             }
             if left.is_empty() || Instant::now() + pause >= deadline {
-                // The server tells of the change on another connection, and so perhaps after the caller was told.
+                // The server reports the change on another connection, and so perhaps after this call has
+                // returned.
                 self.tier.distrust();
                 return (done, left, why);
             }
@@ -185,7 +191,7 @@ impl Inner {
         }
     }
 
-    /// Applies `operation` to one bucket, on whichever node has it.
+    /// Applies `operation` to one bucket, on the node that has it.
     async fn apply(
         &self,
         operation: &Operation,
@@ -219,7 +225,8 @@ impl Inner {
             Ok(reply) => plan
                 .applied(bucket, &reply)
                 .ok_or_else(|| Trouble::Away("it gave an unexpected reply to an invalidation".into())),
-            // A hold that failed is no hold. Everything else means that answers end, and more may.
+            // A hold that failed is no hold. All other operations end answers, and may end more of them than
+            // requested.
             Err(Trouble::Refused(error)) if !operation.is_hold() => {
                 self.chill(&names[0], &error, operation).await
             }
@@ -227,8 +234,8 @@ impl Inner {
         }
     }
 
-    /// Removes the clock of a bucket where the script failed, for want of memory for example. Everything that is
-    /// stored there is gone with it: more than was asked for, and never less.
+    /// Removes the clock of a bucket in which the script failed, for example for want of memory. Everything
+    /// that is stored in the bucket is gone with it: more than was asked for, but never less.
     async fn chill(
         &self,
         clock: &str,
@@ -243,10 +250,10 @@ impl Inner {
         Ok(Applied { replicas: 0, compacts: false, outcomes, detached: Vec::new(), dead: Vec::new() })
     }
 
-    /// Waits for the replicas that were online; the buckets that they do not confirm.
+    /// Waits for the replicas that were online, and returns the buckets that they do not confirm.
     async fn confirm(&self, operation: &Operation, applied: &[(u16, Applied)]) -> BTreeSet<u16> {
         let waits = applied.iter().filter(|(_, applied)| applied.replicas > 0);
-        // One server has one stream of replication: waiting once is waiting for all buckets.
+        // One server has one replication stream, so waiting for one bucket is waiting for all of them.
         let most = if self.control.is_cluster() { usize::MAX } else { 1 };
         let waits: Vec<(u16, u64)> =
             waits.map(|(number, applied)| (*number, applied.replicas)).take(most).collect();
@@ -267,7 +274,7 @@ impl Inner {
         applied.iter().map(|(number, _)| *number).collect()
     }
 
-    /// Sums up what was done, and has the dead cleaned away.
+    /// Sums up what was done, and schedules the removal of dead entries.
     async fn settle(&self, operation: &Operation, applied: &[(u16, Applied)]) -> Vec<ChangeOutcome> {
         let mut outcomes: Vec<ChangeOutcome> = (0..operation.steps.len())
             .map(|n| {
@@ -280,7 +287,8 @@ impl Inner {
                 bucket: *number,
                 sets: applied.detached.clone(),
                 dead: applied.dead.clone(),
-                // One that waits drops what more is to be dropped, too.
+                // If this clock already waits for compaction, that run also drops the marks that were added
+                // since.
                 compacts: applied.compacts
                     && lock(&self.compacting).insert((operation.corpus.clone(), *number)),
             };
@@ -306,7 +314,7 @@ impl Inner {
         outcomes
     }
 
-    /// Tells other services of what changed.
+    /// Announces the changes to other services.
     fn announce(&self, operation: &Operation, outcomes: &[ChangeOutcome]) {
         use super::operation::Step;
         if UNANNOUNCED.try_get().is_ok() {
@@ -344,7 +352,7 @@ impl Inner {
                 tracing::debug!(%trouble, "an invalidation was not announced");
             }
         };
-        // Behind the caller's back: freshness does not depend on who hears of it.
+        // In the background: freshness does not depend on who receives the announcement.
         self.awaited.spawn_on(announce, &self.runtime);
     }
 
@@ -368,7 +376,7 @@ impl Inner {
         }
     }
 
-    /// Goes on with what is in the outbox until the store is closed.
+    /// Tries what is in the outbox again and again until the store is closed.
     pub(super) async fn retry_pending(self: Arc<Self>) {
         let mut pause = SHORTEST_PAUSE;
         loop {
@@ -387,9 +395,9 @@ impl Inner {
         }
     }
 
-    /// Tries what is in the outbox, in the order in which it was to be done in each bucket.
+    /// Tries what is in the outbox, keeping the original order in each bucket.
     async fn try_pending(&self) {
-        // Two at a time would not keep the order.
+        // Two tasks at a time would not keep the order.
         let _alone = self.retrying.lock().await;
         let mut blocked = BTreeSet::new();
         for (id, pending) in self.outbox.pending() {
@@ -408,7 +416,7 @@ impl Inner {
             blocked.extend(left.iter().map(|bucket| (corpus.clone(), *bucket)));
             let done: Vec<u16> = buckets.difference(&left).copied().collect();
             if done.is_empty() {
-                // The servers are away for this one, so they are for the others.
+                // The servers are away for this operation, so they are away for the others, too.
                 return;
             }
             let outcomes = self.settle(&pending.operation, &applied).await;
@@ -423,7 +431,7 @@ impl Inner {
         }
     }
 
-    /// Deletes those of `ids` that are dead, and tells indexes; what was deleted.
+    /// Deletes those of `ids` that are dead, notifies indexes, and returns what was deleted.
     pub(super) async fn reap(
         &self,
         bucket: Bucket<'_>,

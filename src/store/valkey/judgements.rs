@@ -1,4 +1,6 @@
-//! The log of judgements, a stream that all processes share: `MAXLEN ~` [`MAX_JUDGEMENTS`], one JSON value `j` each.
+//! The log of judgements, a stream that all processes share.
+//!
+//! It is trimmed to `MAXLEN ~` [`MAX_JUDGEMENTS`]. Each event has one field `j`, a JSON value.
 
 use redis::Value;
 
@@ -36,11 +38,11 @@ impl Inner {
                 return Err(reply::unexpected("a judgement"));
             };
             last = Some(cursor);
-            // One that a later version wrote is passed over.
+            // A judgement that a later version wrote is skipped.
             judgements.extend(logged.map(|logged| (cursor, logged)));
         }
         match last {
-            // A page of nothing but unknown ones must not look like the end.
+            // A page of nothing but unknown judgements must not look like the end.
             Some(last) if judgements.is_empty() => Box::pin(self.judgements(Some(last), limit)).await,
             _ => Ok(judgements),
         }

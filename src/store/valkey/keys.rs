@@ -5,18 +5,18 @@
 //! | `c:{corpus:b}` | the clock of bucket `b`: `r`, `i`, `s`, `f`, marks by name, versions by `v` and document |
 //! | `e:{corpus:b}:<id>` | an entry, see [`record`](super::record) |
 //! | `r:{corpus:b}:<name>` | the ids of the entries that depend on a name, of a scope, or all |
-//! | `d:{corpus:b}:<random>` | such a set, detached, until it is drained |
-//! | `l:{corpus:b}:<id>` | who makes this answer now |
+//! | `d:{corpus:b}:<random>` | such a set, moved away, until it is drained |
+//! | `l:{corpus:b}:<id>` | the claim of the process that makes this answer now |
 //! | `x:{corpus}` | the change stream |
 //! | `h:{corpus}` | names of held documents, for reports |
-//! | `judgements` | what was said of served answers |
-//! | `secret` | what ids of entries are shown by |
+//! | `judgements` | the judgements of served answers |
+//! | `secret` | the secret by which the ids of entries are shown |
 //! | `corpora`, `format` | the corpora ever used; the layout's version and the number of buckets |
 //!
-//! A clock has a day to live until something is stored under it or changes.
+//! A clock has a time to live of one day until an entry is stored under it or a change is applied to it.
 //!
-//! Each begins with the prefix of the deployment. What stands in braces decides the slot in a cluster, so all
-//! keys of a bucket are on one node and one script may touch them.
+//! Each key begins with the prefix of the deployment. The part in braces decides the slot in a cluster, so
+//! all keys of a bucket are on one node and one script may access them.
 
 use std::fmt::Write as _;
 
@@ -31,7 +31,7 @@ pub(super) struct Keys {
     buckets: u16,
 }
 
-/// One bucket of one corpus: what its keys have in common.
+/// One bucket of one corpus: the part that its keys have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Bucket<'a> {
     pub(super) corpus: &'a Corpus,
@@ -55,7 +55,7 @@ impl Keys {
         self.buckets
     }
 
-    /// The bucket of an entry. An id is a hash, so a part of it spreads evenly.
+    /// The bucket of an entry. An id is a hash, so a part of it is evenly distributed.
     pub(super) fn bucket<'a>(&self, corpus: &'a Corpus, id: EntryId) -> Bucket<'a> {
         let bytes = id.as_bytes();
         Bucket { corpus, number: u16::from_le_bytes([bytes[14], bytes[15]]) % self.buckets }
@@ -85,13 +85,13 @@ impl Keys {
         format!("{}:{ALL}", self.tagged('r', bucket))
     }
 
-    /// What the names of a bucket's sets begin with.
+    /// The prefix of the names of a bucket's sets.
     pub(super) fn sets(&self, bucket: Bucket<'_>) -> String {
         format!("{}:", self.tagged('r', bucket))
     }
 
-    /// What the names of sets begin with that one call detaches. `random` is of the caller's choice, and never used
-    /// before.
+    /// The prefix of the names of the sets that one call moves away. The caller chooses `random`, which must
+    /// never have been used before.
     pub(super) fn detached(&self, bucket: Bucket<'_>, random: u128) -> String {
         format!("{}:{random:032x}:", self.tagged('d', bucket))
     }
@@ -130,7 +130,7 @@ impl Keys {
     }
 }
 
-/// The corpus' name without what has a meaning in keys, patterns or terminals.
+/// The name of the corpus without the characters that have a meaning in keys, patterns or terminals.
 fn escaped(corpus: &Corpus) -> String {
     let mut escaped = String::with_capacity(corpus.as_str().len());
     for byte in corpus.as_str().bytes() {

@@ -1,31 +1,33 @@
 //! A store on Valkey or Redis, shared by any number of processes.
 //!
-//! Answers are hashes, and what decides about them are the invalidation clocks beside them: one for each bucket of a
-//! corpus, opened, asked and advanced by scripts, so that a lookup is one round trip and nothing can come between
-//! looking and asking. A clock that the server lost, or that it has from before a restart or a failover, is never
-//! trusted again: what was stored under it is gone.
+//! Answers are hashes, and the invalidation clocks beside them decide whether they are live. Each bucket of a
+//! corpus has one clock. Scripts open, ask and advance the clocks, so a lookup is one round trip and nothing
+//! can come between finding an entry and asking its clock. If the server lost a clock, or has one from before
+//! a restart or a failover, that clock is never trusted again: everything that was stored under it is gone.
 //!
 //! # Guarantees
 //!
-//! Once an invalidation returned, no lookup by any process that starts later is served what it ended, whatever the
-//! server evicts, forgets, or takes over. One case is left: a process that is cut off together with an old primary,
-//! which was replaced meanwhile and does not know it yet, may be served by that primary until it does (at most the
-//! cluster's node timeout).
+//! Once an invalidation has returned, no lookup that starts later, in any process, is served an answer that
+//! it ended, whatever the server evicts, forgets, or takes over. There is one exception. A process may be cut
+//! off together with an old primary, which was replaced meanwhile and does not know it yet. That primary may
+//! serve old answers to that process until it learns of its replacement (at most the cluster's node timeout).
 //!
-//! Servers that are away make lookups fail within [`command_timeout`](ValkeyOptions::command_timeout), and once they have
-//! been silent for three times as long at once, until they are back. Servers that are slow, and a machine that has more
-//! to do than it has cores for, are waited for as long as a hit is worth. An invalidation that cannot be completed is
-//! reported as [`Incomplete`](ErrorKind::Incomplete), kept in an outbox and tried again; meanwhile this process serves
-//! nothing from the buckets that it concerns.
+//! If the servers are away, lookups fail within [`command_timeout`](ValkeyOptions::command_timeout). Once the
+//! servers have been silent for three times as long, lookups fail at once until they are back. If the servers
+//! are slow, or the machine has more to do than it has cores for, lookups wait for as long as a hit is worth.
+//! An invalidation that cannot be completed is reported as [`Incomplete`](ErrorKind::Incomplete), kept in an
+//! outbox and tried again; meanwhile this process serves nothing from the buckets that it concerns.
 //!
-//! A hold ([`Store::begin_update`]) lasts as long as the clocks that it is kept in. If the server loses those meanwhile,
-//! what is made from the old version is served until the update ends, and not after.
+//! A hold ([`Store::begin_update`]) lasts as long as the clocks in which it is kept. If the server loses
+//! those clocks meanwhile, answers made from the old version are served until the update ends, and not after.
 //!
 //! # What only saves memory and time
 //!
-//! Sets of dependants, the change stream, the memory tier's contents and announcements are hints. Each may be lost.
+//! The sets of dependants, the change stream, the contents of the memory tier and the announcements are
+//! hints. Each of them may be lost.
 //!
-//! Counts of dropped entries are taken from the sets: they may include entries that expired or were evicted before.
+//! Counts of dropped entries are taken from the sets: they may include entries that had already expired or
+//! been evicted.
 
 mod address;
 mod background;
@@ -85,10 +87,10 @@ use crate::store::{
 
 /// The largest entry. A larger one would hold up every command that comes after it.
 const MAX_ENTRY_BYTES: usize = 8 << 20;
-/// The layout of keys and values. Another one is refused.
+/// The layout of keys and values. A server that has another layout is refused.
 const FORMAT: &str = "1";
 
-/// A store on Valkey (or Redis 7 and later), one server, a group behind sentinels, or a cluster.
+/// A store on Valkey (or Redis 7 and later): a single server, a group behind sentinels, or a cluster.
 ///
 /// ```no_run
 /// # async fn example() -> wellspring::Result<()> {
@@ -106,13 +108,13 @@ struct Inner {
     address: ValkeyAddress,
     options: ValkeyOptions,
     keys: Keys,
-    /// For what callers wait for.
+    /// The connection for commands that callers wait for.
     link: Link,
-    /// For what may wait itself: invalidations and their replicas, cleaning up, reports.
+    /// The connection for work that may wait: invalidations and their replicas, cleaning up, reports.
     control: Link,
     tier: MemoryTier,
     outbox: Arc<Outbox>,
-    /// Tells this process' events in the change stream from others'.
+    /// Distinguishes the events of this process in the change stream from those of others.
     origin: u128,
     hits: Mutex<HashMap<(Corpus, EntryId), u64>>,
     listener: RwLock<Option<Arc<dyn ChangeListener>>>,
@@ -123,15 +125,15 @@ struct Inner {
     /// Set once the server's layout was found to be this one.
     checked: tokio::sync::OnceCell<()>,
     drains: mpsc::UnboundedSender<background::Chore>,
-    /// The clocks that wait for their marks to be dropped.
+    /// The clocks that wait for their old marks to be dropped.
     compacting: Mutex<std::collections::HashSet<(Corpus, u16)>>,
     retry: tokio::sync::Notify,
-    /// Held while the outbox is worked on.
+    /// Held while the outbox is processed.
     retrying: tokio::sync::Mutex<()>,
     /// Claims end where callers drop them, which may be on a thread without a runtime.
     runtime: tokio::runtime::Handle,
     tasks: TaskTracker,
-    /// What closing waits for: claims that are being ended, announcements, and events of the change stream.
+    /// The tasks that closing waits for: claims being ended, announcements, and events of the change stream.
     awaited: TaskTracker,
     shutdown: CancellationToken,
 }
@@ -146,7 +148,7 @@ impl fmt::Debug for ValkeyStore {
 }
 
 impl ValkeyStore {
-    /// Settings, to [connect](ValkeyOptions::connect) with.
+    /// Settings of a store; call [`connect`](ValkeyOptions::connect) on them.
     pub fn options() -> ValkeyOptions {
         ValkeyOptions::default()
     }
@@ -208,12 +210,12 @@ impl Drop for ValkeyStore {
 }
 
 impl Inner {
-    /// How long what callers wait for may take now.
+    /// How long a command that callers wait for may take now.
     fn command_limit(&self) -> Duration {
         self.link.pace().limit()
     }
 
-    /// Makes sure that lookups reach the servers: not over another connection, and in no more time than they have.
+    /// Makes sure that lookups reach the servers: over their own connection, and within their own time limit.
     async fn ready(&self) -> Result<()> {
         self.check_open()?;
         self.check_layout(&self.link, self.command_limit()).await?;
@@ -257,7 +259,7 @@ impl Inner {
         if self.shutdown.is_cancelled() { Err(closed()) } else { Ok(()) }
     }
 
-    /// An error while an invalidation of a bucket is not complete: what is stored there may be stale.
+    /// Fails while an invalidation of the bucket is not complete: what is stored there may be stale.
     fn check_bucket(&self, bucket: Bucket<'_>) -> Result<()> {
         if self.outbox.is_pending_in(bucket.corpus, bucket.number) {
             return Err(Error::new(ErrorKind::Incomplete, "an invalidation is not complete yet"));
@@ -329,7 +331,7 @@ impl Inner {
         Ok((Fetched { snapshot, found }, if what == "live" { Claim::Free } else { claim }))
     }
 
-    /// An entry that the clock lets live, unless its time is over.
+    /// An entry that is live by the clock, unless it has expired.
     fn alive(&self, entry: Arc<Entry>) -> Found {
         if entry.expires_at <= self.options.clock.now() {
             return Found::Dead(DeadReason::Expired);
@@ -564,7 +566,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What was found, the clock, and what comes after.
+/// What was found, the clock, and the rest of the reply.
 fn parse_lookup(reply: &Value) -> Option<(&str, Snapshot, &[Value])> {
     let [what, incarnation, sequence, rest @ ..] = reply::items(reply)? else { return None };
     Some((reply::text(what)?, parse_snapshot(incarnation, sequence)?, rest))

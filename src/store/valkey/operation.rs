@@ -9,7 +9,7 @@ use crate::entry::{Change, DocumentVersion};
 use crate::key::{Corpus, EntryId};
 use crate::store::ChangeOutcome;
 
-/// Something that is to be done in every bucket of a corpus. Doing it again in one is safe.
+/// Something that is to be done in every bucket of a corpus. Doing it again in the same bucket is safe.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Operation {
     pub(super) corpus: Corpus,
@@ -24,17 +24,17 @@ pub(super) enum Step {
     Release { document: String, version: Option<DocumentVersion> },
 }
 
-/// Whether the caller still waits.
+/// Whether the caller is still waiting.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Attempt {
-    /// Tried until it is done or the limit is over.
+    /// Tried until it is done or the time limit is reached.
     First,
-    /// From the outbox, once. Operations of other processes may have come in between.
+    /// Tried once, from the outbox. Operations of other processes may have come in between.
     Again,
 }
 
 impl Attempt {
-    /// What the script calls it.
+    /// The word that the script uses for it.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::First => "first",
@@ -46,7 +46,7 @@ impl Attempt {
 /// What the operation did in one bucket.
 #[derive(Debug)]
 pub(super) struct Applied {
-    /// The replicas that are to have it, too.
+    /// The number of replicas that must also have it.
     pub(super) replicas: u64,
     /// Whether the clock has marks to drop.
     pub(super) compacts: bool,
@@ -54,7 +54,7 @@ pub(super) struct Applied {
     pub(super) outcomes: Vec<Option<ChangeOutcome>>,
     /// Sets of entries that are dead.
     pub(super) detached: Vec<String>,
-    /// Entries that are dead and in no set any more.
+    /// Entries that are dead and are no longer in any set.
     pub(super) dead: Vec<EntryId>,
 }
 
@@ -84,7 +84,7 @@ impl Operation {
             .collect()
     }
 
-    /// The entries that it ends by name.
+    /// The entries that it ends by their ids, each with the number of its step.
     pub(super) fn entries(&self) -> impl Iterator<Item = (usize, EntryId)> {
         self.steps.iter().enumerate().filter_map(|(n, step)| match step {
             Step::Change(Change::Entry(id)) => Some((n, *id)),
@@ -94,7 +94,7 @@ impl Operation {
 }
 
 impl Step {
-    /// An entry is in one bucket; everything else may be in all of them.
+    /// A change of an entry concerns one bucket; everything else may concern all of them.
     fn concerns(&self, keys: &Keys, bucket: Bucket<'_>) -> bool {
         match self {
             Self::Change(Change::Entry(id)) => keys.bucket(bucket.corpus, *id) == bucket,
@@ -103,7 +103,8 @@ impl Step {
     }
 }
 
-/// What a step did, from what it did in each bucket: it changed nothing only if it did so everywhere.
+/// Sums up what a step did from its outcomes in the buckets: it changed nothing only if it changed nothing
+/// everywhere.
 pub(super) fn sum(outcomes: impl Iterator<Item = ChangeOutcome>) -> ChangeOutcome {
     outcomes.fold(ChangeOutcome::Unchanged, |sum, outcome| match (sum, outcome) {
         (ChangeOutcome::Unchanged, outcome) | (outcome, ChangeOutcome::Unchanged) => outcome,

@@ -1,10 +1,11 @@
 //! Invalidations that are not in force everywhere yet, kept until they are.
 //!
-//! Each is a line of the outbox' file, with the CRC-32 of the rest of it: `<crc> add <id> <json>`, and
-//! `<crc> done <id> <bucket>` for each bucket that has it. A line is on disk before its invalidation is reported as
-//! incomplete. What a crash left of a last line is ignored; it was not reported.
+//! Each invalidation is a line of the outbox' file, which begins with the CRC-32 of the rest of the line:
+//! `<crc> add <id> <json>`, and `<crc> done <id> <bucket>` for each bucket in which it is in force. A line is
+//! on disk before its invalidation is reported as incomplete. If a crash left an unfinished last line, that
+//! line is ignored: its invalidation was not reported.
 //!
-//! Losing a `done` is harmless: the invalidation is made once more.
+//! Losing a `done` is harmless: the invalidation is only made once more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -18,13 +19,14 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::Corpus;
 use crate::sealed::SealedFile;
 
-/// The most that are kept. More are still reported as incomplete, but have to be made again by the caller.
+/// The most invalidations that are kept. Further ones are still reported as incomplete, but the caller must
+/// repeat them.
 const MAX_PENDING: usize = 100_000;
 
 #[derive(Debug)]
 pub(super) struct Outbox {
     state: Mutex<State>,
-    /// Whether there is any, so that lookups need no lock.
+    /// Whether any is pending, so that lookups need no lock.
     is_pending: AtomicBool,
 }
 
@@ -35,7 +37,7 @@ struct State {
     next: u64,
 }
 
-/// An operation and the buckets that it is not in force in.
+/// An operation and the buckets in which it is not in force.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Pending {
     pub(super) operation: Operation,
@@ -43,7 +45,7 @@ pub(super) struct Pending {
 }
 
 impl Outbox {
-    /// An outbox in memory, or in the file at `path` with what the last process left there.
+    /// Opens an outbox in memory, or in the file at `path` with what the last process left there.
     pub(super) fn open(path: Option<&Path>) -> Result<Self> {
         let mut pending = BTreeMap::new();
         let file = match path {
@@ -81,7 +83,7 @@ impl Outbox {
         }
     }
 
-    /// The operation is in force in `bucket`. Blocks.
+    /// Records that the operation is in force in `bucket`. Blocks.
     pub(super) fn done(&self, id: u64, bucket: u16) {
         let mut state = self.lock();
         let state = &mut *state;
@@ -93,7 +95,7 @@ impl Outbox {
         let is_empty = state.pending.is_empty();
         self.is_pending.store(!is_empty, Ordering::Release);
         let Some(file) = &mut state.file else { return };
-        // An outbox that is empty begins anew, so that it does not grow for ever.
+        // The file of an empty outbox is started again, so that it does not grow for ever.
         if is_empty {
             file.clear();
         } else {
@@ -131,7 +133,7 @@ impl Outbox {
     }
 }
 
-/// What is pending in the file of these lines.
+/// The operations that are still pending according to these lines of the file.
 fn read(file: &SealedFile, lines: &[String]) -> Result<BTreeMap<u64, Pending>> {
     let mut pending: BTreeMap<u64, Pending> = BTreeMap::new();
     for (n, content) in lines.iter().enumerate() {

@@ -1,7 +1,7 @@
-//! An operation as the script takes it: changes that are alike in one run.
+//! An operation in the form that the script takes: similar changes are grouped into runs.
 //!
-//! It is made once and sent to every bucket. What the server spends on a change is little more than writing its marks
-//! then.
+//! The plan is made once and sent to every bucket. The server then spends little more on a change than
+//! writing its marks.
 
 use std::collections::HashSet;
 
@@ -20,16 +20,16 @@ pub(super) struct Plan {
     runs: Vec<Run>,
 }
 
-/// Changes one after the other that differ in their names and versions only.
+/// Consecutive changes that differ only in their names and versions.
 #[derive(Debug)]
 struct Run {
     shape: Shape,
     changes: usize,
     ids: Vec<u8>,
-    /// The ids as the names of sets spell them.
+    /// The ids as they are written in the names of sets.
     spelled: String,
     versions: Vec<String>,
-    /// The documents that the changes are of.
+    /// The documents that the changes concern.
     documents: HashSet<DependencyId>,
 }
 
@@ -39,7 +39,7 @@ struct Shape {
     /// How many names each has.
     names: usize,
     is_of_documents: bool,
-    /// The only bucket that is concerned, if there is one: an entry is in one.
+    /// The only bucket that the changes concern, if there is one: an entry is in one bucket.
     bucket: Option<u16>,
 }
 
@@ -53,7 +53,8 @@ impl Plan {
                 _ => None,
             };
             let shape = Shape { kind, names: ids.len(), is_of_documents: document.is_some(), bucket };
-            // What the script knows of a document is from before the run.
+            // The script reads what the clock holds of a document before the run, so no document may be twice
+            // in a run.
             let goes_with = |run: &Run| {
                 kind != "everything"
                     && run.shape == shape
@@ -74,17 +75,17 @@ impl Plan {
         Self { runs }
     }
 
-    /// How many names it has.
+    /// How many names all runs have together.
     pub(super) fn names(&self) -> usize {
         self.runs.iter().map(|run| run.changes * run.shape.names).sum()
     }
 
-    /// The last arguments of the script for a bucket.
+    /// Adds the last arguments of the script for a bucket.
     pub(super) fn arguments<'a>(&'a self, call: Call<'a>, bucket: u16) -> Call<'a> {
         self.runs.iter().filter(|run| run.concerns(bucket)).fold(call, |call, run| run.arguments(call))
     }
 
-    /// Reads the reply from a bucket; none if it makes no sense.
+    /// Reads the reply from a bucket; returns none if the reply is malformed.
     pub(super) fn applied(&self, bucket: Bucket<'_>, reply: &Value) -> Option<Applied> {
         let [replicas, compacts, moved, emptied, counts @ ..] = reply::items(reply)? else { return None };
         let mut counts = counts.iter();
@@ -133,7 +134,7 @@ impl Run {
     }
 }
 
-/// What the script calls a step, the document that it tells of with its version, and the names that it ends.
+/// The script's word for a step, the document that it concerns with its version, and the names that it ends.
 fn arguments(
     step: &Step,
 ) -> (&'static str, Option<DependencyId>, Option<&DocumentVersion>, Vec<DependencyId>) {

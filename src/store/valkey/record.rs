@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `i`, `s` | incarnation and sequence of the snapshot |
 //! | `d` | the ids that it can be invalidated by, 16 bytes each |
-//! | `u` | the name of the fill, 8 random bytes, to tell it from others of the same question |
+//! | `u` | the name of the fill, 8 random bytes, to distinguish it from others of the same question |
 //! | `p` | its scope, 16 bytes |
 //! | `q`, `a` | question and answer |
 //! | `v` | the question's embedding, 32-bit floats in little-endian order; empty if it has none |
@@ -68,7 +68,7 @@ pub(super) fn fields(entry: &Entry) -> Result<[Field<'_>; 5]> {
     ])
 }
 
-/// The entry in the fields `p`, `q`, `a`, `m` and `v`; none if they are damaged or foreign.
+/// Reads the entry from the fields `p`, `q`, `a`, `m` and `v`; returns none if they are damaged or foreign.
 pub(super) fn decode(corpus: &Corpus, id: EntryId, fields: &[Value]) -> Option<Entry> {
     let [scope, question, answer, metadata, vector] = fields else { return None };
     let metadata: Details<'_> = serde_json::from_slice(reply::bytes(metadata)?).ok()?;

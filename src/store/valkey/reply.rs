@@ -1,4 +1,4 @@
-//! Reading what the server answered.
+//! Reads the replies of the server.
 
 use redis::Value;
 
@@ -16,7 +16,7 @@ pub(super) fn text(value: &Value) -> Option<&str> {
     std::str::from_utf8(bytes(value)?).ok()
 }
 
-/// Scripts give numbers as integers or, where they come from a field, as text.
+/// Reads a number: scripts return numbers as integers or, where they come from a field, as text.
 pub(super) fn number<T: TryFrom<i64> + std::str::FromStr>(value: &Value) -> Option<T> {
     match value {
         Value::Int(number) => T::try_from(*number).ok(),

@@ -1,11 +1,11 @@
-//! The scripts, and how they are called: by hash, and whole where the server does not know them.
+//! The scripts, and how they are called: by hash, or with the whole source if the server does not know them.
 
 use std::fmt::Display;
 use std::sync::LazyLock;
 
 use redis::Cmd;
 
-/// A script, with what every script begins with.
+/// A script, together with the code that every script begins with.
 pub(super) struct Script {
     source: String,
     hash: String,
@@ -39,7 +39,7 @@ scripts! {
 impl Script {
     fn new(opens_clock: bool, body: &str) -> Self {
         let source = if opens_clock { format!("{OPEN}\n{body}") } else { body.to_owned() };
-        // SHA-1 is what the server names scripts by.
+        // The server identifies scripts by their SHA-1 hash.
         let hash = redis::Script::new(&source).get_hash().to_owned();
         Self { source, hash }
     }
@@ -66,8 +66,8 @@ enum Argument<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// 128 fresh random bits, as the first argument of a script that opens a clock. A call that is made again
-    /// after it may have been executed must have others.
+    /// Adds 128 fresh random bits, the first argument of a script that opens a clock. If a call may already
+    /// have been executed, it must be repeated with other bits.
     pub(super) fn nonce(mut self) -> Self {
         self.arguments.push(Argument::Owned(rand::random::<u128>().to_be_bytes().to_vec()));
         self

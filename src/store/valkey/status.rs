@@ -1,4 +1,4 @@
-//! How much the store holds, and what its servers say of themselves.
+//! How much the store holds, and what its servers report of themselves.
 
 use redis::Value;
 
@@ -48,9 +48,10 @@ impl Inner {
             )
             .map_err(Error::from)?;
             status.entries += reply::number::<u64>(&count).unwrap_or(0);
-            // A change advances every bucket, but one of a single entry.
+            // A change advances the sequence of every bucket, but a change of a single entry advances only
+            // one.
             status.sequence = status.sequence.max(reply::number(&sequence).unwrap_or(0));
-            // Not all are marks: some are the clock itself and the versions of documents.
+            // Not all fields are marks: some are the clock itself and the versions of documents.
             status.marks = status.marks.max(reply::number::<u64>(&fields).unwrap_or(0).saturating_sub(6));
         }
         let held = self.keys.held(&status.corpus);
@@ -69,13 +70,13 @@ impl Inner {
         Ok(status)
     }
 
-    /// What every primary says of itself.
+    /// What every primary reports of itself.
     pub(super) async fn servers(&self) -> Result<Vec<ServerStatus>> {
         let infos = self.infos(&["server", "memory", "stats", "replication"]).await?;
         Ok(infos.into_iter().map(|(address, info)| ServerStatus::parse(address, &info)).collect())
     }
 
-    /// These sections of what every primary says of itself, with its address.
+    /// These sections of the INFO reply of every primary, each with the primary's address.
     pub(super) async fn infos(&self, sections: &[&str]) -> Result<Vec<(String, String)>> {
         let mut info = redis::cmd("INFO");
         info.arg(sections);

@@ -1,11 +1,12 @@
-//! The change stream: how a process hears of what others store and remove.
+//! The change stream: how a process learns what other processes store and remove.
 //!
-//! One stream for each corpus, `MAXLEN ~` [`LENGTH`]. An event has the kind `k`, the sender `o` and the ids `e`: `put`
-//! with scope `s` and vector `v`, or `gone` with as many scopes as ids. Events are written after what they tell of,
-//! and not waited for: they are hints, and may be lost.
+//! There is one stream for each corpus, `MAXLEN ~` [`LENGTH`]. An event has the kind `k`, the sender `o` and
+//! the ids `e`. The kind is `put`, with the scope `s` and the vector `v`, or `gone`, with as many scopes as
+//! ids. An event is written after the change that it reports, and no one waits for it: events are hints, and
+//! may be lost.
 //!
-//! A reader that finds the place where it was gone from the stream (it was cut off for long, the stream was trimmed or
-//! lost) reports that it fell behind, and goes on from the present.
+//! If a reader finds that its place is no longer in the stream (because it was cut off for long, or the
+//! stream was trimmed or lost), it reports that it fell behind, and continues from the present.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -24,24 +25,24 @@ use crate::key::{Corpus, EntryId, ScopeId};
 const LENGTH: u32 = 100_000;
 /// How many events are read at a time.
 const BATCH: usize = 1_000;
-/// How long the server waits for an event before it answers that there is none, and how soon a corpus that is followed
-/// anew is looked at.
+/// How long the server waits for an event before it answers that there is none. A newly followed corpus is
+/// first read within the same time.
 const WAIT: Duration = Duration::from_millis(500);
-/// How often a cluster is asked: waiting there would hold up everybody on the node's connection.
+/// How often a cluster is polled: a blocking read would hold up everyone on the node's connection.
 const POLL: Duration = Duration::from_millis(50);
 
 /// The corpora that are followed.
 #[derive(Debug, Default)]
 pub(super) struct Follower {
-    /// The last event that was read of each; none while it is not known.
+    /// The last event that was read of each corpus; none while it is not known.
     places: Mutex<HashMap<Corpus, String>>,
     changed: Notify,
 }
 
 impl Inner {
-    /// Tells other processes of an entry that was stored.
+    /// Notifies other processes of an entry that was stored.
     pub(super) fn stored(self: &Inner, entry: &Entry) {
-        // The clock does not tell of a fill, so nothing else would have the copy of an older answer checked.
+        // The clock does not report fills, so nothing else would make a copy of an older answer be checked.
         self.tier.forget(entry.id);
         let corpus = &entry.corpus;
         let key = self.keys.stream(corpus);
@@ -65,7 +66,7 @@ impl Inner {
         }
     }
 
-    /// Tells other processes of entries that were removed.
+    /// Notifies other processes of entries that were removed.
     pub(super) fn publish_removed(&self, corpus: &Corpus, removed: &[(EntryId, ScopeId)]) {
         let key = self.keys.stream(corpus);
         let ids: Vec<u8> = removed.iter().flat_map(|(id, _)| *id.as_bytes()).collect();
@@ -91,11 +92,11 @@ impl Inner {
                 tracing::debug!(%trouble, key, "other processes were not told of a change");
             }
         };
-        // A process that stores an answer and ends has told of it.
+        // Closing waits for this, so a process that stores an answer and ends has sent its event.
         self.awaited.spawn_on(send, &self.runtime);
     }
 
-    /// Begins to follow `corpus` from the present.
+    /// Starts to follow `corpus` from the present.
     pub(super) async fn follow(&self, corpus: &Corpus) -> Result<()> {
         if lock(&self.follower.places).contains_key(corpus) {
             return Ok(());
@@ -106,10 +107,10 @@ impl Inner {
         Ok(())
     }
 
-    /// Reads what is new in the streams that are followed, until the store is closed.
+    /// Reads new events from the streams that are followed, until the store is closed.
     pub(super) async fn follow_streams(self: Arc<Self>) {
         self.follower.changed.notified().await;
-        // Of its own, since reading waits.
+        // Reading blocks, so this task has a connection of its own.
         let limits = self.options.patient_limits();
         let link = Link::open(&self.address, self.options.certificates(), limits, None).await;
         let link = match link {
@@ -132,7 +133,7 @@ impl Inner {
         }
     }
 
-    /// Reads one batch of each stream; how many events there were.
+    /// Reads one batch of each stream, and returns how many events there were.
     async fn read_streams(&self, link: &Link) -> Result<usize, Trouble> {
         let places: Vec<(Corpus, String)> = lock(&self.follower.places)
             .iter()
@@ -183,7 +184,7 @@ impl Inner {
         Ok(read)
     }
 
-    /// Tells the listener of one event.
+    /// Passes one event to the listener.
     fn hear(&self, corpus: &Corpus, fields: &[Value]) {
         let field = |name: &str| {
             let pairs = fields.as_chunks::<2>().0;
@@ -220,7 +221,7 @@ impl Inner {
         }
     }
 
-    /// After having been cut off: whether each place can still be gone on from.
+    /// After the connection was lost, checks whether each stream can still be read from its last place.
     async fn check_places(&self, link: &Link) {
         let places: Vec<(Corpus, String)> = lock(&self.follower.places)
             .iter()
@@ -233,7 +234,7 @@ impl Inner {
         }
     }
 
-    /// Reports that events after `place` may be gone, unless it is still in the stream.
+    /// Reports that events after `place` may be lost, unless `place` is still in the stream.
     async fn check_gap(&self, link: &Link, corpus: &Corpus, place: &str) -> Result<(), Trouble> {
         let key = self.keys.stream(corpus);
         let mut first = redis::cmd("XRANGE");
@@ -246,7 +247,7 @@ impl Inner {
         };
         if !is_whole {
             if first.is_none() {
-                // The stream is gone. Whatever comes next is new.
+                // The stream is gone. Everything that comes next is new.
                 lock(&self.follower.places).insert(corpus.clone(), START.to_owned());
             }
             self.fell_behind(corpus);
@@ -270,13 +271,13 @@ impl Inner {
     }
 }
 
-/// Before the first event.
+/// The place before the first event.
 const START: &str = "0-0";
 
 /// The place of an event, and its fields.
 type Event<'a> = (&'a str, &'a [Value]);
 
-/// The streams of a reply to XREAD, a map in RESP3 and a list of pairs before.
+/// The streams of a reply to XREAD: a map in RESP3, and a list of pairs in RESP2.
 fn streams(reply: &Value) -> Vec<(&[u8], Vec<Event<'_>>)> {
     let pairs: Vec<(&Value, &Value)> = match reply {
         Value::Map(pairs) => pairs.iter().map(|(key, events)| (key, events)).collect(),

@@ -1,7 +1,7 @@
-//! Answers kept in this process, so that the server need not send again what it says is unchanged.
+//! Answers kept in this process, so that the server need not send an unchanged answer again.
 //!
-//! An answer is named by its id and the random name of its fill: two fills of one question may carry the same snapshot,
-//! and the later one is meant to be served.
+//! A copy is identified by the id of its entry and the random name of its fill: two fills of one question may
+//! carry the same snapshot, and then the later one must be served.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::key::EntryId;
 use crate::store::Snapshot;
 use crate::store::valkey::Freshness;
 
-/// What tells one fill from another of the same question.
+/// The name that distinguishes one fill from another of the same question.
 pub(super) type FillName = [u8; 8];
 
 #[derive(Clone)]
@@ -20,17 +20,17 @@ pub(super) struct Copy {
     pub(super) entry: Arc<Entry>,
     /// The name of the fill that stored it.
     pub(super) fill: FillName,
-    /// The clock when the server last said that the entry is live.
+    /// The clock when the server last confirmed that the entry is live.
     pub(super) validated: Snapshot,
     at: Instant,
-    /// How often the tier was distrusted before.
+    /// The value of the tier's `distrusts` before that.
     distrusts: u64,
 }
 
 pub(super) struct MemoryTier {
     copies: moka::sync::Cache<EntryId, Copy>,
     freshness: Freshness,
-    /// Counts how often something changed that validations may have rested on.
+    /// Counts the changes that earlier validations may not have seen.
     distrusts: AtomicU64,
 }
 
@@ -53,13 +53,15 @@ impl MemoryTier {
         self.copies.get(&id)
     }
 
-    /// To be read before the server is asked, and given to [`keep`](Self::keep) with what it said: a change that is
-    /// heard of in between then counts.
+    /// How often the tier was distrusted so far.
+    ///
+    /// Read this before the server is asked, and pass it to [`keep`](Self::keep) with the server's reply:
+    /// then a change that is received in between counts.
     pub(super) fn distrusts(&self) -> u64 {
         self.distrusts.load(Ordering::Acquire)
     }
 
-    /// Keeps an entry that the server just said to be live.
+    /// Keeps an entry that the server has just confirmed to be live.
     pub(super) fn keep(&self, entry: Arc<Entry>, fill: FillName, validated: Snapshot, distrusts: u64) {
         let copy = Copy { fill, validated, at: Instant::now(), distrusts, entry };
         self.copies.insert(copy.entry.id, copy);
@@ -77,12 +79,12 @@ impl MemoryTier {
         }
     }
 
-    /// Has the server asked again before anything else is served.
+    /// Makes the tier ask the server again before it serves any copy.
     pub(super) fn distrust(&self) {
         self.distrusts.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// How long something may be served without asking; none if never.
+    /// How long a copy may be served without asking; none if never.
     pub(super) fn bound(&self) -> Option<Duration> {
         match self.freshness {
             Freshness::Validated => None,

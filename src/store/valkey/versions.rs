@@ -6,8 +6,10 @@ use crate::error::Result;
 use crate::key::{Corpus, EntryId};
 
 impl Inner {
-    /// Read as it stands, without asking whether the clock may still be trusted: a fill with the snapshot of a lookup from
-    /// before is refused if it was not.
+    /// Reads the registered versions of documents.
+    ///
+    /// It does not check whether the clock may still be trusted: if it was not, a fill with the snapshot of
+    /// an earlier lookup is refused anyway.
     pub(super) async fn versions(
         &self,
         corpus: &Corpus,

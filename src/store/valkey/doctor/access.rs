@@ -1,7 +1,8 @@
-//! What the user may do: every command that the store and its scripts use is tried, on keys of its own.
+//! What the user may do: every command that the store and its scripts use is tried, on keys made for the
+//! test.
 //!
-//! Asking what a user may do is itself a right that it seldom has; trying needs none. In a script, a user may do just
-//! what it may do outside.
+//! Asking what a user may do needs a permission that few users have; trying needs none. In a script, a user
+//! may do exactly what it may do outside.
 
 use redis::Cmd;
 use serde_json::json;
@@ -11,14 +12,14 @@ use crate::store::valkey::script::{CLAIM, LOOKUP};
 use crate::store::valkey::{Freshness, Inner, reply};
 use crate::store::{Finding, Severity};
 
-/// How long keys stay if they cannot be removed, in milliseconds.
+/// How long the test keys stay if they cannot be removed, in milliseconds.
 const LIFE: &str = "60000";
 
-/// What only a bounded freshness takes.
+/// The permission that only a bounded freshness needs.
 const TRACKING: &str = "+client|tracking";
 
-/// What is tried: the rule that permits it, and its words. `H`, `S`, `X` and `T` stand for a hash, a set, a stream and a
-/// string of its own.
+/// The commands to try: the rule that permits each, and its words. `H`, `S`, `X` and `T` stand for a hash, a
+/// set, a stream and a string made for the test.
 const TRIED: &[(&str, &[&str])] = &[
     ("+ping", &["PING"]),
     ("+info", &["INFO", "replication"]),
@@ -60,7 +61,7 @@ const TRIED: &[(&str, &[&str])] = &[
     ("+unlink", &["UNLINK", "T", "H", "S", "X"]),
 ];
 
-/// What a cluster takes beside.
+/// The commands that a cluster needs in addition.
 const TRIED_IN_CLUSTERS: &[(&str, &[&str])] =
     &[("+cluster|slots", &["CLUSTER", "SLOTS"]), ("+asking", &["ASKING"])];
 
@@ -76,7 +77,7 @@ struct Denied {
 
 impl Inner {
     pub(super) async fn access_findings(&self) -> Vec<Finding> {
-        // One slot for all, so that a cluster takes them together.
+        // All keys are in one slot, so that a cluster accepts them together.
         let base = format!("{}d:{{doctor:{:032x}}}", self.keys.prefix(), rand::random::<u128>());
         let mut denied = Denied::default();
         let in_cluster = if self.link.is_cluster() { TRIED_IN_CLUSTERS } else { &[] };
@@ -92,7 +93,7 @@ impl Inner {
             }
             self.try_one(rule, &command, &base, &mut denied).await;
         }
-        // Nothing changed, so nobody does anything about it.
+        // The message has no changes, so no one acts on it.
         let mut publish = redis::cmd("PUBLISH");
         let nothing = json!({ "v": 1, "corpus": "default", "changes": [], "origin": format!("{:032x}", self.origin),
                               "at_ms": self.options.clock.now().as_millis() });
@@ -122,7 +123,7 @@ impl Inner {
             Err(trouble @ (Trouble::Away(_) | Trouble::Late { .. })) => {
                 denied.failed = Some(trouble.to_string());
             }
-            // What is wrong with a made-up argument is no matter: the command itself was let in.
+            // An error about a made-up argument does not matter: the command itself was permitted.
             _ => {}
         }
     }
@@ -157,7 +158,7 @@ impl Inner {
             .remedy(format!("ACL SETUSER {who} {}", rules.join(" ")))
     }
 
-    /// Runs those scripts that every lookup and fill begins with.
+    /// Runs the scripts with which every lookup and fill begins.
     async fn scripts(&self, base: &str) -> Finding {
         let names = [format!("{base}:c"), format!("{base}:e"), format!("{base}:l")];
         let lookup = LOOKUP.call(&names).nonce().bytes("").bytes("").number(LIFE);

@@ -1,4 +1,4 @@
-//! The state of a cluster, and where the buckets are.
+//! The state of a cluster, and which nodes have the buckets.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,8 @@ use crate::store::valkey::keys::Bucket;
 use crate::store::valkey::{Inner, reply};
 use crate::store::{Finding, Severity};
 
-/// From here on, more buckets than the default keep a change of one document from touching few nodes only.
+/// With more shards than this, a corpus should have more buckets than the default; otherwise a change of one
+/// document touches only a few nodes.
 const MANY_SHARDS: usize = 8;
 
 impl Inner {
@@ -46,7 +47,8 @@ impl Inner {
         Finding::new("cluster", Severity::Ok, format!("{} primaries serve all 16384 slots", replies.len()))
     }
 
-    /// Counts the buckets of the default corpus on each node; those of another lie elsewhere, and as evenly.
+    /// Counts the buckets of the default corpus on each node; those of other corpora are elsewhere, but as
+    /// evenly spread.
     async fn buckets_by_node(&self) -> Finding {
         let slots = redis::cmd("CLUSTER").arg("SLOTS").to_owned();
         let replies = self.control.send_to_all(&slots, self.options.invalidate_timeout).await;
@@ -56,7 +58,7 @@ impl Inner {
             ranges.iter().map(|(_, _, node)| (node.as_str(), 0)).collect();
         for number in 0..self.keys.bucket_count() {
             let slot = Slot::for_key(self.keys.clock(Bucket { corpus: &corpus, number }));
-            // A slot does not tell its number.
+            // A `Slot` does not expose its number.
             let serves = |(first, last, _): &&(u16, u16, String)| {
                 (*first..=*last).any(|number| Slot::new(number) == Some(slot))
             };
@@ -82,7 +84,7 @@ impl Inner {
     }
 }
 
-/// Ranges of slots with the node that serves each, from a reply to CLUSTER SLOTS.
+/// Ranges of slots, each with the node that serves it, from a reply to CLUSTER SLOTS.
 fn ranges(reply: &Value) -> Option<Vec<(u16, u16, String)>> {
     reply::items(reply)?
         .iter()

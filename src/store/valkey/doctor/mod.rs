@@ -1,7 +1,8 @@
-//! Examining a store and its servers: what is wrong, what would be better otherwise, and how to change it.
+//! Examines a store and its servers: what is wrong, what could be better, and how to change it.
 //!
-//! Everything is asked with the store's own connection and rights, so what it may not do, it finds out. It leaves
-//! nothing behind. The order of findings is that of the checks; those that are the same for several servers are one.
+//! Everything is asked over the store's own connection and with its own permissions, so missing permissions
+//! are found. The examination leaves nothing behind. The findings are in the order of the checks; findings
+//! that are the same for several servers are merged into one.
 
 mod access;
 mod cluster;
@@ -18,37 +19,40 @@ use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Finding, Severity};
 
-/// How often the server is asked for a sign of life.
+/// How often the server is pinged.
 const PINGS: usize = 21;
-/// Above it, lookups take longer than an embedding, and the library's default limit is not far.
+/// Above this round-trip time, lookups take longer than an embedding and come close to the library's default
+/// limit.
 const SLOW: Duration = Duration::from_millis(10);
-/// How often it is tried how late this process runs, and for how long it sleeps each time.
+/// How often to measure how late this process runs, and how long to sleep each time.
 const NAPS: usize = 20;
 const NAP: Duration = Duration::from_millis(5);
-/// Above it, a machine is too busy for a cache that answers in a millisecond.
+/// Above this delay, a machine is too busy for a cache that answers in a millisecond.
 const BUSY: Duration = Duration::from_millis(30);
 const WRONG_PASSWORD: &str = "user or password is wrong";
 const NO_PASSWORD: &str = "it wants a password";
-/// The difference of clocks that nobody needs to hear of.
+/// A difference of clocks that is too small to report.
 const SKEW: Duration = Duration::from_secs(2);
 
 impl ValkeyStore {
-    /// Asks the server for a sign of life; how long it took.
+    /// Pings the server, and returns how long the reply took.
     ///
     /// # Errors
     ///
-    /// `Unavailable` or `Timeout` if it cannot be reached; `Config` if it can, and does not let this store in: a wrong
-    /// password, a right that connecting takes, a certificate by nobody that is trusted. The message names the address
-    /// without its password.
+    /// `Unavailable` or `Timeout` if it cannot be reached. `Config` if it can be reached but does not let
+    /// this store in: for example because of a wrong password, a missing permission that connecting needs, or
+    /// a certificate from an authority that is not trusted. The message names the address without its
+    /// password.
     pub async fn ping(&self) -> Result<Duration> {
         self.inner.ping().await
     }
 
-    /// Makes sure that the server lets this store in and permits everything that it needs, as far as it can be asked.
+    /// Makes sure that the server lets this store in and permits everything that it needs, as far as this can
+    /// be checked.
     ///
     /// # Errors
     ///
-    /// Those of [`ping`](Self::ping); `Config` for rights that are missing, with the command that gives them.
+    /// Those of [`ping`](Self::ping); `Config` if permissions are missing, with the command that grants them.
     ///
     /// # Cancel safety
     ///
@@ -67,11 +71,11 @@ impl ValkeyStore {
     ///
     /// # Errors
     ///
-    /// As for [`ping`](Self::ping): what cannot be reached cannot be examined.
+    /// As for [`ping`](Self::ping): a server that cannot be reached cannot be examined.
     ///
     /// # Cancel safety
     ///
-    /// If dropped, keys that were made to find out what is permitted may stay for a minute.
+    /// If dropped, keys that were made to test the permissions may stay for a minute.
     pub async fn diagnose(&self) -> Result<Vec<Finding>> {
         self.inner.diagnose().await
     }
@@ -80,12 +84,12 @@ impl ValkeyStore {
 impl Inner {
     async fn ping(&self) -> Result<Duration> {
         let started = Instant::now();
-        // Not the format of the keys itself, but whatever node is responsible for it.
+        // The key only selects the node; its value is not used.
         let key = self.keys.format();
         match self.link.send(&redis::cmd("PING"), &key, self.options.connect_timeout).await {
             Ok(_) => Ok(started.elapsed()),
             Err(trouble) => {
-                // A server that does not permit it is there, and any other answer will do.
+                // A server that does not permit it is there, and any other answer will do, too.
                 let error = Error::from(trouble);
                 match error.kind() {
                     ErrorKind::Unavailable | ErrorKind::Timeout => {
@@ -143,7 +147,7 @@ impl Inner {
         Ok(Finding::new("reachable", Severity::Ok, found))
     }
 
-    /// A machine that has more to do than it has cores for makes every reply late.
+    /// If a machine has more to do than it has cores for, every reply is late.
     async fn scheduling(&self) -> Finding {
         let mut longest = Duration::ZERO;
         for _ in 0..NAPS {
@@ -162,7 +166,7 @@ impl Inner {
         Finding::new("scheduling", Severity::Ok, found)
     }
 
-    /// The server expires entries by its clock, and this process sets their time to live by its own.
+    /// The server expires entries by its clock, but this process sets their time to live by its own clock.
     async fn skew(&self) -> Finding {
         let before = self.options.clock.now();
         let time =
@@ -221,7 +225,7 @@ impl Inner {
     }
 }
 
-/// Why a server is away, in words of its own where the server's say too much.
+/// Why a server is away, in simpler words where those of the server are too detailed.
 fn plain(why: &str) -> String {
     let why = why.strip_prefix("the server is away: ").unwrap_or(why);
     if why.contains("WRONGPASS") {
@@ -233,12 +237,12 @@ fn plain(why: &str) -> String {
     why.trim_end_matches('.').to_owned()
 }
 
-/// Whether waiting does not help.
+/// Whether the server refuses this store, so that waiting does not help.
 fn is_refusal(why: &str) -> bool {
     [WRONG_PASSWORD, NO_PASSWORD, "NOPERM", "NoPerm", "UnknownIssuer"].iter().any(|part| why.contains(part))
 }
 
-/// Makes one of those that differ in nothing but the server.
+/// Merges findings that differ in nothing but the server.
 fn merged(findings: Vec<Finding>) -> Vec<Finding> {
     let mut merged: Vec<Finding> = Vec::new();
     for finding in findings {

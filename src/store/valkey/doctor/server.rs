@@ -1,4 +1,4 @@
-//! What each server says of itself, and what it means for the store.
+//! What each server reports of itself, and what it means for the store.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use crate::store::server_status::field;
 use crate::store::valkey::Inner;
 use crate::store::{Finding, ServerStatus, Severity};
 
-/// A replica that was not heard of for longer holds up invalidations.
+/// A replica that was last heard from longer ago than this holds up invalidations.
 const LAG_SECS: u64 = 5;
 
 impl Inner {
@@ -36,7 +36,7 @@ impl Inner {
             }
             findings.extend(found);
         }
-        // The same everywhere in turn, rather than everything of one server first.
+        // Groups the findings by check, rather than by server.
         let order: Vec<&str> = findings.iter().map(|finding| finding.check).collect();
         let place = |check: &str| order.iter().position(|other| *other == check);
         findings.sort_by_key(|finding| place(finding.check));
@@ -149,7 +149,7 @@ fn replicas(server: &ServerStatus, settings: Option<&HashMap<String, String>>) -
     Finding::new("replicas", Severity::Ok, reason)
 }
 
-/// What is said where settings are not to be seen.
+/// The findings when the settings are not visible.
 fn unseen() -> Vec<Finding> {
     let reason =
         "this user may not see them, so lazy freeing, replication and script limits were not checked";

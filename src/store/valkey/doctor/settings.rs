@@ -6,7 +6,7 @@ use redis::Value;
 
 use crate::store::valkey::{Inner, reply};
 
-/// What findings look at.
+/// The settings that the findings use.
 const READ: [&str; 8] = [
     "busy-reply-threshold",
     "lazyfree-lazy-eviction",
@@ -18,8 +18,8 @@ const READ: [&str; 8] = [
     "tracking-table-max-keys",
 ];
 
-/// The settings of each server, by address. Empty where they are not to be seen: administrators reserve that, and so do
-/// hosted services.
+/// The settings of each server, by address. Empty if they are not visible: administrators reserve the
+/// right to read them, and so do hosted services.
 #[derive(Debug, Default)]
 pub(super) struct Settings(HashMap<String, HashMap<String, String>>);
 
@@ -32,7 +32,7 @@ impl Settings {
         Self(replies.into_iter().map(|(address, reply)| (address, pairs(&reply))).collect())
     }
 
-    /// The settings of one server; none where they are not to be seen.
+    /// The settings of one server; none if they are not visible.
     pub(super) fn of(&self, address: &str) -> Option<&HashMap<String, String>> {
         self.0.get(address).filter(|settings| !settings.is_empty())
     }

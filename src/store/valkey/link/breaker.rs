@@ -1,18 +1,18 @@
 //! A circuit breaker: after some failures in a row, nothing is tried for a while.
 //!
-//! Nygard, "Release It!" (2007). What half-opens it is a probe in the background, so that no caller has to wait for a
-//! server that may still be away.
+//! See Nygard, "Release It!" (2007). A probe in the background half-opens the breaker, so that no caller has
+//! to wait for a server that may still be away.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// This many failures in a row open it.
+/// The number of failures in a row that open the breaker.
 pub(super) const FAILURES: u32 = 3;
-/// Between the first probes.
+/// The shortest pause, between the first probes.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
-/// Between later ones: a server that is back is noticed within this time.
+/// The longest pause, between later probes: a server that is back is noticed within this time.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Default)]
@@ -23,20 +23,20 @@ pub(super) struct Breaker {
 #[derive(Debug, Default)]
 struct State {
     failures: u32,
-    /// When the last of them was noticed.
+    /// When the last of the failures was noticed.
     failed_at: Option<Instant>,
-    /// When it is open: when to probe next.
+    /// When to probe next, if the breaker is open.
     probe_at: Option<Instant>,
-    /// Until when a probe may be under way.
+    /// The time until which a probe may be under way.
     probing_until: Option<Instant>,
 }
 
-/// Whether something may be tried.
+/// Whether a command may be tried.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Gate {
     Closed,
     Open,
-    /// It is open, and the caller is the one to start a probe.
+    /// The breaker is open, and this caller must start a probe.
     Probe,
 }
 
@@ -48,7 +48,7 @@ impl Breaker {
             None => Gate::Closed,
             Some(at) if Instant::now() < at => Gate::Open,
             Some(_) => {
-                // The next one is due whether or not this one ever reports.
+                // The next probe is due whether or not this one ever reports.
                 state.probe_at = Some(Instant::now() + pause(state.failures));
                 Gate::Probe
             }
@@ -59,7 +59,7 @@ impl Breaker {
         self.lock().probe_at.is_some()
     }
 
-    /// Whether the caller is to probe: nobody else does. A probe takes `limit` at most.
+    /// Returns whether the caller should probe. No other caller does then. A probe takes `limit` at most.
     pub(super) fn starts_probe(&self, limit: Duration) -> bool {
         let (mut state, now) = (self.lock(), Instant::now());
         let is_free = state.probing_until.is_none_or(|until| until < now);
@@ -69,13 +69,15 @@ impl Breaker {
         is_free
     }
 
-    /// Closes it; whether it was open.
+    /// Closes the breaker, and returns whether it was open.
     pub(super) fn succeeded(&self) -> bool {
         std::mem::take(&mut *self.lock()).probe_at.is_some()
     }
 
-    /// What was tried at `since` failed; whether that opened it. Those who tried before the last failure was noticed
-    /// met the same silence, however many they are.
+    /// Records that a command tried at `since` failed, and returns whether that opened the breaker.
+    ///
+    /// A command that was tried before the last failure was noticed does not count: all such commands met the
+    /// same silence, however many they are.
     pub(super) fn failed(&self, since: Instant) -> bool {
         let (mut state, now) = (self.lock(), Instant::now());
         if state.failed_at.is_some_and(|at| since < at) {
@@ -89,7 +91,7 @@ impl Breaker {
         state.failures == FAILURES
     }
 
-    /// A probe has ended.
+    /// Records that a probe has ended.
     pub(super) fn probed(&self) {
         self.lock().probing_until = None;
     }
@@ -99,8 +101,8 @@ impl Breaker {
     }
 }
 
-/// How long to leave a server alone after this many failures. Random, so that many processes do not come back at the
-/// same moment.
+/// How long to leave a server alone after this many failures. The pause is random, so that many processes do
+/// not come back at the same moment.
 pub(super) fn pause(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(FAILURES).min(8);
     let pause = SHORTEST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
@@ -131,7 +133,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn many_who_meet_one_silence_are_one_failure() {
-        // Eight lookups that were under way at once opened it in one hiccup of the machine.
+        // Eight lookups that were under way at once had opened the breaker in one hiccup of the machine.
         let breaker = Breaker::default();
         for silence in 1..=FAILURES {
             let asked = Instant::now();

@@ -1,4 +1,4 @@
-//! A cluster.
+//! A link to a cluster.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,10 +18,11 @@ use super::breaker::{Breaker, FAILURES, Gate, pause};
 use super::{Limits, Pace, Trouble};
 use crate::error::{Error, ErrorKind};
 
-/// How many breakers the slots are spread over: so many that two of the slots in use hardly share one.
+/// The number of breakers over which the slots are spread: enough that two of the slots in use hardly ever
+/// share one.
 const BREAKERS: usize = 4_096;
 
-/// A connection to a cluster. Each part of it that is away fails alone.
+/// A connection to a cluster. If a part of the cluster is away, only that part fails.
 #[derive(Debug)]
 pub(in crate::store::valkey) struct Cluster {
     shared: Arc<Shared>,
@@ -29,7 +30,7 @@ pub(in crate::store::valkey) struct Cluster {
 }
 
 struct Shared {
-    /// None until the first node was reached. From then on the library brings connections back.
+    /// None until the first node was reached. After that, the library itself restores connections.
     connection: Mutex<Result<ClusterConnection, String>>,
     breakers: Vec<Breaker>,
     pace: Pace,
@@ -80,7 +81,7 @@ impl Cluster {
         &self.shared.pace
     }
 
-    /// Whether it was ever reached. Each node may be away alone.
+    /// Whether the cluster was ever reached. After that, single nodes may still be away.
     pub(super) fn is_up(&self) -> bool {
         self.shared.connection().is_ok()
     }
@@ -157,7 +158,7 @@ impl Cluster {
             .collect()
     }
 
-    /// Tries the node of `slot` behind the callers' backs, with far more time than they have.
+    /// Probes the node of `slot` in the background, with far more time than callers have.
     fn probe(&self, slot: Slot) {
         let shared = Arc::clone(&self.shared);
         let limit = shared.limits.probe();
@@ -168,7 +169,7 @@ impl Cluster {
             let (breaker, asked) = (shared.breaker(slot), Instant::now());
             let reply = shared.send(redis::cmd("PING"), primary(slot), limit).await;
             let is_away = matches!(&reply, Err(Trouble::Away(_) | Trouble::Lost(_) | Trouble::Late { .. }));
-            // One that is there may be too slow for what it has.
+            // A node may be there, but too slow for its answers to be worth the wait.
             if is_away || asked.elapsed() > shared.pace.worth() {
                 breaker.failed(asked);
             } else {

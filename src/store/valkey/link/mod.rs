@@ -1,12 +1,13 @@
-//! The way to the servers: connections that come back by themselves, limits on waiting, and a circuit breaker.
+//! The link to the servers: connections that are restored automatically, limits on waiting, and a circuit
+//! breaker.
 //!
-//! A command either gets its reply within its limit or [`Trouble`] that says what to do. Nothing is sent twice: a
-//! command whose reply was lost may have been executed, and only the caller knows how to repeat it (a script that
-//! opens a clock needs fresh random bits every time it may run).
+//! A command returns either its reply, within its limit, or [`Trouble`], which says what to do. Nothing is
+//! sent twice: a command whose reply was lost may have been executed, and only the caller knows how to repeat
+//! it (a script that opens a clock needs fresh random bits every time it may run).
 //!
-//! While the servers are known to be away, commands fail at once, and a task in the background tries to reach them. A
-//! reply that is late may only be that: whether the server is there is then asked with much more time, and one answer is
-//! enough to go on.
+//! While the servers are known to be away, commands fail at once, and a task in the background tries to reach
+//! the servers. A late reply does not prove that the server is away. So the server is then pinged with a much
+//! longer limit, and one answer is enough to continue.
 
 mod breaker;
 mod cluster;
@@ -30,14 +31,14 @@ use crate::store::ConnectionStatus;
 use crate::store::valkey::address::{Topology, ValkeyAddress};
 use crate::store::valkey::script::Call;
 
-/// How long to wait for what.
+/// The limits on waiting.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// For a connection.
+    /// How long to wait for a connection.
     pub(super) connect: Duration,
-    /// For the reply to an ordinary command of a server that is as quick as usual.
+    /// How long to wait for the reply to an ordinary command, from a server that is as quick as usual.
     pub(super) command: Duration,
-    /// The same, however slow the server and however dear the answers.
+    /// The same limit for any server, however slow it is and however expensive the answers are.
     pub(super) max_command: Duration,
 }
 
@@ -46,27 +47,28 @@ impl Limits {
         Pace::new(self.command, self.max_command)
     }
 
-    /// For a sign of life of a server that did not answer in time.
+    /// How long to wait for a ping reply from a server that did not answer in time.
     fn probe(&self) -> Duration {
         self.connect.max(self.command)
     }
 }
 
-/// Why a command has no reply to show.
+/// Why a command has no reply.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// The server cannot be reached, does not answer in time, or is not ready: it is to be left alone for a while.
+    /// The server cannot be reached, does not answer in time, or is not ready: leave it alone for a while.
     Away(String),
-    /// The connection broke while the reply was awaited: the server is away, and may have executed the command.
+    /// The connection broke while the reply was awaited: the server is away, but may have executed the
+    /// command.
     Lost(String),
-    /// It did not answer in time, and may have executed the command.
+    /// The server did not answer in time, but may have executed the command.
     Late {
-        /// Whether this process itself ran late, so that it says nothing about the server.
+        /// Whether this process itself ran late, so that the delay says nothing about the server.
         starved: bool,
     },
-    /// The key is on its way to another node.
+    /// The key is being moved to another node.
     Moving {
-        /// The node to ask, if it says.
+        /// The node to ask, if the server names it.
         ask: Option<(String, u16)>,
     },
     /// The server does not know the script.
@@ -76,7 +78,7 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    /// Whether the server may have executed the command all the same.
+    /// Whether the server may have executed the command in spite of the error.
     pub(super) fn may_have_run(&self) -> bool {
         matches!(self, Self::Lost(_) | Self::Late { .. })
     }
@@ -149,7 +151,7 @@ impl From<RedisError> for Trouble {
     }
 }
 
-/// A connection to the servers, shared by all who use it.
+/// A connection to the servers, shared by all its users.
 #[derive(Debug, Clone)]
 pub(super) enum Link {
     Single(Arc<Single>),
@@ -157,8 +159,8 @@ pub(super) enum Link {
 }
 
 impl Link {
-    /// Begins to connect, and waits for the first connection for as long as one may take. Pushed messages go to
-    /// `pushes`.
+    /// Starts to connect, and waits for the first connection for as long as connecting may take. Push
+    /// messages go to `pushes`.
     pub(super) async fn open(
         address: &ValkeyAddress,
         certificates: Option<TlsCertificates>,
@@ -166,8 +168,8 @@ impl Link {
         pushes: Option<mpsc::UnboundedSender<PushInfo>>,
     ) -> Result<Self, Error> {
         if address.is_tls() && rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Where several are compiled in, or none by the program's own choice, `rustls` panics rather than choose.
-            // Another task may install one meanwhile, which is as good.
+            // If several providers are compiled in, or none because the program chose so, `rustls` panics
+            // rather than choose. Another task may install one meanwhile, which is just as good.
             let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         }
         match &address.topology {
@@ -178,7 +180,7 @@ impl Link {
         }
     }
 
-    /// Sends `command`, whose first key decides where to, and waits for the reply for at most `limit`.
+    /// Sends `command` to the server that its first key decides, and waits for the reply for at most `limit`.
     pub(super) async fn send(&self, command: &Cmd, key: &str, limit: Duration) -> Result<Value, Trouble> {
         match self {
             Self::Single(single) => single.send(command, limit).await,
@@ -189,7 +191,7 @@ impl Link {
     /// Calls a script whose first key is `key`.
     pub(super) async fn call(&self, call: &Call<'_>, key: &str, limit: Duration) -> Result<Value, Trouble> {
         match self.send(&call.by_hash(), key, limit).await {
-            // It was not executed, so its random bits are still fresh.
+            // The script was not executed, so its random bits are still fresh.
             Err(Trouble::NoScript) => self.send(&call.whole(), key, limit).await,
             result => result,
         }
@@ -208,11 +210,12 @@ impl Link {
         }
     }
 
-    /// Waits until `replicas` have what was written to the node of `key` through this link; how many have it.
+    /// Waits until `replicas` have what was written to the node of `key` through this link; returns how many
+    /// have it.
     pub(super) async fn wait(&self, key: &str, replicas: u64, limit: Duration) -> Result<u64, Trouble> {
         let mut command = redis::cmd("WAIT");
         command.arg(replicas).arg(limit.as_millis().to_string());
-        // The server keeps to the limit itself; the margin is for its reply.
+        // The server itself keeps to the limit; the margin is for its reply.
         let limit = limit + Duration::from_millis(250);
         let reply = match self {
             Self::Single(single) => single.send(&command, limit).await?,
@@ -221,7 +224,7 @@ impl Link {
         Ok(super::reply::number(&reply).unwrap_or(0))
     }
 
-    /// Sends `command` to every primary; the replies with their addresses.
+    /// Sends `command` to every primary, and returns the replies with their addresses.
     pub(super) async fn send_to_all(
         &self,
         command: &Cmd,
@@ -237,7 +240,7 @@ impl Link {
         matches!(self, Self::Cluster(_))
     }
 
-    /// How it does.
+    /// The current status of the link.
     pub(super) fn status(&self) -> ConnectionStatus {
         match self {
             Self::Single(single) => single.pace().status(single.is_up()),
@@ -245,7 +248,7 @@ impl Link {
         }
     }
 
-    /// How long its replies take.
+    /// The measured times of the link, and the limits that follow from them.
     pub(super) fn pace(&self) -> &Pace {
         match self {
             Self::Single(single) => single.pace(),

@@ -1,7 +1,10 @@
-//! How long a reply is waited for: by how long replies take, what a hit is worth, and how late this process itself runs.
+//! How long to wait for a reply.
 //!
-//! A machine that has more to do than it has cores for is late everywhere: a reply that usually takes one millisecond
-//! takes a hundred, and the timer that was to end the wait fires late, too. Neither says that the server is away.
+//! The limit depends on how long replies take, what a hit is worth, and how late this process itself runs.
+//!
+//! On a machine that has more to do than it has cores for, everything is late: a reply that usually takes one
+//! millisecond takes a hundred, and the timer that should end the wait also fires late. Neither means that
+//! the server is away.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,37 +16,37 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::store::ConnectionStatus;
 
-/// A reply is waited for this many times as long as the slowest lately.
+/// The limit is this many times the duration of the slowest recent reply.
 const MARGIN: u32 = 2;
-/// A hit is worth this part of the time that making its answer takes.
+/// A hit is worth this fraction of the time that making its answer takes.
 const WORTH: u32 = 10;
-/// The part that a new value has in a mean (RFC 6298 has the same for round trips).
+/// The weight of a new value in a mean is one in this many (RFC 6298 uses the same for round trips).
 const WEIGHT: u64 = 8;
-/// What is slowest is remembered for this time at least, and twice as long at most.
+/// The slowest value is remembered for at least this time, and for at most twice as long.
 const LATELY: Duration = Duration::from_secs(10);
-/// A timer that fires later than by this part of its time shows that this process did not run.
+/// A timer that fires late by more than this fraction of its time shows that this process did not run.
 const SLACK: u32 = 4;
 
-/// What is known of the time that one link takes.
+/// What is known of the times on one link.
 #[derive(Debug)]
 pub(in crate::store::valkey) struct Pace {
-    /// The least limit, and the greatest.
+    /// The smallest limit, and the largest.
     floor: Duration,
     ceiling: Duration,
     round_trip: Mean,
     slowest: Slowest,
     /// How late this process ran.
     delay: Slowest,
-    /// What making an answer takes.
+    /// How long making an answer takes.
     cost: Mean,
     late_replies: AtomicU64,
     late_wakeups: AtomicU64,
 }
 
-/// No reply in time.
+/// There was no reply in time.
 #[derive(Debug)]
 pub(super) struct TimedOut {
-    /// Whether this process itself ran late, so that it says nothing about the server.
+    /// Whether this process itself ran late, so that the delay says nothing about the server.
     pub(super) starved: bool,
 }
 
@@ -74,8 +77,10 @@ impl Pace {
         }
     }
 
-    /// Waits for `reply` for `limit`. Time in which this process did not run does not count, so that it may be as long
-    /// as a hit is worth; and a reply that came meanwhile is taken, however late it is read.
+    /// Waits for `reply` for `limit`.
+    ///
+    /// Time in which this process did not run does not count, so the wait may become as long as a hit is
+    /// worth. A reply that arrived in the meantime is accepted, however late it is read.
     pub(super) async fn in_time<T>(
         &self,
         limit: Duration,
@@ -89,7 +94,7 @@ impl Pace {
             let timed_out = async {
                 sleep_until(until).await;
                 self.delayed(until.elapsed());
-                // What the connection received meanwhile is read by a task of its own, which wants to run first.
+                // Another task reads what the connection received meanwhile, and must run first.
                 yield_now().await;
                 yield_now().await;
                 until.elapsed()
@@ -117,12 +122,12 @@ impl Pace {
         self.slowest.add(round_trip);
     }
 
-    /// This process ran so much later than it was to.
+    /// Records that this process ran this much later than it should have.
     pub(in crate::store::valkey) fn delayed(&self, delay: Duration) {
         self.delay.add(delay);
     }
 
-    /// Making an answer took this long; nothing is learned from zero, which stands for what nobody knows.
+    /// Records how long making an answer took. Zero stands for an unknown time, and is ignored.
     pub(in crate::store::valkey) fn cost(&self, cost: Duration) {
         if !cost.is_zero() {
             self.cost.add(cost);
@@ -146,7 +151,7 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// A mean in which what is old counts ever less; zero before the first value.
+/// A mean in which older values count less and less; zero before the first value.
 #[derive(Debug, Default)]
 struct Mean(AtomicU64);
 
@@ -165,7 +170,7 @@ impl Mean {
     }
 }
 
-/// The greatest value lately.
+/// The greatest recent value.
 #[derive(Debug, Default)]
 struct Slowest(Mutex<Periods>);
 
@@ -266,7 +271,7 @@ mod tests {
             // As if the process had been stopped from here.
             yield_now().await;
             std::thread::sleep(3 * LIMIT);
-            // Others read it first.
+            // Other tasks read it first.
             yield_now().await;
             yield_now().await;
         });
@@ -286,7 +291,7 @@ mod tests {
             std::task::Poll::<()>::Pending
         });
         let timed_out = pace.in_time(LIMIT, stopped).await.unwrap_err();
-        // The wait that began again ended on time, so the server was given its whole limit.
+        // The wait that began again ended on time, so the server had its whole limit.
         let status = pace.status(true);
         assert!(status.scheduling_delay_us >= 40_000, "{status:?}");
         assert_eq!(status.late_replies, u64::from(!timed_out.starved));

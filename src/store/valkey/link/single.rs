@@ -1,4 +1,4 @@
-//! One server, or the primary that sentinels name.
+//! A link to one server, or to the primary that sentinels name.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,10 +19,10 @@ use crate::error::{Error, ErrorKind};
 use crate::store::valkey::address::{Topology, ValkeyAddress};
 use crate::store::valkey::{reply, script};
 
-/// A connection that is lost sooner is not replaced at once.
+/// A connection that is lost before this time is not replaced at once.
 const LASTING: Duration = Duration::from_secs(1);
 
-/// A connection to one server, with a task that brings it back.
+/// A connection to one server, with a task that restores it.
 #[derive(Debug)]
 pub(in crate::store::valkey) struct Single {
     shared: Arc<Shared>,
@@ -63,7 +63,7 @@ impl Single {
         });
         let (tried, mut first_try) = watch::channel(false);
         let keeper = tokio::spawn(keep(Arc::clone(&shared), source, pushes, tried));
-        // It ends well or not; the task goes on either way.
+        // The first try may succeed or fail; the task continues either way.
         let _ = timeout(limits.connect, first_try.wait_for(|tried| *tried)).await;
         Ok(Self { shared, _keeper: AbortOnDropHandle::new(keeper) })
     }
@@ -115,8 +115,8 @@ impl Single {
         Err(trouble)
     }
 
-    /// Asks for a sign of life behind the callers' backs, with far more time than they have: how slow the server is, or
-    /// that it is gone.
+    /// Pings the server in the background, with far more time than callers have, to find out how slow it is,
+    /// or that it is gone.
     fn probe(&self) {
         let shared = Arc::clone(&self.shared);
         let limit = shared.limits.probe();
@@ -130,7 +130,7 @@ impl Single {
             match reply.map(|reply| reply.and_then(Value::extract_error).map_err(Trouble::from)) {
                 Ok(Err(Trouble::Away(why) | Trouble::Lost(why))) => shared.lose(serial, &why),
                 Ok(_) if asked.elapsed() <= shared.pace.worth() => shared.heard(),
-                // It is there, and what it has is not worth the wait.
+                // The server is there, but its answers are not worth the wait.
                 Ok(_) => shared.missed(asked),
                 Err(TimedOut { starved: false }) => shared.lose(serial, "it does not answer"),
                 Err(TimedOut { starved: true }) => {}
@@ -152,14 +152,14 @@ impl Shared {
         }
     }
 
-    /// The server answered in time.
+    /// Records that the server answered in time.
     fn heard(&self) {
         if self.breaker.succeeded() {
             tracing::info!(server = self.name, "it answers in time again");
         }
     }
 
-    /// The server did not answer in time what it was asked at `asked`.
+    /// Records that the server did not answer a command sent at `asked` in time.
     fn missed(&self, asked: Instant) {
         if self.breaker.failed(asked) {
             tracing::warn!(
@@ -169,7 +169,7 @@ impl Shared {
         }
     }
 
-    /// Gives the connection up, if it is still the one.
+    /// Gives the connection up, if it is still the current one.
     fn lose(&self, serial: u64, why: &str) {
         let mut state = self.lock();
         if matches!(&*state, State::Up(_, current) if *current == serial) {
@@ -179,7 +179,7 @@ impl Shared {
     }
 }
 
-/// Where connections come from.
+/// The source of connections.
 pub(crate) enum Source {
     Client(Box<Client>),
     Sentinel(Box<tokio::sync::Mutex<SentinelClient>>),
@@ -252,7 +252,7 @@ async fn keep(
                 disconnected.lose(serial, "the connection was closed");
             }
             if let Some(pushes) = &pushes {
-                // Nobody listens any more when the store is gone.
+                // When the store is gone, no one listens any more.
                 let _ = pushes.send(push);
             }
             Ok::<(), redis::aio::SendError>(())
@@ -267,13 +267,13 @@ async fn keep(
                 let since = Instant::now();
                 shared.lost.notified().await;
                 tracing::warn!(server = shared.name, "lost the connection");
-                // One that does not last is no better than none.
+                // A connection that does not last is no better than none.
                 if since.elapsed() < LASTING {
                     tokio::time::sleep(pause(FAILURES)).await;
                 }
             }
             Err(why) => {
-                // Of the first connection, whoever opens the store tells.
+                // If the first connection fails, the code that opens the store reports it.
                 if failures == 0 && serial > 0 {
                     tracing::warn!(server = shared.name, why, "no connection");
                 }
@@ -300,7 +300,7 @@ async fn connect(
         .set_push_sender(listen);
     let mut connection =
         client.get_multiplexed_async_connection_with_config(&config).await.map_err(message)?;
-    // In one round trip, for a slow server may take all of its limit for a few.
+    // All in one round trip, because a slow server may take its whole limit for a few.
     let mut hello = redis::pipe();
     for script in script::all() {
         hello.cmd("SCRIPT").arg("LOAD").arg(script.source());
@@ -312,9 +312,9 @@ async fn connect(
     shared.pace.took(asked.elapsed());
     // Where loading scripts is not permitted, they are sent whole when they are called.
     let (info, ping) = (replies.pop().unwrap_or(Value::Nil), replies.pop().unwrap_or(Value::Nil));
-    // One that is still loading its data says so here.
+    // A server that is still loading its data says so here.
     match ping.extract_error() {
-        // Where it is not permitted, the next command has to tell.
+        // If PING is not permitted, the next command has to show whether the server is ready.
         Err(error) if error.kind() != redis::ErrorKind::Server(ServerErrorKind::NoPerm) => {
             return Err(message(error));
         }

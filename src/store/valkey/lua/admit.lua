@@ -1,4 +1,4 @@
--- Whether an answer would be stored now; see fill.lua.
+-- Checks whether an answer would be stored now; see fill.lua.
 --
 -- KEYS  clock
 -- ARGV  nonce, incarnation and sequence of the snapshot, packed dependencies, number of documents read in a known

@@ -1,4 +1,4 @@
--- Reads entries for reports: those that are live, with their hits.
+-- Reads entries for reports: only those that are live, with their hits.
 --
 -- KEYS  clock, entries
 -- ARGV  nonce

@@ -11,7 +11,7 @@ if refused then
 end
 keep(KEYS[1])
 local at = 8 + 2 * tonumber(ARGV[7])
--- An entry that is replaced is no longer listed under what the new one does not depend on.
+-- An entry that is replaced is no longer listed under names that the new entry does not depend on.
 local sets = string.sub(KEYS[3], 1, -4)
 local old = redis.call('HGET', KEYS[2], 'd')
 if old and old ~= ARGV[5] then
@@ -22,12 +22,13 @@ end
 redis.call('UNLINK', KEYS[2])
 redis.call('HSET', KEYS[2], 'i', ARGV[2], 's', ARGV[3], 'd', ARGV[5], unpack(ARGV, at))
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
--- The sets are for reports and early deletion only: where there is no room for them, the entry does without.
+-- The sets are for reports and early deletion only: if there is no room for them, the entry is stored
+-- without.
 local ttl = tonumber(ARGV[4])
 local entries = string.sub(KEYS[2], 1, -33)
 for n = 3, #KEYS do
-  -- Each fill adds one member and looks at two. So the share of those that expired or were evicted stays small, even
-  -- in a set that never expires itself.
+  -- Each fill adds one member and checks two. So the share of members that expired or were evicted stays
+  -- small, even in a set that never expires itself.
   local seen = redis.call('SRANDMEMBER', KEYS[n], 2)
   for m = 1, #seen do
     if redis.call('EXISTS', entries .. hex(seen[m])) == 0 then

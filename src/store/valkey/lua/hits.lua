@@ -1,4 +1,4 @@
--- Counts hits. An entry that is gone is not brought back by its count.
+-- Counts hits. Counting a hit does not bring back an entry that is gone.
 --
 -- KEYS  entries
 -- ARGV  hits of each

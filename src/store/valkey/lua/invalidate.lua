@@ -1,22 +1,23 @@
--- Applies changes to the clock of one bucket, and moves away the sets of those that depend on what changed.
+-- Applies changes to the clock of one bucket, and moves away the sets of the entries that depend on what
+-- changed.
 --
 -- KEYS  clock
--- ARGV  nonce, compaction interval in ms, most marks, `first` or `again`, what the names of the bucket's sets begin
---       with, the same for sets that are moved away (never used before), then runs of changes that are alike:
---       kind (`change`, `release`, `hold`, `entry` or `everything`), number of changes, number of names of each,
---       whether they are of documents (`documents`, `versions` if some tell one, or empty), the ids of all names one
---       after the other, the same as the names of sets spell them, and for `versions` that of each from now on (or
---       empty). The first name of a change of a document is the one that it is known by, and no document is twice in
---       a run.
---       What comes again comes from an outbox, maybe after newer changes. The version that it tells is not registered:
---       it may be an old one, and a change back to it would look like none.
--- Returns { online replicas, whether marks are to be dropped, the sets that were moved away, the ids of entries from sets
---           that were emptied, one after the other, then for each change the number of entries in its sets, or -1 if it
---           told the version that is registered }.
+-- ARGV  nonce, compaction interval in ms, most marks, `first` or `again`, prefix of the names of the bucket's
+--       sets, prefix of the names of sets that are moved away (never used before), then runs of similar
+--       changes: kind (`change`, `release`, `hold`, `entry` or `everything`), number of changes, number of
+--       names of each, whether they are of documents (`documents`, `versions` if some carry a version, or
+--       empty), the ids of all names one after the other, the same ids as they are written in the names of
+--       sets, and for `versions` the version of each document from now on (or empty). The first name of a
+--       change of a document is the one under which the document is known, and no document is twice in a run.
+--       A change that is applied `again` comes from an outbox, maybe after newer changes. The version that it
+--       carries is not registered: it may be an old one, and a change back to it would look like no change.
+-- Returns { online replicas, whether marks are to be dropped, the sets that were moved away, the ids of
+--           entries from sets that were emptied, one after the other, then for each change the number of
+--           entries in its sets, or -1 if it carried the version that is registered }.
 --
--- A name is marked whether or not a set lists anything under it: sets may be lost, and a fill that is on its way is in
--- none. The sets are not among the KEYS. Most often there are none, and where some are on another node, since the slot
--- is moving, looking for them fails and they are left to expire.
+-- A name is marked whether or not a set lists anything under it: sets may be lost, and a fill that is on its
+-- way is in no set. The sets are not among the KEYS. Most often there are none. While the slot is moving,
+-- some may be on another node: then looking for them fails, and they are left to expire.
 local clock = KEYS[1]
 local i, s, f, replication = open(clock, ARGV[1])
 keep(clock)
@@ -25,12 +26,12 @@ local moved, emptied = {}, {}
 local result = { 0, 0, moved, '' }
 local drops = 0
 
--- A number as fields have it, whole up to the mark of what is held.
+-- A number as it is written in fields, without a fraction up to the mark of a held name.
 local function text(number)
   return string.format('%.0f', number)
 end
 
--- Lua passes some thousand arguments at most. Even, so that pairs stay together.
+-- Lua passes a few thousand arguments at most. The number is even, so that pairs stay together.
 local MOST = 2000
 
 local function write(command, list)
@@ -54,10 +55,10 @@ local function read(fields)
   return values
 end
 
--- Most sets have few members: one command takes those, where moving the set away and reading it takes three.
+-- Most sets have few members: one command takes those, but moving a set away and reading it takes three.
 local FEW = 16
 
--- Empties a set, or moves it away; how many members it had.
+-- Empties a set, or moves it away; returns how many members it had.
 local function detach(set)
   local members = redis.pcall('SPOP', set, FEW)
   if members.err then
@@ -68,7 +69,7 @@ local function detach(set)
     emptied[#emptied + 1] = members[n]
   end
   local rest = count == FEW and redis.pcall('SCARD', set) or 0
-  -- An empty set does not exist, and renaming what does not exist is an error.
+  -- An empty set does not exist, and renaming a key that does not exist is an error.
   if type(rest) ~= 'number' or rest == 0 then
     return count
   end
@@ -80,7 +81,7 @@ local function detach(set)
   return count + rest
 end
 
--- Where no entry is listed, no set needs to be looked for.
+-- If no entry is listed, there is no need to look for sets.
 local is_listing = redis.pcall('EXISTS', sets .. 'all') ~= 0
 
 local at = 7
@@ -91,7 +92,7 @@ while at <= #ARGV do
 
   -- What each change did, as far as it is known.
   local done, left = {}, changes
-  -- What is written, the versions that go, and the sets to look for, each with its change.
+  -- The fields to write, the versions to delete, and the sets to look for, each with its change.
   local fields, gone, listed, of = {}, {}, {}, {}
   if kind == 'everything' then
     s = s + 1
@@ -104,8 +105,8 @@ while at <= #ARGV do
     for n = 1, changes * names do
       ids[n] = string.sub(packed, 16 * n - 15, 16 * n)
     end
-    -- What the clock says of the documents. Each is one field in many, and so the most that a change costs: what need not
-    -- be read is not. A version lives as long as its mark.
+    -- What the clock holds of the documents. Each is one field among many, so reading them is the largest
+    -- part of what a change costs: only what is needed is read. A version lives as long as its mark.
     local documents, marks, registered = {}, {}, {}
     for n = 1, told ~= '' and changes or 0 do
       documents[n] = ids[(n - 1) * names + 1]
@@ -134,11 +135,12 @@ while at <= #ARGV do
         fields[#fields + 1] = 'v' .. documents[n]
         fields[#fields + 1] = version
       else
-        -- A version that is not told is not the registered one any more.
+        -- If a change carries no version, or one that must not be registered, the registered version is
+        -- outdated.
         gone[#gone + 1] = 'v' .. documents[n]
       end
     end
-    -- Changes of one run have one mark, that of the last: nobody has a snapshot from between them.
+    -- All changes of one run have the same mark, that of the last: no one has a snapshot from between them.
     local mark = HELD_TEXT
     if kind ~= 'hold' then
       s = s + left
@@ -149,7 +151,7 @@ while at <= #ARGV do
     for n = 1, changes do
       if not done[n] then
         local first, last = (n - 1) * names + 1, n * names
-        -- What is held stays so until it is released. Nothing but documents is held, and a document by all of its names.
+        -- A held name stays held until it is released. Only documents are held, each under all of its names.
         local old
         if kind == 'change' and marks[n] == HELD_TEXT then
           local own = {}
@@ -177,7 +179,7 @@ while at <= #ARGV do
     write('HSET', fields)
     write('HDEL', gone)
   end
-  -- Most often there is no such set, so some are looked for at once.
+  -- Most often there is no such set, so several are looked for at once.
   for first = 1, #listed, 8 do
     local last = math.min(first + 7, #listed)
     if redis.pcall('EXISTS', unpack(listed, first, last)) ~= 0 then
@@ -191,9 +193,10 @@ while at <= #ARGV do
   end
 end
 
--- Old marks go: the floor rises to where the sequence stood one interval ago, or, when there are too many of them,
--- half way. What was stored before dies early; nothing lives on. The marks go after that, so while there are still too
--- many it rises again only when an eighth more has come (`h`).
+-- Drops old marks: the floor rises to where the sequence stood one interval ago or, if there are too many
+-- marks, half way up to the sequence. Entries stored before the floor die early; none lives too long. The
+-- marks themselves are dropped later. So while there are still too many, the floor rises again only after
+-- their number has grown by an eighth of the limit (`h`).
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000
 local past = redis.call('HMGET', clock, 't', 'p', 'h')

@@ -4,7 +4,7 @@
 -- ARGV  nonce, the name of the fill that the caller has a copy of (or empty), claim token (or empty), its life in ms
 -- Returns { what was found, incarnation, sequence, ... }: for `live` the entry's fields, for a miss the claim.
 local i, s, f = open(KEYS[1], ARGV[1])
--- Who has a copy most often needs no other; who has none is given what was read in one go.
+-- A caller that has a copy usually needs no other. A caller that has none gets everything from one read.
 local e
 if ARGV[2] == '' then
   e = redis.call('HMGET', KEYS[2], 'i', 's', 'd', 'u', 'p', 'q', 'a', 'm', 'v')
@@ -24,7 +24,7 @@ if e[1] and e[2] and e[3] then
     local body = redis.call('HMGET', KEYS[2], 'p', 'q', 'a', 'm', 'v')
     return { 'live', i, s, e[4], body[1], body[2], body[3], body[4], body[5] }
   end
-  -- What is held is dead once the hold ends, but a report should say why until then.
+  -- A held entry is dead once the hold ends, but until then a report should say why.
   if found ~= 'held' then
     redis.call('UNLINK', KEYS[2])
   end
@@ -33,7 +33,7 @@ local claim = ''
 if ARGV[3] ~= '' and found ~= 'held' then
   local taken = redis.pcall('SET', KEYS[3], ARGV[3], 'NX', 'GET', 'PX', ARGV[4])
   if type(taken) == 'table' then
-    -- No room for a lock: who asks makes the answer.
+    -- If there is no room for a claim, the caller makes the answer.
     claim = 'open'
   elseif not taken then
     claim = 'granted'

@@ -1,4 +1,4 @@
--- What every script begins with: the clock of a bucket, and what it says of an entry.
+-- The code that every script begins with: the clock of a bucket, and what it says about an entry.
 
 -- A mark above every snapshot: the name is held.
 local HELD = 9007199254740991
@@ -6,16 +6,19 @@ local HELD_TEXT = '9007199254740991'
 
 -- Opens the clock and returns its incarnation, sequence and floor.
 --
--- A clock that is gone, or that was written under another replication id (the server restarted, was rolled back, or
--- a replica took over), cannot vouch for anything. It starts anew under `nonce`, 128 random bits that the caller
--- made for this call alone: an incarnation that was used before would trust what was stored under it.
+-- A clock that is gone, or that was written under another replication id (because the server restarted, was
+-- rolled back, or a replica took over), cannot vouch for anything. It starts again under `nonce`, 128 random
+-- bits that the caller made for this call alone: if an incarnation were used twice, the clock would trust
+-- what was stored under its first use.
 --
--- Whoever may ask can invent corpora, and a clock is made by the first question. So it begins with a time to live, which it
--- loses to the first fill that is stored and to the first invalidation: see `keep`. Running out is nothing but being lost:
--- nothing was stored under it, and the snapshots that were taken are of an incarnation that no clock has again.
+-- Anyone who may ask can invent corpora, and the first question creates a clock. So a clock begins with a
+-- time to live. It loses its time to live when the first fill is stored or the first invalidation is
+-- applied: see `keep`. A clock that runs out is simply lost. Nothing was stored under it, and the snapshots
+-- that were taken belong to an incarnation that no clock has again.
 --
--- A primary that was demoted keeps its clients, and follows the replication id of the new one without having all that
--- the new one was told. It must not vouch either, and says so in the words that make clients look for the primary.
+-- A primary that was demoted keeps its clients, and follows the replication id of the new primary without
+-- having all the changes that the new one received. It must not vouch either. It says so in the words that
+-- make clients look for the primary.
 local function open(clock, nonce)
   local replication = redis.call('INFO', 'replication')
   if not string.find(replication, 'role:master', 1, true) then
@@ -32,11 +35,12 @@ local function open(clock, nonce)
   return nonce, 0, 0, replication
 end
 
--- Has the clock, which is open, stay for good: before an entry is stored under it, and before it is told of a change.
+-- Keeps the clock, which is open, for good: before an entry is stored under it, and before it gets a change.
 --
--- It is made again as it was, which takes no right that users had not before. That is within one step, so nobody sees it
--- gone; if it fails in between, the clock is lost. One that has a time to live and more in it was told of a change by a
--- process of an older version: it runs out, and that is safe, too.
+-- The clock is made again with the same fields, which needs no permission that users did not already have.
+-- This happens within one step, so no one sees it missing; if the script fails in between, the clock is lost.
+-- If a clock has a time to live and more fields, a process of an older version applied a change to it: it
+-- runs out, and that is safe, too.
 local function keep(clock)
   if redis.call('PTTL', clock) < 0 or redis.call('HLEN', clock) ~= 4 then
     return
@@ -48,7 +52,7 @@ end
 
 local HEX = string.rep('%02x', 16)
 
--- An id of 16 bytes as keys spell it.
+-- An id of 16 bytes as it is written in keys.
 local function hex(id)
   return string.format(HEX, string.byte(id, 1, 16))
 end
@@ -75,15 +79,16 @@ local function death(clock, i, f, entry_i, entry_s, packed)
   return dead and 'invalidated' or nil
 end
 
--- Why a fill with this sequence is refused, which the clock has not reached: what claims to know of changes that are yet
--- to come would survive them.
+-- Why a fill with this sequence is refused; nil if it is not. It is refused if the clock has not reached the
+-- sequence: an entry that claims to know of changes that are yet to come would survive them.
 local function ahead(s, fill_s)
   return tonumber(fill_s) > s and 'clock' or nil
 end
 
--- Why an answer was derived from another version of a document than the registered one; nil if it was not. ARGV has the
--- number of documents at `at`, then the id and the version of each. Retrieval can lag behind the ingestion hook: the
--- snapshot is then new and the document old. A version lives as long as the mark that it came with.
+-- Returns `version` if an answer was derived from another version of a document than the registered one; nil
+-- if it was not. ARGV has the number of documents at `at`, then the id and the version of each. Retrieval can
+-- lag behind the ingestion hook: then the snapshot is new, but the document is old. A version lives as long
+-- as the mark that it came with.
 local function mismatch(clock, f, at)
   for n = 1, tonumber(ARGV[at]) do
     local document, version = ARGV[at + 2 * n - 1], ARGV[at + 2 * n]

@@ -1,5 +1,6 @@
--- Deletes those entries that are dead. One that came back under its id since is live, and stays. One that is held does
--- not: it is dead once the hold ends, and may not be listed any more under the name whose hold that is.
+-- Deletes those entries that are dead. An entry that was stored again under its id since then is live, and
+-- stays. An entry that is held does not stay: it is dead once the hold ends, and it may no longer be
+-- listed under the name that is held.
 --
 -- KEYS  clock, the set of all entries, entries
 -- ARGV  nonce, id of each entry
@@ -7,13 +8,13 @@
 local i, _, f = open(KEYS[1], ARGV[1])
 local scopes = {}
 local sets = string.sub(KEYS[2], 1, -4)
--- What goes, at once: the entries, their ids, and those by the set of their scope.
+-- What to remove, all at once: the entries, their ids, and the ids in the sets of their scopes.
 local dead, unlisted, of_scopes = {}, {}, {}
 for n = 3, #KEYS do
   local e = redis.call('HMGET', KEYS[n], 'i', 's', 'd', 'p')
   scopes[n - 2] = ''
   if not e[1] then
-    -- A lookup that met it dead has deleted it.
+    -- A lookup that found it dead has already deleted it.
     unlisted[#unlisted + 1] = ARGV[n - 1]
   elseif death(KEYS[1], i, f, e[1], e[2], e[3] or '') then
     dead[#dead + 1] = KEYS[n]
