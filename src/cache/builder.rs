@@ -101,8 +101,8 @@ impl CacheBuilder {
         }
     }
 
-    /// Sets the greatest share of wrong answers among hits on other wordings that is accepted, greater than 0 and less
-    /// than 1; 0.02 by default. Corpora, scopes and queries may set their own.
+    /// Sets the greatest share of wrong answers among hits on other wordings that is accepted, greater than 0
+    /// and less than 1; 0.02 by default. Corpora, scopes and queries may set their own.
     ///
     /// It is kept as far as the calibration fits your questions; `wellspring eval` measures that. If the
     /// calibration [cannot show](Cache::budgets) a rate, only exact matches are served under it. If there is
@@ -302,8 +302,8 @@ impl CacheBuilder {
 
     /// Checks the settings and makes the cache.
     ///
-    /// Reads no entries: a scope is read when it is first searched. Must be called within a Tokio runtime with time
-    /// enabled.
+    /// Reads no entries: a scope is read when it is first searched. Must be called within a Tokio runtime
+    /// with time enabled.
     ///
     /// # Errors
     ///

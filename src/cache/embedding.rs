@@ -11,11 +11,12 @@ use crate::embedding::Embedding;
 use crate::error::{Error, ErrorKind, Result};
 
 impl Inner {
-    /// The question's embedding; none if it is too long to have one, or in a script that the model does not know.
+    /// The question's embedding; none if it is too long to have one, or in a script that the model does not
+    /// know.
     #[tracing::instrument(level = "debug", skip_all, name = "embed")]
     pub(super) async fn embedding(&self, prepared: &Prepared) -> Result<Option<Embedding>, BypassReason> {
         if let Some(given) = &prepared.given {
-            // A given embedding was made by the same model, which does not know the script.
+            // The same model made a given embedding, so it is useless if the model does not know the script.
             return Ok(self.unknown_script(&prepared.key.text).is_none().then(|| given.clone()));
         }
         self.embed(&prepared.key.text).await.map_err(|error| self.broken(BypassReason::Embedder, &error))

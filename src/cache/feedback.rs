@@ -211,7 +211,8 @@ impl Cache {
         Ok(withdrawn)
     }
 
-    /// How often this process has served the answer of `cached` for the question `asked` because a judge approved it.
+    /// How often this process has served the answer of `cached` for the question `asked` because a judge
+    /// approved it.
     pub fn served_as_approved(&self, asked: EntryId, cached: EntryId) -> u64 {
         self.inner.lessons.served(asked, cached)
     }

@@ -117,8 +117,9 @@ impl Cache {
         }
     }
 
-    /// Looks for an answer to `query` as [`lookup`](Self::lookup) does, and waits for others who ask the same as
-    /// [`get_or_fill`](Self::get_or_fill) does. For pipelines that pass an answer on while it is being made.
+    /// Looks for an answer to `query` as [`lookup`](Self::lookup) does, and waits for others who ask the same
+    /// as [`get_or_fill`](Self::get_or_fill) does. For pipelines that pass an answer on while it is being
+    /// made.
     ///
     /// A caller that is given a permit and cannot make an answer should [decline](FillPermit::decline) it.
     ///

@@ -95,8 +95,8 @@ impl Cache {
         self.inner.verifier.budgets(Some(corpus))
     }
 
-    /// Sets when another question's answer is served, for lookups that start from now on. A false-hit rate that
-    /// [cannot be shown](Self::budgets) is logged as a warning.
+    /// Sets when another question's answer is served, for lookups that start from now on. A false-hit rate
+    /// that [cannot be shown](Self::budgets) is logged as a warning.
     ///
     /// # Errors
     ///

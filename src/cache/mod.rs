@@ -76,7 +76,7 @@ pub struct Cache {
 pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) embedder: Arc<dyn Embedder>,
-    /// The embeddings that it made lately.
+    /// The embeddings that the embedder made lately.
     pub(crate) memo: Memo,
     pub(crate) fingerprint: String,
     pub(crate) verifier: Arc<dyn Verifier>,

@@ -68,7 +68,8 @@ impl DocumentEvents {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum OnGap {
-    /// Invalidate everything in every corpus that the store knows, in the default one, and in those that events named.
+    /// Invalidate everything in every corpus that the store knows, in the default one, and in those that
+    /// events named.
     #[default]
     InvalidateEverything,
     /// Only report it. **Answers whose change was missed are then served until their time to live is over.**

@@ -46,7 +46,8 @@ pub enum Report {
         /// Why.
         why: String,
     },
-    /// Events may have been missed. If the reader is set to invalidate everything, that is in force.
+    /// Events may have been missed. If the reader is set to invalidate everything, that invalidation is in
+    /// force.
     Gap {
         /// Why that is possible.
         reason: GapReason,

@@ -4,7 +4,8 @@
 //! state of them, and forgets ids that the store no longer lists. This is the same for a new index, for one
 //! that missed events, and for one from a local snapshot. Meanwhile, the index is searched with what it has.
 //!
-//! Scopes are loaded a page at a time, and a few pages at once: a small scope does not wait for the end of a large one.
+//! Scopes are loaded a page at a time, and a few pages at once: a small scope does not wait for the end of a
+//! large one.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
