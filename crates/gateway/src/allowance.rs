@@ -1,9 +1,10 @@
-//! How much one caller may leave in the store that stays when the request is over: names that changed, which the
-//! invalidation clock remembers, and corpora, which have a clock each.
+//! How much one caller may leave behind in the store: the names of changes, which the invalidation clock
+//! remembers, and corpora, which have a clock each. Both stay in the store when the request is over.
 //!
-//! A clock that remembers too many names forgets the older half, and with it every answer that was stored before. So
-//! whoever reports changes of documents that nobody ever asked for could empty the cache, and whoever asks in corpora that
-//! do not exist could fill the memory. Those who may do either anyway are not counted.
+//! A clock that remembers too many names forgets the older half, and with it every answer that was stored
+//! before. So a caller that reports changes of documents that no one ever asked for could empty the cache,
+//! and a caller that asks in corpora that do not exist could fill the memory. Callers that have the right to
+//! do either anyway are not counted.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -20,9 +21,9 @@ use crate::auth::{Caller, Right, sha256};
 use crate::error::Problem;
 use crate::limits::{RequestLimits, identity};
 
-/// How long a corpus counts as known to a caller who does not use it, and how many are known at most.
+/// How long a corpus stays known for a caller that does not use it, and how many are remembered at most.
 const KNOWN: (Duration, u64) = (Duration::from_hours(1), 100_000);
-/// From how many callers on those that have not used their allowance are forgotten.
+/// The number of callers above which callers that have not used their allowance are forgotten.
 const SWEEP: usize = 10_000;
 
 tokio::task_local! {
@@ -30,7 +31,7 @@ tokio::task_local! {
     pub(super) static SERVED: Served;
 }
 
-/// Who asks, as far as it is counted.
+/// What an allowance needs to know of the caller.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Served {
     identity: [u8; 32],
@@ -53,7 +54,7 @@ impl Served {
     }
 }
 
-/// What is left to whom.
+/// What is left of each caller's allowance.
 #[derive(Debug)]
 pub(super) struct Allowances {
     changes: Option<DefaultKeyedRateLimiter<[u8; 32]>>,

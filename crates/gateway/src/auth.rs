@@ -1,4 +1,4 @@
-//! Who asks, and what they may do: bearer tokens, kept as SHA-256 hashes and compared in constant time.
+//! Who is calling, and what they may do: bearer tokens, kept as SHA-256 hashes and compared in constant time.
 //!
 //! A token is sent as `Wellspring-Token`, or in place of the key that a client library asks for
 //! (`Authorization: Bearer` or `X-Api-Key`); then the gateway's own key goes upstream.
@@ -31,9 +31,9 @@ pub enum Right {
     Read,
     /// Ask through the proxy and store answers.
     Fill,
-    /// Tell whether answers were right.
+    /// Report whether answers were right.
     Feedback,
-    /// Tell of changed documents.
+    /// Report changed documents.
     Invalidate,
     /// Everything.
     Admin,
@@ -127,27 +127,27 @@ fn bad_token(why: &str) -> Error {
     Error::new(ErrorKind::Config, format!("not a token: {why}"))
 }
 
-/// Which listener a request came in by.
+/// The listener that a request came in through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
-    /// The one of the proxy.
+    /// The proxy's listener.
     Public,
-    /// The one of administration and ingestion.
+    /// The listener of administration and ingestion.
     Admin,
-    /// The one of webhooks alone.
+    /// The listener of webhooks alone.
     Webhooks,
 }
 
-/// Who asks; an extension of every request.
+/// Who is calling; an extension of every request.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The token that was shown, if it is known.
     pub token: Option<Token>,
-    /// The headers that it, or another one, was shown in.
+    /// The headers that showed it, or any other token.
     pub shown_in: Vec<HeaderName>,
-    /// Whether a caller without a token may do everything here.
+    /// Whether a caller without a token may do everything at this listener.
     is_trusted: bool,
-    /// Why it is not trusted although it would be: it may be somebody else's page that speaks.
+    /// Why such a caller is not trusted this time: the request may come from another site's page.
     refused: Option<Problem>,
 }
 
@@ -198,7 +198,7 @@ fn find(tokens: &[Token], headers: &HeaderMap) -> Vec<(Token, HeaderName)> {
     let places = [TOKEN_HEADER, header::AUTHORIZATION, API_KEY_HEADER].into_iter();
     let known = places.filter_map(|name| {
         let shown = sha256(without_scheme(headers.get(&name)?.to_str().ok()?));
-        // Every token is compared, so that the time tells nothing.
+        // Compares every token, so that the time taken reveals nothing.
         let mut found = None;
         for token in tokens {
             if bool::from(token.hash.ct_eq(&shown)) {
@@ -219,12 +219,12 @@ fn without_scheme(value: &str) -> &str {
     }
 }
 
-/// `routes`, for callers with `right` only, whose bodies are said to be JSON.
+/// `routes`, for callers with `right` only, whose bodies must be declared as JSON.
 pub fn requiring(routes: Router<Gateway>, right: Right) -> Router<Gateway> {
     requiring_any_body(routes.route_layer(from_fn(hosts::only_json)), right)
 }
 
-/// `routes`, for callers with `right` only, whose bodies are for somebody else to read.
+/// `routes`, for callers with `right` only, with bodies that are not for the gateway to read.
 pub fn requiring_any_body(routes: Router<Gateway>, right: Right) -> Router<Gateway> {
     routes.route_layer(from_fn_with_state(right, check))
 }

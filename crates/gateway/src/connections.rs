@@ -1,9 +1,10 @@
-//! Connections: how many are open, and what each must do in its time.
+//! Connections: how many may be open, and what each must do in time.
 //!
-//! Each listener has places of its own, so that whoever takes all of one leaves the other alone. A connection beyond
-//! them gets one of a few in reserve, which serve the health checks and tell everybody else to come back; beyond those it
-//! is closed. A client that connects and says nothing, or stops reading, loses its place: HTTP's own timeouts begin
-//! with the first bytes, and none of them sees a reader that stands still.
+//! Each listener has its own places, so that a client that takes all the places of one listener does not
+//! affect the other. A connection beyond them gets one of a few reserve places. A reserve connection is
+//! served the health checks, and any other request gets a reply to come back later. Connections beyond the
+//! reserve are closed. A client that connects and sends nothing, or that stops reading, loses its place:
+//! HTTP's own timeouts begin with the first bytes, and none of them notices a reader that has stopped.
 
 use std::future::Future;
 use std::io;
@@ -28,21 +29,21 @@ use crate::health;
 
 /// What an HTTP/2 connection begins with (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// How many connections beyond the limit are told so.
+/// How many connections beyond the limit get a reply that says so.
 const RESERVE: usize = 8;
-/// How long such a connection lives.
+/// How long a connection in reserve lives.
 const RESERVE_LIFE: Duration = Duration::from_secs(5);
-/// How many connections a listener beside the public one may have.
+/// How many connections each listener other than the public one may have.
 const OTHERS: usize = 256;
-/// Descriptors that are kept for the store, the journal, logs and connections of other kinds.
+/// Descriptors that are kept free for the store, the journal, logs and other kinds of connections.
 const OTHER_DESCRIPTORS: usize = 64;
 
-/// What a connection must do in its time.
+/// What a connection must do in time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Times {
-    /// From the first moment to the first bytes, for HTTP/2 to the end of its preface.
+    /// From accepting the connection to the first bytes; for HTTP/2, to the end of its preface.
     pub(super) open: Duration,
-    /// Between two moments at which the client takes something of what is sent.
+    /// Between two moments at which the client takes some of what is sent.
     pub(super) write: Duration,
 }
 
@@ -53,7 +54,7 @@ pub(super) struct Places {
     reserve: Arc<Semaphore>,
 }
 
-/// Which place a request's connection has; an extension of every request.
+/// The kind of place that a request's connection has; an extension of every request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     Regular,
@@ -75,8 +76,9 @@ impl Places {
     }
 }
 
-/// How many connections the public listener may have, at most `wanted`, and how many each of the `others`: as many as
-/// the open files of this process allow, where each public one may need another one to an upstream.
+/// How many connections the public listener may have, at most `wanted`, and how many each of the `others` may
+/// have. The limit is this process's limit of open files, and each public connection may need another one to
+/// an upstream.
 pub(super) fn shares(wanted: usize, others: usize) -> (usize, usize) {
     let Some(descriptors) = descriptors() else { return (wanted, OTHERS) };
     let left = usize::try_from(descriptors).unwrap_or(usize::MAX).saturating_sub(OTHER_DESCRIPTORS);
@@ -102,7 +104,7 @@ fn descriptors() -> Option<u64> {
     None
 }
 
-/// Has this process open as many files as the system lets it.
+/// Raises this process's limit of open files as far as the system allows.
 pub fn raise_descriptors() {
     #[cfg(unix)]
     if let Err(error) = rlimit::increase_nofile_limit(u64::MAX) {
@@ -153,21 +155,22 @@ fn late(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
-/// A connection that ends when it is late.
+/// A connection that ends when it exceeds one of its time limits.
 pub(super) struct Watched<S> {
     stream: S,
-    /// Until it is known to speak HTTP: when that must be, and how much of HTTP/2's preface was read.
+    /// Until the connection is known to speak HTTP: the deadline for that, and how much of HTTP/2's preface
+    /// was read.
     opening: Option<(Pin<Box<Sleep>>, usize)>,
-    /// While the client takes nothing.
+    /// Runs while the client takes nothing.
     standing: Option<Pin<Box<Sleep>>>,
-    /// Only for those in reserve.
+    /// Only for connections in reserve.
     life: Option<Pin<Box<Sleep>>>,
     write: Duration,
     _permit: OwnedSemaphorePermit,
 }
 
 impl<S> Watched<S> {
-    /// Takes note of what was read: any other protocol than HTTP/2 has a timeout of its own from here on.
+    /// Notes what was read: any protocol other than HTTP/2 has a timeout of its own from here on.
     fn opened(&mut self, read: &[u8]) {
         let Some((_, matched)) = &mut self.opening else { return };
         let rest = &PREFACE[*matched..];
@@ -185,7 +188,7 @@ impl<S> Watched<S> {
         opening || life
     }
 
-    /// Passes on how writing went, or ends what has stood still for too long.
+    /// Passes on the result of a write, or ends a connection that has stood still for too long.
     fn wrote<T>(&mut self, context: &mut Context<'_>, went: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if went.is_ready() {
             self.standing = None;
@@ -251,7 +254,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-/// Serves those in reserve the health checks only, once.
+/// Serves connections in reserve the health checks only, and only one request.
 pub(super) async fn in_place(request: Request, next: Next) -> Response {
     if request.extensions().get::<Place>() != Some(&Place::Reserve) {
         return next.run(request).await;
@@ -275,7 +278,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether a connection that has sent `sent`, and nothing more, is still waited for.
+    /// Whether the gateway still waits for a connection that has sent `sent` and nothing more.
     async fn is_opening(sent: &[u8]) -> bool {
         let (mut client, server) = tokio::io::duplex(64);
         let places = Places::new(1);

@@ -12,7 +12,7 @@ use wellspring::error::{Error, ErrorKind, Result};
 /// How long a browser remembers what it may do.
 const MAX_AGE: Duration = Duration::from_hours(1);
 
-/// An origin as browsers tell it, `https://app.example` or `http://localhost:3000`; `*` for all.
+/// An origin as browsers send it, `https://app.example` or `http://localhost:3000`; `*` for all.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(HeaderValue);
 
@@ -21,8 +21,8 @@ impl Origin {
         self.0 == "*"
     }
 
-    /// Whether `origin` is this one. `*` is none: whoever is trusted without a token is trusted by no page that anybody
-    /// may write.
+    /// Whether `origin` is this one. `*` never matches here: a caller that is trusted without a token must
+    /// not extend that trust to pages that anyone may write.
     pub(super) fn is(&self, origin: &HeaderValue) -> bool {
         !self.is_any() && self.0 == origin
     }
@@ -54,7 +54,7 @@ impl fmt::Display for Origin {
     }
 }
 
-/// What tells browsers that pages of `origins` may send any request but with cookies, and read the whole response; none
+/// The headers that let pages of `origins` send any request without cookies and read the whole response; none
 /// if there are no origins.
 pub(super) fn layer(origins: &[Origin]) -> Option<CorsLayer> {
     let allowed = match origins {

@@ -1,7 +1,7 @@
 //! What goes wrong at the gateway itself, in the shape that the caller's client library expects.
 //!
 //! A [`Problem`] is written by `in_dialect`, the outermost layer: it knows which API the path belongs to.
-//! Errors of the upstream never become one: they are passed on as they are.
+//! Errors of the upstream never become a [`Problem`]: they are passed on as they are.
 
 use std::any::Any;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use wellspring::cache::Since;
 use wellspring::error::{Error, ErrorKind};
 
-/// When a question was looked up, in the response to a miss.
+/// When the question was looked up; sent with the response to a miss.
 pub(super) const SINCE_HEADER: HeaderName = HeaderName::from_static("wellspring-since");
 
 /// The shape of errors.
@@ -42,7 +42,7 @@ impl Dialect {
             .iter()
             .any(|name| under(&format!("/{name}")))
         {
-            // Routes that the gateway lacks, too: its clients ask for them.
+            // Also for routes that the gateway does not have: OpenAI's clients ask for them.
             Self::OpenAi
         } else {
             Self::Plain
@@ -62,7 +62,8 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A problem of a `kind` that programs can tell, with a `message` for people: no question, no answer, no key.
+    /// A problem with a `kind` for programs to match on, and a `message` for people: no question, no answer,
+    /// no key.
     pub fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
         Self { status, kind, message: message.into(), retry_after: None, since: None }
     }
@@ -77,19 +78,19 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     }
 
-    /// Tells when the question was looked up that has no answer.
+    /// Adds when the question without an answer was looked up.
     pub fn since(mut self, since: Since) -> Self {
         self.since = Some(since);
         self
     }
 
-    /// Tells when to try again.
+    /// Adds when to try again.
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
         self
     }
 
-    /// The status and the body, as an interface of the gateway's own has them.
+    /// The status and the body, in the form of the gateway's own interfaces.
     pub(super) fn plain(&self) -> (u16, Value) {
         (self.status.as_u16(), self.body(Dialect::Plain))
     }
@@ -102,7 +103,7 @@ impl Problem {
                 json!({ "error": { "message": message, "type": self.api_type(), "param": null, "code": kind } })
             }
             Dialect::Anthropic => {
-                // Its clients know this one by another name.
+                // Anthropic's clients know this status by another name.
                 let name = if *status == StatusCode::PAYLOAD_TOO_LARGE {
                     "request_too_large"
                 } else {
@@ -113,7 +114,7 @@ impl Problem {
         }
     }
 
-    /// What both APIs call errors of this status.
+    /// The error type that both APIs use for this status.
     fn api_type(&self) -> &'static str {
         match self.status {
             StatusCode::UNAUTHORIZED => "authentication_error",
@@ -151,7 +152,8 @@ impl IntoResponse for Problem {
     }
 }
 
-/// What the library cannot do for a request. What broke inside is told by its kind and message only.
+/// What the library cannot do for a request. For internal failures, only the kind and the message are
+/// reported.
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let (status, kind) = match error.kind() {

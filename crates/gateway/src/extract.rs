@@ -1,4 +1,4 @@
-//! Parts of requests, whose mistakes are told like all others.
+//! Extractors for parts of requests; they report mistakes in the same form as all other errors.
 
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -13,7 +13,7 @@ use crate::error::Problem;
 use crate::limits::apart;
 use crate::proxy::json;
 
-/// What stands behind the `?`.
+/// The query: what follows the `?`.
 #[derive(Debug)]
 pub(super) struct Params<T>(pub(super) T);
 
@@ -54,7 +54,7 @@ async fn parsed(gateway: &Gateway, body: Bytes) -> Result<Map<String, Value>, Pr
     .await?
 }
 
-/// The same, with numbers that [keep their text](json::read): for what is only compared.
+/// The same, with numbers that [keep their text](json::read), for values that are only compared.
 pub(super) async fn exact_object(gateway: &Gateway, request: Request) -> Result<Map<String, Value>, Problem> {
     let limits = gateway.options().limits;
     let body = limits.read(request.into_body()).await?;
@@ -63,15 +63,15 @@ pub(super) async fn exact_object(gateway: &Gateway, request: Request) -> Result<
         match std::str::from_utf8(&body).ok().and_then(json::read) {
             Some(Value::Object(fields)) => Ok(fields),
             Some(_) => Err(no_object()),
-            // Says what is wrong.
+            // This call reports what is wrong.
             None => fields(&body),
         }
     })
     .await?
 }
 
-/// What the object in the body of `request` says; none if the body is empty. (Serde would take an array, too, for its
-/// fields in order.)
+/// Reads the object in the body of `request`; none if the body is empty. (Serde would also accept an array,
+/// as the fields in order.)
 pub(super) async fn read<T: DeserializeOwned>(gateway: &Gateway, body: Body) -> Result<Option<T>, Problem> {
     let body = gateway.options().limits.read(body).await?;
     if body.is_empty() {

@@ -14,16 +14,16 @@ use wellspring::cache::Cache;
 
 use crate::Gateway;
 
-/// How long the state of the store is not asked for again: health checks need no token and count for no rate.
+/// How long the state of the store is cached: health checks need no token and are not rate-limited.
 const KEPT: Duration = Duration::from_secs(1);
-/// How long the store may take to say how it is. Whoever checks waits a second or more.
+/// How long the store may take to report its state. Health checkers wait a second or more.
 const PATIENCE: Duration = Duration::from_millis(900);
 
 pub(super) fn routes() -> Router<Gateway> {
     Router::new().route("/healthz", get(health)).route("/readyz", get(ready))
 }
 
-/// Whether `uri` is one of these.
+/// Whether `uri` is one of the health checks.
 pub(super) fn is_check(uri: &Uri) -> bool {
     matches!(uri.path(), "/healthz" | "/readyz")
 }
@@ -32,8 +32,8 @@ async fn health() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// A store that is away, or that cannot be written, does not make the gateway unready: it serves what it can, and says so
-/// here.
+/// A store that is away or cannot be written to does not make the gateway unready: the gateway serves what it
+/// can, and this response reports the store's state.
 async fn ready(State(gateway): State<Gateway>) -> (StatusCode, Json<Value>) {
     if gateway.is_draining() {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "draining" })));
@@ -41,23 +41,23 @@ async fn ready(State(gateway): State<Gateway>) -> (StatusCode, Json<Value>) {
     (StatusCode::OK, Json(json!({ "status": "ok", "store": gateway.store_state().await })))
 }
 
-/// What the store is good for at present.
+/// What the store can do at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StoreState {
-    /// All.
+    /// Everything.
     Ok,
-    /// What is stored is served, and nothing is stored: a full disk, for one.
+    /// What is stored is served, but nothing new is stored; for example, because the disk is full.
     ReadOnly,
-    /// Nothing, for it does not answer; requests go to the upstream.
+    /// Nothing, because it does not answer; requests go to the upstream.
     Bypassed,
 }
 
-/// The state of the store as it was found lately.
+/// The state of the store when it was last checked.
 #[derive(Debug)]
 pub(super) struct StoreCheck {
-    /// Whose turn it is to ask the store.
+    /// Held by the request that asks the store.
     turn: Semaphore,
     last: Mutex<Option<(Instant, StoreState)>>,
 }

@@ -1,9 +1,11 @@
 //! Whether a request was meant for this gateway.
 //!
-//! A page in a browser can have it send requests to any address, this machine's too: under the page's own origin, or,
-//! once the page's name was made to point here, as if they were of one origin. Both show: by a `Host` that is a name the
-//! gateway does not have, or an `Origin` that is another page's. So whoever is trusted without a token must call it by an
-//! address, as `localhost`, or by a name of `server.hosts`. A token is proof enough: no browser adds it by itself.
+//! A page in a browser can make the browser send requests to any address, including this machine's. It can do
+//! so under the page's own origin, or, once the page's name was made to point here, as if both were of one
+//! origin. Both cases can be detected: either `Host` is a name that the gateway does not have, or `Origin`
+//! belongs to another page. So a caller that is trusted without a token must call the gateway by an address,
+//! as `localhost`, or by a name of `server.hosts`. A token is proof enough, because no browser adds it by
+//! itself.
 
 use std::net::IpAddr;
 
@@ -18,8 +20,8 @@ use axum::response::Response;
 use crate::cors::Origin;
 use crate::error::Problem;
 
-/// Checks what `headers` and `uri` call the gateway, and from where; `names` are those that it has, and pages of
-/// `origins` may call it.
+/// Checks the name by which `headers` and `uri` call the gateway, and the origin. `names` are the names that
+/// the gateway has, and pages of `origins` may call it.
 ///
 /// # Errors
 ///
@@ -55,7 +57,7 @@ pub(super) fn check(
     }
 }
 
-/// Whom the request is for; none if it does not say, or says it twice.
+/// The host that the request is for; none if the request does not name one, or names two.
 fn called(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     if let Some(authority) = uri.authority() {
         return Some(authority.clone());
@@ -65,7 +67,7 @@ fn called(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
     hosts.next().is_none().then_some(host)
 }
 
-/// The host without a port, brackets and the dot of the root.
+/// The host without a port, brackets or the trailing dot of the root.
 fn bare(authority: &Authority) -> &str {
     let host = authority.host();
     let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -76,7 +78,8 @@ fn refused(message: &str) -> Problem {
     Problem::new(StatusCode::FORBIDDEN, "not_for_this_host", message)
 }
 
-/// Refuses bodies that are not said to be JSON: a page may send a text anywhere, and JSON only where it is allowed to.
+/// Refuses bodies that are not declared as JSON: a page may send text anywhere, but JSON only where it is
+/// allowed to.
 pub(super) async fn only_json(request: Request, next: Next) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
     let changes = !matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);

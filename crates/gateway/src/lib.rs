@@ -1,11 +1,13 @@
 //! The gateway: a proxy that answers from the cache, for any program that can change a base URL.
 //!
-//! Two listeners: the public one serves the proxy, the other one those who run the gateway and tell it of
-//! changed documents; webhooks may have a third. A failure of the cache is never the caller's: the request goes to the upstream then.
-//! Keys of callers go upstream and nowhere else: they are not logged, and not stored but as part of a hash.
+//! There are two listeners. The public one serves the proxy. The other one serves those who run the gateway
+//! and those who report changed documents. Webhooks may have a third. A failure of the cache never becomes
+//! the caller's failure: the request then goes to the upstream. Callers' keys go to the upstream and nowhere
+//! else: they are not logged, and are stored only as part of a hash.
 //!
-//! Routes of a new subject belong into a module of their own with a function `routes() -> Router<Gateway>`,
-//! each under the [right](auth::Right) that it needs, and are merged in [`public_router`] or [`admin_router`].
+//! Routes for a new subject belong in a module of their own with a function `routes() -> Router<Gateway>`,
+//! each under the [right](auth::Right) that it needs, and are merged in [`public_router`] or
+//! [`admin_router`].
 
 mod admin;
 mod allowance;
@@ -50,14 +52,16 @@ pub fn public_router(gateway: &Gateway) -> Router {
     let proxy = auth::requiring_any_body(proxy::routes(), Right::Fill);
     let routes = proxy.merge(cache_api::routes()).merge(openapi::routes()).merge(health::routes());
     let router = finish(routes, gateway, Door::Public);
-    // Outermost: a browser is to read errors, too, and asks whether it may before it shows a token.
+    // Outermost, because a browser must be able to read errors too, and asks for permission before it shows a
+    // token.
     match cors::layer(&gateway.options().cors) {
         Some(layer) => router.layer(layer),
         None => router,
     }
 }
 
-/// What the listener for administration and ingestion serves; webhooks only if they have none of their own.
+/// What the listener for administration and ingestion serves; this includes webhooks only if they have no
+/// listener of their own.
 pub fn admin_router(gateway: &Gateway, listeners: &Listeners) -> Router {
     let routes = documents::routes(gateway)
         .merge(cache_api::admin_routes())
@@ -75,7 +79,7 @@ pub fn webhook_router(gateway: &Gateway) -> Router {
     finish(webhooks::routes().merge(health::routes()), gateway, Door::Webhooks)
 }
 
-/// Wraps `routes` in what every request passes: who asks, then how much they may take.
+/// Wraps `routes` in what every request passes through: who is calling, then how much they may use.
 fn finish(routes: Router<Gateway>, gateway: &Gateway, door: Door) -> Router {
     routes
         .fallback(error::no_route)

@@ -1,4 +1,5 @@
-//! What one request, one caller and all together may take of the gateway; more is a clear 4xx.
+//! What one request, one caller, and all callers together may use of the gateway; a request for more gets a
+//! clear 4xx.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -22,13 +23,14 @@ use crate::auth::{Caller, Door, sha256};
 use crate::error::Problem;
 use crate::{Gateway, health};
 
-/// After how many requests the rates of callers that have gone are forgotten.
+/// The number of requests after which the rates of callers that have gone are forgotten.
 const SWEEP: u32 = 10_000;
 
-/// From how many bytes on a body is worked on apart from the threads that serve: about a millisecond.
+/// The size in bytes from which a body is processed off the threads that serve requests: about a millisecond
+/// of work.
 const LARGE: usize = 64 << 10;
 
-/// What requests may take.
+/// The limits on requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestLimits {
@@ -36,35 +38,35 @@ pub struct RequestLimits {
     pub body_bytes: usize,
     /// The longest body of a webhook, in bytes; 2 MiB by default.
     pub webhook_bytes: usize,
-    /// The most values and names in a body of JSON, where a number that is no plain integer counts as three; 500,000 by
-    /// default.
+    /// The most values and names in a JSON body; 500,000 by default. A number that is not a plain integer
+    /// counts as three.
     pub nodes: usize,
-    /// The longest question that a caller names, in bytes; 16 KiB by default. An unnamed one that is longer is
+    /// The longest question that a caller names, in bytes; 16 KiB by default. A longer unnamed question is
     /// not looked up.
     pub question_bytes: usize,
     /// The deepest nesting of arrays and objects in a body; 64 by default, which is the most.
     pub depth: usize,
     /// The most sources of one answer; 200 by default.
     pub sources: usize,
-    /// How many requests one caller may send in a second, 0 for any number; 0 by default. A caller is a token, or
-    /// without one an address.
+    /// How many requests one caller may send in a second, 0 for any number; 0 by default. A caller is
+    /// identified by its token, or without one by its address.
     pub rate_per_second: u32,
-    /// How many changes one caller without the scope `admin` may report in an hour, 0 for any number; 250,000 by
-    /// default.
+    /// How many changes one caller without the scope `admin` may report in an hour, 0 for any number; 250,000
+    /// by default.
     pub changes_per_hour: u32,
-    /// How many corpora one caller without the scope `invalidate` may use for the first time in an hour, 0 for any
-    /// number; 1,000 by default.
+    /// How many corpora one caller without the scope `invalidate` may use for the first time in an hour, 0
+    /// for any number; 1,000 by default.
     pub corpora_per_hour: u32,
     /// How many requests of callers are served at a time; 4,096 by default.
     pub concurrency: usize,
     /// How long a request's body may take to arrive; 1 minute by default.
     pub body_timeout: Duration,
-    /// How many connections callers may have, at most as many as the limit of open files allows; 8,192 by default.
-    /// Administration has others.
+    /// How many connections callers may have; 8,192 by default. The limit of open files may lower it.
+    /// Administration has connections of its own.
     pub connections: usize,
-    /// How long a client may take to begin to speak on a connection; 10 seconds by default.
+    /// How long a client may take to send the first bytes on a connection; 10 seconds by default.
     pub open_timeout: Duration,
-    /// How long a client may take nothing of what it is sent; 30 seconds by default.
+    /// How long a client may go without taking any of what it is sent; 30 seconds by default.
     pub write_timeout: Duration,
     /// The longest response of an upstream that is kept, in bytes as received; 1 MiB by default.
     pub recording_bytes: usize,
@@ -121,9 +123,10 @@ impl RequestLimits {
         }
     }
 
-    /// Checks how deep the JSON in `body` is nested and how many values and names it holds, before anything is made of
-    /// it: a parsed value takes up to a hundred times as much memory as the two bytes that it may be written in.
-    /// What is more than a plain integer counts as three, for it may be kept as an object with its text.
+    /// Checks how deep the JSON in `body` is nested and how many values and names it holds. This happens
+    /// before the body is parsed, because a parsed value takes up to a hundred times as much memory as the
+    /// two bytes that it may be written in. A number that is more than a plain integer counts as three,
+    /// because it may be kept as an object with its text.
     pub(super) fn check_json(&self, body: &[u8]) -> Result<(), Problem> {
         let (mut depth, mut nodes) = (0_usize, 1_usize);
         let mut bytes = body.iter();
@@ -159,7 +162,8 @@ impl RequestLimits {
     }
 }
 
-/// Goes to the end of a number that begins with `first`, which was read; whether it is a plain integer.
+/// Skips to the end of a number whose first byte `first` was already read; returns whether it is a plain
+/// integer.
 fn skip_number(first: u8, bytes: &mut std::slice::Iter<'_, u8>) -> bool {
     let rest = bytes.as_slice();
     let is_part = |byte: &u8| matches!(byte, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E');
@@ -168,7 +172,7 @@ fn skip_number(first: u8, bytes: &mut std::slice::Iter<'_, u8>) -> bool {
     part.len() < 18 && part.iter().all(u8::is_ascii_digit) && (first != b'-' || part.first() != Some(&b'0'))
 }
 
-/// Goes to the end of a string whose beginning was read.
+/// Skips to the end of a string whose opening quote was already read.
 fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
     while let Some(byte) = bytes.next() {
         match byte {
@@ -179,8 +183,8 @@ fn skip_string(bytes: &mut std::slice::Iter<'_, u8>) {
     }
 }
 
-/// Does `work` on a body of so many `bytes`, apart from the threads that serve if it is large, and not on more bodies at
-/// a time than there are processors.
+/// Does `work` on a body of `bytes` bytes. A large body is processed off the threads that serve requests, and
+/// at most as many large bodies at a time as there are processors.
 pub(super) async fn apart<T: Send + 'static>(
     gateway: &Gateway,
     bytes: usize,
@@ -198,14 +202,14 @@ pub(super) async fn apart<T: Send + 'static>(
     done.await.map_err(|_| failed())
 }
 
-/// Who has how much left.
+/// How much each caller has left.
 #[derive(Debug)]
 pub(super) struct Admission {
     rates: Option<DefaultKeyedRateLimiter<[u8; 32]>>,
     until_sweep: AtomicU32,
     places: Arc<Semaphore>,
     concurrency: usize,
-    /// Turns of those who work on large bodies.
+    /// Permits for work on large bodies.
     large: Arc<Semaphore>,
 }
 
@@ -226,14 +230,14 @@ impl Admission {
         self.concurrency.saturating_sub(self.places.available_permits())
     }
 
-    /// Counts `more` requests of `caller` that came in one.
+    /// Counts `more` requests of `caller` that came in as one.
     pub(super) fn charge(&self, caller: [u8; 32], more: usize) -> Result<(), Problem> {
         let more = u32::try_from(more).ok().and_then(NonZeroU32::new);
         let (Some(rates), Some(more)) = (&self.rates, more) else { return Ok(()) };
         let early = match rates.check_key_n(&caller, more) {
             Ok(Ok(())) => return Ok(()),
             Ok(Err(early)) => early.wait_time_from(DefaultClock::default().now()),
-            // More than any second allows.
+            // More than the rate allows in any second.
             Err(_) => Duration::ZERO,
         };
         Err(too_often().retry_after(early))
@@ -255,8 +259,8 @@ fn too_often() -> Problem {
     Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", "too many requests in this second")
 }
 
-/// Lets a request in, or says why not. Its place is free again when its response was sent whole. Callers take no places
-/// of administration, and health checks need none.
+/// Admits a request, or says why not. Its place is free again once its whole response was sent. Callers do
+/// not take places of administration, and health checks need none.
 pub(super) async fn admit(
     State((gateway, door)): State<(Gateway, Door)>,
     request: Request,
@@ -288,8 +292,8 @@ pub(super) async fn admit(
     }))
 }
 
-/// Whose rate counts: that of the token if it is known, else that of the address. What nobody has checked, such as the
-/// upstream's key, is another one as often as a caller likes.
+/// The identity whose rate counts: the token if it is known, else the address. A caller can change anything
+/// that no one has checked, such as the upstream's key, as often as it likes.
 pub(super) fn identity(request: &Request) -> [u8; 32] {
     if let Some(Caller { token: Some(token), .. }) = request.extensions().get() {
         return sha256(&format!("token:{}", token.name()));
@@ -298,7 +302,7 @@ pub(super) fn identity(request: &Request) -> [u8; 32] {
     sha256(&address.map(|info| network(info.0.ip()).to_string()).unwrap_or_default())
 }
 
-/// The address, or for IPv6 the network of 64 bits that one caller has all addresses of.
+/// The address, or for IPv6 its network of 64 bits, since one caller has all the addresses of that network.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),

@@ -1,4 +1,4 @@
-//! The listeners: binding, encryption, and an end that lets what runs come to its own.
+//! The listeners: binding, encryption, and a shutdown that lets running requests finish.
 
 use std::fmt;
 use std::future::Future;
@@ -22,9 +22,10 @@ use crate::connections::{self, Places, Times, Watching};
 use crate::telemetry::Samples;
 use crate::{Anonymous, Gateway, admin_router, public_router, webhook_router};
 
-/// How long a client may take to send the head of a request, or to begin the next one on a connection.
+/// How long a client may take to send the head of a request, or to begin the next request on a connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// The end is announced again until it was heard: a listener that was just busy does not hear it.
+/// The shutdown is announced repeatedly until it was received: a listener that is busy at that moment misses
+/// it.
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(100);
 
 /// Where the gateway listens.
@@ -37,9 +38,9 @@ pub struct Listeners {
     pub admin: SocketAddr,
     /// The address of webhooks, which others must reach; that of administration by default.
     pub webhooks: Option<SocketAddr>,
-    /// Encryption of both.
+    /// Encryption of all listeners by TLS.
     pub tls: Option<Tls>,
-    /// How long requests may go on after the end was asked for; 30 seconds by default.
+    /// How long requests may go on after the shutdown was requested; 30 seconds by default.
     pub drain: Duration,
 }
 
@@ -62,12 +63,12 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// The file with its key.
     pub key: PathBuf,
-    /// The file with the authorities that sign the certificates of clients. With it, a client that shows none is
-    /// not let in.
+    /// The file with the authorities that sign the certificates of clients. If it is set, a client that shows
+    /// no certificate is refused.
     pub client_ca: Option<PathBuf>,
 }
 
-/// What is bound and not yet served.
+/// Listeners that are bound but not yet served.
 pub struct Bound {
     gateway: Gateway,
     listeners: Listeners,
@@ -116,7 +117,7 @@ impl Bound {
     ///
     /// # Errors
     ///
-    /// `Unavailable` if the system does not tell.
+    /// `Unavailable` if the system does not report it.
     pub fn public(&self) -> Result<SocketAddr> {
         local(&self.public)
     }
@@ -125,22 +126,22 @@ impl Bound {
     ///
     /// # Errors
     ///
-    /// `Unavailable` if the system does not tell.
+    /// `Unavailable` if the system does not report it.
     pub fn admin(&self) -> Result<SocketAddr> {
         local(&self.admin)
     }
 
-    /// The address of webhooks, with the port that was chosen; none if they have none of their own.
+    /// The address of webhooks, with the port that was chosen; none if they have no listener of their own.
     ///
     /// # Errors
     ///
-    /// `Unavailable` if the system does not tell.
+    /// `Unavailable` if the system does not report it.
     pub fn webhooks(&self) -> Result<Option<SocketAddr>> {
         self.webhooks.as_ref().map(local).transpose()
     }
 
-    /// Serves until `end`; then `/readyz` says so, no connection is accepted any more, requests and what runs
-    /// behind them come to their end within the time to drain, and the cache is closed.
+    /// Serves until `end`. Then `/readyz` reports the shutdown and no new connection is accepted. Requests
+    /// and their background work may finish within the time to drain, and the cache is closed.
     ///
     /// # Errors
     ///
@@ -186,7 +187,7 @@ impl Bound {
             () = announce => {}
             () = Samples::take(&gateway) => {}
         }
-        // Followers of a cancelled answer may still store theirs.
+        // Followers of a cancelled answer may still store their own.
         let tasks = tokio::time::timeout(listeners.drain, gateway.tasks().wait());
         if gateway.is_draining() && tasks.await.is_err() {
             tracing::warn!("answers that took longer than the time to drain are abandoned");
@@ -220,7 +221,7 @@ async fn run(
     .map_err(broken)
 }
 
-/// Whoever can reach an address may use it, unless something asks who they are.
+/// Anyone who can reach an address may use it, unless callers must show who they are.
 fn check_addresses(gateway: &Gateway, listeners: &Listeners) -> Result<()> {
     let options = gateway.options();
     let asks_for_certificate = listeners.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());

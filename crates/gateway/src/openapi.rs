@@ -1,7 +1,7 @@
 //! `/openapi.json`: the routes of both listeners, for programs and for those who write them.
 //!
-//! Written by hand, because most of the proxy's bodies belong to others and are not ours to type. A test compares it
-//! with the routes.
+//! Written by hand, because most of the proxy's bodies belong to other APIs and are not ours to type. A test
+//! compares it with the routes.
 
 use axum::Router;
 use axum::http::header;

@@ -18,35 +18,38 @@ use crate::webhooks::Webhook;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
-    /// Who may do what. Without any, only those at this machine are served.
+    /// Who may do what. Without any tokens, only callers on this machine are served.
     pub tokens: Vec<Token>,
-    /// Who needs no token although there are some.
+    /// Who needs no token even if some are configured.
     pub anonymous: Anonymous,
-    /// Whether everybody who reaches the proxy may use the gateway's own keys. Without it, the default, an address that
-    /// other machines reach, callers who need no token and a key of the gateway exclude each other.
+    /// Whether anyone who reaches the proxy may use the gateway's own keys. Without it, the default, these
+    /// three exclude each other: an address that other machines can reach, callers who need no token, and a
+    /// key of the gateway.
     pub open_relay: bool,
-    /// By which names the gateway is called, beside addresses and `localhost`, by those who need no token.
+    /// The names, besides addresses and `localhost`, by which callers without a token may call the gateway.
     pub hosts: Vec<String>,
-    /// Pages of which origins may call the proxy from a browser; none by default.
+    /// The origins whose pages may call the proxy from a browser; none by default.
     pub cors: Vec<Origin>,
-    /// Which paths the gateway's own keys go to beside those that are known to be harmless.
+    /// The paths that the gateway's own keys are sent to, besides those that are known to be harmless.
     pub pass: Vec<PathPattern>,
-    /// Who shares answers with whom.
+    /// Which callers share answers.
     pub sharing: Sharing,
-    /// The names of tokens whose holders may fill what others are served, where answers are shared; `*` for everybody. Who
-    /// has the right to administer may, too, and everybody if there are no tokens. What others fill they are served alone,
-    /// and what the upstream says to a plain request of theirs serves the same request only.
+    /// The names of tokens whose holders may fill answers for others where answers are shared; `*` for
+    /// everyone. Callers with the right to administer may do so too, and everyone may if there are no tokens.
+    /// What other callers fill is served to themselves only, and what the upstream says to a plain request of
+    /// theirs serves the same request only.
     pub writers: Vec<String>,
-    /// Headers that go upstream and change no answer. All others keep those apart who send different ones. By default
-    /// what clients, browsers, proxies and tracing add.
+    /// Headers that go upstream but do not change the answer. Callers that send different values of any other
+    /// header do not share answers. By default, the headers that clients, browsers, proxies and tracing add.
     pub ignored_headers: Vec<HeaderPattern>,
-    /// What becomes of an answer whose caller has gone.
+    /// What happens to an answer when its caller has gone.
     pub disconnected: Disconnected,
-    /// Whether answers that were cut off at a limit of tokens are kept for the same request, if it names no question and
-    /// is matched exactly only. They are not, by default.
+    /// Whether answers that were cut off at a token limit are kept; they are not, by default. They are kept
+    /// for the same request only, if it names no question and is matched exactly.
     pub keep_incomplete: bool,
-    /// The highest temperature of a request that is answered from the cache or by another's call; a request that names
-    /// none has 1. Without it, the default, the same request gets the same answer at any temperature.
+    /// The highest temperature at which a request is answered from the cache or by another caller's call. A
+    /// request that names no temperature has 1. Without this limit, the default, the same request gets the
+    /// same answer at any temperature.
     pub max_temperature: Option<f64>,
     /// What requests may take.
     pub limits: RequestLimits,
@@ -54,16 +57,16 @@ pub struct Options {
     pub openai: Upstream,
     /// The API of Anthropic, or one like it.
     pub anthropic: Upstream,
-    /// How many embeddings of `/v1/embeddings` are kept, by bytes; 64 MiB by default.
+    /// How many bytes of embeddings of `/v1/embeddings` are kept; 64 MiB by default.
     pub embeddings_bytes: u64,
     /// How long a permit waits for its answer; 5 minutes by default.
     pub permit_ttl: Duration,
-    /// How many permits wait at a time; 10,000 by default.
+    /// How many permits may wait at a time; 10,000 by default.
     pub permits: u64,
-    /// The file that keeps changes which could not be applied yet, made when it is first needed. Without it, the
-    /// default, they are kept as long as the process lives.
+    /// The file that keeps changes which could not be applied yet, created when it is first needed. Without
+    /// it, the default, such changes are kept for as long as the process lives.
     pub journal: Option<PathBuf>,
-    /// What other systems may tell of, by the name in the address.
+    /// The webhooks by which other systems report changes, each by its name in the address.
     pub webhooks: Vec<Webhook>,
 }
 
@@ -94,38 +97,39 @@ impl Default for Options {
     }
 }
 
-/// Who needs no token although there are some.
+/// Who needs no token even if some are configured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Anonymous {
-    /// Nobody.
+    /// No one.
     #[default]
     None,
     /// Callers of the proxy: their own keys go upstream.
     Proxy,
-    /// Everybody, at both listeners.
+    /// Everyone, at both listeners.
     All,
 }
 
-/// Who shares answers with whom.
+/// Which callers share answers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Sharing {
-    /// Callers with the same upstream key and the same token, so far as they show any. Tokens of one name are the same.
+    /// Callers with the same upstream key and the same token, if they show them. Tokens with the same name
+    /// count as the same.
     #[default]
     Key,
     /// Callers who send the same value of this header. Those who send none share by key.
     Header(HeaderName),
-    /// Everybody.
+    /// Everyone.
     Shared,
 }
 
 impl Sharing {
-    /// The tenant that the gateway keeps answers under: those of a `caller`, which is the name of a token, or the value
-    /// of the header that answers are shared by, and within that those of the `tenant` that callers name. None if they
-    /// are everybody's.
+    /// The tenant that the gateway keeps answers under; none if the answers are everyone's. `caller` is the
+    /// name of a token, or the value of the header that answers are shared by. `tenant` is the tenant within
+    /// it that callers name.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` for a caller where everybody shares.
+    /// `InvalidInput` if a caller is given where everyone shares.
     pub fn tenant(&self, caller: Option<&str>, tenant: Option<&str>) -> Result<Option<String>> {
         let shared_by = match (caller, self) {
             (None, _) => None,
@@ -140,10 +144,10 @@ impl Sharing {
     }
 }
 
-/// What becomes of an answer whose caller has gone.
+/// What happens to an answer when its caller has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Disconnected {
-    /// It is abandoned. If others wait for it, one of them asks anew.
+    /// It is abandoned. If others wait for it, one of them asks again.
     #[default]
     Cancel,
     /// It is received to its end and stored.
@@ -154,9 +158,9 @@ pub enum Disconnected {
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Upstream {
-    /// Its base URL, up to and with the version: `https://api.openai.com/v1`.
+    /// Its base URL, up to and including the version: `https://api.openai.com/v1`.
     pub url: String,
-    /// The gateway's own key, for callers who send none or show a token in its place.
+    /// The gateway's own key, for callers who send none or send a token in its place.
     pub api_key: Option<String>,
     /// How long connecting may take; 10 seconds by default.
     pub connect_timeout: Duration,

@@ -1,7 +1,7 @@
 //! Headers that are meant for the gateway: those that begin with `wellspring-`.
 //!
-//! One that is not known is a mistake in its name, for whoever sends it expects something. As with unknown fields, the
-//! error says which name is nearest.
+//! An unknown one is treated as a misspelt name, because its sender expects it to have an effect. As with
+//! unknown fields, the error suggests the nearest known name.
 
 use axum::http::{HeaderMap, HeaderName};
 
@@ -9,9 +9,10 @@ use crate::error::Problem;
 use crate::proxy::header_names;
 use crate::{Options, Sharing};
 
-/// How they begin.
+/// The prefix of their names.
 const PREFIX: &str = "wellspring-";
-/// Those that are known beside the ones for fields, whatever is configured. Some of them may stand in a request that was made from a response.
+/// Names that are always known, besides those that stand for fields. Some of them may appear in a request
+/// that was made from a response.
 const KNOWN: [&str; 6] = [
     "wellspring-token",
     "wellspring-share",
@@ -21,7 +22,7 @@ const KNOWN: [&str; 6] = [
     "wellspring-warning",
 ];
 
-/// The names that are known, whatever is configured.
+/// The names that are known whatever the configuration.
 pub(super) fn known() -> impl Iterator<Item = &'static str> {
     KNOWN.into_iter().chain(header_names())
 }

@@ -1,7 +1,8 @@
-//! Permits that wait for their answers between two requests: a lookup hands out a name, a fill gives it back.
+//! Permits that wait for their answers between two requests: a lookup hands out a name, and a fill gives it
+//! back.
 //!
-//! A permit that nobody comes back for is dropped after a while, which lets somebody else make the answer. Only who was
-//! given a permit can use it.
+//! A permit that no one comes back for is dropped after a while, so that someone else can make the answer.
+//! Only the caller that was given a permit can use it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +25,7 @@ pub struct Permits {
 
 struct Kept {
     permit: Mutex<Option<FillPermit>>,
-    /// Who may use it; none for anybody who knows its name.
+    /// Who may use it; none if anyone who knows its name may.
     holder: Option<String>,
     until: Instant,
 }
@@ -34,7 +35,7 @@ impl Permits {
         Self {
             waiting: Waiting::builder()
                 .max_capacity(most)
-                // The newest is the one that somebody comes back for.
+                // The newest permit is the one most likely to be used.
                 .eviction_policy(EvictionPolicy::lru())
                 .time_to_live(ttl)
                 .build(),
@@ -42,7 +43,8 @@ impl Permits {
         }
     }
 
-    /// Keeps `permit` for `holder`, or for anybody; returns the name to ask for it by, which nobody can guess.
+    /// Keeps `permit` for `holder`, or for anyone if there is no holder; returns its name, which no one can
+    /// guess.
     pub fn keep(&self, permit: FillPermit, holder: Option<String>) -> String {
         let name = hex::encode(rand::random::<[u8; 16]>());
         let kept = Kept { permit: Mutex::new(Some(permit)), holder, until: Instant::now() + self.ttl };
@@ -50,8 +52,8 @@ impl Permits {
         name
     }
 
-    /// The permit named `name`, once; none if it was asked for before, waited too long, or was given to somebody other
-    /// than `holder`.
+    /// Takes the permit named `name`, which works once; none if it was taken before, waited too long, or was
+    /// given to someone other than `holder`.
     pub fn take(&self, name: &str, holder: Option<&str>) -> Option<FillPermit> {
         let kept = self.waiting.get(name)?;
         if let Some(wanted) = &kept.holder {
@@ -78,7 +80,7 @@ pub(super) fn check_question(permit: &FillPermit, question: &str) -> Result<(), 
     Err(Problem::invalid("the permit was given for another question, and is used up now"))
 }
 
-/// 410: the permit cannot be used any more.
+/// 410: the permit can no longer be used.
 pub(super) fn gone() -> Problem {
     Problem::new(
         StatusCode::GONE,

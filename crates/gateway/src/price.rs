@@ -1,4 +1,4 @@
-//! What a call of a model costs, so that what a hit saves can be told in money.
+//! What a call of a model costs, so that the savings of a hit can be given in money.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,9 +8,9 @@ use wellspring::error::{Error, ErrorKind, Result};
 
 /// The price of a model, or of several whose names begin alike.
 ///
-/// It is written `MODEL:PROMPT:COMPLETION`, in US dollars for a million tokens: `gpt-4o-mini:0.15:0.60`. A `*` at the
-/// end of the name stands for any rest: `gpt-4o-mini*` is `gpt-4o-mini-2024-07-18`, too. Discounts (for cached
-/// prompts, batches) are not known, so this is what a call costs at most.
+/// It is written `MODEL:PROMPT:COMPLETION`, in US dollars per million tokens: `gpt-4o-mini:0.15:0.60`. A `*`
+/// at the end of the name matches any rest: `gpt-4o-mini*` also matches `gpt-4o-mini-2024-07-18`. Discounts
+/// (for cached prompts or batches) are not known, so this is the most that a call costs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Price {
     model: String,
@@ -20,7 +20,8 @@ pub struct Price {
 }
 
 impl Price {
-    /// The price of `model`: the one of that name, or else that of the longest beginning.
+    /// The price of `model`: the one with exactly that name, or else the one with the longest matching
+    /// prefix.
     pub(super) fn of<'a>(prices: &'a [Self], model: &str) -> Option<&'a Self> {
         let exact = prices.iter().find(|price| !price.is_prefix && price.model == model);
         exact.or_else(|| {
@@ -29,7 +30,7 @@ impl Price {
         })
     }
 
-    /// Writes what so many tokens cost into `usage`.
+    /// Writes the cost of the tokens in `usage` into it.
     pub(super) fn charge(&self, usage: &mut Usage) {
         let cost =
             usage.prompt_tokens as f64 * self.prompt + usage.completion_tokens as f64 * self.completion;
@@ -38,7 +39,7 @@ impl Price {
             clippy::cast_sign_loss,
             reason = "prices are not negative, and a sum beyond all bounds is the greatest there is"
         )]
-        // Dollars for a million tokens are millionths of a dollar for one.
+        // Dollars per million tokens equal millionths of a dollar per token.
         let cost = cost.round() as u64;
         usage.cost_microusd = cost;
     }
@@ -52,7 +53,7 @@ impl FromStr for Price {
             let why = "write it as MODEL:PROMPT:COMPLETION, in US dollars for a million tokens";
             Error::new(ErrorKind::Config, format!("not a price: {text:?}, {why}"))
         };
-        // Names have colons, too.
+        // Names may contain colons.
         let mut parts = text.rsplitn(3, ':');
         let mut dollars = || {
             let dollars = parts.next()?.parse::<f64>().ok()?;

@@ -1,16 +1,16 @@
-//! From the paths of files to the ids of documents, by rules: the first that matches decides.
+//! Rules that map paths of files to ids of documents: the first rule that matches decides.
 
 use globset::{GlobBuilder, GlobMatcher};
 use regex::{Captures, Regex};
 use wellspring::error::{Error, ErrorKind, Result};
 use wellspring::key::composed;
 
-/// The most rules of one list, and the longest pattern in bytes.
+/// The most rules in one list, and the longest pattern in bytes.
 const LIMITS: (usize, usize) = (1_000, 4_096);
-/// What a template may name beside what its pattern captures.
+/// What a template may name besides what its pattern captures.
 const VARIABLES: [&str; 7] = ["path", "name", "stem", "ext", "dir", "bucket", "repository"];
 
-/// Which paths a rule is for.
+/// Which paths a rule applies to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pattern {
     /// A glob on the whole path: `*` stays within a folder, `**` does not.
@@ -19,19 +19,20 @@ pub enum Pattern {
     Regex(String),
 }
 
-/// What a rule makes of a path. Templates hold `${path}`, `${name}`, `${stem}`, `${ext}`, `${dir}`, where the source
-/// has them `${bucket}` and `${repository}`, and of a regular expression `${1}` and the names of its groups.
+/// How a rule maps a path. Templates may hold `${path}`, `${name}`, `${stem}`, `${ext}` and `${dir}`;
+/// `${bucket}` and `${repository}` where the source has them; and for a regular expression, `${1}` and the
+/// names of its groups.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Which paths it is for.
+    /// Which paths the rule applies to.
     pub pattern: Pattern,
-    /// The template of the document's id; without it, the paths are no documents.
+    /// The template of the document's id; without it, matching paths are not documents.
     pub document: Option<String>,
     /// The template of a collection that changes with the document.
     pub collection: Option<String>,
 }
 
-/// Rules that were checked. Without any, each path is the id of its document.
+/// Rules that were checked. Without any rules, each path is the id of its document.
 #[derive(Debug, Clone, Default)]
 pub struct Rules(Vec<Compiled>);
 
@@ -62,7 +63,8 @@ impl Rules {
     ///
     /// # Errors
     ///
-    /// `Config` if a pattern is not valid, a template names what there is not, or there are more than 1,000 rules.
+    /// `Config` if a pattern is not valid, if a template names something that does not exist, or if there are
+    /// more than 1,000 rules.
     pub fn new(rules: &[Rule]) -> Result<Self> {
         if rules.len() > LIMITS.0 {
             return Err(wrong(format!("there are {} rules, the limit is {}", rules.len(), LIMITS.0)));
@@ -70,10 +72,10 @@ impl Rules {
         rules.iter().map(Compiled::new).collect::<Result<_>>().map(Self)
     }
 
-    /// What `path` stands for; none if no rule matches, or if the one that does names no document. `variables` are
-    /// what the source knows beside the path.
+    /// What `path` stands for; none if no rule matches, or if the matching rule names no document.
+    /// `variables` are what the source knows besides the path.
     pub fn map(&self, path: &str, variables: &[(&str, &str)]) -> Option<Mapped> {
-        // As one system spells it, whatever the one spells that has the file.
+        // In one normal form, however the system that has the file spells it.
         let path = &*composed(path);
         if self.0.is_empty() {
             return Some(Mapped { document: path.to_owned(), collection: None });
@@ -125,7 +127,7 @@ impl Compiled {
     }
 }
 
-/// A text with names between.
+/// A text with names in it.
 #[derive(Debug, Clone)]
 struct Template {
     /// Each text is followed by the value of its name.
@@ -172,7 +174,7 @@ fn value<'a>(
     name: &str,
 ) -> &'a str {
     let (dir, file) = path.rsplit_once('/').unwrap_or(("", path));
-    // A name such as `.env` is no extension.
+    // A name such as `.env` has no extension.
     let (stem, ext) = match file.rsplit_once('.') {
         Some((stem, ext)) if !stem.is_empty() => (stem, ext),
         _ => (file, ""),

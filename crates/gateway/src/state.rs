@@ -84,7 +84,7 @@ impl Gateway {
         &self.inner.cache
     }
 
-    /// How the gateway behaves. Its tokens are those of the start.
+    /// How the gateway behaves. The tokens in it are those at the start.
     pub fn options(&self) -> &Options {
         &self.inner.options
     }
@@ -104,7 +104,7 @@ impl Gateway {
         &self.inner.permits
     }
 
-    /// What runs behind requests; the end of the gateway waits for it.
+    /// Background work behind requests; the gateway waits for it before it ends.
     pub fn tasks(&self) -> &TaskTracker {
         &self.inner.tasks
     }
@@ -118,23 +118,23 @@ impl Gateway {
         self.inner.draining.cancelled().await;
     }
 
-    /// Has `/readyz` say that the gateway takes no more requests.
+    /// Makes `/readyz` report that the gateway takes no more requests.
     pub fn begin_draining(&self) {
         self.inner.draining.cancel();
         self.inner.tasks.close();
     }
 
-    /// What the store is good for, as of a second ago at most.
+    /// What the store can do, as of at most a second ago.
     pub async fn store_state(&self) -> StoreState {
         self.inner.store_check.state(&self.inner.cache).await
     }
 
-    /// What the gateway measures of itself.
+    /// The gateway's own measurements.
     pub fn telemetry(&self) -> &Telemetry {
         &self.inner.telemetry
     }
 
-    /// How many requests of callers are being served, up to the last piece of their responses.
+    /// How many requests of callers are being served, until the last piece of each response was sent.
     pub fn in_flight(&self) -> usize {
         self.inner.admission.in_flight()
     }

@@ -1,10 +1,12 @@
-//! Whose word others are served.
+//! Which callers' answers are served to others.
 //!
-//! What a caller fills by itself, or has the upstream say to a question that it names, is its word: nobody else has seen
-//! what the answer was made of. Where answers are shared, that of [writers](crate::Options::writers) is served to
-//! everybody, and that of all others to themselves. What the upstream says to a request that names nothing is the gateway's
-//! own observation: whoever sends the same request would be told the same. But a question may be worded so that its answer
-//! misleads whoever asks a similar one, so that of a caller who is no writer serves the same request only.
+//! What a caller fills itself counts as that caller's word. So does what the upstream says to a question that
+//! the caller names: no one else has seen what the answer was made from. Where answers are shared, the word
+//! of [writers](crate::Options::writers) is served to everyone, and the word of any other caller to that
+//! caller only. What the upstream says to a request that names nothing is the gateway's own observation:
+//! anyone who sends the same request would get the same answer. But a question may be worded so that its
+//! answer misleads anyone who asks a similar one. So such an answer to a caller that is not a writer serves
+//! the same request only.
 
 use axum::http::HeaderMap;
 use wellspring::cache::{Principal, Reach};
@@ -14,12 +16,13 @@ use crate::auth::{Caller, Right};
 use crate::proxy::{Directives, holder};
 use crate::{Gateway, Sharing};
 
-/// The name that makes everybody a writer.
+/// The name that makes everyone a writer.
 const EVERYBODY: &str = "*";
-/// As what all callers without a token confirm answers: what they can make up makes nobody another one.
+/// The one name under which all callers without a token confirm answers: a key that a caller can make up does
+/// not make it another caller.
 const NO_TOKEN: &str = "no token";
 
-/// What is filled.
+/// The origin of what is filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said {
     /// Something that the caller says.
@@ -29,7 +32,8 @@ pub(super) enum Said {
 }
 
 impl Said {
-    /// What a request to the proxy fills: the caller's word as soon as it says itself what of the request counts.
+    /// Classifies what a request to the proxy fills: it is the caller's word if the caller itself says which
+    /// part of the request counts.
     pub(super) fn of(directives: &Directives) -> Self {
         let is_plain =
             directives.question.is_none() && directives.permit.is_none() && directives.ignore.is_empty();
@@ -37,7 +41,7 @@ impl Said {
     }
 }
 
-/// As whom `caller` asks and fills; none if nobody else is served what it fills.
+/// The principal under which `caller` asks and fills; none if what it fills is served to no one else.
 pub(super) fn principal(
     gateway: &Gateway,
     caller: &Caller,
@@ -59,14 +63,14 @@ pub(super) fn principal(
     Some(Principal::new(name).counts_as(counts_as).reach(reach))
 }
 
-/// Whose answers `caller` is served: those of `tenant`, and its own among them.
+/// The tenants whose answers `caller` is served: those of `tenant`, and the caller's own within it.
 pub(super) fn tenants(caller: &Caller, headers: &HeaderMap, tenant: Option<String>) -> [Option<TenantId>; 3] {
     let shared = tenant.into_iter().fold(Scope::new(), Scope::tenant);
     let own = |name: fn(Option<String>) -> String| shared.clone().own(&name(holder(caller, headers)));
     [shared.tenant_id(), own(of_word).tenant_id(), own(of_all_else).tenant_id()]
 }
 
-/// Kept apart, so that the word of a caller never takes the place of what confirms the answers of others.
+/// A separate name, so that a caller's word never takes the place of what confirms the answers of others.
 fn of_word(holder: Option<String>) -> String {
     format!("the word of {}", of_all_else(holder))
 }
@@ -75,7 +79,7 @@ fn of_all_else(holder: Option<String>) -> String {
     holder.unwrap_or_else(|| "nobody".to_owned())
 }
 
-/// Whether somebody else is served what is filled.
+/// Whether what is filled is served to anyone else.
 fn is_shared(gateway: &Gateway, headers: &HeaderMap) -> bool {
     match &gateway.options().sharing {
         Sharing::Key => false,
@@ -84,7 +88,7 @@ fn is_shared(gateway: &Gateway, headers: &HeaderMap) -> bool {
     }
 }
 
-/// Without any token, everybody who reaches the gateway is trusted with all of it.
+/// Without any tokens, everyone who reaches the gateway is fully trusted.
 fn is_writer(gateway: &Gateway, caller: &Caller) -> bool {
     let writers = &gateway.options().writers;
     let is_named = |name: &str| writers.iter().any(|writer| writer == name);

@@ -1,4 +1,4 @@
-//! What may be done to answers: end them, hold a document, release it.
+//! What may be done to answers: end them, hold a document, or release it.
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -39,7 +39,7 @@ pub(super) async fn invalidate(
     }
     for change in &mut asked.changes {
         if let Change::Entry(id) = change {
-            // An invalidation is kept while the store cannot be read.
+            // If the store cannot be read, the invalidation is kept, with the id as given.
             *id = gateway.cache().named(&asked.corpus, *id).await.unwrap_or(*id);
         }
     }

@@ -15,7 +15,7 @@ use crate::Gateway;
 
 /// How many entries one request looks at.
 const MOST_SCANNED: usize = 20_000;
-/// How many are read from the store at a time.
+/// How many entries are read from the store at a time.
 const PAGE: usize = 500;
 /// How many entries, documents or scopes one response names.
 const MOST_NAMED: usize = 200;
@@ -30,7 +30,7 @@ pub(super) struct EntriesParameters {
     limit: Option<usize>,
 }
 
-/// Stored answers, ordered by id. `next` is where to go on; it is null at the end.
+/// Stored answers, ordered by id. `next` is the id to continue after; it is null at the end.
 pub(super) async fn entries(State(gateway): State<Gateway>, asked: Asked<EntriesParameters>) -> Answered {
     let asked = parameters(asked)?;
     let limit = asked.limit.unwrap_or(50).clamp(1, MOST_NAMED);
@@ -47,7 +47,7 @@ pub(super) async fn entries(State(gateway): State<Gateway>, asked: Asked<Entries
     json(&json!({ "entries": found, "next": next }))
 }
 
-/// Gives entries after `after` to `see` until it has enough; returns where to go on.
+/// Passes the entries after `after` to `see` until it has enough; returns where to continue.
 async fn scan(
     gateway: &Gateway,
     mut after: Option<EntryId>,
@@ -107,7 +107,7 @@ impl Counted {
     }
 }
 
-/// The documents that answers came from and the scopes that they are shared in, those with the most answers first.
+/// The documents that answers came from and the scopes that they are shared in, with the most answers first.
 pub(super) async fn contents(State(gateway): State<Gateway>, asked: Asked<ContentsParameters>) -> Answered {
     let search = composed(&parameters(asked)?.search).to_lowercase();
     let mut documents = BTreeMap::<(Corpus, String), Counted>::new();
@@ -119,7 +119,7 @@ pub(super) async fn contents(State(gateway): State<Gateway>, asked: Asked<Conten
         if example.is_empty() {
             *example = entry.question.to_string();
         }
-        // Several chunks of one document are one document.
+        // Several chunks of one document count as one document.
         let named: BTreeSet<_> = entry.documents().map(|(id, _)| composed(id)).collect();
         for id in named.into_iter().filter(|id| search.is_empty() || id.to_lowercase().contains(&search)) {
             documents.entry((entry.corpus.clone(), id.into_owned())).or_default().add(stored);
@@ -157,7 +157,7 @@ pub(super) struct DependantsParameters {
     document: String,
 }
 
-/// The answers that would be gone if the document changed, the most often hit first.
+/// The answers that would be removed if the document changed, the most often hit first.
 pub(super) async fn dependants(
     State(gateway): State<Gateway>,
     asked: Asked<DependantsParameters>,

@@ -1,6 +1,6 @@
-//! What the page is made of, for people and programs that run the gateway.
+//! The data behind the dashboard, for people and programs that run the gateway.
 //!
-//! Numbers need the right to read; what was asked and answered needs the right to administer, for it may come
+//! Numbers need the right to read. Questions and answers need the right to administer, because they may come
 //! from any caller. Nothing here reads the whole store: a request looks at a bounded number of entries.
 
 mod actions;
@@ -77,14 +77,14 @@ impl From<&StoredEntry> for EntryView {
 }
 
 type Answered = Result<Json<Value>, Problem>;
-/// The parameters of a request's address.
+/// The query parameters of a request.
 type Asked<T> = Result<axum::extract::Query<T>, QueryRejection>;
 
 fn parameters<T>(asked: Asked<T>) -> Result<T, Problem> {
     asked.map(|asked| asked.0).map_err(|rejected| Problem::invalid(rejected.body_text()))
 }
 
-/// What is serialised here cannot fail but by a fault of the gateway.
+/// Serialising these values fails only through a fault in the gateway.
 fn json(value: &impl Serialize) -> Answered {
     serde_json::to_value(value).map(Json).map_err(|_| Problem::internal("the answer cannot be written"))
 }

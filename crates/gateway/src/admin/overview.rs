@@ -1,4 +1,4 @@
-//! The numbers: how it goes, how it went lately, and what happened to answers.
+//! The numbers: the current state, recent history, and what happened to answers.
 
 use axum::extract::State;
 use serde::Deserialize;
@@ -26,7 +26,7 @@ pub(super) async fn overview(State(gateway): State<Gateway>) -> Answered {
         "sample_secs": SAMPLE_EVERY.as_secs(),
         "threshold": cache.least_similarity(),
         "criterion": cache.criterion(),
-        // None unless a false-hit rate is asked for that cannot be shown.
+        // None, unless a false-hit rate is requested that cannot be demonstrated.
         "unshown": unshown.map(|unshown| unshown.to_string()),
         // None if there is no judge.
         "judge": cache.judge_status(),
@@ -44,7 +44,7 @@ pub(super) async fn overview(State(gateway): State<Gateway>) -> Answered {
     }))
 }
 
-/// Hits and what was said of them by similarity: where a threshold would lie well.
+/// Hits and the feedback on them by similarity, which shows where a threshold would fit.
 pub(super) async fn threshold(State(gateway): State<Gateway>) -> Answered {
     let metrics = gateway.cache().metrics();
     let (right, wrong) = (gateway.telemetry().feedback().right(), gateway.telemetry().feedback().wrong());

@@ -15,7 +15,7 @@ struct Why {
     question: String,
     #[serde(default)]
     corpus: Corpus,
-    /// The scope to look in, as entries name it; the one that everybody shares if there is none.
+    /// The scope to look in, as entries name it; without it, the scope that everyone shares.
     #[serde(default)]
     scope: Option<String>,
     #[serde(default)]

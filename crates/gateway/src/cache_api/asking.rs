@@ -20,7 +20,7 @@ use crate::extract::{exact_object, not_valid};
 use crate::proxy::{Directives, holder, joined, json as exact, tenant};
 use crate::writers::{self, Said};
 
-/// The fields that a lookup has over those of `wellspring` in a request to the proxy.
+/// The fields of a lookup that `wellspring` does not have in a request to the proxy.
 const OWN: [&str; 4] = ["embedding", "private", "renew", "wait"];
 
 #[derive(Debug, Default, Deserialize)]
@@ -30,9 +30,9 @@ struct Own {
     embedding: Option<Vec<f32>>,
     /// Whether the answer is personal.
     private: bool,
-    /// Look for nothing, but give a permit for a new answer.
+    /// Skip the search, and give a permit for a new answer.
     renew: bool,
-    /// Wait for others who make the same answer.
+    /// Wait for others who are making the same answer.
     wait: bool,
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn lookup(
     told(&gateway, &caller, &headers, found).await.map(Json)
 }
 
-/// Looks several questions up, those together that wait for nobody.
+/// Looks up several questions; those that wait for no one go in one batch.
 pub(super) async fn look_up_all(
     gateway: &Gateway,
     caller: &Caller,
@@ -127,7 +127,7 @@ fn miss_told(
         "is_leader": permit.is_leader(), "since": permit.since(),
         "embedding": permit.embedding().map(Embedding::as_slice),
     });
-    // Whoever may only read has no use for it, and others make the answer sooner.
+    // A caller that may only read cannot use the permit; without it here, others can make the answer sooner.
     if caller.may(Right::Fill) {
         body["permit"] = gateway.permits().keep(permit, holder(caller, headers)).into();
         body["permit_ttl_ms"] =
@@ -136,7 +136,7 @@ fn miss_told(
     body
 }
 
-/// What a lookup would do, and why. Stores nothing and counts nothing.
+/// What a lookup would do, and why. Stores and counts nothing.
 pub(super) async fn why(
     State(gateway): State<Gateway>,
     Extension(caller): Extension<Caller>,
@@ -157,7 +157,8 @@ pub(super) async fn why(
     Ok(Json(body))
 }
 
-/// The tenant of the answers that the caller may be served: by who they are, and within that by whom they name.
+/// The tenant of the answers that the caller may be served: given by who the caller is, and within that by
+/// the tenant it names.
 pub(super) fn tenant_of(
     gateway: &Gateway,
     caller: &Caller,
@@ -188,7 +189,7 @@ impl Asked {
         let own = exact::plain(&own.into()).ok_or_else(exact::out_of_range)?;
         let own: Own = serde_json::from_value(own).map_err(|error| not_valid(&error))?;
         let mut directives = Directives::new(Some(shared.into()), headers, &gateway.options().limits)?;
-        // They may be nearly all of the body: each copy counts.
+        // Moved rather than copied: the parameters may be nearly all of the body, so each copy matters.
         let parameters = std::mem::take(&mut directives.parameters);
         let Some(question) = &directives.question else {
             return Err(Problem::invalid("the body has no question"));

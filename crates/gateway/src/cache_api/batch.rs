@@ -1,7 +1,9 @@
-//! Several lookups, fills or puts in one request: `{"requests": [...]}`, each with the fields that it has alone.
+//! Several lookups, fills or puts in one request: `{"requests": [...]}`, each with the same fields as when it
+//! is sent alone.
 //!
-//! What comes back is `{"responses": [{"status", "body"}]}` in the same order: to each request the status and the body that
-//! it would get alone. One that is not valid fails by itself. Headers hold for all of them.
+//! The response is `{"responses": [{"status", "body"}]}` in the same order: for each request, the status and
+//! the body that it would get alone. A request that is not valid fails by itself. Headers apply to all of
+//! them.
 
 use axum::Json;
 use axum::extract::{Extension, Request, State};
@@ -57,7 +59,7 @@ pub(super) async fn put(
     Ok(together(putting::put_all(&gateway, read.collect()).await))
 }
 
-/// The requests of a batch, each of which counts as one by the caller's rate.
+/// The requests of a batch; each counts as one request against the caller's rate.
 async fn read(gateway: &Gateway, request: Request) -> Result<(HeaderMap, Vec<Fields>), Problem> {
     let (headers, caller) = (request.headers().clone(), limits::identity(&request));
     let mut fields = exact_object(gateway, request).await?;
@@ -83,7 +85,7 @@ async fn read(gateway: &Gateway, request: Request) -> Result<(HeaderMap, Vec<Fie
             requests.len()
         )));
     }
-    // The request itself was counted when it was let in.
+    // The request itself was counted when it was admitted.
     gateway.admission().charge(caller, requests.len() - 1)?;
     let fields = |request| match request {
         Value::Object(fields) => Ok(fields),

@@ -1,6 +1,6 @@
 //! `POST /v1/cache/clear`: removes the entries of some callers, parameters, namespace or age.
 //!
-//! Nothing is said of what they hold, but how many there are.
+//! The response reveals nothing of their content, only how many there are.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,19 +20,20 @@ use crate::proxy::{duration, json as exact};
 
 /// How many entries are read at a time.
 const PAGE: usize = 500;
-/// How many entries one request looks at. One that has seen them all says where to go on.
+/// How many entries one request looks at. A request that reaches this number reports where to continue.
 const LOOKED_AT: usize = 100_000;
 
-/// What is to go: what all that is given says.
+/// What is to be removed: the entries that match all the given fields.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Wanted {
     corpus: Option<Corpus>,
-    /// Whose answers: where they are shared by key, the name of the caller's token; where by a header, its value.
+    /// Whose answers: the name of the caller's token where answers are shared by key; the header's value
+    /// where they are shared by a header.
     caller: Option<String>,
-    /// Whose answers, as callers name them by `tenant`.
+    /// Whose answers, by the `tenant` that callers name.
     tenant: Option<String>,
-    /// A namespace with those below it.
+    /// A namespace and those below it.
     namespace: Option<Namespace>,
     /// All the parameters of a lookup.
     #[serde(skip)]
@@ -44,7 +45,7 @@ struct Wanted {
     older_than: Option<Duration>,
     /// Count, and remove nothing.
     dry_run: bool,
-    /// Where the request before ended.
+    /// Where the previous request ended.
     after: Option<EntryId>,
 }
 
@@ -87,7 +88,7 @@ pub(super) async fn clear(State(gateway): State<Gateway>, request: Request) -> R
     Ok(Json(json!({ "matched": matched, "removed": removed, "looked_at": looked_at, "next": next })))
 }
 
-/// The same by what entries hold.
+/// The same selection, in terms of what entries hold.
 fn selection(gateway: &Gateway, wanted: Wanted) -> Result<Selection, Problem> {
     let Wanted { corpus, caller, tenant, namespace, parameters, private, scope, older_than, .. } = wanted;
     let tenant = gateway.options().sharing.tenant(caller.as_deref(), tenant.as_deref())?;

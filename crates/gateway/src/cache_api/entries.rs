@@ -18,13 +18,13 @@ use crate::extract::{Named, Params};
 
 /// How many entries a page holds, by default and at most.
 const PAGE: (usize, usize) = (50, 500);
-/// How many entries one request looks at. A search that has seen them all says where to go on.
+/// How many entries one request looks at. A search that reaches this number reports where to continue.
 const LOOKED_AT: usize = 10_000;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Wanted {
-    /// The last entry of the page before.
+    /// The last entry of the previous page.
     after: Option<EntryId>,
     limit: Option<usize>,
     corpus: Option<Corpus>,
@@ -110,13 +110,13 @@ fn source(dependency: &Dependency) -> Value {
     }
 }
 
-/// Removes an entry, and refuses its answer if it is just on its way.
+/// Removes an entry; if its answer is being filled at this moment, the fill is refused.
 pub(super) async fn remove(
     State(gateway): State<Gateway>,
     Named(id): Named<EntryId>,
     Params(InCorpus { corpus }): Params<InCorpus>,
 ) -> Result<Response, Problem> {
-    // An invalidation is kept while the store cannot be read.
+    // If the store cannot be read, the invalidation is kept, with the id as given.
     let id = gateway.cache().named(&corpus, id).await.unwrap_or(id);
     Ok(told(gateway.submit(Job::invalidate(corpus, vec![Change::Entry(id)])).await?, &gateway))
 }

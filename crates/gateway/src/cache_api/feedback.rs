@@ -1,7 +1,9 @@
-//! `POST /v1/cache/feedback`: whether a served answer was right. A wrong one is removed, and never served again for the
-//! question that it was wrong for.
+//! `POST /v1/cache/feedback`: whether a served answer was right.
 //!
-//! Callers speak of answers that they may be served: what belongs to others is not told apart from what is gone.
+//! A wrong answer is removed, and never served again for the question that it was wrong for.
+//!
+//! Callers can give feedback on answers that they may be served. An answer that belongs to others gets the
+//! same response as one that is gone.
 
 use axum::Json;
 use axum::extract::{Extension, Request, State};
@@ -24,7 +26,7 @@ use crate::proxy::{Directives, holder};
 use crate::writers;
 use crate::{Gateway, Sharing};
 
-/// The fields that feedback has beside `question`, `corpus` and `tenant`, which are those of a lookup.
+/// The fields that feedback has besides `question`, `corpus` and `tenant`, which are those of a lookup.
 const OWN: [&str; 2] = ["entry", "verdict"];
 const SHARED: [&str; 3] = ["question", "corpus", "tenant"];
 
@@ -49,7 +51,7 @@ pub(super) async fn feedback(
         fields.into_iter().partition(|(name, _)| OWN.contains(&name.as_str()));
     let Own { entry, verdict } = serde_json::from_value(own.into())
         .map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))?;
-    // It is only told from others.
+    // The question is only compared with others, not matched by meaning.
     shared.insert("exact".to_owned(), true.into());
     let directives = Directives::new(Some(shared.into()), &headers, &gateway.options().limits)?;
     let (corpus, question) = (directives.corpus.clone().unwrap_or_default(), directives.question.as_deref());
@@ -76,7 +78,7 @@ pub(super) async fn feedback(
         Ok(true) => {}
         Ok(false) => return Err(no_entry()),
         Err(error) if error.is_invalid_input() => return Err(error.into()),
-        // That it could not be written keeps no wrong answer from going.
+        // A wrong answer is removed even if the feedback could not be written.
         Err(error) => tracing::warn!(%error, "feedback was not remembered"),
     }
     gateway.telemetry().feedback().judged(entry, verdict);
@@ -84,20 +86,20 @@ pub(super) async fn feedback(
         Feedback::Right => Ok(Json(json!({ "state": "noted" })).into_response()),
         Feedback::Wrong => {
             tracing::info!(%entry, "a caller says that an answer was wrong");
-            // As an invalidation, so that the same answer is not stored by a fill on its way.
+            // Done as an invalidation, so that a fill on its way does not store the same answer again.
             let job = Job::invalidate(corpus, vec![Change::Entry(entry)]);
             Ok(told(gateway.submit(job).await?, &gateway))
         }
     }
 }
 
-/// Whose word it is, and whether others are served by what is learned from it.
+/// Who gives the feedback, and whether what is learned from it affects answers to others.
 fn teller(gateway: &Gateway, caller: &Caller, headers: &HeaderMap) -> Teller {
     let is_alone = gateway.options().sharing == Sharing::Key;
     let teller = if is_alone { Teller::new().alone() } else { Teller::new() };
     match (&caller.token, holder(caller, headers)) {
         (Some(token), _) => teller.name(format!("token:{}", token.name())),
-        // Where answers are shared, a key that anybody can make up makes nobody another one.
+        // Where answers are shared, a key that anyone can make up does not make a caller another one.
         (None, Some(key)) if is_alone => teller.name(key),
         _ => teller,
     }

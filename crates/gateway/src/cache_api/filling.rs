@@ -16,7 +16,7 @@ use crate::extract::{exact_object, not_valid};
 use crate::permits;
 use crate::proxy::{Directives, RECORDING, holder, json as exact};
 
-/// The fields that an answer has over those of `wellspring` in a request to the proxy.
+/// The fields of an answer that `wellspring` does not have in a request to the proxy.
 #[derive(Debug, Deserialize)]
 pub(super) struct Made {
     answer: String,
@@ -51,7 +51,7 @@ impl Made {
     }
 }
 
-/// Stores an answer. What became of it is told by `status`; only a broken store is an error.
+/// Stores an answer. `status` reports the outcome; only a broken store is an error.
 pub(super) async fn fill(
     State(gateway): State<Gateway>,
     Extension(caller): Extension<Caller>,
@@ -81,7 +81,7 @@ pub(super) async fn fill_one(
     told(gateway, outcome).await
 }
 
-/// What became of an answer.
+/// The outcome of a fill.
 pub(super) async fn told(gateway: &Gateway, outcome: FillOutcome) -> Result<Value, Problem> {
     let ids = gateway.cache().id_key();
     Ok(match outcome {

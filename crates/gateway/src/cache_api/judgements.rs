@@ -1,4 +1,4 @@
-//! `/v1/cache/judgements`: what a judge decided or callers said, and taking it back.
+//! `/v1/cache/judgements`: what a judge decided or callers reported, and how to revoke it.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -14,19 +14,19 @@ use crate::extract::{Params, object};
 
 /// How many judgements a page holds, by default and at most.
 const PAGE: (usize, usize) = (50, 500);
-/// How many one request looks at. A search that has seen them all says where to go on.
+/// How many judgements one request looks at. A search that reaches this number reports where to continue.
 const LOOKED_AT: usize = 10_000;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Wanted {
-    /// The last judgement of the page before.
+    /// The last judgement of the previous page.
     after: Option<JudgementCursor>,
     limit: Option<usize>,
     by: Option<String>,
     since: Option<Timestamp>,
     verdict: Option<Feedback>,
-    /// What callers said, in place of what judges decided.
+    /// Callers' feedback instead of judges' decisions.
     feedback: bool,
 }
 
@@ -44,11 +44,12 @@ struct Listed {
     id: JudgementCursor,
     #[serde(flatten)]
     judgement: Judgement,
-    /// How often this process served the pair because of it.
+    /// How often this process served the pair because of the judgement.
     served: u64,
 }
 
-/// A page of what judges decided, or callers said, and is in force, oldest first; `next` is the `after` of the next one.
+/// A page of judges' decisions, or callers' feedback, that are in force, oldest first; `next` is the `after`
+/// of the next page.
 pub(super) async fn list(
     State(gateway): State<Gateway>,
     Params(wanted): Params<Wanted>,
@@ -93,7 +94,7 @@ struct Revoke {
     since: Option<Timestamp>,
     #[serde(default)]
     all: bool,
-    /// What callers said, in place of what judges decided.
+    /// Callers' feedback instead of judges' decisions.
     #[serde(default)]
     feedback: bool,
 }
@@ -112,7 +113,8 @@ impl Revoke {
     }
 }
 
-/// Takes decisions of judges back: those on a pair, those by one or from a time on, or all; or words of callers.
+/// Revokes judges' decisions (those on a pair, by one judge, from a time on, or all of them) or callers'
+/// feedback.
 pub(super) async fn revoke(State(gateway): State<Gateway>, request: Request) -> Result<Json<Value>, Problem> {
     let asked: Revoke = serde_json::from_value(object(&gateway, request).await?.into())
         .map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))?;

@@ -1,7 +1,7 @@
 //! `/v1/cache`: the cache itself, for pipelines that ask it before they retrieve.
 //!
-//! A lookup is a hit, or a miss with a permit; whoever makes the answer gives the permit back with it. What anybody may
-//! do with answers that others stored is at the listener of administration.
+//! A lookup is a hit, or a miss with a permit; the caller that makes the answer gives the permit back with
+//! it. Operations on answers of any caller are on the listener of administration.
 
 mod asking;
 mod batch;
@@ -19,7 +19,7 @@ use axum::routing::{get, post};
 use crate::Gateway;
 use crate::auth::{self, Right};
 
-/// The routes of the public listener.
+/// The routes on the public listener.
 pub(super) fn routes() -> Router<Gateway> {
     let reading = Router::new()
         .route("/v1/cache/lookup", post(asking::lookup))
@@ -36,7 +36,7 @@ pub(super) fn routes() -> Router<Gateway> {
         .merge(auth::requiring(judging, Right::Feedback))
 }
 
-/// The routes of the listener of administration.
+/// The routes on the listener of administration.
 pub(super) fn admin_routes() -> Router<Gateway> {
     let looking = Router::new()
         .route("/v1/cache/entries", get(entries::list))

@@ -1,7 +1,8 @@
 //! `POST /v1/cache/put`: an answer that was made without a permit.
 //!
-//! Fenced by `since`, which every miss returns; without it by the versions of all its sources, which must be the ones that
-//! were last reported. What may be older than its documents is a 409.
+//! It is fenced by `since`, which every miss returns. Without `since`, it is fenced by the versions of all
+//! its sources, which must be the versions that were reported last. An answer that may be older than its
+//! documents gets a 409.
 
 use axum::Json;
 use axum::extract::{Extension, Request, State};
@@ -36,7 +37,7 @@ pub(super) async fn put(
     Put::read(&gateway, &caller, &headers, fields)?.store(&gateway).await.map(Json)
 }
 
-/// Stores several, whose questions are embedded together.
+/// Stores several answers, whose questions are embedded together.
 pub(super) async fn put_all(
     gateway: &Gateway,
     puts: Vec<Result<Put, Problem>>,

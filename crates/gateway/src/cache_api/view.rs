@@ -18,7 +18,7 @@ pub(crate) fn line(stored: &StoredEntry) -> Value {
     })
 }
 
-/// An answer with all that belongs to it.
+/// An answer with everything that belongs to it.
 pub(super) fn answer(entry: &Entry) -> Value {
     json!({
         "entry": entry.id, "question": entry.question, "answer": entry.answer.text,
@@ -30,7 +30,7 @@ pub(super) fn answer(entry: &Entry) -> Value {
 }
 
 fn rfc3339(at: Timestamp) -> String {
-    // What lies beyond the year 9999 cannot be written.
+    // Times after the year 9999 cannot be written.
     const LAST: u64 = 253_402_300_799_999;
     let at = Duration::from_millis(at.as_millis().min(LAST));
     humantime::format_rfc3339_millis(UNIX_EPOCH + at).to_string()

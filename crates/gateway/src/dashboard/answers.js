@@ -1,4 +1,4 @@
-// What is stored: answers with search, their sources, and the way to remove one.
+// Stored answers: search, their sources, and how to remove one.
 
 import { confirmed, get, post } from "./api.js";
 import { announce, counted, empty, failed, h, head, loading, span } from "./dom.js";

@@ -1,4 +1,4 @@
-// Requests to the gateway. The token lives in this tab's session storage and nowhere else.
+// Requests to the gateway. The token is kept in this tab's session storage and nowhere else.
 
 const KEY = "wellspring-token";
 
@@ -40,7 +40,7 @@ export function get(path, parameters = {}, signal) {
 export const post = (path, body, signal) =>
   send(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal });
 
-/** Asks before something is done that cannot be undone. */
+/** Asks for confirmation before something is done that cannot be undone. */
 export function confirmed(title, text, action) {
   const dialog = document.getElementById("confirm-dialog");
   document.getElementById("confirm-title").textContent = title;

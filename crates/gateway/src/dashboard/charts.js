@@ -1,10 +1,10 @@
-// Pictures of numbers as inline SVG. Each can be read with a pointer, with the arrow keys, and as a sentence.
+// Charts of numbers as inline SVG. Each can be read with a pointer, with the arrow keys, and as a sentence.
 
 import { h, s } from "./dom.js";
 
 const LEFT = 44, RIGHT = 8, TOP = 8, BOTTOM = 22;
 
-/** How wide a chart may be drawn: text keeps its size on every screen. */
+/** How wide a chart may be drawn, so that text keeps its size on every screen. */
 const room = (host) => Math.max(260, Math.round(host.clientWidth || 600));
 
 const path = (points) => points.map(([x, y], index) => `${index ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
@@ -83,7 +83,7 @@ export function lines(host, { label, series, labels, scale, tell, height = 200 }
 /** 0 to 100 %. */
 export const shares = { at: (value) => value, ticks: [[0, "0 %"], [0.5, "50 %"], [1, "100 %"]] };
 
-/** Times in microseconds by powers of ten, as wide as the values need. */
+/** Times in microseconds on a logarithmic scale, as wide as the values need. */
 export function times(values) {
   const known = values.filter((value) => value > 0);
   const low = Math.floor(Math.log10(Math.min(...known, 100)));
@@ -97,7 +97,7 @@ export function times(values) {
   return { at: (value) => Math.max(0, (Math.log10(Math.max(value, 1)) - low) / (high - low)), ticks };
 }
 
-/** Hits by similarity as columns, the false ones at their feet, the threshold as a line. */
+/** Hits by similarity as columns, with the false hits at the bottom of each and the threshold as a line. */
 export function columns(host, { label, buckets, threshold, height = 220 }) {
   const width = room(host), bottom = height - BOTTOM, right = width - RIGHT;
   const low = buckets[0].from, high = 1;

@@ -1,10 +1,10 @@
-// Documents and the answers that came from them; what a change of one would end.
+// Documents and the answers that came from them, and which answers a change of a document would end.
 
 import { confirmed, get, post } from "./api.js";
 import { source } from "./answers.js";
 import { announce, count, counted, cut, empty, failed, h, head, loading, s } from "./dom.js";
 
-/** How many answers the picture shows. */
+/** How many answers the graph shows. */
 const DRAWN = 12;
 
 export async function documents(main, parameters, signal) {

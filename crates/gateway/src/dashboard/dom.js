@@ -1,4 +1,4 @@
-// Elements and the way numbers, sizes and times are written.
+// Helpers for elements, and for the format of numbers, sizes and times.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -12,13 +12,13 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** An HTML element; texts among `children` stay texts. */
+/** An HTML element; strings among `children` become text nodes. */
 export const h = (name, attributes, ...children) => fill(document.createElement(name), attributes, children);
 
 /** An SVG element. */
 export const s = (name, attributes, ...children) => fill(document.createElementNS(SVG, name), attributes, children);
 
-/** A width in percent; attributes are not allowed to carry styles here. */
+/** Sets a width in percent; the page's policy does not allow style attributes. */
 export function wide(element, share) {
   element.style.width = `${(100 * share).toFixed(2)}%`;
   return element;
@@ -71,7 +71,7 @@ export function failed(error, again) {
 export const head = (title, text, ...actions) =>
   h("div", { class: "head" }, h("div", {}, h("h1", {}, title), text && h("p", {}, text)), ...actions);
 
-/** What assistive technology is told without moving the focus. */
+/** Announces `text` to assistive technology without moving the focus. */
 export function announce(text) {
   document.getElementById("announcer").textContent = text;
 }

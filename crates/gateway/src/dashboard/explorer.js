@@ -1,4 +1,4 @@
-// Why a question is a hit or a miss: what was near, how near, and every verdict on it.
+// Why a question is a hit or a miss: the near questions, how near they are, and every verdict on them.
 
 import { get, post } from "./api.js";
 import { scale } from "./charts.js";

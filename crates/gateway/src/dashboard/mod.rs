@@ -1,6 +1,6 @@
-//! The page at `/`: its own files and nothing from anywhere else.
+//! The page at `/`: only its own files, nothing from any other place.
 //!
-//! The page itself tells nothing, so it needs no token; the data that it asks for does.
+//! The page itself reveals nothing, so it needs no token; the data that it requests does.
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
@@ -9,7 +9,7 @@ use axum::routing::get;
 
 use crate::Gateway;
 
-/// No inline scripts or styles, no other origin, and no page that frames this one.
+/// No inline scripts or styles, no other origin, and no page may frame this one.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
@@ -46,7 +46,7 @@ files! {
 fn file(media_type: &'static str, text: &'static str) -> Response {
     let headers = [
         (header::CONTENT_TYPE, media_type),
-        // The next version of the program has other files under the same names.
+        // The next version of the program may have other content under the same names.
         (header::CACHE_CONTROL, "no-cache"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -1,11 +1,11 @@
-// How it goes: what is saved, how often the cache answers, how quickly, and what it holds.
+// The overview: what is saved, how often the cache answers, how quickly, and what it holds.
 
 import { get } from "./api.js";
 import { lines, shares, times } from "./charts.js";
 import { bytes, clock, count, counted, dollars, duration, empty, h, head, percent, span, wide } from "./dom.js";
 
 const EVERY = 4_000;
-/** How many samples make one point of a chart. */
+/** How many samples are joined into one point of a chart. */
 const JOINED = 5;
 
 export async function overview(main, _, signal) {
@@ -13,7 +13,7 @@ export async function overview(main, _, signal) {
   const update = async () => {
     const data = await get("/admin/overview", {}, signal);
     if (signal.aborted) return;
-    // A chart that is being read must not be pulled away.
+    // A chart that someone is reading must not be replaced.
     if (body.contains(document.activeElement) || body.matches(":hover")) {
       if (body.childElementCount && Date.now() - drawn < 5 * EVERY) return;
     }
@@ -68,7 +68,7 @@ function draw(body, data) {
   grid.append(...[tiers(metrics, bypasses, lookups), judged(data), guarded(data), holdings(data, "w4"), upstreams(data)].filter(Boolean));
 }
 
-/** Why no other wording is a hit, which nobody would guess from the numbers. */
+/** Explains why no other wording is a hit, which no one would guess from the numbers. */
 const exactOnly = ({ unshown }) => unshown
   ? h("section", { class: "card w12" }, h("h2", {}, "Only exact matches are served"), h("p", { class: "note" }, unshown))
   : null;
@@ -81,7 +81,7 @@ const time = (micros) => { const [number, unit] = duration(micros); return [numb
 const told = (micros) => duration(micros).join(" ");
 
 const of = (metrics, name) => metrics.latency[name] ?? { count: 0 };
-/** The middle of all hits lies in the tier that most hits are from. */
+/** The median of all hits lies in the tier with the most hits. */
 const fastest = (metrics) => {
   const [exact, semantic] = [of(metrics, "exact_hit"), of(metrics, "semantic_hit")];
   return exact.count + semantic.count === 0 ? null : (exact.count >= semantic.count ? exact : semantic).p50_us;
@@ -100,7 +100,7 @@ function saved(metrics) {
   return [money, figure("Tokens saved", count(tokens), parts)];
 }
 
-/** Points of ten seconds from samples of two. */
+/** Points of ten seconds, made from samples of two seconds. */
 function joined(samples) {
   const points = [];
   for (let end = samples.length; end > 0; end -= JOINED) {

@@ -1,4 +1,4 @@
-// What another threshold would have meant: hits kept against answers that users called wrong.
+// What another threshold would have meant: hits kept, compared with answers that users called wrong.
 
 import { get } from "./api.js";
 import { columns } from "./charts.js";
@@ -8,7 +8,7 @@ export async function threshold(main, _, signal) {
   const data = await get("/admin/threshold", {}, signal);
   const semantic = data.buckets.reduce((sum, bucket) => sum + bucket.hits, 0);
   const title = head("Threshold", "Hits on other wordings by similarity, and what users said of them.");
-  // None where only exact matches are served.
+  // None if only exact matches are served.
   const present = data.threshold === null ? null : data.threshold.toFixed(2);
   if (semantic === 0) {
     const now = present === null ? "Only exact matches are served: the overview says why." : `The threshold is ${present}.`;

@@ -1,4 +1,4 @@
-//! What changed, as it is told: one document, or several with collections, tags and namespaces.
+//! What changed, as it is reported: one document, or several with collections, tags and namespaces.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -10,7 +10,7 @@ use super::job::Job;
 use crate::error::Problem;
 use crate::extract;
 
-/// The most changes of one request; each chunk is one.
+/// The most changes in one request; each chunk counts as one.
 pub(crate) const MOST_CHANGES: usize = 50_000;
 
 /// The body of `POST /v1/documents/changed`.
@@ -25,20 +25,20 @@ struct Changed {
     everything: bool,
 }
 
-/// A document; alone it may stand for the whole body, then with its corpus.
+/// A document; a single one may be the whole body, together with its corpus.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
     #[serde(default)]
     corpus: Option<Corpus>,
     id: String,
-    /// Its version or content hash from now on. One that is known already changes nothing.
+    /// Its version or content hash from now on. A version that is already known changes nothing.
     #[serde(default)]
     version: Option<String>,
-    /// Its content from now on, whose SHA-256 is the version.
+    /// Its content from now on; the SHA-256 of the content is the version.
     #[serde(default)]
     text: Option<String>,
-    /// The hashes that its changed chunks had; none if the whole document changed.
+    /// The hashes that its changed chunks had before; none if the whole document changed.
     #[serde(default)]
     chunks: Vec<String>,
 }
@@ -59,7 +59,8 @@ impl Document {
     }
 }
 
-/// Reads the fields of a body. The ids of documents pass through `rename`; a document that it has no id for is left out.
+/// Reads the fields of a body. `rename` maps the ids of documents; a document that it gives no id is left
+/// out.
 pub(crate) fn read(
     fields: Map<String, Value>,
     corpus: Option<&Corpus>,
@@ -104,7 +105,7 @@ pub(crate) fn read(
     Ok(Job::invalidate(changed.corpus, changes))
 }
 
-/// What is said of a request with too few or too many changes.
+/// The error for a request with too few or too many changes.
 pub(crate) fn miscounted(count: usize) -> Problem {
     let what = if count == 0 { "name what changed" } else { "report them in several requests" };
     Problem::invalid(format!("{count} changes are named, expected 1 to {MOST_CHANGES}: {what}"))

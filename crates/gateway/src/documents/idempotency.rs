@@ -1,7 +1,8 @@
 //! `Idempotency-Key`: a request that is sent again gets the response to the first one.
 //!
-//! Kept in memory for a day, the most recent 10,000 of successful requests; what failed can be tried again with the same
-//! key. Telling of a change twice does no harm, so forgetting a key does none either.
+//! Responses to successful requests are kept in memory for a day, at most the 10,000 most recent; a request
+//! that failed can be tried again with the same key. Reporting a change twice does no harm, so forgetting a
+//! key does none either.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -52,7 +53,7 @@ impl Default for Keys {
     }
 }
 
-/// Forgets a request that has no response in the end.
+/// Forgets a request that ends without a response.
 struct Pending<'a> {
     keys: &'a Keys,
     key: [u8; 32],
@@ -102,7 +103,7 @@ pub(super) async fn once(
     Ok(response.into_response())
 }
 
-/// What is said to a request whose key was seen before.
+/// The response to a request whose key was seen before.
 fn again(made: &Made, fingerprint: [u8; 32]) -> Result<Response, Problem> {
     if made.fingerprint != fingerprint {
         return Err(Problem::new(

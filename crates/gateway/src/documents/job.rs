@@ -16,7 +16,8 @@ pub(crate) struct Job {
     pub(crate) action: Action,
 }
 
-/// What is to be done. Holds are none of it: one that begins later than it was asked for is of no use.
+/// What is to be done. Holds are not among the actions: a hold that begins later than it was requested is of
+/// no use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Action {
@@ -34,7 +35,7 @@ impl Job {
         matches!(&self.action, Action::Invalidate(changes) if changes.is_empty())
     }
 
-    /// How many names it ends answers by.
+    /// The number of names by which it ends answers.
     pub(super) fn names(&self) -> usize {
         match &self.action {
             Action::Invalidate(changes) => changes.iter().map(weight).sum(),
@@ -42,7 +43,7 @@ impl Job {
         }
     }
 
-    /// Checks the names, so that nothing is kept that can never be applied.
+    /// Checks the names, so that no job is kept that can never be applied.
     pub(super) fn check(&self) -> Result<()> {
         match &self.action {
             Action::Invalidate(changes) => Change::check_all(changes),
@@ -60,7 +61,7 @@ impl Job {
         }
     }
 
-    /// The same with the first `count` of its changes only.
+    /// The same job with only the first `count` of its changes.
     pub(super) fn first(&self, count: usize) -> Self {
         match &self.action {
             Action::Invalidate(changes) => {
@@ -70,7 +71,7 @@ impl Job {
         }
     }
 
-    /// What is left of it after an attempt that ended in `error`.
+    /// What is left to do after an attempt that ended in `error`.
     pub(super) fn left_after(self, error: &Error) -> Self {
         match &self.action {
             Action::Invalidate(changes) if !error.not_in_force().is_empty() => {

@@ -1,7 +1,9 @@
-//! Jobs that are not in force yet, in the order in which they were told, on disk before their keeping is promised.
+//! Jobs that are not in force yet, in the order in which they were reported; they are on disk before the
+//! gateway promises to keep them.
 //!
-//! Each is a line `<crc> add <id> <json>`, and `<crc> done <id>` ends it; the CRC-32 is that of the rest of the line.
-//! What a crash or a full disk left of a last line is ignored; it was not promised. The file is made when it is first needed.
+//! Each is a line `<crc> add <id> <json>`, and `<crc> done <id>` ends it; the CRC-32 covers the rest of the
+//! line. An incomplete last line, left by a crash or a full disk, is ignored, because its job was not
+//! promised. The file is created when it is first needed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,9 +15,9 @@ use wellspring::sealed::SealedFile;
 
 use super::job::Job;
 
-/// What the file is to people.
+/// What the file is called in messages to people.
 const WHAT: &str = "journal";
-/// The most jobs that are kept. More are turned away.
+/// The most jobs that are kept. Further jobs are rejected.
 const MAX_KEPT: usize = 100_000;
 
 #[derive(Debug, Default)]
@@ -25,17 +27,17 @@ pub(super) struct Journal {
     kept: BTreeMap<u64, Kept>,
 }
 
-/// A job and what became of it so far.
+/// A job and what has happened to it so far.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Kept {
     pub(super) job: Job,
     pub(super) since: Timestamp,
     #[serde(skip)]
     pub(super) attempts: u32,
-    /// Why the last attempt failed; none if there was none since the process started.
+    /// Why the last attempt failed; none if there was no attempt since the process started.
     #[serde(skip)]
     pub(super) error: Option<(ErrorKind, String)>,
-    /// Whether it is tried again only when somebody says so.
+    /// Whether it is tried again only on request.
     #[serde(skip)]
     pub(super) is_put_aside: bool,
 }
@@ -47,7 +49,8 @@ impl Kept {
 }
 
 impl Journal {
-    /// A journal in memory, or in the file at `path` with what the last process left there. Blocks.
+    /// Opens a journal in memory, or in the file at `path` with the jobs that the last process left there.
+    /// Blocks.
     pub(super) fn open(path: Option<PathBuf>) -> Result<Self> {
         let mut journal = Self { path, ..Self::default() };
         if let Some(path) = journal.path.as_ref().filter(|path| path.exists()) {
@@ -61,12 +64,12 @@ impl Journal {
         Ok(journal)
     }
 
-    /// Keeps a job after those that are kept already; returns its id. Blocks.
+    /// Keeps a job after those that are already kept; returns its id. Blocks.
     pub(super) fn add(&mut self, kept: Kept) -> Result<u64> {
         if self.kept.len() >= MAX_KEPT {
             return Err(Error::new(ErrorKind::Unavailable, "too many changes wait to be applied"));
         }
-        // Ids are not used again after the file was emptied and the process started anew.
+        // Ids are not reused after the file was emptied and the process restarted.
         let id = self.kept.keys().last().map_or(0, |last| last + 1).max(SystemClock.now().as_millis());
         if let Some(path) = &self.path {
             let json = serde_json::to_string(&kept).map_err(|error| {
@@ -82,11 +85,11 @@ impl Journal {
         Ok(id)
     }
 
-    /// The job is in force, or is not wanted any more. Blocks.
+    /// Removes the job, because it is in force or no longer wanted. Blocks.
     pub(super) fn done(&mut self, id: u64) -> Option<Kept> {
         let kept = self.kept.remove(&id)?;
         if let Some(file) = &mut self.file {
-            // Losing this is harmless: the job is done once more.
+            // Losing this line is harmless: the job is done once more.
             if self.kept.is_empty() {
                 file.clear();
             } else {
@@ -104,13 +107,13 @@ impl Journal {
         self.kept.get_mut(&id)
     }
 
-    /// The job that is to be tried next.
+    /// The job to try next.
     pub(super) fn next(&self) -> Option<(u64, &Kept)> {
         self.kept.iter().find(|(_, kept)| !kept.is_put_aside).map(|(id, kept)| (*id, kept))
     }
 }
 
-/// What is kept in the file of these lines.
+/// The jobs that are kept according to the `lines` of the file.
 fn read(file: &SealedFile, lines: &[String]) -> Result<BTreeMap<u64, Kept>> {
     let mut kept = BTreeMap::new();
     for (n, content) in lines.iter().enumerate() {

@@ -1,7 +1,8 @@
-//! `/v1/documents`: told by whatever changes documents.
+//! `/v1/documents`: where whatever changes documents reports the changes.
 //!
-//! A 200 says that no lookup is served an answer from what changed any more. A 202 says that the change is kept, on
-//! disk if the gateway has a journal, and goes on being tried; until then old answers may be served.
+//! A 200 means that no lookup is served an answer from the changed documents any more. A 202 means that the
+//! change is kept, on disk if the gateway has a journal, and is retried until it is applied; until then old
+//! answers may be served.
 
 mod changed;
 mod idempotency;
@@ -33,7 +34,7 @@ use crate::cache_api::view;
 use crate::error::Problem;
 use crate::extract::{self, Named, Params};
 
-/// The most that a response lists of anything.
+/// The most items that a response lists of any kind.
 const LISTED: usize = 1_000;
 
 pub(super) fn routes(gateway: &Gateway) -> Router<Gateway> {
@@ -53,8 +54,8 @@ fn add(router: Router<Gateway>, (path, methods): (&str, MethodRouter<Gateway>)) 
     router.route(path, methods)
 }
 
-/// The routes of documents that are named as a fixed part of a path is, which would shadow them. The last one changes
-/// nothing.
+/// Routes for documents whose name equals a fixed part of a path, which would otherwise shadow them. The last
+/// route changes nothing.
 fn namesakes() -> [(&'static str, MethodRouter<Gateway>); 5] {
     let removing =
         |id: &'static str| delete(move |state: Asked, params: InQuery| deleted(state, named(id), params));
@@ -140,7 +141,7 @@ async fn impact(
     let entries = gateway.cache().impact(&corpus, &Change::document(id)).await?;
     let hits: u64 = entries.iter().map(|stored| stored.hits).sum();
     let mut body = json!({ "entries": entries.len(), "hits": hits });
-    // Whoever tells of changes need not know what others ask.
+    // A caller that reports changes need not know what others ask.
     if caller.may(Right::Admin) {
         body["most_hit"] = entries.iter().take(LISTED).map(view::line).collect();
     }
@@ -152,7 +153,7 @@ async fn optional<T: Default + DeserializeOwned>(gateway: &Gateway, request: Req
     Ok(extract::read(gateway, request.into_body()).await?.unwrap_or_default())
 }
 
-/// What is said of changes: 200 if they are in force, 202 if they are kept.
+/// The response to changes: 200 if they are in force, 202 if they are kept.
 pub(super) fn told(submitted: Submitted, gateway: &Gateway) -> Response {
     match submitted {
         Submitted::Applied(done) => Json(report(&done)).into_response(),

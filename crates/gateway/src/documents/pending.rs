@@ -22,7 +22,7 @@ pub(super) fn routes() -> Router<Gateway> {
         .route("/v1/documents/pending/{id}/retry", post(retry))
 }
 
-/// A job as it is shown: the first of its names, but no text, for none was kept.
+/// A job as it is shown: the first of its names, but no content, because none was kept.
 pub(super) fn view(id: u64, kept: Option<&Kept>) -> Value {
     let Some(kept) = kept else { return json!({ "id": id.to_string(), "state": "applied" }) };
     json!({
@@ -41,7 +41,7 @@ pub(super) fn view(id: u64, kept: Option<&Kept>) -> Value {
 async fn list(State(gateway): State<Gateway>) -> Json<Value> {
     let kept = gateway.queue().kept();
     let shown: Vec<Value> = kept.iter().take(LISTED).map(|(id, kept)| view(*id, Some(kept))).collect();
-    // What the store itself could not complete yet. It may be away and not say.
+    // What the store itself could not complete yet. None if the store is away and cannot report it.
     let in_store = gateway.cache().status().await.ok().map(|status| status.pending_invalidations);
     Json(json!({ "count": kept.len(), "in_store": in_store, "pending": shown }))
 }

@@ -1,7 +1,7 @@
-//! Applies what was told, and keeps what could not be applied until it is.
+//! Applies reported changes, and keeps those that could not be applied until they are.
 //!
-//! Jobs that could not be applied are applied in the order in which they were told, and what is told meanwhile waits
-//! behind them: an older version must not be registered after a newer one.
+//! Jobs that could not be applied are applied in the order in which they were reported. Jobs that are
+//! reported meanwhile wait behind them, because an older version must not be registered after a newer one.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,37 +20,37 @@ use super::journal::{Journal, Kept};
 use crate::Gateway;
 use crate::error::Problem;
 
-/// How long a job that waits behind others is waited for.
+/// How long a request waits for a job that is behind others.
 const BEHIND: Duration = Duration::from_secs(2);
-/// Between attempts, doubled after each that failed.
+/// The pause between attempts: the first, which doubles after each failure, and the longest.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
-/// How often a job may fail for a reason of its own before it is put aside.
+/// How many times a job may fail for a reason of its own before it is put aside.
 const MAX_ATTEMPTS: u32 = 8;
-/// How long it is remembered that jobs were applied, and of how many with a hundred changes or fewer.
+/// How long applied jobs are remembered, and how many of those with a hundred changes or fewer.
 const REMEMBERED: (Duration, u64) = (Duration::from_hours(1), 10_000);
 
-/// Jobs on their way.
+/// Jobs that are not applied yet, and those applied recently.
 #[derive(Debug)]
 pub(crate) struct Queue {
     state: Mutex<State>,
     applied: Recent<u64, Arc<Invalidation>>,
-    /// Counts what may wake those who wait: a job that was applied, or is to be tried at once.
+    /// Counts events that may wake waiting tasks: a job was applied, or is to be tried at once.
     steps: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
 struct State {
     journal: Journal,
-    /// Whether a task goes through the journal.
+    /// Whether a task is working through the journal.
     is_running: bool,
 }
 
-/// What became of a job.
+/// What happened to a job.
 #[derive(Debug)]
 pub(crate) enum Submitted {
     /// It is in force.
     Applied(Arc<Invalidation>),
-    /// It is kept under this id and goes on being tried.
+    /// It is kept under this id and will be retried.
     Kept(u64),
 }
 
@@ -101,14 +101,14 @@ fn may_pass(kind: ErrorKind) -> bool {
     !matches!(kind, ErrorKind::InvalidInput | ErrorKind::Closed | ErrorKind::Config)
 }
 
-/// Whether only the store is to blame, which is waited for as long as it takes.
+/// Whether only the store is at fault; then the job is retried for as long as it takes.
 fn is_store_away(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Incomplete | ErrorKind::Unavailable | ErrorKind::Timeout)
 }
 
 impl Gateway {
-    /// Applies `job`, or keeps it if it cannot be applied now. A caller who goes away does not stop it: some tell of a
-    /// change only once.
+    /// Applies `job`, or keeps it if it cannot be applied now. A caller that disconnects does not stop it,
+    /// because some report a change only once.
     pub(crate) async fn submit(&self, job: Job) -> Result<Submitted, Problem> {
         job.check()?;
         self.allowances().take_changes(job.names())?;
@@ -151,11 +151,12 @@ impl Gateway {
         }
     }
 
-    /// Holds `document`. Never kept for later: a hold must stand before its document changes.
+    /// Holds `document`. A hold is never kept for later, because it must be in force before its document
+    /// changes.
     pub(crate) async fn hold(&self, corpus: &Corpus, document: &str) -> Result<(), Problem> {
         Change::document(document).check()?;
         self.allowances().take_changes(1)?;
-        // The end of an earlier hold would end this one.
+        // A kept job that ends an earlier hold would end this one too.
         if self.queue().is_behind() {
             let message = "earlier changes are not in force yet, begin the update when they are";
             return Err(Error::new(ErrorKind::Incomplete, message).into());
@@ -174,7 +175,8 @@ impl Gateway {
         Ok(id)
     }
 
-    /// Has somebody go through the journal if there is anything in it, after a pause if it was tried just now.
+    /// Starts a task that works through the journal, unless one runs or there is nothing in it. The task
+    /// pauses first if a job was tried just now.
     fn go_on(&self, was_tried: bool) {
         let mut state = self.queue().lock();
         if !state.is_running && state.journal.next().is_some() {
@@ -183,8 +185,9 @@ impl Gateway {
         }
     }
 
-    /// Tries what the last process left once, so that the store knows of it before anything is served, and goes on
-    /// trying in the background. [`serve`](crate::serve) calls it; call it before serving the routers yourself.
+    /// Tries the jobs that the last process left once, so that the store knows of them before anything is
+    /// served, and keeps retrying in the background. [`serve`](crate::serve) calls it; call it before serving
+    /// the routers yourself.
     ///
     /// # Cancel safety
     ///
@@ -222,12 +225,12 @@ impl Gateway {
                 tokio::select! {
                     () = tokio::time::sleep(backoff) => {}
                     _ = steps.changed() => {}
-                    // What is kept on disk is tried again by the next process.
+                    // The next process retries the jobs that are kept on disk.
                     () = self.draining() => return,
                 }
                 backoff = (backoff * 2).min(BACKOFF.1);
-                // What is incomplete is in the store's outbox; another attempt before it is through would only be
-                // added to it.
+                // Incomplete invalidations are in the store's outbox. Another attempt before the outbox is
+                // empty would only be added to it.
                 if self.cache().status().await.is_ok_and(|status| status.pending_invalidations == 0) {
                     break;
                 }
@@ -235,7 +238,7 @@ impl Gateway {
         }
     }
 
-    /// Whether the job is no longer in the way.
+    /// Tries a job once; returns whether the job is no longer in the way.
     async fn attempt(&self, id: u64, job: &Job) -> bool {
         let outcome = job.apply(self.cache()).await;
         let gateway = self.clone();
@@ -267,12 +270,12 @@ impl Gateway {
         is_out_of_the_way
     }
 
-    /// Has a job be tried at once; whether there is such a job.
+    /// Makes the gateway try a job at once; returns whether there is such a job.
     pub(super) fn try_again(&self, id: u64) -> bool {
         {
             let mut state = self.queue().lock();
             let Some(kept) = state.journal.get_mut(id) else { return false };
-            // Whoever says so has removed the reason.
+            // Anyone who requests this has presumably removed the cause of the failures.
             kept.is_put_aside = false;
             kept.attempts = 0;
         }
@@ -281,7 +284,7 @@ impl Gateway {
         true
     }
 
-    /// Forgets a job; whether there was such a job.
+    /// Forgets a job; returns whether there was such a job.
     pub(super) async fn forget(&self, id: u64) -> bool {
         let gateway = self.clone();
         let done = tokio::task::spawn_blocking(move || gateway.queue().lock().journal.done(id).is_some());

@@ -22,30 +22,30 @@ pub(super) enum Api {
     Messages,
 }
 
-/// What of an answer matters to the cache.
+/// The parts of an answer that matter to the cache.
 #[derive(Debug, PartialEq)]
 pub(super) struct Summary {
-    /// Its text, or its calls of tools.
+    /// Its text, or its tool calls.
     pub(super) text: String,
     pub(super) usage: Option<Usage>,
-    /// Whether the model would not answer.
+    /// Whether the model refused to answer.
     pub(super) is_refusal: bool,
-    /// Whether a limit of tokens cut it off.
+    /// Whether a token limit cut it off.
     pub(super) is_incomplete: bool,
-    /// Whether it calls tools, so that its text is not yet what was asked for.
+    /// Whether it calls tools, so that its text is not yet the final answer.
     pub(super) calls_tools: bool,
 }
 
-/// The answer that a stream tells.
+/// The answer that a stream holds.
 #[derive(Debug)]
 pub(super) struct Folded {
     pub(super) answer: Value,
-    /// Whether it is all that the stream tells. Otherwise it is only good for a [`Summary`].
+    /// Whether `answer` holds everything in the stream. Otherwise it is only good for a [`Summary`].
     pub(super) is_understood: bool,
 }
 
 impl Api {
-    /// The API that a request to `uri` means.
+    /// The API that a request to `uri` is for.
     pub(super) fn of(uri: &Uri) -> Self {
         let path = uri.path().strip_prefix("/v1").unwrap_or(uri.path());
         match &path[deployment(path).len()..] {
@@ -63,7 +63,7 @@ impl Api {
         }
     }
 
-    /// The name that recordings are kept under.
+    /// The name under which recordings are kept.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Chat => "openai.chat",
@@ -73,7 +73,7 @@ impl Api {
         }
     }
 
-    /// The field with the conversation.
+    /// The field that holds the conversation.
     pub(super) fn turns(self) -> &'static str {
         match self {
             Self::Chat | Self::Messages => "messages",
@@ -82,7 +82,8 @@ impl Api {
         }
     }
 
-    /// Whether the answer depends on what the upstream remembers of other requests, or is not in the response.
+    /// Whether the answer depends on what the upstream remembers of other requests, or is not contained in
+    /// the response.
     pub(super) fn is_stateful(self, request: &Map<String, Value>) -> bool {
         let is_set = |name: &str| !matches!(request.get(name), None | Some(Value::Null | Value::Bool(false)));
         match self {
@@ -105,7 +106,7 @@ impl Api {
         matches!(format.and_then(|format| format["type"].as_str()), Some("json_object" | "json_schema"))
     }
 
-    /// The answer that the events of a stream tell; none if they are not the whole of it.
+    /// The answer that the events of a stream hold; none if they are not the whole answer.
     pub(super) fn fold(self, events: &[Event<'_>]) -> Option<Folded> {
         match self {
             Self::Chat | Self::Completions => chat::fold(events),
@@ -114,11 +115,12 @@ impl Api {
         }
     }
 
-    /// A stream that tells `answer`.
+    /// A stream that holds `answer`.
     ///
     /// # Errors
     ///
-    /// What stands against it: `form` if not all of the answer is understood, `usage` if that is not known.
+    /// The reason why there is none: `form` if not all of the answer is understood, `usage` if the usage is
+    /// wanted but not known.
     pub(super) fn unfold(self, answer: &Value, with_usage: bool) -> Result<String, &'static str> {
         match self {
             Self::Chat | Self::Completions => chat::unfold(answer, with_usage),
@@ -127,7 +129,7 @@ impl Api {
         }
     }
 
-    /// What of `answer` matters; none if it is not an answer that may be kept.
+    /// The parts of `answer` that matter; none if it is not an answer that may be kept.
     pub(super) fn summary(self, answer: &Value) -> Option<Summary> {
         match self {
             Self::Chat | Self::Completions => chat::summary(answer),

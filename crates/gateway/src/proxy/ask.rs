@@ -1,4 +1,4 @@
-//! A question on its way: to the cache, and to the upstream if the cache has no answer.
+//! How a question is answered: from the cache, or by the upstream if the cache has no answer.
 
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
@@ -29,19 +29,19 @@ use crate::{Gateway, Price, limits, permits};
 /// The field of a body that is meant for the gateway.
 pub(super) const FIELD: &str = "wellspring";
 
-/// What the cache says to a question.
+/// The cache's response to a question.
 #[expect(clippy::large_enum_variant, reason = "a permit is used where it comes from")]
 enum Found {
     Hit(Hit),
-    /// The upstream's answer may be stored.
+    /// The caller gets the upstream's answer, which may be stored.
     Make(FillPermit, Forward, Matching),
-    /// The answer is coming to another caller.
+    /// Another caller is already receiving the answer.
     Follow(Following),
-    /// The upstream's answer goes to the caller only.
+    /// The upstream's answer goes to the caller and is not stored.
     Pass(Forward),
 }
 
-/// A question that was read.
+/// A question after parsing.
 struct Asked {
     outgoing: Outgoing,
     directives: Directives,
@@ -51,7 +51,7 @@ struct Asked {
     wants_json: bool,
     /// Why the cache is not asked.
     bypass: Option<&'static str>,
-    /// What the conversation holds already.
+    /// The answers that the conversation already holds.
     held: Held,
     query: Query,
     matching: Matching,
@@ -61,11 +61,11 @@ struct Asked {
 #[expect(clippy::large_enum_variant, reason = "it is taken apart where it comes from")]
 enum Read {
     Question(Asked),
-    /// Something that only the upstream can say something to.
+    /// A request that only the upstream can respond to.
     Other(Outgoing),
 }
 
-/// Answers from the cache, or passes the upstream's answer on and keeps it.
+/// Answers from the cache, or passes the upstream's answer on and stores it.
 pub(super) async fn ask(
     State(gateway): State<Gateway>,
     Extension(caller): Extension<Caller>,
@@ -94,7 +94,7 @@ pub(super) async fn ask(
     let found = if let Some(name) = &directives.permit {
         let permit = gateway.permits().take(name, holder(&caller, &headers).as_deref());
         let permit = permit.ok_or_else(permits::gone)?;
-        // Without a name, the question cannot be told from what was retrieved for it.
+        // If the question is not named, it cannot be separated from what was retrieved for it.
         let question = directives.question.as_deref();
         let question =
             question.ok_or_else(|| Problem::invalid("a permit needs its question beside it, named"))?;
@@ -119,7 +119,8 @@ pub(super) async fn ask(
         let found = look_up(&gateway, (query, matching, form), control, refuse).await;
         only_if_cached(control, fenced(found, &directives)?)?
     };
-    // Who is not told of an entry is still answered; what passes by the cache does not ask the store for anything.
+    // A caller is answered even if the id of the entry cannot be shown. A request that bypasses the cache
+    // asks the store for nothing.
     let ids = async || gateway.cache().id_key().await.ok();
     let mut response = match found {
         Found::Hit(hit) => match replay(&hit.entry, api, form) {
@@ -159,14 +160,14 @@ pub(super) async fn ask(
     Ok(response)
 }
 
-/// Reads what is asked. Takes time by the length of `body`.
+/// Parses the request. The time it takes grows with the length of `body`.
 fn read(gateway: &Gateway, caller: &Caller, head: &Parts, body: Bytes) -> Result<Read, Problem> {
     let limits = &gateway.options().limits;
     limits.check_json(&body)?;
     let api = Api::of(&head.uri);
     let Some(fields) = json::object(&body) else {
         refuse_directives(&body)?;
-        // What is wrong with it is for the upstream to say.
+        // The upstream reports what is wrong with it.
         return Outgoing::new(gateway, api.vendor(), head, caller, body).map(Read::Other);
     };
     let own = fields.get(FIELD);
@@ -195,8 +196,8 @@ fn read(gateway: &Gateway, caller: &Caller, head: &Parts, body: Bytes) -> Result
     Ok(Read::Question(Asked { outgoing, directives, form, price, wants_json, bypass, held, query, matching }))
 }
 
-/// What is meant for the gateway must be understood by it: an upstream shall not see it, and nobody shall believe that it
-/// was heard.
+/// Refuses a body with directives that the gateway cannot read. The upstream must not see them, and the
+/// caller must not believe that they took effect.
 pub(super) fn refuse_directives(body: &[u8]) -> Result<(), Problem> {
     let quoted = format!("\"{FIELD}\"");
     let is_named = || body.windows(quoted.len()).any(|window| window == quoted.as_bytes());
@@ -208,12 +209,12 @@ pub(super) fn refuse_directives(body: &[u8]) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The temperature that is asked for. Both APIs take 1 where none is named.
+/// The temperature that is requested. Both APIs use 1 if none is named.
 fn temperature(fields: &Map<String, Value>) -> f64 {
     fields.get("temperature").and_then(|value| json::plain(value)?.as_f64()).unwrap_or(1.0)
 }
 
-/// Fences an answer that is to be made by the lookup that the caller retrieved after.
+/// Fences an answer that is still to be made, by the lookup after which the caller retrieved.
 fn fenced(found: Found, directives: &Directives) -> Result<Found, Problem> {
     Ok(match (found, &directives.since) {
         (Found::Make(mut permit, forward, matching), Some(since)) => {
@@ -228,20 +229,21 @@ fn fenced(found: Found, directives: &Directives) -> Result<Found, Problem> {
     })
 }
 
-/// A caller who wants what is stored or nothing is not kept waiting by the upstream.
+/// A caller that wants a stored answer or nothing must not wait for the upstream.
 fn only_if_cached(control: Control, found: Found) -> Result<Found, Problem> {
     if !control.only_if_cached || matches!(found, Found::Hit(_)) {
         return Ok(found);
     }
     let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, "not_cached", "there is no answer in the cache");
-    // Whoever retrieves now and asks again can have the answer fenced from here on.
+    // With this value, a caller that retrieves now and asks again can have the answer fenced from here on.
     Err(match found {
         Found::Make(permit, ..) => problem.since(permit.since()),
         _ => problem,
     })
 }
 
-/// Looks for an answer, and for a permit to make another one if `refuse` says why a hit is not served.
+/// Looks for an answer. If `refuse` returns a reason not to serve a hit, looks for a permit to make another
+/// answer.
 async fn look_up(
     gateway: &Gateway,
     (query, matching, form): (Query, Matching, Form),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, header};
 
-/// What the caller wants of the cache.
+/// What the caller asks of the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Control {
     /// Neither look for an answer nor store one.
@@ -13,14 +13,14 @@ pub(super) struct Control {
     pub(super) no_cache: bool,
     /// Serve what is stored, or nothing.
     pub(super) only_if_cached: bool,
-    /// The oldest answer that is served.
+    /// The maximum age of an answer that is served.
     pub(super) max_age: Option<Duration>,
-    /// How long an answer must still live.
+    /// How much longer an answer must still live.
     pub(super) min_fresh: Option<Duration>,
 }
 
 impl Control {
-    /// Directives that are not known or not valid are passed over, as the standard wants.
+    /// Unknown and invalid directives are ignored, as the standard requires.
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let mut control = Self::default();
         let values = headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
@@ -36,14 +36,14 @@ impl Control {
                 _ => {}
             }
         }
-        // What caches of HTTP/1.0 were told.
+        // The form for HTTP/1.0 caches.
         if !headers.contains_key(header::CACHE_CONTROL) {
             control.no_cache = headers.get(header::PRAGMA).is_some_and(|value| value == "no-cache");
         }
         control
     }
 
-    /// Whether an answer of this age, with this time left, is what the caller wants.
+    /// Whether an answer of this age, with this time left, is acceptable to the caller.
     pub(super) fn accepts(&self, age: Duration, left: Duration) -> bool {
         self.max_age.is_none_or(|most| age.as_secs() <= most.as_secs() && !most.is_zero())
             && self.min_fresh.is_none_or(|least| left >= least)

@@ -1,4 +1,4 @@
-//! What a caller tells the gateway beside the request: the body's field `wellspring`, and headers.
+//! What a caller says to the gateway besides the request: the body's field `wellspring`, and headers.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use crate::limits::RequestLimits;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Directives {
-    /// What is asked, in place of the last message.
+    /// The question, in place of the last message.
     pub(crate) question: Option<String>,
-    /// A fingerprint of the conversation, for questions that go on from another one.
+    /// A fingerprint of the conversation, for questions that continue from another one.
     pub(crate) conversation: Option<String>,
     /// What the answer is derived from.
     sources: Vec<Source>,
@@ -28,17 +28,17 @@ pub(crate) struct Directives {
     collections: Vec<String>,
     /// Free labels.
     tags: Vec<String>,
-    /// The permit that a lookup before retrieval gave.
+    /// The permit from a lookup before retrieval.
     pub(crate) permit: Option<String>,
-    /// When a lookup before retrieval was made, for a fill without its permit.
+    /// When a lookup before retrieval was made; used for a fill without its permit.
     pub(crate) since: Option<Since>,
-    /// What else separates answers, such as the model or the retriever. Numbers keep their text.
+    /// Anything else that separates answers, such as the model or the retriever. Numbers keep their text.
     pub(crate) parameters: Map<String, Value>,
     /// The body of documents.
     pub(crate) corpus: Option<Corpus>,
-    /// Where the answer belongs.
+    /// The namespace of the answer.
     pub(crate) namespace: Option<Namespace>,
-    /// Who shares the answer among those who share by key or header.
+    /// Who shares the answer, among those who share by key or header.
     pub(crate) tenant: Option<String>,
     /// How long the answer lives: seconds, or a text such as "6h".
     #[serde(deserialize_with = "duration")]
@@ -46,13 +46,14 @@ pub(crate) struct Directives {
     content_type: ContentType,
     /// Whether the answer says that nothing was found.
     negative: bool,
-    /// The least similarity of another question whose answer is served.
+    /// The lowest similarity at which the answer to another question is served.
     threshold: Option<f32>,
-    /// The greatest share of wrong answers among hits on other wordings that is accepted.
+    /// The highest accepted share of wrong answers among hits on other wordings.
     max_false_hit_rate: Option<f64>,
-    /// Serve the answer to exactly this question only.
+    /// Serve only an answer to exactly this question.
     pub(crate) exact: bool,
-    /// Fields of the request that do not change the answer; `system` is also the system prompt among messages.
+    /// Fields of the request that do not change the answer; `system` also means the system prompt among
+    /// messages.
     pub(crate) ignore: Vec<String>,
 }
 
@@ -63,13 +64,13 @@ struct Source {
     id: String,
     #[serde(default)]
     version: Option<String>,
-    /// The hashes of those of its chunks that were used; none for the whole document.
+    /// The hashes of the chunks that were used; none for the whole document.
     #[serde(default)]
     chunks: Vec<String>,
 }
 
 impl Directives {
-    /// Reads the field, if there is one, and the headers. Numbers of the field [keep their text](json::read).
+    /// Reads the field, if there is one, and the headers. Numbers in the field [keep their text](json::read).
     pub(crate) fn new(
         field: Option<Value>,
         headers: &HeaderMap,
@@ -135,13 +136,13 @@ impl Directives {
         Ok(())
     }
 
-    /// What the caller accepts, if the request says so.
+    /// The criterion for hits, if the request sets one.
     pub(crate) fn criterion(&self) -> Option<Criterion> {
         let rate = self.max_false_hit_rate.map(Criterion::MaxFalseHitRate);
         self.threshold.map(Criterion::SimilarityThreshold).or(rate)
     }
 
-    /// Whether an answer would be stored under a named question that no change of a document ends.
+    /// Whether an answer would be stored under a named question, and no change of a document would end it.
     pub(super) fn lack_sources(&self) -> bool {
         let is_bare = self.sources.is_empty() && self.collections.is_empty() && self.tags.is_empty();
         self.question.is_some() && is_bare
@@ -164,7 +165,7 @@ impl Directives {
         dependencies
     }
 
-    /// The answer `text` as it is to be stored.
+    /// The answer `text` in the form in which it is stored.
     pub(crate) fn answer(&self, text: String, usage: Option<Usage>, metadata: Value) -> Answer {
         let mut answer = if self.negative { Answer::negative(text) } else { Answer::new(text) };
         answer = answer.content_type(self.content_type).metadata(metadata);
@@ -178,7 +179,7 @@ impl Directives {
     }
 }
 
-/// A time as callers write it.
+/// A time in the form in which callers write it.
 pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -195,7 +196,7 @@ pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
     }
 }
 
-/// The fields that are known, as the error for another one lists them.
+/// The known fields, as the error for an unknown one lists them.
 #[cfg(test)]
 pub(crate) fn fields() -> Vec<String> {
     let unknown = Map::from_iter([("?".to_owned(), Value::Null)]);

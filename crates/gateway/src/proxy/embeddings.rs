@@ -1,7 +1,9 @@
-//! `/v1/embeddings`, with an exact cache of its own: the same texts have the same vectors, whatever they are for.
+//! `/v1/embeddings`, with an exact cache of its own: the same texts have the same vectors, whatever they are
+//! for.
 //!
-//! A response is kept if it answers its request: one vector for each input, in order, of the kind that was asked for.
-//! Those who ask the same at the same time share one call; if its response is not kept, each makes its own.
+//! A response is kept if it answers its request: one vector for each input, in order, of the requested kind.
+//! Callers that send the same request at the same time share one call; if its response is not kept, each
+//! makes its own call.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,19 +32,20 @@ use crate::auth::Caller;
 use crate::error::Problem;
 use crate::{Gateway, limits};
 
-/// How long vectors are kept. A model may be changed behind its name.
+/// How long vectors are kept. A model may change while its name stays the same.
 const TTL: Duration = Duration::from_hours(24);
 /// How many different calls are shared at a time, and how long a call may take to be shared.
 const CALLS: u64 = 10_000;
 const CALL: Duration = Duration::from_mins(10);
-/// About what a response takes beside its body.
+/// Roughly the memory that a response takes besides its body.
 const OVERHEAD: usize = 256;
 
-/// Responses by the hash of what they answer.
+/// Responses by the hash of the request that they answer.
 #[derive(Debug)]
 pub(crate) struct Embeddings {
     responses: Responses<[u8; 32], Kept>,
-    /// Who asks the upstream holds the lock of what is asked. One that is evicted costs a call.
+    /// A caller that asks the upstream holds the lock for its request. If a lock is evicted, that costs one
+    /// more call.
     calls: Responses<[u8; 32], Arc<Mutex<()>>>,
 }
 
@@ -136,13 +139,14 @@ pub(super) async fn embed(
     Ok(passed)
 }
 
-/// A request for vectors, and what they are kept by.
+/// A request for vectors, and the key under which they are kept.
 struct Asked {
     fields: Map<String, Value>,
     key: [u8; 32],
 }
 
-/// What goes upstream, and what its vectors are kept by; nothing if it is no object. Takes time by the length of `body`.
+/// The body that goes upstream, and the key under which its vectors are kept; none if the body is not an
+/// object. The time it takes grows with the length of `body`.
 fn read(
     gateway: &Gateway,
     caller: &Caller,
@@ -154,7 +158,7 @@ fn read(
         refuse_directives(&body)?;
         return Outgoing::new(gateway, Vendor::OpenAi, head, caller, body).map(|outgoing| (outgoing, None));
     };
-    // There is nothing to tell the gateway of vectors, but some clients send the field with every request.
+    // For vectors, the gateway takes no directives, but some clients send the field with every request.
     let body =
         if fields.remove(FIELD).is_some() { json::without(&body, FIELD).unwrap_or(body) } else { body };
     let outgoing = Outgoing::new(gateway, Vendor::OpenAi, head, caller, body)?;
@@ -165,18 +169,20 @@ fn read(
     Ok((outgoing, Some(Asked { fields, key })))
 }
 
-/// Whether `body` holds a vector for each input of the request `fields`, in their order and as they were asked for.
+/// Whether `body` holds a vector for each input of the request `fields`, in the same order and in the
+/// requested form.
 fn answers(fields: &Map<String, Value>, body: &[u8]) -> bool {
     let Ok(Value::Object(answer)) = serde_json::from_slice(body) else { return false };
     let inputs = match fields.get("input") {
         Some(Value::String(_)) => 1,
-        // A list of numbers is one text as tokens.
+        // A list of numbers is one text in the form of tokens.
         Some(Value::Array(items)) if items.iter().all(Value::is_number) => usize::from(!items.is_empty()),
         Some(Value::Array(items)) => items.len(),
         _ => return false,
     };
     let Some(Value::Array(data)) = answer.get("data") else { return false };
-    // OpenAI's clients ask for base64 unasked, and read lists from servers that know nothing else.
+    // OpenAI's clients ask for base64 on their own, and also accept lists from servers that support nothing
+    // else.
     let is_list = |item: &Value| item["embedding"].is_array();
     let is_base64 = fields.get("encoding_format").is_some_and(|format| format == "base64")
         && !data.first().is_some_and(is_list);

@@ -1,8 +1,9 @@
-//! Streams that others read while they come.
+//! Streams that other callers read while they arrive.
 //!
-//! Who asks what is being answered just then reads the same stream, from its beginning. What freshness asks of a hit is
-//! asked before: a stream that could not be stored any more, because something that it depends on changed since it was
-//! begun, is not for one who comes later. Who cannot follow waits until the answer is stored, as for any other.
+//! A caller that asks a question that is being answered at that moment reads the same stream, from its
+//! beginning. It must pass the same freshness checks as a hit first: a stream that could no longer be stored,
+//! because something that it depends on changed since it began, is not given to a later caller. A caller that
+//! cannot follow waits until the answer is stored, as for any other answer.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -16,14 +17,14 @@ use wellspring::key::EntryId;
 
 use super::recording::Form;
 
-/// What the answer is to, and how it is sent.
+/// What the answer responds to, and how it is sent.
 pub(super) type Key = (EntryId, Form);
 
-/// The streams that are coming.
+/// The streams that are arriving.
 #[derive(Debug, Default)]
 pub(crate) struct Followers {
     streams: Mutex<HashMap<Key, Arc<Stream>>>,
-    /// Told when one is added.
+    /// Notified when a stream is added.
     added: Notify,
 }
 
@@ -33,15 +34,15 @@ struct Stream {
     told: watch::Sender<Told>,
 }
 
-/// What of a stream has come.
+/// What has arrived of a stream.
 #[derive(Debug, Default)]
 struct Told {
-    /// Whether it is an answer that may be kept.
+    /// Whether the stream is an answer that may be kept.
     is_answer: bool,
-    /// The latest, and how many bytes they have.
+    /// The latest pieces, and how many bytes they hold.
     pieces: VecDeque<Bytes>,
     bytes: usize,
-    /// How many came before them. Who has not read those by then does not get the rest.
+    /// How many pieces came before them. A follower that has not read those by then does not get the rest.
     dropped: usize,
     end: Option<End>,
 }
@@ -54,7 +55,7 @@ pub(super) enum End {
 }
 
 impl Followers {
-    /// Lets others follow a stream that is about to come.
+    /// Lets others follow a stream that is about to arrive.
     pub(super) fn lead(self: &Arc<Self>, key: Key, begun: Begun, limit: usize) -> Leading {
         let told = watch::Sender::new(Told::default());
         let stream = Arc::new(Stream { begun, told });
@@ -63,7 +64,7 @@ impl Followers {
         Leading { followers: Arc::clone(self), key, stream, limit }
     }
 
-    /// Waits for a stream that may be followed, for ever if there comes none.
+    /// Waits for a stream that may be followed; waits for ever if none comes.
     pub(super) async fn follow(&self, key: Key) -> Following {
         loop {
             let added = self.added.notified();
@@ -73,7 +74,7 @@ impl Followers {
                 continue;
             };
             let mut told = stream.told.subscribe();
-            // Asked after the question came: what had changed before is known to the clock.
+            // This check comes after the question arrived, so the clock already knows of all earlier changes.
             if stream.begun.is_fresh().await {
                 let is_so = |told: &Told| told.is_answer || told.end.is_some();
                 let is_readable =
@@ -82,7 +83,7 @@ impl Followers {
                     return Following { told, read: 0 };
                 }
             }
-            // How it ended, and what is to be done then, is told to those who wait for it.
+            // Those who wait for the answer to be stored learn how the stream ended and what to do then.
             std::future::pending::<()>().await;
         }
     }
@@ -92,17 +93,17 @@ impl Followers {
     }
 }
 
-/// The side that the stream comes from. Dropping it breaks off whatever has not ended.
+/// The writing side of a stream. Dropping it breaks off a stream that has not ended.
 pub(super) struct Leading {
     followers: Arc<Followers>,
     key: Key,
     stream: Arc<Stream>,
-    /// How many bytes are held for those who read slowly.
+    /// How many bytes are held for callers who read slowly.
     limit: usize,
 }
 
 impl Leading {
-    /// The response is an answer that may be kept.
+    /// Marks the response as an answer that may be kept.
     pub(super) fn answers(&self) {
         self.stream.told.send_modify(|told| told.is_answer = true);
     }
@@ -123,12 +124,12 @@ impl Leading {
         self.stream.told.receiver_count() > 0
     }
 
-    /// Waits until nobody follows.
+    /// Waits until no one follows.
     pub(super) async fn unfollowed(&self) {
         self.stream.told.closed().await;
     }
 
-    /// The stream has ended, if it had not before.
+    /// Ends the stream, if it had not ended before.
     pub(super) fn finish(&self, end: End) {
         let mut table = self.followers.table();
         if table.get(&self.key).is_some_and(|stream| Arc::ptr_eq(stream, &self.stream)) {
@@ -145,10 +146,10 @@ impl Drop for Leading {
     }
 }
 
-/// What is told to one who does not read while others do.
+/// The error for a caller that does not read while others do.
 pub(super) const TOO_SLOW: &str = "the caller does not read what it asked for";
 
-/// The side that the stream is read at.
+/// The reading side of a stream.
 pub(super) struct Following {
     told: watch::Receiver<Told>,
     read: usize,

@@ -1,8 +1,9 @@
-//! What a conversation holds of the answers that it was given before.
+//! The earlier answers that a conversation already holds.
 //!
-//! Clients tell messages apart by the ids of responses, and some replace the one that they have by another of the same
-//! id. Others show an answer that they cannot use, and what is wrong with it, as further turns: a better one is wanted.
-//! So an answer that a conversation holds already is not given to it a second time.
+//! Clients identify messages by the ids of responses, and some replace the message that they have by another
+//! of the same id. Other clients show an answer that they cannot use, and what is wrong with it, as further
+//! turns, because they want a better one. So an answer that a conversation already holds is not given to it a
+//! second time.
 
 use std::collections::HashSet;
 
@@ -18,12 +19,12 @@ const FIELDS: [&str; 5] = ["id", "call_id", "tool_call_id", "tool_use_id", "prev
 #[derive(Debug, Default)]
 pub(super) struct Held {
     ids: HashSet<String>,
-    /// The answer given last, without white space: how it was split into parts does not count.
+    /// The last answer, without white space, because the way it was split into parts does not matter.
     text: String,
 }
 
 impl Held {
-    /// What the conversation of a request holds.
+    /// Collects what the conversation of a request holds.
     pub(super) fn by(api: Api, fields: &Map<String, Value>) -> Self {
         let turns = fields.get(api.turns()).unwrap_or(&Value::Null);
         let mut held = Self::default();
@@ -36,7 +37,7 @@ impl Held {
         held
     }
 
-    /// Whether the answer of `entry` is among it.
+    /// Whether the conversation holds the answer of `entry`.
     pub(super) fn holds(&self, entry: &Entry, api: Api) -> bool {
         if !self.text.is_empty() && self.text == squeezed(&entry.answer.text) {
             return true;
@@ -66,7 +67,7 @@ fn squeezed(text: &str) -> String {
     text.split_whitespace().collect()
 }
 
-/// Only strings count: a number may be anything.
+/// Only strings count, because a number may mean anything.
 fn collect(value: &Value, ids: &mut HashSet<String>) {
     match value {
         Value::Array(items) => items.iter().for_each(|item| collect(item, ids)),

@@ -1,4 +1,4 @@
-//! Headers of a request that change no answer, by name: all others are part of what an answer is found by.
+//! Headers of a request that do not change the answer, by name; all others are part of the key of an answer.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,8 +6,9 @@ use std::str::FromStr;
 use axum::http::HeaderName;
 use wellspring::error::{Error, ErrorKind, Result};
 
-/// What clients, browsers, proxies and tracing add, and no upstream answers by. Beginnings stand only where nothing that
-/// begins so can tell who asks: `x-forwarded-user` and `cf-aig-authorization` do.
+/// Headers that clients, browsers, proxies and tracing add, and that no upstream bases its answers on. A
+/// prefix is listed only if no header that begins with it can reveal who asks: `x-forwarded-user` and
+/// `cf-aig-authorization` do.
 const BY_DEFAULT: &str = "accept accept-* content-type content-length user-agent date priority \
     idempotency-key x-stainless-* x-openai-client-user-agent x-goog-api-client x-ms-useragent \
     anthropic-dangerous-direct-browser-access \
@@ -22,7 +23,7 @@ const BY_DEFAULT: &str = "accept accept-* content-type content-length user-agent
     x-amz-cf-id x-azure-ref x-azure-clientip x-azure-socketip x-azure-fdid x-azure-requestchain \
     x-vercel-id x-vercel-ip-* fly-client-ip fly-forwarded-port fly-region fly-request-id fly-trace-id";
 
-/// The name of a header; with a `*` at its end, all that begin so.
+/// The name of a header; with a `*` at its end, all names that begin with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeaderPattern {
     name: String,
@@ -30,12 +31,12 @@ pub struct HeaderPattern {
 }
 
 impl HeaderPattern {
-    /// Those that are irrelevant unless told otherwise.
+    /// The headers that are irrelevant unless configured otherwise.
     pub fn defaults() -> Vec<Self> {
         BY_DEFAULT.split_whitespace().filter_map(|text| text.parse().ok()).collect()
     }
 
-    /// Whether the header `name` is meant.
+    /// Whether the header `name` matches.
     pub fn matches(&self, name: &HeaderName) -> bool {
         if self.is_prefix { name.as_str().starts_with(&self.name) } else { name.as_str() == self.name }
     }
@@ -46,7 +47,7 @@ impl FromStr for HeaderPattern {
 
     fn from_str(text: &str) -> Result<Self> {
         let (name, is_prefix) = text.strip_suffix('*').map_or((text, false), |name| (name, true));
-        // A `*` may stand in a name, and would be taken for what it is not here.
+        // A header's name may contain a `*`, which here would be mistaken for a wildcard.
         let name = if name.contains('*') { "" } else { name };
         name.parse::<HeaderName>().map(|name| Self { name: name.as_str().to_owned(), is_prefix }).map_err(
             |_| {

@@ -1,7 +1,8 @@
-//! JSON as it is on the wire: read without a doubt, and changed without touching what is not meant.
+//! JSON as it is on the wire: read without ambiguity, and changed only where a change is intended.
 //!
-//! Numbers keep their text. A double holds neither `12345678901234567890123` nor `1.50`, so a number that would be
-//! written otherwise than it stood is read as an object with the one field [`NUMBER`], and written as what it was.
+//! Numbers keep their text. A double can hold neither `12345678901234567890123` nor `1.50`. So a number that
+//! would be written differently from its original text is read as an object with the single field [`NUMBER`],
+//! and written with that text.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,13 +15,14 @@ use serde_json::{Map, Value};
 
 use crate::error::Problem;
 
-/// The name of the field that stands for a number. A name of others that begins so gets one more of it.
+/// The name of the field that stands for a number. Any other name that begins with this character gets one
+/// more of it.
 const NUMBER: char = '\0';
-/// [`NUMBER`] as JSON has it.
+/// [`NUMBER`] as it is written in JSON.
 const ESCAPED: &str = "\\u0000";
 
-/// The object that `body` holds. None if it holds something else, or if a name stands twice in an object: two
-/// readers of it could each see another one.
+/// The object in `body`. None if it holds something else, or if a name appears twice in an object, because
+/// two readers could then see different values.
 pub(super) fn object(body: &[u8]) -> Option<Map<String, Value>> {
     match serde_json::from_str(&guarded(std::str::from_utf8(body).ok()?)) {
         Ok(Unambiguous(Value::Object(fields))) => Some(fields),
@@ -28,32 +30,33 @@ pub(super) fn object(body: &[u8]) -> Option<Map<String, Value>> {
     }
 }
 
-/// The value in `text`, whose numbers keep their text.
+/// The value in `text`, in which numbers keep their text.
 pub(crate) fn read(text: &str) -> Option<Value> {
     serde_json::from_str(&guarded(text)).ok()
 }
 
-/// What was [read](read), as it stood.
+/// Writes a value that was [read](read), with its numbers as they stood.
 pub(super) fn write(value: &Value) -> String {
-    // Fails for what was not read, at most: all texts of numbers in it are numbers.
+    // Can only fail for a value that was not read: in one that was, every text that stands for a number is a
+    // number.
     serde_json::to_string(&Written(value)).unwrap_or_default()
 }
 
-/// What was [read](read), with numbers as everybody reads them; none if one is out of their range.
+/// A value that was [read](read), with ordinary numbers; none if one of them is out of range.
 pub(crate) fn plain(value: &Value) -> Option<Value> {
     serde_json::from_str(&write(value)).ok()
 }
 
-/// 400: a number is larger than can be read.
+/// 400: a number is larger than the gateway can read.
 pub(crate) fn out_of_range() -> Problem {
     Problem::invalid("the body, or a header for it, holds a number that is out of range")
 }
 
-/// The same, if every number stays the same, however it is written: `1.50` may become `1.5`.
+/// The same, if every number keeps its value, however it is written: `1.50` may become `1.5`.
 ///
 /// # Errors
 ///
-/// The first number that would become another one.
+/// The first number whose value would change.
 pub(crate) fn unchanged(value: &Value) -> Result<Value, String> {
     let mut open = vec![value];
     while let Some(value) = open.pop() {
@@ -70,12 +73,12 @@ pub(crate) fn unchanged(value: &Value) -> Result<Value, String> {
     plain(value).ok_or_else(String::new)
 }
 
-/// Whether the number `token` is the same when it was read and written.
+/// Whether the number `token` keeps its value when it is read and written.
 fn is_kept(token: &str) -> bool {
     serde_json::from_str::<Value>(token).is_ok_and(|value| decimal(&value.to_string()) == decimal(token))
 }
 
-/// The sign, the digits without zeros around them, and the power of ten to multiply them by.
+/// The sign, the digits without leading and trailing zeros, and the power of ten to multiply them by.
 fn decimal(token: &str) -> (bool, String, i64) {
     let (mantissa, exponent) = token.split_once(['e', 'E']).unwrap_or((token, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -115,7 +118,7 @@ fn number(fields: &Map<String, Value>) -> Option<&str> {
     if name.chars().eq([NUMBER]) { text.as_str().filter(|text| is_number(text)) } else { None }
 }
 
-/// `text` with an object in the place of each number that would not be written as it stands.
+/// `text`, with an object in place of each number that would not be written as it stands.
 fn guarded(text: &str) -> Cow<'_, str> {
     let bytes = text.as_bytes();
     let (mut guarded, mut copied, mut at) = (String::new(), 0, 0);
@@ -149,7 +152,7 @@ fn guarded(text: &str) -> Cow<'_, str> {
     Cow::Owned(guarded)
 }
 
-/// Where the string that begins at `start` has ended.
+/// The position after the string that begins at `start`.
 fn end_of_string(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     loop {
@@ -162,7 +165,8 @@ fn end_of_string(bytes: &[u8], start: usize) -> usize {
     }
 }
 
-/// Whether `token` is a number by the grammar of JSON (RFC 8259, 6). What is none is left for the parser to refuse.
+/// Whether `token` is a number by the grammar of JSON (RFC 8259, 6). Any other token is left for the parser
+/// to refuse.
 fn is_number(token: &str) -> bool {
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let (mantissa, exponent) = match token.split_once(['e', 'E']) {
@@ -186,13 +190,13 @@ fn is_written_so(token: &str) -> bool {
         .is_ok_and(|text| text == token)
 }
 
-/// Whether `body` holds an object with the field `name`, though it may be one that nobody should trust.
+/// Whether `body` holds an object with the field `name`, even if the object is one that no one should trust.
 pub(super) fn has(body: &[u8], name: &str) -> bool {
     serde_json::from_slice::<Fields>(body)
         .is_ok_and(|Fields(fields)| fields.iter().any(|(field, _)| field == name))
 }
 
-/// The object in `body` without the field `name`; all others as they stand.
+/// The object in `body` without the field `name`; all other fields stay as they are.
 pub(super) fn without(body: &[u8], name: &str) -> Option<Bytes> {
     let Fields(fields) = serde_json::from_slice(body).ok()?;
     let mut text = String::with_capacity(body.len());
@@ -236,7 +240,7 @@ impl<'de> Deserialize<'de> for Fields {
     }
 }
 
-/// A value without a name that stands twice in one object.
+/// A value in which no name appears twice in one object.
 struct Unambiguous(Value);
 
 impl<'de> Deserialize<'de> for Unambiguous {

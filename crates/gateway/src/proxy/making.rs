@@ -1,9 +1,9 @@
-//! An answer that is being made: received once, passed on as it comes, and stored if it came whole.
+//! An answer that is being made: received once, passed on as it arrives, and stored if it is complete.
 //!
-//! It is received by a task of its own, so that an answer whose last piece the caller has read is stored although
-//! the caller is gone. A caller who goes earlier ends the task, unless the gateway is told to finish answers. One who
-//! reads slowly keeps nobody else waiting: what may be kept is received as fast as it comes, and as soon as it is too
-//! long to be kept, others no longer wait for it.
+//! A separate task receives it, so that an answer is stored once the caller has read its last piece, even if
+//! the caller has then gone. A caller that goes earlier ends the task, unless the gateway is configured to
+//! finish answers. A caller that reads slowly does not make others wait: an answer that may be kept is
+//! received as fast as it comes, and as soon as it is too long to be kept, others stop waiting for it.
 
 use std::io;
 use std::sync::Arc;
@@ -30,7 +30,8 @@ use crate::error::Problem;
 use crate::limits::RequestLimits;
 use crate::{Disconnected, Gateway, Price};
 
-/// How many bytes may wait for a caller who reads slowly, whatever is kept. Beyond them the upstream waits.
+/// How many bytes may wait for a caller that reads slowly, whatever the size limit of kept answers. Beyond
+/// it, the upstream waits.
 const LEAST_ROOM: usize = 64 << 10;
 const MOST_ROOM: usize = 1 << 30;
 
@@ -41,13 +42,13 @@ pub(super) struct Making {
     pub(super) form: Form,
     pub(super) directives: Directives,
     pub(super) permit: FillPermit,
-    /// What callers are told of the entry, if they are.
+    /// The id of the entry that callers are shown, if they are shown one.
     pub(super) shown: Option<ShownId>,
     pub(super) forward: Forward,
     pub(super) price: Option<Price>,
     /// Whether the answer is to be JSON.
     pub(super) wants_json: bool,
-    /// Whether an answer that a limit of tokens cut off is kept.
+    /// Whether an answer that a token limit cut off is kept.
     pub(super) keeps_incomplete: bool,
 }
 
@@ -55,9 +56,9 @@ pub(super) struct Making {
 enum Ended {
     Whole,
     Broken,
-    /// The caller went first.
+    /// The caller left before the end.
     Alone,
-    /// It goes on, and is too long to be kept.
+    /// It continues, and is too long to be kept.
     TooLong,
 }
 
@@ -66,7 +67,7 @@ impl Making {
     pub(super) async fn start(self, outgoing: Outgoing) -> Result<Response, Problem> {
         let (tell, told) = oneshot::channel();
         let caller_gone = CancellationToken::new();
-        // Goes with this future, and then with the body that it returns.
+        // Dropped with this future, and later with the body that it returns.
         let guard = caller_gone.clone().drop_guard();
         let tasks = self.gateway.tasks().clone();
         tasks.spawn(self.run(outgoing, tell, caller_gone).in_current_span());
@@ -75,7 +76,7 @@ impl Making {
         })??;
         *response.body_mut() = Body::from_stream(futures::stream::poll_fn(move |context| {
             let _held = &guard;
-            // The room that a piece took is free again with this.
+            // Dropping the permit here frees the room that the piece took.
             pieces.poll_recv(context).map(|piece| piece.map(|piece| piece.map(|(piece, _)| piece)))
         }));
         Ok(response)
@@ -117,7 +118,7 @@ impl Making {
         };
         let response = tokio::select! {
             response = outgoing.send(&gateway) => response,
-            // The permit goes with this task, and whoever waits for the answer asks anew.
+            // The permit is dropped with this task, and the callers that wait for the answer ask again.
             () = gone() => return,
         };
         let mut response = match response {
@@ -178,10 +179,10 @@ impl Making {
                 }
                 let mut answer = directives.answer(summary.text, summary.usage, metadata);
                 answer.negative |= summary.is_refusal;
-                // What became of it is counted by the cache.
+                // The cache counts the outcome.
                 drop(permit.fill(answer, directives.dependencies()).await);
             }
-            // Whoever waits for it asks anew, one after the other.
+            // The callers that wait for it ask again, one after the other.
             (None, Ended::Alone) => drop(permit),
             (None, _) => permit.decline(),
         }
@@ -191,12 +192,13 @@ impl Making {
 type Piece = io::Result<(Bytes, Option<OwnedSemaphorePermit>)>;
 type Pieces = mpsc::UnboundedReceiver<Piece>;
 
-/// Pieces on their way to the caller.
+/// The pieces on their way to the caller.
 struct Sending {
     pieces: mpsc::UnboundedSender<Piece>,
-    /// How many bytes may still wait for the caller: as many as are kept, so that what is kept never waits for it.
+    /// How many more bytes may wait for the caller: as many as are kept, so that receiving an answer to be
+    /// kept never waits for the caller.
     room: Arc<Semaphore>,
-    /// How many more while others read the same and are not to wait.
+    /// How many bytes more while others read the same stream and must not wait.
     more: Arc<Semaphore>,
     most: u32,
     /// How long a piece waits for room.
@@ -212,8 +214,8 @@ impl Sending {
         (Self { pieces, room, more, most, patience: limits.write_timeout }, received)
     }
 
-    /// Sends a piece when there is room. Whether there was in time, or at once if others follow; a caller who is gone takes
-    /// everything.
+    /// Sends a piece when there is room. Returns whether there was room in time, or at once if others follow;
+    /// a caller that has gone counts as taking everything.
     async fn send(&self, piece: Bytes, is_followed: bool) -> bool {
         let bytes = u32::try_from(piece.len()).unwrap_or(u32::MAX).min(self.most);
         let room = Arc::clone(&self.room);
@@ -234,13 +236,14 @@ impl Sending {
         is_sent
     }
 
-    /// Has the caller's connection break off, too.
+    /// Breaks off the caller's connection too.
     fn break_off(&self, why: &'static str) {
         let _ = self.pieces.send(Err(io::Error::other(why)));
     }
 }
 
-/// Passes the body on, whoever is still there to read it, and no longer than it can be kept if it is recorded.
+/// Passes the body on while anyone is there to read it; if it is recorded, only as long as it is short enough
+/// to be kept.
 async fn receive(
     response: &mut reqwest::Response,
     mut recorder: Option<&mut Recorder>,
@@ -260,7 +263,7 @@ async fn receive(
                 }
                 let is_too_long = recorder.as_ref().is_some_and(|recorder| recorder.is_too_long());
                 if is_too_long {
-                    // Others are let go before this caller is waited for.
+                    // Other callers are released before the task waits for this caller.
                     let _ = send.pieces.send(Ok((piece, None)));
                     return Ended::TooLong;
                 }
@@ -288,8 +291,9 @@ async fn receive(
     }
 }
 
-/// Whether an answer that was to be JSON is none, also not several in a row, or in the fence that some models put around
-/// it. A client that cannot read it may send the very same request again.
+/// Whether an answer that should be JSON is not. Several JSON values in a row are accepted, and so is the
+/// fence that some models put around JSON. A client that cannot read the answer may send the very same
+/// request again.
 fn lacks_json(summary: &Summary) -> bool {
     let text = summary.text.trim();
     let fenced = text.strip_prefix("```json").or(text.strip_prefix("```"));

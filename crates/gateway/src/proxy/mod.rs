@@ -1,7 +1,7 @@
 //! The proxy: the APIs of OpenAI and Anthropic as their clients know them, answered from the cache.
 //!
-//! What goes upstream is what the caller sent, byte for byte but for a field `wellspring`; what comes back is
-//! passed on as it comes, and kept as it came once it is known to be whole.
+//! The upstream receives what the caller sent, byte for byte except for a field `wellspring`. The response is
+//! passed on as it arrives, and kept as it was received once it is known to be complete.
 
 mod api;
 mod ask;
@@ -50,7 +50,7 @@ pub(super) fn routes() -> Router<Gateway> {
         .route("/v1/messages", post(ask::ask).fallback(through))
         .route("/v1/embeddings", post(embeddings::embed).fallback(through))
         .merge(through::routes());
-    // The same for clients whose base URL has no version, and as Azure has them.
+    // The same routes for clients whose base URL has no version, and in Azure's form.
     for base in ["", "/openai/deployments/{deployment}"] {
         for path in ["/chat/completions", "/completions", "/responses", "/messages"] {
             routes = routes.route(&format!("{base}{path}"), post(ask::ask).fallback(through));

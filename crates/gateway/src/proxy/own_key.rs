@@ -1,5 +1,6 @@
-//! Where the gateway's own key goes: with a key of their own, callers reach everything below the base URL; with the
-//! gateway's, what they are meant to, and nothing that reads or changes what else the account has.
+//! Where the gateway's own key is sent. With a key of their own, callers reach everything below the base URL.
+//! With the gateway's key, they reach only what is meant for them, and nothing that reads or changes other
+//! things in the account.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,13 +8,14 @@ use std::str::FromStr;
 use axum::http::Method;
 use wellspring::error::{Error, ErrorKind, Result};
 
-/// What the gateway answers itself, and what tells of models and counts.
+/// The routes that the gateway answers itself, and those that report models and counts.
 const BY_DEFAULT: &str = "POST:chat/completions POST:completions POST:responses GET:responses/* POST:responses/* \
     DELETE:responses/* POST:messages POST:messages/count_tokens POST:embeddings GET:models GET:models/* POST:moderations \
     POST:openai/deployments/*/chat/completions POST:openai/deployments/*/completions \
     POST:openai/deployments/*/embeddings";
 
-/// Paths below an upstream's base URL, as `[METHOD:]PATH`. A `*` stands for a segment, and at the end for one or more.
+/// Paths below an upstream's base URL, as `[METHOD:]PATH`. A `*` matches one segment, and at the end one or
+/// more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PathPattern {
     method: Option<Method>,
@@ -21,13 +23,13 @@ pub struct PathPattern {
 }
 
 impl PathPattern {
-    /// Those that the gateway's own key goes to, whatever is configured.
+    /// The paths that the gateway's own key is sent to, whatever the configuration.
     pub fn defaults() -> Vec<Self> {
         BY_DEFAULT.split_whitespace().filter_map(|text| text.parse().ok()).collect()
     }
 
-    /// Whether a request with `method` to `path` is meant; `path` begins with a slash and has no query. It is compared
-    /// as it is written: one that is encoded without need is another one.
+    /// Whether a request with `method` to `path` matches; `path` begins with a slash and has no query. The
+    /// path is compared as it is written: a path with unnecessary encoding does not match.
     pub(super) fn matches(&self, method: &Method, path: &str) -> bool {
         let asked: Vec<&str> = path.trim_start_matches('/').split('/').collect();
         let is_long_enough = match self.segments.last().map(String::as_str) {

@@ -1,7 +1,8 @@
 //! The path of a request to an upstream, checked segment by segment.
 //!
-//! An upstream is asked below its base URL and nowhere else, since the gateway's own key goes with the request. So a
-//! segment that any reader on the way could take for a step up, or for none, is refused in whatever way it is encoded.
+//! An upstream is asked only below its base URL, because the gateway's own key goes with the request. So a
+//! segment is refused, however it is encoded, if any reader on the way could take it for a step up or for no
+//! segment at all.
 
 use std::borrow::Cow;
 
@@ -10,7 +11,7 @@ use percent_encoding::percent_decode;
 
 use crate::error::Problem;
 
-/// How often a segment may be encoded over again. One that needs more is refused.
+/// How many times a segment may be encoded on top of itself. A segment that needs more is refused.
 const MOST_DECODINGS: usize = 4;
 
 /// What follows the version in the path of `uri`, with the query.
@@ -33,14 +34,15 @@ pub(super) fn below_version(uri: &Uri) -> Result<String, Problem> {
     })
 }
 
-/// The deployment that `path` names before the API's own path, as Azure has it: `/openai/deployments/NAME`; else nothing.
+/// The deployment that `path` names before the API's own path, as in Azure: `/openai/deployments/NAME`; else
+/// empty.
 pub(super) fn deployment(path: &str) -> &str {
     const START: &str = "/openai/deployments/";
     let end = path.strip_prefix(START).and_then(|rest| rest.find('/'));
     end.map_or("", |end| &path[..START.len() + end])
 }
 
-/// Whether `segment` is one name, or several with encoded slashes between, whoever decodes it how often.
+/// Whether `segment` is one name, or several separated by encoded slashes, however often it is decoded.
 fn is_safe(segment: &str) -> bool {
     let mut bytes = Cow::Borrowed(segment.as_bytes());
     for _ in 0..=MOST_DECODINGS {
@@ -54,7 +56,7 @@ fn is_safe(segment: &str) -> bool {
 }
 
 fn is_name(name: &str) -> bool {
-    // Some servers cut off what follows a semicolon before they look for dot segments.
+    // Some servers cut off everything after a semicolon before they look for dot segments.
     let before = name.split(';').next().unwrap_or_default();
     !before.chars().all(|c| c == '.' || c.is_whitespace())
         && !name.contains(|c: char| c == '\\' || c.is_control())

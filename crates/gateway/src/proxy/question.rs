@@ -1,9 +1,10 @@
-//! What is asked, and the fingerprint of everything else: who may be given the same answer.
+//! The question, and the fingerprint of everything else, which decides who may get the same answer.
 //!
-//! A named question replaces the last message in the key, if that is a text of a user; an unnamed one is that text. An
-//! unnamed text that folding would change may be code or data, where whitespace has a meaning, so it is matched exactly
-//! as it stands. Everything else (pictures, results of tools) is matched as a whole, whatever the question's name: a
-//! step of an agent is not its first step.
+//! A named question replaces the last message in the key, if that message is a user's text; an unnamed
+//! question is that text. If folding would change an unnamed text, it may be code or data, where whitespace
+//! has a meaning, so it is matched exactly as it stands. Any other last message (pictures, results of tools)
+//! is matched as a whole, whatever the question's name, because a later step of an agent is not its first
+//! step.
 
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -15,14 +16,14 @@ use super::directives::Directives;
 use super::upstream::Outgoing;
 use crate::auth::sha256;
 
-/// What is no part of an answer's identity: it only says how the answer is sent.
+/// Fields that are not part of an answer's identity: they only say how the answer is sent.
 const TRANSPORT: [&str; 3] = ["stream", "stream_options", "wellspring"];
 
-/// A question and what its answer depends on beside it.
+/// A question and what else its answer depends on.
 #[derive(Debug, PartialEq)]
 struct Asked {
     text: String,
-    /// The text as it stands, or the texts of its parts, if that counts; else null.
+    /// The text as it stands, or the texts of its parts, if the exact text matters; otherwise null.
     verbatim: Value,
     is_exact: bool,
     /// Everything else of the request.
@@ -34,11 +35,11 @@ struct Asked {
 pub(super) enum Matching {
     /// By meaning, or by a name that the caller gave it.
     Loose,
-    /// Only the same request has the same answer.
+    /// Only the same request gets the same answer.
     Exact,
 }
 
-/// The query for the request `fields`, shared by `tenant`, and how it is matched.
+/// The query for the request `fields`, shared by `tenant`, and the way it is matched.
 pub(super) fn query(
     api: Api,
     mut fields: Map<String, Value>,
@@ -69,7 +70,7 @@ pub(super) fn query(
     if !directives.parameters.is_empty() {
         scope = scope.parameter("parameters", directives.parameters.clone());
     }
-    // A conversation that is not named is part of the scope as a whole.
+    // If the conversation is not named, all of it is part of the scope.
     let conversation = match &directives.conversation {
         Some(conversation) => Some(conversation.as_str()),
         None if directives.question.is_none() => Some(""),
@@ -90,8 +91,9 @@ pub(super) fn query(
     (if is_exact { query.exact_only() } else { query }, matching)
 }
 
-/// The caller says what is asked: the last message holds that and what was retrieved for it, and is no part of the key.
-/// The turns before are, unless the caller says by a fingerprint what of the conversation counts.
+/// For a question that the caller names. The last message holds the question and what was retrieved for it,
+/// and is not part of the key. The earlier turns are part of it, unless the caller sends a fingerprint of
+/// what matters in the conversation.
 fn named(api: Api, mut rest: Map<String, Value>, question: &str, directives: &Directives) -> Asked {
     let is_system = |turn: &Value| matches!(turn["role"].as_str(), Some("system" | "developer"));
     if let Some(Value::Array(turns)) = rest.get_mut(api.turns())
@@ -110,7 +112,7 @@ fn named(api: Api, mut rest: Map<String, Value>, question: &str, directives: &Di
     Asked { text: question.to_owned(), verbatim: Value::Null, is_exact: false, rest }
 }
 
-/// Whether a turn is what a user says, rather than what a tool gave or a picture.
+/// Whether a turn is a user's text, rather than a tool's result or a picture.
 fn is_text_of_user(turn: &Value) -> bool {
     let is_text = match &turn["content"] {
         Value::String(_) => true,
@@ -126,7 +128,7 @@ fn is_text_of_user(turn: &Value) -> bool {
 
 fn unnamed(api: Api, mut rest: Map<String, Value>, longest: usize) -> Asked {
     let texts = rest.get_mut(api.turns()).and_then(take_texts).unwrap_or_default();
-    // Where one part ends and the next begins counts, too.
+    // The boundaries between parts matter too.
     let verbatim = match texts.as_slice() {
         [text] => composed(text.trim()).into(),
         texts => Value::from(texts),
@@ -143,13 +145,13 @@ fn unnamed(api: Api, mut rest: Map<String, Value>, longest: usize) -> Asked {
     }
 }
 
-/// The request as a whole, with what was taken out of it.
+/// The request as a whole, together with what was taken out of it.
 fn whole(api: Api, rest: Map<String, Value>, taken: &Value) -> Asked {
     let text = format!("{} request {}", api.name(), digest(&json!([&rest, taken])));
     Asked { text, verbatim: Value::Null, is_exact: true, rest }
 }
 
-/// The text of the last turn, part by part, taken out of it, if that is all there is to it.
+/// Takes the text of the last turn out of it, part by part, if the turn holds nothing else.
 fn take_texts(turns: &mut Value) -> Option<Vec<String>> {
     let content = match turns {
         Value::String(text) => return Some(vec![std::mem::take(text)]),

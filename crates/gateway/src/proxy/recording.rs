@@ -1,4 +1,4 @@
-//! Answers as they were received, kept beside their text, and given back in the form that is asked for.
+//! Answers as they were received, kept beside their text, and replayed in the requested form.
 
 use std::sync::Arc;
 
@@ -17,18 +17,18 @@ pub(super) const EVENT_STREAM: &str = "text/event-stream";
 /// The field of an entry's metadata that holds a response as it was received.
 pub(crate) const RECORDING: &str = "recording";
 
-/// The field that names what is said there.
+/// The field that identifies the content of the answer in it.
 const CONTENT: &str = "content";
-/// What is another one each time that an upstream says the same.
+/// Fields that differ each time, even if an upstream gives the same answer.
 const OCCASION: [&str; 8] =
     ["id", "created", "created_at", "completed_at", "usage", "system_fingerprint", "service_tier", "timings"];
 
-/// In which form an answer is sent.
+/// The form in which an answer is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Form {
     /// As a stream of events.
     pub(super) is_stream: bool,
-    /// With the usage at the stream's end. Only where streams come without it by default.
+    /// With the usage at the end of the stream. Only for APIs whose streams omit it by default.
     with_usage: bool,
 }
 
@@ -41,7 +41,7 @@ impl Form {
     }
 }
 
-/// What is recorded of a response on its way to the caller.
+/// Records a response on its way to the caller.
 #[derive(Debug)]
 pub(super) struct Recorder {
     api: Api,
@@ -63,19 +63,19 @@ impl Recorder {
         }
     }
 
-    /// Whether the response is longer than what is kept.
+    /// Whether the response is too long to be kept.
     pub(super) fn is_too_long(&self) -> bool {
         self.body.is_none()
     }
 
-    /// What of the answer matters, and the metadata to store it with; none if it is not the whole of an answer
-    /// that may be kept.
+    /// The parts of the answer that matter, and the metadata to store it with; none if the response is not a
+    /// complete answer that may be kept.
     pub(super) fn finish(self) -> Option<(Summary, Value)> {
         let body = String::from_utf8(self.body?).ok()?;
         let Folded { answer, is_understood } = parse(self.api, self.form, &body)?;
         let summary = self.api.summary(&answer)?;
         let digest = digest(&body);
-        // What is not understood may be anything.
+        // An answer that is not understood may contain anything.
         let content = if is_understood { content(answer) } else { digest.clone() };
         let metadata = json!({ CONTENT: content, RECORDING: {
             "api": self.api.name(), "stream": self.form.is_stream, "with_usage": self.form.with_usage,
@@ -85,8 +85,8 @@ impl Recorder {
     }
 }
 
-/// Names all that an answer says, whatever it is called by, when it was made and what it took. Two answers that were made
-/// apart and say the same have the same.
+/// Identifies the content of an answer, regardless of its ids, when it was made and what it used. Two answers
+/// that were made at different times with the same content get the same value.
 fn content(mut answer: Value) -> String {
     strip(&mut answer);
     digest(&answer.to_string())
@@ -115,7 +115,7 @@ fn parse(api: Api, form: Form, body: &str) -> Option<Folded> {
     }
 }
 
-/// A recording as it stands in an entry.
+/// A recording in the form in which an entry holds it.
 struct Kept<'a> {
     form: Form,
     body: &'a str,
@@ -123,7 +123,7 @@ struct Kept<'a> {
 }
 
 impl<'a> Kept<'a> {
-    /// The recording in `entry`; none if it holds none of this API.
+    /// The recording in `entry`; none if it holds no recording of this API.
     fn of(entry: &'a Entry, api: Api) -> Option<Self> {
         let recording = entry.answer.metadata.get(RECORDING).filter(|kept| kept["api"] == api.name())?;
         let form = Form {
@@ -140,7 +140,8 @@ pub(super) fn answer(entry: &Entry, api: Api) -> Option<Value> {
     parse(api, kept.form, kept.body).map(|folded| folded.answer)
 }
 
-/// Whether the usage is wanted at the end of a stream, and the recording in `entry` does not hold it because nobody asked.
+/// Whether the usage is wanted at the end of a stream, and the recording in `entry` lacks it because no one
+/// asked for it.
 pub(super) fn lacks_usage(entry: &Entry, api: Api, wanted: Form) -> bool {
     let kept = Kept::of(entry, api).filter(|kept| wanted.with_usage && !kept.form.with_usage);
     let folded = kept.and_then(|kept| parse(api, kept.form, kept.body));
@@ -151,16 +152,18 @@ pub(super) fn lacks_usage(entry: &Entry, api: Api, wanted: Form) -> bool {
 #[derive(Debug)]
 pub(super) struct Replay {
     pub(super) body: Bytes,
-    /// Names exactly these bytes.
+    /// Identifies exactly these bytes.
     pub(super) etag: String,
 }
 
-/// The response in `entry`, in the form that is wanted: the very bytes that were received if they have it.
+/// The response in `entry`, in the form that is wanted: the very bytes that were received, if they have that
+/// form.
 ///
 /// # Errors
 ///
-/// Why there is none: `no-recording` if the entry holds none of this API, `form` if not all of it is understood, so that
-/// it is good only in the form in which it was received, `usage` if that is wanted and not known.
+/// Why there is none: `no-recording` if the entry holds no recording of this API; `form` if not all of it is
+/// understood, so that it can only be replayed in the form in which it was received; `usage` if the usage is
+/// wanted but not known.
 pub(super) fn replay(entry: &Arc<Entry>, api: Api, wanted: Form) -> Result<Replay, &'static str> {
     let Kept { form, body, digest } = Kept::of(entry, api).ok_or("no-recording")?;
     if form == wanted {
@@ -179,7 +182,7 @@ pub(super) fn replay(entry: &Arc<Entry>, api: Api, wanted: Form) -> Result<Repla
     Ok(Replay { body: body.into(), etag: format!("\"{digest}-{kind}\"") })
 }
 
-/// The recorded bytes, where they are.
+/// The recorded bytes, still in their entry.
 struct Recorded(Arc<Entry>);
 
 impl AsRef<[u8]> for Recorded {

@@ -1,4 +1,4 @@
-//! What a response says of the cache: to caches by RFC 9111 and RFC 9211, to people by plain headers.
+//! What a response reports about the cache: to caches by RFC 9111 and RFC 9211, to people by plain headers.
 
 use std::time::Duration;
 
@@ -29,16 +29,16 @@ pub(super) enum Forward {
     Stale,
     /// The caller does not want what is stored.
     Request,
-    /// The conversation holds what is stored already.
+    /// The conversation already holds the stored answer.
     Held,
-    /// What is stored does not tell its usage, and the caller wants it.
+    /// The stored answer does not include its usage, and the caller wants it.
     Usage,
     /// The cache cannot be used.
     Bypass(&'static str),
 }
 
 impl Forward {
-    /// Why the cache itself stands aside.
+    /// The reason for which the cache itself is bypassed.
     pub(super) fn bypass(reason: BypassReason) -> Self {
         match reason {
             BypassReason::NoStore => Self::Request,
@@ -54,7 +54,7 @@ impl Forward {
         }
     }
 
-    /// Adds to the upstream's response how it came about.
+    /// Adds to the upstream's response why the request went to the upstream.
     pub(super) fn tell(
         self,
         headers: &mut HeaderMap,
@@ -71,7 +71,8 @@ impl Forward {
             Self::Bypass(why) => (format!("wellspring; fwd=bypass; detail={why}"), "bypass"),
         };
         let tier = if may_be_kept { "miss" } else { tier };
-        // An upstream behind a cache of its own may have said something already; this cache is nearer.
+        // An upstream behind a cache of its own may have set this header already; this cache is nearer to the
+        // caller.
         append(headers, CACHE_STATUS, &status);
         headers.insert(TIER, HeaderValue::from_static(tier));
         if let Some(entry) = entry.filter(|_| may_be_kept) {
@@ -83,18 +84,19 @@ impl Forward {
     }
 }
 
-/// Says that the question was named without what its answer is derived from: no change of a document will end it.
+/// Warns that the question was named without the sources of its answer, so that no change of a document will
+/// end the answer.
 pub(super) fn warn_of_no_sources(headers: &mut HeaderMap) {
     headers.insert(WARNING, HeaderValue::from_static("no sources"));
 }
 
-/// How long `hit` lives still.
+/// How much longer `hit` lives.
 pub(super) fn left(hit: &Hit) -> Duration {
     let Entry { created_at, expires_at, .. } = &*hit.entry;
     expires_at.saturating_since(*created_at).saturating_sub(hit.age)
 }
 
-/// The response to a hit; 304 if the caller has it already.
+/// The response to a hit; 304 if the caller already has it.
 pub(super) fn hit(
     hit: &Hit,
     entry: Option<ShownId>,
@@ -116,7 +118,7 @@ pub(super) fn hit(
         let media_type = if form.is_stream { EVENT_STREAM } else { "application/json" };
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
-    // Whoever keeps it must ask again: a document may change at any time.
+    // Anyone who keeps the response must ask again, because a document may change at any time.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(header::AGE, HeaderValue::from(hit.age.as_secs()));
     insert(headers, header::ETAG, &replay.etag);
@@ -135,7 +137,7 @@ pub(super) fn hit(
     response
 }
 
-/// The response to one who follows a stream that another one asked for (RFC 9211, 2.6).
+/// The response to a caller that follows a stream that another caller requested (RFC 9211, 2.6).
 pub(super) fn followed(following: Following) -> Response {
     let mut response = Response::new(following.into_body());
     let headers = response.headers_mut();
@@ -146,7 +148,7 @@ pub(super) fn followed(following: Following) -> Response {
     response
 }
 
-/// Inserts a value of the gateway's own making, which is plain ASCII.
+/// Inserts a value that the gateway itself made, which is plain ASCII.
 fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);

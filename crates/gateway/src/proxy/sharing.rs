@@ -1,8 +1,8 @@
-//! Who shares answers with whom.
+//! Which callers share answers.
 //!
-//! Whatever may tell an upstream who asks keeps callers apart. The headers that are known to hold keys, and tokens of the
-//! gateway, do so as [`Sharing`] says. All other headers that go upstream, and what stands behind the `?`, are part of
-//! what an answer is found by, whoever shares it, unless they are known to change nothing.
+//! Anything that may reveal to an upstream who asks keeps callers apart. Headers that are known to hold keys,
+//! and tokens of the gateway, do so as [`Sharing`] says. All other headers that go upstream, and the query,
+//! are part of the key of an answer, regardless of who shares it, unless they are known to change nothing.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::irrelevant::HeaderPattern;
 use crate::auth::{API_KEY_HEADER, Caller, sha256};
 use crate::{Options, Sharing};
 
-/// Where callers show who they are to the upstream, or to a gateway before it.
+/// The headers in which callers identify themselves to the upstream, or to another gateway in front of it.
 const KEYS: [HeaderName; 10] = [
     header::AUTHORIZATION,
     API_KEY_HEADER,
@@ -27,7 +27,7 @@ const KEYS: [HeaderName; 10] = [
     HeaderName::from_static("helicone-auth"),
 ];
 
-/// What those who share answers have in common; none if everybody does. Tells no secret.
+/// What the callers that share answers have in common; none if everyone shares. Reveals no secret.
 pub(crate) fn tenant(options: &Options, caller: &Caller, headers: &HeaderMap) -> Option<String> {
     match &options.sharing {
         Sharing::Shared => None,
@@ -39,15 +39,15 @@ pub(crate) fn tenant(options: &Options, caller: &Caller, headers: &HeaderMap) ->
     }
 }
 
-/// The tenant of whoever is named among those who share by `shared_by`.
+/// The tenant `named`, among the callers who share by `shared_by`.
 pub(crate) fn joined(shared_by: Option<String>, named: Option<&str>) -> Option<String> {
     let named = named.map(|name| hex::encode(sha256(name)));
     let tenants: Vec<String> = [shared_by, named].into_iter().flatten().collect();
     (!tenants.is_empty()).then(|| tenants.join("/"))
 }
 
-/// What of a request beside its body an upstream may answer by: the `headers` that go to it, each with all its lines,
-/// and the query. Keys are none of it, they are [`tenant`]'s.
+/// What the upstream's answer may depend on besides the body of a request: the `headers` that go to it, each
+/// with all its lines, and the query. Keys are left out, because [`tenant`] covers them.
 pub(super) fn beside_body(ignored: &[HeaderPattern], headers: &HeaderMap, query: Option<&str>) -> Value {
     let is_told =
         |name: &HeaderName| !KEYS.contains(name) && !ignored.iter().any(|known| known.matches(name));
@@ -57,13 +57,14 @@ pub(super) fn beside_body(ignored: &[HeaderPattern], headers: &HeaderMap, query:
     json!({ "headers": told, "query": query })
 }
 
-/// The token and the key that were shown: the same key under another token may be of no meaning.
+/// The token and the key that were sent: the same key under another token may mean nothing.
 fn by_caller(caller: &Caller, headers: &HeaderMap) -> String {
     let shown: Vec<String> = [by_token(caller), by_key(caller, headers)].into_iter().flatten().collect();
     if shown.is_empty() { "nobody".to_owned() } else { shown.join("+") }
 }
 
-/// Who may use what is given to this caller: the token if one was shown, else the key. None if neither was.
+/// The holder of what is given to this caller: the token if one was sent, else the key. None if neither was
+/// sent.
 pub(crate) fn holder(caller: &Caller, headers: &HeaderMap) -> Option<String> {
     by_token(caller).or_else(|| by_key(caller, headers))
 }

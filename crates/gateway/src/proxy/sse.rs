@@ -22,8 +22,8 @@ impl Event<'_> {
     }
 }
 
-/// The events of a whole stream. The last one need not be ended by an empty line: many servers leave it out, and
-/// whether a stream is whole is told by what its last event says.
+/// The events of a whole stream. The last event need not end with an empty line: many servers omit it, and
+/// the content of the last event shows whether the stream is complete.
 pub(super) fn events(stream: &str) -> Vec<Event<'_>> {
     let mut events = Vec::new();
     let (mut name, mut data) = ("", None::<String>);
@@ -51,7 +51,7 @@ pub(super) fn events(stream: &str) -> Vec<Event<'_>> {
     events
 }
 
-/// Writes an event, named if `name` is not empty.
+/// Writes an event, with a name unless `name` is empty.
 pub(super) fn write(stream: &mut String, name: &str, data: &Value) {
     if !name.is_empty() {
         // Writing to a string cannot fail.

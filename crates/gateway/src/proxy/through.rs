@@ -1,4 +1,5 @@
-//! What is not cached goes through as it is: every path below the base URL that is not the gateway's own.
+//! Requests that are not cached pass through unchanged: every path below the base URL that is not the
+//! gateway's own.
 
 use std::time::Duration;
 
@@ -20,12 +21,12 @@ use crate::auth::Caller;
 use crate::error::{Problem, no_method, no_route};
 use crate::limits::apart;
 
-/// The first segments of what the gateway itself has, at one address or the other. No API behind it has them, and what
-/// is told to the wrong address is not for an upstream to hear.
+/// The first segments of the gateway's own routes, on either listener. No API behind it has them, and an
+/// upstream must not see a request that was sent to the wrong listener.
 const OWN: [&str; 9] =
     ["admin", "cache", "dashboard", "documents", "healthz", "metrics", "openapi.json", "readyz", "webhooks"];
 
-/// What is passed on, and how that is said.
+/// The methods that are passed on, and their list as a header's value.
 const METHODS: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 const ALLOWED: &str = "GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS";
@@ -46,7 +47,7 @@ pub(super) async fn pass_through(
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    // The others are about the connection (a trace would say the gateway's key back), or of no API.
+    // Other methods concern the connection (`TRACE` would return the gateway's key), or belong to no API.
     if !METHODS.contains(&head.method) {
         let mut refused = no_method().await.into_response();
         refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static(ALLOWED));
@@ -64,7 +65,7 @@ pub(super) async fn pass_through(
             "the gateway passes no WebSockets on: connect to the API itself",
         ));
     }
-    // Several paths are in both APIs; only one of them has versions in a header.
+    // Several paths exist in both APIs; only Anthropic's sends versions in a header.
     let is_anthropic = first == "messages" || head.headers.contains_key("anthropic-version");
     let vendor = if is_anthropic { Vendor::Anthropic } else { Vendor::OpenAi };
     let outgoing = if is_file(&head.headers) {
@@ -92,7 +93,7 @@ pub(super) async fn pass_through(
     Ok(passed)
 }
 
-/// Whether the body is no text that could be meant for the gateway, and of any length.
+/// Whether the body is a file: not text that could be meant for the gateway, and of any length.
 fn is_file(headers: &HeaderMap) -> bool {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media_type = media_type.unwrap_or_default().trim().to_ascii_lowercase();
@@ -101,7 +102,7 @@ fn is_file(headers: &HeaderMap) -> bool {
         .any(|kind| media_type.starts_with(kind))
 }
 
-/// The pieces of `body`, each of which comes within `patience`.
+/// The pieces of `body`; each must arrive within `patience`.
 fn in_time(body: Body, patience: Duration) -> impl Stream<Item = Result<Bytes, axum::BoxError>> {
     futures::stream::unfold(Some(body.into_data_stream()), move |pieces| async move {
         let mut pieces = pieces?;

@@ -1,7 +1,8 @@
 //! The fields of `wellspring` as headers, for clients that cannot add a field to the body.
 //!
-//! Each is `Wellspring-` and the name of the field with hyphens. Values are UTF-8, percent-encoded where they are not
-//! plain ASCII or hold what separates: commas in lists, `@` and `#` in sources.
+//! Each is `Wellspring-` followed by the name of the field with hyphens. Values are UTF-8. They are
+//! percent-encoded if they are not plain ASCII or contain separators: commas in lists, `@` and `#` in
+//! sources.
 
 use axum::http::HeaderMap;
 use percent_encoding::percent_decode_str;
@@ -18,15 +19,15 @@ enum Kind {
     Switch,
     /// Seconds, or a text such as `6h`.
     Time,
-    /// Several, with commas between them or in several headers.
+    /// Several values, separated by commas or in several headers.
     List,
     /// A list of `ID`, `ID@VERSION` or `ID#CHUNK`.
     Sources,
-    /// An object of JSON.
+    /// A JSON object.
     Object,
 }
 
-/// The headers, each with the field that it stands for.
+/// The headers, each with the field that it sets.
 const HEADERS: [(&str, &str, Kind); 18] = [
     ("wellspring-question", "question", Kind::Text),
     ("wellspring-conversation", "conversation", Kind::Text),
@@ -48,7 +49,7 @@ const HEADERS: [(&str, &str, Kind); 18] = [
     ("wellspring-ignore", "ignore", Kind::List),
 ];
 
-/// Two fields of which the one that the body has leaves no room for the other in a header.
+/// Two fields that exclude each other: if the body has one of them, headers for either are ignored.
 const CRITERIA: [&str; 2] = ["threshold", "max_false_hit_rate"];
 
 /// The names of the headers.
@@ -56,11 +57,11 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     HEADERS.iter().map(|(name, ..)| *name)
 }
 
-/// Adds to `fields` what `headers` say; a field of the body wins over its header.
+/// Adds to `fields` what `headers` say; a field of the body takes precedence over its header.
 ///
 /// # Errors
 ///
-/// 400 for a value that is not of its kind, or for a header that stands twice and is no list.
+/// 400 for a value that is not of its kind, or for a header that appears twice and is not a list.
 pub(super) fn add(fields: &mut Map<String, Value>, headers: &HeaderMap) -> Result<(), Problem> {
     let has_criterion = CRITERIA.iter().any(|name| fields.get(*name).is_some_and(|value| !value.is_null()));
     for (name, field, kind) in HEADERS {
@@ -110,7 +111,8 @@ fn text(encoded: &str) -> Result<Value, &'static str> {
     Ok(Value::String(text.into_owned()))
 }
 
-/// `ID`, `ID@VERSION` or `ID#CHUNK`. Ids that hold such a sign have it encoded, so that none is taken for another one.
+/// `ID`, `ID@VERSION` or `ID#CHUNK`. Ids that contain such a character have it encoded, so that no id is
+/// mistaken for another one.
 fn source(item: &str) -> Result<Value, &'static str> {
     if item.matches(['@', '#']).count() > 1 {
         return Err("has a source with several of @ and #: write those of an id as %40 and %23");

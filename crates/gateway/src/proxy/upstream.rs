@@ -17,7 +17,7 @@ use crate::error::Problem;
 use crate::telemetry::spans;
 use crate::{Gateway, Options, Price, Upstream};
 
-/// Where Azure's API is shown its key.
+/// The header in which Azure's API takes its key.
 const AZURE_KEY: HeaderName = HeaderName::from_static("api-key");
 
 /// How many idle connections to an upstream are kept.
@@ -65,13 +65,13 @@ impl Upstreams {
         }
     }
 
-    /// The base URL that `outgoing` goes to, with the deployment if there is one: another API or model gives other
-    /// answers.
+    /// The base URL that `outgoing` goes to, with the deployment if there is one, because another API or
+    /// model gives other answers.
     pub(super) fn base(&self, outgoing: &Outgoing) -> String {
         format!("{}{}", self.of(outgoing.vendor).base, path::deployment(&outgoing.path))
     }
 
-    /// What the model costs that `fields` ask for, if that is known.
+    /// The price of the model that `fields` request, if it is known.
     pub(super) fn price(&self, vendor: Vendor, fields: &Map<String, Value>) -> Option<Price> {
         let model = fields.get("model")?.as_str()?;
         Price::of(&self.of(vendor).prices, model).cloned()
@@ -98,7 +98,7 @@ impl Client {
     }
 }
 
-/// What goes upstream.
+/// A request to an upstream.
 #[derive(Debug)]
 pub(super) struct Outgoing {
     pub(super) vendor: Vendor,
@@ -106,13 +106,13 @@ pub(super) struct Outgoing {
     /// What follows the version in the path, with the query.
     pub(super) path: String,
     pub(super) headers: HeaderMap,
-    /// What of all this beside the body an answer may depend on.
+    /// What an answer may depend on in this request, besides the body.
     pub(super) beside_body: Value,
     pub(super) body: reqwest::Body,
 }
 
 impl Outgoing {
-    /// The request with the headers that are meant for the upstream, and the right key among them.
+    /// The request with the headers that are meant for the upstream, including the right key.
     pub(super) fn new(
         gateway: &Gateway,
         vendor: Vendor,
@@ -123,7 +123,7 @@ impl Outgoing {
         let path = path::below_version(&head.uri)?;
         let mut headers = forwarded(&head.headers);
         let own = gateway.upstreams().of(vendor).api_key.as_deref();
-        // A token of the gateway is not for others to see.
+        // Others must not see a token of the gateway.
         for name in &caller.shown_in {
             headers.remove(name);
         }
@@ -146,7 +146,7 @@ impl Outgoing {
         Ok(Self { vendor, method: head.method.clone(), path, headers, beside_body, body: body.into() })
     }
 
-    /// Sends the request; returns when the head of the response is there.
+    /// Sends the request; returns when the head of the response has arrived.
     pub(super) async fn send(self, gateway: &Gateway) -> Result<reqwest::Response, Problem> {
         let Self { vendor, method, path, mut headers, body, .. } = self;
         let client = gateway.upstreams().of(vendor);
@@ -157,7 +157,7 @@ impl Outgoing {
         let started = Instant::now();
         let sent = request.send().instrument(span.clone()).await;
         let status = sent.as_ref().ok().map(reqwest::Response::status);
-        // Who gets no response is told of a bad gateway.
+        // A caller that gets no response from the upstream gets a 502.
         spans::responded(&span, status.unwrap_or(StatusCode::BAD_GATEWAY));
         gateway.telemetry().called(vendor.name(), status.map(|status| status.as_u16()), started.elapsed());
         sent.map_err(|error| {
@@ -181,7 +181,7 @@ impl Outgoing {
     }
 }
 
-/// The gateway's own key is lent for what is listed, and nothing else that the account has.
+/// Allows the gateway's own key only for the listed paths, and for nothing else in the account.
 fn check_own_key(options: &Options, method: &Method, path: &str) -> Result<(), Problem> {
     let path = path.split('?').next().unwrap_or_default();
     if PathPattern::defaults().iter().chain(&options.pass).any(|pattern| pattern.matches(method, path)) {
@@ -202,12 +202,12 @@ fn no_key() -> Problem {
     )
 }
 
-/// The headers that are meant for the other end, without those of this connection and of the gateway.
+/// The headers that are meant for the upstream, without those of this connection and of the gateway.
 fn forwarded(headers: &HeaderMap) -> HeaderMap {
     const OWN: [HeaderName; 9] = [
         header::HOST,
         header::CONTENT_LENGTH,
-        // What is kept must be what every caller can read.
+        // A kept response must be readable by every caller.
         header::ACCEPT_ENCODING,
         header::CACHE_CONTROL,
         header::IF_NONE_MATCH,
@@ -220,7 +220,7 @@ fn forwarded(headers: &HeaderMap) -> HeaderMap {
     end_to_end(headers).filter(|(name, _)| !is_own(name)).map(|(n, v)| (n.clone(), v.clone())).collect()
 }
 
-/// The headers that are not about one connection only (RFC 9110, 7.6.1).
+/// The headers that do not concern only one connection (RFC 9110, 7.6.1).
 fn end_to_end(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
     const HOP_BY_HOP: [&str; 8] = [
         "connection",

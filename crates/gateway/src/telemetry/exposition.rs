@@ -1,4 +1,4 @@
-//! What Prometheus is told, in the text format of `OpenMetrics`.
+//! The metrics for Prometheus, in the text format of `OpenMetrics`.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use wellspring::store::{ConnectionStatus, StoreStatus};
 use crate::Gateway;
 use crate::error::Problem;
 
-/// Every metric as it is now.
+/// Every metric with its present value.
 pub(super) async fn text(gateway: &Gateway) -> Result<String, Problem> {
     let telemetry = gateway.telemetry();
     let feedback = telemetry.feedback();
@@ -21,7 +21,7 @@ pub(super) async fn text(gateway: &Gateway) -> Result<String, Problem> {
     let snapshot = Snapshot {
         metrics: gateway.cache().metrics(),
         judge: gateway.cache().judge_status(),
-        // A store that is away has no sizes; the rest is told all the same.
+        // A store that is away has no sizes; the rest is reported all the same.
         store: gateway.cache().status().await.ok(),
         store_is_up: gateway.cache().ready().await.is_ok(),
         connection: gateway.cache().store_connection(),

@@ -1,6 +1,7 @@
-//! What callers said of answers, by the similarity that they were served at.
+//! Callers' feedback on answers, by the similarity at which they were served.
 //!
-//! Feedback comes later and names an entry only, so the last similarity of each entry is remembered for a while.
+//! Feedback comes later and names only an entry, so the last similarity of each entry is remembered for a
+//! while.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,21 +13,21 @@ use wellspring::judgement::Feedback;
 use wellspring::key::EntryId;
 use wellspring::metrics::{SIMILARITY_BUCKETS, similarity_bucket};
 
-/// How many entries are remembered with the similarity that they were served at.
+/// How many entries are remembered with the similarity at which they were served.
 const REMEMBERED: u64 = 10_000;
 const REMEMBERED_FOR: Duration = Duration::from_hours(1);
 
-/// What callers said of answers.
+/// Callers' feedback on answers.
 pub struct FeedbackCounts {
     served: Remembered<EntryId, Option<f32>>,
     right: Counts,
     wrong: Counts,
 }
 
-/// What was said of answers to the same question, and on those to other wordings by similarity.
+/// Feedback on answers to the same question, and on answers to other wordings by similarity.
 pub(crate) struct Counts {
     exact: AtomicU64,
-    /// By hundredth of similarity.
+    /// One count per hundredth of similarity.
     semantic: [AtomicU64; SIMILARITY_BUCKETS],
 }
 
@@ -35,7 +36,7 @@ impl Counts {
         Self { exact: AtomicU64::new(0), semantic: [const { AtomicU64::new(0) }; SIMILARITY_BUCKETS] }
     }
 
-    /// Counts one answer that was served at `similarity`; none for an answer to the same question.
+    /// Counts one answer that was served at `similarity`, which is none for an answer to the same question.
     fn increment(&self, similarity: Option<f32>) {
         let count =
             similarity.map_or(&self.exact, |similarity| &self.semantic[similarity_bucket(similarity)]);
@@ -70,7 +71,7 @@ impl FeedbackCounts {
         self.served.insert(hit.entry.id, similarity);
     }
 
-    /// Counts what was said of the answer of `entry`, at the similarity that it was last served at.
+    /// Counts feedback on the answer of `entry`, at the similarity at which it was last served.
     pub fn judged(&self, entry: EntryId, feedback: Feedback) {
         let counts = match feedback {
             Feedback::Right => &self.right,

@@ -1,7 +1,7 @@
-//! What the gateway measures of itself, beside what the cache measures.
+//! The gateway's own measurements, besides those of the cache.
 //!
-//! `/metrics` tells it to Prometheus, `/admin/overview` to the page. Labels come from closed sets: routes as they
-//! are declared, statuses, names of vendors; never what a caller sent.
+//! `/metrics` reports them to Prometheus, `/admin/overview` to the page. Labels come from closed sets (routes
+//! as they are declared, statuses, names of vendors), never from what a caller sent.
 
 mod exposition;
 mod feedback;
@@ -31,7 +31,7 @@ use crate::Gateway;
 use crate::auth::{self, Right};
 use crate::error::Problem;
 
-/// What the gateway measures of itself.
+/// The gateway's own measurements.
 pub struct Telemetry {
     requests: Family<RequestLabels, Counter>,
     request_time: Family<RouteLabels, Histogram, fn() -> Histogram>,
@@ -59,7 +59,7 @@ struct UpstreamLabels {
     upstream: &'static str,
 }
 
-/// Buckets from a hit to a long answer.
+/// Buckets that range from the time of a hit to that of a long answer.
 fn seconds() -> Histogram {
     Histogram::new([
         0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
@@ -80,12 +80,12 @@ impl Telemetry {
         }
     }
 
-    /// How long the gateway has been there.
+    /// How long the gateway has been running.
     pub fn uptime(&self) -> Duration {
         self.started.elapsed()
     }
 
-    /// What callers said of answers.
+    /// Callers' feedback on answers.
     pub fn feedback(&self) -> &FeedbackCounts {
         &self.feedback
     }
@@ -99,7 +99,8 @@ impl Telemetry {
         &self.samples
     }
 
-    /// Counts a call of `upstream` that took this long to the head of its response; no status if none came.
+    /// Counts a call of `upstream` that took this long until the head of its response; no status if no
+    /// response came.
     pub(super) fn called(&self, upstream: &'static str, status: Option<u16>, took: Duration) {
         let mut upstreams = self.upstreams.lock().unwrap_or_else(PoisonError::into_inner);
         *upstreams.entry((upstream, status)).or_default() += 1;

@@ -1,4 +1,4 @@
-//! How it went lately: one sample every few seconds, the newest only.
+//! Recent history: one sample every few seconds, of which only the newest are kept.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -10,24 +10,24 @@ use wellspring::metrics::{LATENCY_BOUNDS_US, Metrics};
 
 use crate::Gateway;
 
-/// How far samples lie apart.
+/// The time between samples.
 pub(crate) const EVERY: Duration = Duration::from_secs(2);
-/// How many are kept: ten minutes.
+/// How many samples are kept: ten minutes' worth.
 const KEPT: usize = 300;
 
 /// What happened between two samples.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Sample {
-    /// The end of the time that the sample is about.
+    /// The end of the sample's time span.
     at: Timestamp,
     exact_hits: u64,
     semantic_hits: u64,
     misses: u64,
     bypasses: u64,
-    /// Half of the hits were quicker than this, in microseconds; none if there was no hit.
+    /// Half of the hits were faster than this, in microseconds; none if there was no hit.
     hit_p50_us: Option<u64>,
     hit_p99_us: Option<u64>,
-    /// What misses cost beside the answer.
+    /// What a miss costs on top of the upstream's answer.
     miss_p99_us: Option<u64>,
     in_flight: usize,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Sample {
 pub(crate) struct Samples(Mutex<VecDeque<Sample>>);
 
 impl Samples {
-    /// The oldest first.
+    /// All samples, the oldest first.
     pub(crate) fn all(&self) -> Vec<Sample> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
@@ -93,7 +93,8 @@ impl Sample {
     }
 }
 
-/// The time below which the share `quantile` lies, in microseconds, as if times were even within each bucket.
+/// The time below which the share `quantile` lies, in microseconds, assuming an even spread within each
+/// bucket.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it lies between two bounds")]
 fn quantile(buckets: &[u64; LATENCY_BOUNDS_US.len() + 1], quantile: f64) -> Option<u64> {
     let count: u64 = buckets.iter().sum();

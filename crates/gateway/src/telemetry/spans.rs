@@ -1,8 +1,8 @@
-//! Spans of requests, for traces by OpenTelemetry: one of each request, and one of each call of an upstream.
+//! Spans of requests, for traces by OpenTelemetry: one per request, and one per call of an upstream.
 //!
-//! Contexts come and go in the headers of W3C Trace Context, if the program has set a propagator; otherwise they pass
-//! through as they are. Names are those of OpenTelemetry's semantic conventions for HTTP. No span holds a question, an
-//! answer or a key.
+//! Contexts are read from and written to the headers of W3C Trace Context if the program has set a
+//! propagator; otherwise those headers pass through unchanged. Names are those of OpenTelemetry's semantic
+//! conventions for HTTP. No span holds a question, an answer or a key.
 
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -12,7 +12,7 @@ use tracing::Span;
 use tracing::field::Empty;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-/// The span of a request by a client, within the client's own trace if it tells of one.
+/// The span of a client's request, within the client's own trace if the request names one.
 pub(super) fn request(request: &Request, route: &str) -> Span {
     let span = tracing::debug_span!(
         "request",
@@ -46,7 +46,7 @@ pub(crate) fn call(upstream: &str, method: &Method) -> Span {
     )
 }
 
-/// Notes on `span` how it was answered.
+/// Records in `span` how the request was answered.
 pub(crate) fn responded(span: &Span, status: StatusCode) {
     span.record("http.response.status_code", status.as_u16());
     if status.is_server_error() {
@@ -54,7 +54,7 @@ pub(crate) fn responded(span: &Span, status: StatusCode) {
     }
 }
 
-/// Tells the other end of the trace that `span` is in.
+/// Sends the trace context of `span` to the other end, in `headers`.
 pub(crate) fn carry(span: &Span, headers: &mut HeaderMap) {
     if !span.is_disabled() {
         let context = span.context();

@@ -1,7 +1,7 @@
 //! `CloudEvents` 1.0 by HTTP: structured, in batches and binary.
 //! <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md>
 //!
-//! An event's subject is the path. Whatever its type is, what it is about has changed.
+//! An event's subject is the path. Whatever the event's type, its subject has changed.
 
 use std::borrow::Cow;
 

@@ -1,8 +1,10 @@
-//! Signed deliveries that were applied, so that a recorded one is not applied again, and no earlier one after a later.
+//! Signed deliveries that were applied, so that a recorded delivery is not applied again, nor an earlier one
+//! after a later one.
 //!
-//! A version that is told says which answers may be stored from now on. So it is believed only of a delivery that is
-//! known to be the latest: one that is signed with its time, after this process began, and after all that told of the
-//! same document. Any other delivery ends answers all the same, and tells no version.
+//! A reported version determines which answers may be stored from now on. So a version is believed only if
+//! its delivery is known to be the latest: it is signed with its time, after this process began, and after
+//! all other deliveries that reported the same document. Any other delivery still ends answers, but its
+//! versions are ignored.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,12 +17,12 @@ use wellspring::key::Corpus;
 use super::{Webhook, WebhookKind};
 use crate::documents::{Action, Job};
 
-/// How many signatures, and how many documents, are remembered; those beyond are the least recent.
+/// How many signatures, and how many documents, are remembered; beyond that, the least recent are forgotten.
 const MOST: u64 = 100_000;
 /// How long they are remembered at most.
 const MOST_TOLERANT: Duration = Duration::from_hours(48);
 
-/// A request whose signature is that of its sender.
+/// A request with a valid signature of its sender.
 #[derive(Debug)]
 pub(super) struct Signed {
     pub(super) signature: [u8; 32],
@@ -28,12 +30,12 @@ pub(super) struct Signed {
     pub(super) time: u64,
 }
 
-/// What was delivered, for as long as its time is accepted.
+/// The deliveries so far, each for as long as its time is accepted.
 #[derive(Debug)]
 pub(crate) struct Deliveries {
     began: u64,
     signatures: Recent<[u8; 32], ()>,
-    /// When each document was told of last.
+    /// When each document was last reported.
     latest: Recent<[u8; 32], u64>,
 }
 
@@ -43,7 +45,7 @@ impl Deliveries {
             WebhookKind::Hmac { timestamp: Some((_, tolerance)), .. } => Some(*tolerance),
             _ => None,
         });
-        // A time may lie ahead as far as behind.
+        // A time may be in the future by as much as in the past.
         let kept =
             longest.max().unwrap_or_default().saturating_mul(2).clamp(Duration::from_secs(1), MOST_TOLERANT);
         Self { began: now(), signatures: recent(kept), latest: recent(kept) }
@@ -57,7 +59,7 @@ impl Deliveries {
         self.signatures.insert(signed.signature, ());
     }
 
-    /// Takes the versions out of `job` that may not be the latest.
+    /// Removes from `job` the versions that may not be the latest.
     pub(super) fn in_order(&self, signed: Option<&Signed>, job: &mut Job) {
         let Action::Invalidate(changes) = &mut job.action else { return };
         for change in changes {
@@ -74,7 +76,7 @@ impl Deliveries {
         }
     }
 
-    /// Whether nothing later than `time` was told of `name`; from now on this is the latest.
+    /// Records that `name` was reported at `time`; returns whether nothing later was reported before.
     fn advance(&self, name: [u8; 32], time: u64) -> bool {
         let latest = self
             .latest

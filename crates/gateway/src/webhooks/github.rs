@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::{File, Told, malformed};
 use crate::error::Problem;
 
-/// GitHub tells of no more commits than these.
+/// GitHub lists at most this many commits.
 const MOST_COMMITS: usize = 2_048;
 
 #[derive(Debug, Deserialize)]
@@ -47,7 +47,7 @@ pub(super) fn read(headers: &HeaderMap, body: &[u8], branch: Option<&str>) -> Re
     if branch.is_some_and(|branch| branch != pushed) {
         return Ok(Told::Nothing("another branch was pushed"));
     }
-    // Commits that a forced push took away are not listed, nor is what a branch began with.
+    // Commits that a forced push removed are not listed, nor are the first contents of a branch.
     if push.forced || push.created || push.deleted || push.commits.len() >= MOST_COMMITS {
         return Ok(Told::Everything);
     }

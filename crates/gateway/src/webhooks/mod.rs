@@ -1,9 +1,9 @@
-//! `POST /v1/webhooks/{name}`: changes that other systems tell of in their own formats.
+//! `POST /v1/webhooks/{name}`: changes that other systems report in their own formats.
 //!
-//! Each webhook has a secret, by which its sender is known; it needs no token. What it tells of becomes changes by
-//! [`Rules`], without versions: a sender's idea of a version (a commit, an etag) is seldom that of retrieval, and answers
-//! would be refused whose version is spelt in another way. Senders that know it use the format of
-//! `/v1/documents/changed`, signed.
+//! Each webhook has a secret that identifies its sender; it needs no token. [`Rules`] turn what it reports
+//! into changes without versions: a sender's idea of a version (a commit, an etag) is seldom the same as that
+//! of retrieval, and answers whose version is spelt in another way would be refused. Senders that know the
+//! version of retrieval use the format of `/v1/documents/changed`, signed.
 
 mod cloudevents;
 mod deliveries;
@@ -31,24 +31,24 @@ use crate::error::Problem;
 use crate::extract::{self, Named};
 use crate::rules::Rules;
 
-/// Of how many files one request may tell; beyond it, everything is invalidated.
+/// The most files that one request may report; beyond it, everything is invalidated.
 const MOST_FILES: usize = 10_000;
-/// The headers of the handshake by which senders of `CloudEvents` ask whether they may send.
+/// The headers of the handshake in which senders of `CloudEvents` ask whether they may send.
 const ORIGIN: HeaderName = HeaderName::from_static("webhook-request-origin");
 const ALLOWED_ORIGIN: HeaderName = HeaderName::from_static("webhook-allowed-origin");
 
-/// Something that other systems may tell of changes by.
+/// A webhook by which another system may report changes.
 #[derive(Clone)]
 pub struct Webhook {
-    /// What stands in its address.
+    /// Its name in the address.
     pub name: String,
     /// The format.
     pub kind: WebhookKind,
-    /// What its sender shows or signs with.
+    /// The secret that its sender shows or signs with.
     pub secret: String,
-    /// The corpus of what it tells of.
+    /// The corpus of the changes that it reports.
     pub corpus: Corpus,
-    /// Which paths are which documents.
+    /// How paths map to documents.
     pub rules: Rules,
 }
 
@@ -63,32 +63,34 @@ impl fmt::Debug for Webhook {
 pub enum WebhookKind {
     /// The body of `/v1/documents/changed`, with its HMAC-SHA256 in a header.
     Hmac {
-        /// The header with the signature, in hexadecimal with or without `sha256=`.
+        /// The header with the signature, in hexadecimal with or without the prefix `sha256=`.
         header: HeaderName,
-        /// The header with the time in seconds since 1970, and how far it may be off. The signature is then that of the
-        /// time, a dot and the body, and one that was seen before is not applied again. Without it, nobody can tell a
-        /// recorded request from a new one, and versions are not believed.
+        /// The header with the time in seconds since 1970, and how far it may be off. The signature then
+        /// covers the time, a dot and the body, and a signature that was seen before is not applied again.
+        /// Without this header, a recorded request cannot be distinguished from a new one, and versions are
+        /// not believed.
         timestamp: Option<(HeaderName, Duration)>,
     },
     /// GitHub's event `push`, signed in `X-Hub-Signature-256`.
     GitHub {
-        /// The branch whose pushes count; none for all.
+        /// The branch whose pushes count; none for all branches.
         branch: Option<String>,
     },
-    /// Notifications of S3 and what speaks like it, with the secret as a bearer token.
+    /// Notifications of S3 and compatible stores, with the secret as a bearer token.
     S3,
-    /// `CloudEvents` 1.0, structured, binary or in batches, with the secret as a bearer token. The subject is the path.
+    /// `CloudEvents` 1.0, structured, binary or in batches, with the secret as a bearer token. The subject is
+    /// the path.
     CloudEvents,
 }
 
-/// What a request tells of.
+/// What a request reports.
 #[derive(Debug, PartialEq, Eq)]
 enum Told {
-    /// These files, each with what is known beside its path.
+    /// These files, each with what is known besides its path.
     Files(Vec<File>),
-    /// Nobody can tell which: everything.
+    /// It cannot be determined which files: everything.
     Everything,
-    /// Nothing that concerns documents, and why.
+    /// Nothing that concerns documents, and the reason.
     Nothing(&'static str),
 }
 
@@ -109,7 +111,7 @@ async fn receive(
 ) -> Result<Response, Problem> {
     let webhook = find(&gateway, &name)?;
     let (head, body) = request.into_parts();
-    // Whoever does not even try to show the secret is not listened to.
+    // Rejects senders that do not even try to show the secret.
     match &webhook.kind {
         WebhookKind::Hmac { header, .. } => signature::check_shown(header, &head.headers)?,
         WebhookKind::GitHub { .. } => signature::check_shown(&signature::GITHUB, &head.headers)?,
@@ -160,7 +162,7 @@ async fn submit(gateway: &Gateway, job: Job) -> Result<Response, Problem> {
     Ok(told(gateway.submit(job).await?, gateway))
 }
 
-/// The changes that `files` stand for, each once.
+/// The changes that `files` stand for, without duplicates.
 fn changes(rules: &Rules, mut files: Vec<File>) -> Vec<Change> {
     files.sort_unstable();
     let (mut documents, mut collections) = (Vec::new(), Vec::new());
@@ -183,7 +185,7 @@ fn changes(rules: &Rules, mut files: Vec<File>) -> Vec<Change> {
         .collect()
 }
 
-/// Lets whoever asks send; that they know the secret shows when they do.
+/// Allows any sender to send; whether it knows the secret is checked when it does.
 async fn handshake(
     State(gateway): State<Gateway>,
     Named(name): Named<String>,

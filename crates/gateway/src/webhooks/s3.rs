@@ -46,7 +46,7 @@ pub(super) fn read(body: &[u8]) -> Result<Told, Problem> {
             _ => Err(Problem::invalid("the body has no Records")),
         };
     };
-    // Reading, and lifecycle events that leave the content as it is, change nothing.
+    // Reads, and lifecycle events that leave the content as it is, change nothing.
     let changes = |name: &str| {
         let name = name.trim_start_matches("s3:");
         ["ObjectCreated:", "ObjectRemoved:", "ObjectRestore:Completed", "LifecycleExpiration:"]
@@ -54,7 +54,7 @@ pub(super) fn read(body: &[u8]) -> Result<Told, Problem> {
             .any(|prefix| name.starts_with(prefix))
     };
     let files = records.into_iter().filter(|record| changes(&record.event_name)).map(|record| {
-        // The key is encoded as in a form.
+        // The key is form-encoded.
         let key = record.s3.object.key.replace('+', " ");
         let path = percent_decode_str(&key).decode_utf8();
         let path = path.map_err(|_| Problem::invalid("the key of an object is not UTF-8"))?.into_owned();

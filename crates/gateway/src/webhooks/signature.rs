@@ -1,4 +1,4 @@
-//! Whether a request comes from who knows the secret. Compared in constant time.
+//! Whether a request comes from a sender that knows the secret; compared in constant time.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::error::Problem;
 /// The header of GitHub's signature.
 pub(super) const GITHUB: HeaderName = HeaderName::from_static("x-hub-signature-256");
 
-/// Checks the signature of `body` in `name`.
+/// Checks the signature of `body` in the header `name`.
 pub(super) fn check(
     webhook: &Webhook,
     name: &HeaderName,
@@ -25,12 +25,13 @@ pub(super) fn check(
     verify(webhook, name, headers, &[body])
 }
 
-/// Checks that there is a signature in `name`, before anything is read that it may sign.
+/// Checks that the header `name` holds a signature, before the body that it may sign is read.
 pub(super) fn check_shown(name: &HeaderName, headers: &HeaderMap) -> Result<(), Problem> {
     shown(name, headers).map(|_| ())
 }
 
-/// Checks the signature, and the time if one is wanted; returns what tells the request from others then.
+/// Checks the signature, and the time if one is required; then returns what distinguishes the request from
+/// others.
 pub(super) fn check_timed(
     webhook: &Webhook,
     name: &HeaderName,
@@ -76,7 +77,7 @@ fn shown(name: &HeaderName, headers: &HeaderMap) -> Result<[u8; 32], Problem> {
     Ok(signature)
 }
 
-/// Checks the bearer token. Some senders leave the scheme out.
+/// Checks the bearer token. Some senders omit the scheme.
 pub(super) fn check_bearer(webhook: &Webhook, headers: &HeaderMap) -> Result<(), Problem> {
     let shown = text(headers, &header::AUTHORIZATION)?;
     let shown = match shown.split_once(' ') {

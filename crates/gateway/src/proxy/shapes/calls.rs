@@ -1,31 +1,31 @@
-//! Calls of tools and details of reasoning: lists whose items come in pieces that name their place.
+//! Tool calls and details of reasoning: lists whose items arrive in pieces that name their place.
 
 use serde_json::{Map, Value};
 
 use super::chat::{add_parts, append, put};
 use super::is_blank;
 
-/// What of a detail comes in parts, and what whole.
+/// The fields of a detail that arrive in parts, and those that arrive whole.
 const DETAIL: ([&str; 2], [&str; 6]) =
     (["text", "summary"], ["type", "id", "format", "index", "signature", "data"]);
 
-/// The lists of a message that is put together.
+/// The lists of a message that is being put together.
 #[derive(Default)]
 pub(super) struct Calls {
-    /// Each with the place that its pieces name.
+    /// Each call with the place that its pieces name.
     calls: Vec<(Option<u64>, Map<String, Value>)>,
     details: Vec<(Option<u64>, Map<String, Value>)>,
 }
 
 impl Calls {
-    /// Adds a piece of a call; whether it was understood.
+    /// Adds a piece of a call; returns whether it was understood.
     pub(super) fn add_call(&mut self, piece: Value) -> bool {
         let Value::Object(mut piece) = piece else { return false };
         let place = piece.remove("index").and_then(|index| index.as_u64());
         let id = piece.get("id").and_then(Value::as_str).unwrap_or_default();
         let last = self.calls.iter_mut().rev().find(|(its, _)| place.is_none() || *its == place);
         let call = match last {
-            // Some vendors tell several calls at one place, each whole: another id is another call.
+            // Some vendors send several whole calls at one place; another id then means another call.
             Some((_, call))
                 if id.is_empty() || call.get("id").is_none_or(|its| is_blank(its) || its == id) =>
             {
@@ -37,7 +37,7 @@ impl Calls {
                 call
             }
         };
-        // Without ids, nothing tells a second call from more of the first one.
+        // Without ids, a second call cannot be distinguished from more of the first one.
         let names = |call: &Map<String, Value>| {
             call.get("function").and_then(|function| function.get("name")).is_some_and(|name| !is_blank(name))
         };
@@ -50,7 +50,7 @@ impl Calls {
                     add_parts(call, "function", function, &["arguments"], &["name"])
                 }
                 ("custom", Value::Object(custom)) => add_parts(call, "custom", custom, &["input"], &["name"]),
-                // The last holds the signatures of Gemini's thoughts.
+                // The last field holds the signatures of Gemini's thoughts.
                 ("id" | "type" | "extra_content", value) => put(call, &name, value),
                 (_, value) => is_blank(&value),
             };
@@ -58,7 +58,7 @@ impl Calls {
         is_understood
     }
 
-    /// Adds a piece of a detail; whether it was understood.
+    /// Adds a piece of a detail; returns whether it was understood.
     pub(super) fn add_detail(&mut self, piece: Value) -> bool {
         let Value::Object(piece) = piece else { return false };
         let place = piece.get("index").and_then(Value::as_u64);
@@ -83,7 +83,7 @@ impl Calls {
         is_understood
     }
 
-    /// Adds the lists to their message; whether every call has a name.
+    /// Adds the lists to their message; returns whether every call has a name.
     pub(super) fn finish(self, message: &mut Map<String, Value>) -> bool {
         let list =
             |items: Vec<(_, Map<_, _>)>| items.into_iter().map(|(_, item)| Value::Object(item)).collect();
@@ -101,12 +101,12 @@ impl Calls {
         is_understood
     }
 
-    /// Whether a call that came whole is understood.
+    /// Whether a call that arrived whole is understood.
     pub(super) fn is_call(call: &Value) -> bool {
         Self::default().add_call(call.clone())
     }
 
-    /// Whether a detail that came whole is understood.
+    /// Whether a detail that arrived whole is understood.
     pub(super) fn is_detail(detail: &Value) -> bool {
         Self::default().add_detail(detail.clone())
     }

@@ -1,9 +1,10 @@
-//! OpenAI's chat completions and what others made of them, and the older completions, whose choices have a text and no
-//! message.
+//! OpenAI's chat completions and other vendors' variants of them, and the older completions, whose choices
+//! have a text and no message.
 //!
-//! The vendors' streams differ in what stands in a piece. Known texts come in parts, which are put together; everything
-//! else comes whole, once or again and again. An answer that holds anything not known here, or two values where there
-//! can be one, is not understood: it is kept, and given back only in the form in which it was received.
+//! The vendors' streams differ in what a piece holds. Known texts arrive in parts, which are put together;
+//! everything else arrives whole, once or repeatedly. An answer that holds anything unknown here, or two
+//! values where there can only be one, is not understood: it is kept, and replayed only in the form in which
+//! it was received.
 
 use std::collections::BTreeMap;
 
@@ -18,11 +19,12 @@ use super::{count, is_blank, text_or};
 
 const END: &str = "[DONE]";
 
-/// What an answer is named by: the same in each piece, or with a first value that counts.
+/// Fields that label an answer: the same in each piece, or else the first value counts.
 const LABELS: [&str; 7] =
     ["id", "object", "created", "model", "system_fingerprint", "service_tier", "provider"];
-/// What stands beside the choices and may grow from piece to piece, so that the last value counts: usage; what
-/// Perplexity searched; how long llama.cpp took; what Groq says of itself; what Azure says of the prompt.
+/// Fields beside the choices that may grow from piece to piece, so that the last value counts: the usage,
+/// Perplexity's search results, llama.cpp's timings, Groq's data about itself, and Azure's verdict on the
+/// prompt.
 const BESIDE: [&str; 8] = [
     "usage",
     "citations",
@@ -33,12 +35,13 @@ const BESIDE: [&str; 8] = [
     "x_groq",
     "prompt_filter_results",
 ];
-/// The texts of a message, which come in parts: that of OpenAI, and the reasoning as `DeepSeek` and as `OpenRouter` name it.
+/// The texts of a message, which arrive in parts: OpenAI's, and the reasoning under the names that `DeepSeek`
+/// and `OpenRouter` use.
 const TEXTS: [&str; 4] = ["content", "refusal", "reasoning_content", "reasoning"];
-/// What of a choice comes whole.
+/// The fields of a choice that arrive whole.
 const OF_CHOICE: [&str; 4] =
     ["finish_reason", "native_finish_reason", "stop_reason", "content_filter_results"];
-/// What of a message comes whole.
+/// The fields of a message that arrive whole.
 const OF_MESSAGE: [&str; 2] = ["role", "annotations"];
 
 pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {
@@ -57,7 +60,7 @@ pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {
     Some(whole.finish())
 }
 
-/// An answer that is put together.
+/// An answer that is being put together.
 #[derive(Default)]
 struct Whole {
     head: Map<String, Value>,
@@ -84,7 +87,7 @@ impl Whole {
                         self.is_strange |= !self.choices.entry(index).or_default().add(piece);
                     }
                 }
-                // They only hide the length of the piece.
+                // These only hide the length of the piece.
                 "obfuscation" | "p" => {}
                 name if LABELS.contains(&name) => label(&mut self.head, name, value),
                 name if BESIDE.contains(&name) => {
@@ -118,7 +121,7 @@ impl Whole {
 }
 
 impl Choice {
-    /// Adds a piece; whether it was understood.
+    /// Adds a piece; returns whether it was understood.
     fn add(&mut self, piece: Map<String, Value>) -> bool {
         let mut is_understood = true;
         let has_delta = piece.contains_key("delta");
@@ -126,7 +129,7 @@ impl Choice {
             is_understood &= match (name.as_str(), value) {
                 ("index", _) => true,
                 ("delta", Value::Object(delta)) => self.add_delta(delta),
-                // Beside a delta: what was told so far, all of it.
+                // Beside a delta, this repeats the whole text so far.
                 ("message", _) if has_delta => true,
                 ("text", value) => append(&mut self.fields, "text", value),
                 ("logprobs", value) => add_logprobs(&mut self.fields, value),
@@ -163,21 +166,21 @@ impl Choice {
     }
 }
 
-/// Keeps the first value that says anything.
+/// Keeps the first value that is not blank.
 fn label(whole: &mut Map<String, Value>, name: &str, value: Value) {
     if whole.get(name).is_none_or(is_blank) {
         whole.insert(name.to_owned(), value);
     }
 }
 
-/// The same; whether there is no other value.
+/// The same; returns whether there is no other value.
 pub(super) fn put(whole: &mut Map<String, Value>, name: &str, value: Value) -> bool {
     let is_same = is_blank(&value) || whole.get(name).is_none_or(|there| is_blank(there) || *there == value);
     label(whole, name, value);
     is_same
 }
 
-/// Adds a part of a text; whether it is one.
+/// Adds a part of a text; returns whether it is text.
 pub(super) fn append(whole: &mut Map<String, Value>, name: &str, part: Value) -> bool {
     match (whole.get_mut(name), part) {
         (Some(Value::String(text)), Value::String(part)) => text.push_str(&part),
@@ -185,7 +188,7 @@ pub(super) fn append(whole: &mut Map<String, Value>, name: &str, part: Value) ->
             whole.insert(name.to_owned(), part);
         }
         (_, Value::Null) => {}
-        // A content of several kinds is kept as it came at last, so that its text can be found.
+        // If the content is of several kinds, its last value is kept, so that its text can be found.
         (_, part) => {
             whole.insert(name.to_owned(), part);
             return false;
@@ -194,7 +197,8 @@ pub(super) fn append(whole: &mut Map<String, Value>, name: &str, part: Value) ->
     true
 }
 
-/// Adds a piece of an object, some of whose fields come in parts and some whole; whether it was understood.
+/// Adds a piece of an object, some of whose fields arrive in parts and some whole; returns whether it was
+/// understood.
 pub(super) fn add_parts(
     whole: &mut Map<String, Value>,
     name: &str,
@@ -220,7 +224,7 @@ pub(super) fn add_parts(
     is_understood
 }
 
-/// Adds the probabilities of a piece, which are lists; whether they are.
+/// Adds the probabilities of a piece, which are lists; returns whether they really are.
 fn add_logprobs(whole: &mut Map<String, Value>, piece: Value) -> bool {
     let Value::Object(piece) = piece else {
         whole.entry("logprobs").or_insert(Value::Null);
@@ -279,7 +283,7 @@ pub(in super::super) fn unfold(answer: &Value, with_usage: bool) -> Result<Strin
     Ok(stream + "data: " + END + "\n\n")
 }
 
-/// A choice as what it says, then how it ends; none if that is not understood.
+/// A choice as two steps, its content and then its end; none if it is not understood.
 fn pieces(choice: &Value) -> Option<Vec<Value>> {
     let mut first = choice.as_object()?.clone();
     let is_known =

@@ -8,7 +8,7 @@ use super::super::json;
 use super::super::sse::{Event, write};
 use super::{count, text_or};
 
-/// A piece of a kind that is not known leaves the answer not understood.
+/// A piece of an unknown kind makes the answer not understood.
 pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {
     let mut answer = None::<Value>;
     let mut blocks = Vec::<Block>::new();
@@ -41,15 +41,15 @@ pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {
     Some(Folded { answer, is_understood })
 }
 
-/// A block of content that is being told.
+/// A block of content that is arriving.
 struct Block {
     block: Value,
-    /// The input of a tool, which comes as pieces of JSON.
+    /// A tool's input, which arrives as pieces of JSON.
     input: String,
 }
 
 impl Block {
-    /// Adds a piece; whether its kind is known. None if it is broken.
+    /// Adds a piece; returns whether its kind is known. None if the piece is broken.
     fn add(&mut self, delta: &mut Value) -> Option<bool> {
         let field = match delta["type"].as_str()? {
             "input_json_delta" => {
@@ -117,7 +117,7 @@ pub(in super::super) fn unfold(answer: &Value) -> String {
     stream
 }
 
-/// A block as it begins, and what is told of it then. Kinds that are not known are told at once.
+/// A block as it begins, and the pieces that complete it. Blocks of unknown kinds are sent whole at once.
 fn pieces(block: &Value) -> (Value, Vec<Value>) {
     let mut begun = block.clone();
     let mut deltas = Vec::new();
@@ -135,7 +135,7 @@ fn pieces(block: &Value) -> (Value, Vec<Value>) {
         Some("thinking") => {
             begun["thinking"] = "".into();
             deltas.push(json!({ "type": "thinking_delta", "thinking": block["thinking"] }));
-            // Others that speak this API sign nothing.
+            // Other vendors that speak this API sign nothing.
             if let Some(signature) = begun.get_mut("signature").filter(|signature| !signature.is_null()) {
                 *signature = "".into();
                 deltas.push(json!({ "type": "signature_delta", "signature": block["signature"] }));

@@ -1,4 +1,4 @@
-//! How each API tells an answer, at once or as a stream, and from one to the other.
+//! How each API represents an answer, whole or as a stream, and the conversion between the two.
 
 mod calls;
 pub(super) mod chat;
@@ -7,12 +7,12 @@ pub(super) mod responses;
 
 use serde_json::Value;
 
-/// A number of a usage; 0 if there is none.
+/// A number in a usage; 0 if it is missing.
 fn count(usage: &Value, name: &str) -> u64 {
     usage[name].as_u64().unwrap_or(0)
 }
 
-/// Whether a value says nothing: some vendors send it where others send no field.
+/// Whether a value is empty: some vendors send such a value where others omit the field.
 fn is_blank(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -24,7 +24,7 @@ fn is_blank(value: &Value) -> bool {
     }
 }
 
-/// The text of an answer; its calls of tools if it has none.
+/// The text of an answer; its tool calls if it has no text.
 fn text_or(text: String, calls: &[&Value]) -> Option<String> {
     match (text.trim().is_empty(), calls) {
         (false, _) => Some(text),

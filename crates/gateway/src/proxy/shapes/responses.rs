@@ -14,7 +14,7 @@ pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {
     is_whole.then(|| Folded { answer: last["response"].take(), is_understood: true })
 }
 
-/// Items are told by events of their own, so those of another kind than known here are not understood.
+/// Each kind of item has its own events, so items of a kind that is not known here are not understood.
 pub(in super::super) fn unfold(answer: &Value) -> Result<String, &'static str> {
     let is_known = |item: &Value| match item["type"].as_str() {
         Some("message") => item["content"]
