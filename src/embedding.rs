@@ -1,4 +1,4 @@
-//! An embedding: a unit vector that stands for a text.
+//! An embedding: a unit vector that represents a text.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ pub const MAX_DIMENSIONS: usize = 8_192;
 
 /// A unit-length vector of finite `f32` components; cheap to clone.
 ///
-/// The dot product of two embeddings is their cosine similarity, in `-1.0..=1.0`, larger is nearer.
+/// The dot product of two embeddings is their cosine similarity, in `-1.0..=1.0`; larger is nearer.
 #[derive(Clone, PartialEq)]
 pub struct Embedding(Arc<[f32]>);
 
@@ -20,8 +20,7 @@ impl Embedding {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if there are none or more than
-    /// [`MAX_DIMENSIONS`], if one is NaN or infinite, or if all are zero: no direction can be read from
-    /// such a vector.
+    /// [`MAX_DIMENSIONS`], if one is NaN or infinite, or if all are zero: such a vector has no direction.
     pub fn new(components: &[f32]) -> Result<Self> {
         if components.is_empty() || components.len() > MAX_DIMENSIONS {
             return Err(Error::invalid(format!(
@@ -41,7 +40,7 @@ impl Embedding {
         Ok(Self(components.iter().map(|&component| (f64::from(component) / norm) as f32).collect()))
     }
 
-    /// An embedding that was stored, bit for bit; none if `components` cannot be one.
+    /// Restores a stored embedding, bit for bit; none if `components` cannot be one.
     #[cfg(any(feature = "embedded", feature = "valkey"))]
     pub(crate) fn restore(components: Vec<f32>) -> Option<Self> {
         let squares = dot(&components, &components);
@@ -69,8 +68,8 @@ impl Embedding {
     }
 }
 
-/// The dot product of two vectors of one length, as independent sums: one after the other, each addition would
-/// wait for the one before.
+/// The dot product of two vectors of the same length, in independent sums: in a single sum, each addition
+/// would wait for the one before.
 fn dot(a: &[f32], b: &[f32]) -> f32 {
     const LANES: usize = 16;
     let (a, a_rest) = a.as_chunks::<LANES>();

@@ -1,7 +1,7 @@
 //! An embedder without a model, for tests.
 //!
-//! Guarantees the same vectors on every machine and in every version, and that texts with words in common
-//! are near. Does not understand anything: "car" and "automobile" are strangers to it.
+//! Guarantees the same vectors on every machine and in every version, and that texts with common words are
+//! near each other. Does not understand anything: to it, "car" and "automobile" are unrelated.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -11,7 +11,7 @@ use super::{Embedded, Embedder, ModelInfo};
 use crate::embedding::Embedding;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How much a pair of neighboring words weighs beside a word: enough that word order shows.
+/// How much a pair of neighboring words weighs relative to a word: enough for word order to matter.
 const PAIR_WEIGHT: f32 = 0.5;
 
 /// A deterministic embedder for tests: a hash of words and word pairs, no model.
@@ -25,7 +25,7 @@ pub struct FakeEmbedder {
 }
 
 impl FakeEmbedder {
-    /// A fake of `dimensions` dimensions; fewer than 64 make strangers look alike by chance.
+    /// A fake of `dimensions` dimensions; with fewer than 64, unrelated texts look alike by chance.
     ///
     /// # Panics
     ///
@@ -63,7 +63,8 @@ impl FakeEmbedder {
             add(&mut vector, hash(pair), PAIR_WEIGHT);
         }
         if vector.iter().all(|&component| component == 0.0) {
-            // No word, or words that cancel each other: any direction will do, as long as it is the text's own.
+            // No word, or words that cancel each other out: any direction will do, as long as it depends on
+            // the text.
             let component = component(hash(&[text]), vector.len());
             vector[component] = 1.0;
         }

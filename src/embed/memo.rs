@@ -1,7 +1,8 @@
-//! What the model made of texts lately.
+//! A memory of the embeddings that the model made lately.
 //!
-//! Guarantees that what is remembered is what the model gave for exactly this text, and that it takes no more memory
-//! than it may. A text's embedding depends on nothing but the text and the model, so that nothing here grows old.
+//! Guarantees that a remembered embedding is the one that the model gave for exactly this text, and that the
+//! memory stays within its limit. A text's embedding depends only on the text and the model, so nothing here
+//! becomes stale.
 
 use std::sync::Arc;
 
@@ -9,15 +10,15 @@ use moka::sync::Cache;
 
 use super::Embedded;
 
-/// What an entry takes beside its text and its vector: two reference counts, and moka's own books.
+/// The size of an entry beyond its text and its vector: two reference counts, and moka's own bookkeeping.
 const OVERHEAD_BYTES: usize = 256;
 
-/// Embeddings by text. What is asked for often stays; a text that is seen once does not displace it.
+/// Embeddings by text. Texts that are requested often stay; a text that is seen once does not displace them.
 #[derive(Debug)]
 pub(crate) struct Memo(Option<Cache<Arc<str>, Embedded>>);
 
 impl Memo {
-    /// Remembers up to `bytes`; with 0, nothing.
+    /// Remembers up to `bytes` bytes; with 0, nothing.
     pub(crate) fn new(bytes: u64) -> Self {
         let weigh = |text: &Arc<str>, embedded: &Embedded| {
             let components = match embedded {
@@ -30,12 +31,12 @@ impl Memo {
         Self((bytes > 0).then(|| Cache::builder().max_capacity(bytes).weigher(weigh).build()))
     }
 
-    /// What the model made of `text`, if it is remembered.
+    /// The embedding of `text`, if it is remembered.
     pub(crate) fn get(&self, text: &str) -> Option<Embedded> {
         self.0.as_ref()?.get(text)
     }
 
-    /// Remembers what the model made of `text`.
+    /// Remembers the embedding of `text`.
     pub(crate) fn insert(&self, text: &Arc<str>, embedded: &Embedded) {
         if let Some(cache) = &self.0 {
             cache.insert(Arc::clone(text), embedded.clone());

@@ -1,6 +1,6 @@
 //! From text to embeddings.
 //!
-//! An [`Embedder`] names its model exactly: vectors of different models, revisions or dimensions are
+//! An [`Embedder`] identifies its model exactly: vectors of different models, revisions or dimensions are
 //! never compared, because the model's fingerprint is part of every scope.
 
 #[cfg(any(feature = "_local", feature = "remote"))]
@@ -36,14 +36,14 @@ use crate::tokens::TokenEncoder;
 pub struct ModelInfo {
     /// The model's name, such as `question-encoder`.
     pub name: String,
-    /// What tells two files of one name apart: a revision or a checksum.
+    /// Distinguishes two files with the same name: a revision or a checksum.
     pub revision: String,
     /// The number of components of its vectors.
     pub dimensions: usize,
-    /// The longest text that it sees whole, in tokens; none if it does not say.
+    /// The longest text that the model sees whole, in tokens; none if unknown.
     pub max_tokens: Option<usize>,
-    /// The scripts that it knows; none if it does not say, and then any. A cache matches a text with a letter of another
-    /// script exactly only.
+    /// The scripts that the model knows; none if unknown, in which case any script is accepted. If a text has
+    /// a letter of another script, a cache matches it exactly only.
     pub scripts: Option<Scripts>,
 }
 
@@ -53,13 +53,13 @@ impl ModelInfo {
         Self { name: name.into(), revision: revision.into(), dimensions, max_tokens: None, scripts: None }
     }
 
-    /// What every scope includes, so that vectors of different models never meet.
+    /// The part of every scope that keeps vectors of different models apart.
     pub fn fingerprint(&self) -> String {
         format!("{}@{}/{}", self.name, self.revision, self.dimensions)
     }
 
-    /// `NAME@REVISION`, its name and what tells two files of one name apart: what a comparer of token states knows the model
-    /// by.
+    /// `NAME@REVISION`, the name and the revision or checksum; a comparer of token states identifies the
+    /// model by it.
     pub fn encoder(&self) -> String {
         format!("{}@{}", self.name, self.revision)
     }
@@ -70,7 +70,7 @@ impl ModelInfo {
     }
 }
 
-/// What became of a text.
+/// The outcome for a text.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Embedded {
@@ -79,9 +79,9 @@ pub enum Embedded {
     /// The model would see only its beginning. Two texts that differ after that would look the same,
     /// so it has no embedding and can be matched exactly only.
     TooLong,
-    /// The model would see its unknown token in place of a part of it, such as an emoji, or the text has letters of a
-    /// script that it was never [taught](ModelInfo::scripts). Two texts that differ there may look the same, so it has no
-    /// embedding and can be matched exactly only.
+    /// The model would see its unknown token in place of a part of the text, such as an emoji, or the text
+    /// has letters of a script that the model was never [trained on](ModelInfo::scripts). Two texts that
+    /// differ there may look the same, so it has no embedding and can be matched exactly only.
     Unreadable,
 }
 
@@ -101,26 +101,27 @@ pub trait Embedder: fmt::Debug + Send + Sync {
     /// The model.
     fn model(&self) -> &ModelInfo;
 
-    /// Embeds `texts`; the results come in their order, none for none.
+    /// Embeds `texts`; the results come in the same order, and without texts there are none.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Embedding`](crate::ErrorKind::Embedding) or [`ErrorKind::Timeout`](crate::ErrorKind::Timeout)
-    /// if the model fails, cannot be reached or gives vectors of another dimension than it said. One text
-    /// that fails fails the call.
+    /// [`ErrorKind::Embedding`](crate::ErrorKind::Embedding) or
+    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if the model fails, cannot be reached or gives
+    /// vectors of a dimension other than promised. If one text fails, the call fails.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future abandons the work and changes nothing.
     async fn embed(&self, texts: &[String]) -> Result<Vec<Embedded>>;
 
-    /// Whether work that may turn out needless would keep nobody waiting. Where the store is a round trip away, a
-    /// question is then embedded while it is looked up exactly; false, the default, embeds after an exact miss only.
+    /// Whether work that may turn out to be unnecessary would delay no one. If so, and the store is a round
+    /// trip away, a question is embedded while its exact lookup runs. If false, the default, it is embedded
+    /// only after an exact miss.
     fn is_idle(&self) -> bool {
         false
     }
 
-    /// What gives the token states of texts, if the model makes some with its embeddings; none by default.
+    /// The source of token states of texts, if the model gives some with its embeddings; none by default.
     fn token_encoder(self: Arc<Self>) -> Option<Arc<dyn TokenEncoder>> {
         None
     }

@@ -1,8 +1,8 @@
-//! The scripts that a model was taught, and whether a text is in another one.
+//! The scripts that a model was trained on, and whether a text uses another one.
 //!
-//! A vocabulary has pieces for scripts that the model never learned anything of: it sees unknown tokens or lone characters
-//! there, and two questions that differ in such a word may look the same. One such letter is therefore enough, for a hit
-//! would rest on the rest of the question.
+//! A vocabulary also has pieces for scripts that the model never learned. There it sees unknown tokens or
+//! lone characters, and two questions that differ in such a word may look the same. One such letter is
+//! therefore enough to reject a text, because a hit would depend on the rest of the question alone.
 
 use serde::{Deserialize, Serialize};
 use unicode_script::{Script, UnicodeScript as _};
@@ -15,11 +15,12 @@ use crate::error::{Error, Result};
 pub struct Scripts(Vec<Script>);
 
 impl Scripts {
-    /// The scripts of these names, as Unicode has them: `Latin`, `Cyrillic`, `Han`, `Hiragana`.
+    /// The scripts with these names, as in Unicode: `Latin`, `Cyrillic`, `Han`, `Hiragana`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if there is no name, or if one is no script's.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if there is no name, or if one is not the
+    /// name of a script.
     pub fn new(names: impl IntoIterator<Item: AsRef<str>>) -> Result<Self> {
         let script = |name: &str| {
             let known = Script::from_full_name(name).filter(|script| is_script(*script));
@@ -37,8 +38,8 @@ impl Scripts {
         self.0.iter().map(|script| script.full_name())
     }
 
-    /// The script of the first letter of `text` that is in none of these. Digits, punctuation, emoji and what else
-    /// belongs to no script do not count.
+    /// The script of the first letter of `text` that belongs to none of these scripts. Digits, punctuation,
+    /// emoji and other characters without a script do not count.
     pub fn unknown_in(&self, text: &str) -> Option<&'static str> {
         if text.is_ascii() && self.0.contains(&Script::Latin) {
             return None;
@@ -50,7 +51,7 @@ impl Scripts {
     }
 }
 
-/// Whether it is one, and not what Unicode calls the rest.
+/// Whether it is a real script, and not one of Unicode's values for other characters.
 fn is_script(script: Script) -> bool {
     !matches!(script, Script::Common | Script::Inherited | Script::Unknown)
 }

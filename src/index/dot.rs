@@ -1,16 +1,16 @@
-//! The dot products of quantised vectors: most of what a search does.
+//! The dot products of quantised vectors, which take most of the time of a search.
 //!
-//! A [`Block`] is as long as a line of the processor's cache and as a register of AVX-512, and lies as they do. What is
-//! multiplied is unsigned on one side and signed on the other: the form that the VNNI instructions of x86 take, 64 products
-//! at a time. Where there are none, the compiler vectorises a plain loop for AVX2, SSE2 or NEON. Which form runs is decided
-//! at run time, so that a binary built for any `x86_64` still runs at the speed of the machine below it. All forms
-//! return the same integer. The `unsafe` code of the index is here, but for what [`super::memory`] asks
-//! of the system.
+//! A [`Block`] has the size and alignment of a cache line and of an AVX-512 register. One side of a product
+//! is unsigned and the other signed: this is the form of the VNNI instructions of x86, which compute 64
+//! products at a time. Without them, the compiler vectorises a plain loop for AVX2, SSE2 or NEON. The form is
+//! chosen at run time, so a binary built for any `x86_64` still runs at the full speed of the machine. All
+//! forms return the same integer. All `unsafe` code of the index is here, except the requests to the system
+//! in [`super::memory`].
 
 /// Bytes per block.
 pub(super) const BLOCK: usize = 64;
 
-/// What is added to a code of 8 bits to make it unsigned.
+/// Added to a code of 8 bits to make it unsigned.
 pub(super) const SHIFT: u8 = 128;
 
 /// A part of a row.
@@ -18,10 +18,10 @@ pub(super) const SHIFT: u8 = 128;
 #[repr(align(64))]
 pub(super) struct Block(pub(super) [u8; BLOCK]);
 
-/// What planes of halves are multiplied with: codes of 8 bits.
+/// The factor that planes of halves are multiplied with: codes of 8 bits.
 #[derive(Debug)]
 pub(super) struct Factor {
-    /// For each block of a plane those of its lower, then those of its upper halves.
+    /// For each block of a plane: first the codes for its lower halves, then those for its upper halves.
     blocks: Vec<[FactorBlock; 2]>,
     sum: i32,
 }
@@ -30,7 +30,7 @@ pub(super) struct Factor {
 #[repr(align(64))]
 struct FactorBlock([i8; BLOCK]);
 
-// No sum of products overflows: each is at most 255 * 127.
+// No sum of products overflows: each product is at most 255 * 127.
 const _: () = assert!(crate::embedding::MAX_DIMENSIONS < i32::MAX as usize / (255 * 127));
 
 impl Factor {
@@ -82,7 +82,7 @@ impl Factor {
         };
         let half = _mm512_set1_epi8(15);
         for (row, out) in rows.zip(out) {
-            // Two sums, so that an addition need not wait for the one before it.
+            // Two sums, so that an addition need not wait for the previous one.
             let (mut lower, mut upper) = (_mm512_setzero_si512(), _mm512_setzero_si512());
             for (row, factor) in row.iter().zip(&self.blocks) {
                 // SAFETY: all point to 64 bytes at an address that is a multiple of 64.
@@ -163,7 +163,7 @@ fn dot_of_rows_vnni(a: &[Block], b: &[Block]) -> i32 {
         product = _mm512_dpbusd_epi32(product, a, b);
         sum = _mm512_dpbusd_epi32(sum, _mm512_set1_epi8(1), b);
     }
-    // The shift of one of them by 128, taken off again.
+    // Subtracts what the shift of one side by 128 has added.
     _mm512_reduce_add_epi32(_mm512_sub_epi32(product, _mm512_slli_epi32::<7>(sum)))
 }
 
@@ -176,7 +176,7 @@ fn dot_of_rows_portable(a: &[Block], b: &[Block]) -> i32 {
     pairs.sum()
 }
 
-/// Asks the processor to fetch `items`, which will be read soon.
+/// Asks the processor to prefetch `items`, which will be read soon.
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "a prefetch is a hint; it reads nothing that the program can see")]
 pub(super) fn prefetch<T>(items: &[T]) {

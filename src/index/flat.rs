@@ -1,8 +1,8 @@
 //! The exact index: every search reads every entry.
 //!
-//! Guarantees that the nearest entries are found, whatever the data. A scan of 8,000 entries of
-//! 384 dimensions costs about 0.1 ms and grows in proportion, so this is the index for small scopes
-//! and the reference that others are measured against. An empty one takes no memory.
+//! Guarantees that the nearest entries are found, whatever the data. A scan of 8,000 entries of 384
+//! dimensions takes about 0.1 ms, and the time grows in proportion. So this index is for small scopes, and is
+//! the reference for measuring others. An empty one takes no memory.
 //!
 //! Searches run side by side; an insertion or removal waits for those in progress.
 
@@ -28,8 +28,8 @@ impl FlatIndex {
         Self { dimensions, rows: RwLock::new(Rows::new(dimensions)) }
     }
 
-    // A panic cannot leave rows half written that a later call would read: at worst, memory for a row
-    // could not be allocated, and that ends the process.
+    // A panic cannot leave half-written rows for a later call to read: the worst case is a failed memory
+    // allocation, which ends the process.
     fn read(&self) -> RwLockReadGuard<'_, Rows> {
         self.rows.read().unwrap_or_else(PoisonError::into_inner)
     }

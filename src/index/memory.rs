@@ -1,18 +1,19 @@
-//! What the system is asked to do with memory. All of it is advice, and does nothing where the system knows none of it.
+//! Requests to the system about memory. All are hints; on a system that does not support one, it does
+//! nothing.
 
-/// Gives memory that is free back to the system. A build frees some hundreds of bytes for each row, in pieces between
-/// which others live on; the C library of Linux keeps the pages of those unless it is asked.
+/// Returns free memory to the system. A build frees some hundreds of bytes for each row, in pieces between
+/// memory that is still in use; the C library of Linux keeps those pages unless it is asked.
 pub(super) fn trim() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[expect(unsafe_code, reason = "a call that takes no pointers and touches nothing that is allocated")]
-    // SAFETY: it may be called at any time from any thread.
+    // SAFETY: the function may be called at any time from any thread.
     unsafe {
         libc::malloc_trim(0);
     }
 }
 
-/// Puts `items` into pages of 2 MiB, as far as they fill some. A walk through a large graph reads a few lines here and
-/// there, and finding the page of each takes as long as reading it if the pages are many.
+/// Puts `items` into pages of 2 MiB, where they fill whole ones. A walk through a large graph reads a few
+/// lines here and there. With many small pages, finding each line's page takes as long as reading the line.
 #[cfg_attr(
     not(all(target_os = "linux", target_env = "gnu")),
     expect(unused_variables, reason = "known on Linux only")

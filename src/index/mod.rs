@@ -1,8 +1,8 @@
 //! Nearest neighbours among the embeddings of one scope.
 //!
-//! The cache keeps one index per scope, so no search can cross scopes, and creates them by the
-//! thousand, so an empty one costs next to nothing. [`SegmentedIndex`] is the one that it uses: an exact
-//! scan while a scope is small, HNSW graphs when it has grown. [`FlatIndex`] is the exact scan alone.
+//! The cache keeps one index per scope, so no search can cross scopes. There can be thousands of them, so an
+//! empty one costs next to nothing. The cache uses [`SegmentedIndex`]: an exact scan while a scope is small,
+//! and HNSW graphs once it has grown. [`FlatIndex`] is the exact scan alone.
 //!
 //! ```text
 //! FlatIndex ───────────────┐
@@ -12,9 +12,9 @@
 //!   └ Snapshots (files of a folder) ─ format (bytes of a file)
 //! ```
 //!
-//! Nothing here knows texts, answers, time or freshness. An index can always be rebuilt from the
-//! embeddings in the store; [`Snapshots`] on disk only spare a process that starts again the time to do so,
-//! and what they hold is no more to be trusted than a cache of a cache.
+//! Nothing here knows texts, answers, time or freshness. An index can always be rebuilt from the embeddings
+//! in the store. [`Snapshots`] on disk only save a restarted process the time to do so, and their contents
+//! deserve no more trust than a cache of a cache.
 
 mod dot;
 mod flat;
@@ -38,8 +38,8 @@ pub use flat::FlatIndex;
 pub use segmented::{SegmentedIndex, SegmentedIndexBuilder};
 pub use snapshots::{Generations, PassedOver, Restored, Saved, Snapshots};
 
-/// How far the similarity of a [`Neighbor`] may be from the exact one, because vectors are kept in eight bits per
-/// component. For question embeddings of 384 dimensions it is 0.0003 on average.
+/// The greatest difference between the similarity of a [`Neighbor`] and the exact one; vectors are kept in
+/// eight bits per component. For question embeddings of 384 dimensions the difference is 0.0003 on average.
 pub const ERROR: f32 = 0.01;
 
 /// An entry near to a query.
@@ -53,30 +53,31 @@ pub struct Neighbor {
 
 /// A set of embeddings of one dimension that can be searched by similarity.
 ///
-/// All methods take `&self` and may run at the same time. A search sees every insertion and removal
-/// that returned before it began; of those that run beside it, it sees any part.
+/// All methods take `&self` and may run at the same time. A search sees every insertion and removal that
+/// returned before it began; it may see any part of those that run at the same time.
 pub trait VectorIndex: fmt::Debug + Send + Sync {
-    /// Adds `embedding` under `id`, replacing what was there. Where that is the same, nothing changes.
+    /// Adds `embedding` under `id`, replacing any existing one. If the existing one is the same, nothing
+    /// changes.
     ///
     /// # Errors
     ///
     /// `InvalidInput` if the dimension is not the index's own.
     fn insert(&self, id: EntryId, embedding: &Embedding) -> Result<()>;
 
-    /// Removes `id`; whether it was there.
+    /// Removes `id`; returns whether it was there.
     fn remove(&self, id: EntryId) -> bool;
 
     /// Whether `id` is there.
     fn contains(&self, id: EntryId) -> bool;
 
-    /// The ids that were there at one moment of the call, each once, in no particular order.
+    /// The ids that were there at one moment during the call, each once, in no particular order.
     fn ids(&self) -> Vec<EntryId>;
 
     /// The `k` nearest entries whose similarity is at least `floor`, nearest first, each id once.
     ///
-    /// The similarity is within [`ERROR`] of [`Embedding::similarity`]: one that is compared with a threshold
-    /// is to be computed from the entry's own embedding, and the floor to be lower by as much. An approximate index may
-    /// miss a near entry, but returns `k` of at least `floor = -1.0` whenever it holds as many.
+    /// The similarity is within [`ERROR`] of [`Embedding::similarity`]. To compare with a threshold, compute
+    /// the similarity from the entry's own embedding, and lower the floor by as much. An approximate index
+    /// may miss a near entry, but with `floor = -1.0` it returns `k` entries whenever it holds as many.
     ///
     /// # Errors
     ///
@@ -91,7 +92,7 @@ pub trait VectorIndex: fmt::Debug + Send + Sync {
         self.len() == 0
     }
 
-    /// About how many bytes of memory the index takes.
+    /// The approximate number of bytes of memory that the index takes.
     fn memory_bytes(&self) -> usize;
 }
 
@@ -103,7 +104,7 @@ fn check_dimensions(expected: usize, embedding: &Embedding) -> Result<()> {
     Err(Error::invalid(format!("embedding has {found} dimensions, the index holds {expected}")))
 }
 
-/// By similarity, and by id where it is equal, so that the order never depends on where entries lie.
+/// By similarity, then by id if it is equal, so that the order never depends on where entries are stored.
 fn nearest_first(a: &Neighbor, b: &Neighbor) -> Ordering {
     b.similarity.total_cmp(&a.similarity).then_with(|| a.id.cmp(&b.id))
 }

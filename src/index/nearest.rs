@@ -3,17 +3,17 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// A row and how near it is, in units that are the same for all rows of one query; larger is nearer, and of two equally near
-/// the earlier row.
+/// A row and how near it is, in units that are the same for all rows of one query. Larger is nearer; if two
+/// rows are equally near, the earlier one counts as nearer.
 ///
-/// Both in one integer, which is compared at once.
+/// Both are packed into one integer, so that a comparison takes one step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Candidate(u64);
 
 impl Candidate {
     pub(super) fn new(similarity: f32, row: u32) -> Self {
         let bits = similarity.to_bits();
-        // The order of floats as one of integers: a set sign turns the order of the other bits.
+        // Maps the order of floats to that of integers: a set sign bit reverses the order of the other bits.
         let order = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
         Self(u64::from(order) << 32 | u64::from(!row))
     }
@@ -38,23 +38,23 @@ impl Candidate {
 #[derive(Debug, Default)]
 pub(super) struct Nearest {
     limit: usize,
-    /// The farthest of the kept lies on top.
+    /// The farthest kept candidate is on top.
     kept: BinaryHeap<Reverse<Candidate>>,
 }
 
 impl Nearest {
     pub(super) fn new(limit: usize) -> Self {
-        // Not allocated ahead: a caller may ask for more than there can be.
+        // Not allocated in advance: a caller may ask for more candidates than there can be.
         Self { limit, kept: BinaryHeap::new() }
     }
 
-    /// Forgets what it keeps, but not the memory for it.
+    /// Removes all candidates, but keeps the allocated memory.
     pub(super) fn reset(&mut self, limit: usize) {
         self.limit = limit;
         self.kept.clear();
     }
 
-    /// Whether `candidate` is nearer than what would have to go for it.
+    /// Whether `candidate` is nearer than the one that it would replace.
     pub(super) fn would_keep(&self, candidate: Candidate) -> bool {
         match self.kept.peek() {
             Some(Reverse(farthest)) if self.kept.len() >= self.limit => candidate > *farthest,
@@ -72,7 +72,7 @@ impl Nearest {
         }
     }
 
-    /// The kept candidates, in no particular order and the memory that they lie in.
+    /// The kept candidates, in no particular order, together with the memory that holds them.
     pub(super) fn into_vec(self) -> Vec<Candidate> {
         self.kept.into_vec().into_iter().map(|Reverse(candidate)| candidate).collect()
     }

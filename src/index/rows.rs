@@ -1,16 +1,18 @@
 //! Quantised vectors in rows, each under the id of its entry.
 //!
-//! A component is kept as a code of 8 bits, an integer in `-127..=127`, so a row takes a quarter of what `f32` would.
-//! What one code is worth is chosen for each row such that its product with its own vector is exactly one. That takes
-//! the part of the rounding along the vector out of every similarity, and leaves the part across it, which counts the
-//! less the nearer a query is (the estimator of `RaBitQ`, Gao and Long 2024, arXiv:2405.12497). Among 100,000 question embeddings
-//! it finds the true nearest in 99.6 % of searches, where a step of a 127th of the greatest component finds 99.1 %.
+//! A component is kept as a code of 8 bits, an integer in `-127..=127`, so a row takes a quarter of the space
+//! of `f32`. The value of one code step is chosen for each row so that the product of the codes with the
+//! row's own vector is exactly one. That removes the part of the rounding error along the vector from every
+//! similarity. The part across it remains, and matters less the nearer a query is (the estimator of `RaBitQ`,
+//! Gao and Long 2024, arXiv:2405.12497). Among 100,000 question embeddings it finds the true nearest in 99.6
+//! % of searches; a step of a 127th of the greatest component finds it in 99.1 %.
 //!
-//! The upper and the lower four bits of the codes lie in planes of their own. A walk through a graph waits for memory
-//! most of the time, so it reads the upper plane alone, three lines of the cache for 384 dimensions; a scan and the ranking
-//! of what a walk has found read both.
+//! The upper and the lower four bits of the codes are stored in separate planes. A walk through a graph waits
+//! for memory most of the time, so it reads the upper plane alone, three cache lines for 384 dimensions. A
+//! scan, and the ranking of a walk's candidates, read both.
 //!
-//! Rows lie densely: a removal moves the last row into the gap, so that a scan never meets a dead one.
+//! Rows are stored without gaps: a removal moves the last row into the gap, so that a scan never meets a dead
+//! one.
 //! This module knows no locks and no tombstones.
 
 use std::collections::hash_map::RandomState;
@@ -27,20 +29,20 @@ use super::nearest::{Candidate, Nearest};
 use crate::embedding::Embedding;
 use crate::key::EntryId;
 
-/// How many candidates beyond the wanted ones are ranked by whole codes and the query's exact components. The upper
-/// plane swaps neighbours whose similarities differ by less than about 0.02.
+/// How many extra candidates beyond `k` are ranked by whole codes and the query's exact components. The upper
+/// plane alone can swap neighbours whose similarities differ by less than about 0.02.
 const RERANKED: usize = 24;
 
 /// The greatest code.
 const GREATEST: f32 = 127.0;
 
-/// How many rows one call of the kernel takes: their products stay in the first cache.
+/// How many rows one call of the kernel takes: their products stay in the first-level cache.
 const AT_ONCE: usize = 64;
 
-/// What a half of four bits in the upper plane is worth in steps of a code.
+/// The value of one step in the upper plane, in steps of a whole code.
 const UPPER: i32 = 16;
 
-/// What is searched for, in the two forms that a search needs.
+/// The vector that is searched for, in the two forms that a search needs.
 pub(super) struct Query<'a> {
     exact: &'a [f32],
     codes: Factor,
@@ -56,7 +58,7 @@ impl<'a> Query<'a> {
     }
 }
 
-/// A vector in the form in which it is kept.
+/// A vector in the form in which rows store it.
 pub(super) struct Quantised {
     /// Shifted, [`BLOCK`] in each block.
     codes: Vec<Block>,
@@ -79,15 +81,15 @@ pub(super) struct Rows {
     /// The row of each id.
     row_of: HashTable<u32>,
     hasher: RandomState,
-    /// Halves of the shifted codes, two in each byte and whole blocks for each row.
+    /// Halves of the shifted codes, two in each byte, in whole blocks for each row.
     upper: Vec<Block>,
     lower: Vec<Block>,
-    /// What one code of a row is worth.
+    /// The value of one code step of each row.
     scales: Vec<f32>,
 }
 
 impl Rows {
-    /// No rows and no memory taken.
+    /// An empty collection, which takes no memory.
     pub(super) fn new(dimensions: usize) -> Self {
         Self::with_capacity(dimensions, 0)
     }
@@ -104,7 +106,8 @@ impl Rows {
         }
     }
 
-    /// Rows as they were written down. Fails, saying why, if they are none that [`Rows::insert`] makes.
+    /// Restores rows from their stored parts. Fails with the reason if [`Rows::insert`] could not have made
+    /// them.
     pub(super) fn restore(
         dimensions: usize,
         ids: Vec<EntryId>,
@@ -165,7 +168,7 @@ impl Rows {
         self.row_of.find(self.hasher.hash_one(id), |&row| self.ids[row as usize] == id).copied()
     }
 
-    /// Adds the vector, in place of the one that `id` had; whether it had one.
+    /// Adds the vector, replacing any that `id` had; returns whether it had one.
     pub(super) fn insert(&mut self, id: EntryId, vector: &Quantised) -> bool {
         debug_assert_eq!(vector.codes.len(), self.dimensions.div_ceil(BLOCK));
         let replaced = self.remove(id);
@@ -185,7 +188,7 @@ impl Rows {
             && self.codes_of(row).eq(vector.codes.iter().copied())
     }
 
-    /// Removes `id`; whether it was there. The last row takes the place of the removed one.
+    /// Removes `id`; returns whether it was there. The last row moves into the removed row's place.
     pub(super) fn remove(&mut self, id: EntryId) -> bool {
         let hash = self.hasher.hash_one(id);
         let Ok(place) = self.row_of.find_entry(hash, |&row| self.ids[row as usize] == id) else {
@@ -225,7 +228,7 @@ impl Rows {
         self.row_of.insert_unique(hasher.hash_one(id), row, |&row| hasher.hash_one(ids[row as usize]));
     }
 
-    /// The `k` nearest live rows of at least `floor`, found by reading every row.
+    /// The best `k` live rows with a similarity of at least `floor`, found by reading every row.
     pub(super) fn scan(
         &self,
         query: &Query,
@@ -259,7 +262,7 @@ impl Rows {
         if k == 0 { 0 } else { k.saturating_add(RERANKED) }
     }
 
-    /// The best `k` of `candidates` of at least `floor`, by the query's exact components.
+    /// The best `k` of `candidates` with a similarity of at least `floor`, by the query's exact components.
     pub(super) fn rank(
         &self,
         query: &Query,
@@ -272,7 +275,7 @@ impl Rows {
             candidates.select_nth_unstable_by(count, |a, b| b.cmp(a));
             candidates.truncate(count);
         }
-        // A walk has not read these.
+        // A walk has not read the lower plane.
         for candidate in &candidates {
             prefetch(&self.lower[self.blocks(candidate.row())]);
         }
@@ -289,13 +292,13 @@ impl Rows {
         neighbors
     }
 
-    /// Asks the processor for what [`Rows::candidates`] reads of a row.
+    /// Prefetches what [`Rows::candidates`] reads of a row.
     pub(super) fn prefetch(&self, row: u32) {
         prefetch(&self.upper[self.blocks(row)]);
         prefetch(std::slice::from_ref(&self.scales[row as usize]));
     }
 
-    /// How near each of the rows is by the upper plane.
+    /// The nearness of each of the rows by the upper plane.
     pub(super) fn candidates<'a>(
         &'a self,
         codes: &Factor,
@@ -304,14 +307,14 @@ impl Rows {
     ) -> impl Iterator<Item = Candidate> + use<'a> {
         products.resize(rows.len(), 0);
         codes.dot(rows.iter().map(|&row| &self.upper[self.blocks(row)]), products);
-        // As if the lower halves were in the middle of what they can be.
+        // Assumes the mean value for every lower half.
         let excess = (f32::from(SHIFT) - 7.5) * codes.sum() as f32;
         rows.iter().zip(&*products).map(move |(&row, &product)| {
             Candidate::new(((UPPER * product) as f32 - excess) * self.scales[row as usize], row)
         })
     }
 
-    /// Prepares for many walks.
+    /// Prepares the rows for many walks.
     pub(super) fn settle(&self) {
         in_large_pages(&self.upper);
         in_large_pages(&self.lower);
@@ -346,18 +349,18 @@ impl Rows {
         (sum_of_products(query.exact, self.codes_of(row)) * self.scales[row as usize]).clamp(-1.0, 1.0)
     }
 
-    /// Whether the row's codes and scale are those of a vector of length one, for all that can be told.
+    /// Whether the row's codes and scale could be those of a vector of length one.
     fn is_of_unit_length(&self, row: u32) -> bool {
         let codes: Vec<Block> = self.codes_of(row).collect();
         let scale = self.scales[row as usize];
         let square = dot_of_rows(&codes, &codes) as f32 * scale * scale;
-        // The length is the reciprocal of the cosine between a vector and its codes, of which half a step for each
-        // of the most components makes an angle of up to 20 degrees.
+        // The length is the reciprocal of the cosine between a vector and its codes. With the most components
+        // and an error of half a step in each, the angle between them is up to 20 degrees.
         scale > 0.0 && (0.99..1.14).contains(&square)
     }
 }
 
-/// The whole codes of rows, for the time in which they are compared with each other.
+/// The whole codes of rows, unpacked while the rows are compared with each other.
 pub(super) struct Unpacked<'a> {
     codes: Vec<Block>,
     scales: &'a [f32],
@@ -377,7 +380,7 @@ impl<'a> Unpacked<'a> {
         dot_of_rows(self.codes(a), self.codes(b)) as f32 * self.scales[a as usize] * self.scales[b as usize]
     }
 
-    /// A row as what others are compared with.
+    /// A row in the form that others are compared with.
     pub(super) fn factor(&self, row: u32) -> Factor {
         Factor::new(self.codes(row).iter().copied())
     }
@@ -413,7 +416,7 @@ fn codes_for(components: &[f32]) -> impl Iterator<Item = Block> {
     components.chunks(BLOCK).map(move |components| {
         let mut block = Block([SHIFT; BLOCK]);
         for (code, component) in block.0.iter_mut().zip(components) {
-            // Divided first: the reciprocal of a tiny greatest component would be infinite.
+            // Divides first: the reciprocal of a tiny greatest component would be infinite.
             *code = shifted(component / greatest * GREATEST);
         }
         block
@@ -426,7 +429,7 @@ fn shifted(steps: f32) -> u8 {
     ((steps + 0.5_f32.copysign(steps)) as i32 + i32::from(SHIFT)) as u8
 }
 
-/// The product of components and codes, as independent sums, so that the compiler may use as many lanes.
+/// The product of components and codes, in independent sums so that the compiler may use as many lanes.
 fn sum_of_products(components: &[f32], codes: impl Iterator<Item = Block>) -> f32 {
     const LANES: usize = 16;
     let product = |component: f32, code: u8| component * f32::from(i16::from(code) - i16::from(SHIFT));
@@ -484,7 +487,7 @@ mod tests {
         assert_eq!((rows.len(), rows.row_of(id(4)), rows.row_of(id(2))), (2, Some(1), None));
         let found = rows.scan(&Query::new(&vectors[3]), 1, 0.0, |_| true);
         assert_eq!(found[0].id, id(4));
-        // What a code is worth is chosen such that a vector is found at its own place.
+        // The value of a code step is chosen so that a vector has a similarity of one to itself.
         assert!((found[0].similarity - 1.0).abs() < 1e-6);
     }
 

@@ -1,8 +1,8 @@
 //! A part of an index that takes no more insertions.
 //!
-//! Its rows and links never change, so it is searched without a lock; a removal only marks the row as
-//! dead, and an entry that comes back as it was loses the mark. A segment has a graph, or is still waiting
-//! for one and is scanned.
+//! Its rows and links never change, so it is searched without a lock. A removal only marks the row as dead,
+//! and the mark is cleared if the same entry comes back unchanged. A segment either has a graph, or still
+//! waits for one and is scanned.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -12,30 +12,32 @@ use super::graph::{Graph, SCATTERING, Staying};
 use super::rows::{Quantised, Query, Rows};
 use crate::key::EntryId;
 
-/// Up to how many rows of a graph the `ef` of a search suffices; for more it grows with the square root of their number.
+/// The number of rows in a graph up to which the `ef` of a search suffices; above it, the width grows with
+/// the square root of the number of rows.
 const EF_ROWS: f64 = 131_072.0;
 
-/// A graph with a larger share of dead rows is not taken along: too little of it would be left to go by.
+/// A graph with a larger share of dead rows is not extended: too few of its links would remain useful.
 const MAX_DEAD_SHARE: f64 = 0.5;
 
 #[derive(Debug)]
 pub(super) struct Segment {
     rows: Rows,
     graph: Option<Graph>,
-    /// One bit per row. Relaxed accesses suffice: the lock of the index orders a change before every
-    /// search that begins after it.
+    /// One bit per row. Relaxed accesses suffice: the index's lock orders a change before every search that
+    /// begins after it.
     dead: Vec<AtomicU64>,
     live: AtomicUsize,
 }
 
-/// A segment as it was at one moment, to be read without the lock of the index while removals go on.
+/// A segment as it was at one moment; it can be read without the index's lock while removals go on.
 #[derive(Debug)]
 pub(super) struct Captured {
     segment: Arc<Segment>,
     dead: Vec<u64>,
 }
 
-/// How many candidates a search holds in a graph of `rows`. The same number finds the nearest of more rows less often.
+/// How many candidates a search holds in a graph of `rows` rows. At the same width, a search finds the
+/// nearest row less often in a larger graph.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "neither is negative")]
 fn width(ef: usize, rows: usize) -> usize {
     (ef as f64 * (rows as f64 / EF_ROWS).sqrt().max(1.0)) as usize
@@ -67,8 +69,8 @@ impl Segment {
         Self { dead, live: AtomicUsize::new(rows.len()), rows, graph }.settled()
     }
 
-    /// A segment as it was written down, with one bit of `dead` per row. Fails, saying why, if the parts are
-    /// not of one segment.
+    /// Restores a segment from its stored parts, with one bit of `dead` per row. Fails with the reason if the
+    /// parts do not belong to one segment.
     pub(super) fn restore(rows: Rows, graph: Option<Graph>, dead: Vec<u64>) -> Result<Self, &'static str> {
         if rows.len() == 0 || dead.len() != rows.len().div_ceil(64) {
             return Err("a segment has not as many marks as rows");
@@ -82,7 +84,7 @@ impl Segment {
         Ok(Self { dead, live: AtomicUsize::new(rows.len() - count), rows, graph }.settled())
     }
 
-    /// Prepared for many searches.
+    /// Prepares the segment for many searches.
     fn settled(self) -> Self {
         if let Some(graph) = &self.graph {
             self.rows.settle();
@@ -91,8 +93,9 @@ impl Segment {
         self
     }
 
-    /// The live rows of `segments`, which have no id in common, in one segment with a graph: the largest of theirs, with
-    /// the others linked to it. `None` if there are none or if `stop` was set.
+    /// Merges the live rows of `segments`, which share no id, into one segment with a graph: the largest
+    /// graph of the segments, with all other rows linked to it. `None` if there are no live rows or if `stop`
+    /// was set.
     pub(super) fn merge(segments: &[Arc<Self>], build_threads: usize, stop: &AtomicBool) -> Option<Self> {
         let len = segments.iter().map(|segment| segment.live()).sum();
         let mut rows = Rows::with_capacity(segments.first()?.rows.dimensions(), len);
@@ -108,7 +111,8 @@ impl Segment {
         let others = segments.iter().filter(|segment| !largest.is_some_and(|it| Arc::ptr_eq(it, segment)));
         let mut coming: Vec<_> =
             others.flat_map(|segment| segment.live_rows().map(move |row| (&segment.rows, row))).collect();
-        // Scattered, because rows that are linked together do not find each other, and what came together is often alike.
+        // Scattered, because rows that are linked in the same batch do not find each other, and rows that
+        // arrived together are often similar.
         coming.sort_unstable_by_key(|&(_, row)| row.wrapping_mul(SCATTERING));
         for (others, row) in coming {
             rows.push_from(others, row);
@@ -118,8 +122,9 @@ impl Segment {
         Some(Self::new(rows, Some(graph)))
     }
 
-    /// The best `k` of at least `floor`. Leaves out what cannot be among the nearest `ef` of all segments, as far as
-    /// the searches before have raised `reach`, which begins at negative infinity.
+    /// The best `k` rows with a similarity of at least `floor`. Skips rows that cannot be among the nearest
+    /// `ef` of all segments. `reach` carries that bound from one segment to the next: each search may raise
+    /// it, and it starts at negative infinity.
     pub(super) fn search(
         &self,
         query: &Query,
@@ -141,7 +146,7 @@ impl Segment {
         self.rows.rank(query, candidates, k, floor)
     }
 
-    /// Marks `id` as dead; whether it was live here.
+    /// Marks `id` as dead; returns whether it was live here.
     pub(super) fn remove(&self, id: EntryId) -> bool {
         let Some(row) = self.rows.row_of(id) else { return false };
         let bit = 1 << (row % 64);
@@ -152,8 +157,9 @@ impl Segment {
         was_live
     }
 
-    /// Lets `id` live again if it is dead here and its row holds exactly `vector`; whether it does. Not while the
-    /// segment is merged, which may have passed the row by.
+    /// Brings `id` back to life if it is dead here and its row holds exactly `vector`; returns whether it
+    /// did. Must not be called while the segment is being merged, because the merge may have skipped the row
+    /// already.
     pub(super) fn revive(&self, id: EntryId, vector: &Quantised) -> bool {
         let Some(row) = self.rows.row_of(id).filter(|&row| self.rows.holds(row, vector)) else {
             return false;
@@ -175,7 +181,7 @@ impl Segment {
         self.rows.row_of(id).is_some_and(|row| self.is_live(row) && self.rows.holds(row, vector))
     }
 
-    /// This segment with the marks that it has now.
+    /// A copy of this segment with its current dead marks.
     pub(super) fn capture(self: &Arc<Self>) -> Captured {
         let dead = self.dead.iter().map(|word| word.load(Ordering::Relaxed)).collect();
         Captured { segment: Arc::clone(self), dead }

@@ -1,8 +1,8 @@
-//! The folder of a model: where the bundled ones are, and the checksum of every file.
+//! The folder of a model: where the bundled models are, and the checksum of every file.
 //!
-//! Guarantees that the bytes handed on are the bytes that were checked: each file is read once, into
-//! memory, and hashed there. Does not say that a manifest is trustworthy: it guards against truncated,
-//! altered and mixed-up files, not against someone who can rewrite the whole folder.
+//! Guarantees that the bytes passed on are the bytes that were checked: each file is read once, into memory,
+//! and hashed there. Does not make a manifest trustworthy: it guards against truncated, altered and mixed-up
+//! files, not against someone who can rewrite the whole folder.
 
 use std::env;
 use std::fs::File;
@@ -22,7 +22,8 @@ const MANIFEST_FILE: &str = "manifest.json";
 /// The variable that names the folders of model folders, separated as in `PATH`.
 const MODELS_VARIABLE: &str = "WELLSPRING_MODELS_DIR";
 
-/// The model that is too large for the repository, which holds its manifest only: `make multilingual` builds it.
+/// The model that is too large for the repository, which has only its manifest: `make multilingual` builds
+/// it.
 pub(crate) const BUILT_MODEL: &str = "multilingual-encoder";
 
 /// The longest manifest that is read.
@@ -62,11 +63,11 @@ pub(crate) struct ModelFiles {
     pub(crate) tokenizer: TokenizerFiles,
 }
 
-/// Reads the manifest in `folder`, whatever it says of itself beside its files.
+/// Reads the manifest in `folder`, whatever it contains in addition to its files.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Model`] if there is none, or if it is not one.
+/// [`ErrorKind::Model`] if there is none, or if it is not valid.
 pub(crate) fn read_manifest<M: DeserializeOwned>(folder: &Path) -> Result<M> {
     let path = folder.join(MANIFEST_FILE);
     let bytes = read_at_most(&path, MAX_MANIFEST_BYTES)?;
@@ -83,7 +84,7 @@ impl Files {
     /// [`ErrorKind::Model`] if a file is missing, unreadable, truncated or altered.
     pub(crate) fn read(&self, folder: &Path) -> Result<ModelFiles> {
         let read = |name: &str, entry: &FileEntry| entry.read(&folder.join(name));
-        // The small ones first: a damaged folder is reported without reading the large one.
+        // The small files first: a damaged folder is then reported without reading the large one.
         let tokenizer = TokenizerFiles {
             tokenizer_file: read("tokenizer.json", &self.tokenizer)?,
             config_file: read("config.json", &self.config)?,
@@ -112,7 +113,7 @@ impl FileEntry {
     }
 }
 
-/// Reads a file of `limit` bytes or fewer; one that is longer gives an error without being read.
+/// Reads a file of at most `limit` bytes; a longer one is an error and is not read.
 fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let open = || {
         let file = File::open(path)?;
@@ -146,22 +147,22 @@ pub(crate) fn bad_manifest(folder: &Path, what: &str) -> Error {
     Error::new(ErrorKind::Model, format!("model manifest {} {what}", path.display()))
 }
 
-/// The folder of the model `name` that comes with Wellspring.
+/// The folder of the model `name` that is shipped with Wellspring.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Model`] if there is none where it is looked for.
+/// [`ErrorKind::Model`] if none of the searched folders has it.
 pub(crate) fn bundled(name: &str) -> Result<PathBuf> {
     let named = env::var_os(MODELS_VARIABLE).filter(|folders| !folders.is_empty());
     let folders = match named {
-        // These or none: a wrong setting must not pass unseen.
+        // Only these folders: a wrong setting must not go unnoticed.
         Some(folders) => env::split_paths(&folders).collect(),
         None => model_folders(env::current_exe().ok().as_deref()),
     };
     find(name, &folders)
 }
 
-/// The folder `name` in the first of `folders` that holds all of the model.
+/// The folder `name` in the first of `folders` that holds the complete model.
 fn find(name: &str, folders: &[PathBuf]) -> Result<PathBuf> {
     let described =
         || folders.iter().map(|folder| folder.join(name)).filter(|it| it.join(MANIFEST_FILE).is_file());
@@ -177,7 +178,7 @@ fn find(name: &str, folders: &[PathBuf]) -> Result<PathBuf> {
         );
         return Err(Error::new(ErrorKind::Model, message));
     }
-    // What is missing of one that is there is told where it is read.
+    // If a model is there but incomplete, reading it reports the missing file.
     described().next().ok_or_else(|| {
         let message = format!(
             "model {name} not found in {searched}: set {MODELS_VARIABLE} to the models/ folder of a Wellspring checkout"
@@ -186,7 +187,7 @@ fn find(name: &str, folders: &[PathBuf]) -> Result<PathBuf> {
     })
 }
 
-/// Whether every file of the manifest is there. A checkout describes models that are built elsewhere.
+/// Whether every file of the manifest exists. A checkout has manifests of models that are built elsewhere.
 fn is_whole(folder: &Path) -> bool {
     #[derive(Deserialize)]
     struct Listed {
@@ -212,7 +213,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder of models with one in it that lists `model.onnx`, and has it or not.
+    /// A folder of models with one model that lists `model.onnx`, with or without that file.
     fn models(name: &str, is_whole: bool) -> tempfile::TempDir {
         let models = tempfile::tempdir().unwrap();
         let folder = models.path().join(name);
@@ -240,7 +241,7 @@ mod tests {
         let error = |name| find(name, &folders).unwrap_err().to_string();
         assert!(error("multilingual-encoder").contains("run `make multilingual`"));
         assert!(error("question-comparer").contains("set WELLSPRING_MODELS_DIR to the models/ folder"));
-        // Its files are in the repository: which one is missing is told when it is read.
+        // Its files are in the repository: reading the model reports the missing one.
         assert_eq!(find("question-encoder", &folders).unwrap(), small.path().join("question-encoder"));
     }
 }

@@ -1,7 +1,8 @@
-//! What every model that runs in ONNX Runtime needs: the runtime itself, and the checked files of its folder.
+//! Shared by all models that run in ONNX Runtime: the runtime itself, and the checked files of a model's
+//! folder.
 //!
-//! Guarantees that the bytes handed on are the bytes that were checked, and that a missing runtime or file is one
-//! sentence on how to get it. Knows nothing of what a model is for.
+//! Guarantees that the bytes passed on are the bytes that were checked, and that the error for a missing
+//! runtime or file says in one sentence how to get it. Does not know the purpose of a model.
 
 mod folder;
 mod runtime;
@@ -11,12 +12,12 @@ pub(crate) use self::folder::{
 };
 pub(crate) use self::runtime::environment;
 
-/// What the unknown token is called: in BERT's vocabularies, and in those of `SentencePiece`.
+/// The names of the unknown token: in BERT's vocabularies, and in those of `SentencePiece`.
 pub(crate) const UNKNOWN_TOKENS: [&str; 2] = ["[UNK]", "<unk>"];
 
-/// A token covers at most this many bytes of ordinary text; longer texts are not even tokenized, so that a
-/// megabyte of question costs nothing.
+/// A token covers at most this many bytes of ordinary text. Longer texts are not even tokenized, so that a
+/// question of a megabyte costs nothing.
 pub(crate) const MAX_BYTES_PER_TOKEN: usize = 64;
 
-/// The greatest `max_tokens` that makes sense of a manifest; beyond it is a typing error.
+/// The greatest `max_tokens` that is plausible in a manifest; a greater one is a typing error.
 pub(crate) const MAX_TOKENS: usize = 1_000_000;

@@ -1,9 +1,10 @@
-//! Where the ONNX Runtime library is found, and the one environment that it runs in.
+//! Finds the ONNX Runtime library, and keeps the process's one environment.
 //!
-//! Guarantees that a missing, foreign or too old library is an error, though `ort` panics on first use
-//! without one; and that the runtime's telemetry is off, which official builds send by default.
+//! Guarantees that a missing, foreign or too old library is reported as an error, although `ort` panics on
+//! first use without one. Also guarantees that the runtime's telemetry, which official builds send by
+//! default, is off.
 //!
-//! Deliberately does not look into the current folder: whoever can write there could make the process run
+//! Deliberately does not look into the current folder: anyone who can write there could make the process run
 //! their code.
 
 use std::sync::{Mutex, PoisonError};
@@ -12,8 +13,8 @@ use ort::environment::{Environment, EnvironmentBuilder};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The process's ONNX Runtime environment, made on the first call; none if another user of fastembed in
-/// this process has made one already, which fastembed then shares.
+/// The process's ONNX Runtime environment, created on the first call. None if another user of fastembed in
+/// this process has already created one, which fastembed then shares.
 ///
 /// # Errors
 ///
@@ -24,8 +25,8 @@ pub(crate) fn environment() -> Result<Option<Environment>> {
     // Poison is harmless: the value is written in one step, after everything that can fail.
     let mut environment = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
     if environment.is_none() {
-        // Telemetry off: a cache sees the questions of its users. The runtime still announces its own start, unless
-        // `ORT_DISABLE_TELEMETRY=1` stands in the environment; setting it from here would be a data race.
+        // Telemetry off: a cache sees the questions of its users. The runtime still reports its own start,
+        // unless `ORT_DISABLE_TELEMETRY=1` is in the environment; setting it from here would be a data race.
         match load()?.with_name("wellspring").with_telemetry(false).build() {
             Ok(built) => *environment = Some(built),
             Err(error) if error.message().contains("only one environment") => return Ok(None),
@@ -59,13 +60,13 @@ mod search {
 
     use crate::error::{Error, ErrorKind, Result};
 
-    /// The variable that names the library; `ort` and fastembed know it too.
+    /// The variable that names the library; `ort` and fastembed use it too.
     const LIBRARY_VARIABLE: &str = "ORT_DYLIB_PATH";
 
-    /// Where to look, apart from the process's state so that tests can say it.
+    /// Where to look, separate from the process's state so that tests can set it.
     #[derive(Debug, Default)]
     pub(super) struct Places {
-        /// Named by the user: this one or none.
+        /// Named by the user: only this one is tried.
         named: Option<PathBuf>,
         folders: Vec<PathBuf>,
         /// Ask the system's loader last.
@@ -135,7 +136,7 @@ mod search {
         for candidate in places.candidates() {
             match ort::init_from(&candidate) {
                 Ok(builder) => return Ok(builder),
-                // The system's loader says only that it found none; that is no better than our own words.
+                // The system's loader reports only that it found none; our own message is at least as good.
                 Err(error) if candidate.is_absolute() || places.named.is_some() => {
                     unusable.get_or_insert((candidate, error));
                 }

@@ -1,43 +1,43 @@
-//! What a calibration that was fitted to labelled pairs can show.
+//! Shows which budgets a calibration that was fitted to labelled pairs can support.
 
 use serde::Serialize;
 use wellspring::criterion::Criterion;
 use wellspring::verify::{CalibratedStage, Calibration};
 
-/// The budgets that a calibration is asked for.
+/// The budgets that are reported for a calibration.
 const BUDGETS: [f64; 4] = [0.01, 0.02, 0.05, 0.10];
 
-/// What a calibration can show.
+/// The budgets that a calibration can show.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// Its name.
     pub name: String,
     /// Pairs of the same question that it was fitted to.
     pub positives: u64,
-    /// Pairs of different ones.
+    /// Pairs of different questions that it was fitted to.
     pub negatives: u64,
     /// By budget, ascending.
     pub budgets: Vec<Budget>,
-    /// The least budget that can be shown, rounded up; none if none can be.
+    /// The smallest budget that can be shown, rounded up; none if none can be.
     pub least_max_false_hit_rate: Option<f64>,
 }
 
-/// What it can show of one budget.
+/// What a calibration can show for one budget.
 #[derive(Debug, Serialize)]
 pub struct Budget {
     /// The greatest share of false hits among hits on other wordings.
     pub max_false_hit_rate: f64,
-    /// The least probability to accept with the scorer; none where the data cannot show the budget with it.
+    /// The lowest probability to accept with the scorer; none where the data cannot show the budget with it.
     pub threshold: Option<f64>,
-    /// The least probability to accept by features alone.
+    /// The lowest probability to accept by features alone.
     pub threshold_without_scorer: Option<f64>,
-    /// `sufficient` or `insufficient` data; `unconfirmed` where they are too few, and the threshold is that of the
-    /// calibration that was moved, raised as far as they contradict it.
+    /// `sufficient` or `insufficient` data; `unconfirmed` where there are too few: the threshold is then that
+    /// of the calibration that was moved, raised as far as the data contradict it.
     pub verdict: &'static str,
 }
 
 impl Report {
-    /// What `calibration` can show.
+    /// Reports on `calibration`.
     pub fn of(calibration: &Calibration) -> Self {
         let budgets = calibration.budgets(CalibratedStage::Full);
         let budget = |max_false_hit_rate: f64| {

@@ -1,4 +1,4 @@
-//! What each stage costs.
+//! The cost of each stage.
 
 use serde::Serialize;
 
@@ -12,16 +12,17 @@ pub(super) struct Cost {
     pub(super) scorer: f64,
 }
 
-/// What a stage cost.
+/// The cost of a stage.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StageCost {
     /// The stage's name.
     pub stage: &'static str,
-    /// How often it ran per query: an evaluation examines every candidate, a lookup stops at the first accepted.
+    /// How often it ran per query: an evaluation examines every candidate, a lookup stops at the first
+    /// accepted.
     pub runs_per_query: f64,
     /// The median of a run, in microseconds.
     pub p50_us: f64,
-    /// What 99 % of the runs took at most, in microseconds.
+    /// The time that 99 % of the runs took at most, in microseconds.
     pub p99_us: f64,
 }
 

@@ -1,8 +1,8 @@
-//! What other thresholds of a policy would give.
+//! The results of a policy at other thresholds.
 
 use serde::Serialize;
 
-/// Points of a curve, about.
+/// The approximate number of points of a curve.
 const POINTS: usize = 50;
 
 /// A point of the curve of a policy.
@@ -12,19 +12,19 @@ pub struct CurvePoint {
     pub hit_rate: f64,
     /// False hits per hit.
     pub false_hits_per_hit: f64,
-    /// The threshold that gives them; for `vcache`, which has none, the budget.
+    /// The threshold that gives these results; for `vcache`, which has none, the budget.
     pub threshold: f32,
 }
 
 impl CurvePoint {
-    /// What the threshold gives, of `queries` in all; none without hits.
+    /// The results of the threshold, for `queries` queries in all; none without hits.
     pub(super) fn at(steps: &[Step], queries: usize, threshold: f32) -> Option<Self> {
         let mut tally = Tally::default();
         tally.add(steps.iter().filter(|step| step.score >= threshold));
         Self::of(tally, queries, threshold)
     }
 
-    /// What `tally` has of `queries`; none without hits.
+    /// The point for `tally` out of `queries` queries; none without hits.
     pub(super) fn of(tally: Tally, queries: usize, threshold: f32) -> Option<Self> {
         let hits = tally.hits();
         (hits > 0).then(|| Self {
@@ -40,22 +40,23 @@ impl CurvePoint {
     }
 }
 
-/// What changes where a falling threshold reaches a score.
+/// The change of the results when a falling threshold reaches a score.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Step {
     pub(super) score: f32,
-    /// One hit more, or none where a query gets another answer than from the thresholds above.
+    /// The additional hit; 0 if the query was already a hit at higher thresholds and only gets another
+    /// answer.
     hits: i64,
-    /// False hits more, or fewer.
+    /// The change in false hits, positive or negative.
     wrong: i64,
 }
 
 impl Step {
-    /// The steps of a query that is served these answers, given by score and whether they are right: the first whose score
-    /// reaches the threshold.
+    /// The steps of a query with these answers, given as the score and whether the answer is right. The first
+    /// whose score reaches the threshold is served.
     pub(super) fn of(answers: &[(f32, bool)]) -> Vec<Self> {
         let step = |(place, &(score, is_right)): (usize, &(f32, bool))| {
-            // Until the threshold fell this far, the next one was served.
+            // At higher thresholds, the next answer was served.
             let before = answers.get(place + 1);
             let was_wrong = before.is_some_and(|(_, was_right)| !was_right);
             let (hits, wrong) = (i64::from(before.is_none()), i64::from(!is_right) - i64::from(was_wrong));
@@ -73,7 +74,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// What is known of each hit: whether it is right.
+    /// Counts hits, given for each whether it is right.
     pub(super) fn of_hits(hits: impl IntoIterator<Item = bool>) -> Self {
         let mut tally = Self::default();
         for is_right in hits {
@@ -83,7 +84,7 @@ impl Tally {
         tally
     }
 
-    /// Takes `steps`.
+    /// Adds `steps`.
     pub(super) fn add<'a>(&mut self, steps: impl IntoIterator<Item = &'a Step>) {
         for step in steps {
             self.hits += step.hits;
@@ -96,7 +97,7 @@ impl Tally {
     }
 
     pub(super) fn wrong(self) -> u64 {
-        // Every answer that is replaced was counted before, so neither sum is ever below zero.
+        // Every answer that is replaced was counted before, so neither sum is ever negative.
         self.wrong.unsigned_abs()
     }
 
@@ -107,7 +108,7 @@ impl Tally {
 
 /// The points of `steps`, from the highest threshold to the lowest.
 ///
-/// Equal scores are accepted together, as any threshold does.
+/// Equal scores are accepted together, as with any threshold.
 pub(super) fn curve(mut steps: Vec<Step>, queries: usize) -> Vec<CurvePoint> {
     steps.sort_by(|a, b| b.score.total_cmp(&a.score));
     let every = steps.len().div_ceil(POINTS).max(1);
@@ -128,7 +129,7 @@ pub(super) fn curve(mut steps: Vec<Step>, queries: usize) -> Vec<CurvePoint> {
 mod tests {
     use super::*;
 
-    /// Of queries that are served one answer each.
+    /// The steps of queries with one answer each.
     fn steps(answers: &[(f32, bool)]) -> Vec<Step> {
         answers.iter().flat_map(|&answer| Step::of(&[answer])).collect()
     }

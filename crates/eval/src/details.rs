@@ -1,5 +1,5 @@
-//! What pages show of a policy beyond its figures: its curve, how reliable its probabilities are, and what it got
-//! wrong, with the reasons that `wellspring why` would give.
+//! The details of a policy on report pages, beyond its figures: its curve, how reliable its probabilities
+//! are, and its errors, with the reasons that `wellspring why` would give.
 
 use std::collections::BTreeMap;
 
@@ -10,29 +10,29 @@ use super::examined::Examined;
 use super::policy::{Judge, Policy};
 use super::reliability::{Bin, bins, calibration_error};
 
-/// Examples of each kind.
+/// The number of examples of each kind.
 const EXAMPLES: usize = 8;
 
-/// How many inputs of a probability an example names.
+/// The number of inputs of a probability that an example names.
 const REASONS: usize = 4;
 
-/// What adds less than this to the logarithm of the odds is no reason.
+/// An input that adds less than this to the logarithm of the odds is not given as a reason.
 const LEAST_REASON: f64 = 0.05;
 
-/// A question asked, with what a policy would serve for it and what it should serve.
+/// A question asked, with the answers that a policy would serve and the right one.
 #[derive(Debug, Clone)]
 pub(super) struct Case<'a> {
     pub(super) asked: &'a str,
-    /// The cached questions whose answers the policy would serve as its threshold falls: the first whose score reaches
-    /// it. None if all are vetoed.
+    /// The cached questions whose answers the policy would serve as its threshold falls: at a given
+    /// threshold, the first whose score reaches it. Empty if all are vetoed.
     pub(super) offers: Vec<Near<'a>>,
-    /// The cached question whose answer is right, if there is one, examined if it is among the candidates.
+    /// The cached question whose answer is right, if there is one; examined if it is among the candidates.
     pub(super) expected: Option<(&'a str, Option<&'a Examined>)>,
-    /// What it is about, if that is named.
+    /// Its subject, if the data name one.
     pub(super) domain: Option<&'a str>,
 }
 
-/// A cached question that a policy may serve the answer of.
+/// A cached question whose answer a policy may serve.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Near<'a> {
     pub(super) question: &'a str,
@@ -46,12 +46,12 @@ pub(super) struct Near<'a> {
 }
 
 impl<'a> Case<'a> {
-    /// What is served from this threshold on.
+    /// The answer served from this threshold on.
     pub(super) fn served(&self, threshold: Option<f32>) -> Option<Near<'a>> {
         self.offers.iter().find(|near| threshold.is_some_and(|least| near.score >= least)).copied()
     }
 
-    /// What the policy is surest of.
+    /// The candidate that the policy is surest of.
     pub(super) fn surest(&self) -> Option<Near<'a>> {
         self.offers.last().copied()
     }
@@ -61,45 +61,45 @@ impl<'a> Case<'a> {
     }
 }
 
-/// What pages show of a policy.
+/// The details of a policy on report pages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Details {
     /// The policy.
     pub policy: Policy,
-    /// What other thresholds would give.
+    /// The results at other thresholds.
     pub curve: Vec<CurvePoint>,
-    /// What the policy's own threshold gives; none without hits.
+    /// The result at the policy's own threshold; none without hits.
     pub at: Option<CurvePoint>,
     /// How reliable its probabilities are; empty if it gives none.
     pub reliability: Vec<Bin>,
-    /// How far they are off on average; none if it gives none.
+    /// The average error of the probabilities; none if it gives none.
     pub calibration_error: Option<f64>,
-    /// False hits in all.
+    /// All false hits.
     pub false_hits: usize,
-    /// Those of the highest scores, the highest first.
+    /// Those with the highest scores, highest first.
     pub worst: Vec<Example>,
-    /// Why paraphrases were missed, with how many, the most frequent first.
+    /// The reasons why paraphrases were missed, each with its count, most frequent first.
     pub missed: Vec<(String, usize)>,
-    /// Those that the threshold refused, the nearest to it first.
+    /// Those that the threshold refused, nearest to it first.
     pub nearly: Vec<Example>,
-    /// Those that had no score, the most similar first.
+    /// Those without a score, most similar first.
     pub refused: Vec<Example>,
 }
 
-/// A question that was answered wrong, or not at all.
+/// A question that got a wrong answer, or none.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Example {
     /// The question that was asked.
     pub asked: String,
     /// The cached question whose answer was served, or would have been.
     pub cached: String,
-    /// The cached question whose answer would have been right, if it is another one.
+    /// The cached question whose answer would have been right, if it is a different one.
     pub expected: Option<String>,
     /// The similarity of the two; none if one has no embedding.
     pub similarity: Option<f32>,
     /// How sure the policy was, if it can say.
     pub score: Option<f32>,
-    /// What decided, as `wellspring why` tells it.
+    /// The reason for the decision, as `wellspring why` shows it.
     pub why: Check,
 }
 
@@ -134,7 +134,7 @@ impl Details {
             details.reliability = bins(&probabilities);
             details.calibration_error = calibration_error(&probabilities);
         }
-        // Without a threshold nothing is served, and there is nothing to learn from what was not.
+        // Without a threshold nothing is served, so the misses show nothing.
         if let Some(least) = threshold {
             details.add_false_hits(judge, least, cases);
             details.add_missed(judge, least, cases);
@@ -189,7 +189,7 @@ impl Details {
     }
 }
 
-/// Keeps the examples that come first by `rank`, the greatest first.
+/// Keeps the examples that come first by `rank`, greatest first.
 fn first(examples: &mut Vec<Example>, rank: impl Fn(&Example) -> Option<f32>) {
     let rank = |example: &Example| rank(example).unwrap_or(f32::NEG_INFINITY);
     examples.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
@@ -209,7 +209,7 @@ impl Judge {
         }
     }
 
-    /// What decided on the pair, in the words of `wellspring why`.
+    /// The reason for the decision on the pair, in the words of `wellspring why`.
     fn why(&self, pair: &Examined, least: f32) -> Check {
         let (similarity, score) = (pair.similarity.unwrap_or_default(), self.score(pair));
         let passed = score.is_some_and(|score| score >= least);
@@ -230,7 +230,7 @@ impl Judge {
         if score.is_none() && pair.is_unread && !is_enough {
             return Check::new(Stage::Scorer.name(), false, "the scorer cannot read the pair whole");
         }
-        // Of a pair that needs no scorer, what that says decided nothing.
+        // If a pair needs no scorer, the scorer's result did not affect the decision.
         let logit = pair.logit.filter(|_| !is_enough);
         let (stage, probability) = match logit {
             Some(_) => (Stage::Scorer, self.probability(pair)),
@@ -242,7 +242,7 @@ impl Judge {
             (None, _) => self.calibration.scorer_from(),
         };
         let passed = is_enough || passed;
-        // What speaks for a false hit, or against a pair that was missed.
+        // The inputs that speak for a false hit, or against a missed pair.
         let mut reasons = self.calibration.reasons(&pair.features, logit, usize::MAX);
         reasons.retain(|(_, value)| value.abs() >= LEAST_REASON && (*value > 0.0) == passed);
         let inputs: Vec<String> =

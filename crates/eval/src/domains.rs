@@ -1,8 +1,8 @@
-//! The figures of each domain, where the data name some.
+//! The figures of each domain, if the data name domains.
 //!
-//! A policy that keeps its budget over all may break it where questions are of another kind. A domain has few hits, so
-//! its verdict goes by the interval: a budget is exceeded only where the lower end is above it, and kept only where the
-//! upper end is within it. Between the two the hits are too few to tell.
+//! A policy that keeps its budget over all data may exceed it on another kind of question. A domain has few
+//! hits, so its verdict goes by the interval: a budget is exceeded only if the lower end is above it, and
+//! kept only if the upper end is within it. Between the two, there are too few hits to decide.
 
 use std::collections::BTreeMap;
 
@@ -13,25 +13,25 @@ use super::curve::Tally;
 use super::metrics::{Scored, roc_auc};
 use super::stream::Kept;
 
-/// What became of a pair or a query.
+/// The outcome of a pair or a query.
 #[derive(Debug, Clone, Copy)]
 pub struct Member<'a> {
-    /// What it is about, if that is named.
+    /// Its subject, if the data name one.
     pub domain: Option<&'a str>,
-    /// Whether there is an answer that is right.
+    /// Whether there is a right answer.
     pub is_answerable: bool,
     /// For a hit, whether it is right.
     pub hit: Option<bool>,
-    /// How it ranks, if it does.
+    /// Its score, if it has one.
     pub scored: Option<Scored>,
 }
 
 /// The figures of one domain.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DomainFigures {
-    /// The domain; none for what names none.
+    /// The domain; none for data without one.
     pub domain: Option<String>,
-    /// Its pairs or queries.
+    /// The number of its pairs or queries.
     pub count: usize,
     /// Those that were hits.
     pub hits: u64,
@@ -41,12 +41,12 @@ pub struct DomainFigures {
     pub false_hits_per_hit: Option<f64>,
     /// The upper end of its Wilson interval at 95 % (two-sided).
     pub false_hits_per_hit_upper95: f64,
-    /// The share of what could be answered that got the right answer: of positive pairs those accepted, of answerable
-    /// queries those answered right.
+    /// The share of the answerable that got the right answer: the accepted share of positive pairs, or the
+    /// share of answerable queries that got the right answer.
     pub right_of_answerable: Option<f64>,
     /// How well scores rank right above wrong; none without both.
     pub roc_auc: Option<f64>,
-    /// Whether the budget was kept, by the interval: `insufficient` where the hits are too few to tell.
+    /// Whether the budget was kept, by the interval: `insufficient` where there are too few hits to decide.
     pub budget: Kept,
 }
 
@@ -73,7 +73,7 @@ impl DomainFigures {
         }
     }
 
-    /// The words for whether its budget was kept.
+    /// The name of the verdict on its budget.
     pub fn verdict(&self) -> &'static str {
         match self.budget {
             Kept::Insufficient => "too few hits",
@@ -87,15 +87,15 @@ impl DomainFigures {
     }
 }
 
-/// The lower end of the interval of `wrong` in `hits`, which is what they show at the least.
+/// The lower end of the interval of `wrong` in `hits`, which is the least share that they show.
 fn lower95(wrong: u64, hits: u64) -> f64 {
-    // Without any it is 0, which rounding would miss.
+    // Without wrong ones it is 0, which rounding would miss.
     if wrong == 0 { 0.0 } else { 1.0 - wilson_upper95(hits - wrong, hits) }
 }
 
-/// The figures of each domain, the worst first: by the share of false hits that its hits show at the least, as one of two
-/// is no worse than fifty of a hundred; then by the share itself, then by what was not answered. Empty where no domain is
-/// named.
+/// The figures of each domain, worst first. They are sorted by the lower end of the share of false hits,
+/// because one of two is no worse than fifty of a hundred; then by the share itself, then by the share not
+/// answered. Empty if no domain is named.
 pub fn by_domain(members: &[Member<'_>], budget: f64) -> Vec<DomainFigures> {
     if members.iter().all(|member| member.domain.is_none()) {
         return Vec::new();
@@ -120,7 +120,7 @@ pub fn by_domain(members: &[Member<'_>], budget: f64) -> Vec<DomainFigures> {
 mod tests {
     use super::*;
 
-    /// `hits` in a domain, `wrong` of them, and `missed` more that could be answered.
+    /// `hits` in a domain, of which `wrong` are wrong, and `missed` more that could be answered.
     fn members(domain: Option<&'static str>, hits: u8, wrong: u8, missed: u8) -> Vec<Member<'static>> {
         let hit = |n: u8| {
             let is_right = n >= wrong;

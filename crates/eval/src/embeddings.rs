@@ -9,10 +9,10 @@ use wellspring::error::{Error, ErrorKind, Result};
 /// Texts embedded per call.
 pub(super) const BATCH: usize = 256;
 
-/// Told how many of how many texts have been embedded.
+/// Called with the number of texts embedded so far and the number of all texts.
 pub type Progress<'a> = &'a mut (dyn FnMut(usize, usize) + Send);
 
-/// The embedding of each text that the model sees whole.
+/// The embeddings of the texts that the model sees whole.
 #[derive(Debug, Default)]
 pub(super) struct Embeddings(HashMap<String, Embedding>);
 

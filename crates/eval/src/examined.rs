@@ -1,4 +1,4 @@
-//! A pair of questions with everything that policies decide by.
+//! A pair of questions with all the data that policies decide by.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,17 +10,17 @@ use wellspring::verify::{
 
 use super::cost::Cost;
 
-/// What is known of a cached question for one that is asked.
+/// The data about a cached question as the candidate for a question that is asked.
 #[derive(Debug, Clone)]
 pub(super) struct Examined {
     /// The similarity of their embeddings; none if one of them has none.
     pub(super) similarity: Option<f32>,
-    /// What the configured guard that vetoes it says.
+    /// The check of the configured guard that vetoes it.
     pub(super) veto: Option<Check>,
     pub(super) features: Features,
-    /// What the scorer says, if it was asked and could read the pair.
+    /// The scorer's logit, if the scorer was asked and could read the pair.
     pub(super) logit: Option<f32>,
-    /// Whether it was left out because the cheap stages think little of it: policies that score never serve it.
+    /// Whether it was left out because the cheap stages find it unlikely: policies that score never serve it.
     pub(super) is_screened: bool,
     /// Whether the scorer was asked and could not read the pair.
     pub(super) is_unread: bool,
@@ -39,38 +39,40 @@ impl Examined {
 pub struct Examiner {
     /// The guards that may veto.
     pub guards: Guards,
-    /// What makes probabilities of features and of what the scorer says.
+    /// Computes probabilities from features and the scorer's logit.
     pub calibration: Arc<Calibration>,
-    /// The scorer; none to do without.
+    /// The scorer; none to work without one.
     pub scorer: Option<Arc<dyn PairScorer>>,
 }
 
 impl Examiner {
-    /// All that the cheap stages say.
+    /// Runs all cheap stages.
     pub(super) fn look(&self, asked: &str, cached: &str, similarity: Option<f32>) -> Examined {
         let started = Instant::now();
         let veto = self.guards.veto(asked, cached);
         let guards = micros(started);
         let started = Instant::now();
         let features = Features::of(asked, cached, similarity.unwrap_or(0.0));
-        // Computed for its time: policies compute it again, each by its own calibration.
+        // Computed only to measure its time: each policy computes it again with its own calibration.
         let _ = std::hint::black_box(self.calibration.cheap(&features));
         let features_took = micros(started);
         let cost = Cost { guards, features: features_took, scorer: 0.0 };
         Examined { similarity, veto, features, logit: None, is_screened: false, is_unread: false, cost }
     }
 
-    /// The last stage that decides by `calibration`: the cheap one where there is no scorer, or where it has no say.
+    /// The last stage that decides by `calibration`: the cheap one if there is no scorer, or if the
+    /// calibration does not use it.
     pub(super) fn stage(&self, calibration: &Calibration) -> CalibratedStage {
         let is_scored = self.scorer.is_some() && calibration.uses_scorer();
         if is_scored { CalibratedStage::Full } else { CalibratedStage::Cheap }
     }
 
-    /// Asks the scorer as well if a lookup would by one of `calibrations`, and else marks the pair as screened.
+    /// Also asks the scorer if a lookup would do so with one of `calibrations`; otherwise marks the pair as
+    /// screened.
     ///
     /// # Errors
     ///
-    /// If it is broken.
+    /// If the scorer fails.
     pub(super) async fn screen(
         &self,
         pair: &mut Examined,
@@ -85,11 +87,11 @@ impl Examiner {
         if pair.is_screened { Ok(()) } else { self.score(pair, asked, cached).await }
     }
 
-    /// Asks the scorer as well, if there is one.
+    /// Also asks the scorer, if there is one.
     ///
     /// # Errors
     ///
-    /// If it is broken.
+    /// If the scorer fails.
     pub(super) async fn score(&self, pair: &mut Examined, asked: &str, cached: &str) -> Result<()> {
         let Some(scorer) = &self.scorer else { return Ok(()) };
         let started = Instant::now();

@@ -1,10 +1,14 @@
-//! How well policies tell questions that ask the same from questions that only look alike.
+//! Measures how well policies distinguish questions that ask the same from questions that only look alike.
 //!
-//! Two kinds of data: labelled pairs ([`pairs`]), and queries against cached questions ([`stream`]), which is how a
-//! cache is used. A [`replay`] sends the queries through the cache itself, with and without a judge. A [`control`] says how much of it is more than the surface, an [`adversarial`] run what remains against
-//! questions that are made to look alike. Every policy of [`policy`] is measured on the same embeddings. A threshold comes from the settings,
-//! or from *other* labelled data, on which it keeps the budget by the upper end of a confidence interval; one chosen
-//! on the data that it is reported on promises too much. The measures are pure functions in [`metrics`].
+//! There are two kinds of data: labelled pairs ([`pairs`]), and queries against cached questions
+//! ([`stream`]), which is how a cache is used. A [`replay`] sends the queries through the cache itself, with
+//! and without a judge. A [`control`] shows how much of the result is more than surface similarity. An
+//! [`adversarial`] run shows how many attacks succeed with questions that are made to look alike.
+//!
+//! Every policy of [`policy`] is measured on the same embeddings. A threshold comes from the settings, or
+//! from *other* labelled data, on which it keeps the budget by the upper end of a confidence interval; a
+//! threshold that is chosen on the reported data promises too much. The measures are pure functions in
+//! [`metrics`].
 
 pub mod adversarial;
 pub mod calibrating;

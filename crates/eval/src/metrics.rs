@@ -12,25 +12,25 @@ pub struct Scored {
     pub score: Option<f32>,
     /// How sure it would be without its vetoes, if it can say.
     pub rank: Option<f32>,
-    /// Whether they do.
+    /// Whether the questions ask the same, by the label.
     pub is_same: bool,
 }
 
-/// How well scores separate pairs that are the same question from pairs that are not.
+/// How well scores separate pairs of the same question from pairs of different ones.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Scores {
     /// The probability that a random positive ranks above a random negative, ties counting half; none if
-    /// there are no positives or no negatives. Pairs that a policy vetoes rank by their probability if it gives one, and
-    /// else last.
+    /// there are no positives or no negatives. Pairs that a policy vetoes rank by their probability if it
+    /// gives one, and otherwise last.
     pub roc_auc: Option<f64>,
     /// Precision averaged over the recall of each score, ties taken together; none without positives.
     pub average_precision: Option<f64>,
     /// The greatest F1 over all thresholds, found on these pairs: an upper bound, not a promise.
     pub best_f1: Option<BestF1>,
-    /// The greatest recall at which precision is at least .90, .95 and .99, by any threshold on these pairs: an
-    /// upper bound, not a promise. None where no threshold reaches it.
+    /// The greatest recall at which precision is at least .90, .95 and .99, by any threshold on these pairs:
+    /// an upper bound, not a promise. None where no threshold reaches it.
     pub recall_at_precision: BTreeMap<&'static str, Option<f64>>,
-    /// What each threshold accepts.
+    /// The results of each threshold.
     pub thresholds: Vec<ThresholdRow>,
 }
 
@@ -43,7 +43,7 @@ pub struct BestF1 {
     pub threshold: f32,
 }
 
-/// What one threshold accepts.
+/// The results of one threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct ThresholdRow {
     /// Pairs with at least this score are accepted, unless vetoed.
@@ -60,13 +60,13 @@ pub struct ThresholdRow {
     pub hit_rate: f64,
     /// The share of negatives among the accepted: 1 - precision.
     pub false_hits_per_hit: Option<f64>,
-    /// The upper end of the Wilson interval of `false_hits_per_hit` at 95 % (two-sided). What few hits
-    /// cannot show is not shown: with none accepted it is 1.
+    /// The upper end of the Wilson interval of `false_hits_per_hit` at 95 % (two-sided). With few hits it is
+    /// high; with none accepted it is 1.
     pub false_hits_per_hit_upper95: f64,
 }
 
 impl Scored {
-    /// One that nothing vetoes.
+    /// A pair without a veto.
     pub fn of(score: f32, is_same: bool) -> Self {
         Self { score: Some(score), rank: Some(score), is_same }
     }
@@ -112,7 +112,7 @@ struct Groups {
 
 impl Groups {
     fn of(pairs: &[Scored], score: impl Fn(&Scored) -> Option<f32>) -> Self {
-        // A score that is not a number says nothing in favour of a pair.
+        // A score that is not a number counts as no evidence for the pair.
         let rank = |pair: &Scored| score(pair).filter(|score| !score.is_nan());
         let mut sorted: Vec<(Option<f32>, bool)> =
             pairs.iter().map(|pair| (rank(pair), pair.is_same)).collect();
@@ -158,13 +158,13 @@ impl Groups {
                 let f1 = 2.0 * positives as f64 / (positives + negatives + self.positives) as f64;
                 Some(BestF1 { f1, threshold: group.score? })
             })
-            // Of equals the first: the higher threshold is the safer one.
+            // Of equal ones, the first: the higher threshold is safer.
             .reduce(|best, next| if next.f1 > best.f1 { next } else { best })
     }
 
     fn recall_at(&self, precision: f64) -> Option<f64> {
         self.cumulative()
-            // What was vetoed can be had by no threshold.
+            // No threshold accepts a vetoed pair.
             .filter(|(group, positives, negatives)| {
                 group.score.is_some() && *positives as f64 >= precision * (positives + negatives) as f64
             })

@@ -1,4 +1,4 @@
-//! Policies on labelled pairs: insert `a`, ask `b`.
+//! Measures policies on labelled pairs: insert `a`, ask `b`.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ use super::thresholds::{Calibrating, Terms, judges};
 pub(super) const THRESHOLDS: [f32; 14] =
     [0.50, 0.55, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.88, 0.90, 0.92, 0.95, 0.97, 0.99];
 
-/// What an evaluation on pairs found.
+/// The result of an evaluation on pairs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct PairReport {
     /// The embedding model.
@@ -38,17 +38,18 @@ pub struct PairReport {
     pub too_long: usize,
     /// The budget that thresholds keep.
     pub budget: f64,
-    /// The figures of the first policy, at the top level for scripts that look no further.
+    /// The figures of the first policy, repeated at the top level for scripts that read only those.
     #[serde(flatten)]
     pub first: Scores,
     /// The figures of every policy, the first included, in the order given.
     pub policies: Vec<PairPolicy>,
-    /// What each stage cost.
+    /// The cost of each stage.
     pub stages: Vec<StageCost>,
-    /// What pages show of the policies.
+    /// The details of the policies for report pages.
     #[serde(skip)]
     pub details: Vec<Details>,
-    /// Where the first policy that gives probabilities disagrees with the labels; none if none does.
+    /// The disagreements of the first policy that gives probabilities with the labels; none if no policy
+    /// gives any.
     #[serde(skip)]
     pub review: Option<Review>,
 }
@@ -68,14 +69,14 @@ pub struct PairPolicy {
     pub false_hits_per_hit: Option<f64>,
     /// The upper end of its Wilson interval at 95 %.
     pub false_hits_per_hit_upper95: f64,
-    /// How far its probabilities are from what came out, on average (expected calibration error over ten bins of equal
-    /// counts), where it gives any. Pairs that it vetoes have none.
+    /// How far its probabilities are from the outcomes, on average (expected calibration error over ten bins
+    /// of equal counts), if it gives any. Pairs that it vetoes have none.
     pub calibration_error: Option<f64>,
     /// The median time of the decision on a pair, without embedding, in milliseconds.
     pub p50_ms: f64,
     /// The time that 99 % of the decisions took at most, in milliseconds.
     pub p99_ms: f64,
-    /// The same by domain, the worst first; empty unless pairs name theirs.
+    /// The same figures by domain, worst first; empty unless pairs name domains.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<DomainFigures>,
     /// Its ranking quality and the table over thresholds.
@@ -115,7 +116,7 @@ pub async fn evaluate(
         None => None,
     };
     let judges = judges(policies, data.as_ref().map(|data| data as &dyn Calibrating), examiner, terms)?;
-    // The scorer reads every pair, so that all have a probability of one kind.
+    // The scorer reads every pair, so that all have the same kind of probability.
     let judges: Vec<_> = judges.into_iter().map(|(judge, least)| (judge.with_enough(None), least)).collect();
     let examined = examine(examiner, pairs, &embeddings).await?;
     let measure = |(judge, threshold): &(Judge, Option<f32>)| {
@@ -148,7 +149,7 @@ fn disagreements(judge: &Judge, pairs: &[Pair], examined: &[Examined]) -> Vec<Di
     pairs.iter().zip(examined).filter_map(found).collect()
 }
 
-/// Everything that policies decide by, of each pair.
+/// The data of each pair that policies decide by.
 async fn examine(examiner: &Examiner, pairs: &[Pair], embeddings: &Embeddings) -> Result<Vec<Examined>> {
     let mut examined = Vec::with_capacity(pairs.len());
     for Pair { a, b, .. } in pairs {
@@ -187,7 +188,7 @@ impl<'a> Labelled<'a> {
 
     /// The pairs, for fitting a calibration.
     ///
-    /// Those of one domain are one group.
+    /// Pairs of the same domain form one group.
     pub fn samples(&self) -> Vec<Sample> {
         let domains: BTreeSet<&str> = self.pairs.iter().filter_map(|pair| pair.domain.as_deref()).collect();
         let group = |domain: &str| u32::try_from(domains.range(..=domain).count()).unwrap_or(u32::MAX);
@@ -215,7 +216,7 @@ impl Calibrating for Labelled<'_> {
     }
 }
 
-/// The pairs as a policy decides on them.
+/// The pairs with the decisions of a policy.
 fn cases<'a>(judge: &Judge, pairs: &'a [Pair], examined: &'a [Examined]) -> Vec<Case<'a>> {
     let case = |(pair, examined): (&'a Pair, &'a Examined)| {
         let near = |score| Near {

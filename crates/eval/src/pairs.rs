@@ -1,10 +1,10 @@
 //! Labelled pairs as JSON lines: `{"a": "…", "b": "…", "label": 1}`.
 //!
-//! `a` is the question that was answered, `b` the one asked later, `label` whether the answer to the
-//! first answers the second: 1 or 0, `true` or `false`. For calibrating, `weight` says how many pairs it stands for
-//! (1), and `measure: false` that it teaches only and no threshold is chosen on it, as is right for made-up pairs.
-//! For measuring, `domain` names what it is about, any string: reports have figures of each.
-//! Other fields are ignored, blank lines are skipped.
+//! `a` is the question that was answered, `b` the one asked later, and `label` whether the answer to the
+//! first answers the second: 1 or 0, `true` or `false`. For calibrating, `weight` is the number of pairs that
+//! it stands for (default 1). With `measure: false` it is used only for learning, and no threshold is chosen
+//! on it, as is right for made-up pairs. For measuring, `domain` is any string that names its subject:
+//! reports have figures for each. Other fields are ignored, and blank lines are skipped.
 
 use serde_json::{Map, Value};
 use wellspring::error::{Error, ErrorKind, Result};
@@ -23,7 +23,7 @@ pub struct Pair {
     pub weight: f32,
     /// Whether thresholds may be chosen on it.
     pub is_measured: bool,
-    /// What it is about, if that is named.
+    /// Its subject, if the file names one.
     pub domain: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What is compared: ways to decide whether a near neighbour is the same question.
+//! The policies that are compared: ways to decide whether a near neighbour is the same question.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub enum Policy {
     Verifier,
     /// The same, calibrated on the data that thresholds are chosen on.
     Learned,
-    /// What each cached question was found right and wrong for; on streams only.
+    /// The observations of each cached question: where its answer was right and wrong; on streams only.
     #[serde(rename = "vcache")]
     VCache,
 }
@@ -39,7 +39,7 @@ impl Policy {
         }
     }
 
-    /// Whether it is nothing without labelled data.
+    /// Whether it cannot work without labelled data.
     pub(super) fn learns(self) -> bool {
         matches!(self, Self::Learned | Self::VCache)
     }
@@ -50,32 +50,33 @@ impl Policy {
     }
 }
 
-/// A policy with what it decides by.
+/// A policy with the data that it decides by.
 #[derive(Debug, Clone)]
 pub(super) struct Judge {
     pub(super) policy: Policy,
-    /// Of no use to a policy that does not score.
+    /// Unused by a policy that does not score.
     pub(super) calibration: Arc<Calibration>,
-    /// What a threshold of it is compared with: the cheap probability where there is no scorer.
+    /// The stage whose probability is compared with a threshold: the cheap one where there is no scorer.
     pub(super) stage: CalibratedStage,
-    /// The cheap probability that is enough without asking the scorer; none if none is, or if all are asked about.
+    /// The cheap probability that is enough without asking the scorer; none if no probability is enough, or
+    /// if the scorer is asked about every pair.
     pub(super) enough: Option<f64>,
 }
 
 impl Judge {
-    /// A policy that asks about whatever it may serve.
+    /// A policy that asks the scorer about every pair that it may serve.
     pub(super) fn new(policy: Policy, calibration: Arc<Calibration>, stage: CalibratedStage) -> Self {
         Self { policy, calibration, stage, enough: None }
     }
 
-    /// Takes `enough` as the cheap probability that needs no scorer, if there is one.
+    /// Sets `enough` as the cheap probability that needs no scorer, if there is a scorer.
     pub(super) fn with_enough(self, enough: Option<f64>) -> Self {
         let enough = enough.filter(|_| self.policy.scores() && self.stage == CalibratedStage::Full);
         Self { enough, ..self }
     }
 
-    /// How sure the policy is that the pair is the same question; none if it is vetoed or has no similarity, or if the
-    /// policy does not judge by pairs.
+    /// How sure the policy is that the pair is the same question; none if it is vetoed or has no similarity,
+    /// or if the policy does not judge by pairs.
     pub(super) fn score(&self, pair: &Examined) -> Option<f32> {
         let similarity = pair.similarity?;
         match self.policy {
@@ -88,18 +89,19 @@ impl Judge {
         }
     }
 
-    /// How sure it would be without its vetoes, which for a policy that gives no probability are all that it adds.
+    /// How sure it would be without its vetoes; for a policy that gives no probabilities, the same as its
+    /// score.
     pub(super) fn rank(&self, pair: &Examined) -> Option<f32> {
         if self.policy.scores() { pair.similarity.map(|_| self.probability(pair)) } else { self.score(pair) }
     }
 
-    /// What the scorer says, or the cheap stages where it was not asked.
+    /// The probability with the scorer, or that of the cheap stages where the scorer was not asked.
     pub(super) fn probability(&self, pair: &Examined) -> f32 {
         let full = |logit| lossy(self.calibration.full(&pair.features, logit));
         pair.logit.map_or_else(|| self.cheap(pair), full)
     }
 
-    /// What the cheap stages say.
+    /// The probability of the cheap stages.
     pub(super) fn cheap(&self, pair: &Examined) -> f32 {
         lossy(self.calibration.cheap(&pair.features))
     }

@@ -1,5 +1,5 @@
-//! The two files of a stream: cached questions `{"id","q"}`, and queries `{"q","expect": id or null}`, with a `domain` that
-//! says what they are about, if any.
+//! The two files of a stream: cached questions `{"id","q"}`, and queries `{"q","expect": id or null}`, with
+//! an optional `domain` that names their subject.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use wellspring::key::normalise;
 /// A question in the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cached {
-    /// Names it; unique in its file.
+    /// Identifies it; unique in its file.
     pub id: String,
     /// The question, normalised.
     pub question: String,
@@ -21,9 +21,9 @@ pub struct Cached {
 pub struct Query {
     /// The question, normalised.
     pub question: String,
-    /// The place of the cached question whose answer is right; none if no answer is.
+    /// The position of the cached question whose answer is right; none if no answer is.
     pub expect: Option<usize>,
-    /// What it is about, if that is named.
+    /// Its subject, if the file names one.
     pub domain: Option<String>,
 }
 
@@ -40,7 +40,7 @@ struct QueryLine {
     domain: Option<String>,
 }
 
-/// An id, which some write as a number.
+/// An id; some files write it as a number.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Id {
@@ -105,7 +105,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 /// A line as JSON of this form.
 pub(super) fn read<'a, T: Deserialize<'a>>(number: usize, line: &'a str) -> Result<T> {
     serde_json::from_str(line).map_err(|error| {
-        // What serde says may quote the question; the column does not.
+        // The message of serde may quote the question; the column does not.
         at(number, &format!("not a line of this file (column {})", error.column())).with_source(error)
     })
 }
@@ -115,7 +115,7 @@ pub(super) fn question(number: usize, field: &str, text: &str) -> Result<String>
     normalise(text).map_err(|error| at(number, &format!("field `{field}`: {error}")))
 }
 
-/// What is wrong with a line.
+/// An error about a line.
 pub(super) fn at(number: usize, what: &str) -> Error {
     Error::new(ErrorKind::InvalidInput, format!("line {number}: {what}"))
 }

@@ -1,8 +1,8 @@
-//! Whether probabilities are what they say: of those about .8, are about 80 % right?
+//! Checks whether probabilities are accurate: of those about .8, are about 80 % right?
 
 use wellspring::verify::wilson_upper95;
 
-/// Bins, of equal width to look at, of equal counts to measure by.
+/// The number of bins: of equal width for plots, of equal counts for measuring.
 const BINS: usize = 10;
 
 /// Predictions of about the same probability.
@@ -39,7 +39,8 @@ impl Bin {
     }
 }
 
-/// The bins of `scores` with whether they were right, from the least probability on, without empty ones.
+/// The bins of `scores`, each given with whether it was right, from the lowest probability on, without empty
+/// bins.
 pub fn bins(scores: &[(f32, bool)]) -> Vec<Bin> {
     let mut bins = [Bin::default(); BINS];
     for &(probability, is_right) in scores {
@@ -51,10 +52,11 @@ pub fn bins(scores: &[(f32, bool)]) -> Vec<Bin> {
     bins.into_iter().filter(|bin| bin.count > 0).map(Bin::averaged).collect()
 }
 
-/// How far the probabilities of `scores` are from what came out, on average over all of them: the expected calibration
-/// error over ten bins of equal counts. None without scores.
+/// How far the probabilities of `scores` are from the outcomes, on average over all of them: the expected
+/// calibration error over ten bins of equal counts. None without scores.
 ///
-/// Most probabilities are near 0 or 1, where bins of equal width would have nearly all of them and leave the rest to noise.
+/// Most probabilities are near 0 or 1: bins of equal width would have nearly all of them there and leave only
+/// noise to the rest.
 pub(super) fn calibration_error(scores: &[(f32, bool)]) -> Option<f64> {
     let bins = even_bins(scores);
     let all: u64 = bins.iter().map(|bin| bin.count).sum();
@@ -62,7 +64,8 @@ pub(super) fn calibration_error(scores: &[(f32, bool)]) -> Option<f64> {
     (all > 0).then(|| bins.iter().map(off).sum::<f64>() / all as f64)
 }
 
-/// Bins of about as many scores each, from the least on. Equal scores share one: which of them came first means nothing.
+/// Bins of about equal counts, from the lowest score on. Equal scores share a bin, because their order means
+/// nothing.
 fn even_bins(scores: &[(f32, bool)]) -> Vec<Bin> {
     let mut sorted: Vec<(f64, bool)> = scores
         .iter()
@@ -99,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_error_is_taken_over_bins_of_equal_counts() {
-        // A hundred that say .01, .02, … 1, of which those in the lower half are right: bins of ten each.
+        // A hundred scores .01, .02, … 1; those in the lower half are right: bins of ten each.
         let scores: Vec<_> = (1..=100_u8).map(|n| (f32::from(n) / 100.0, n <= 50)).collect();
         let even = even_bins(&scores);
         assert!(even.iter().map(|bin| bin.count).eq([10; 10]));

@@ -1,12 +1,15 @@
-//! What a judge gives a cache over time: the same traffic through two caches, one of them with a judge.
+//! Measures the benefit of a judge over time: the same traffic goes through two caches, one of them with a
+//! judge.
 //!
-//! The caches are the library's own, with the verifier and the settings that the caller gives them, on a store in memory
-//! and a clock that is moved by each question: answers expire, and budgets refill, as they would. Only the judge is simulated. It
-//! knows the labels, is wrong at random as often as it is told, in the same cases each time, and takes no time.
+//! The caches are those of the library, with the caller's verifier and settings, on a store in memory and a
+//! clock that each question advances: answers expire and budgets refill as in real use. Only the judge is
+//! simulated. It knows the labels, is wrong at random at the given rate, always in the same cases, and takes
+//! no time.
 //!
-//! Traffic is drawn from the cached questions and the queries, some far more often than others (Zipf). The cached ones are
-//! stored when it begins. What a cached question answers is stored when it was made; what none answers is not, for the
-//! labels do not say which of those ask the same.
+//! Traffic is drawn from the cached questions and the queries, some of them far more often than others
+//! (Zipf). The cached questions are stored at the beginning. A question that a cached one answers is stored
+//! when its answer is made. One that none answers is not stored, because the labels do not say which of those
+//! ask the same.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,44 +31,44 @@ use wellspring::{Cache, Dependency};
 use super::embeddings::Progress;
 use super::queries::{Cached, Query};
 
-/// Long after the epoch, and the same for every run.
+/// The start time: long after the epoch, and the same for every run.
 const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
-/// A machine that is busy must not change what is found.
+/// A long timeout, so that a busy machine does not change the results.
 const VERIFY_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What to replay.
+/// The plan of a replay.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// After how many questions to look, ascending.
+    /// The numbers of questions after which to report, ascending.
     pub lengths: Vec<usize>,
     /// How many questions there are in an hour.
     pub per_hour: u32,
     /// How often the judge is right.
     pub accuracy: f64,
-    /// The exponent of the distribution; 0 asks for all equally often.
+    /// The exponent of the distribution; with 0, all are asked equally often.
     pub zipf: f64,
-    /// What decides which questions are asked, and where the judge is wrong.
+    /// The seed, which decides which questions are asked, and where the judge is wrong.
     pub seed: u64,
-    /// What the judge is asked.
+    /// The settings for asking the judge.
     pub judging: Judging,
 }
 
-/// What a judge is asked, as a [`Shadow`] has it.
+/// The settings for asking a judge, as in a [`Shadow`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Judging {
     /// The share of hits on other wordings that is judged.
     pub hits: f64,
     /// The share of misses whose neighbours may be judged.
     pub near_misses: f64,
-    /// The calls of an hour.
+    /// The most calls in an hour.
     pub calls_per_hour: u32,
-    /// The cases of a call.
+    /// The most cases in a call.
     pub batch: usize,
     /// How sure the judge must be to approve an answer.
     pub min_confidence: f32,
 }
 
-/// What a replay found.
+/// The result of a replay.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ReplayReport {
     /// The embedding model.
@@ -74,19 +77,19 @@ pub struct ReplayReport {
     pub cached: usize,
     /// Other questions.
     pub queries: usize,
-    /// Questions in an hour.
+    /// The number of questions in an hour.
     pub per_hour: u32,
     /// How often the simulated judge is right.
     pub judge_accuracy: f64,
-    /// The calls that it may be asked for in an hour.
+    /// The most calls of it in an hour.
     pub calls_per_hour: u32,
-    /// The cases of a call.
+    /// The most cases in a call.
     pub batch: usize,
-    /// Without and with it, after each of the lengths.
+    /// The results without and with it, after each of the lengths.
     pub lengths: Vec<Length>,
 }
 
-/// After so many questions.
+/// The results after a number of questions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Length {
     /// Questions asked.
@@ -97,11 +100,11 @@ pub struct Length {
     pub without: Figures,
     /// The cache with the judge.
     pub with: Figures,
-    /// Answers that were not made because of the judge, for each call of it; none without a call.
+    /// How many fewer answers had to be made because of the judge, per call of it; none without a call.
     pub saved_per_call: Option<f64>,
 }
 
-/// What one of the caches did so far.
+/// The results of one of the caches so far.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Figures {
     /// Hits per question.
@@ -110,7 +113,7 @@ pub struct Figures {
     pub exact: u64,
     /// Hits on other wordings.
     pub semantic: u64,
-    /// Those of them that a judge had approved.
+    /// Those of the hits on other wordings that a judge had approved.
     pub approved_hits: u64,
     /// Those of the hits on other wordings that were wrong.
     pub false_hits: u64,
@@ -126,7 +129,7 @@ pub struct Figures {
     pub judged: u64,
     /// Near misses that it approved.
     pub approved: u64,
-    /// Those of them that it should not have.
+    /// Those of the approved near misses that it should have rejected.
     pub approved_wrongly: u64,
 }
 
@@ -147,8 +150,9 @@ struct Asked<'a> {
     means: Option<usize>,
 }
 
-/// Replays the traffic of `plan` without and with a judge, through caches that `open` gives for a clock: each must have a
-/// store of its own, which is empty and goes by that clock. `model` names their embedding model in the report.
+/// Replays the traffic of `plan` without and with a judge, through caches that `open` creates for a clock.
+/// Each cache must have its own empty store that uses this clock. `model` names their embedding model in the
+/// report.
 ///
 /// # Errors
 ///
@@ -204,7 +208,7 @@ pub async fn evaluate(
     })
 }
 
-/// What is asked, in its order.
+/// The questions asked, in order.
 fn traffic<'a>(cached: &'a [Cached], queries: &'a [Query], plan: &Plan, longest: usize) -> Vec<Asked<'a>> {
     let cached = cached.iter().zip(0..).map(|(one, at)| (&*one.question, Some(at)));
     let queries = queries.iter().map(|query| (&*query.question, query.expect));
@@ -227,7 +231,7 @@ fn traffic<'a>(cached: &'a [Cached], queries: &'a [Query], plan: &Plan, longest:
         .collect()
 }
 
-/// What goes through each of the caches.
+/// The traffic that goes through each of the caches.
 struct Replay<'a, Open> {
     open: &'a Open,
     cached: &'a [Cached],
@@ -237,7 +241,7 @@ struct Replay<'a, Open> {
 }
 
 impl<Open: AsyncFn(Arc<ManualClock>) -> Result<CacheBuilder>> Replay<'_, Open> {
-    /// What a cache with this judge did after each of the lengths.
+    /// The results of a cache with this judge, after each of the lengths.
     async fn run(&self, shadow: Option<Shadow>, step: &mut (dyn FnMut() + Send)) -> Result<Vec<Figures>> {
         let Self { open, cached, traffic, meanings, plan } = *self;
         let clock = Arc::new(ManualClock::new(START));
@@ -285,7 +289,7 @@ impl<Open: AsyncFn(Arc<ManualClock>) -> Result<CacheBuilder>> Replay<'_, Open> {
 }
 
 impl Figures {
-    /// Adds what follows from the others, and what the cache says.
+    /// Adds the figures that follow from the others, and those that the cache reports.
     async fn complete(mut self, cache: &Cache, questions: usize, meanings: &Meanings) -> Result<Self> {
         let metrics = cache.metrics();
         self.hit_rate = (self.exact + self.semantic) as f64 / questions as f64;
@@ -325,7 +329,7 @@ impl AnswerJudge for Simulated {
 
     async fn judge(&self, case: &Case) -> Result<Ruling> {
         let is_same = is_same(&self.meanings, &case.question, &case.cached_question);
-        // By the case, so that it is wrong in the same ones each time.
+        // Derived from the case, so that it is wrong in the same cases each time.
         let parts = [&*case.question, &*case.cached_question].map(str::as_bytes);
         let seed = crc32fast::hash(&parts.concat());
         let drawn: f64 = SmallRng::seed_from_u64(self.plan.seed ^ u64::from(seed)).random();

@@ -1,5 +1,5 @@
-//! Where a policy and the labels disagree, for a person to look through: the surest of them are often faults of the
-//! labels, and every one that is corrected makes the measurement truer.
+//! The disagreements between a policy and the labels, for a person to review. The surest of them are often
+//! errors in the labels, and every corrected label makes the measurement more accurate.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use wellspring::verify::{Calibration, Candidate, Check, Pipeline, Verifier as _}
 use super::examined::{Examined, Examiner};
 use super::policy::Judge;
 
-/// Disagreements that are kept.
+/// The number of disagreements that are kept.
 const MOST: usize = 200;
 
 /// The surest disagreements of a policy with the labels, the most confident first.
@@ -21,7 +21,7 @@ pub struct Review {
     found: Vec<Disagreement>,
 }
 
-/// A pair of which a policy says something else than its label.
+/// A pair on which a policy contradicts the label.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Disagreement {
     a: String,
@@ -42,13 +42,13 @@ struct Line<'a> {
     similarity: f32,
     #[serde(skip_serializing_if = "Option::is_none")]
     domain: Option<&'a str>,
-    /// What every check of the pipeline says, as `wellspring why` does.
+    /// The result of every check of the pipeline, as in `wellspring why`.
     checks: Vec<Check>,
 }
 
 impl Disagreement {
-    /// The disagreement of `judge` with a label on whether `asked` is the same question as `cached`, if there is one. A
-    /// veto speaks against, however probable the pair.
+    /// The disagreement of `judge` with the label of whether `asked` is the same question as `cached`, if
+    /// there is one. A veto means a different question, however probable the pair.
     pub(super) fn of(
         judge: &Judge,
         pair: &Examined,
@@ -76,7 +76,8 @@ impl Disagreement {
 }
 
 impl Review {
-    /// What `find` finds for the first of `judges` that gives probabilities; none if none does.
+    /// The disagreements that `find` returns for the first of `judges` that gives probabilities; none if no
+    /// judge gives any.
     pub(super) fn of(
         judges: &[(Judge, Option<f32>)],
         find: impl FnOnce(&Judge) -> Vec<Disagreement>,
@@ -85,7 +86,7 @@ impl Review {
         Some(Self { calibration: Arc::clone(&judge.calibration), found: surest(find(judge)) })
     }
 
-    /// A line of JSON for each, with what the pipeline's checks say of it under this budget.
+    /// One line of JSON for each, with the results of the pipeline's checks under this budget.
     ///
     /// # Errors
     ///
@@ -119,8 +120,8 @@ impl Review {
     }
 }
 
-/// The surest of `found`, the most confident first: as many of either label, or more of one where the other has fewer.
-/// One kind of fault would else hide the other.
+/// The surest of `found`, most confident first: the same number for each label, or more of one where the
+/// other has fewer. Otherwise one kind of error could hide the other.
 fn surest(mut found: Vec<Disagreement>) -> Vec<Disagreement> {
     found.sort_by(|a, b| b.confidence().total_cmp(&a.confidence()));
     let positives = found.iter().filter(|one| one.is_same).count();
@@ -197,7 +198,7 @@ mod tests {
         assert!(kept.is_sorted_by(|a, b| a.confidence() >= b.confidence()));
         assert_eq!((kept.len(), kept.iter().filter(|one| one.is_same).count()), (200, 100));
         assert!((kept[0].probability - 0.899).abs() < 1e-6);
-        // Where there are few of one kind, the other has the rest.
+        // Where there are few of one kind, the other fills the rest.
         all.truncate(310);
         let kept = surest(all);
         assert_eq!((kept.len(), kept.iter().filter(|one| one.is_same).count()), (200, 10));

@@ -1,14 +1,15 @@
-//! Which of its candidates a lookup serves, and how long it takes to decide.
+//! Which candidate a lookup serves, and how long the decision takes.
 //!
-//! As in the cache, candidates are screened from the nearest on, and the first that the cheap stages accept is served.
-//! Of those that they leave undecided, the one that the scorer makes the likeliest is served.
+//! As in the cache, candidates are screened from the nearest on, and the first that the cheap stages accept
+//! is served. If they accept none, the undecided candidate that the scorer finds most likely is served.
 
 use wellspring::verify::{CalibratedStage, Pipeline};
 
 use super::examined::Examined;
 use super::policy::{Judge, Policy};
 
-/// The score of what the cheap stages accept alone: no threshold of the scorer keeps it from being served.
+/// The score of a candidate that the cheap stages accept alone: it is served at every threshold of the
+/// scorer.
 pub(super) const CERTAIN: f32 = 1.0;
 
 /// A candidate that is served at some thresholds.
@@ -22,7 +23,7 @@ pub(super) struct Offer {
     pub(super) confidence: f32,
 }
 
-/// What a lookup's first look makes of a candidate.
+/// The result of a lookup's first look at a candidate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Screened {
     Rejected,
@@ -30,14 +31,14 @@ enum Screened {
     Scored(f32),
     /// Accepted with this probability, whatever the threshold of the scorer.
     Enough(f32),
-    /// For the scorer to say.
+    /// The scorer must decide.
     Undecided,
 }
 
 impl Judge {
-    /// Those of `candidates`, the nearest first, that are served as the threshold falls, in the order in which a lookup
-    /// comes to them: the first whose score reaches the threshold is served, and each has a higher score than those
-    /// before it.
+    /// Those of `candidates`, nearest first, that are served as the threshold falls, in the order in which a
+    /// lookup reaches them. At a given threshold, the first whose score reaches it is served. Each has a
+    /// higher score than those before it.
     pub(super) fn offers(&self, candidates: &[&Examined]) -> Vec<Offer> {
         let (mut decided, mut surest) = (Vec::new(), None);
         for (place, pair) in candidates.iter().enumerate() {
@@ -56,7 +57,7 @@ impl Judge {
         decided.extend(surest);
         let mut offers: Vec<Offer> = Vec::new();
         for (place, score) in decided {
-            // What comes later is met only where a threshold refused all before it.
+            // A lookup reaches a later one only at a threshold that refuses all before it.
             if offers.last().is_none_or(|before| score > before.score) {
                 offers.push(Offer { place, score, confidence: score });
             }
@@ -90,8 +91,8 @@ impl Judge {
         }
     }
 
-    /// How long a lookup takes to decide on `candidates`, the nearest first, in microseconds: without embedding and
-    /// search, and no longer than until the cheap stages accept one.
+    /// How long a lookup takes to decide on `candidates`, nearest first, in microseconds. Excludes embedding
+    /// and search, and ends as soon as the cheap stages accept one.
     pub(super) fn micros(&self, candidates: &[&Examined], threshold: Option<f32>) -> f64 {
         let floor = if self.policy.scores() { Some(Pipeline::DEFAULT_FLOOR) } else { threshold };
         let Some(floor) = floor else { return 0.0 };
@@ -138,7 +139,7 @@ mod tests {
         Judge::new(policy, Calibration::bundled(), CalibratedStage::Full)
     }
 
-    /// The least of some cheap probabilities that accepts `pair`.
+    /// A judge for which the cheap probability of `pair` is just enough.
     fn with_enough_for(pair: &Examined) -> Judge {
         let judge = judge(Policy::Verifier);
         let enough = judge.calibration.cheap(&pair.features);
@@ -216,7 +217,7 @@ mod tests {
             [pair(0.95, true, 9.0), pair(0.9, false, 9.0), pair(0.85, false, 9.0), pair(0.4, false, 9.0)];
         takes(Policy::Threshold, &pairs, 0.8, 0.0);
         takes(Policy::Guards, &pairs, 0.8, 2.0);
-        // Vetoed ones have no features, what is below the floor is not looked at, and all others are scored.
+        // Vetoed pairs have no features, pairs below the floor are not looked at, and all others are scored.
         takes(Policy::Verifier, &pairs, 0.0, 3.0 + 20.0 + 200.0);
         takes(Policy::Verifier, &pairs, 1.1, 3.0 + 20.0 + 200.0);
         takes(Policy::Guards, &pairs, 0.99, 0.0);

@@ -1,7 +1,8 @@
-//! Policies on a stream of queries against cached questions.
+//! Measures policies on a stream of queries against cached questions.
 //!
-//! Every query meets the same cached questions; nothing is inserted in between. A hit is right if it is on the
-//! cached question that the query expects, and false on any other, or if the query expects none.
+//! Every query is compared with the same cached questions; nothing is inserted in between. A hit is right if
+//! it is on the cached question that the query expects, and false if it is on any other, or if the query
+//! expects none.
 
 mod looked;
 
@@ -26,7 +27,7 @@ use super::review::Review;
 use super::thresholds::{Calibrating, Terms, judges};
 use super::vcache;
 
-/// What an evaluation on a stream found.
+/// The result of an evaluation on a stream.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct StreamReport {
     /// The embedding model.
@@ -35,18 +36,20 @@ pub struct StreamReport {
     pub cached: usize,
     /// Queries.
     pub queries: usize,
-    /// The share of queries that a cached question answers: the greatest hit rate without a false hit.
+    /// The share of queries that a cached question answers: the highest possible hit rate without a false
+    /// hit.
     pub answerable: f64,
     /// The budget that thresholds keep.
     pub budget: f64,
     /// The figures of every policy, in the order given.
     pub policies: Vec<StreamPolicy>,
-    /// What each stage cost.
+    /// The cost of each stage.
     pub stages: Vec<StageCost>,
-    /// What pages show of the policies.
+    /// The details of the policies for report pages.
     #[serde(skip)]
     pub details: Vec<Details>,
-    /// Where the first policy that gives probabilities disagrees with the labels; none if none does.
+    /// The disagreements of the first policy that gives probabilities with the labels; none if no policy
+    /// gives any.
     #[serde(skip)]
     pub review: Option<Review>,
 }
@@ -68,22 +71,24 @@ pub struct StreamPolicy {
     pub errors_per_request: f64,
     /// The share of answerable queries that got the right answer.
     pub correct_on_positives: Option<f64>,
-    /// How well its scores tell right from wrong: the probability that the candidate that it is surest of ranks higher
-    /// for a query where that is right than where it is wrong. None without both, and for `vcache`.
+    /// How well its scores separate right from wrong: the probability that a query whose surest candidate is
+    /// right ranks above one whose surest candidate is wrong. None unless there are both, and for `vcache`.
     pub roc_auc: Option<f64>,
-    /// How far its probabilities are from what came out, on average (expected calibration error over ten bins of equal
-    /// counts), where it gives any.
+    /// How far its probabilities are from the outcomes, on average (expected calibration error over ten bins
+    /// of equal counts), if it gives any.
     pub calibration_error: Option<f64>,
-    /// Whether the budget was kept: `kept` or `exceeded` by the bound, `insufficient` where the hits are too few to show it.
+    /// Whether the budget was kept: `kept` or `exceeded` by the bound, `insufficient` where the hits are too
+    /// few to show it.
     pub budget: Kept,
     /// The median time of the decision on a query, without embedding and search, in milliseconds.
     pub p50_ms: f64,
     /// The time that 99 % of the decisions took at most, in milliseconds.
     pub p99_ms: f64,
-    /// The same by domain, the worst first; empty unless queries name theirs.
+    /// The same figures by domain, worst first; empty unless queries name domains.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<DomainFigures>,
-    /// What other thresholds would give: from high to low, for plots. For `vcache`, what other budgets would give.
+    /// The results at other thresholds, from high to low, for plots. For `vcache`, the results with other
+    /// budgets.
     pub curve: Vec<CurvePoint>,
 }
 
@@ -96,7 +101,7 @@ pub enum Kept {
     Within,
     /// The rate itself is above the budget.
     Exceeded,
-    /// The rate is within the budget, its upper bound is not: too few hits to tell.
+    /// The rate is within the budget, but its upper bound is not: there are too few hits to decide.
     Insufficient,
 }
 
@@ -110,7 +115,7 @@ impl Kept {
         }
     }
 
-    /// The words for it.
+    /// The name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Within => "kept",
@@ -131,7 +136,7 @@ pub struct Stream<'a> {
     pub calibrate_on: Option<&'a [Query]>,
     /// Candidates looked at per query.
     pub candidates: usize,
-    /// Instead of thresholds of the settings: those that give this hit rate, whatever is right.
+    /// If set, thresholds are chosen to give this hit rate, right or wrong, instead of those of the settings.
     pub hit_rate: Option<f64>,
 }
 
@@ -139,7 +144,8 @@ pub struct Stream<'a> {
 ///
 /// # Errors
 ///
-/// If there are no queries, no cached questions or no policies, the calibration data are too few, or a model fails.
+/// If there are no queries, no cached questions or no policies, the calibration data are too few, or a model
+/// fails.
 ///
 /// # Cancel safety
 ///
@@ -172,7 +178,7 @@ pub async fn evaluate(
     };
     let mut judges = judges(policies, data.as_ref().map(|data| data as &dyn Calibrating), examiner, terms)?;
     if stream.hit_rate.is_some() {
-        // Where a hit rate is set, no threshold of the settings has a say.
+        // If a hit rate is set, the thresholds of the settings are not used.
         judges = judges.into_iter().map(|(judge, least)| (judge.with_enough(None), least)).collect();
     }
     let calibrations: Vec<_> = judges.iter().map(|(judge, _)| Arc::clone(&judge.calibration)).collect();
@@ -204,7 +210,7 @@ fn at_hit_rate(cases: &[Case<'_>], rate: f64) -> Option<f32> {
     scores.get(hits.saturating_sub(1).min(scores.len().saturating_sub(1))).copied()
 }
 
-/// What became of a query. It ranks by the candidate that the policy is surest of, if there is one.
+/// The outcome of a query. It ranks by the candidate that the policy is surest of, if there is one.
 fn member<'a>(case: &Case<'a>, threshold: Option<f32>) -> Member<'a> {
     Member {
         domain: case.domain,
@@ -231,7 +237,7 @@ impl<'a> Stream<'a> {
         (self.figures(judge.policy, threshold, &members, micros, &details, terms), details)
     }
 
-    /// The figures of the policy that learns on its way.
+    /// The figures of the policy that learns during the run.
     fn run(self, looked: &Looked, terms: Terms) -> (StreamPolicy, Details) {
         let asked = looked.asked(self);
         let run = vcache::Run::over(&asked, terms.budget);

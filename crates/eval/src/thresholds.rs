@@ -1,4 +1,4 @@
-//! Where the threshold of a policy comes from.
+//! Chooses the threshold of a policy.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::curve::{Step, Tally};
 use super::examined::Examiner;
 use super::policy::{Judge, Policy, lossy};
 
-/// What is given for choosing thresholds.
+/// The requirements for choosing thresholds.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
     /// The greatest share of false hits that is accepted.
@@ -20,18 +20,18 @@ pub struct Terms {
 
 /// Labelled data for choosing thresholds.
 pub(super) trait Calibrating {
-    /// The pairs, for fitting; those that are the best candidate of their question measure.
+    /// The pairs, for fitting; only the best candidate of each question is used for measuring.
     fn samples(&self) -> Vec<Sample>;
 
-    /// What the policy would serve as its threshold falls, over all questions.
+    /// The results of the policy over all questions as its threshold falls.
     fn steps(&self, judge: &Judge) -> Vec<Step>;
 }
 
-/// Each policy with what it decides by, and its threshold; none where the data cannot show the budget.
+/// Each policy with its calibration, and its threshold; none where the data cannot show the budget.
 ///
-/// With calibration data, every policy gets the least threshold that keeps the budget on them by the upper end of the
-/// 95 % interval; without, the one of the settings. Where the scorer decides, the same goes for the cheap
-/// probability that is enough without it.
+/// With calibration data, every policy gets the lowest threshold that keeps the budget on them by the upper
+/// end of the 95 % interval; without data, it gets the threshold of the settings. If the scorer decides, the
+/// same applies to the cheap probability that is enough without the scorer.
 ///
 /// # Errors
 ///
@@ -76,7 +76,7 @@ fn judge(
     Ok((judge, threshold))
 }
 
-/// The policy with the thresholds of its calibration, which say nothing to one that does not score.
+/// The policy with the thresholds of its calibration; a policy that does not score ignores them.
 fn by_settings(
     policy: Policy,
     calibration: Arc<Calibration>,
@@ -88,7 +88,7 @@ fn by_settings(
     (Judge::new(policy, calibration, stage).with_enough(enough), threshold)
 }
 
-/// The least cheap probability from which on the budget is kept on what may measure.
+/// The lowest cheap probability from which on the budget is kept on the samples for measuring.
 fn least_enough(judge: &Judge, data: &dyn Calibrating, budget: f64) -> Option<f64> {
     let samples = data.samples();
     let measured = samples.iter().filter(|sample| sample.is_measured);
@@ -97,7 +97,8 @@ fn least_enough(judge: &Judge, data: &dyn Calibrating, budget: f64) -> Option<f6
     least_threshold(steps.collect(), budget).map(f64::from)
 }
 
-/// The least score from which on at most `budget` of the accepted are wrong, by the upper end of the interval.
+/// The lowest score from which on at most `budget` of the accepted are wrong, by the upper end of the
+/// interval.
 fn least_threshold(mut steps: Vec<Step>, budget: f64) -> Option<f32> {
     steps.sort_by(|a, b| b.score.total_cmp(&a.score));
     let (mut tally, mut least) = (Tally::default(), None);

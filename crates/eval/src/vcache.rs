@@ -1,10 +1,10 @@
 //! The policy of vCache on a stream, in its own terms.
 //!
-//! A query meets its nearest cached question only. What is known of that one decides: the query is served, or it
-//! explores, which is a miss whose judgement, here from the label, is remembered. Cached questions begin with nothing
-//! known of them, and as for every policy here, nothing is inserted: the method itself would store the answer of a
-//! query that explored if it differs. It learns on the stream that it is measured on, as it would in use, and has no
-//! threshold.
+//! A query is compared only with its nearest cached question. The observations of that question decide: the
+//! query is either served, or explores, which is a miss whose judgement, taken here from the label, is
+//! remembered. Cached questions start without observations and, as for every policy here, nothing is
+//! inserted; the method itself would store the answer of a query that explored if it differs. It learns on
+//! the stream on which it is measured, as it would in use, and has no threshold.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -24,13 +24,13 @@ const BUDGETS: [f32; 9] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8];
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub(super) question: &'a str,
-    /// Which cached question is the nearest, its text and its similarity.
+    /// The position of the nearest cached question, its text and its similarity.
     pub(super) nearest: Option<(usize, &'a str, f32)>,
     /// Whether its answer is right.
     pub(super) is_right: bool,
 }
 
-/// What became of the queries.
+/// The results of the queries.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Run {
     /// Whether the answer served was right; none if the query explored.
@@ -40,7 +40,8 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Runs the policy over `queries` in their order, with `budget` as the share of wrong answers among all of them.
+    /// Runs the policy over `queries` in their order, with `budget` as the share of wrong answers among all
+    /// of them.
     pub(super) fn over(queries: &[Asked<'_>], budget: f64) -> Self {
         let policy = VCache::new(SEED);
         let mut known: HashMap<usize, Vec<(f32, bool)>> = HashMap::new();
@@ -72,7 +73,7 @@ impl Run {
     }
 }
 
-/// What other budgets would give, from the least to the greatest.
+/// The results with other budgets, from the smallest to the greatest.
 pub(super) fn curve(queries: &[Asked<'_>]) -> Vec<CurvePoint> {
     let point = |budget: f32| CurvePoint::of(Run::over(queries, budget.into()).hits(), queries.len(), budget);
     BUDGETS.into_iter().filter_map(point).collect()
@@ -82,7 +83,7 @@ pub(super) fn curve(queries: &[Asked<'_>]) -> Vec<CurvePoint> {
 mod tests {
     use super::*;
 
-    /// Two cached questions: what lies above .8 is the same question, what lies below is not.
+    /// Two cached questions: queries with a similarity above .8 ask the same, those below do not.
     fn stream(length: u16) -> Vec<Asked<'static>> {
         let query = |n: u16| {
             let is_right = !n.is_multiple_of(3);
@@ -98,7 +99,7 @@ mod tests {
         assert!(run.served[..8].iter().all(Option::is_none), "four labels of each come first");
         let hits = run.hits().hits();
         assert!(hits > 100, "{hits} of 400 are hits");
-        // One that is asked for once each never gets there.
+        // If each question is asked only once, the policy never gets there.
         let once = (0..400).map(|at| Asked { nearest: Some((at, "c", 0.99)), ..stream(1)[0] });
         assert_eq!(Run::over(&once.collect::<Vec<_>>(), 0.05).hits(), Tally::default());
     }

@@ -1,7 +1,7 @@
 //! Which texts run through the model together.
 //!
-//! Pure: lengths in, runs out. Guarantees that every text is in exactly one run and that no run is over the
-//! limits. Does not look for the best packing; it only keeps short texts from being padded to long ones.
+//! Pure: lengths in, runs out. Guarantees that every text is in exactly one run and that no run exceeds the
+//! limits. Does not look for the best packing; it only avoids padding short texts to the length of long ones.
 
 /// The most texts of one run.
 pub(super) const MAX_RUN_TEXTS: usize = 32;
@@ -12,11 +12,12 @@ pub(super) const MAX_RUN_TOKENS: usize = 4_096;
 /// Whether texts may share a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Batching {
-    /// A text's vector does not depend on its neighbors in the run: batch what has about the same length.
+    /// A text's vector does not depend on the other texts in the run: batch texts of about the same length.
     ByLength,
-    /// It does, as with dynamically quantized activations: one text per run, so that a text has one vector.
-    /// The bundled model in batches of 32 gives vectors whose cosine with the lone text's is .993 on average and
-    /// .978 at least, and takes longer for it: 5.1 ms per question instead of 1.7, and 2.2 in batches of 8.
+    /// It depends on them, as with dynamically quantized activations: run each text alone, so that it has one
+    /// vector. In batches of 32, the bundled model gives vectors whose cosine with those of the same texts
+    /// alone is .993 on average and .978 at least. Batches are also slower: 5.1 ms per question in batches of
+    /// 32 and 2.2 in batches of 8, instead of 1.7.
     Alone,
 }
 
@@ -37,8 +38,9 @@ pub(super) fn plan(lengths: &[usize], batching: Batching) -> Vec<Vec<usize>> {
     runs
 }
 
-/// Whether a run of `texts` texts, the shortest of them `shortest` long, may take one of `length`, the longest.
-/// A run may be a quarter longer than its shortest text, and 8 tokens of padding are always cheaper than a run.
+/// Whether a run of `texts` texts, of which the shortest has the length `shortest`, may take one of `length`,
+/// which becomes the longest. A run may be a quarter longer than its shortest text. 8 tokens of padding are
+/// always allowed, because they are cheaper than another run.
 fn fits(shortest: usize, length: usize, texts: usize) -> bool {
     texts < MAX_RUN_TEXTS
         && length * (texts + 1) <= MAX_RUN_TOKENS

@@ -1,6 +1,6 @@
-//! The manifest of an embedding model: what its vectors are.
+//! The manifest of an embedding model, which describes its vectors.
 //!
-//! Guarantees that what it says is within reason; the checksums are checked where the files are read.
+//! Guarantees that its values are within reason; the checksums are checked where the files are read.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use crate::embedding::MAX_DIMENSIONS;
 use crate::error::Result;
 use crate::onnx::{self, Files, MAX_TOKENS};
 
-/// What a model folder says of itself.
+/// The description of a model in its folder.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Manifest {
@@ -23,10 +23,11 @@ pub(super) struct Manifest {
     pub(super) max_tokens: usize,
     pub(super) pooling: Pooling,
     pub(super) quantization: Quantization,
-    /// Whether the model gives `token_states` and `identity`, too, for a verifier that compares texts token by token.
+    /// Whether the model also gives `token_states` and `identity`, for a verifier that compares texts token
+    /// by token.
     #[serde(default)]
     pub(super) token_states: bool,
-    /// The scripts that the model was taught; absent for any.
+    /// The scripts that the model was trained on; absent if it accepts any.
     #[serde(default)]
     scripts: Option<Scripts>,
     /// For people and licence scanners; an SPDX expression.
@@ -35,13 +36,13 @@ pub(super) struct Manifest {
     /// For people: where the weights come from.
     #[serde(rename = "source")]
     _source: String,
-    /// Entries of ONNX Runtime's session configuration that the model is run with.
+    /// Configuration entries of the ONNX Runtime session that runs the model.
     #[serde(default)]
     pub(super) session: BTreeMap<String, String>,
     pub(super) files: Files,
 }
 
-/// How the vectors of the tokens become one.
+/// How the vectors of the tokens are combined into one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Pooling {
@@ -55,7 +56,8 @@ pub(super) enum Pooling {
 pub(super) enum Quantization {
     None,
     Static,
-    /// Activations are scaled by their range over the whole batch, so a text's vector depends on what else is in it.
+    /// Activations are scaled by their range over the whole batch, so a text's vector depends on the other
+    /// texts in it.
     Dynamic,
 }
 
@@ -64,7 +66,7 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Model`] if there is none, or if it is not one.
+    /// [`ErrorKind::Model`] if there is none, or if it is not valid.
     pub(super) fn read(folder: &Path) -> Result<Self> {
         let manifest: Self = onnx::read_manifest(folder)?;
         manifest.check(folder)?;

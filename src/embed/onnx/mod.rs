@@ -28,7 +28,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::onnx;
 use crate::tokens::{Encoded, TokenEncoder};
 
-/// The folder name of the model that comes with Wellspring.
+/// The folder name of the model that is shipped with Wellspring.
 pub const BUNDLED_MODEL: &str = "question-encoder";
 
 /// The name of the model for questions in other languages, which `make multilingual` builds.
@@ -37,22 +37,22 @@ pub const MULTILINGUAL_MODEL: &str = onnx::BUILT_MODEL;
 /// An embedder whose model runs in this process, on threads of its own: one, unless there are more
 /// [`workers`](OnnxOptions::workers).
 ///
-/// A thread takes its share of what waits, about 32 texts at a time, embeds equal texts once, and runs texts of like
-/// length together where the model allows it. A dynamically quantized model (the bundled one) does not: its
-/// activations are scaled by their range over the batch, so it takes each text alone.
+/// A thread takes its share of the waiting texts, about 32 at a time, embeds equal texts once, and runs texts
+/// of similar length together where the model allows it. A dynamically quantized model (the bundled one) does
+/// not allow it: its activations are scaled by their range over the batch, so it runs each text alone.
 ///
 /// Dropping the embedder joins the threads, which takes at most the time of 63 texts.
 ///
-/// Where the process also uses fastembed or `ort` directly: one ONNX Runtime environment may exist in a process.
-/// Create fastembed's first, and Wellspring shares it.
+/// If the process also uses fastembed or `ort` directly: a process can have only one ONNX Runtime
+/// environment. Create fastembed's first, and Wellspring shares it.
 #[derive(Debug)]
 pub struct OnnxEmbedder {
     model: ModelInfo,
-    /// What tells the model's token states from those of others.
+    /// Distinguishes the model's token states from those of other models.
     fingerprint: String,
-    /// Of a model that gives token states.
+    /// Only for a model that gives token states.
     states: Option<StatesMemo>,
-    // Last, for it is joined when dropped.
+    // Last, because dropping it joins the threads.
     workers: Workers,
 }
 
@@ -73,25 +73,26 @@ impl Default for OnnxOptions {
 }
 
 impl OnnxOptions {
-    /// How many threads compute one text; 1 by default, which leaves the other cores to the application. With 2, the
-    /// bundled model takes about 0.7 of the time, if the second core is idle: ONNX Runtime's threads spin while they
-    /// wait for each other, and without spinning 2 threads are slower than 1.
+    /// How many threads compute one text; 1 by default, which leaves the other cores to the application. With
+    /// 2, the bundled model takes about 0.7 of the time, if the second core is idle: ONNX Runtime's threads
+    /// spin while they wait for each other, and without spinning 2 threads are slower than 1.
     pub fn threads(mut self, threads: NonZeroUsize) -> Self {
         self.threads = threads;
         self
     }
 
-    /// How many texts are computed at a time, each by [`threads`](Self::threads) of its own; 1 by default, which leaves the
-    /// other cores to the application. With more, many callers get more from as many idle cores, and a lone one gets
-    /// nothing. Each loads the model once more: the bundled one takes 0.1 s and about 50 MiB.
+    /// How many texts are computed at a time, each by its own [`threads`](Self::threads); 1 by default, which
+    /// leaves the other cores to the application. More workers serve more texts if there are many callers and
+    /// idle cores; a lone caller gains nothing. Each worker loads another copy of the model: the bundled one
+    /// takes 0.1 s and about 50 MiB.
     pub fn workers(mut self, workers: NonZeroUsize) -> Self {
         self.workers = workers;
         self
     }
 
-    /// How many bytes of token states of the texts run lately are kept for whoever compares them, if the model gives
-    /// any; 32 MiB by default, which is about 13,000 questions. A candidate whose states are not kept costs one more run
-    /// of the model. At least 1 MiB, so that the states of a text survive until they are asked for.
+    /// How many bytes of token states of recent texts are kept for comparing them, if the model gives any; 32
+    /// MiB by default, which is about 13,000 questions. A candidate whose states are not kept costs one more
+    /// run of the model. At least 1 MiB, so that the states of a text are still there when they are needed.
     pub fn states_bytes(mut self, bytes: u64) -> Self {
         self.states_bytes = bytes.max(1 << 20);
         self
@@ -137,13 +138,14 @@ impl OnnxOptions {
 }
 
 impl OnnxEmbedder {
-    /// Loads the model that comes with Wellspring: `question-encoder`, 384 dimensions, English, texts of
+    /// Loads the model that is shipped with Wellspring: `question-encoder`, 384 dimensions, English, texts of
     /// up to 256 tokens.
     ///
-    /// Its folder is looked for in `$WELLSPRING_MODELS_DIR` alone if that is set, which may be several folders, separated as
-    /// in `PATH`; else in `models/` beside the executable, in `../share/wellspring/models`, and in `models/` and
-    /// `.deps/models/` of the current folder and of the source tree that this was built from. Blocks for about 0.2 s, like every constructor here: on an async thread, wrap it in
-    /// `tokio::task::spawn_blocking`.
+    /// If `$WELLSPRING_MODELS_DIR` is set, its folder is looked for only there; the variable may hold several
+    /// folders, separated as in `PATH`. Otherwise it is looked for in `models/` beside the executable, in
+    /// `../share/wellspring/models`, and in `models/` and `.deps/models/` of the current folder and of the
+    /// source tree that this was built from. Blocks for about 0.2 s, like every constructor here: on an async
+    /// thread, wrap it in `tokio::task::spawn_blocking`.
     ///
     /// # Errors
     ///
@@ -161,29 +163,31 @@ impl OnnxEmbedder {
         OnnxOptions::default().from_dir(folder)
     }
 
-    /// What the model that is called `name` says of itself, if it is one of ours. It is not loaded.
+    /// The manifest of the model called `name`, if it is one of ours. The model is not loaded.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Model`] if it is not found, or if its manifest is not sound.
+    /// [`ErrorKind::Model`] if the model is not found, or if its manifest is not valid.
     pub fn describe_own(name: &str) -> Result<Option<ModelInfo>> {
         own(name).map(|folder| Self::describe(folder?)).transpose()
     }
 
-    /// What the model in `folder` says of itself. It is not loaded, and its files are not checked.
+    /// The manifest of the model in `folder`. The model is not loaded, and its files are not checked.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Model`] if the folder has no manifest, or one that is not sound.
+    /// [`ErrorKind::Model`] if the folder has no manifest, or one that is not valid.
     pub fn describe(folder: impl AsRef<Path>) -> Result<ModelInfo> {
         Ok(Manifest::read(folder.as_ref())?.info())
     }
 
-    /// Loads a model by its name: [`MULTILINGUAL_MODEL`], which `make multilingual` builds and which is looked for as the
-    /// [`bundled`](Self::bundled) one is, [`BUNDLED_MODEL`], or one that fastembed knows.
+    /// Loads a model by its name: [`BUNDLED_MODEL`]; [`MULTILINGUAL_MODEL`], which `make multilingual` builds
+    /// and which is looked for in the same places as the [`bundled`](Self::bundled) one; or a model that
+    /// fastembed knows.
     ///
-    /// The latter by its variant (`BGESmallENV15`) or its repository (`Xenova/bge-small-en-v1.5`; the first variant, where
-    /// there are several), from its cache (`FASTEMBED_CACHE_DIR`, `HF_HOME`) or from its hub. Needs the cargo feature
+    /// A fastembed model is named by its variant (`BGESmallENV15`) or its repository
+    /// (`Xenova/bge-small-en-v1.5`; if several variants share it, the first is used). It is loaded from
+    /// fastembed's cache (`FASTEMBED_CACHE_DIR`, `HF_HOME`) or from its hub. This needs the cargo feature
     /// `hub`. No manifest checks these files: the hub's commit becomes the model's revision.
     ///
     /// # Errors
@@ -194,19 +198,20 @@ impl OnnxEmbedder {
         OnnxOptions::default().named(name)
     }
 
-    /// The options, to set some before loading.
+    /// The loading options; set them before loading.
     pub fn options() -> OnnxOptions {
         OnnxOptions::default()
     }
 
-    /// The bundled model, loaded once for all of the process that use it at the same time.
+    /// The bundled model, loaded once and shared by all users in the process at the same time.
     ///
     /// # Errors
     ///
     /// As [`bundled`](Self::bundled).
     pub fn shared() -> Result<Arc<Self>> {
         static SHARED: Mutex<Weak<OnnxEmbedder>> = Mutex::new(Weak::new());
-        // Held while loading, so that two who come together load once. Poison is harmless: it is written in one step.
+        // Locked while loading, so that two callers at the same time load it once. Poison is harmless: it is
+        // written in one step.
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(loaded) = shared.upgrade() {
             return Ok(loaded);
@@ -216,7 +221,7 @@ impl OnnxEmbedder {
         Ok(loaded)
     }
 
-    /// Of `models`, which are one model loaded several times, and at least once.
+    /// From `models`, which are one or more copies of one model.
     fn start(model: ModelInfo, models: Vec<OnnxModel>, states: Option<StatesMemo>) -> Result<Self> {
         let reader = models[0].reader(model.scripts.clone());
         let workers = Workers::start(models, reader, model.dimensions)?;
@@ -225,7 +230,8 @@ impl OnnxEmbedder {
     }
 }
 
-/// The folder of the model that is called `name`, or that it is not found; none if the name is none of ours.
+/// The folder of the model called `name`, or an error if it is not found; none if the name is not one of
+/// ours.
 fn own(name: &str) -> Option<Result<PathBuf>> {
     [BUNDLED_MODEL, MULTILINGUAL_MODEL].contains(&name).then(|| onnx::bundled(name))
 }

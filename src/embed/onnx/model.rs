@@ -1,7 +1,7 @@
-//! A loaded model: fastembed's session and tokenizer behind what the worker needs of them.
+//! A loaded model: fastembed's session and tokenizer behind the interface that the worker needs.
 //!
-//! Guarantees that a text is never truncated silently: truncation is off, and a [`Reader`] tells which texts the
-//! model cannot see whole.
+//! Guarantees that a text is never truncated silently: truncation is off, and a [`Reader`] reports the texts
+//! that the model cannot see whole.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::onnx::{MAX_BYTES_PER_TOKEN, ModelFiles, UNKNOWN_TOKENS, environment};
 use crate::tokens::TokenStates;
 
-/// Tells how a model sees a text, or that its tokenizer failed.
+/// Reports how a model sees a text, or that its tokenizer failed.
 pub(super) type Reader = Arc<dyn Fn(&str) -> Result<Reading> + Send + Sync>;
 
 /// What a worker runs; a trait so that tests can make it fail.
@@ -42,7 +42,7 @@ pub(super) enum Reading {
     Tokens(usize),
     /// Only its beginning.
     TooLong,
-    /// With a part replaced by the unknown token, or in a script that it was not taught.
+    /// With a part replaced by the unknown token, or in a script that the model was not trained on.
     Unreadable,
 }
 
@@ -100,7 +100,8 @@ impl OnnxModel {
         Ok(Self { inner, batching, max_tokens, states })
     }
 
-    /// What reads texts as this model does, which knows `scripts`, on any thread.
+    /// A function that reads texts as this model does, for a model that knows `scripts`; it runs on any
+    /// thread.
     pub(super) fn reader(&self, scripts: Option<Scripts>) -> Reader {
         let (tokenizer, max_tokens) = (self.inner.tokenizer.clone(), self.max_tokens);
         let unknown = UNKNOWN_TOKENS.iter().find_map(|token| tokenizer.token_to_id(token));
@@ -218,7 +219,7 @@ pub(super) fn named(name: &str, threads: usize) -> Result<(ModelInfo, OnnxModel)
     Ok((info, OnnxModel::new(inner, batching, max_tokens, None)?))
 }
 
-/// The commit that the hub's cache holds of a model: what tells two versions of one name apart.
+/// The commit of a model in the hub's cache, which distinguishes two versions with the same name.
 #[cfg(feature = "hub")]
 fn hub_revision(cache: &std::path::Path, model_code: &str) -> Result<String> {
     let path = cache.join(format!("models--{}", model_code.replace('/', "--"))).join("refs/main");

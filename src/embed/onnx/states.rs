@@ -1,7 +1,8 @@
 //! The token states of texts that the model has run lately.
 //!
-//! Guarantees that what is kept is what the model gave for exactly this text, in no more memory than it may take. A model
-//! gives the states with the embedding, in one run; whoever verifies a candidate asks for them a moment later.
+//! Guarantees that the kept states are those that the model gave for exactly this text, and that they take no
+//! more memory than allowed. The model gives the states in the same run as the embedding; the verifier of a
+//! candidate asks for them a moment later.
 
 use std::sync::Arc;
 
@@ -10,16 +11,16 @@ use moka::sync::Cache;
 
 use crate::tokens::TokenStates;
 
-/// What an entry takes beside its text and its states.
+/// The size of an entry beyond its text and its states.
 const OVERHEAD_BYTES: usize = 256;
 
-/// Token states by text. The newest always stay, unlike in the memo of embeddings: a text is looked up here right after
-/// it was put here.
+/// Token states by text. Unlike in the memo of embeddings, the newest always stay: a text is looked up here
+/// right after its states are stored.
 #[derive(Debug, Clone)]
 pub(super) struct StatesMemo(Cache<Arc<str>, Arc<TokenStates>>);
 
 impl StatesMemo {
-    /// Keeps up to `bytes`.
+    /// Keeps up to `bytes` bytes.
     pub(super) fn new(bytes: u64) -> Self {
         let weigh = |text: &Arc<str>, states: &Arc<TokenStates>| {
             u32::try_from(text.len() + states.bytes() + OVERHEAD_BYTES).unwrap_or(u32::MAX)

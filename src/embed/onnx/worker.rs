@@ -1,11 +1,12 @@
-//! The threads that own a model each, and the queue before them.
+//! The threads that each own a model, and the queue in front of them.
 //!
-//! fastembed takes `&mut self`, so someone must own the model; threads of their own keep its work off the async threads and
-//! can take what waits in one round. A lone request never waits for a round to fill.
+//! fastembed takes `&mut self`, so each model needs one owner. Separate threads keep its work off the async
+//! threads, and can process all waiting requests in one round. A lone request never waits for a round to
+//! fill.
 //!
-//! Guarantees: every request is answered as soon as its own texts are done, or its caller has gone; a failure or panic of
-//! the model reaches only the requests whose texts caused it; the threads end before [`Workers`] is dropped. Does not
-//! order requests by anything but arrival.
+//! Guarantees: every request is answered as soon as its own texts are done, unless its caller has gone; a
+//! failure or panic of the model affects only the requests whose texts caused it; the threads end before
+//! [`Workers`] is dropped. Requests are processed in order of arrival, without any priority.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,20 +24,21 @@ use crate::embed::checked::checked;
 use crate::embedding::Embedding;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The most requests that wait before the model; further callers wait for room.
+/// The most requests that wait for the model; further callers wait for room.
 const QUEUE_CAPACITY: usize = 1_024;
 
-/// The most texts of one request, and the number from which a round takes no further request. A caller with more sends
-/// them one part after the other, so that a lone question waits for one part of a large import and not for all of it.
+/// The most texts of one request, and the number from which on a round takes no further request. A caller
+/// with more texts sends them one part after the other, so that a lone question waits for one part of a large
+/// import and not for all of it.
 const MAX_REQUEST_TEXTS: usize = 32;
 
-/// The longest lone text that its caller tokenizes, in bytes, rather than the thread, which is busy enough: it takes
-/// 50 µs for a question of 16 tokens, and 0.4 ms at most.
+/// The longest lone text, in bytes, that its caller tokenizes itself. This keeps the work off the thread,
+/// which is busy enough: it takes 50 µs for a question of 16 tokens, and 0.4 ms at most.
 const MAX_CALLER_BYTES: usize = 1_024;
 
-/// A handle to the threads; dropping it ends and joins them, each of which takes one round at most.
+/// A handle to the threads; dropping it ends and joins them. Each thread first ends its current round.
 pub(super) struct Workers {
-    /// None only while dropping: closing the queue is what ends the threads.
+    /// None only while dropping: the threads end when the queue is closed.
     queue: Option<mpsc::Sender<Request>>,
     reader: Reader,
     /// Requests that wait or are being worked on.
@@ -46,7 +48,7 @@ pub(super) struct Workers {
 
 struct Request {
     texts: Vec<String>,
-    /// How the model sees the only text, if its caller has looked.
+    /// How the model sees the only text, if the caller has checked.
     reading: Option<Reading>,
     reply: oneshot::Sender<Result<Vec<Embedded>>>,
 }
@@ -58,12 +60,12 @@ impl fmt::Debug for Workers {
 }
 
 impl Workers {
-    /// Starts a thread for each of `models`, which are one model loaded several times, whose texts `reader` reads and
-    /// whose vectors have `dimensions` components.
+    /// Starts a thread for each of `models`, which are copies of one model. `reader` reads their texts, and
+    /// their vectors have `dimensions` components.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Embedding`] if the system gives no thread.
+    /// [`ErrorKind::Embedding`] if the system cannot start a thread.
     pub(super) fn start<M: Model>(models: Vec<M>, reader: Reader, dimensions: usize) -> Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE_CAPACITY);
         let shared = Shared {
@@ -74,7 +76,7 @@ impl Workers {
             reader: Arc::clone(&reader),
         };
         let open = Arc::clone(&shared.open);
-        // Filled while the threads start, so that those that did are joined if one does not.
+        // Filled while the threads start, so that if one fails to start, the others are joined.
         let mut workers = Self { queue: Some(queue), reader, open, threads: Vec::new() };
         for model in models {
             let shared = shared.clone();
@@ -112,7 +114,7 @@ impl Workers {
             let (reply, answer) = oneshot::channel();
             let queue = self.queue.as_ref().ok_or_else(gone)?;
             let place = queue.reserve().await.map_err(|_| gone())?;
-            // Only from here on nothing keeps the request from a thread, which counts it off.
+            // From here on the request is sure to reach a thread, which decrements the counter.
             self.open.fetch_add(1, Ordering::Relaxed);
             place.send(Request { texts: part.to_vec(), reading, reply });
             embedded.extend(answer.await.map_err(|_| gone())??);
@@ -143,7 +145,7 @@ fn gone() -> Error {
 /// What the threads share.
 #[derive(Clone)]
 struct Shared {
-    /// Behind a lock that is held while a thread waits for a request: the others wait for the lock instead.
+    /// Locked while a thread waits for a request: the other threads wait for the lock instead.
     requests: Arc<Mutex<mpsc::Receiver<Request>>>,
     open: Arc<AtomicUsize>,
     workers: usize,
@@ -161,7 +163,8 @@ impl Shared {
         }
     }
 
-    /// Waits for a request, and takes the thread's share of what waits behind it; none at the end.
+    /// Waits for a request, and takes this thread's share of the requests waiting behind it; none if the
+    /// queue is closed.
     fn next_round(&self) -> Option<Vec<Request>> {
         // Poison is harmless: the queue changes in one step.
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
@@ -225,13 +228,13 @@ impl Shared {
         }
     }
 
-    /// Answers those of `waiting` whose texts are all done.
+    /// Answers the requests in `waiting` whose texts are all done.
     fn reply(&self, waiting: &mut Vec<Waiting>, outcomes: &[Option<Outcome>]) {
         let is_done = |one: &mut Waiting| one.positions.iter().all(|&position| outcomes[position].is_some());
         for done in waiting.extract_if(.., is_done) {
             let outcomes = done.positions.iter().filter_map(|&position| outcomes[position].as_ref());
             let answer = outcomes.map(Outcome::to_result).collect();
-            // Before the answer, for whoever gets it may ask at once whether there is something to do.
+            // Before the answer, because the caller that gets it may ask at once whether a thread is free.
             self.open.fetch_sub(1, Ordering::Relaxed);
             // An error means that the caller has gone.
             let _ = done.reply.send(answer);
@@ -241,12 +244,12 @@ impl Shared {
 
 /// A request that is being worked on.
 struct Waiting {
-    /// Of its texts among the distinct ones of the round.
+    /// The positions of its texts among the distinct ones of the round.
     positions: Vec<usize>,
     reply: oneshot::Sender<Result<Vec<Embedded>>>,
 }
 
-/// What became of a text; unlike a `Result`, it can answer several requests.
+/// The outcome for a text; unlike a `Result`, it can answer several requests.
 #[derive(Clone)]
 enum Outcome {
     Done(Embedded),
@@ -279,8 +282,8 @@ fn with_causes(error: &Error) -> String {
     message
 }
 
-/// Runs the model once over all of `texts`; if that fails, over each alone, so that the text that it fails
-/// on does not take the others with it.
+/// Runs the model once on all of `texts`. If that fails, runs it on each text alone, so that one failing text
+/// does not fail the others.
 fn run_model(model: &mut impl Model, dimensions: usize, texts: &[&str]) -> Vec<Outcome> {
     match try_run(model, dimensions, texts) {
         Ok(embeddings) => embeddings.into_iter().map(|one| Outcome::Done(Embedded::Vector(one))).collect(),
@@ -298,8 +301,8 @@ fn try_run(model: &mut impl Model, dimensions: usize, texts: &[&str]) -> Result<
     vectors.iter().map(|vector| checked(vector, dimensions)).collect()
 }
 
-/// Calls `work` and turns a panic into an error. The model is used again afterwards: it is a session and a
-/// tokenizer, neither of which keeps anything of one text for the next.
+/// Calls `work` and turns a panic into an error. The model is used again afterwards: it consists of a session
+/// and a tokenizer, and neither keeps any state from one text to the next.
 fn catch<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(Error::new(ErrorKind::Embedding, "the model panicked on a text")))

@@ -1,4 +1,5 @@
-//! How a [`RemoteEmbedder`] is set up; `build` checks everything, so that no call can fail for a setting.
+//! The settings of a [`RemoteEmbedder`]; `build` checks all of them, so that no call can fail because of a
+//! setting.
 
 use std::fmt;
 use std::time::Duration;
@@ -47,15 +48,16 @@ impl RemoteBuilder {
         self
     }
 
-    /// What tells two models of one name apart, `remote` by default: change it when the endpoint changes
-    /// its model, and the old vectors are never compared with the new ones.
+    /// Distinguishes two models with the same name, `remote` by default. Change it when the endpoint changes
+    /// its model; the old vectors are then never compared with the new ones.
     pub fn revision(mut self, revision: impl Into<String>) -> Self {
         self.revision = revision.into();
         self
     }
 
-    /// The longest text that the model sees whole, in tokens; 8,191 by default, the limit of `OpenAI`'s models.
-    /// Tokens are not counted here: a text of more *bytes* is taken for too long, which errs on the safe side.
+    /// The longest text that the model sees whole, in tokens; 8,191 by default, the limit of `OpenAI`'s
+    /// models. Tokens are not counted here: a text of more *bytes* counts as too long, which errs on the safe
+    /// side.
     pub fn max_tokens(mut self, tokens: usize) -> Self {
         self.max_tokens = tokens;
         self
@@ -67,13 +69,14 @@ impl RemoteBuilder {
         self
     }
 
-    /// How often a request is sent again after 429, 500, 502, 503, 504 or a broken connection; 2 by default.
+    /// How many times a request is retried after 429, 500, 502, 503, 504 or a broken connection; 2 by
+    /// default.
     pub fn max_retries(mut self, retries: u32) -> Self {
         self.max_retries = retries;
         self
     }
 
-    /// The most time for one request with its retries and waits; 10 s by default.
+    /// The time limit for one request with its retries and waits; 10 s by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -83,8 +86,8 @@ impl RemoteBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if the URL is not an `http` or `https` one without a query, if the key cannot stand in a header,
-    /// if the model or revision is empty, or if a number is out of range.
+    /// [`ErrorKind::Config`] if the URL is not an `http` or `https` one without a query, if the key is not
+    /// valid in a header, if the model or revision is empty, or if a number is out of range.
     pub fn build(self) -> Result<RemoteEmbedder> {
         if self.model.is_empty() || self.revision.is_empty() {
             return Err(config("embedding model and revision must not be empty"));
@@ -135,7 +138,7 @@ fn endpoint(base_url: &str) -> Result<Url> {
 }
 
 fn authorization(key: &str) -> Result<HeaderValue> {
-    // The cause is left out: it would be about the key.
+    // The cause is left out, because it would describe the key.
     let mut value = HeaderValue::from_str(&format!("Bearer {key}"))
         .map_err(|_| config("API key of the embedding endpoint has characters that cannot be sent"))?;
     value.set_sensitive(true);

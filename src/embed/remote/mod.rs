@@ -1,9 +1,10 @@
 //! Embeddings from an `OpenAI`-compatible HTTP endpoint.
 //!
-//! [`RemoteEmbedder`] posts to `{base}/embeddings`. Guarantees: every call ends within its time limit, retries
-//! included; results come in the order of the texts, each of the promised dimension; no error message holds a
-//! text, an answer of the server or the key. Does not follow redirects, so that texts and key go to the
-//! given host only, and does not fall back to another model: its vectors would not be comparable.
+//! [`RemoteEmbedder`] posts to `{base}/embeddings`. Guarantees: every call ends within its time limit,
+//! retries included; results come in the order of the texts, each with the promised dimension; no error
+//! message contains a text, a response of the server or the key. Does not follow redirects, so that texts and
+//! key go only to the given host, and does not fall back to another model: its vectors would not be
+//! comparable.
 
 mod builder;
 mod wire;
@@ -20,7 +21,8 @@ use super::{Embedded, Embedder, ModelInfo};
 use crate::embedding::Embedding;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The first wait before a retry; it doubles with each, and a random part of it is waited.
+/// The upper limit of the first wait before a retry; the limit doubles with each retry, and the wait is a
+/// random part of it.
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 
 /// The longest wait that we choose ourselves; a server may ask for more.
@@ -28,7 +30,8 @@ const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
 /// An embedder that asks an `OpenAI`-compatible endpoint: `OpenAI`, vLLM, Ollama, text-embeddings-inference.
 ///
-/// A text of more bytes than [`max_tokens`](RemoteBuilder::max_tokens) is [`Embedded::TooLong`] without being sent.
+/// A text of more bytes than [`max_tokens`](RemoteBuilder::max_tokens) is [`Embedded::TooLong`] without being
+/// sent.
 pub struct RemoteEmbedder {
     client: Client,
     endpoint: Url,
@@ -42,7 +45,7 @@ pub struct RemoteEmbedder {
 }
 
 impl RemoteEmbedder {
-    /// Starts to describe an endpoint: the URL that `/embeddings` is appended to, such as
+    /// Starts to describe an endpoint: the URL to which `/embeddings` is appended, such as
     /// `https://api.openai.com/v1`, the model's name, and the dimensions of its vectors.
     pub fn builder(
         base_url: impl Into<String>,
@@ -64,7 +67,7 @@ impl RemoteEmbedder {
             };
             let Retry::After(asked) = failure.retry else { return Err(failure.error) };
             let wait = asked.unwrap_or_else(|| backoff(attempt));
-            // A wait beyond the limit cannot end well: say now what failed.
+            // A wait beyond the limit cannot succeed: report the failure now.
             if attempt == self.max_retries || Instant::now() + wait >= deadline {
                 return Err(failure.error);
             }
@@ -88,7 +91,7 @@ impl RemoteEmbedder {
             .map_err(|error| Failure { error, retry: Retry::Never })
     }
 
-    /// Reads the answer, up to the most that it can take: a broken server must not fill the memory.
+    /// Reads the response, up to the greatest valid size: a broken server must not fill the memory.
     async fn body(&self, mut response: Response, texts: usize) -> Result<Vec<u8>, Failure> {
         let limit = wire::longest_answer(texts, self.model.dimensions);
         let mut body = Vec::new();
@@ -154,7 +157,7 @@ impl Embedder for RemoteEmbedder {
     }
 
     async fn embed(&self, texts: &[String]) -> Result<Vec<Embedded>> {
-        // A token stands for at least one byte, so what has no more bytes than the limit surely fits.
+        // A token stands for at least one byte, so a text with no more bytes than the limit is sure to fit.
         let fits = |text: &&String| text.len() <= self.max_tokens;
         let to_send: Vec<&str> = texts.iter().filter(fits).map(String::as_str).collect();
         let mut embeddings = Vec::with_capacity(to_send.len());
@@ -178,17 +181,18 @@ struct Failure {
 
 enum Retry {
     Never,
-    /// After what the server asked for, or after our own backoff.
+    /// Retried after the time that the server asked for, or after our own backoff.
     After(Option<Duration>),
 }
 
-/// The seconds that the server asks to wait; its other form, a date, is left to our own backoff.
+/// The seconds that the server asks us to wait; if it sends a date instead, our own backoff applies.
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
 
-/// A random part of a wait that doubles with each attempt, so that callers that failed together do not return together.
+/// A random part of a wait that doubles with each attempt, so that callers that failed together do not retry
+/// together.
 fn backoff(attempt: u32) -> Duration {
     let most = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(attempt)).min(MAX_BACKOFF);
     most.mul_f64(rand::random_range(0.5..=1.0))

@@ -1,4 +1,4 @@
-//! The request and the answer of the embeddings API. Pure: bytes in, embeddings out.
+//! The request and the response of the embeddings API. Pure: bytes in, embeddings out.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,10 +6,10 @@ use crate::embed::checked::checked;
 use crate::embedding::Embedding;
 use crate::error::{Error, ErrorKind, Result};
 
-/// A JSON number of `f32` or `f64` with its comma and generous white space.
+/// The size of a JSON number of `f32` or `f64` with its comma and generous white space.
 const MAX_BYTES_PER_COMPONENT: usize = 40;
 
-/// The rest of an answer: field names, model, usage.
+/// The rest of a response: field names, model, usage.
 const MAX_BYTES_BESIDE: usize = 64 * 1024;
 
 #[derive(Serialize)]
@@ -30,19 +30,19 @@ struct Item {
     embedding: Vec<f32>,
 }
 
-/// The most bytes that an answer to `texts` texts may have.
+/// The most bytes that a response for `texts` texts may have.
 pub(super) fn longest_answer(texts: usize, dimensions: usize) -> usize {
     texts.saturating_mul(dimensions).saturating_mul(MAX_BYTES_PER_COMPONENT).saturating_add(MAX_BYTES_BESIDE)
 }
 
-/// The embeddings in an answer, in the order of the `texts` texts; the API may list them in any.
+/// The embeddings in a response, in the order of the `texts` texts; the API may list them in any order.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Embedding`] if the answer is not one, or lacks or repeats an embedding.
+/// [`ErrorKind::Embedding`] if the response is not valid, or if an embedding is missing or repeated.
 pub(super) fn parse(body: &[u8], texts: usize, dimensions: usize) -> Result<Vec<Embedding>> {
     let answer: Answer = serde_json::from_slice(body).map_err(|error| {
-        // Only where, not what: serde quotes the value that it does not expect, and a server may echo texts.
+        // Reports only the position: serde quotes the unexpected value, and a server may echo texts.
         let (line, column) = (error.line(), error.column());
         bad(format!("embedding endpoint gave no embeddings: bad JSON at line {line} column {column}"))
     })?;
@@ -59,7 +59,7 @@ pub(super) fn parse(body: &[u8], texts: usize, dimensions: usize) -> Result<Vec<
             _ => return Err(bad(format!("embedding endpoint gave an unexpected index {}", item.index))),
         }
     }
-    // As many items as slots, none of them twice: every slot is filled.
+    // There are as many items as slots, and none occurs twice: every slot is filled.
     Ok(embeddings.into_iter().flatten().collect())
 }
 

@@ -1,4 +1,4 @@
-//! How an index looks in a file.
+//! The file format of an index.
 //!
 //! ```text
 //! prefix    magic, version, length and checksum of the header: the same in every version
@@ -8,17 +8,17 @@
 //!                        base links, and per upper layer its rows and links
 //! ```
 //!
-//! Sections are arrays of little-endian items, each [with a checksum](sections). All lengths follow
-//! from the header, and the file must have exactly the length that they add up to, so nothing is allocated
-//! that the file could not fill.
+//! Sections are arrays of little-endian items, each [with a checksum](sections). All lengths follow from the
+//! header, and the file must have exactly the resulting length, so nothing is allocated that the file could
+//! not fill.
 //!
-//! Guarantees that a file is either read as it was written or refused. What is read is also held to
-//! every invariant that a search relies on, so that not even a file with right checksums and wrong
-//! contents can make one panic or never end. Such a file can still lie about where neighbours are: it must
-//! come from a folder that nobody else writes to.
+//! Guarantees that a file is either read as it was written or refused. All data read is also checked against
+//! every invariant that a search relies on, so even a file with correct checksums and wrong contents can make
+//! no search panic or run forever. Such a file can still give wrong neighbours: it must come from a folder
+//! that no one else writes to.
 //!
-//! It deliberately does not read other versions: an index can be built anew. Nor does it store what
-//! can be computed: where each id lies, and which rows no link leads to.
+//! It deliberately does not read other versions, because an index can be rebuilt. Nor does it store what can
+//! be computed: the location of each id, and the rows that no link leads to.
 
 mod sections;
 #[cfg(test)]
@@ -38,17 +38,17 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::EntryId;
 
 const MAGIC: [u8; 8] = *b"wsindex\n";
-/// Raised whenever the header or the sections change their meaning.
+/// Increased whenever the meaning of the header or the sections changes.
 const VERSION: u32 = 2;
 /// Magic, version, length of the header, and the checksum of these and the header.
 const PREFIX_BYTES: usize = 20;
 const MAX_LABEL_BYTES: usize = 4_096;
-/// Far above what the few segments of an index need.
+/// Far more than the few segments of an index need.
 const MAX_HEADER_BYTES: u32 = 1 << 20;
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Header {
-    /// Makes the checksums of one file worthless in every other.
+    /// Makes the checksums of one file invalid in every other file.
     nonce: [u8; 8],
     label: Vec<u8>,
     dimensions: u32,
@@ -126,12 +126,12 @@ fn write_rows(sections: &mut SectionWriter<impl Write>, rows: &Rows) -> io::Resu
     sections.write(rows.lower(), |block: Block| block.0)
 }
 
-/// Reads the `len_bytes` bytes of `from`: the newest rows and the segments.
+/// Reads the newest rows and the segments from the `len_bytes` bytes of `from`.
 ///
 /// # Errors
 ///
-/// `Corrupt` if they are damaged or are no index; `Config` if they are one of another version, label or
-/// dimension; `Store` if they cannot be read.
+/// `Corrupt` if the bytes are damaged or are not an index; `Config` if the index has another version, label
+/// or dimension; `Store` if the bytes cannot be read.
 pub(super) fn read(
     from: impl Read,
     len_bytes: u64,
@@ -192,10 +192,10 @@ fn read_graph(sections: &mut SectionReader<impl Read>, shape: &GraphShape, len: 
     Graph::restore(base, upper, shape.entry).map_err(damaged)
 }
 
-/// Fails if an id is live in two places: a removal would end it in one of them only.
+/// Fails if an id is live in two places: a removal would remove it from only one of them.
 fn check_live_once(newest: &Rows, segments: &[Segment]) -> Result<()> {
     let parts = segments.len() + usize::from(newest.len() > 0);
-    // Within one part, no id is there twice.
+    // Within one part, no id occurs twice.
     if parts < 2 {
         return Ok(());
     }
@@ -249,7 +249,8 @@ impl Header {
         Ok((header, checksum))
     }
 
-    /// The length of all that follows the header. No sum of products of what a header can hold overflows.
+    /// The length of everything after the header. No sum of products of the values that a header can hold
+    /// overflows.
     fn section_bytes(&self) -> u128 {
         let section = |items: u128, item_bytes: u128| items * item_bytes + CHECKSUM_BYTES as u128;
         let rows = |len: u64| {
@@ -279,7 +280,7 @@ impl SegmentShape {
     }
 }
 
-/// The checksum of prefix and header, but for the four bytes where it stands itself.
+/// The checksum of prefix and header, except for the four bytes that hold the checksum itself.
 fn checksum_without_itself(bytes: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&bytes[..PREFIX_BYTES - 4]);
@@ -287,7 +288,7 @@ fn checksum_without_itself(bytes: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// The length of an array with `each` items per row. The file is long enough for it; so should memory be.
+/// The length of an array with `each` items per row. The file is long enough for it, so memory should be too.
 fn items(rows: u64, each: usize) -> Result<usize> {
     usize::try_from(u128::from(rows) * each as u128).map_err(|_| sections::no_memory())
 }

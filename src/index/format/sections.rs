@@ -1,19 +1,20 @@
 //! Arrays in a file, each with a checksum.
 //!
-//! A checksum covers the one before it too, and the first of them is that of a header with a random
-//! number. So an array is known to be whole, in its place, and of this file: blocks of an older file that
-//! lie where newer ones should be do not pass.
+//! Each checksum also covers the one before it, and the first covers that of the header, which holds a random
+//! number. So a matching checksum proves that an array is undamaged, in its place, and from this file: blocks
+//! of an older file in the place of newer ones are detected.
 //!
-//! Arrays are converted chunk by chunk, so neither writing nor reading takes memory beside the array itself.
+//! Arrays are converted chunk by chunk, so neither writing nor reading takes memory in addition to the array
+//! itself.
 
 use std::io::{self, Read, Write};
 
 use super::{damaged, unreadable};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The size of what follows each array.
+/// The size of the checksum after each array.
 pub(super) const CHECKSUM_BYTES: usize = 4;
-/// How much is converted at a time. A multiple of the size of every item.
+/// How many bytes are converted at a time. A multiple of the size of every item.
 const CHUNK_BYTES: usize = 256 * 1024;
 
 pub(super) struct SectionWriter<W> {
@@ -57,9 +58,9 @@ impl<R: Read> SectionReader<R> {
         Self { from, checksum, chunk: vec![0; CHUNK_BYTES] }
     }
 
-    /// An array of `len` items, once its checksum has been found right.
+    /// Reads an array of `len` items and verifies its checksum.
     ///
-    /// The caller has made sure that the file is long enough to hold it, which bounds what is allocated.
+    /// The caller has checked that the file is long enough to hold it, which bounds the allocation.
     pub(super) fn read<const N: usize, T>(
         &mut self,
         len: usize,
@@ -85,7 +86,7 @@ impl<R: Read> SectionReader<R> {
     }
 }
 
-/// The checksum of something that comes after what `checksum` stands for.
+/// The checksum of data that follows the data with the checksum `checksum`.
 fn following(checksum: u32) -> crc32fast::Hasher {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&checksum.to_le_bytes());

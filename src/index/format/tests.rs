@@ -1,4 +1,4 @@
-//! Files whose checksums are right and whose contents are not.
+//! Files with correct checksums and wrong contents.
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -10,7 +10,7 @@ use crate::index::{SegmentedIndex, SegmentedIndexBuilder, VectorIndex};
 const DIMENSIONS: usize = 5;
 const LABEL: &[u8] = b"label";
 
-// Sections of the sample: of its newest rows, then of its segment.
+// Sections of the sample: first those of its newest rows, then those of its segment.
 const NEWEST_IDS: usize = 0;
 const SCALES: usize = 1;
 const UPPER: usize = 2;
@@ -77,7 +77,7 @@ fn section_lens(header: &Header) -> Vec<usize> {
     lens
 }
 
-/// Puts a header in the place of the one in `bytes`, and makes all checksums right.
+/// Replaces the header in `bytes` with this one, and corrects all checksums.
 fn reseal(bytes: &[u8], header: &Header) -> Vec<u8> {
     let (_, mut at) = header_of(bytes);
     let lens = section_lens(&header_of(bytes).0);
@@ -93,7 +93,7 @@ fn reseal(bytes: &[u8], header: &Header) -> Vec<u8> {
     sealed
 }
 
-/// Where section `number` lies.
+/// The byte range of section `number`.
 fn section(bytes: &[u8], number: usize) -> std::ops::Range<usize> {
     let (header, begin) = header_of(bytes);
     let lens = section_lens(&header);
@@ -186,7 +186,7 @@ fn a_section_of_another_file_is_not_taken_for_one_of_this() {
     assert_eq!(refusal(&other), "a checksum is wrong");
 }
 
-/// Whatever stands in the file, it is refused or searched in bounded time and without a panic.
+/// Whatever a file contains, it is either refused or searched in bounded time and without a panic.
 #[test]
 fn contents_at_random_do_no_harm() {
     let mut random = SmallRng::seed_from_u64(2);
@@ -199,7 +199,7 @@ fn contents_at_random_do_no_harm() {
         let place = section(&bytes, random.random_range(0..section_lens(&header).len()));
         for _ in 0..random.random_range(1..4) {
             let at = random.random_range(place.clone());
-            // Small numbers are more often rows.
+            // Small numbers are more likely to be valid rows.
             changed[at] = if random.random_bool(0.5) { random.random_range(0..70) } else { random.random() };
         }
         assert!(begin <= place.start);

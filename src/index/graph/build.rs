@@ -1,12 +1,13 @@
-//! Building a graph, and taking an older one along.
+//! Building a graph, and extending an older one.
 //!
-//! `hnsw_rs` links a sample of the rows (Malkov and Yashunin 2016, with its own pruning). Its layers, frozen into flat arrays,
-//! are those above the base, and its links are the first of the base. The other rows are [linked](super::linking) in batches
-//! by walks over what is frozen, which takes a fraction of the time: `hnsw_rs` keeps every link in an allocation of its own
-//! behind locks.
+//! `hnsw_rs` links a sample of the rows (Malkov and Yashunin 2016, with its own pruning). Its upper layers,
+//! frozen into flat arrays, become the layers above the base, and its base links become the first links of
+//! the base layer. All other rows are [linked](super::linking) in batches by walks over the frozen graph.
+//! That takes a fraction of the time, because `hnsw_rs` keeps every link in its own allocation behind locks.
 //!
-//! Rows that come to a graph are linked in the same way, so that it grows at the cost of what is new. Links that led to rows
-//! that went lead past them (the consolidation of `FreshDiskANN`, Singh et al. 2021).
+//! Rows that are added to a graph are linked in the same way, so the cost of growth depends only on the new
+//! rows. When rows are removed, links to them are replaced by links to their neighbours (the consolidation of
+//! `FreshDiskANN`, Singh et al. 2021).
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -16,22 +17,24 @@ use super::linking::{for_each_row, keep};
 use super::{BASE_LINKS, Graph, LINKS, Layer, MAX_LAYERS, NO_ROW, row_number};
 use crate::index::rows::{Rows, Unpacked};
 
-/// One of about as many rows is in the layers above the base when they are made ...
+/// When the layers above the base are built, about one of this many rows is in them ...
 const SAMPLED: u32 = 16;
-/// ... and they are made anew when it is less than one of as many, because the graph has grown or lost them.
+/// ... and they are built again when fewer than one of this many rows is in them, because the graph has grown
+/// or they have lost rows.
 const SPARSE: usize = 32;
 /// How many candidates for links `hnsw_rs` holds while it inserts a row.
 const EF_CONSTRUCTION: usize = 80;
-/// Multiplied by it, numbers that follow each other lie evenly over all of 32 bits (the golden ratio).
+/// Consecutive numbers multiplied by it are spread evenly over all of 32 bits (the golden ratio).
 pub(in crate::index) const SCATTERING: u32 = 0x9E37_79B1;
-/// A batch is one of as many parts of the rows that came before it. Its rows do not find each other, and what comes together
-/// is often about the same.
+/// A batch has at most about one row for every this many new rows before it. Rows of one batch do not find
+/// each other, and rows that arrive together are often similar.
 const BATCH: usize = 8;
 
-/// Which rows of a graph stay in one that takes it along. They are its first rows, in their order.
+/// The rows of a graph that stay when the graph is extended. They become the first rows of the new graph, in
+/// the same order.
 #[derive(Debug, Default)]
 pub(in crate::index) struct Staying {
-    /// The new row of each old one, [`NO_ROW`] for one that goes.
+    /// The new row of each old one; [`NO_ROW`] for a row that is removed.
     places: Vec<u32>,
     /// The old row of each new one.
     rows: Vec<u32>,
@@ -58,8 +61,9 @@ impl Staying {
 }
 
 impl Graph {
-    /// Links `rows` with `threads` threads. The first of them are those of this graph that are `staying`, which keep their
-    /// links. `None` if there are no rows or if `stop` was set, which is noticed within the time of some insertions.
+    /// Links `rows` with `threads` threads. The first rows are the `staying` rows of this graph, which keep
+    /// their links. `None` if there are no rows or if `stop` was set; a stop takes effect within the time of
+    /// a few insertions.
     pub(in crate::index) fn extended(
         &self,
         staying: &Staying,
@@ -97,14 +101,15 @@ impl Graph {
         Self { base, upper, entry, unreached: Vec::new() }
     }
 
-    /// A graph of `len` rows of which only a sample is linked, by `hnsw_rs`.
+    /// A graph of `len` rows in which `hnsw_rs` has linked only a sample.
     fn of_sample(whole: &Unpacked, len: usize, threads: usize, stop: &AtomicBool) -> Self {
-        // Spread evenly, and the first row among them.
+        // The sample is spread evenly and includes the first row.
         let is_sampled = |row: &u32| row.wrapping_mul(SCATTERING) <= u32::MAX / SAMPLED;
         let sample: Vec<u32> = (0..row_number(len)).filter(is_sampled).collect();
         let built = Hnsw::new(LINKS, sample.len(), MAX_LAYERS, EF_CONSTRUCTION, RowDistance(whole));
         let insert = |row: u32| built.insert((&[row], row as usize));
-        // The first alone, because hnsw_rs has no entry row to begin from before its insertion has ended.
+        // The first is inserted alone, because hnsw_rs has no entry row to start from until that insertion
+        // has ended.
         insert(sample[0]);
         let next = AtomicUsize::new(1);
         let run = || {
@@ -145,7 +150,7 @@ impl Graph {
         Self::new(base, upper.into_iter().map(Layer::new).collect())
     }
 
-    /// What a row that stays is linked to: where a link led to one that goes, what that was linked to.
+    /// The links of a row that stays: a link to a removed row is replaced by the links of that row.
     fn carry(&self, staying: &Staying, row: u32, linked: &mut Vec<u32>) {
         linked.clear();
         for other in self.links(staying.rows[row as usize]) {
@@ -164,7 +169,7 @@ impl Layer {
         Self { rows, links: links.into_flattened() }
     }
 
-    /// The layer without what goes.
+    /// The layer without the removed rows.
     fn carried(&self, staying: &Staying) -> Self {
         let linked = self.rows.iter().filter_map(|&row| {
             let mut links = [NO_ROW; LINKS];
@@ -176,12 +181,12 @@ impl Layer {
     }
 }
 
-/// What `hnsw_rs` sees of a vector is its row number; the vector stays where it is.
+/// `hnsw_rs` sees only the row number of a vector; the vector stays where it is.
 struct RowDistance<'a>(&'a Unpacked<'a>);
 
 impl Distance<u32> for RowDistance<'_> {
     fn eval(&self, a: &[u32], b: &[u32]) -> f32 {
-        // hnsw_rs panics on a negative distance, and rounding can lift a similarity above one.
+        // hnsw_rs panics on a negative distance, and rounding can raise a similarity above one.
         (1.0 - self.0.similarity(a[0], b[0])).max(0.0)
     }
 }

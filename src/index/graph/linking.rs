@@ -1,9 +1,9 @@
 //! Links for rows of the base layer.
 //!
-//! A walk over the links that are there finds what is near to a row, and of that it is linked to what leads in different
-//! directions (the robust pruning of `DiskANN`, Subramanya et al. 2019). What a row is linked to is linked back to it; of too
-//! many links the same pruning keeps the best. These are better links than those of a careful build by `hnsw_rs`, and come
-//! sooner.
+//! A walk over the existing links finds the rows near a row. Of those, the row is linked to the ones that
+//! lead in different directions (the robust pruning of `DiskANN`, Subramanya et al. 2019). Each link also
+//! gets a link back; if a row then has too many links, the same pruning keeps the best. These links are
+//! better than those of a careful build by `hnsw_rs`, and take less time to find.
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,13 +15,14 @@ use crate::index::rows::{Rows, Unpacked};
 
 /// How many candidates for links a walk holds.
 const EF: usize = 128;
-/// How much nearer to a chosen row than to its own a candidate has to be, to be left out.
+/// A candidate is left out if it is this many times nearer to a row that was already chosen than to the row
+/// being linked.
 const ALPHA: f32 = 1.1;
 /// How many rows a thread takes at a time.
 const AT_ONCE: usize = 64;
 
 impl Graph {
-    /// Links the rows of `batch`. What was done is of no use if `stop` was set.
+    /// Links the rows of `batch`. If `stop` was set, the result must not be used.
     pub(super) fn link(
         &mut self,
         batch: Range<u32>,
@@ -54,13 +55,13 @@ impl Graph {
         }
     }
 
-    /// The rows near to `row`, without itself.
+    /// The rows near `row`, without `row` itself.
     fn near(&self, walk: &mut Walk, rows: &Rows, whole: &Unpacked, row: u32) -> Vec<Candidate> {
         let codes = whole.factor(row);
         walk.begin(rows.len(), EF, f32::NEG_INFINITY);
         walk.open(rows, [row]);
         walk.unseen.clear();
-        // Its own links are mostly near, if it has some.
+        // If the row has links already, they mostly lead to near rows.
         walk.open(rows, self.links(row));
         if walk.unseen.is_empty() {
             walk.open(rows, [self.descend(rows, &codes)]);
@@ -75,7 +76,7 @@ impl Graph {
     }
 }
 
-/// Puts `linked` into the places of a row's links, or the best of them if they are too many.
+/// Writes `linked` into the link places of `row`; if they do not all fit, writes only the best.
 pub(super) fn keep(whole: &Unpacked, row: u32, linked: &mut Vec<u32>, links: &mut [u32]) {
     linked.sort_unstable();
     linked.dedup();
@@ -89,7 +90,7 @@ pub(super) fn keep(whole: &Unpacked, row: u32, linked: &mut Vec<u32>, links: &mu
     choose(whole, row, linked.iter().map(similar).collect(), links);
 }
 
-/// Puts those of `near` into `links`, nearest first, that are not much nearer to one that was put there before.
+/// Fills `links` from `near`, nearest first; skips a row that is much nearer to a row already chosen.
 fn choose(whole: &Unpacked, row: u32, mut near: Vec<Candidate>, links: &mut [u32]) {
     near.sort_unstable_by(|a, b| b.cmp(a));
     let mut count = 0;
@@ -107,7 +108,7 @@ fn choose(whole: &Unpacked, row: u32, mut near: Vec<Candidate>, links: &mut [u32
     }
 }
 
-/// Where the `links` of the rows from `first` on lead, each with the row from where, in order.
+/// The reverse of `links`, which belong to the rows from `first` on: pairs of target and source, in order.
 fn backlinks(first: u32, links: &[u32]) -> Vec<(u32, u32)> {
     let from_each = (first..).zip(links.chunks_exact(BASE_LINKS));
     let mut back: Vec<_> =
@@ -116,8 +117,8 @@ fn backlinks(first: u32, links: &[u32]) -> Vec<(u32, u32)> {
     back
 }
 
-/// Hands the places of each row's links with their number to `work`, on several threads, each with a state of its own. Ends
-/// early if `stop` is set.
+/// Calls `work` with each row's link places and the row's number, on several threads, each with its own
+/// state. Ends early if `stop` is set.
 pub(super) fn for_each_row<S>(
     links: &mut [u32],
     threads: usize,

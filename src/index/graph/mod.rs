@@ -1,14 +1,16 @@
 //! The links of an HNSW graph over rows, frozen into flat arrays.
 //!
-//! `hnsw_rs` keeps every link in an allocation of its own behind locks, and a search spends most of its time there: the frozen
-//! form is several times as fast in a seventh of the memory. So `hnsw_rs` links a sample of the rows, and the others are
-//! linked to what is frozen, [in batches](build), by [walks](linking) over it.
+//! `hnsw_rs` keeps every link in its own allocation behind locks, and a search spends most of its time there;
+//! the frozen form is several times as fast and takes a seventh of the memory. So `hnsw_rs` links only a
+//! sample of the rows. The other rows are linked to the frozen graph, [in batches](build), by
+//! [walks](linking) over it.
 //!
-//! Guarantees that every row can be found: rows that no walk from the entry row reaches are listed when the graph is made and
-//! read in every search. So a search wide enough to hold all rows is exact.
+//! Guarantees that every row can be found: the rows that no walk from the entry row reaches are listed when
+//! the graph is built, and every search reads them. So a search wide enough to hold all rows is exact.
 //!
-//! A graph never changes. Rows that die later are walked through but not returned; making one of what lives and what is new,
-//! with the links that this one has, is the business of [`super::segmented`].
+//! A graph never changes. A walk passes through rows that have died since, but does not return them.
+//! [`super::segmented`] decides when to build a new graph from the live rows and the new ones, with the links
+//! of this graph.
 
 mod build;
 mod linking;
@@ -25,7 +27,7 @@ use super::rows::{Query, Rows};
 /// Links per row above the base layer; the base layer has twice as many.
 pub(super) const LINKS: usize = 16;
 pub(super) const BASE_LINKS: usize = 2 * LINKS;
-/// By how many of its nearest rows a walk is led while all are below its floor.
+/// While all rows found are below its floor, a walk follows this many of the nearest.
 const LEADING: usize = 32;
 /// The most layers above the base: as many as `hnsw_rs` makes.
 const MAX_LAYERS: usize = 16;
@@ -53,8 +55,8 @@ pub(super) struct Layer {
 }
 
 impl Graph {
-    /// A graph as it was written down, of as many rows as `base` has links for. Fails, saying why, if a
-    /// search could leave it.
+    /// Restores a graph from its stored parts, with as many rows as `base` has links for. Fails with the
+    /// reason if a search could follow a link out of the graph.
     pub(super) fn restore(base: Vec<u32>, upper: Vec<Layer>, entry: u32) -> Result<Self, &'static str> {
         let len = base.len() / BASE_LINKS;
         let is_row = |row: u32| (row as usize) < len;
@@ -65,7 +67,7 @@ impl Graph {
         if upper.len() > MAX_LAYERS {
             return Err("a graph has too many layers");
         }
-        // The last of ascending rows is the greatest.
+        // The rows are ascending, so the last is the greatest.
         if !upper.iter().all(|layer| {
             layer.links.len() == layer.rows.len() * LINKS
                 && layer.rows.is_sorted_by(|a, b| a < b)
@@ -105,8 +107,9 @@ impl Graph {
         (0..row_number(len)).filter(|&row| reached.insert(row)).collect()
     }
 
-    /// The nearest live rows by the upper plane, in no particular order: at least `ef`, or all that there are. Rows
-    /// below `floor` are not worth a walk: of these it returns only what it meets while it looks for nearer ones.
+    /// The nearest live rows by the upper plane, in no particular order: at least `ef`, or all that there
+    /// are. Does not search for rows below `floor`: of these it returns only the ones that it meets while it
+    /// looks for nearer ones.
     pub(super) fn search(
         &self,
         rows: &Rows,
@@ -117,8 +120,8 @@ impl Graph {
     ) -> Vec<Candidate> {
         let mut walk = WALK.take();
         walk.begin(rows.len(), ef, floor);
-        // From the entry row too, and not only from where the layers above lead: what can be reached
-        // was measured from there.
+        // Starts from the entry row too, and not only from where the layers above lead: reachability was
+        // determined from the entry row.
         walk.open(rows, [self.descend(rows, query.codes()), self.entry]);
         self.visit(&mut walk, rows, query.codes(), &is_live);
         while let Some(nearest) = walk.next() {
@@ -149,11 +152,11 @@ impl Graph {
         best.row()
     }
 
-    /// Looks at the rows that were opened.
+    /// Computes how near the opened rows are.
     fn visit(&self, walk: &mut Walk, rows: &Rows, codes: &Factor, is_live: impl Fn(u32) -> bool) {
         for candidate in rows.candidates(codes, &walk.unseen, &mut walk.products) {
             if walk.best.would_follow(candidate) {
-                // Its links may be followed soon.
+                // The row's links may be followed soon.
                 prefetch(self.places_of(candidate.row()));
                 walk.frontier.push(candidate);
                 if is_live(candidate.row()) {
@@ -172,7 +175,7 @@ impl Graph {
         present(self.places_of(row))
     }
 
-    /// Prepares for many walks.
+    /// Prepares the graph for many walks.
     pub(super) fn settle(&self) {
         in_large_pages(&self.base);
     }
@@ -185,7 +188,7 @@ impl Graph {
 }
 
 impl Layer {
-    /// None for a row that is not of this layer: `hnsw_rs` may link to one from above.
+    /// Empty for a row outside this layer: `hnsw_rs` may link to one from above.
     fn links(&self, row: u32) -> impl Iterator<Item = u32> {
         let links = match self.rows.binary_search(&row) {
             Ok(place) => &self.links[place * LINKS..][..LINKS],
@@ -196,7 +199,7 @@ impl Layer {
 }
 
 thread_local! {
-    /// The memory of a thread's last search, for its next one.
+    /// The memory of a thread's last search, which its next one reuses.
     static WALK: Cell<Walk> = Cell::default();
 }
 
@@ -204,9 +207,9 @@ thread_local! {
 #[derive(Default)]
 struct Walk {
     seen: RowSet,
-    /// Met just now, and not looked at yet.
+    /// Met, but not looked at yet.
     unseen: Vec<u32>,
-    /// Looked at, and their links not followed yet.
+    /// Looked at, but their links are not followed yet.
     frontier: BinaryHeap<Candidate>,
     best: Best,
     products: Vec<i32>,
@@ -229,13 +232,13 @@ impl Walk {
         self.best.reset(ef, floor);
     }
 
-    /// The nearest row whose links are not followed yet, if they are worth it.
+    /// The nearest row whose links are not followed yet, if following them may improve the result.
     fn next(&mut self) -> Option<Candidate> {
         self.frontier.pop().filter(|&nearest| self.best.would_follow(nearest))
     }
 
-    /// Takes those of `met` that are new, to be looked at next. Their codes are asked for at once, so that the waits for
-    /// memory overlap.
+    /// Adds the rows of `met` that were not seen before to those to look at next. Prefetches their codes at
+    /// once, so that the waits for memory overlap.
     fn open(&mut self, rows: &Rows, met: impl IntoIterator<Item = u32>) {
         for row in met {
             if self.seen.insert(row) {
@@ -281,7 +284,7 @@ struct RowSet {
 }
 
 impl RowSet {
-    /// Makes the set empty, and large enough for `rows`, in the time that the rows in it took.
+    /// Clears the set, in time proportional to the rows in it, and makes it large enough for `rows`.
     fn reset(&mut self, rows: usize) {
         for word in self.used.drain(..) {
             self.words[word as usize] = 0;
@@ -292,7 +295,7 @@ impl RowSet {
         }
     }
 
-    /// Whether the row was not in the set before.
+    /// Adds the row; returns whether it was missing before.
     fn insert(&mut self, row: u32) -> bool {
         let (word, bit) = (&mut self.words[row as usize / 64], 1 << (row % 64));
         if *word == 0 {
@@ -350,8 +353,9 @@ mod tests {
         }
     }
 
-    /// `hnsw_rs` links a vector to its equals alone, so a crowd of equals has no link that leads out and,
-    /// once its members have pushed out the links that led in, none that leads in.
+    /// `hnsw_rs` links a vector only to its duplicates if there are many. So a group of duplicates has no
+    /// link that leads out; once its members have displaced the links that led in, it has none that leads in
+    /// either.
     #[test]
     fn crowds_of_equal_vectors_hide_nothing() {
         let corners = [[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.1]];
@@ -366,7 +370,7 @@ mod tests {
         }
     }
 
-    /// A row with no links out may be where the layers above lead.
+    /// The layers above may lead to a row with no links out.
     #[test]
     fn a_dead_end_below_the_upper_layers_hides_nothing() {
         let rows = rows([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]]);

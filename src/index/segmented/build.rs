@@ -1,4 +1,4 @@
-//! When a graph is due, what goes into it, and the thread that builds it.
+//! When a graph build is due, which entries go into it, and the thread that runs it.
 
 use std::cmp::Reverse;
 use std::mem;
@@ -12,11 +12,12 @@ use crate::index::memory::trim;
 use crate::index::rows::Rows;
 use crate::index::segment::Segment;
 
-/// How many times as large as what is linked a graph may be that is taken along. What that costs for each of its rows, mostly
-/// a copy, is a hundredth of what it costs to link one.
+/// A graph is extended if it has at most this many times as many rows as are linked to it. Carrying over one
+/// of its rows, which is mostly a copy, costs a hundredth of linking a row.
 const TAKEN_ALONG: usize = 64;
 
-/// How many new rows are worth being linked to a graph: scanned, they take about an eighth of the time of a walk.
+/// How many new rows make it worthwhile to link them to a graph: scanning them takes about an eighth of the
+/// time of a walk.
 const LINKED_AT_ONCE: usize = 1_024;
 
 /// What the index and its builder thread share.
@@ -28,12 +29,12 @@ pub(super) struct Shared {
     stop: AtomicBool,
     /// The builder thread, and perhaps some that have ended or are about to.
     builders: Mutex<Vec<JoinHandle<()>>>,
-    /// Told when a build has ended.
+    /// Notified when a build has ended.
     ended: Condvar,
 }
 
 impl State {
-    /// Whether a build is due that nobody has claimed; if so, it now belongs to the caller.
+    /// Whether a build is due and not yet claimed; if so, the caller now owns it.
     pub(super) fn claim_build(&mut self, settings: &SegmentedIndexBuilder) -> bool {
         let is_due = matches!(self.build, Build::Idle)
             && (self.newest.len() >= self.seal_at(settings)
@@ -45,13 +46,13 @@ impl State {
         is_due
     }
 
-    /// How many of the newest rows are many: fewer once there is a graph to link them to.
+    /// From how many newest rows on they are sealed: fewer once there is a graph to link them to.
     pub(super) fn seal_at(&self, settings: &SegmentedIndexBuilder) -> usize {
         let has_graph = self.segments.iter().any(|segment| segment.has_graph());
         if has_graph { settings.scan_limit.min(LINKED_AT_ONCE) } else { settings.scan_limit }
     }
 
-    /// Makes a segment of the newest rows if they are many.
+    /// Seals the newest rows into a segment if there are enough.
     pub(super) fn seal_newest(&mut self, settings: &SegmentedIndexBuilder) {
         if self.newest.len() >= self.seal_at(settings) {
             let newest = mem::replace(&mut self.newest, Rows::new(settings.dimensions));
@@ -59,8 +60,9 @@ impl State {
         }
     }
 
-    /// Seals the newest rows if they are many, and chooses what to link next: all segments that wait
-    /// for a graph or have too many dead rows, and every other one not much larger than what was chosen so far.
+    /// Seals the newest rows if there are enough, and chooses what to link next: all segments that wait for a
+    /// graph or have too many dead rows, and every other one that is not much larger than those chosen so far
+    /// together.
     fn next_input(&mut self, settings: &SegmentedIndexBuilder) -> Vec<Arc<Segment>> {
         self.seal_newest(settings);
         let (mut chosen, mut others): (Vec<_>, Vec<_>) =
@@ -83,8 +85,8 @@ impl State {
         chosen
     }
 
-    /// Puts `built` in the place of its `input`. Returns what is no longer needed, so that the caller can
-    /// release it outside the lock.
+    /// Replaces `input` by `built`. Returns the old segments, so that the caller can release them outside the
+    /// lock.
     fn exchange(&mut self, input: &[Arc<Segment>], built: Option<Segment>) -> Arc<Vec<Arc<Segment>>> {
         let mut segments: Vec<_> = self
             .segments
@@ -98,7 +100,7 @@ impl State {
             }
             segments.push(Arc::new(built));
         }
-        // What the largest holds spares most of the walks through the others.
+        // The largest comes first: its results make most of the walks through the others unnecessary.
         segments.sort_by_key(|segment| Reverse(segment.live()));
         mem::replace(&mut self.segments, Arc::new(segments))
     }
@@ -150,7 +152,7 @@ impl Shared {
         self.stop.store(true, Ordering::Relaxed);
         let builders = mem::take(&mut *self.builders());
         for builder in builders {
-            // A panic of the thread has been reported by its claim.
+            // If the thread panicked, its claim has reported that already.
             let _ = builder.join();
         }
     }
@@ -165,7 +167,7 @@ impl Shared {
     }
 }
 
-/// The right to build. Given back when dropped, also by a panic or when no thread could be started.
+/// The right to build. It is released when dropped, also after a panic or if no thread could be started.
 struct Claim {
     shared: Arc<Shared>,
     succeeded: bool,
@@ -206,7 +208,8 @@ impl Drop for Claim {
                 state.build = Build::Idle;
             });
         }
-        // Through the lock, so that a waiter is either told or has not looked at the state yet.
+        // Takes the lock first, so that a waiter either gets the notification or has not looked at the state
+        // yet.
         drop(self.shared.builders());
         self.shared.ended.notify_all();
     }

@@ -1,31 +1,34 @@
 //! The index that the cache uses: an exact scan for the newest entries, graphs for the rest.
 //!
-//! Insertions go to the *newest* rows, which every search scans. When there are as many of them as the
-//! scan limit, or fewer where there is a graph already, they are *sealed* into a segment, and a background thread links them into the largest HNSW graph that is not
-//! much larger, together with what is smaller; so there are few graphs, each much larger than all
-//! smaller ones together, and nearly every entry is linked once.
-//! Removals mark rows of a segment as dead. When a graph takes new entries, or too large a share of it is dead, the
-//! dead are left out, and links that led to them lead past them. A search walks the largest graph first, and the others
-//! only where they can add to what it found. An entry that comes back as it was, as an answer that is made anew does, takes its
-//! old row again.
+//! Insertions go to the *newest* rows, which every search scans. When the newest rows reach the scan limit
+//! (or a lower limit if there is a graph already), they are *sealed* into a segment. A background thread
+//! links them, together with all smaller segments, into the largest HNSW graph that is not too much larger.
+//! So there are few graphs, each much larger than all smaller ones together, and nearly every entry is linked
+//! once.
+//!
+//! Removals mark rows of a segment as dead. When a graph takes new entries, or too large a share of it is
+//! dead, the dead rows are left out, and links to them are replaced by links to their neighbours. A search
+//! walks the largest graph first, and walks the others only where they can add to the result. An entry that
+//! comes back unchanged gets its old row again, for example when an answer is regenerated.
 //!
 //! # Guarantees
 //!
 //! - A live entry is live in exactly one place: in the newest rows or in one segment.
-//! - A search reads the segments that it found at its beginning, then the newest rows, and begins
-//!   again if segments were exchanged meanwhile. Since entries move only from the newest rows into a segment
-//!   or from segments into another one, none is missed on its way, and none comes back after its removal.
-//! - Building holds no lock. It reads sealed rows; ids that are removed meanwhile are noted and marked as dead
-//!   in the new segment in the same step in which it takes the place of the old ones.
+//! - A search reads the segments that existed when it began, then the newest rows, and begins again if
+//!   segments were exchanged meanwhile. Entries move only from the newest rows into a segment, or from
+//!   segments into another one. So a search misses no entry that is being moved, and no entry reappears after
+//!   its removal.
+//! - A build holds no lock. It reads sealed rows. Ids that are removed meanwhile are recorded, and are marked
+//!   as dead in the new segment in the same step that replaces the old ones.
 //! - While a graph is built, its entries are scanned: a search is slower, never less exact.
-//! - One build at a time per index. Dropping the index stops the build and waits for its end, which is
-//!   within some insertions into the graph and the release of its memory.
+//! - Each index runs one build at a time. Dropping the index stops the build and waits for its end; that
+//!   takes the time of a few insertions into the graph and of the release of its memory.
 //!
 //! # Limits
 //!
-//! Entries that arrive faster than they can be linked (about 6,000 a second and thread) wait in the newest rows
-//! at the cost of a longer scan. So do those of many scopes that outgrow the scan at once: [so many](turns) builds run at
-//! a time in a process.
+//! Entries that arrive faster than they can be linked (about 6,000 per second and thread) wait in the newest
+//! rows, at the cost of a longer scan. The same happens if many scopes outgrow the scan at once: a process
+//! runs only [so many](turns) builds at a time.
 
 mod build;
 mod persist;
@@ -42,7 +45,7 @@ use crate::embedding::{Embedding, MAX_DIMENSIONS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::EntryId;
 
-/// An exact scan while there are few entries, HNSW graphs beside it when there are many.
+/// An exact scan while there are few entries, and HNSW graphs in addition when there are many.
 #[derive(Debug)]
 pub struct SegmentedIndex {
     shared: Arc<Shared>,
@@ -52,17 +55,17 @@ pub struct SegmentedIndex {
 #[derive(Debug)]
 struct State {
     newest: Rows,
-    /// Exchanged as a whole, so that a search can tell whether it has been.
+    /// Always replaced as a whole, so that a search can detect the change.
     segments: Arc<Vec<Arc<Segment>>>,
     build: Build,
-    /// After a build failed: not to try again with fewer entries than this.
+    /// After a failed build: do not try again with fewer entries than this.
     retry_at: usize,
 }
 
 #[derive(Debug)]
 enum Build {
     Idle,
-    /// With the ids that were removed from segments since its input was chosen.
+    /// With the ids that were removed from segments since the input of the build was chosen.
     Running {
         removed: Vec<EntryId>,
     },
@@ -91,15 +94,15 @@ impl SegmentedIndex {
         }
     }
 
-    /// Waits until no build runs or is due.
+    /// Waits until no build is running or due.
     ///
-    /// For benchmarks, tests and the end of an import; a cache in use never needs it. Under constant insertion
-    /// it may wait long.
+    /// For benchmarks, tests and the end of an import; a cache in use never needs it. If entries are inserted
+    /// all the time, it may wait long.
     pub fn settle(&self) {
         self.shared.wait_until_idle();
     }
 
-    /// The number of graphs that a search walks, beside its scan.
+    /// The number of graphs that a search walks, in addition to its scan.
     #[must_use]
     pub fn graphs(&self) -> usize {
         self.read().segments.iter().filter(|segment| segment.has_graph()).count()
@@ -128,7 +131,8 @@ impl VectorIndex for SegmentedIndex {
         check_dimensions(self.shared.settings.dimensions, embedding)?;
         let vector = Quantised::new(embedding);
         self.update(|state| {
-            // A caller that repeats what the index knows must not move its entries out of their graphs.
+            // If a caller inserts an entry that the index already holds unchanged, the entry must not move
+            // out of its graph.
             if state.holds(id, &vector) {
                 return;
             }
@@ -170,7 +174,8 @@ impl VectorIndex for SegmentedIndex {
             let searches = segments.iter().map(|segment| segment.search(&query, k, floor, ef, &mut reach));
             let older: Vec<Neighbor> = searches.flatten().collect();
             let state = self.read();
-            // The held handle keeps the old address taken, so equal addresses mean that nothing changed.
+            // The old handle is still held, so its address cannot be reused: equal addresses mean that
+            // nothing changed.
             if Arc::ptr_eq(&segments, &state.segments) {
                 let newest = state.newest.scan(&query, k, floor, |_| true);
                 drop(state);
@@ -190,7 +195,7 @@ impl VectorIndex for SegmentedIndex {
     }
 }
 
-/// An entry that was replaced during the search may be in both; the newest is meant.
+/// An entry that was replaced during the search may be in both; the newest one counts.
 fn merge(older: Vec<Neighbor>, newest: Vec<Neighbor>, k: usize) -> Vec<Neighbor> {
     if older.is_empty() {
         return newest;
@@ -215,8 +220,8 @@ impl State {
         }
     }
 
-    /// Brings back what was removed and has not changed: an answer that is made anew after its document changed, to the
-    /// same question. Its links are still there.
+    /// Brings back an entry that was removed and has not changed, for example when an answer to the same
+    /// question is regenerated after its document changed. The entry's links are still there.
     fn revive(&self, id: EntryId, vector: &Quantised) -> bool {
         matches!(self.build, Build::Idle)
             && self.newest.row_of(id).is_none()
@@ -238,28 +243,30 @@ impl State {
 }
 
 impl SegmentedIndexBuilder {
-    /// How many entries are scanned before they are linked into a graph (default 8,192: about 0.1 ms). To a graph that
-    /// stands, 1,024 new ones are linked at once, if this is not fewer.
+    /// How many entries are scanned before they are linked into a graph (default 8,192: about 0.1 ms). Once a
+    /// graph exists, 1,024 new entries are enough to be linked to it, or this number if it is smaller.
     pub fn scan_limit(mut self, entries: usize) -> Self {
         self.scan_limit = entries;
         self
     }
 
-    /// The share of dead rows above which a graph is built anew (default 0.2).
+    /// The share of dead rows above which a graph is rebuilt (default 0.2).
     pub fn max_dead_share(mut self, share: f64) -> Self {
         self.max_dead_share = share;
         self
     }
 
-    /// How many candidates a search holds in a graph of up to 131,072 entries (default 72); in one of more, they grow
-    /// with the square root of its size. More find more and take longer: in a graph of 100,000 question embeddings, 32 find
-    /// the nearest in 98.0 % of searches, 64 in 99.0 % in a third more time, and 128 in 99.5 % in twice the time.
+    /// How many candidates a search holds in a graph of up to 131,072 entries (default 72); in a larger one,
+    /// the number grows with the square root of its size. With more candidates, a search finds more and takes
+    /// longer: in a graph of 100,000 question embeddings, 32 find the nearest in 98.0 % of searches, 64 in
+    /// 99.0 % in a third more time, and 128 in 99.5 % in twice the time.
     pub fn ef_search(mut self, candidates: usize) -> Self {
         self.ef_search = candidates;
         self
     }
 
-    /// How many threads link a graph (default 1, so that a build leaves the processor to the requests).
+    /// How many threads link a graph (default 1, so that a build leaves the other processors to the
+    /// requests).
     pub fn build_threads(mut self, threads: usize) -> Self {
         self.build_threads = threads;
         self

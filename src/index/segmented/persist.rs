@@ -1,12 +1,12 @@
-//! Writing an index down, and taking it up again.
+//! Saving an index, and loading it again.
 //!
-//! What is written is the index at one moment: every change that returned before it, none that began after
-//! the call returned. The lock is held while the newest rows and the marks of dead ones are copied, which are at most
-//! about as many rows as the scan limit and one bit for each entry; sealed segments are read in place while searches,
-//! insertions, removals and builds go on. A build is neither waited for nor written: its input is, and
-//! an index that is loaded builds what was not built yet.
+//! The saved state is that of one moment: it includes every change that returned before the call, and none
+//! that began after the call returned. The lock is held while the newest rows and the dead marks are copied,
+//! which are at most about as many rows as the scan limit and one bit for each entry. Sealed segments are
+//! read in place while searches, insertions, removals and builds go on. A save neither waits for a build nor
+//! stores its result: it stores the input of the build, and a loaded index builds what was not built yet.
 //!
-//! Until the writing ends, segments that a build replaces meanwhile stay in memory.
+//! Segments that a build replaces during a save stay in memory until the save ends.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -18,10 +18,10 @@ use crate::index::rows::Rows;
 use crate::index::segment::Captured;
 
 impl SegmentedIndex {
-    /// Writes the index to `to`, under a `label` of at most 4,096 bytes that says what its embeddings are of.
-    /// Returns how many bytes it has written.
+    /// Writes the index to `to`, under a `label` of at most 4,096 bytes that identifies the source of its
+    /// embeddings. Returns the number of bytes written.
     ///
-    /// Blocks for as long as writing takes: about 540 bytes per entry of 384 dimensions. Nothing is
+    /// Blocks for as long as writing takes: it writes about 540 bytes per entry of 384 dimensions. Nothing is
     /// flushed to a disk; [`Generations::save`](crate::index::Generations::save) does that.
     ///
     /// # Errors
@@ -33,7 +33,7 @@ impl SegmentedIndex {
     }
 
     fn capture(&self) -> (Rows, Vec<Captured>) {
-        // During a long build the newest rows become many. As a segment they need not be copied.
+        // During a long build, many newest rows can accumulate. As a segment they need not be copied.
         let settings = &self.shared.settings;
         let is_long = |state: &State| state.newest.len() >= state.seal_at(settings);
         if is_long(&self.read()) {
@@ -47,14 +47,14 @@ impl SegmentedIndex {
 impl SegmentedIndexBuilder {
     /// Reads an index of `len_bytes` bytes that [`SegmentedIndex::save`] wrote under the same `label`.
     ///
-    /// It finds what the saved one found, in the same order, as long as it has the same settings. What
-    /// the saved one had not linked yet is linked in the background.
+    /// The loaded index finds the same entries as the saved one, in the same order, as long as it has the
+    /// same settings. Entries that the saved index had not linked yet are linked in the background.
     ///
     /// # Errors
     ///
-    /// `Corrupt` if the bytes are damaged or are no index; `Config` if they are one of another label, dimension or
-    /// version of the format, or if the settings are not those that [`build`](Self::build) accepts; `Store` if
-    /// they cannot be read or memory does not hold them.
+    /// `Corrupt` if the bytes are damaged or are not an index; `Config` if the index has another label,
+    /// dimension or version of the format, or if [`build`](Self::build) does not accept the settings; `Store`
+    /// if the bytes cannot be read or do not fit in memory.
     pub fn load(self, label: &[u8], from: impl Read, len_bytes: u64) -> Result<SegmentedIndex> {
         let index = self.build()?;
         let (newest, segments) = format::read(from, len_bytes, label, index.shared.settings.dimensions)?;

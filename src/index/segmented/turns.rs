@@ -1,23 +1,23 @@
-//! How many indexes of a process build at a time.
+//! Limits how many indexes of a process build at a time.
 //!
-//! A process may have thousands of indexes, one for each scope. Their builds share half of its processors, so that requests
-//! have the others however many scopes grow at once; at least one build always runs.
+//! A process may have thousands of indexes, one for each scope. Their builds share half of its processors, so
+//! requests can use the other half however many scopes grow at once. At least one build can always run.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// How soon a wait notices that it is no longer wanted.
+/// How soon a waiting build notices that it is no longer wanted.
 const PATIENCE: Duration = Duration::from_millis(100);
 
 static TAKEN: Mutex<usize> = Mutex::new(0);
 static GIVEN_BACK: Condvar = Condvar::new();
 
-/// The right to build, given back when dropped.
+/// The right to build, released when dropped.
 pub(super) struct Turn(());
 
 impl Turn {
-    /// Waits for a turn; none if `is_stopped` came true first.
+    /// Waits for a turn; none if `is_stopped` became true first.
     pub(super) fn wait(is_stopped: impl Fn() -> bool) -> Option<Self> {
         let limit = thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2));
         let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn a_turn_that_is_given_back_is_taken_by_one_who_waits() {
         let mut turns: Vec<Turn> = Vec::new();
-        // Others in this process may have turns of their own.
+        // Other tests in this process may hold turns of their own.
         while let Some(turn) = Turn::wait(|| true) {
             turns.push(turn);
         }

@@ -1,4 +1,4 @@
-//! The files of a folder of snapshots: their names, and how one comes to be.
+//! The files of a folder of snapshots: their names, and how they are written.
 
 use std::fs::File;
 use std::io;
@@ -35,7 +35,7 @@ fn number_of(name: &str) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok().filter(|&number| number < u64::MAX)
 }
 
-/// The names in `folder`; those that are not Unicode are nobody's business here.
+/// The names in `folder`; names that are not Unicode are not ours and are skipped.
 pub(super) fn names(folder: &Path) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder)? {
@@ -44,8 +44,8 @@ pub(super) fn names(folder: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Removes what interrupted saves left: drafts, and generations before the last two. What cannot be
-/// removed does no harm but to the space it takes.
+/// Removes what interrupted saves left: drafts, and generations older than the last two. A file that cannot
+/// be removed does no harm except for the space it takes.
 pub(super) fn tidy(folder: &Path) {
     let names = names(folder).unwrap_or_default();
     for name in names.iter().filter(|name| Path::new(name).extension().is_some_and(|e| e == DRAFT)) {
@@ -56,7 +56,7 @@ pub(super) fn tidy(folder: &Path) {
     }
 }
 
-/// Makes a generation out of what `write` writes: whole, on the disk, or not at all.
+/// Writes a generation with `write`: it is either complete and on the disk, or does not appear at all.
 pub(super) fn publish<T>(folder: &Path, number: u64, write: impl FnOnce(&File) -> Result<T>) -> Result<T> {
     let draft = Draft(folder.join(format!("{number:016x}.{DRAFT}")));
     let cannot = |e| failed("write", &draft.0, e);
@@ -78,13 +78,13 @@ impl Drop for Draft {
     }
 }
 
-/// Waits until what was made, renamed and removed in `folder` is on the disk.
+/// Waits until all files created, renamed and removed in `folder` are on the disk.
 #[cfg(unix)]
 pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Does nothing: elsewhere a folder cannot be opened as a file.
+/// Does nothing: on other systems a folder cannot be opened as a file.
 #[cfg(not(unix))]
 pub(super) fn sync_folder(_folder: &Path) -> io::Result<()> {
     Ok(())

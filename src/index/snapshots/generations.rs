@@ -1,4 +1,4 @@
-//! The snapshots of one index: saving the next generation, loading the newest that can be used.
+//! The snapshots of one index: saving the next generation, and loading the newest usable one.
 
 use std::fs::File;
 use std::io;
@@ -9,8 +9,8 @@ use super::{Folder, failed, files};
 use crate::error::{Error, Result};
 use crate::index::{SegmentedIndex, SegmentedIndexBuilder};
 
-/// How often a listing is repeated because what it listed was gone. A process that saves would have to
-/// save as often while this one opens two files.
+/// How often the folder is listed again because a listed file was gone. To exceed this, another process would
+/// have to save that often while this one opens two files.
 const MAX_LISTINGS: usize = 4;
 
 /// The snapshots of one index, from [`Snapshots::generations`](super::Snapshots::generations).
@@ -20,7 +20,7 @@ pub struct Generations {
     path: PathBuf,
 }
 
-/// What came of [`Generations::save`].
+/// The result of [`Generations::save`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Saved {
@@ -35,13 +35,13 @@ pub enum Saved {
     Refused,
 }
 
-/// What came of [`Generations::load`].
+/// The result of [`Generations::load`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Restored {
-    /// The index, if a generation could be used, with its number.
+    /// The index with its generation number, if a generation could be used.
     pub index: Option<(SegmentedIndex, u64)>,
-    /// The generations that are newer and could not be used, newest first.
+    /// The newer generations that could not be used, newest first.
     pub passed_over: Vec<PassedOver>,
 }
 
@@ -51,8 +51,8 @@ pub struct Restored {
 pub struct PassedOver {
     /// Its number.
     pub generation: u64,
-    /// Why: `Corrupt` if it is damaged; `Config` if it is of another label, dimension or version, as after the
-    /// model was changed; `Store` if it could not be read.
+    /// The reason: `Corrupt` if it is damaged; `Config` if it has another label, dimension or version, for
+    /// example after a change of model; `Store` if it could not be read.
     pub error: Error,
 }
 
@@ -61,15 +61,15 @@ impl Generations {
         Self { folder, path }
     }
 
-    /// Saves `index` as the next generation, then removes those before the last.
+    /// Saves `index` as the next generation, then removes those older than the previous one.
     ///
-    /// Blocks until it is on the disk, and while another index of the folder is saved. The index can be used
-    /// and changed meanwhile; see [`SegmentedIndex::save`].
+    /// Blocks until the file is on the disk, and while another index of the folder is being saved. The index
+    /// can be used and changed meanwhile; see [`SegmentedIndex::save`].
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if the label is too long; `Store` if writing fails, in which case the generations that were
-    /// there still are.
+    /// `InvalidInput` if the label is too long; `Store` if writing fails, in which case the existing
+    /// generations are kept.
     pub fn save(&self, index: &SegmentedIndex, label: &[u8]) -> Result<Saved> {
         let Some(_changing) = self.folder.change() else { return Ok(Saved::Refused) };
         self.make_folder().map_err(|e| failed("make the folder", &self.path, e))?;
@@ -80,14 +80,15 @@ impl Generations {
         Ok(Saved::Written { generation, bytes })
     }
 
-    /// Loads the newest generation that is whole and has this `label`, as an index with these `settings`.
+    /// Loads the newest undamaged generation with this `label`, as an index with these `settings`.
     ///
-    /// Damaged ones are removed if this process may save here, so that the next save keeps a whole one beside its own.
+    /// Damaged ones are removed if this process may save here, so that the next save keeps an undamaged one
+    /// beside its own.
     ///
     /// # Errors
     ///
-    /// `Config` if the settings are not those that [`SegmentedIndexBuilder::build`] accepts; `Store` if the
-    /// folder cannot be read. That there is nothing to load is no error.
+    /// `Config` if [`SegmentedIndexBuilder::build`] does not accept the settings; `Store` if the folder
+    /// cannot be read. If there is nothing to load, that is no error.
     pub fn load(&self, settings: &SegmentedIndexBuilder, label: &[u8]) -> Result<Restored> {
         settings.clone().build()?;
         let mut passed_over = Vec::new();
@@ -102,7 +103,7 @@ impl Generations {
                 }
                 match loaded {
                     Ok(Some(index)) => return Ok(Restored { index: Some((index, generation)), passed_over }),
-                    // A process that saves has removed it, so there are newer ones.
+                    // Another process has saved and removed it, so there are newer ones.
                     Ok(None) => is_complete = false,
                     Err(error) => passed_over.push(PassedOver { generation, error }),
                 }
@@ -114,8 +115,8 @@ impl Generations {
         Ok(Restored { index: None, passed_over })
     }
 
-    /// Removes all generations, as when the index is of no more use. Does nothing if this process may not
-    /// save here.
+    /// Removes all generations, for example when the index is no longer needed. Does nothing if this process
+    /// may not save here.
     ///
     /// # Errors
     ///
@@ -128,7 +129,7 @@ impl Generations {
             std::fs::remove_file(&path).map_err(|e| failed("remove", &path, e))?;
         }
         match std::fs::remove_dir(&self.path) {
-            // Whatever else is in it is not ours to remove.
+            // Anything else in the folder is not ours to remove.
             Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::DirectoryNotEmpty) => {
                 Err(failed("remove", &self.path, e))
             }
@@ -136,8 +137,8 @@ impl Generations {
         }
     }
 
-    /// Removes a damaged file. It is read again with the right to change files: meanwhile it may have been removed,
-    /// and its number given to a new one.
+    /// Removes a damaged file. First loads it again while holding the right to change files: meanwhile the
+    /// file may have been removed and its number given to a new one.
     fn load_again_or_remove(
         &self,
         path: &Path,

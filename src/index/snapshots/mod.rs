@@ -1,4 +1,4 @@
-//! Snapshots of indexes in a folder, so that a process that starts again need not build them anew.
+//! Snapshots of indexes in a folder, so that a process that starts again need not rebuild them.
 //!
 //! ```text
 //! folder/lock                             held by the one process that may save here
@@ -9,19 +9,20 @@
 //!
 //! # Guarantees
 //!
-//! - A generation appears whole or not at all: it is written under another name, flushed to the disk, and renamed.
-//!   Older ones go only after that, and the one before it stays.
-//! - Loading takes the newest generation that is whole and meant, else the one before, else none, and says
-//!   why it passed over the others. What is damaged never comes into an index, and never ends the process.
-//! - Processes that share a folder do not harm each other: the first may save, the others may load.
-//!   The lock is the operating system's and ends with the process, however that ends.
+//! - A generation is either complete or does not appear: it is written under another name, flushed to the
+//!   disk, and then renamed. Older ones are removed only after that, and the previous one stays.
+//! - Loading takes the newest generation that is undamaged and matches the request, else the one before, else
+//!   none, and reports why it skipped the others. Damaged data never gets into an index, and never ends the
+//!   process.
+//! - Processes that share a folder do not harm each other: the first may save, the others may load. The lock
+//!   belongs to the operating system and ends with the process, however that ends.
 //!
 //! # Limits
 //!
-//! A snapshot is a hint. It does not know which entries have gone or come since: who loads one compares
-//! its ids with those of the store. Saving takes the space of up to three generations, and one index of
-//! a folder is saved at a time. Embeddings are written as they are, so the folder must be
-//! as private as the store.
+//! A snapshot is a hint. It does not know which entries have been added or removed since, so a caller that
+//! loads one must compare its ids with those of the store. Saving takes the space of up to three generations,
+//! and only one index of a folder is saved at a time. Embeddings are written unencrypted, so the folder must
+//! be as private as the store.
 
 mod files;
 mod generations;
@@ -39,7 +40,7 @@ const MAX_NAME_LEN: usize = 64;
 
 /// A folder with the snapshots of many indexes.
 ///
-/// The process that opens it first may save until it drops this and all [`Generations`] of it.
+/// The process that opens it first may save, until it drops this and all [`Generations`] from it.
 #[derive(Debug, Clone)]
 pub struct Snapshots {
     folder: Arc<Folder>,
@@ -48,21 +49,21 @@ pub struct Snapshots {
 #[derive(Debug)]
 struct Folder {
     path: PathBuf,
-    /// Held as long as this lives, or why it could not be taken.
+    /// The lock, held as long as this lives, or the reason why it could not be taken.
     lock: Result<Lock>,
-    /// Taken while files are made, renamed or removed.
+    /// Locked while files are created, renamed or removed.
     changing: Mutex<()>,
 }
 
 impl Snapshots {
-    /// Opens the folder at `path`, which is made if there is none, and removes what interrupted saves left.
+    /// Opens the folder at `path`, creates it if it does not exist, and removes what interrupted saves left.
     ///
-    /// If another process saves in it, or it cannot be written to, this one may still load;
-    /// [`refusal`](Self::refusal) tells.
+    /// If another process saves in it, or it cannot be written to, this process may still load;
+    /// [`refusal`](Self::refusal) gives the reason.
     ///
     /// # Errors
     ///
-    /// `Store` if the folder is not there and cannot be made.
+    /// `Store` if the folder does not exist and cannot be created.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_owned();
         std::fs::create_dir_all(&path).map_err(|e| failed("make the folder", &path, e))?;
@@ -76,8 +77,8 @@ impl Snapshots {
         Ok(snapshots)
     }
 
-    /// Why this process cannot save here: `Locked` if another can, `Store` if the folder cannot be written
-    /// to or knows no locks. None if it can.
+    /// Why this process cannot save here: `Locked` if another process holds the lock, `Store` if the folder
+    /// cannot be written to or does not support locks. None if it can save.
     pub fn refusal(&self) -> Option<&Error> {
         self.folder.lock.as_ref().err()
     }
@@ -115,7 +116,8 @@ struct Lock(File);
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        // Closing alone would leave it to a child process that is being started and has not let go of the file yet.
+        // Closing alone is not enough: a child process that is just being started may still hold the file
+        // open, and with it the lock.
         drop(self.0.unlock());
     }
 }
@@ -132,7 +134,8 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The file stays when the lock ends: removing it could take it from under a process that has just opened it.
+/// The file stays when the lock ends: another process may just have opened it, and removing it would take it
+/// away.
 fn lock(path: &Path) -> Result<Lock> {
     let cannot = |e| failed("lock", path, e);
     let file = File::options().write(true).create(true).truncate(false).open(path).map_err(cannot)?;

@@ -1,8 +1,9 @@
-//! How many attacks on cached questions would be served their answers.
+//! Measures how many attacks on cached questions would be served the cached answers.
 //!
-//! Each attack is made for one cached question (`variants`) and asked of a cache that holds that question alone, which
-//! is the attacker's best case: no other candidate stands in the way. Whatever is served is wrong, for every attack asks
-//! something else. What is refused here shows nothing of attacks that are searched for against the models themselves.
+//! Each attack is made for one cached question (`variants`) and asked of a cache that holds only that
+//! question. This is the attacker's best case: no other candidate stands in the way. Every answer served is
+//! wrong, because every attack asks something else. If these attacks are refused, that shows nothing about
+//! attacks that are searched for against the models themselves.
 
 mod variants;
 
@@ -25,13 +26,13 @@ use super::policy::{Judge, Policy};
 use super::queries::Cached;
 use super::thresholds::{Terms, judges};
 
-/// How often another question is drawn until one has nothing in common with the cached one.
+/// How often another question is drawn to find one that has nothing in common with the cached one.
 const DRAWS: usize = 50;
 
-/// Served attacks shown of each kind and policy.
+/// The number of served attacks shown for each kind and policy.
 const EXAMPLES: usize = 5;
 
-/// What a run of attacks found.
+/// The result of a run of attacks.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct AdversarialReport {
     /// The embedding model.
@@ -40,15 +41,14 @@ pub struct AdversarialReport {
     pub cached: usize,
     /// Those that were attacked.
     pub attacked: usize,
-    /// What the attacks were drawn by.
-    /// What decides which are attacked, and with what.
+    /// The seed, which decides which questions are attacked, and with what.
     pub seed: u64,
     /// The budget that thresholds keep.
     pub budget: f64,
-    /// The threshold of every policy, in the order given; none where its calibration cannot show the budget, which serves
-    /// nothing.
+    /// The threshold of every policy, in the order given; none where its calibration cannot show the budget,
+    /// so that nothing is served.
     pub thresholds: Vec<PolicyThreshold>,
-    /// What became of each kind of attack.
+    /// The results for each kind of attack.
     pub kinds: Vec<KindReport>,
     /// The same over all kinds.
     pub all: KindReport,
@@ -63,20 +63,20 @@ pub struct PolicyThreshold {
     pub threshold: Option<f32>,
 }
 
-/// What became of a kind of attack.
+/// The results for a kind of attack.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KindReport {
     /// The kind's name, or `all`.
     pub kind: &'static str,
-    /// Attacks made. A kind that finds nothing to change in a question makes none of it.
+    /// Attacks made. A question in which the kind finds nothing to change gives no attack.
     pub made: usize,
-    /// Those that are too long for the embedding model, which nothing serves.
+    /// Those that are too long for the embedding model, which no policy serves.
     pub too_long: usize,
     /// What each policy served.
     pub policies: Vec<ServedBy>,
 }
 
-/// What a policy served of a kind of attack.
+/// The attacks of one kind that a policy served.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ServedBy {
     /// The policy's name.
@@ -103,16 +103,16 @@ pub struct Example {
     pub confidence: f32,
 }
 
-/// What to attack with.
+/// The plan of a run of attacks.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
     /// Cached questions to attack.
     pub count: usize,
-    /// What decides which are attacked, and with what.
+    /// The seed, which decides which questions are attacked, and with what.
     pub seed: u64,
 }
 
-/// A question asked for the answer to a cached one that asks something else.
+/// A question that is asked to get the answer to a cached one, although it asks something else.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Attack<'a> {
     kind: Kind,
@@ -188,7 +188,8 @@ fn attacks(cached: &[Cached], plan: Plan) -> Vec<Attack<'_>> {
         let other = other(question, cached, &mut random);
         for kind in Kind::ALL {
             let Some(variant) = kind.variant(question, other, &mut random) else { continue };
-            // One that is too long for a question is refused before any cache; one that is cached has its own answer.
+            // A text that is too long for a question is refused before any cache; one that is cached has its
+            // own answer.
             let Ok(asked) = normalise(&variant) else { continue };
             if !known.contains(&*asked) {
                 attacks.push(Attack { kind, cached: question, asked });
@@ -198,7 +199,7 @@ fn attacks(cached: &[Cached], plan: Plan) -> Vec<Attack<'_>> {
     attacks
 }
 
-/// A cached question that has no key word in common with `question`, if some draws find one.
+/// A cached question that has no key word in common with `question`, if one of some draws finds it.
 fn other<'a>(question: &str, cached: &'a [Cached], random: &mut StdRng) -> Option<&'a str> {
     let own = keys(question);
     (0..DRAWS).filter_map(|_| cached.choose(random).map(|entry| &*entry.question)).find(|other| {

@@ -7,7 +7,7 @@ use wellspring::verify::{Calibration, Guard, Guards};
 use super::*;
 use crate::queries;
 
-/// Places all texts at one point, as far as they are not longer than 120 bytes.
+/// Places all texts at one point, except those longer than 120 bytes.
 #[derive(Debug)]
 struct OnePoint(ModelInfo);
 
@@ -52,7 +52,7 @@ fn attacks_follow_from_the_seed() {
     assert_ne!(of(4, 1), of(4, 2));
     let one = of(1, 1);
     assert!(!one.is_empty() && one.iter().all(|attack| attack.cached == one[0].cached));
-    // What is asked is never what is cached, and the other question has nothing in common with it.
+    // The question asked is never the cached one, and the other question has no key word in common with it.
     for attack in of(4, 1) {
         assert!(all.iter().all(|entry| entry.question != attack.asked), "{}", attack.asked);
     }
@@ -70,7 +70,7 @@ async fn each_kind_and_policy_is_told_by_how_many_are_served() {
     assert_eq!((report.cached, report.attacked, report.seed), (4, 4, 1));
     let names: Vec<_> = report.kinds.iter().map(|kind| kind.kind).collect();
     assert_eq!(names, Kind::ALL.map(Kind::name));
-    // All lie at one point: a similarity serves whatever is not too long for the model.
+    // All are at one point: a similarity serves every text that is not too long for the model.
     for kind in report.kinds.iter().chain([&report.all]) {
         assert_eq!(kind.policies[0].served, kind.made - kind.too_long, "{}", kind.kind);
     }

@@ -1,8 +1,10 @@
-//! One wording against its own plain question and that question's near-twins: a control of what a policy reads.
+//! Compares a wording with its own plain question and that question's near-twins, to check what a policy
+//! understands.
 //!
-//! A policy that reads what is meant puts the own question first, however it is worded. What remains to a model that reads
-//! no meaning is the surface, which the overlap of words stands for: as far as wordings have their words from their own
-//! question, it gets that right, too. Only what is above it shows that anything is understood.
+//! A policy that understands the meaning ranks the own question first, however it is worded. A model that
+//! reads no meaning has only the surface, which the overlap of words stands for. Where a wording shares its
+//! words with its own question, such a model ranks it right, too. Only a result above that baseline shows
+//! that anything is understood.
 
 mod wordings;
 
@@ -22,7 +24,7 @@ use super::policy::{Judge, Policy};
 /// The name of the baseline.
 const WORD_OVERLAP: &str = "word_overlap";
 
-/// What a control found.
+/// The result of a control.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ControlReport {
     /// The embedding model.
@@ -33,7 +35,7 @@ pub struct ControlReport {
     pub twins: usize,
     /// Pairs with a text that is too long for the model, which rank last.
     pub too_long: usize,
-    /// How often the own question would rank first if the order were left to chance.
+    /// How often the own question would rank first if the order were random.
     pub chance: f64,
     /// The figures of every policy in the order given, then those of the baseline, `word_overlap`.
     pub policies: Vec<ControlPolicy>,
@@ -47,30 +49,31 @@ pub struct ControlPolicy {
     /// Over all wordings.
     #[serde(flatten)]
     pub all: Figures,
-    /// By domain, the one where the own question ranks first least often at the head; empty unless wordings name theirs.
+    /// By domain, starting with the one where the own question ranks first least often; empty unless wordings
+    /// name domains.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub domains: Vec<DomainFigures>,
 }
 
-/// How well own questions are told from twins.
+/// How well the own question is distinguished from its twins.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Figures {
-    /// Over all pairs of a wording and a candidate: the probability that a random own question ranks above a random twin,
-    /// ties counting half.
+    /// Over all pairs of a wording and a candidate: the probability that a random own question ranks above a
+    /// random twin, ties counting half.
     pub roc_auc: Option<f64>,
-    /// How often the own question ranks first among the candidates of its wording. Of several that tie, each counts as
-    /// its share.
+    /// How often the own question ranks first among the candidates of its wording. In a tie of several, each
+    /// counts with its share.
     pub ranked_first: f64,
 }
 
 /// The figures of one domain.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DomainFigures {
-    /// The domain; none for wordings that name none.
+    /// The domain; none for wordings without one.
     pub domain: Option<String>,
-    /// Its wordings.
+    /// The number of its wordings.
     pub wordings: usize,
-    /// What was found over them.
+    /// The figures over them.
     #[serde(flatten)]
     pub figures: Figures,
 }
@@ -172,7 +175,7 @@ impl DomainFigures {
 }
 
 impl Figures {
-    /// Of at least one wording.
+    /// The figures of at least one wording.
     fn of(ranks: &[&Ranks]) -> Self {
         let pair =
             |(place, rank): (usize, &Option<f32>)| Scored { score: *rank, rank: *rank, is_same: place == 0 };
@@ -194,8 +197,8 @@ fn first(ranks: &[Option<f32>]) -> f64 {
     1.0 / (1 + ties) as f64
 }
 
-/// The share of the words of either text that both have, in lower case and without order (the index of Jaccard): what a
-/// model that reads no meaning gets.
+/// The share of the words of either text that both have, in lower case and without order (the Jaccard index):
+/// the result of a model that reads no meaning.
 fn word_overlap(a: &str, b: &str) -> f32 {
     let words = |text: &str| -> BTreeSet<String> {
         let text = text.to_lowercase();

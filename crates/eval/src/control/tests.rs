@@ -29,7 +29,7 @@ impl Embedder for Circle {
     }
 }
 
-/// Knows the own question by its `same`.
+/// Recognises the own question by its `same`.
 #[derive(Debug)]
 struct Reads;
 
@@ -44,7 +44,7 @@ impl PairScorer for Reads {
     }
 }
 
-/// Goes by the logit alone: nothing else differs in what it was fitted on.
+/// Decides by the logit alone: nothing else differs in the data that it was fitted on.
 fn by_logit() -> Arc<Calibration> {
     let features = Features::of("how old is the house?", "how old was the house?", 0.9);
     let sample = |n: u8| {
@@ -55,7 +55,8 @@ fn by_logit() -> Arc<Calibration> {
     Arc::new(Calibration::fit("test", "logits", &samples).unwrap())
 }
 
-/// In the first the similarity is right, in the second a twin is nearer, in the third the words lead astray as well.
+/// In the first, the similarity is right; in the second, a twin is nearer; in the third, the words mislead as
+/// well.
 const WORDINGS: &str = "\
     {\"wording\":\"0 alpha beta\",\"question\":\"10 alpha beta same\",\"twins\":[\"40 gamma\",\"50 delta\"]}\n\
     {\"wording\":\"0 alpha beta\",\"question\":\"30 alpha beta same\",\"twins\":[\"20 gamma\"],\"domain\":\"d\"}\n\

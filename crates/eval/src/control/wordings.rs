@@ -1,20 +1,22 @@
-//! The file of a control: `{"wording": "…", "question": "…", "twins": ["…", …]}` a line, with a `domain` if there is one.
+//! The file of a control: one `{"wording": "…", "question": "…", "twins": ["…", …]}` per line, with an
+//! optional `domain`.
 
 use serde::Deserialize;
 use wellspring::error::Result;
 
 use crate::queries::{at, lines, question, read};
 
-/// A wording with the plain question that it asks, and plain questions that it nearly asks. All are normalised.
+/// A wording with the plain question that it asks, and with plain questions that are similar to that one. All
+/// are normalised.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wording {
     /// The wording.
     pub text: String,
     /// The plain question that it asks.
     pub question: String,
-    /// At least one; none is the question.
+    /// At least one; none is equal to the question.
     pub twins: Vec<String>,
-    /// What it is about, if that is named.
+    /// Its subject, if the file names one.
     pub domain: Option<String>,
 }
 

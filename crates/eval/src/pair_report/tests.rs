@@ -61,7 +61,7 @@ async fn policies_stand_side_by_side() {
     // The negated question is the nearest; only the guard ranks it below the true one.
     assert_eq!(threshold.scores.roc_auc, Some(0.25));
     assert_eq!(guards.scores.roc_auc, Some(0.625));
-    // At the similarity of the settings, .9, both pairs up to 20 degrees apart are accepted.
+    // At the similarity of the settings, .9, both pairs that are at most 20 degrees apart are accepted.
     assert_eq!((threshold.accepted_positive, threshold.accepted_negative), (Some(0.5), Some(0.5)));
     assert_eq!((guards.accepted_positive, guards.accepted_negative), (Some(0.5), Some(0.0)));
 }
@@ -73,7 +73,7 @@ async fn a_threshold_is_frozen_on_other_data() {
     let pairs = [pair("0", "5", true), pair("0", "15", false)];
     let report = report(&[Policy::Threshold], &pairs, Some(&data)).await.unwrap();
     let policy = &report.policies[0];
-    // 10 degrees and somewhat more keep 10 % by the bound.
+    // Pairs up to somewhat more than 10 degrees keep 10 % by the bound.
     let threshold = policy.threshold.unwrap();
     assert!((0.98..0.9849).contains(&threshold), "{threshold}");
     assert_eq!((policy.accepted_positive, policy.accepted_negative), (Some(1.0), Some(0.0)));

@@ -1,4 +1,4 @@
-//! The evaluation serves what a cache serves, on the same questions.
+//! Checks that the evaluation serves the same answers as a cache, on the same questions.
 
 use std::time::Duration;
 
@@ -32,8 +32,8 @@ const ASKED_AS: [&str; 5] =
 
 /// Places a text by its words, so that texts with most words in common are near.
 ///
-/// Components are whole numbers up to 127, which each text has, so that the index keeps them as they are: its rounding
-/// could else swap neighbours that are nearly equally near.
+/// Components are whole numbers up to 127, and each text has one of 127, so the index stores them exactly:
+/// otherwise its rounding could swap neighbours that are nearly equally near.
 #[derive(Debug)]
 struct Words(ModelInfo);
 
@@ -63,7 +63,8 @@ fn hash(bytes: impl Iterator<Item = u8>) -> u32 {
     bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// Scores pairs by their letters: as good as at random, but the same pair always the same. Some it cannot read.
+/// Scores pairs by their letters: nearly at random, but always the same for the same pair. Some pairs it
+/// cannot read.
 #[derive(Debug)]
 struct Letters;
 
@@ -159,7 +160,7 @@ async fn compare(
     let calibrations = [Arc::clone(&judge.calibration)];
     let looked = Looked::of(&examiner, stream, &asked, &embeddings, &calibrations).await.unwrap();
 
-    // The nearest question of each, as `asked` gives it for policies that look at no other.
+    // The nearest question of each query, as `asked` gives it for policies that look at no other.
     let all = looked.asked(stream);
     let (mut hits, mut others) = (0, 0);
     for ((case, query), looked_up) in looked.cases(judge, stream).iter().zip(&asked).zip(&all) {

@@ -1,4 +1,4 @@
-//! What lookups of a stream's queries see.
+//! The candidates that lookups find for a stream's queries.
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ use crate::serving::Offer;
 use crate::thresholds::Calibrating;
 use crate::vcache::Asked;
 
-/// A query's candidates, the nearest first.
+/// A query's candidates, nearest first.
 #[derive(Debug)]
 struct LookedUp {
     candidates: Vec<(usize, Examined)>,
-    /// The place of the one that the cheap stages think most of.
+    /// The position of the one that the cheap stages find most likely.
     likeliest: Option<usize>,
     expect: Option<usize>,
 }
@@ -33,7 +33,8 @@ impl LookedUp {
         self.candidates.iter().map(|(_, pair)| pair).collect()
     }
 
-    /// What the policy would serve as its threshold falls, each with the cached question's place.
+    /// The candidates that the policy would serve as its threshold falls, each with its position among the
+    /// cached questions.
     fn offers(&self, judge: &Judge) -> Vec<(Offer, usize, &Examined)> {
         let candidate = |offer: Offer| {
             let (at, pair) = &self.candidates[offer.place];
@@ -85,7 +86,7 @@ impl Looked {
         Ok(Self(looked))
     }
 
-    /// What the policy would serve for each query, with everything that there is to say about it.
+    /// What the policy would serve for each query, with all details.
     pub(super) fn cases<'a>(&'a self, judge: &Judge, stream: Stream<'a>) -> Vec<Case<'a>> {
         let question = |at: usize| &*stream.cached[at].question;
         let case = |(looked, query): (&'a LookedUp, &'a Query)| {
@@ -110,8 +111,8 @@ impl Looked {
         self.0.iter().zip(stream.queries).map(case).collect()
     }
 
-    /// Where the policy disagrees with the labels, over all candidates: those that a query does not expect are labelled as
-    /// other questions.
+    /// The policy's disagreements with the labels, over all candidates; a candidate that a query does not
+    /// expect is labelled as another question.
     pub(super) fn disagreements(&self, judge: &Judge, stream: Stream<'_>) -> Vec<Disagreement> {
         let of_query = |(looked, query): (&LookedUp, &Query)| -> Vec<Disagreement> {
             let found = |(at, pair): &(usize, Examined)| {
@@ -141,7 +142,7 @@ impl Looked {
         self.0.iter().map(|looked| judge.micros(&looked.pairs(), threshold)).collect()
     }
 
-    /// What each stage cost, over all candidates.
+    /// The cost of each stage, over all candidates.
     pub(super) fn stages(&self) -> Vec<StageCost> {
         let costs: Vec<Cost> =
             self.0.iter().flat_map(|looked| &looked.candidates).map(|(_, pair)| pair.cost).collect();
@@ -171,7 +172,7 @@ impl Calibrating for Looked {
     }
 }
 
-/// The places of the `count` nearest entries with their similarities, the nearest first.
+/// The positions of the `count` nearest entries with their similarities, nearest first.
 fn nearest(query: &Embedding, entries: &[(usize, &str, &Embedding)], count: usize) -> Vec<(usize, f32)> {
     let mut near: Vec<(usize, f32)> =
         entries.iter().enumerate().map(|(place, (_, _, entry))| (place, query.similarity(entry))).collect();

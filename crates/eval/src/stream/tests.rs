@@ -61,7 +61,7 @@ async fn hits_are_counted_by_what_they_should_have_been() {
     assert_eq!((report.cached, report.queries), (2, 4));
     assert!((report.answerable - 0.5).abs() < 1e-9);
     let [threshold, guards] = &report.policies[..] else { panic!("two policies") };
-    // At .99 all but the one at 40 degrees are hits; the negated one is false.
+    // At .99, all except the one at 40 degrees are hits; the negated one is false.
     assert!((threshold.hit_rate - 0.75).abs() < 1e-9);
     assert_eq!(threshold.false_hits_per_hit, Some(1.0 / 3.0));
     assert!((threshold.errors_per_request - 0.25).abs() < 1e-9);
@@ -85,7 +85,7 @@ async fn thresholds_can_be_frozen_on_other_queries() {
         })
         .collect();
     let report = report(None, Some(&data.join("\n"))).await;
-    // Fifty right ones, up to 4.9 degrees; some wrong ones more keep 10 % by the bound.
+    // Fifty right ones, up to 4.9 degrees; a few additional wrong ones keep 10 % by the bound.
     let threshold = report.policies[0].threshold.unwrap();
     assert!((0.9955..0.9964).contains(&threshold), "{threshold}");
 }

@@ -1,4 +1,4 @@
-//! The worker before a model that fails on command.
+//! The worker, with a model that fails on command.
 
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
@@ -10,9 +10,9 @@ use crate::embed::onnx::batch::Batching;
 /// A model of two dimensions: the length of a text and one. Some texts make it fail.
 struct Double {
     batching: Batching,
-    /// Every run, as it came.
+    /// Every run, in order of arrival.
     runs: Arc<Mutex<Vec<Vec<String>>>>,
-    /// If there, each run says that it began and waits for leave.
+    /// If there is one, each run reports that it has begun and waits for permission to go on.
     gate: Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>,
 }
 
@@ -212,7 +212,7 @@ async fn workers_share_what_waits() {
     let (one, other) = (texts(&["one"]), texts(&["other"]));
     let both = async { tokio::join!(worker.embed(&one), worker.embed(&other)) };
     let release = async {
-        // Both run at a time: neither has leave to end.
+        // Both run at the same time: neither has permission to end.
         for _ in 0..2 {
             running.recv_timeout(Duration::from_secs(10)).unwrap();
         }
