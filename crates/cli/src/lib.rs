@@ -1,9 +1,9 @@
 //! The `wellspring` command, and the configuration that it is given.
 //!
-//! [`run`] is the whole command. Programs that are configured as it is begin at [`config::Config::load`], and open the
-//! store, the models and the cache from what it returns.
+//! [`run`] is the whole command. Programs with the same configuration start with [`config::Config::load`],
+//! and open the store, the models and the cache from what it returns.
 //!
-//! A module uses only those above its own: [`config`], then `commands`.
+//! A module uses only the modules before it in this list: [`config`], then `commands`.
 
 mod commands;
 pub mod config;

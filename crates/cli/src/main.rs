@@ -7,7 +7,7 @@ fn main() -> ExitCode {
         unsafe_code,
         reason = "ONNX Runtime reads from the environment whether it may report to its maker"
     )]
-    // SAFETY: no other thread runs yet that could read the environment.
+    // SAFETY: no other thread is running yet that could read the environment.
     unsafe {
         std::env::set_var("ORT_DISABLE_TELEMETRY", "1");
     }

@@ -7,10 +7,10 @@ use wellspring::embed::{Embedded, ModelInfo};
 use wellspring::{Embedder, Embedding, Error, ErrorKind, Result};
 
 pub const DIMENSIONS: usize = 64;
-/// The longest text that it takes whole, in bytes.
+/// The longest text that it reads in full, in bytes.
 pub const LONGEST: usize = 2_000;
 
-/// Places a text by its words, so that texts with most words in common are near.
+/// Embeds a text by its words, so that texts that share most of their words are near.
 #[derive(Debug)]
 pub struct WordEmbedder {
     model: ModelInfo,
@@ -53,7 +53,7 @@ impl Embedder for WordEmbedder {
 
     async fn embed(&self, texts: &[String]) -> Result<Vec<Embedded>> {
         self.calls.fetch_add(texts.len(), Ordering::SeqCst);
-        // As long as this takes, others can join.
+        // Meanwhile, other callers can join.
         tokio::task::yield_now().await;
         if self.hangs.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;

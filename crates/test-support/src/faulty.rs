@@ -1,4 +1,4 @@
-//! Stores with a fault: broken ones, and ones that leave out a part of the freshness protocol.
+//! Stores with a fault: broken stores, and stores that leave out a part of the freshness protocol.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,10 +15,10 @@ use wellspring::{Change, Corpus, DocumentVersion, Entry, EntryId, Error, ErrorKi
 /// What a [`FaultyStore`] does wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing until it is [broken](FaultyStore::broken); then every call fails.
+    /// Works correctly until it is [broken](FaultyStore::broken); then every call fails.
     Breaks,
-    /// Fills are stored whatever changed since their snapshot: the cookbook's way of deleting the
-    /// dependants, which a fill that comes later does not notice.
+    /// Fills are stored whatever changed since their snapshot. This is the cookbook's way of deleting the
+    /// dependants, which does not notice a fill that comes later.
     NoFence,
     /// Entries are served without asking the clock.
     NoReadCheck,
@@ -30,7 +30,7 @@ pub struct FaultyStore {
     inner: MemoryStore,
     fault: Fault,
     pub broken: AtomicBool,
-    /// What is served without the read check, and what was filled without the fence.
+    /// Entries that are served without the read check, and entries that were filled without the fence.
     kept: Mutex<HashMap<EntryId, Arc<Entry>>>,
 }
 

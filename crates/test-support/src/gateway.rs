@@ -1,4 +1,4 @@
-//! A gateway on real sockets, before a fake upstream and over a store in memory.
+//! A gateway on real sockets, in front of a fake upstream and over a store in memory.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use wellspring_gateway::{Gateway, Listeners, Options, listen};
 
 use crate::upstream::Upstream;
 
-/// A gateway that ends with the test's runtime, or when it is told to.
+/// A gateway that ends with the test's runtime, or when it is asked to.
 pub struct Running {
     pub public: SocketAddr,
     pub admin: SocketAddr,
@@ -48,7 +48,7 @@ impl Running {
         Self::serve(upstream, cache, options, Listeners::default())
     }
 
-    /// Serves at free ports of this machine.
+    /// Serves on free ports of this machine.
     pub fn serve(upstream: Upstream, cache: Cache, options: Options, mut listeners: Listeners) -> Self {
         let gateway = Gateway::new(cache.clone(), options).unwrap();
         listeners.public.set_port(0);
@@ -102,7 +102,7 @@ impl Running {
         Reply::of(self.client.delete(self.admin_url(path)).send().await.unwrap()).await
     }
 
-    /// Looks a question up in the cache itself.
+    /// Looks up a question in the cache itself.
     pub async fn look(&self, question: &str) -> Value {
         let reply = self.ask("/v1/cache/lookup", &json!({ "question": question })).await;
         assert_eq!(reply.status, 200, "{}", reply.body);
@@ -127,7 +127,7 @@ impl Running {
         self.client.post(self.admin_url(&format!("/v1/webhooks/{name}"))).body(body.to_owned())
     }
 
-    /// Asks it to end; the future that says how it did.
+    /// Asks the gateway to end; the returned future says how it ended.
     pub fn end(&mut self) -> tokio::task::JoinHandle<wellspring::Result<()>> {
         let _ = self.end.take().unwrap().send(());
         self.served.take().unwrap()
@@ -168,7 +168,8 @@ impl Reply {
     }
 }
 
-/// Sends `request` as it stands; the status of the response, and all of it. For what no client library would send.
+/// Sends `request` unchanged; returns the status of the response and the whole response. For requests that no
+/// client library would send.
 pub async fn raw(address: SocketAddr, request: &[u8]) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request).await.unwrap();

@@ -1,5 +1,5 @@
-//! What the suites share: entries, stores to run on, an embedder without a model, real servers; with the feature
-//! `gateway` also fake upstreams, and a gateway before them.
+//! What the test suites share: entries, stores to run on, an embedder without a model and real servers; with
+//! the feature `gateway`, also fake upstreams and a gateway in front of them.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![expect(
@@ -40,7 +40,7 @@ pub const START: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 pub const HOUR: Duration = Duration::from_hours(1);
 pub const SCOPE: ScopeId = ScopeId::from_bytes([7; 16]);
 
-/// The entry that answers `question` in `corpus`, derived from `dependencies`, for an hour.
+/// The entry that answers `question` in `corpus`, is derived from `dependencies` and lives for an hour.
 pub fn entry_in(corpus: &Corpus, question: &str, dependencies: Vec<Dependency>) -> Entry {
     let key = CacheKey::new(corpus.clone(), SCOPE, question).unwrap();
     Entry {
@@ -86,7 +86,7 @@ impl Kind {
     }
 }
 
-/// A place for stores, with the clock that they go by.
+/// A place for stores, with the clock that they use.
 pub struct Bench {
     pub kind: Kind,
     pub clock: Arc<ManualClock>,
@@ -99,7 +99,7 @@ impl Bench {
         Self { kind, clock: Arc::new(ManualClock::new(START)), folder }
     }
 
-    /// Opens the store; an embedded one has what the last one left.
+    /// Opens the store; an embedded store has the contents of the previous one.
     pub fn open(&self, limits: Limits) -> Arc<dyn Store> {
         match self.kind {
             Kind::Memory => Arc::new(MemoryStore::with_clock(limits, Arc::clone(&self.clock) as _)),
@@ -114,7 +114,8 @@ impl Bench {
         options.open(self.path()).unwrap()
     }
 
-    /// A store on a server, with keys of its own. In one bucket, so that one snapshot is good for every entry.
+    /// A store on a server, with keys of its own. It has one bucket, so that one snapshot is valid for every
+    /// entry.
     fn remote(&self, url: &str) -> Arc<dyn Store> {
         let prefix = self.folder.path().file_name().unwrap().to_string_lossy().into_owned() + ":";
         let options = valkey::patient().prefix(prefix).buckets(1).clock(Arc::clone(&self.clock) as _);
@@ -126,7 +127,7 @@ impl Bench {
     }
 }
 
-/// The clock of the default corpus now.
+/// The current clock of the default corpus.
 pub async fn snapshot(store: &dyn Store) -> Snapshot {
     fetch(store, EntryId::from_bytes([0; 16])).await.snapshot
 }
@@ -150,7 +151,7 @@ pub async fn serves(store: &dyn Store, entry: &Entry) -> bool {
     }
 }
 
-/// Stores entries with snapshots of their own; each must be taken.
+/// Stores each entry with its own snapshot; the store must accept every one.
 pub async fn fill_all(store: &dyn Store, entries: &[Entry]) {
     for entry in entries {
         let snapshot = store.lookup(&entry.corpus, entry.id).await.unwrap().snapshot;
@@ -159,7 +160,7 @@ pub async fn fill_all(store: &dyn Store, entries: &[Entry]) {
     }
 }
 
-/// Which of `entries` are served, as their places.
+/// Returns the indices of those `entries` that are served.
 pub async fn served(store: &dyn Store, entries: &[Entry]) -> Vec<usize> {
     let mut served = Vec::new();
     for (place, entry) in entries.iter().enumerate() {
@@ -170,13 +171,14 @@ pub async fn served(store: &dyn Store, entries: &[Entry]) -> Vec<usize> {
     served
 }
 
-/// As long as anything may take that is waited for: far longer than it does, even on a machine that has ten times more
-/// to do than it has cores for.
+/// The longest time to wait for anything: far longer than it takes, even on a machine that has ten times more
+/// work than it has cores for.
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Waits until `reached`; panics if that takes longer than [`PATIENCE`]. For what background work does, not for timing.
+/// Waits until `reached`; panics if that takes longer than [`PATIENCE`]. Use it for the effects of background
+/// work, not for timing.
 pub async fn eventually(what: &str, mut reached: impl AsyncFnMut() -> bool) {
-    // By the machine's own clock: that of the runtime may stand still.
+    // By the machine's own clock: the runtime's clock may stand still.
     let deadline = std::time::Instant::now() + PATIENCE;
     while !reached().await {
         assert!(std::time::Instant::now() < deadline, "not reached within {PATIENCE:?}: {what}");

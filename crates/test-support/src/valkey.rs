@@ -8,7 +8,7 @@ use wellspring::store::{ValkeyOptions, ValkeyStore};
 
 use super::servers::{Cluster, Flavour, Server};
 
-/// A server of `flavour` for tests that only need keys of their own.
+/// A server of `flavour` for tests that only need their own keys.
 pub fn shared_server(flavour: Flavour) -> &'static Server {
     static VALKEY: LazyLock<Server> = LazyLock::new(|| Server::builder().flavour(Flavour::Valkey).start());
     static REDIS: LazyLock<Server> = LazyLock::new(|| Server::builder().flavour(Flavour::Redis).start());
@@ -34,13 +34,13 @@ pub fn cluster_url(cluster: &Cluster) -> String {
     format!("valkey-cluster://{}", hosts.join(","))
 }
 
-/// Settings for tests of what is served, not of how soon: the machine may be busy. The clock stands where entries of
-/// tests begin.
+/// Settings for tests of what is served, not of how soon, because the machine may be busy. The clock stands
+/// still at the time when the entries of tests begin.
 pub fn patient() -> ValkeyOptions {
     patient_now().clock(Arc::new(ManualClock::new(super::START)))
 }
 
-/// The same by the system's clock, which caches go by.
+/// The same with the system's clock, which caches use.
 pub fn patient_now() -> ValkeyOptions {
     ValkeyStore::options()
         .connect_timeout(Duration::from_secs(10))

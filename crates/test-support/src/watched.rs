@@ -1,4 +1,4 @@
-//! A store that tells what indexes read of it.
+//! A store that records what indexes read from it.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,13 +15,14 @@ use wellspring::{
     Change, Corpus, DocumentVersion, Embedding, Entry, EntryId, Error, ErrorKind, Result, Store,
 };
 
-/// A store that counts the embeddings that are read from it, and can hold them back or be unable to list any.
+/// A store that counts the embeddings that are read from it, and can delay them or fail to list any.
 #[derive(Debug)]
 pub struct WatchedStore {
     inner: Arc<dyn Store>,
     pub read: AtomicUsize,
     pub lists_nothing: AtomicBool,
-    /// Whoever reads the embedding of one of these, and of others with it, has it and gets it later.
+    /// A call that reads the embedding of one of these entries, even together with others, reads it at once
+    /// but returns it only after the release.
     held: Mutex<HashSet<EntryId>>,
     released: Notify,
 }
@@ -32,7 +33,7 @@ impl WatchedStore {
         Arc::new(Self { inner, read, lists_nothing, held: Mutex::default(), released: Notify::new() })
     }
 
-    /// How many embeddings were read since it was last asked.
+    /// How many embeddings were read since the last call.
     pub fn reads(&self) -> usize {
         self.read.swap(0, Ordering::SeqCst)
     }

@@ -42,7 +42,8 @@ pub(crate) async fn run(args: CalibrateArgs, context: &Context) -> anyhow::Resul
     let embedder = context.config.open_embedder().await?;
     let scorer = context.config.open_scorer(&embedder).await?;
     let scored_by = scorer.as_ref().map(|scorer| scorer.name().to_owned());
-    // Whatever comes with the model is about to be replaced.
+    // With `--from-scratch`, the calibration that comes with the model is not read: it is about to be
+    // replaced.
     let encoder = Arc::clone(&embedder).token_encoder().filter(|_| !args.from_scratch);
     let base = encoder.map_or(Ok(None), |encoder| Calibration::bundled_for(encoder.name()))?;
     let base = base.unwrap_or_else(Calibration::bundled);

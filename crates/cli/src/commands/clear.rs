@@ -57,7 +57,7 @@ pub(crate) struct ClearArgs {
     older_than: Option<Duration>,
 }
 
-/// What was met, under the names that the gateway gives it.
+/// What was found, with the names that the gateway uses in its responses.
 #[derive(Debug, Default, Serialize)]
 struct Report {
     looked_at: u64,
@@ -121,8 +121,8 @@ impl ClearArgs {
         Ok(selection)
     }
 
-    /// The names that a tenant's answers are kept under. Without a caller they may be the command's or the library's, or
-    /// those that a gateway keeps for all who name the tenant.
+    /// The names under which a tenant's answers are kept. Without a caller, answers may belong to the command
+    /// or the library, or to a gateway that keeps them for everyone who names the tenant.
     fn tenants(&self, context: &Context) -> wellspring::Result<Option<Vec<String>>> {
         let sharing = context.config.gateway_options()?.sharing;
         let gateways = sharing.tenant(self.caller.as_deref(), self.tenant.as_deref())?;
@@ -146,7 +146,7 @@ impl ClearArgs {
     }
 }
 
-/// Removes what is meant, or counts it only.
+/// Removes the selected answers, or only counts them.
 async fn clear(store: &dyn Store, selection: &Selection, dry_run: bool) -> wellspring::Result<Report> {
     let mut report = Report::default();
     let mut pages = Pages::of(store);

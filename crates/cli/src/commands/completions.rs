@@ -18,7 +18,7 @@ pub(crate) struct CompletionsArgs {
 }
 
 pub(crate) fn run(args: &CompletionsArgs) -> anyhow::Result<Exit> {
-    // Into memory first: the generator panics where it cannot write, as into a closed pipe.
+    // Into memory first: the generator panics if it cannot write, for example to a closed pipe.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "wellspring", &mut script);
     std::io::stdout().write_all(&script)?;

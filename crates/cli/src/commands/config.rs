@@ -93,7 +93,7 @@ fn setting(name: &str, value: &Value, comment: String, lines: &mut Vec<Line>) {
     lines.extend([Line::More(row), Line::More("]".into())]);
 }
 
-/// Tells of what is accepted and cannot be shown, or cannot be read.
+/// Warns if what is accepted cannot be shown or cannot be read.
 async fn warn(context: &Context) {
     let warning = match Matching::of(&context.config).await {
         Ok(matching) => matching.warning().map(str::to_owned),
@@ -110,7 +110,7 @@ fn toml(value: &Value) -> String {
         Value::String(text) => toml::Value::from(text.as_str()).to_string(),
         Value::Array(items) => format!("[{}]", items.iter().map(toml).collect::<Vec<_>>().join(", ")),
         Value::Object(fields) => {
-            // What is not set has no form in TOML.
+            // A setting without a value cannot be written in TOML.
             let set = fields.iter().filter(|(_, value)| !value.is_null());
             let set = set.map(|(name, value)| format!("{name} = {}", toml(value)));
             format!("{{ {} }}", set.collect::<Vec<_>>().join(", "))

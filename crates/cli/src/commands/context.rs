@@ -21,7 +21,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Tells the warnings of the configuration.
+    /// Prints the warnings of the configuration.
     pub(crate) fn new(loaded: Loaded, sources: Sources, json: bool) -> Self {
         for warning in &loaded.warnings {
             output::note(format_args!("{} {warning}", "warning:".yellow().bold()));
@@ -29,18 +29,18 @@ impl Context {
         Self { config: loaded.config, origins: loaded.origins, json, sources }
     }
 
-    /// The store alone, for commands that need no model: they work without one, and sooner.
+    /// Opens only the store, for commands that need no model: they work without one, and start sooner.
     pub(crate) async fn store(&self) -> wellspring::Result<Arc<dyn Store>> {
         self.config.open_store(Opening::Existing).await
     }
 
-    /// The time that ages are told by.
+    /// The time from which ages are computed.
     pub(crate) fn now() -> Timestamp {
         SystemClock.now()
     }
 }
 
-/// An error of whoever called the program.
+/// An error made by the caller of the program.
 pub(crate) fn invalid(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidInput, message)
 }

@@ -62,7 +62,7 @@ impl Which {
 
 pub(crate) async fn run(args: DeadLettersArgs, context: &Context) -> anyhow::Result<Exit> {
     let from = listen::server(args.from, context)?;
-    // Who reads the stream is no matter here.
+    // It does not matter here which consumer reads the stream.
     let events = DocumentEvents::stream(from, &args.stream, "wellspring", "wellspring");
     let letters = listen::with_authority(context, events, StreamEvents::tls_ca)?.dead_letters();
     match args.action {

@@ -1,4 +1,5 @@
-//! `wellspring doctor`: examines the store and what is accepted of other wordings, and says what to change and why.
+//! `wellspring doctor`: examines the store and what is accepted from other wordings, and says what to change
+//! and why.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -56,7 +57,8 @@ pub(crate) async fn run(_: DoctorArgs, context: &Context) -> anyhow::Result<Exit
     Ok(if verdict == Severity::Problem { Exit::Miss } else { Exit::Success })
 }
 
-/// Which models decide and what is accepted of other wordings' answers; a problem if not even that can be told.
+/// Which models decide and which answers to other wordings are accepted; a problem if this cannot be
+/// determined.
 async fn matching(context: &Context) -> Vec<Finding> {
     match Matching::of(&context.config).await {
         Ok(matching) => vec![matching.models_finding(), matching.finding()],
@@ -64,7 +66,7 @@ async fn matching(context: &Context) -> Vec<Finding> {
     }
 }
 
-/// What the judge may cost; none if there is none.
+/// What the judge may cost; none if there is no judge.
 fn judge(context: &Context) -> Option<Finding> {
     let judge = &context.config.judge;
     match context.config.open_judge() {
@@ -118,7 +120,7 @@ fn writing(path: &Path) -> Finding {
     }
 }
 
-/// What it means that the store cannot be opened; none for what is no matter of the store.
+/// What it means that the store cannot be opened; none if the cause is not in the store.
 fn unopened(path: &Path, error: &Error) -> Option<Finding> {
     let problem = Finding::new("file", Severity::Problem, error.to_string());
     match error.kind() {

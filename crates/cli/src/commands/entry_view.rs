@@ -1,4 +1,4 @@
-//! A stored answer as it is shown.
+//! How a stored answer is shown.
 
 use owo_colors::OwoColorize as _;
 use serde::Serialize;

@@ -13,7 +13,7 @@ use crate::commands::output;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
     Success = 0,
-    /// A miss, an answer that was not stored, or a store with problems: an outcome, no error.
+    /// A miss, an answer that was not stored, or a store with problems: an outcome, not an error.
     Miss = 1,
     /// Wrong usage, input or configuration.
     Invalid = 2,
@@ -27,7 +27,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Reports what is wrong with the arguments, or shows help where that was asked for.
+/// Reports what is wrong with the arguments, or shows the help if it was asked for.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
     let asked = error.use_stderr();
     if asked && std::env::args_os().any(|argument| argument == "--json") {
@@ -36,7 +36,7 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
         let message = message.collect::<Vec<_>>().join(" ");
         print_json("usage", message.trim_start_matches("error: "));
     } else {
-        // A closed pipe is no reason to say more.
+        // If the pipe is closed, there is nothing more to say.
         let _ = error.print();
     }
     if asked { Exit::Invalid.into() } else { Exit::Success.into() }
@@ -45,7 +45,7 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
 /// Reports `error`.
 pub(super) fn failed(error: &anyhow::Error, json: bool) -> ExitCode {
     if is_closed_pipe(error) {
-        // Whoever read the output has seen enough.
+        // The reader of the output has seen enough.
         return Exit::Success.into();
     }
     let kind = error.chain().find_map(|cause| cause.downcast_ref::<Error>()).map(Error::kind);

@@ -71,7 +71,7 @@ async fn write_all(
             if corpus.is_some_and(|corpus| *corpus != entry.corpus) {
                 continue;
             }
-            // Asked again, for the state of the clock under which it is live.
+            // The entry is looked up again, for the state of the clock under which it is live.
             let fetched = store.lookup(&entry.corpus, entry.id).await?;
             if !matches!(fetched.found, Found::Live(_)) {
                 continue;
@@ -88,7 +88,7 @@ async fn write_all(
     Ok(exported)
 }
 
-/// Knows the scope that everyone shares of each corpus.
+/// Knows for each corpus the scope that everyone shares.
 struct DefaultScopes {
     /// None if the model cannot be loaded.
     fingerprint: Option<String>,
@@ -96,7 +96,7 @@ struct DefaultScopes {
 }
 
 impl DefaultScopes {
-    /// Without a model the answers are exported all the same: that may be when they must be.
+    /// Without a model, the answers are exported all the same: a user may need the export just then.
     async fn new(context: &Context) -> Self {
         let fingerprint = match context.config.open_embedder().await {
             Ok(embedder) => Some(embedder.model().fingerprint()),

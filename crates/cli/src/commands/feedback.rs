@@ -1,4 +1,4 @@
-//! `wellspring feedback`: tells whether a served answer was right, and shows what was told.
+//! `wellspring feedback`: records whether a served answer was right, and shows what was recorded.
 
 use clap::{Args, ValueEnum};
 use serde_json::json;

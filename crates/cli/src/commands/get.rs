@@ -67,7 +67,7 @@ pub(crate) async fn run(args: GetArgs, context: &Context) -> anyhow::Result<Exit
         Lookup::Bypass(reason) => return Err(cause(&cache, query, reason).await),
         _ => anyhow::bail!("the cache said something that this command does not know"),
     };
-    // The hit is counted behind the lookup's back.
+    // The hit is counted in the background, after the lookup.
     cache.close().await?;
     Ok(exit)
 }
@@ -106,7 +106,7 @@ fn show(hit: &Hit, quiet: bool, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What broke, which a lookup only bypasses and an explanation reports.
+/// What broke: a lookup only bypasses it, but an explanation reports it.
 pub(crate) async fn cause(cache: &Cache, query: Query, reason: BypassReason) -> anyhow::Error {
     match (cache.explain(query).await, reason) {
         (Err(error), _) => error.into(),

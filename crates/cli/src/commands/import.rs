@@ -24,9 +24,9 @@ use crate::config::{Config, Opening};
 
 /// How many lines are embedded at a time.
 const BATCH: usize = 256;
-/// How many entries are on their way to the store at a time; it gathers them into one transaction.
+/// How many entries are sent to the store at a time; the store gathers them into one transaction.
 const CONCURRENT_FILLS: usize = 64;
-/// What some editors and exports begin a file with.
+/// What some editors and exporters write at the beginning of a file.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// The longest line, in bytes.
 const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
@@ -48,7 +48,7 @@ pub(crate) struct ImportArgs {
     keep_going: bool,
 }
 
-/// What became of the lines.
+/// What happened to the lines.
 #[derive(Debug, Default, Serialize)]
 struct Report {
     imported: u64,
@@ -86,7 +86,7 @@ pub(crate) async fn run(args: ImportArgs, context: &Context) -> anyhow::Result<E
     let result = import.all(&mut *lines, args.keep_going, &bar).await;
     bar.finish_and_clear();
     let report = import.report;
-    // What was imported is told even if something broke on the way.
+    // The report is printed even if something failed along the way.
     let closed = store.close().await;
     if context.json {
         output::json(&report)?;
@@ -142,7 +142,7 @@ impl Import<'_> {
                     Ok(None) => self.report.expired += 1,
                     Err(error) => {
                         self.report.add_bad(number, &error);
-                        // The rest of a line that is too long is no line of its own.
+                        // The rest of a line that is too long is not a line of its own.
                         self.report.stopped = !keep_going || is_too_long(&line);
                     }
                 }
@@ -158,7 +158,7 @@ impl Import<'_> {
         }
     }
 
-    /// A line's entry without its embedding; none if its time is over.
+    /// A line's entry without its embedding; none if it has expired.
     fn ready(&self, line: u64, text: &[u8]) -> Result<Option<Ready>> {
         if is_too_long(text) {
             return Err(invalid(format!("the line has more than {MAX_LINE_BYTES} bytes")));
@@ -212,7 +212,7 @@ impl Import<'_> {
     }
 }
 
-/// Stores an entry; none if a newer one is there, or this one.
+/// Stores an entry; none if a newer entry or the same one is already stored.
 async fn fill(store: &dyn Store, ready: Ready) -> Result<Option<Filled>> {
     let Ready { record, entry, .. } = ready;
     let fetched = store.lookup(&entry.corpus, entry.id).await?;
@@ -224,7 +224,7 @@ async fn fill(store: &dyn Store, ready: Ready) -> Result<Option<Filled>> {
     store.fill(record.snapshot(fetched.snapshot), Arc::new(entry)).await.map(Some)
 }
 
-/// The reason as it stands in JSON.
+/// The reason as it is written in JSON.
 fn name(reason: RefusedReason) -> String {
     match serde_json::to_value(reason) {
         Ok(serde_json::Value::String(name)) => name,
@@ -237,7 +237,7 @@ fn is_too_long(line: &[u8]) -> bool {
     line.len() as u64 == MAX_LINE_BYTES && !line.ends_with(b"\n")
 }
 
-/// The parser's words without its position, which is within the one line.
+/// The parser's message without its position, which is relative to this one line.
 fn without_line(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let message = text.rsplit_once(" at line ").map_or(&*text, |(message, _)| message);

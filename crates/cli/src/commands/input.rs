@@ -8,10 +8,10 @@ use wellspring::error::Result;
 
 use crate::commands::context::invalid;
 
-/// The longest text that is read; what is kept is limited further by the configuration.
+/// The longest text that is read; the configuration limits further what is kept.
 const MAX_TEXT_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The question in an argument, or on the standard input if the argument is `-`.
+/// The question from an argument, or from the standard input if the argument is `-`.
 pub(crate) fn question(argument: String) -> Result<String> {
     if argument == "-" { standard_input("the question") } else { Ok(argument) }
 }

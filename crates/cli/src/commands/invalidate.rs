@@ -17,7 +17,7 @@ use crate::commands::output::{self, Column, Unit, table};
 use crate::commands::target::{TargetArgs, TargetOptions, describe, document};
 use crate::commands::{input, named, units};
 
-/// How many changes are applied between two looks at the progress.
+/// How many changes are applied between two updates of the progress.
 const BATCH: usize = 5_000;
 /// The most changes that are listed.
 const LISTED: usize = 100;
@@ -62,7 +62,8 @@ pub(crate) async fn run(args: InvalidateArgs, context: &Context) -> anyhow::Resu
     let store = context.store().await?;
     for change in &mut changes {
         if let Change::Entry(id) = change {
-            // A change is kept while the servers are away.
+            // If the servers are down, the change is kept for later, so a failed look-up is not an error
+            // here.
             *id = named::entry(&*store, corpus, *id).await.unwrap_or(*id);
         }
     }
@@ -81,7 +82,7 @@ pub(crate) async fn run(args: InvalidateArgs, context: &Context) -> anyhow::Resu
     Ok(Exit::Success)
 }
 
-/// The documents that a file names, on the standard input if it is `-`.
+/// The documents that a file names, or the standard input if the path is `-`.
 fn documents_in(path: &Path) -> Result<Vec<Change>> {
     let what = "the list of documents";
     let text = if path.as_os_str() == "-" { input::standard_input(what) } else { input::file(path, what) }?;
@@ -98,7 +99,7 @@ fn documents_in(path: &Path) -> Result<Vec<Change>> {
     Ok(changes)
 }
 
-/// Applies the changes in batches, so that there is some progress to see, and ends at the first that fails.
+/// Applies the changes in batches, so that there is progress to see, and stops at the first one that fails.
 async fn apply(store: &dyn Store, corpus: &Corpus, changes: &[Change]) -> Result<Vec<ChangeOutcome>> {
     let total = changes.len();
     let bar = (total > BATCH).then(|| output::progress("invalidating", Some(total as u64), Unit::Items));
@@ -127,7 +128,7 @@ async fn apply(store: &dyn Store, corpus: &Corpus, changes: &[Change]) -> Result
     Ok(outcomes)
 }
 
-/// Tells what each change did.
+/// Reports what each change did.
 pub(crate) fn report(
     corpus: &Corpus,
     changes: &[Change],

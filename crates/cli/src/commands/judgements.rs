@@ -102,7 +102,7 @@ struct Listed<'a> {
     judgement: &'a Judgement,
 }
 
-/// The judgements that were not revoked, of callers, too.
+/// The judgements that were not revoked, including those of callers.
 pub(crate) async fn in_force(store: &dyn Store) -> Result<Vec<(JudgementCursor, Judgement)>> {
     let mut log = Vec::new();
     loop {
@@ -114,7 +114,7 @@ pub(crate) async fn in_force(store: &dyn Store) -> Result<Vec<(JudgementCursor, 
     }
 }
 
-/// A span of time that lies behind, or a point in time.
+/// How long ago, or a point in time.
 pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     let ago = |span: Duration| {
         let span = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);

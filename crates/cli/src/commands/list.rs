@@ -80,7 +80,7 @@ pub(crate) async fn run(args: ListArgs, context: &Context) -> anyhow::Result<Exi
 }
 
 impl Order {
-    /// Leaves the first `limit` of `entries`, in order.
+    /// Keeps only the first `limit` of `entries`, in order.
     fn first(self, entries: &mut Vec<StoredEntry>, limit: usize) {
         match self {
             Self::Hits => entries.sort_by_key(|stored| (Reverse(stored.hits), stored.entry.id)),

@@ -1,4 +1,4 @@
-//! `wellspring listen`: applies what other systems tell of their documents.
+//! `wellspring listen`: applies changes that other systems report of their documents.
 
 use clap::Args;
 use owo_colors::OwoColorize as _;
@@ -63,11 +63,11 @@ impl From<Gap> for OnGap {
 
 pub(crate) async fn run(args: ListenArgs, context: &Context) -> anyhow::Result<Exit> {
     let from = server(args.from, context)?;
-    // A gap must end what is stored later as well, so there has to be a store.
+    // A gap must also end answers that are stored later, so a store has to exist.
     let store = context.config.open_store(Opening::Create).await?;
     let json = context.json;
     let tell = move |report: &Report| {
-        // A closed pipe does not stop the work.
+        // The work goes on even if the pipe is closed.
         let _ = if json { output::json_line(report) } else { output::line(text(report)) };
     };
     let stopped = shutdown()?;
@@ -92,7 +92,7 @@ pub(crate) async fn run(args: ListenArgs, context: &Context) -> anyhow::Result<E
     Ok(Exit::Success)
 }
 
-/// The server that events come from: the one that is named, or the store's.
+/// The server that events come from: the named one, or the store's.
 pub(crate) fn server(named: Option<String>, context: &Context) -> anyhow::Result<String> {
     match (named, &context.config.store.url) {
         (Some(named), _) => Ok(named),

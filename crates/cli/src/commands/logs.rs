@@ -1,10 +1,10 @@
 //! What `wellspring serve` logs and traces.
 //!
-//! Logs are lines for people, or JSON with `--json`, on the standard error stream; `RUST_LOG` says how much
-//! (`wellspring=debug,warn`). Traces go by OTLP over HTTP to where the environment variables of OpenTelemetry say
-//! (`OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, `OTEL_EXPORTER_OTLP_HEADERS`,
-//! `OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`); without an address there are none. Nothing of it holds a question, an
-//! answer or a key.
+//! Logs are lines for people, or JSON with `--json`, on the standard error stream; `RUST_LOG` sets how much
+//! is logged (`wellspring=debug,warn`). Traces are sent by OTLP over HTTP to the address in the environment
+//! variables of OpenTelemetry (`OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`,
+//! `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_SERVICE_NAME`, `OTEL_TRACES_SAMPLER`); without an address, there are
+//! no traces. Neither logs nor traces contain a question, an answer or a key.
 
 use std::io::IsTerminal as _;
 
@@ -20,10 +20,10 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _};
 
-/// Set to where traces go, for all signals or for traces alone.
+/// Set to the address for traces, for all signals or for traces alone.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"];
 
-/// Sends the spans that wait when it goes.
+/// Sends the waiting spans when it is dropped.
 pub(super) struct Traces(Option<SdkTracerProvider>);
 
 impl Drop for Traces {
@@ -34,8 +34,8 @@ impl Drop for Traces {
     }
 }
 
-/// Logs from now on, at the level of information unless `RUST_LOG` says otherwise, and traces if there is somebody to
-/// send to.
+/// Logs from now on, at the level `info` unless `RUST_LOG` says otherwise, and traces if there is an address
+/// to send them to.
 pub(super) fn start(json: bool) -> anyhow::Result<Traces> {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env()?;
     let lines = tracing_subscriber::fmt::layer()
@@ -48,14 +48,15 @@ pub(super) fn start(json: bool) -> anyhow::Result<Traces> {
             .with_tracer(provider.tracer("wellspring"))
             .with_location(false)
             .with_threads(false)
-            // Of our crates alone, whose names begin so: an exporter that traced what it sends would never end.
+            // Only from our own crates, whose names begin like this: an exporter that traced what it sends
+            // would never end.
             .with_filter(Targets::new().with_target("wellspring", LevelFilter::DEBUG))
     });
     tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).try_init()?;
     Ok(Traces(provider))
 }
 
-/// What sends spans in batches; none if there is nowhere to send them.
+/// Sends spans in batches; none if there is no address to send them to.
 fn exporting() -> anyhow::Result<Option<SdkTracerProvider>> {
     let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     if !ENDPOINTS.iter().any(is_set) {

@@ -1,7 +1,8 @@
-//! What the configuration accepts of other wordings' answers, and whether that can be shown.
+//! Which answers to other wordings the configuration accepts, and whether that can be shown.
 //!
-//! Where it cannot, only exact matches are served, which looks like a cache that does not work. Whoever looks at the
-//! settings or at the store is therefore told, and what to change. No model is loaded for it.
+//! If it cannot be shown, only exact matches are served, which looks like a cache that does not work. A user
+//! who looks at the settings or at the store is therefore warned, and advised what to change. No model is
+//! loaded for this.
 
 use serde::Serialize;
 use wellspring::criterion::Criterion;
@@ -12,19 +13,20 @@ use wellspring::verify::Unshown;
 
 use crate::config::{Config, Deciding};
 
-/// What is accepted, and what could be.
+/// What is accepted, and what could be accepted.
 #[derive(Debug, Serialize)]
 pub(crate) struct Matching {
     /// The embedding model, and its revision if it says one.
     embedding: String,
-    /// The scripts that it knows; none if it does not say.
+    /// The scripts that it knows; none if it does not say which.
     scripts: Option<Scripts>,
     /// What reads both questions; none if nothing does.
     scorer: Option<String>,
     /// The name of the calibration; none if there is none for the embedding model.
     calibration: Option<String>,
     criterion: Criterion,
-    /// The least false-hit rate that can be shown, rounded up; none if none can be, or if the verifier does not say.
+    /// The lowest false-hit rate that can be shown, rounded up; none if no rate can be, or if the verifier
+    /// does not say.
     least_max_false_hit_rate: Option<f64>,
     /// Says that only exact matches are served, and why; none if that is not so.
     warning: Option<String>,
@@ -82,7 +84,7 @@ impl Matching {
         format!("{}, {scorer}, {calibration}", self.embedding)
     }
 
-    /// The same as a finding, with what the embedding model can read.
+    /// The models and the calibration as a finding, with what the embedding model can read.
     pub(crate) fn models_finding(&self) -> Finding {
         let scripts = self.scripts.as_ref().map(|scripts| {
             let names: Vec<_> = scripts.names().collect();
@@ -91,7 +93,7 @@ impl Matching {
         Finding::new("models", Severity::Ok, format!("{}{}", self.models(), scripts.unwrap_or_default()))
     }
 
-    /// What is accepted as a finding.
+    /// A finding on what is accepted.
     pub(crate) fn finding(&self) -> Finding {
         if let (Some(warning), Some(remedy)) = (self.warning(), self.remedy()) {
             return Finding::new("matching", Severity::Warning, warning).remedy(remedy);

@@ -93,7 +93,7 @@ struct Cli {
     command: Command,
 }
 
-// Each is described where its arguments are.
+// Each subcommand is described with its arguments.
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::DemoArgs),

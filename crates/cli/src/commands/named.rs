@@ -1,11 +1,11 @@
-//! Entries that are named by the ids that the gateway shows callers.
+//! Entries named by the ids that the gateway shows to callers.
 
 use wellspring::entry::Change;
 use wellspring::error::Result;
 use wellspring::key::{Corpus, EntryId, IdKey, ShownId};
 use wellspring::store::Store;
 
-/// The entry that `id` names: by its own id, or as callers are shown it.
+/// The entry that `id` names: by its own id, or by the id that callers are shown.
 pub(crate) async fn entry(store: &dyn Store, corpus: &Corpus, id: EntryId) -> Result<EntryId> {
     if is_stored(store, corpus, id).await? {
         return Ok(id);

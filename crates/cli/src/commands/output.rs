@@ -1,4 +1,4 @@
-//! Writing to the terminal. Colours are written always and stripped where the stream is no terminal or
+//! Writing to the terminal. Colours are always written, and stripped if the stream is not a terminal or
 //! `NO_COLOR` is set. A closed pipe is an error that ends the program quietly.
 
 use std::fmt::Display;
@@ -27,12 +27,13 @@ pub(crate) fn json_line(value: &impl Serialize) -> anyhow::Result<()> {
     line(serde_json::to_string(value)?)
 }
 
-/// Tells something beside the result. Nobody may be listening, which is fine.
+/// Prints something in addition to the result. It is fine if no one reads it.
 pub(crate) fn note(text: impl Display) {
     let _ = writeln!(anstream::stderr().lock(), "{text}");
 }
 
-/// Asks on the terminal for leave to do what `flag` says. Without a terminal nobody can answer, so --yes is needed.
+/// Asks on the terminal for permission to do what `flag` says. Without a terminal no one can answer, so --yes
+/// is needed.
 pub(crate) fn confirm(flag: &str, question: &str) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Err(
@@ -52,11 +53,11 @@ pub(crate) enum Column {
     Left(&'static str),
     /// As wide as its content, for numbers.
     Right(&'static str),
-    /// What is left of the line; longer content is cut.
+    /// As wide as the rest of the line; longer content is cut.
     Rest(&'static str),
 }
 
-/// A table that fits the terminal; without one, every cell is whole.
+/// A table that fits the terminal; without a terminal, every cell is printed in full.
 pub(crate) fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
@@ -82,7 +83,7 @@ pub(crate) fn table(columns: &[Column], rows: impl IntoIterator<Item = Vec<Strin
     table.trim_fmt()
 }
 
-/// Lines of names and values, the values aligned. Values that are empty are left out.
+/// Lines of names and values, with the values aligned. Empty values are left out.
 pub(crate) fn fields<V: AsRef<str>>(fields: &[(&str, V)]) -> String {
     use owo_colors::OwoColorize as _;
     let fields = || fields.iter().filter(|(_, value)| !value.as_ref().is_empty());
@@ -93,7 +94,7 @@ pub(crate) fn fields<V: AsRef<str>>(fields: &[(&str, V)]) -> String {
     lines.join("\n")
 }
 
-/// A bar on the standard error stream, drawn only if that is a terminal; `length` none counts up.
+/// A bar on the standard error stream, drawn only if it is a terminal; without a `length`, it counts up.
 pub(crate) fn progress(message: &'static str, length: Option<u64>, unit: Unit) -> ProgressBar {
     let (position, total) = match unit {
         Unit::Items => ("{human_pos}", "{human_len}"),

@@ -1,4 +1,4 @@
-//! Goes through all answers of a store without holding them all.
+//! Iterates over all answers of a store without loading them all at once.
 
 use wellspring::error::Result;
 use wellspring::key::EntryId;
@@ -7,7 +7,7 @@ use wellspring::store::{Store, StoredEntry};
 /// How many entries are read at a time.
 const PAGE: usize = 500;
 
-/// All live entries of a store, by id. What is stored meanwhile may be met or not.
+/// All live entries of a store, by id. An entry that is stored in the meantime may or may not be included.
 pub(crate) struct Pages<'a> {
     store: &'a dyn Store,
     after: Option<EntryId>,

@@ -21,7 +21,7 @@ use crate::commands::units;
 pub(crate) struct Record {
     #[serde(default)]
     pub(crate) corpus: Corpus,
-    /// None stands for the corpus' scope that everyone shares, whose id depends on the model.
+    /// None stands for the scope that everyone in the corpus shares; its id depends on the model.
     #[serde(default)]
     pub(crate) scope: Option<ScopeId>,
     /// The tenant of the scope.
@@ -47,11 +47,11 @@ pub(crate) struct Record {
     expires_at: Option<String>,
     #[serde(default)]
     recompute_ms: u64,
-    /// For reports; an imported answer begins at none.
+    /// For reports; an imported answer starts with no hits.
     #[serde(default)]
     hits: u64,
-    /// The state of the invalidation clock that the answer was live under. Where the same clock takes it
-    /// back, whatever changed since is not brought back.
+    /// The state of the invalidation clock under which the answer was live. If the answer is imported under
+    /// the same clock and something that it depends on has changed since, it stays invalid.
     #[serde(default)]
     clock: Option<ClockReading>,
 }
@@ -60,7 +60,7 @@ pub(crate) struct Record {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ClockReading {
-    /// In hexadecimal, because JSON's numbers are shorter.
+    /// In hexadecimal, because numbers in JSON are too short.
     incarnation: String,
     sequence: u64,
 }
@@ -116,7 +116,7 @@ impl Record {
             expires_at,
             recompute: Duration::from_millis(self.recompute_ms),
         };
-        // So that a name that is not valid is told with its line, before anything is stored.
+        // So that an invalid name is reported with its line before anything is stored.
         entry.dependency_ids()?;
         Ok(entry)
     }
@@ -139,7 +139,7 @@ impl Record {
     }
 
     /// The snapshot to store the answer under: its own if it was taken from the same clock as `present`.
-    /// Nothing can tell what changed under another clock since then.
+    /// Nothing can say what has changed since then under another clock.
     pub(crate) fn snapshot(&self, present: Snapshot) -> Snapshot {
         let own = self.clock.as_ref().and_then(|clock| {
             let incarnation = u128::from_str_radix(&clock.incarnation, 16).ok()?;

@@ -1,13 +1,13 @@
 //! Reading the configuration again on SIGHUP, without losing a request.
 //!
-//! The accepted error, the times to live and the tokens change at once. What else is set differently is told, and needs a
-//! restart. A configuration that is not valid changes nothing.
+//! The accepted error, the times to live and the tokens change at once. Other changes are reported and need a
+//! restart. An invalid configuration changes nothing.
 
 use wellspring_gateway::Gateway;
 
 use crate::config::{Config, Sources};
 
-/// Reloads on each SIGHUP for as long as it is polled.
+/// Reloads on each SIGHUP as long as it is polled.
 pub(super) async fn on_hangup(gateway: &Gateway, sources: &Sources, mut config: Config) {
     #[cfg(unix)]
     if let Ok(mut hangup) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()) {
@@ -23,7 +23,7 @@ pub(super) async fn on_hangup(gateway: &Gateway, sources: &Sources, mut config: 
     std::future::pending::<()>().await;
 }
 
-/// Applies what can be; returns the configuration that is in force then.
+/// Applies what can be applied; returns the configuration that is then in force.
 fn apply(gateway: &Gateway, old: &Config, new: &Config) -> Config {
     let mut in_force = old.clone();
     if gateway.cache().set_criterion(new.criterion()).is_ok() {
@@ -32,7 +32,7 @@ fn apply(gateway: &Gateway, old: &Config, new: &Config) -> Config {
     }
     gateway.cache().set_ttls(new.ttls());
     in_force.ttl = new.ttl.clone();
-    // Without any token, everybody at this machine would be trusted: that is not for a signal to decide.
+    // Without any token, everyone on this machine would be trusted: a signal must not decide that.
     if new.server.tokens.is_empty() == old.server.tokens.is_empty() {
         gateway.set_tokens(&new.server.tokens);
         in_force.server.tokens.clone_from(&new.server.tokens);

@@ -1,4 +1,4 @@
-//! The flags that say whose answer it is: corpus and scope.
+//! The flags that say which corpus and scope an answer belongs to.
 
 use clap::Args;
 use serde_json::Value;
@@ -54,7 +54,7 @@ pub(crate) fn parameter(text: &str) -> Result<(String, Value), String> {
     }
     let value = match serde_json::from_str(value) {
         Ok(value) => value,
-        // What was meant as JSON must not become a text unseen.
+        // A value that was meant as JSON must not silently become a text.
         Err(error) if value.trim_start().starts_with(['{', '[', '"']) => return Err(error.to_string()),
         Err(_) => Value::String(value.to_owned()),
     };

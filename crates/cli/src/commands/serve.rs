@@ -51,7 +51,7 @@ pub(crate) async fn run(_: ServeArgs, context: &Context) -> anyhow::Result<Exit>
     let _traces = logs::start(context.json)?;
     let config = &context.config;
     raise_descriptors();
-    // What is wrong with the settings is told before a model is loaded.
+    // Errors in the settings are reported before a model is loaded.
     let (options, listeners, judge) = (config.gateway_options()?, config.listeners()?, config.open_judge()?);
     let scheme = if listeners.tls.is_some() { "https" } else { "http" };
     let store = config.open_store(Opening::Awaited).await?;
@@ -96,7 +96,7 @@ async fn asked_to_end() {
             }
         }
     }
-    // A system that cannot tell of an interruption ends the process by itself.
+    // If the system cannot report an interrupt, it ends the process by itself.
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }

@@ -10,9 +10,9 @@ use crate::commands::entry_view::{EntryJson, age, content_type, dependencies, le
 use crate::commands::exit::Exit;
 use crate::commands::{output, units};
 
-/// The digits of a whole id.
+/// The number of digits of a whole id.
 const ID_DIGITS: usize = 32;
-/// The fewest digits that name an entry: as many as lists show.
+/// The fewest digits that identify an entry: as many as lists show.
 const MIN_DIGITS: usize = 8;
 
 /// Show an answer and what it was derived from
@@ -96,7 +96,7 @@ impl Prefix {
         Ok(Self { first: bound("0")?, last: bound("f")? })
     }
 
-    /// The id before the first one; none if there is none.
+    /// The id before the first matching one; none if there is none.
     fn before(&self) -> Option<EntryId> {
         u128::from_be_bytes(self.first).checked_sub(1).map(|id| EntryId::from_bytes(id.to_be_bytes()))
     }
@@ -106,13 +106,13 @@ impl Prefix {
     }
 }
 
-/// The one entry that callers are shown so.
+/// The one entry with this id as shown to callers.
 async fn shown_as(store: &dyn Store, shown: ShownId, text: &str) -> Result<StoredEntry> {
     let id = IdKey::new(&store.secret(rand::random()).await?).entry(shown).to_string();
     find(store, &Prefix::parse(&id)?, text).await
 }
 
-/// The one entry whose id begins so.
+/// The one entry whose id begins with this prefix.
 async fn find(store: &dyn Store, prefix: &Prefix, text: &str) -> Result<StoredEntry> {
     let mut found = store.scan(prefix.before(), 2).await?;
     found.retain(|stored| prefix.contains(stored.entry.id));

@@ -30,19 +30,20 @@ pub(crate) struct StatsArgs {}
 #[derive(Serialize)]
 struct Stats {
     store: StoreStatus,
-    /// Of this command; none if the store is local.
+    /// The connection of this command; none if the store is local.
     #[serde(skip_serializing_if = "Option::is_none")]
     connection: Option<ConnectionStatus>,
     index_bytes: u64,
     saved: Saved,
     judged: Judged,
-    /// Answers to questions in a script that the embedding model does not know, by script: they are found exactly only.
+    /// How many answers are to questions in a script that the embedding model does not know, by script: they
+    /// are found by exact match only.
     unknown_scripts: BTreeMap<&'static str, u64>,
     /// None if the calibration or the description of the embedding model cannot be read.
     matching: Option<Matching>,
 }
 
-/// What judges decided and is in force.
+/// The decisions of judges that are in force.
 #[derive(Debug, Default, Serialize)]
 struct Judged {
     approved: u64,
@@ -75,7 +76,7 @@ impl Judged {
     }
 }
 
-/// What the hits on the entries that are stored now saved.
+/// What the hits saved, for the entries that are stored now.
 #[derive(Debug, Default, Serialize)]
 struct Saved {
     hits: u64,
@@ -89,7 +90,7 @@ pub(crate) async fn run(_: StatsArgs, context: &Context) -> anyhow::Result<Exit>
     let contents = store.status().await?;
     let mut saved = Saved::default();
     let mut indexes = Indexes::default();
-    // What the store holds is told whatever is wrong with the settings; the doctor tells that.
+    // The contents of the store are shown whatever is wrong with the settings; the doctor reports that.
     let matching = Matching::of(&context.config).await.ok();
     let mut unknown_scripts = BTreeMap::new();
     let mut pages = Pages::of(&*store);
@@ -104,7 +105,7 @@ pub(crate) async fn run(_: StatsArgs, context: &Context) -> anyhow::Result<Exit>
                 *unknown_scripts.entry(script).or_default() += 1;
             }
             saved.cost_usd += stored.hits as f64 * usage.cost_microusd as f64 / 1e6;
-            // Of a shared store, each process has those of the scopes that it searches.
+            // With a shared store, each process has the indexes of the scopes that it searches.
             if let Some(embedding) = stored.entry.embedding.as_ref().filter(|_| !store.is_shared()) {
                 indexes.insert(stored.entry.scope, stored.entry.id, embedding)?;
             }
@@ -129,7 +130,7 @@ fn text(stats: &Stats, judge: &JudgeConfig) -> String {
         0 => String::new(),
         bytes => format!("{} in memory while all scopes are in use", units::bytes(*bytes)),
     };
-    // What a server uses is told with the server.
+    // What a server uses is shown together with the server.
     let size = match &store.servers[..] {
         [] => filled(store.bytes, store.max_bytes, units::bytes),
         _ => String::new(),
@@ -183,14 +184,14 @@ fn connection(connection: &ConnectionStatus) -> String {
     )
 }
 
-/// How many answers are found exactly only, by the script that the embedding model does not know.
+/// How many answers are found by exact match only, by the script that the embedding model does not know.
 fn exact_only(unknown_scripts: &BTreeMap<&'static str, u64>) -> String {
     let scripts =
         unknown_scripts.iter().map(|(script, count)| format!("{} in {script}", units::count(*count)));
     scripts.collect::<Vec<_>>().join(", ")
 }
 
-/// How much there is of what there may be, of which 0 is no limit.
+/// How full something is; a limit of 0 means no limit.
 fn filled(part: u64, whole: u64, unit: impl Fn(u64) -> String) -> String {
     if whole == 0 {
         return unit(part);
@@ -221,7 +222,7 @@ fn server(server: &ServerStatus) -> String {
 }
 
 fn corpora(corpora: &[CorpusStatus]) -> String {
-    // Only a shared store has a stream.
+    // Only a shared store has a stream of events.
     let has_events = corpora.iter().any(|corpus| corpus.events.is_some());
     let mut columns = vec![
         Column::Left("CORPUS"),
@@ -250,7 +251,7 @@ fn corpora(corpora: &[CorpusStatus]) -> String {
     table(&columns, rows)
 }
 
-/// The indexes of all scopes, to tell what they take.
+/// The indexes of all scopes, to report how much memory they use.
 #[derive(Default)]
 struct Indexes(HashMap<ScopeId, SegmentedIndex>);
 

@@ -49,7 +49,7 @@ pub(crate) struct TargetOptions {
 }
 
 impl TargetArgs {
-    /// The changes, in the order of the flags' help and after those that are `listed` elsewhere; at least one.
+    /// The changes, in the order of the flags' help, after those that are `listed` elsewhere; at least one.
     pub(crate) fn changes(self, options: &TargetOptions, listed: Vec<Change>) -> Result<Vec<Change>> {
         let mut changes = listed;
         match (&options.doc_version, &self.documents[..]) {
@@ -111,7 +111,7 @@ pub(crate) fn document(text: &str) -> (String, Option<DocumentVersion>) {
     }
 }
 
-/// `DOC#HASH`. The last `#` splits: ids may hold one, hashes do not.
+/// `DOC#HASH`. The last `#` splits: ids may contain one, hashes do not.
 pub(crate) fn chunk(text: &str) -> Result<(String, String), String> {
     match text.rsplit_once('#') {
         Some((document, hash)) if !document.is_empty() && !hash.is_empty() => {

@@ -1,4 +1,4 @@
-//! `wellspring token`: a token for somebody who uses the gateway.
+//! `wellspring token`: makes a token for a user of the gateway.
 
 use clap::{Args, ValueEnum};
 use owo_colors::OwoColorize as _;

@@ -8,7 +8,7 @@ use wellspring::key::EntryId;
 /// The last second that RFC 3339 can write, in the year 9999.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// The first digits of an id: enough to name it to `sources`.
+/// The first digits of an id: enough to name it in `sources`.
 pub(crate) fn short(id: EntryId) -> String {
     let mut id = id.to_string();
     id.truncate(8);

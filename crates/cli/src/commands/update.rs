@@ -42,7 +42,7 @@ pub(crate) struct EndUpdateArgs {
 }
 
 pub(crate) async fn begin(args: BeginUpdateArgs, context: &Context) -> anyhow::Result<Exit> {
-    // A hold must stand before the first answer is stored.
+    // A hold must exist before the first answer is stored.
     let store = context.config.open_store(Opening::Create).await?;
     store.begin_update(&args.corpus, &args.document).await?;
     store.close().await?;

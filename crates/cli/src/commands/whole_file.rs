@@ -1,4 +1,4 @@
-//! A file that appears when it is whole.
+//! A file that appears only when it is complete.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -6,17 +6,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-/// A file that is written beside its place, under its name with `.partial`, and moved there when it is finished. If it
-/// is not, nothing is left of it, and what stood in its place still does.
+/// A file that is written beside its destination, under its name with `.partial`, and moved there when it is
+/// finished. If it is not finished, nothing is left of it, and the file that was at the destination is still
+/// there.
 #[derive(Debug)]
 pub(crate) struct WholeFile {
     path: PathBuf,
     file: BufWriter<File>,
-    // After the file, which is closed first.
+    // Dropped after the file, which is closed first.
     partial: Partial,
 }
 
-/// Removes what is left there.
+/// Removes the partial file that is left.
 #[derive(Debug)]
 struct Partial(PathBuf);
 
@@ -27,7 +28,8 @@ impl Drop for Partial {
 }
 
 impl WholeFile {
-    /// Begins the file, so that a place where none can be is found out before there is anything to write.
+    /// Begins the file, so that a destination that cannot be written is found out before there is anything to
+    /// write.
     ///
     /// # Errors
     ///
@@ -44,16 +46,16 @@ impl WholeFile {
         Ok(Self { path: path.to_owned(), file: BufWriter::new(file), partial: Partial(partial) })
     }
 
-    /// Where it will be.
+    /// The destination of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Puts the file in its place.
+    /// Moves the file to its destination.
     ///
     /// # Errors
     ///
-    /// If what is left cannot be written or the file not be moved.
+    /// If the rest cannot be written or the file cannot be moved.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
         let Self { path, file, partial } = self;
         let moved = || {

@@ -11,7 +11,7 @@ use super::value::from_text;
 
 const PREFIX: &str = "WELLSPRING_";
 
-/// The settings of the environment; returns the names that begin like one and are none.
+/// Reads the settings from the environment; returns the names that look like settings but are not.
 pub(super) fn read_environment(
     environment: &[(OsString, OsString)],
     layers: &mut Layers,
@@ -34,7 +34,7 @@ pub(super) fn read_environment(
     Ok(unknown)
 }
 
-/// The warning about a variable that looks like a setting and is none.
+/// The warning about a variable that looks like a setting but is not one.
 pub(super) fn unknown_variable(name: &str) -> String {
     let settings: Vec<String> = SETTINGS.iter().map(Setting::variable).collect();
     let known = settings.iter().map(String::as_str).chain(OTHER_VARIABLES);

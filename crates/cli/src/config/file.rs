@@ -1,4 +1,4 @@
-//! The configuration file: its values with the lines that they stand on.
+//! The configuration file: its values, with the lines that they are on.
 
 use std::ops::Range;
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::value::{check, shown};
 /// The longest configuration file that is read.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// Reads the file at `path` into `layers`, each value checked.
+/// Reads the file at `path` into `layers` and checks each value.
 pub(super) fn read_file(path: &Path, layers: &mut Layers) -> Result<()> {
     let cannot = |why: &str| config_error(format!("cannot read the configuration {}{why}", path.display()));
     let length = std::fs::metadata(path).map_err(|e| cannot("").with_source(e))?.len();
@@ -41,10 +41,10 @@ pub(super) fn read_file(path: &Path, layers: &mut Layers) -> Result<()> {
     })
 }
 
-/// Takes a dotted key, its value and where the key stands in the file.
+/// Takes a dotted key, its value and the position of the key in the file.
 type Visit<'a> = dyn FnMut(&str, &Value, Range<usize>) -> Result<()> + 'a;
 
-/// Calls `visit` with each value that is no table of settings, by its dotted key.
+/// Calls `visit` with the dotted key of each value that is not a table of settings.
 fn walk(prefix: &str, spans: &DeTable<'_>, values: &Value, visit: &mut Visit<'_>) -> Result<()> {
     for (name, spanned) in spans {
         let key = if prefix.is_empty() {

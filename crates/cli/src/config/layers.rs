@@ -35,7 +35,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// How high its layer lies; the higher wins.
+    /// The rank of its layer; the higher one wins.
     pub(super) fn layer(&self) -> u8 {
         match self {
             Self::Default => 0,
@@ -80,7 +80,7 @@ impl Sources {
         Self { file, environment: std::env::vars_os().collect(), flags: Vec::new() }
     }
 
-    /// Reads this file, and no other.
+    /// Reads only this file.
     pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
         self.file = Some(path.into());
         self
@@ -99,15 +99,15 @@ impl Sources {
     }
 }
 
-/// A configuration with where each value came from.
+/// A configuration, with the origin of each value.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Loaded {
     /// The configuration in force.
     pub config: Config,
-    /// Every setting, in the order of the sections, with where its value came from.
+    /// Every setting, in the order of the sections, with the origin of its value.
     pub origins: Vec<(&'static str, Origin)>,
-    /// What is odd but no error.
+    /// What is unusual but not an error.
     pub warnings: Vec<String>,
 }
 
@@ -117,12 +117,12 @@ pub(super) type Layers = BTreeMap<&'static str, (Value, Origin)>;
 impl Config {
     /// Reads the configuration.
     ///
-    /// An environment variable that is set to nothing counts as not set.
+    /// An environment variable that is set to an empty text counts as not set.
     ///
     /// # Errors
     ///
-    /// `Config` if the file cannot be read, is not TOML or has an unknown field, or if a value is not
-    /// what is expected. The message names where.
+    /// `Config` if the file cannot be read, is not TOML or has an unknown field, or if a value is not what is
+    /// expected. The message says where.
     pub fn load(sources: &Sources) -> Result<Loaded> {
         let mut layers = Layers::new();
         if let Some(path) = &sources.file {
@@ -168,7 +168,7 @@ mod tests {
 
     fn message(text: &str) -> String {
         let message = load(text).unwrap_err().to_string();
-        // Without the folder.
+        // Leaves out the folder.
         message.split_once("w.toml").map_or(message.clone(), |(_, rest)| rest.to_owned())
     }
 

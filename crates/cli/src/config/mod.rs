@@ -1,8 +1,8 @@
 //! Configuration: flags over environment over `wellspring.toml` over defaults.
 //!
-//! Every value is checked in the layer that it comes from, so an error names the file and line, the
-//! variable or the flag that is at fault, and what is expected there. Unknown fields are errors, unknown
-//! variables are warnings: the environment is shared with others. Secrets are never shown: the configuration names the
+//! Every value is checked in the layer that it comes from, so an error names the file and line, the variable
+//! or the flag that is at fault, and what is expected there. Unknown fields are errors, unknown variables are
+//! warnings: the environment is shared with others. Secrets are never shown: the configuration names the
 //! variable that holds the key of an API, and the address of a server is shown without its password.
 
 mod environment;
@@ -59,7 +59,7 @@ pub struct Config {
     /// When another question's answer is served.
     #[serde(rename = "match")]
     pub matching: MatchConfig,
-    /// Who decides what nothing else can.
+    /// Who decides what cannot be decided otherwise.
     pub judge: JudgeConfig,
     /// How long answers live.
     pub ttl: TtlConfig,
@@ -76,8 +76,8 @@ pub struct Config {
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct EmbeddingConfig {
-    /// `bundled`, `multilingual-encoder`, the path of a model folder (begin it with `.` or `/`), the name of a model that
-    /// fastembed knows, or, beside `url`, the name that the endpoint knows.
+    /// `bundled`, `multilingual-encoder`, the path of a model folder (begin it with `.` or `/`), the name of
+    /// a model that fastembed knows, or, beside `url`, the name that the endpoint knows.
     #[serde(deserialize_with = "name")]
     pub model: String,
     /// The base URL of an OpenAI-compatible embeddings API.
@@ -87,9 +87,9 @@ pub struct EmbeddingConfig {
     pub api_key_env: String,
     /// The dimensions of the vectors that the API gives.
     pub dimensions: Option<usize>,
-    /// The longest text that the model behind the API sees whole, in tokens.
+    /// The longest text that the model behind the API reads in full, in tokens.
     pub max_tokens: Option<usize>,
-    /// What tells models of one name behind the API apart.
+    /// Distinguishes models with the same name behind the API.
     pub revision: Option<String>,
     /// How many threads compute one text.
     #[serde(deserialize_with = "threads")]
@@ -97,7 +97,7 @@ pub struct EmbeddingConfig {
     /// How many texts are computed at a time.
     #[serde(deserialize_with = "threads")]
     pub workers: usize,
-    /// How much is remembered of what the model made of questions; 0 for nothing.
+    /// How much memory is used to remember embeddings of questions; 0 for none.
     pub memo: ByteSize,
 }
 
@@ -125,17 +125,17 @@ pub struct MatchConfig {
     /// The greatest share of wrong answers among hits on other wordings that is accepted.
     #[serde(deserialize_with = "rate")]
     pub max_false_hit_rate: f64,
-    /// The least cosine similarity of another question whose answer may be served. If set, it decides instead of
-    /// `max_false_hit_rate`.
+    /// The least cosine similarity of another question whose answer may be served. If this is set, it decides
+    /// instead of `max_false_hit_rate`.
     #[serde(deserialize_with = "similarity")]
     pub similarity_threshold: Option<f64>,
-    /// What reads both questions where similarity and words cannot decide: `bundled`, `none`, the path of a model
-    /// folder (begin it with `.` or `/`), or the name of a reranker that fastembed knows. `vcache` decides by the policy
-    /// of vCache instead, which needs feedback or a judge.
+    /// What reads both questions where similarity and words cannot decide: `bundled`, `none`, the path of a
+    /// model folder (begin it with `.` or `/`), or the name of a reranker that fastembed knows. `vcache`
+    /// decides by the policy of vCache instead, which needs feedback or a judge.
     #[serde(deserialize_with = "name")]
     pub verifier: String,
-    /// What makes probabilities of similarities, words and the verifier's scores: `bundled`, or the path of a file that
-    /// `wellspring calibrate` wrote.
+    /// What turns similarities, words and the verifier's scores into probabilities: `bundled`, or the path of
+    /// a file that `wellspring calibrate` wrote.
     #[serde(deserialize_with = "name")]
     pub calibration: String,
     /// Calibrations of single corpora, each as `CORPUS:FILE`.
@@ -143,12 +143,12 @@ pub struct MatchConfig {
     pub calibrations: Vec<CorpusCalibration>,
     /// Whether feedback moves the calibration, separately in each corpus.
     pub learn: bool,
-    /// How long the verification of a lookup's candidates may take in all.
+    /// How long a lookup may take in total to verify its candidates.
     #[serde(with = "units::duration")]
     pub verify_timeout: Duration,
-    /// What becomes of questions that go on from another one and come without their conversation: `bypass` or `match`.
+    /// What happens to follow-up questions that come without their conversation: `bypass` or `match`.
     pub follow_ups: FollowUps,
-    /// How many near neighbours a lookup looks at.
+    /// How many near neighbours a lookup considers.
     #[serde(deserialize_with = "candidates")]
     pub candidates: usize,
     /// The cheap vetoes.
@@ -182,21 +182,21 @@ pub struct GuardsConfig {
     pub numbers: bool,
     /// Veto where one question is negated.
     pub negation: bool,
-    /// Veto where opposites stand against each other.
+    /// Veto where one question has the opposite of a word in the other.
     pub antonyms: bool,
     /// Veto where one number has different units.
     pub units: bool,
     /// Veto where times differ.
     pub dates: bool,
-    /// Veto where one name stands for another.
+    /// Veto where the names differ.
     pub entities: bool,
     /// Veto where two words have traded roles.
     pub order: bool,
-    /// Veto where different kinds of answers are asked for.
+    /// Veto where the questions ask for different kinds of answers.
     pub question_word: bool,
     /// Veto where the languages differ.
     pub language: bool,
-    /// Veto where accents or case make another word.
+    /// Veto where accents or case make a different word.
     pub letters: bool,
     /// Veto where codes, signs or labels differ.
     pub codes: bool,
@@ -238,9 +238,9 @@ pub struct JudgeConfig {
     /// The share of misses whose neighbours may be judged.
     #[serde(deserialize_with = "share")]
     pub near_misses: f64,
-    /// The calls of an hour, by this process.
+    /// How many calls this process may make in an hour.
     pub calls_per_hour: u32,
-    /// The cases of a call.
+    /// How many cases go into one call.
     #[serde(deserialize_with = "batch")]
     pub batch: usize,
     /// How sure the judge must be to approve an answer.
@@ -290,7 +290,7 @@ pub struct TtlConfig {
     /// Answers that say that nothing was found.
     #[serde(with = "units::duration")]
     pub negative: Duration,
-    /// The greatest share by which a time is lengthened or shortened.
+    /// The greatest share by which a time to live is lengthened or shortened.
     #[serde(deserialize_with = "jitter")]
     pub jitter: f64,
 }
@@ -318,12 +318,14 @@ impl Default for TtlConfig {
 pub struct AdmissionConfig {
     /// The longest answer that is kept.
     pub max_answer_bytes: ByteSize,
-    /// The highest temperature of a request to the gateway that is answered from the cache or by another's call.
+    /// The highest temperature at which a request to the gateway is answered from the cache or from another
+    /// caller's request.
     #[serde(deserialize_with = "temperature")]
     pub max_temperature: Option<f64>,
-    /// Whether the gateway keeps answers that were cut off at a limit of tokens, for exactly the same request.
+    /// Whether the gateway keeps answers that were cut off at a token limit, to serve them to identical
+    /// requests only.
     pub incomplete: bool,
-    /// How many principals must have the same answer before it is served to others.
+    /// How many principals must get the same answer before it is served to others.
     #[serde(deserialize_with = "confirmations")]
     pub confirmations: u32,
 }
@@ -407,7 +409,7 @@ impl Config {
         on.fold(Guards::none(), |guards, (guard, _)| guards.with(guard))
     }
 
-    /// What is accepted of another question's answer.
+    /// The criterion for serving another question's answer.
     #[expect(clippy::cast_possible_truncation, reason = "similarities are `f32`")]
     pub fn criterion(&self) -> Criterion {
         match self.matching.similarity_threshold {
@@ -421,7 +423,7 @@ fn config_error(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Config, message)
 }
 
-/// A value that must satisfy `is_valid`. What is expected stands in the table of settings.
+/// A value that must satisfy `is_valid`. The table of settings says what is expected.
 fn checked<'de, D, T>(deserializer: D, is_valid: impl Fn(&T) -> bool) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

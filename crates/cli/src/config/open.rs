@@ -12,19 +12,20 @@ use wellspring::store::{EmbeddedStore, MemoryStore, Store, ValkeyStore};
 
 use super::{Config, EmbeddingConfig, StoreUrl, ValkeyUrl, config_error};
 
-/// How long a command waits for the index of its scope to be loaded from a shared store. Without it, a process that
-/// lives for one question would only ever find exact matches.
+/// How long a command waits for the index of its scope to be loaded from a shared store. Without this wait, a
+/// process that asks one question and ends would only ever find exact matches.
 const INDEX_WAIT: Duration = Duration::from_secs(30);
 
-/// What to do if there is no store yet. Servers are there or not; nobody creates them.
+/// What to do if there is no store yet. Servers exist or not; no one creates them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Opening {
-    /// Fail: what only reads must not leave an empty file behind, and a misspelt path must not pass unseen.
+    /// Fail: a command that only reads must not leave an empty file behind, and a misspelt path must be
+    /// noticed.
     Existing,
     /// Create it.
     Create,
-    /// Create it, for a program that goes on: servers that are away are taken up when they answer. What waiting does
-    /// not help, such as a wrong password or a missing right, still fails.
+    /// Create it, for a program that keeps running: it uses servers that are down once they answer. What
+    /// waiting cannot fix, such as a wrong password or a missing permission, is still an error.
     Awaited,
 }
 
@@ -33,12 +34,13 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// `Store` if there is none and none is to be created; `Unavailable` if its servers cannot be reached and are
-    /// not awaited; `Config` if they do not let this store in; those of the store otherwise.
+    /// `Store` if there is none and none is to be created; `Unavailable` if its servers cannot be reached and
+    /// `opening` does not wait for them; `Config` if they do not let this store in; those of the store
+    /// otherwise.
     ///
     /// # Cancel safety
     ///
-    /// If dropped, the store may be created, and is open for a moment longer.
+    /// If dropped, the store may still be created, and stays open for a moment longer.
     pub async fn open_store(&self, opening: Opening) -> Result<Arc<dyn Store>> {
         let limits = self.limits();
         let path = match &self.store.url {
@@ -48,12 +50,12 @@ impl Config {
                 let store = self.connect(url).await?;
                 let checked = match opening {
                     Opening::Awaited => store.check_access().await,
-                    // With an outbox, a change is better kept than turned away.
+                    // With an outbox, it is better to keep a change than to refuse it.
                     _ if self.store.outbox.is_some() => Ok(()),
                     _ => store.ping().await.map(drop),
                 };
                 match checked {
-                    // It was logged when the connection was tried.
+                    // The error was logged when the connection was tried.
                     Err(error) if opening == Opening::Awaited && error.kind() != ErrorKind::Config => {}
                     checked => checked.map_err(with_advice)?,
                 }
@@ -62,7 +64,7 @@ impl Config {
         };
         let cache_bytes = usize::try_from(self.store.cache_bytes.0).unwrap_or(usize::MAX);
         blocking(move || {
-            // A path that cannot be looked at is left to the store's own error.
+            // If the path cannot be examined, the store reports its own error.
             if opening == Opening::Existing && matches!(path.try_exists(), Ok(false)) {
                 return Err(Error::new(
                     ErrorKind::Store,
@@ -78,17 +80,17 @@ impl Config {
         .await
     }
 
-    /// Connects to the servers at `url` with the settings of this configuration. As the library does, it returns a
-    /// store even if none of them can be reached.
+    /// Connects to the servers at `url` with the settings of this configuration. As the library does, it
+    /// returns a store even if none of them can be reached.
     ///
     /// # Errors
     ///
-    /// `Config` for settings that are not valid or contradict what the servers were used with; others for an outbox
-    /// that cannot be used.
+    /// `Config` for settings that are not valid or contradict what the servers were used with; others for an
+    /// outbox that cannot be used.
     ///
     /// # Cancel safety
     ///
-    /// If dropped, nothing stays behind but an outbox that holds nothing.
+    /// If dropped, nothing is left behind except an empty outbox.
     pub async fn connect(&self, url: &ValkeyUrl) -> Result<ValkeyStore> {
         let (settings, is_tls) = (self.store.clone(), url.is_tls());
         let options = blocking(move || settings.valkey_options(is_tls)).await?;
@@ -109,11 +111,12 @@ impl Config {
         blocking(move || embedding.open()).await
     }
 
-    /// Sets up the judge, if there is to be one. It is for programs that go on: a command ends before a judge has answered.
+    /// Sets up the judge, if one is configured. It is for programs that keep running: a command ends before a
+    /// judge has answered.
     ///
     /// # Errors
     ///
-    /// `Config` for a judge that is not described in full.
+    /// `Config` if the description of the judge is incomplete.
     pub fn open_judge(&self) -> Result<Option<Shadow>> {
         let judge = &self.judge;
         let (Some(url), Some(model)) = (&judge.url, &judge.model) else {
@@ -140,7 +143,7 @@ impl Config {
         ))
     }
 
-    /// A builder of a cache over these parts with the settings of this configuration, but for the
+    /// A builder of a cache over these parts with the settings of this configuration, except the
     /// [judge](Self::open_judge).
     ///
     /// # Errors
@@ -173,8 +176,8 @@ impl Config {
             .admission(self.admission()))
     }
 
-    /// Opens the store, loads the model and builds the cache, for a few questions: each waits until what a shared store
-    /// holds can be searched.
+    /// Opens the store, loads the model and builds the cache, for a few questions: each one waits until the
+    /// contents of a shared store can be searched.
     ///
     /// # Errors
     ///
@@ -185,9 +188,9 @@ impl Config {
     ///
     /// As for [`open_store`](Self::open_store).
     pub async fn open_cache(&self, opening: Opening) -> Result<Cache> {
-        // It is not asked, but what is wrong with it is told.
+        // The judge is not asked here, but errors in its settings are reported.
         self.open_judge()?;
-        // The store first: it fails sooner and more often, and its error needs no model.
+        // The store first: it fails sooner and more often, and reporting its error needs no model.
         let store = self.open_store(opening).await?;
         let embedder = self.open_embedder().await?;
         self.cache_builder(embedder, store).await?.index_wait(INDEX_WAIT).build().await
@@ -195,7 +198,7 @@ impl Config {
 }
 
 impl EmbeddingConfig {
-    /// What the model says of itself, if it is in a folder; nothing is loaded.
+    /// What the model says about itself, if it is in a folder; nothing is loaded.
     pub(super) fn describe(&self) -> Result<Option<ModelInfo>> {
         match self.model.as_str() {
             _ if self.url.is_some() => Ok(None),
@@ -270,7 +273,7 @@ pub(crate) fn with_advice(error: Error) -> Error {
     Error::new(error.kind(), format!("{message}; {advice}"))
 }
 
-/// Runs what blocks off the async threads.
+/// Runs blocking work off the async threads.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {

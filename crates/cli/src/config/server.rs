@@ -24,9 +24,9 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// The address of administration and ingestion.
     pub admin_listen: SocketAddr,
-    /// The address of webhooks, if they have one of their own.
+    /// The address for webhooks, if they have their own.
     pub webhook_listen: Option<SocketAddr>,
-    /// The file with the certificate chain of all.
+    /// The file with the certificate chain for all addresses.
     pub tls_certificate: Option<PathBuf>,
     /// The file with its key.
     pub tls_key: Option<PathBuf>,
@@ -37,41 +37,44 @@ pub struct ServerConfig {
     pub tokens: Vec<Token>,
     /// Who needs no token although there are some.
     pub anonymous: AnonymousConfig,
-    /// Whether everybody who reaches the proxy may use the gateway's own keys.
+    /// Whether everyone who reaches the proxy may use the gateway's own keys.
     pub open_relay: bool,
-    /// By which names the gateway is called by those who need no token, beside addresses and `localhost`.
+    /// The names by which callers without a token may address the gateway, besides IP addresses and
+    /// `localhost`.
     #[serde(with = "list")]
     pub hosts: Vec<String>,
-    /// Pages of which origins may call the proxy from a browser, each as `https://HOST` or `*`.
+    /// The origins whose pages may call the proxy from a browser, each as `https://HOST` or `*`.
     #[serde(with = "list")]
     pub cors: Vec<Origin>,
-    /// Which further paths the gateway's own keys go to, each as `[METHOD:]PATH` below the base URL.
+    /// The additional paths to which the gateway's own keys are sent, each as `[METHOD:]PATH` below the base
+    /// URL.
     #[serde(with = "list")]
     pub pass: Vec<PathPattern>,
-    /// Who shares answers with whom.
+    /// Which callers share answers.
     pub sharing: SharingConfig,
-    /// Whose tokens may fill what others are served, by their names; `*` for everybody.
+    /// The names of the tokens that may fill answers which others are served; `*` for everyone.
     #[serde(with = "list")]
     pub writers: Vec<String>,
-    /// The header that `sharing = "header"` goes by.
+    /// The header that `sharing = "header"` uses.
     #[serde(deserialize_with = "header_name")]
     pub sharing_header: String,
-    /// Headers that go upstream and change no answer, each a name or the beginning of names and a `*`.
+    /// Headers that are sent upstream and do not change the answer; each is a name, or a prefix followed by
+    /// `*`.
     #[serde(with = "list")]
     pub ignore_headers: Vec<HeaderPattern>,
-    /// What becomes of an answer whose caller has gone.
+    /// What happens to an answer whose caller has disconnected.
     pub disconnected: DisconnectedConfig,
-    /// How long requests may go on after the end was asked for.
+    /// How long requests may continue after a shutdown was requested.
     #[serde(with = "units::duration")]
     pub drain: Duration,
     /// The longest body of a request.
     pub max_body: ByteSize,
-    /// The most values and names in a body of JSON.
+    /// The most values and names in a JSON body.
     #[serde(deserialize_with = "positive")]
     pub max_nodes: usize,
     /// The longest body of a webhook.
     pub max_webhook: ByteSize,
-    /// The longest question that a caller names.
+    /// The longest question that a caller may name.
     pub max_question: ByteSize,
     /// The deepest nesting of arrays and objects in a body.
     #[serde(deserialize_with = "depth")]
@@ -82,7 +85,8 @@ pub struct ServerConfig {
     pub max_rate: u32,
     /// How many changes one caller without the scope `admin` may report in an hour; 0 for any number.
     pub max_changes: u32,
-    /// How many corpora one caller without the scope `invalidate` may use for the first time in an hour; 0 for any number.
+    /// How many corpora one caller without the scope `invalidate` may use for the first time in an hour; 0
+    /// for any number.
     pub max_corpora: u32,
     /// How many requests are served at a time.
     #[serde(deserialize_with = "positive")]
@@ -93,13 +97,13 @@ pub struct ServerConfig {
     /// How many connections callers may have.
     #[serde(deserialize_with = "positive")]
     pub max_connections: usize,
-    /// How long a client may take to begin to speak on a connection.
+    /// How long a client may take to start sending on a connection.
     #[serde(with = "units::duration")]
     pub open_timeout: Duration,
-    /// How long a client may take nothing of what it is sent.
+    /// How long a client may go without reading what it is sent.
     #[serde(with = "units::duration")]
     pub write_timeout: Duration,
-    /// The longest response of an upstream that is kept.
+    /// The longest upstream response that is kept.
     pub max_recording: ByteSize,
     /// How many bytes of embeddings are kept.
     pub embeddings_cache: ByteSize,
@@ -108,7 +112,7 @@ pub struct ServerConfig {
     pub permit_ttl: Duration,
     /// The file that keeps changes which could not be applied yet.
     pub journal: PathBuf,
-    /// What other systems may tell of changes by.
+    /// The webhooks through which other systems may report changes.
     pub webhooks: Vec<WebhookConfig>,
 }
 
@@ -162,11 +166,11 @@ impl Default for ServerConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AnonymousConfig {
-    /// Nobody.
+    /// No one.
     None,
     /// Callers of the proxy.
     Proxy,
-    /// Everybody.
+    /// Everyone.
     All,
 }
 
@@ -178,7 +182,7 @@ pub enum SharingConfig {
     Key,
     /// Callers who send the same value of a header.
     Header,
-    /// Everybody.
+    /// Everyone.
     Shared,
 }
 
@@ -219,10 +223,10 @@ macro_rules! upstream {
             /// How long connecting may take.
             #[serde(with = "units::duration")]
             pub connect_timeout: Duration,
-            /// How long the upstream may be silent.
+            /// How long the upstream may send nothing.
             #[serde(with = "units::duration")]
             pub read_timeout: Duration,
-            /// What models cost, each as `MODEL:PROMPT:COMPLETION` in US dollars for a million tokens.
+            /// The prices of models, each as `MODEL:PROMPT:COMPLETION` in US dollars per million tokens.
             #[serde(with = "list")]
             pub prices: Vec<Price>,
         }
@@ -333,7 +337,7 @@ impl super::Config {
     ///
     /// # Errors
     ///
-    /// `Config` if only some of the files are named that encryption needs.
+    /// `Config` if some of the files that encryption needs are named and others are not.
     pub fn listeners(&self) -> Result<Listeners> {
         let server = &self.server;
         let tls = match (&server.tls_certificate, &server.tls_key, &server.tls_client_ca) {
@@ -369,7 +373,7 @@ fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::
     checked(deserializer, |value: &String| value.parse::<HeaderName>().is_ok())
 }
 
-/// A list in the file; in the environment, a text with spaces between.
+/// A list in the file; in the environment, a text whose items are separated by spaces.
 pub(super) mod list {
     use std::fmt::Display;
     use std::str::FromStr;

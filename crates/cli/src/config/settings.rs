@@ -1,4 +1,4 @@
-//! Every setting with what is expected of it: what errors, the environment and `wellspring config` go by.
+//! Every setting and what is expected of it; errors, the environment and `wellspring config` use this table.
 
 /// A setting.
 #[derive(Debug)]
@@ -152,7 +152,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting("upstream.anthropic.prices", PRICES),
 ];
 
-/// Variables that this program or its library reads and that are no settings.
+/// Variables that this program or its library reads but that are not settings.
 pub(super) const OTHER_VARIABLES: [&str; 8] = [
     "WELLSPRING_CONFIG",
     "WELLSPRING_MODELS_DIR",
@@ -172,7 +172,7 @@ impl Setting {
     /// The environment variable that sets it.
     pub(super) fn variable(&self) -> String {
         if self.key == "store.url" {
-            // What is set most often has the shortest name, that of the flag.
+            // The setting that is used most often has the shortest name, the same as its flag.
             return "WELLSPRING_STORE".into();
         }
         format!("WELLSPRING_{}", self.key.replace('.', "_").to_uppercase())
@@ -184,7 +184,7 @@ impl Setting {
     }
 }
 
-/// That of `known` which `name` is most likely a misspelling of; none if all are too far off.
+/// The name in `known` that `name` is most likely a misspelling of; none if all are too different.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let similarity = |known: &str| strsim::jaro_winkler(name, known);
     let best = known.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)))?;

@@ -20,7 +20,8 @@ const MAX_PEM_BYTES: u64 = 1024 * 1024;
 pub struct StoreConfig {
     /// The store's kind and place.
     pub url: StoreUrl,
-    /// The folder where indexes are kept between runs and while they are unloaded, so that they need not be built anew.
+    /// The folder where indexes are kept between runs and while they are unloaded, so that they need not be
+    /// rebuilt.
     pub index_snapshots: Option<PathBuf>,
     /// How many bytes of an embedded store's file are kept in memory.
     pub cache_bytes: ByteSize,
@@ -28,7 +29,7 @@ pub struct StoreConfig {
     pub max_entries: u64,
     /// The greatest size of all entries together, of a local store.
     pub max_bytes: ByteSize,
-    /// What goes first when a local store is full.
+    /// What is removed first when a local store is full.
     pub eviction: Eviction,
     /// What every key on Valkey begins with.
     pub prefix: String,
@@ -38,8 +39,8 @@ pub struct StoreConfig {
     /// How long connecting may take.
     #[serde(with = "units::duration")]
     pub connect_timeout: Duration,
-    /// How long a lookup or a fill waits for a server that is quick. Longer than the library's own default: whoever runs
-    /// a command would rather wait than be told that the server is slow.
+    /// How long a lookup or a fill waits for a server that usually replies quickly. This is longer than the
+    /// library's own default: someone who runs a command would rather wait than read that the server is slow.
     #[serde(with = "units::duration")]
     pub command_timeout: Duration,
     /// How long a lookup or a fill waits at most for a server whose replies are slow.
@@ -51,12 +52,12 @@ pub struct StoreConfig {
     /// How long an invalidation waits for replicas.
     #[serde(with = "units::duration")]
     pub replica_timeout: Duration,
-    /// After how long the server may forget invalidations.
+    /// The time after which the server may forget invalidations.
     #[serde(with = "units::duration")]
     pub max_ttl: Duration,
     /// How many bytes of answers from Valkey are kept in this process.
     pub memory_tier_bytes: ByteSize,
-    /// What a hit of the memory tier rests on.
+    /// What the freshness of a hit in the memory tier depends on.
     #[serde(with = "freshness")]
     pub freshness: Freshness,
     /// The file that keeps invalidations which could not be completed.
@@ -97,9 +98,9 @@ impl Default for StoreConfig {
     }
 }
 
-/// What only a local store looks at.
+/// Settings that only a local store uses.
 const LOCAL: [&str; 3] = ["store.max_entries", "store.max_bytes", "store.eviction"];
-/// What has no meaning for a store in memory.
+/// Settings that mean nothing for a store in memory.
 const ON_DISK: [&str; 2] = ["store.index_snapshots", "store.cache_bytes"];
 
 impl StoreConfig {
@@ -124,7 +125,7 @@ impl StoreConfig {
             ("tls_certificate", &self.tls_certificate),
             ("tls_key", &self.tls_key),
         ];
-        // Whoever names a certificate believes that the connection is encrypted.
+        // A user who names a certificate believes that the connection is encrypted.
         if let Some((field, _)) = files.iter().find(|(_, path)| path.is_some() && !is_tls) {
             return Err(config_error(format!(
                 "store.{field} is set, but {} is not encrypted: write valkeys for valkey, or remove it",
@@ -149,8 +150,8 @@ impl StoreConfig {
     }
 }
 
-/// The warning about settings that the store in force does not look at. Those of a layer below the one that names the
-/// store were meant for another, and are no reason to say anything.
+/// The warning about settings that the current store does not use. Settings in a layer below the one that
+/// names the store were meant for another store, so there is no warning about them.
 pub(super) fn without_effect<'a>(
     url: &StoreUrl,
     settings: impl Iterator<Item = (&'a str, &'a Origin)> + Clone,

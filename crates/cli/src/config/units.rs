@@ -40,7 +40,7 @@ impl FromStr for ByteSize {
         if let Ok(whole) = number.parse::<u64>() {
             return whole.checked_mul(unit).map(Self).ok_or_else(bad);
         }
-        // `f64` would also read `inf` and `1e9`, which nobody means.
+        // `f64` would also read `inf` and `1e9`, which no one means here.
         if unit == 1 || !number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
             return Err(bad());
         }
@@ -54,7 +54,7 @@ impl FromStr for ByteSize {
 }
 
 impl fmt::Display for ByteSize {
-    /// Exactly: in the largest binary unit that divides the size, else in bytes.
+    /// Writes the exact size: in the largest binary unit that divides it, otherwise in bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let unit = UNITS[..4].iter().find(|(_, bytes)| self.0 >= *bytes && self.0.is_multiple_of(*bytes));
         match unit {

@@ -10,7 +10,8 @@ use wellspring::store::ValkeyAddress;
 
 use super::config_error;
 
-/// A store's kind and place: `embedded:PATH`, `memory:`, or the address of Valkey servers. Shown without a password.
+/// A store's kind and place: `embedded:PATH`, `memory:`, or the address of Valkey servers. Shown without a
+/// password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreUrl {
@@ -111,8 +112,8 @@ impl<'de> Deserialize<'de> for StoreUrl {
     }
 }
 
-/// What may be shown of a text that was meant as an address, whatever is wrong with it: nothing that stands where a
-/// password does.
+/// What may be shown of a text that was meant as an address. However invalid the text is, the part where a
+/// password would be is left out.
 pub(super) fn without_password(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let shown = match rest.rsplit_once('@') {

@@ -21,7 +21,7 @@ pub(super) fn from_text(setting: &Setting, text: &str, origin: &Origin) -> Resul
     }
 }
 
-/// Checks one value by reading a configuration of nothing else.
+/// Checks one value by reading a configuration that contains nothing else.
 pub(super) fn check(setting: &Setting, value: &Value, origin: &Origin) -> Result<()> {
     let mut table = Table::new();
     insert(&mut table, setting.key, value.clone());
@@ -29,7 +29,7 @@ pub(super) fn check(setting: &Setting, value: &Value, origin: &Origin) -> Result
         Ok(_) => Ok(()),
         Err(error) => {
             let Setting { key, expected, .. } = setting;
-            // Which of the tables in an array is wrong would be hard to see.
+            // It would be hard to see which table in an array is wrong.
             let why = match value {
                 Value::Array(items) if items.iter().any(Value::is_table) => format!(": {}", error.message()),
                 _ => String::new(),
@@ -44,7 +44,7 @@ pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::Table(_) => "a table".into(),
         Value::Array(_) => "an array".into(),
-        // Whatever it is for, it may be an address with a password.
+        // Whatever the setting is, its value may be an address with a password.
         Value::String(text) => Value::from(without_password(text)).to_string(),
         value => value.to_string(),
     }

@@ -1,7 +1,8 @@
 //! From a configuration to what decides whether a near neighbour is a hit.
 //!
-//! What comes with Wellspring belongs to an embedding model, by its name and revision: a comparer reads the token states of
-//! that model alone, and a calibration says what its similarities are worth.
+//! What comes with Wellspring belongs to one embedding model, identified by its name and revision: a comparer
+//! reads the token states of that model only, and a calibration says what that model's similarities are
+//! worth.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,13 +20,13 @@ use wellspring::verify::{
 use super::open::blocking;
 use super::{Config, config_error};
 
-/// What decides, as far as it can be told without loading a model.
+/// What decides, as far as this is known without loading a model.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Deciding {
-    /// The embedding model: its name and revision, or as it is configured if that says no more.
+    /// The embedding model: its name and revision, or its configured name if that is all that is known.
     pub embedding: String,
-    /// The scripts that it knows; none if it does not say.
+    /// The scripts that it knows; none if it does not say which.
     pub scripts: Option<Scripts>,
     /// What reads both questions; none if nothing does.
     pub scorer: Option<String>,
@@ -61,12 +62,14 @@ impl fmt::Display for CorpusCalibration {
 }
 
 impl Config {
-    /// Loads what decides whether a near neighbour is a hit. Without a calibration, which is one's own or comes with
-    /// Wellspring for the embedding model, those are the guards alone, which need a similarity threshold.
+    /// Loads what decides whether a near neighbour is a hit. If there is no calibration, neither the user's
+    /// own nor one that comes with Wellspring for the embedding model, only the guards decide, and they need
+    /// a similarity threshold.
     ///
     /// # Errors
     ///
-    /// `Model` if the model or its runtime is not found; `Config` or `InvalidInput` if the calibration cannot be read.
+    /// `Model` if the model or its runtime is not found; `Config` or `InvalidInput` if the calibration cannot
+    /// be read.
     ///
     /// # Cancel safety
     ///
@@ -95,12 +98,12 @@ impl Config {
         Ok(Arc::new(pipeline))
     }
 
-    /// What decides by this configuration. Only what is needed to tell is read: the manifests and the calibration.
+    /// What decides under this configuration. Only the manifests and the calibration are read for this.
     ///
     /// # Errors
     ///
-    /// `Model` if the embedding model is not found or its manifest cannot be read; `Config` or `InvalidInput` if the
-    /// calibration cannot.
+    /// `Model` if the embedding model is not found or its manifest cannot be read; `Config` or `InvalidInput`
+    /// if the calibration cannot.
     ///
     /// # Cancel safety
     ///
@@ -134,8 +137,8 @@ impl Config {
         })
     }
 
-    /// Reads what makes probabilities of similarities, words and scores: one's own, or what comes with Wellspring for the
-    /// model of `embedder`; none if nothing does.
+    /// Reads the calibration, which turns similarities, words and scores into probabilities: the user's own,
+    /// or the one that comes with Wellspring for the model of `embedder`; none if there is neither.
     ///
     /// # Errors
     ///
@@ -159,7 +162,8 @@ impl Config {
         .await
     }
 
-    /// Loads what reads both questions where similarity and words cannot decide, if there is to be anything.
+    /// Loads the model that reads both questions where similarity and words cannot decide, if one is
+    /// configured.
     ///
     /// # Errors
     ///
@@ -185,8 +189,8 @@ impl Config {
     }
 }
 
-/// The comparer for `encoder`. Where none is for it, the bundled one reads the token states of the bundled embedding model,
-/// which runs beside the other.
+/// The comparer for `encoder`. If none exists for it, the bundled comparer reads the token states of the
+/// bundled embedding model, which runs beside the other model.
 fn bundled_comparer(encoder: Option<Arc<dyn TokenEncoder>>) -> Result<LateInteraction> {
     match encoder {
         Some(encoder) if comparer_for(encoder.name())?.is_some() => LateInteraction::bundled(encoder),
@@ -194,11 +198,11 @@ fn bundled_comparer(encoder: Option<Arc<dyn TokenEncoder>>) -> Result<LateIntera
     }
 }
 
-/// `calibration`, which must have been made for the scores of `scorer`.
+/// Returns `calibration`, which must have been made for the scores of `scorer`.
 ///
 /// # Errors
 ///
-/// `Config` if it was made for those of another one.
+/// `Config` if it was made for the scores of another scorer.
 pub(crate) fn made_for(
     calibration: Arc<Calibration>,
     scorer: Option<&dyn PairScorer>,

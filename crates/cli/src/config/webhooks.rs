@@ -1,4 +1,5 @@
-//! `[[server.webhooks]]`: what other systems may tell of changes by, and rules from paths to documents.
+//! `[[server.webhooks]]`: webhooks through which other systems report changes, and rules from paths to
+//! documents.
 
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use super::{config_error, name, units};
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct WebhookConfig {
-    /// What stands in its address, `/v1/webhooks/NAME`.
+    /// The name in its address, `/v1/webhooks/NAME`.
     #[serde(deserialize_with = "name")]
     pub name: String,
     /// The format.
@@ -24,7 +25,7 @@ pub struct WebhookConfig {
     /// The environment variable that holds the secret.
     #[serde(deserialize_with = "name")]
     pub secret_env: String,
-    /// The corpus of what it tells of.
+    /// The corpus of the changes that it reports.
     #[serde(default)]
     pub corpus: Corpus,
     /// `github`: the branch whose pushes count; all if absent.
@@ -33,13 +34,14 @@ pub struct WebhookConfig {
     /// `hmac`: the header with the signature, `X-Signature` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<String>,
-    /// `hmac`: the header with the time, `X-Timestamp` by default; empty if there is none, then versions are not believed.
+    /// `hmac`: the header with the time, `X-Timestamp` by default. If it is empty, there is no such header,
+    /// and versions are not trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timestamp_header: Option<String>,
     /// `hmac`: how far the time may be off, 5 minutes by default.
     #[serde(default = "tolerance", with = "units::duration")]
     pub tolerance: Duration,
-    /// Which paths are which documents. Without any, the path is the id.
+    /// Rules that map paths to documents. If there are none, the path is the id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleConfig>,
 }
@@ -73,7 +75,7 @@ pub struct RuleConfig {
     /// A regular expression on the path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub regex: Option<String>,
-    /// The template of the document's id; without it, the paths are passed over.
+    /// The template of the document's id; without it, matching paths are skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub document: Option<String>,
     /// The template of a collection that changes with the document.

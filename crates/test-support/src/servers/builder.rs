@@ -5,11 +5,11 @@ use std::path::Path;
 use super::saved::NODES_FILE;
 use super::{Flavour, Server, Tls};
 
-/// What a server's folder has in it, beside certificates.
+/// The contents of a server's folder, besides certificates.
 pub(super) const DATA: &str = "data";
 pub(super) const SOCKET: &str = "socket";
 
-/// What a server shall be like. Unless told otherwise, it keeps nothing on disk and lets everybody in.
+/// The properties of a server. By default, it keeps nothing on disk and accepts everyone.
 #[must_use]
 pub struct ServerBuilder {
     pub(super) flavour: Flavour,
@@ -35,34 +35,35 @@ impl ServerBuilder {
         self
     }
 
-    /// What the default user must give; as a replica, the server gives it to its primary.
+    /// The password that the default user must give; as a replica, the server gives it to its primary.
     pub fn password(mut self, password: &str) -> Self {
         self.password = Some(password.to_owned());
         self.config("requirepass", password).config("masterauth", password)
     }
 
-    /// A user beside the default one, with the rules of an access control list, such as `on >secret ~a* +get`.
+    /// Another user besides the default one, with the rules of an access control list, such as
+    /// `on >secret ~a* +get`.
     pub fn user(self, name: &str, rules: &str) -> Self {
         self.config("user", &format!("{name} {rules}"))
     }
 
-    /// The server's port speaks TLS, and only that; not for replicas and clusters.
+    /// The server's port speaks only TLS; not for replicas and clusters.
     pub fn tls(mut self) -> Self {
         self.tls = Some(Tls::generate());
         self
     }
 
-    /// A replica of what listens on this port: a server, or a proxy in front of one.
+    /// Makes it a replica of the server on this port, or of the server behind a proxy on this port.
     pub fn replica_of(self, port: u16) -> Self {
         self.config("replicaof", &format!("127.0.0.1 {port}"))
     }
 
-    /// A node of a cluster that it has yet to meet.
+    /// Makes it a cluster node that has not met the other nodes yet.
     pub fn cluster(self) -> Self {
         self.config("cluster-enabled", "yes").config("cluster-config-file", NODES_FILE)
     }
 
-    /// Not a store, but a watcher of one.
+    /// Makes it a watcher of a store instead of a store.
     pub(super) fn sentinel(mut self) -> Self {
         self.sentinel = true;
         self
@@ -73,7 +74,7 @@ impl ServerBuilder {
         Server::create(self)
     }
 
-    /// The text of a configuration file, for a server on `port` with its files in `folder`.
+    /// The text of a configuration file for a server on `port` with its files in `folder`.
     pub(super) fn configuration(&self, folder: &Path, port: u16) -> String {
         let quoted = |name| format!("\"{}\"", folder.join(name).display());
         let (plain, secure) = if self.tls.is_some() { (0, port) } else { (port, 0) };
@@ -85,7 +86,7 @@ impl ServerBuilder {
             format!("dir {}", quoted(DATA)),
             "save \"\"".to_owned(),
             "enable-debug-command yes".to_owned(),
-            // A replica need not wait for others that might come.
+            // A replica need not wait for others that might connect.
             "repl-diskless-sync-delay 0".to_owned(),
         ];
         if self.tls.is_some() {

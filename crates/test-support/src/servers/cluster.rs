@@ -6,14 +6,14 @@ use super::{Migration, Server, ServerBuilder, until};
 
 const SLOTS: u16 = 16_384;
 const PRIMARIES: usize = 3;
-/// After how long without an answer a node is suspected to have failed. Short, so that a failover takes seconds;
-/// long enough that a busy machine does not cause one.
+/// How long a node may not answer before it is suspected to have failed. Short, so that a failover takes
+/// seconds; long enough that a busy machine does not cause one.
 const NODE_TIMEOUT_MS: &str = "1500";
 
 /// How another node becomes the primary.
 ///
-/// To lose what was acknowledged last, cut the replica off first ([`Cluster::cut_replica`],
-/// [`Server::refuse_replicas`]), write, and kill the primary then.
+/// To lose the last acknowledged writes, first cut off the replica ([`Cluster::cut_replica`],
+/// [`Server::refuse_replicas`]), then write, and then kill the primary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failover {
     /// By agreement: the replica has everything before it takes over.
@@ -27,7 +27,7 @@ pub struct Cluster {
     nodes: Vec<Server>,
 }
 
-/// A node, as another sees it.
+/// A node as seen by another node.
 struct Seen {
     id: String,
     port: u16,
@@ -41,20 +41,21 @@ impl Cluster {
         Self::start_with(|server| server)
     }
 
-    /// A cluster of nodes that are alike in what `adjust` sets; ready when all agree and replicas follow.
+    /// A cluster whose nodes all have the settings that `adjust` makes; ready when all agree and the replicas
+    /// follow.
     pub fn start_with(adjust: impl Fn(ServerBuilder) -> ServerBuilder) -> Self {
         let node = || {
             let server = Server::builder()
                 .cluster()
                 .config("cluster-node-timeout", NODE_TIMEOUT_MS)
-                // However long a replica was cut off, it may take over: tests want to see what is lost then.
+                // A replica may take over however long it was cut off: tests want to see what is lost then.
                 .config("cluster-replica-validity-factor", "0")
                 .config("cluster-allow-replica-migration", "no");
             adjust(server).start()
         };
         let cluster = Self { nodes: (0..2 * PRIMARIES).map(|_| node()).collect() };
         for (index, node) in cluster.nodes.iter().enumerate() {
-            // Without epochs of their own, the nodes would have to settle conflicts first.
+            // Without epochs of their own, the nodes would first have to settle conflicts.
             node.command(&["CLUSTER", "SET-CONFIG-EPOCH", &(index + 1).to_string()]);
             for other in &cluster.nodes[..index] {
                 node.command(&["CLUSTER", "MEET", "127.0.0.1", &other.port().to_string()]);
@@ -81,7 +82,7 @@ impl Cluster {
         cluster
     }
 
-    /// All nodes, dead ones among them. Indices stay with nodes; roles do not.
+    /// All nodes, including dead ones. A node keeps its index when roles change.
     pub fn nodes(&self) -> &[Server] {
         &self.nodes
     }
@@ -112,8 +113,8 @@ impl Cluster {
         self.index_of(replica.unwrap_or_else(|| panic!("nobody replicates port {port}")).port)
     }
 
-    /// Nothing that is written to this primary from now on reaches its replica; the rest of the cluster does not
-    /// notice. [`Server::admit_replicas`] undoes it, as does a restart of the primary.
+    /// From now on, nothing that is written to this primary reaches its replica; the rest of the cluster does
+    /// not notice. [`Server::admit_replicas`] or a restart of the primary undoes this.
     pub fn cut_replica(&self, primary: usize) {
         self.nodes[primary].refuse_replicas();
         let replica = &self.nodes[self.replica_of(primary)];
@@ -122,8 +123,8 @@ impl Cluster {
         });
     }
 
-    /// Makes the replica of a primary the primary; returns it when all nodes that run say so. A killed primary can be
-    /// restarted then, and becomes the replica.
+    /// Makes the replica of a primary the new primary; returns its index when all running nodes agree. A
+    /// killed primary can be restarted then, and becomes the replica.
     pub fn failover(&self, primary: usize, how: Failover) -> usize {
         let replica = self.replica_of(primary);
         match how {
@@ -149,7 +150,8 @@ impl Cluster {
         Migration::begin(self, slot, to)
     }
 
-    /// Waits until all nodes that run agree about each other, none of those is held for dead, and replicas follow.
+    /// Waits until all running nodes agree about each other, none of them is considered dead, and the
+    /// replicas follow.
     pub fn settle(&self) {
         let ports: Vec<_> = self.running().map(Server::port).collect();
         let sees_all = |node: &Server| {
@@ -188,7 +190,7 @@ impl Cluster {
     }
 }
 
-/// How a node calls itself.
+/// The id that a node gives itself.
 pub(super) fn id(node: &Server) -> String {
     node.text(&["CLUSTER", "MYID"])
 }
@@ -198,13 +200,13 @@ fn is_ok(node: &Server) -> bool {
     node.text(&["CLUSTER", "INFO"]).contains("cluster_state:ok")
 }
 
-/// All nodes, as this one sees them.
+/// All nodes as seen by this one.
 fn seen_by(node: &Server) -> Vec<Seen> {
     // id address:port@bus flags primary ping pong epoch link slot…
     let parse = |line: &str| {
         let fields: Vec<_> = line.split(' ').collect();
         let address = fields[1].split(['@', ',']).next()?;
-        // Slots on their way from or to another node are in brackets.
+        // Slots that are moving from or to another node are in brackets.
         let slots = fields[8..].iter().filter(|slots| !slots.starts_with('[')).filter_map(|slots| {
             let (first, last) = slots.split_once('-').unwrap_or((slots, slots));
             Some(first.parse().ok()?..=last.parse().ok()?)

@@ -1,4 +1,4 @@
-//! Which servers there are to test with.
+//! The servers that are available for tests.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +15,7 @@ pub enum Flavour {
 }
 
 impl Flavour {
-    /// The flavours that there is a server of, the preferred one first.
+    /// The flavours that have an installed server, the preferred one first.
     ///
     /// # Panics
     ///
@@ -27,7 +27,7 @@ impl Flavour {
         flavours
     }
 
-    /// Valkey where it is there, otherwise Redis.
+    /// Valkey if it is installed, otherwise Redis.
     ///
     /// # Panics
     ///
@@ -45,7 +45,7 @@ impl Flavour {
         self.found().unwrap_or_else(|| panic!("there is no {self:?} server: {INSTALL}"))
     }
 
-    /// The first server that is new enough, of those on the PATH and in `.deps/`.
+    /// The first server that is new enough, among those on the PATH and in `.deps/`.
     fn found(self) -> Option<&'static Path> {
         static FOUND: [OnceLock<Option<PathBuf>>; 2] = [OnceLock::new(), OnceLock::new()];
         let search = || {
@@ -60,8 +60,8 @@ impl Flavour {
         FOUND[self as usize].get_or_init(search).as_deref()
     }
 
-    /// Whether this is a binary of this flavour, and new enough. Some systems install Valkey under the name of
-    /// Redis, so the name that counts is the one that the server gives itself.
+    /// Whether this is a binary of this flavour and new enough. Some systems install Valkey under the name of
+    /// Redis, so the name that the server gives itself decides.
     fn suits(self, binary: &Path) -> bool {
         let oldest = match self {
             Self::Valkey => 8,

@@ -1,12 +1,13 @@
-//! Moving a slot between the nodes of a cluster, step by step.
+//! Moves a slot between the nodes of a cluster, step by step.
 
 use redis::ToRedisArgs;
 
 use super::cluster::{Cluster, id};
 use super::{Server, until};
 
-/// A slot on its way: keys that have moved are served by the new node, to clients that were asked to ask there; the
-/// others still by the old one. Not for nodes with a password, which keys would have to show on their way.
+/// A slot that is being moved: the new node serves keys that have moved, to clients that were redirected to
+/// it; the old node still serves the others. This does not work for nodes with a password, which would have
+/// to be given when keys are moved.
 #[must_use]
 pub struct Migration<'a> {
     cluster: &'a Cluster,
@@ -16,7 +17,7 @@ pub struct Migration<'a> {
 }
 
 impl<'a> Migration<'a> {
-    /// Tells both nodes; no key moves yet.
+    /// Announces the move to both nodes; no key moves yet.
     pub(super) fn begin(cluster: &'a Cluster, slot: u16, to: usize) -> Self {
         let from = cluster.owner(slot);
         assert_ne!(from, to, "the node has the slot");
@@ -27,7 +28,7 @@ impl<'a> Migration<'a> {
         migration
     }
 
-    /// Moves at most so many keys; returns how many.
+    /// Moves at most this many keys; returns how many it moved.
     pub fn move_keys(&self, at_most: usize) -> usize {
         let (slot, count) = (self.slot.to_string(), at_most.to_string());
         let reply = self.source().command(&["CLUSTER", "GETKEYSINSLOT", &slot, &count]);
@@ -49,11 +50,11 @@ impl<'a> Migration<'a> {
         self.source().command(&words);
     }
 
-    /// Moves what is left and makes the new node the owner; returns when all nodes know.
+    /// Moves the remaining keys and makes the new node the owner; returns when all nodes know this.
     pub fn finish(self) {
         while self.move_keys(100) > 0 {}
         let owner = id(self.target());
-        // The new owner first: once the old one knows, it sends clients there.
+        // The new owner first: as soon as the old owner knows, it sends clients to the new one.
         let (target, source) = (self.target(), self.source());
         let others =
             self.cluster.running().filter(|node| ![target.port(), source.port()].contains(&node.port()));

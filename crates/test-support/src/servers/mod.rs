@@ -1,12 +1,12 @@
 //! Real servers for tests: alone, replicated, watched by sentinels, as a cluster, behind a bad network.
 //!
-//! Everything here is a process of the installed Valkey or Redis (`make servers` provides one), on a port of its
-//! own on the loopback interface and in a folder of its own. It is ready when its constructor returns, and it ends
-//! when its value is dropped or when the test process ends, however that ends. Nothing is shared between tests
-//! unless they share a value. What waits, waits for the state itself, never for a time, and panics where that takes
-//! a minute.
+//! Everything here is a process of the installed Valkey or Redis (`make servers` provides one), on its own
+//! port of the loopback interface and in its own folder. It is ready when its constructor returns, and it
+//! ends when its value is dropped or when the test process ends, however that ends. Tests share nothing
+//! unless they share a value. Methods that wait, wait for the state itself, never for a fixed time, and panic
+//! if that takes two minutes.
 //!
-//! The methods block their thread; in an asynchronous test they hold up the tasks on it for as long.
+//! The methods block their thread; in an asynchronous test, they also block the tasks on it.
 
 mod builder;
 mod cluster;

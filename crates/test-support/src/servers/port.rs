@@ -5,18 +5,18 @@ use std::net::TcpListener;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The ports that are given out, and above them, as far away as servers want it, those of their cluster buses.
-/// All are below the ranges that systems take the ports of outgoing connections from: a server that is down for a
-/// moment finds its port free when it returns.
+/// The ports that are given out. The ports of their cluster buses are above them, at the distance that
+/// servers expect. All are below the ranges that systems use for outgoing connections, so a server that is
+/// down for a moment finds its port free when it returns.
 const FIRST: u16 = 12_000;
 const COUNT: u16 = 10_000;
 const BUS: u16 = 10_000;
 
-/// A port that nobody listens on, nor on that of its cluster bus. No other call in this process returns it; another
-/// process may be quicker to take it.
+/// A port that no one listens on, and whose cluster bus port is free, too. No other call in this process
+/// returns it, but another process may be quicker to take it.
 pub(super) fn free_port() -> u16 {
     static NEXT: OnceLock<AtomicU64> = OnceLock::new();
-    // Test processes that run side by side begin in different places.
+    // Test processes that run side by side start at different ports.
     let next = NEXT.get_or_init(|| AtomicU64::new(RandomState::new().hash_one(()) >> 1));
     for _ in 0..COUNT {
         let step = next.fetch_add(1, Ordering::Relaxed) % u64::from(COUNT);

@@ -8,14 +8,14 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use super::until;
 
-/// A process that ends with this value, or with the test process if that is killed.
+/// A process that ends when this value is dropped, or when the test process is killed.
 pub(super) struct Process {
     child: Child,
     watchdog: Child,
 }
 
 impl Process {
-    /// Starts `command`, which writes to `log`. `folder` is what the watchdog removes where `Drop` does not run.
+    /// Starts `command`, which writes to `log`. The watchdog removes `folder` if `Drop` does not run.
     pub(super) fn spawn(command: &mut Command, log: &Path, folder: &Path) -> Self {
         let log = File::create(log).expect("the folder of a server is writable");
         let child = command
@@ -25,10 +25,10 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
 
-        // A signal at the parent's death would need unsafe code, and comes when the thread ends that spawned the
-        // child. The watchdog sees the end of its input instead: the operating system closes it with the process. A
-        // line tells it that its work is done. It has a process group of its own, for an interrupt from the
-        // terminal is meant for the tests.
+        // A signal at the parent's death would need unsafe code, and is sent when the thread that started the
+        // child ends. The watchdog instead sees the end of its input: the operating system closes it with the
+        // process. A line on its input means that its work is done. It has its own process group, because an
+        // interrupt from the terminal is meant for the tests.
         let watchdog = Command::new("sh")
             .args(["-c", r#"read -r _ || { kill -9 "$0"; rm -rf "$1"; }"#, &child.id().to_string()])
             .arg(folder)
@@ -46,13 +46,13 @@ impl Process {
         self.child.try_wait().expect("a child can be waited for")
     }
 
-    /// Freezes the process, and returns once it stands still.
+    /// Freezes the process, and returns once it has stopped.
     pub(super) fn stop(&self) {
         self.signal("STOP");
         until("the process is stopped", || self.state() == Some('T'));
     }
 
-    /// Lets it go on.
+    /// Lets the process continue.
     pub(super) fn cont(&self) {
         self.signal("CONT");
     }
@@ -76,12 +76,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // The watchdog first: once the child is waited for, its id may be another process's.
+        // The watchdog first: once the child has been waited for, its id may belong to another process.
         if let Some(mut input) = self.watchdog.stdin.take() {
             let _ = input.write_all(b"\n");
         }
         let _ = self.watchdog.wait();
-        // This reaches a stopped process as well.
+        // This also ends a stopped process.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

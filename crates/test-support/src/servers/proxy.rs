@@ -14,12 +14,12 @@ use tokio::time::{Instant, sleep_until};
 
 use super::port;
 
-/// How many pieces of data may be under way in one direction of a connection.
+/// How many pieces of data may be in transit in one direction of a connection.
 const UNDER_WAY: usize = 1_024;
 
-/// A port whose connections end at a server, through a network that obeys.
+/// A port whose connections end at a server, through a network that the test controls.
 ///
-/// It has a thread and a runtime of its own, so that it goes on where a test's runtime is blocked or its clock is
+/// It has its own thread and runtime, so that it continues when a test's runtime is blocked or its clock is
 /// paused. Every change is in force when its method returns.
 pub struct Proxy {
     port: u16,
@@ -27,7 +27,7 @@ pub struct Proxy {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A change, and whom to tell when it is in force.
+/// A change, and the channel to notify when it is in force.
 type Command = (Change, mpsc::Sender<()>);
 
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +48,7 @@ struct Network {
 }
 
 impl Proxy {
-    /// A proxy in front of the server on this port; at first, a fast and reliable one.
+    /// A proxy in front of the server on this port; at first, it is fast and reliable.
     pub fn start(upstream: u16) -> Self {
         let bind = || {
             let port = port::free_port();
@@ -57,7 +57,7 @@ impl Proxy {
         let (port, listener) = (0..20).find_map(|_| bind()).expect("a free port stays free for once");
         listener.set_nonblocking(true).expect("a listener need not block");
         let (commands, receiver) = channel::unbounded_channel();
-        // The runtime must begin and end where no other one is.
+        // The runtime must be created and dropped where no other runtime is active.
         let run = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime starts").block_on(run(listener, upstream, receiver));
@@ -73,27 +73,28 @@ impl Proxy {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// What clients send arrives so much later. What is under way keeps its time.
+    /// Delays everything that clients send from now on. Data in transit keep their delay.
     pub fn delay_requests(&self, delay: Duration) {
         self.change(Change::Requests(delay));
     }
 
-    /// What the server sends arrives so much later. What is under way keeps its time.
+    /// Delays everything that the server sends from now on. Data in transit keep their delay.
     pub fn delay_replies(&self, delay: Duration) {
         self.change(Change::Replies(delay));
     }
 
-    /// Nothing arrives any more, and nobody is told: connections stay, new ones are accepted.
+    /// No data arrive any more, and neither side is notified: connections stay open, and new ones are
+    /// accepted.
     pub fn hang(&self) {
         self.change(Change::Hang);
     }
 
-    /// All connections end, with what is under way in them, and new ones are refused.
+    /// Closes all connections, and drops their data in transit; new connections are refused.
     pub fn cut(&self) {
         self.change(Change::Cut);
     }
 
-    /// Undoes `hang`, whose data arrive after all, and `cut`. Delays stay.
+    /// Undoes `hang`, whose data then arrive after all, and `cut`. Delays stay.
     pub fn heal(&self) {
         self.change(Change::Heal);
     }
@@ -115,7 +116,7 @@ impl Drop for Proxy {
     }
 }
 
-/// Serves until there is nobody left to command; owns all connections.
+/// Serves until no one is left to send commands; owns all connections.
 async fn run(listener: TcpListener, upstream: u16, mut commands: channel::UnboundedReceiver<Command>) {
     let address = listener.local_addr().expect("a listener has an address");
     let network = watch::Sender::new(Network::default());
@@ -129,7 +130,7 @@ async fn run(listener: TcpListener, upstream: u16, mut commands: channel::Unboun
             }
         };
         tokio::select! {
-            // A change comes before a connection that is made after it.
+            // A change is handled before a connection that is made after it.
             biased;
             command = commands.recv() => {
                 let Some((change, done)) = command else { return };
@@ -167,7 +168,7 @@ async fn connect(client: TcpStream, upstream: u16, mut network: watch::Receiver<
         return;
     }
     let Ok(server) = TcpStream::connect(("127.0.0.1", upstream)).await else { return };
-    // The delays shall be those that were asked for.
+    // The only delays should be those that the test asked for.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
@@ -194,7 +195,7 @@ async fn forward(
                 return;
             }
         }
-        // What was read last is yet to be written: the writer ends when it has done that.
+        // The last data that were read must still be written: the writer ends when it has written them.
         drop(sender);
         std::future::pending::<()>().await;
     };

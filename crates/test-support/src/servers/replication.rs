@@ -6,7 +6,7 @@ use super::{Proxy, Server, ServerBuilder, until};
 pub struct ReplicaPair {
     pub primary: Server,
     pub replica: Server,
-    /// What replication goes through, and nothing else does.
+    /// Only replication goes through this link.
     pub link: Proxy,
 }
 
@@ -15,7 +15,7 @@ impl ReplicaPair {
         Self::start_with(|server| server)
     }
 
-    /// A pair that is alike in what `adjust` sets; ready when the replica follows.
+    /// A pair whose servers have the settings that `adjust` makes; ready when the replica follows.
     pub fn start_with(adjust: impl Fn(ServerBuilder) -> ServerBuilder) -> Self {
         let primary = adjust(Server::builder()).start();
         let link = Proxy::start(primary.port());
@@ -24,12 +24,12 @@ impl ReplicaPair {
         Self { primary, replica, link }
     }
 
-    /// Waits until the replica has all that the primary was told.
+    /// Waits until the replica has everything that was written to the primary.
     pub fn catch_up(&self) {
         self.primary.wait_for_replicas(1);
     }
 
-    /// Nothing that is written from now on reaches the replica, which notices.
+    /// From now on, nothing that is written reaches the replica, and the replica notices.
     pub fn cut(&self) {
         self.link.cut();
         until("the replica has lost its primary", || {
@@ -37,19 +37,19 @@ impl ReplicaPair {
         });
     }
 
-    /// The replica follows again, and has everything.
+    /// The replica follows again and has everything.
     pub fn heal(&self) {
         self.link.heal();
         self.catch_up();
     }
 
-    /// The replica becomes a primary, with what it has. The old one is not told.
+    /// The replica becomes a primary with the data that it has. The old primary is not notified.
     pub fn promote(&self) {
         self.replica.command(&["REPLICAOF", "NO", "ONE"]);
         self.replica.command(&["CONFIG", "REWRITE"]);
     }
 
-    /// The old primary follows the promoted replica, and loses what that does not have.
+    /// The old primary follows the promoted replica, and loses the data that the replica does not have.
     pub fn demote(&self) {
         self.primary.command(&["REPLICAOF", "127.0.0.1", &self.replica.port().to_string()]);
         self.primary.command(&["CONFIG", "REWRITE"]);

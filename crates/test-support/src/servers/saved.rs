@@ -1,4 +1,4 @@
-//! Copies of a server's data, as backups are made of them.
+//! Copies of a server's data, like those that backups consist of.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -6,7 +6,8 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-/// Where a cluster node keeps its place in the cluster. It is no data: a node that loses its data keeps its place.
+/// The file in which a cluster node keeps its place in the cluster. It is not data: a node that loses its
+/// data keeps its place.
 pub(super) const NODES_FILE: &str = "nodes.conf";
 
 /// What a server had on its disk.

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use super::{Failover, Server, ServerBuilder, until};
 
-/// What sentinels do every few seconds, they shall do several times a second: a failover takes seconds then, not
-/// half a minute. All in milliseconds; forgotten by a sentinel that is restarted. What they publish is less urgent: a
-/// sentinel that has heard nothing of a failover in four such periods undoes it.
+/// Sentinels do these things every few seconds; here they do them several times a second, so that a failover
+/// takes seconds, not half a minute. All values are in milliseconds; a restarted sentinel forgets them. What
+/// sentinels publish is less urgent: a sentinel that has heard nothing of a failover for four such periods
+/// undoes it.
 const HASTE: &str = "ping-period 200 info-period 200 ask-period 200 publish-period 1000 slave-reconf-timeout 1000 \
                      min-link-reconnect-period 500 election-timeout 1000 tilt-period 1000";
 
-/// Two servers, one of them the primary at a time, and the sentinels that decide which.
+/// Two servers, one of which is the primary, and the sentinels that decide which one.
 pub struct Sentinels {
     pub servers: [Server; 2],
     pub sentinels: Vec<Server>,
@@ -20,12 +21,12 @@ impl Sentinels {
     /// What the sentinels call the primary.
     pub const SERVICE: &str = "wellspring";
 
-    /// With so many sentinels, the majority of which must agree that the primary is down.
+    /// Starts this many sentinels; a majority of them must agree that the primary is down.
     pub fn start(count: usize) -> Self {
         Self::start_with(count, |server| server)
     }
 
-    /// The same, with servers that are alike in what `adjust` sets; ready when all know each other.
+    /// The same, with servers that have the settings that `adjust` makes; ready when all know each other.
     pub fn start_with(count: usize, adjust: impl Fn(ServerBuilder) -> ServerBuilder) -> Self {
         let primary = adjust(Server::builder()).start();
         let replica = adjust(Server::builder()).replica_of(primary.port()).start();
@@ -53,17 +54,17 @@ impl Sentinels {
         self.sentinels.iter().map(Server::url).collect()
     }
 
-    /// The primary, as the sentinels have it.
+    /// The primary according to the sentinels.
     pub fn primary(&self) -> &Server {
         &self.servers[self.primary_index()]
     }
 
-    /// The other one.
+    /// The other server.
     pub fn replica(&self) -> &Server {
         &self.servers[1 - self.primary_index()]
     }
 
-    /// Makes the replica the primary; returns when every sentinel says so.
+    /// Makes the replica the new primary; returns when every sentinel says so.
     pub fn failover(&self, how: Failover) {
         let replica = self.replica();
         match how {
@@ -105,7 +106,7 @@ fn primary_port(sentinel: &Server) -> u16 {
     port
 }
 
-/// What the sentinel says about the primary, or about its replica; empty as long as it knows of none.
+/// What the sentinel says about the primary or about its replica; empty while it knows of none.
 fn described(sentinel: &Server, what: &str) -> HashMap<String, String> {
     let reply = sentinel.command(&["SENTINEL", what, Sentinels::SERVICE]);
     let reply = match reply {

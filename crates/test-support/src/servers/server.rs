@@ -17,9 +17,9 @@ use super::builder::{DATA, SOCKET};
 use super::process::Process;
 use super::{Flavour, SavedFiles, ServerBuilder, Tls, port, until};
 
-/// How long a start or a command may take; nothing that tests ask of a server takes as long.
+/// How long a start or a command may take; nothing that tests ask of a server takes this long.
 const TIMEOUT: Duration = Duration::from_mins(2);
-/// How often another port is tried where somebody was quicker to take one.
+/// How often to try another port if another process was quicker to take one.
 const PORTS: usize = 20;
 
 /// A running server, until it is killed or dropped.
@@ -82,7 +82,7 @@ impl Server {
         format!("{scheme}://127.0.0.1:{}", self.port)
     }
 
-    /// A Unix socket, which every server has beside its port.
+    /// The path of a Unix socket, which every server has in addition to its port.
     pub fn socket_path(&self) -> PathBuf {
         self.file(SOCKET)
     }
@@ -92,7 +92,7 @@ impl Server {
         self.tls.as_ref().expect("the server was built with TLS")
     }
 
-    /// Where the server's files are: its log, and its data in a folder of their own.
+    /// The folder of the server's files: its log, and its data in a separate folder.
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -106,35 +106,35 @@ impl Server {
         self.process().is_some()
     }
 
-    /// Ends the server on the spot, as a crash does; what it has not written is lost.
+    /// Ends the server at once, as in a crash; data that it has not written are lost.
     pub fn kill(&self) {
         *self.process() = None;
     }
 
-    /// Freezes the server: its connections stay, and nothing answers.
+    /// Freezes the server: its connections stay open, and nothing answers.
     pub fn stop(&self) {
         self.process().as_ref().expect("the server runs").stop();
     }
 
-    /// Lets a frozen server go on.
+    /// Lets a frozen server continue.
     pub fn cont(&self) {
         self.process().as_ref().expect("the server runs").cont();
     }
 
-    /// Kills the server if it runs, and starts it again on the same port, with the files that it left. Of changes to
-    /// its configuration, those remain that `CONFIG REWRITE` wrote down.
+    /// Kills the server if it is running, and starts it again on the same port with the files that it left.
+    /// Of the changes to its configuration, only those that `CONFIG REWRITE` saved remain.
     pub fn restart(&self) {
         self.kill();
         assert!(self.launch(), "port {} was taken while its server was down", self.port);
     }
 
-    /// Copies the data on disk; a server that runs writes all that it has before.
+    /// Copies the data on disk; a running server first writes everything that it has.
     pub fn save_files(&self) -> SavedFiles {
         if self.is_running() {
-            // Refused while a background save is under way, be it for a replica.
+            // Refused while a background save is in progress, even one for a replica.
             until("the server saves", || self.try_command(&["SAVE"]).is_ok());
-            // An append-only file waits for the last flush of the disk, unless every command shall be flushed: then
-            // the reply to this one waits for all of it.
+            // An append-only file waits for the last flush to disk, unless every command is to be flushed:
+            // then the reply to this command waits for all of it.
             let policy: (String, String) =
                 redis::from_redis_value(self.command(&["CONFIG", "GET", "appendfsync"])).expect("a setting");
             self.command(&["CONFIG", "SET", "appendfsync", "always"]);
@@ -147,7 +147,7 @@ impl Server {
     ///
     /// # Panics
     ///
-    /// If the server runs, for it would overwrite them.
+    /// If the server is running, because it would overwrite the data.
     pub fn restore_files(&self, saved: &SavedFiles) {
         assert!(!self.is_running(), "data cannot be restored under a running server");
         saved.copy_to(&self.file(DATA));
@@ -162,16 +162,16 @@ impl Server {
         self.try_command(words).unwrap_or_else(|error| panic!("server on port {}: {error}", self.port))
     }
 
-    /// The same, where an error is an answer.
+    /// The same, but an error is a valid reply.
     pub fn try_command<A: ToRedisArgs>(&self, words: &[A]) -> RedisResult<Value> {
         let mut command = redis::Cmd::new();
         command.arg(words);
         let client = redis::Client::open(self.connection_info())?;
         let (sender, reply) = mpsc::channel();
-        // Not with the timeouts of sockets: they turn every interruption of a system call into an error.
+        // Socket timeouts are not used here: they turn every interruption of a system call into an error.
         thread::spawn(move || {
             let reply = client.get_connection().and_then(|mut connection| command.query(&mut connection));
-            // Nobody waits for it any more if it comes too late.
+            // No one waits for the reply any more if it comes too late.
             let _ = sender.send(reply);
         });
         let late = |_| Err(io::Error::from(io::ErrorKind::TimedOut).into());
@@ -187,7 +187,7 @@ impl Server {
     pub fn info(&self, field: &str) -> Option<String> {
         assert!(self.is_running(), "a server that is down says nothing");
         let mut info = String::new();
-        // Sentinels that give a server another role throw everybody out, this connection among them.
+        // When sentinels give a server another role, they disconnect everyone, including this connection.
         until("the server says how it is", || {
             let reply = self.try_command(&["INFO"]).and_then(|reply| Ok(redis::from_redis_value(reply)?));
             reply.map(|text| info = text).is_ok()
@@ -195,33 +195,33 @@ impl Server {
         info.lines().find_map(|line| Some(line.strip_prefix(field)?.strip_prefix(':')?.to_owned()))
     }
 
-    /// Waits until `count` replicas have confirmed all that was written so far.
+    /// Waits until `count` replicas have confirmed everything that was written so far.
     pub fn wait_for_replicas(&self, count: usize) {
         let written = self.info("master_repl_offset").and_then(|offset| offset.parse().ok()).unwrap_or(0);
         until("the replicas have everything", || {
-            // Waiting for more than there are makes the server ask all of them how far they are. What it counts is of
-            // no use: it goes by what the same connection wrote.
+            // Waiting for more replicas than exist makes the server ask all of them for their offsets. The
+            // number that it returns is of no use: it only covers what the same connection wrote.
             self.command(&["WAIT", "1000", "20"]);
             self.text(&["INFO", "replication"]).lines().filter(|line| has_confirmed(line, written)).count()
                 >= count
         });
     }
 
-    /// Turns replicas away, and throws out those that are there. The server, the replicas and everything else between
-    /// them go on: in a cluster, only the data stops flowing.
+    /// Refuses replicas, and disconnects those that are connected. The server, the replicas and everything
+    /// else between them continue: in a cluster, only the data stop flowing.
     pub fn refuse_replicas(&self) {
         self.command(&["ACL", "SETUSER", "default", "-psync", "-sync"]);
         self.command(&["CLIENT", "KILL", "TYPE", "replica"]);
     }
 
-    /// Lets replicas in again. So does a restart.
+    /// Accepts replicas again. A restart does this, too.
     pub fn admit_replicas(&self) {
-        // Not SYNC, the old way: a replica that asks for it just now, because PSYNC was refused a moment ago, would
-        // follow without ever confirming anything.
+        // Not SYNC, the old protocol: a replica that uses it right now, because PSYNC was refused a moment
+        // ago, would follow without ever confirming anything.
         self.command(&["ACL", "SETUSER", "default", "+psync"]);
     }
 
-    /// Starts the process and waits until it answers. False if it could not have its port.
+    /// Starts the process and waits until it answers. Returns false if its port was taken.
     fn launch(&self) -> bool {
         let mut command = Command::new(self.flavour.binary());
         command.arg(self.file("server.conf"));
@@ -230,7 +230,7 @@ impl Server {
         }
         let mut process = Process::spawn(&mut command, &self.file("log"), self.folder());
         let started = Instant::now();
-        // It listens on its port before it answers on its socket, and nobody else answers there.
+        // It listens on its port before it answers on its socket, and no other process answers there.
         while self.try_command(&["PING"]).is_err() {
             if let Some(status) = process.exit_status() {
                 let log = self.log();
@@ -262,7 +262,7 @@ impl Server {
     }
 }
 
-/// Whether a line of `INFO` is about a replica that has as much.
+/// Whether a line of `INFO` describes a replica that has confirmed this much.
 fn has_confirmed(line: &str, written: u64) -> bool {
     // slave0:ip=127.0.0.1,port=12001,state=online,offset=14,lag=0,…
     let mut fields = line.split(',');

@@ -1,27 +1,28 @@
-//! Certificates for one server, made for the occasion.
+//! Certificates for a single server, created when they are needed.
 
 use std::fs;
 use std::path::Path;
 
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair};
 
-/// An authority, and what it certifies: a server on the loopback interface, and a client. All are PEM texts.
+/// An authority and the certificates that it signed, for a server on the loopback interface and for a client.
+/// All are PEM texts.
 pub struct Tls {
-    /// What a client must trust.
+    /// The certificate that a client must trust.
     pub ca: String,
     pub server_certificate: String,
     pub server_key: String,
-    /// For a server that demands one (`tls-auth-clients yes`).
+    /// For a server that requires client certificates (`tls-auth-clients yes`).
     pub client_certificate: String,
     pub client_key: String,
 }
 
 impl Tls {
-    /// The server's settings, and the files in its folder that they name.
+    /// The server's settings, and the files in its folder that these settings name.
     pub(super) const FILES: [(&str, &str); 3] =
         [("tls-ca-cert-file", "ca.pem"), ("tls-cert-file", "server.pem"), ("tls-key-file", "server.key")];
 
-    /// A new authority; nobody trusts it yet.
+    /// A new authority that no one trusts yet.
     pub fn generate() -> Self {
         let mut authority = CertificateParams::default();
         authority.distinguished_name = named("authority");
@@ -34,7 +35,7 @@ impl Tls {
         Self { ca, server_certificate, server_key, client_certificate, client_key }
     }
 
-    /// Writes what the server needs into its folder.
+    /// Writes the files that the server needs into its folder.
     pub(super) fn install(&self, folder: &Path) {
         for ((_, file), text) in
             Self::FILES.iter().zip([&self.ca, &self.server_certificate, &self.server_key])
@@ -53,7 +54,8 @@ fn certify(issuer: &Issuer<'_, KeyPair>, names: &[&str]) -> (String, String) {
     (certificate.pem(), key.serialize_pem())
 }
 
-/// Without names of their own, all would be called the same, and what is called as its issuer counts as self-signed.
+/// Without separate names, all certificates would have the same one, and a certificate with the name of its
+/// issuer counts as self-signed.
 fn named(name: &str) -> DistinguishedName {
     let mut full = DistinguishedName::new();
     full.push(DnType::CommonName, name);

@@ -1,4 +1,4 @@
-//! Waiting for a state that another process reaches.
+//! Waits for a state that another process reaches.
 
 use std::thread;
 use std::time::{Duration, Instant};

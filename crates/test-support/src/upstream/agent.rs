@@ -1,8 +1,9 @@
-//! What a model says: its text, or the calls of the tools that it was given.
+//! What a model says: text, or calls of the tools that it was given.
 //!
-//! Models whose names begin with `gpt-` or `claude-` act as the real ones do: they call each tool once after a question
-//! (all at once with `parallel_tool_calls`), answer when they have the results, fill in the schema that is asked for, and
-//! the fields of prompts by `DSPy`. One with `careless` in its name gives text for numbers until it is asked again.
+//! Models whose names begin with `gpt-` or `claude-` act like the real ones: after a question, they call each
+//! tool once (all at once with `parallel_tool_calls`), answer when they have the results, and fill in the
+//! requested schema and the fields of `DSPy` prompts. A model with `careless` in its name gives text for
+//! numbers until it is asked again.
 
 use std::fmt::Write as _;
 
@@ -23,7 +24,7 @@ pub(super) fn says(request: &Value, number: usize) -> Said {
         return Said::Calls(vec![("opening_hours".into(), json!({ "place": "café" }))]);
     }
     if !model.starts_with("gpt-") && !model.starts_with("claude-") {
-        // One model says the same to everybody.
+        // The model `same` says the same to everyone.
         return Said::Text(text(if model == "same" { 0 } else { number }));
     }
     let turns = ["messages", "input"].iter().find_map(|name| request[name].as_array());
@@ -53,7 +54,7 @@ pub(super) fn says(request: &Value, number: usize) -> Said {
     })
 }
 
-/// The tools to be called now, with their schemas.
+/// The tools to call now, with their schemas.
 fn next(request: &Value, turns: &[Value]) -> Vec<(String, Value)> {
     let tools = request["tools"].as_array().into_iter().flatten().filter_map(|tool| {
         let tool = tool.get("function").unwrap_or(tool);
@@ -96,7 +97,7 @@ struct Filler {
 }
 
 impl Filler {
-    /// A value that fits `schema`, which stands in `root`.
+    /// A value that fits `schema`, which is part of `root`.
     fn fill(&self, schema: &Value, root: &Value) -> Value {
         if let Some(place) = schema["$ref"].as_str() {
             return self.fill(root.pointer(place.trim_start_matches('#')).unwrap(), root);
@@ -128,7 +129,7 @@ impl Filler {
     }
 }
 
-/// The output fields that a prompt of `DSPy` asks for. Of its tools, the first is called once.
+/// The output fields that a `DSPy` prompt asks for. Of the tools in the prompt, the first is called once.
 fn dspy(system: &Value, asked: &str, fields: &str, number: usize) -> String {
     let names =
         fields.split("[[ ## ").skip(1).filter_map(|rest| rest.split_once(" ## ]]").map(|(name, _)| name));

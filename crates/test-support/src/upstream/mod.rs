@@ -1,9 +1,11 @@
-//! Upstreams that behave like the real APIs, and break like them. The model's name says how.
+//! Upstreams that behave like the real APIs, and fail like them. The name of the model decides how.
 //!
-//! `good` answers; `long` sends 30 MB of comments before its stream; `same` says the same each time, whole; `tools` calls a tool; `slow` pauses between pieces; `cut` ends a stream early, without a word;
-//! `abort` ends the connection; `error-event` tells an error in the stream; `filtered` is cut by a filter; `429`
-//! and `500` fail; `garbage` sends no JSON; `gpt-…` and `claude-…` act as the real ones do ([`agent`]). What stands in a request's field `recorded` is answered as it stands: its
-//! `stream` (several `times`), its `text`, or its `whole`.
+//! `good` answers; `long` sends 30 MB of comments before its stream; `same` says the same each time, whole;
+//! `tools` calls a tool; `slow` pauses between pieces; `cut` ends a stream early without notice; `abort` ends
+//! the connection; `error-event` sends an error in the stream; `filtered` is cut by a filter; `429` and `500`
+//! fail; `garbage` sends no JSON; `gpt-…` and `claude-…` act like the real models ([`agent`]). If a request
+//! has the field `recorded`, its content is the answer, unchanged: its `stream` (several `times`), its
+//! `text`, or its `whole`.
 
 mod agent;
 pub mod wire;
@@ -45,7 +47,7 @@ pub struct Upstream {
 #[derive(Debug, Default)]
 struct Inner {
     seen: Mutex<Vec<Seen>>,
-    /// How many pieces were sent of all streams.
+    /// How many pieces were sent, over all streams.
     pieces: AtomicUsize,
     /// How many streams are open.
     open: AtomicUsize,
@@ -128,7 +130,7 @@ async fn embeddings(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMa
     });
     if request["model"] == "slow" {
         tokio::time::sleep(PAUSE).await;
-        // In pieces, and so without a length.
+        // In pieces, and therefore without a length.
         let pieces = body.to_string().into_bytes();
         let pieces: Vec<_> =
             pieces.chunks(97).map(Bytes::copy_from_slice).map(Ok::<_, std::io::Error>).collect();
@@ -139,7 +141,7 @@ async fn embeddings(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMa
     axum::Json(body).into_response()
 }
 
-/// A vector as it is asked for. The model `lists` knows one kind only.
+/// A vector in the requested format. The model `lists` knows only one format.
 fn vector(request: &Value, number: usize) -> Value {
     if request["encoding_format"] == "base64" && request["model"] != "lists" {
         let bytes: Vec<u8> = [number as f32, 0.5].into_iter().flat_map(f32::to_le_bytes).collect();
@@ -198,12 +200,12 @@ async fn answer(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, b
     stream(&inner, pieces, &model)
 }
 
-/// The other form of what is recorded is an empty answer.
+/// If the other form was recorded, the answer is empty.
 fn replayed(inner: &Arc<Inner>, recorded: &Value, is_stream: bool) -> Response {
     if is_stream {
         let times = usize::try_from(recorded["times"].as_u64().unwrap_or(1)).unwrap();
         let text = recorded["stream"].as_str().unwrap_or("data: [DONE]\n\n").repeat(times);
-        // So that a long one does not take long.
+        // So that a long stream does not take long.
         let size = 97.max(text.len() / 500);
         return stream(inner, text.as_bytes().chunks(size).map(Bytes::copy_from_slice).collect(), "");
     }
@@ -221,7 +223,7 @@ fn stream(inner: &Arc<Inner>, pieces: Vec<Bytes>, model: &str) -> Response {
             if over {
                 return None;
             }
-            // So that pieces arrive apart.
+            // So that pieces arrive separately.
             tokio::time::sleep(if is_slow { PAUSE } else { Duration::from_millis(1) }).await;
             match pieces.next() {
                 Some(piece) => {

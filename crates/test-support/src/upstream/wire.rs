@@ -1,4 +1,4 @@
-//! Answers as the APIs send them: whole, or as the pieces of a stream that do not end where events do.
+//! Answers as the APIs send them: whole, or as the pieces of a stream, which do not end where events do.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ fn response(request: &Value, number: usize) -> Value {
     })
 }
 
-/// The pieces of a stream: cut in the middle of events, lines and characters.
+/// The pieces of a stream, cut in the middle of events, lines and characters.
 pub(super) fn stream(path: &str, request: &Value, number: usize) -> Vec<Bytes> {
     let text = match path {
         "/v1/messages" => anthropic(request, number),
@@ -203,7 +203,7 @@ fn responses(request: &Value, number: usize) -> String {
     named(&events)
 }
 
-/// The events that tell an item of a response.
+/// The events that describe an item of a response.
 fn told(index: usize, item: &Value) -> Vec<Value> {
     let at = |event: &str, name: &str, value: Value| {
         let mut data = json!({ "type": event, "item_id": item["id"], "output_index": index });

@@ -60,7 +60,7 @@ impl DemoCorpus {
     ///
     /// # Errors
     ///
-    /// Those of [`parse`](Self::parse); a test makes sure that there are none.
+    /// Those of [`parse`](Self::parse); a test checks that there are none.
     pub(crate) fn bundled() -> Result<Self> {
         Self::parse(DOCUMENTS, QUESTIONS)
     }
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn no_two_questions_share_a_phrasing() {
-        // Otherwise an exact hit could be a false one, and the labels could not tell.
+        // Otherwise an exact hit could be a false hit, and the labels could not show it.
         let corpus = DemoCorpus::bundled().unwrap();
         let phrasings: Vec<_> = corpus
             .questions

@@ -20,9 +20,9 @@ pub(super) struct FreshnessChecker {
 /// What the check of an answer found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Freshness {
-    /// No document that it was made from had a newer version in force.
+    /// No document that the answer was made from had a newer version in force.
     Fresh,
-    /// One had.
+    /// One of them had a newer version in force.
     Stale,
     /// The answer does not say what it was made from.
     Unknown,

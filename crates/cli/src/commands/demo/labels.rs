@@ -7,7 +7,7 @@ use wellspring::key::normalise;
 
 use super::corpus::{DemoCorpus, Question};
 
-/// What a served answer was, seen from the question that was asked.
+/// How a served answer relates to the question that was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Judgement {
     /// It was made for the same question, in the same or in other words.
@@ -36,7 +36,7 @@ impl<'a> Labels<'a> {
     ///
     /// # Errors
     ///
-    /// If a phrasing is not a valid question; the corpus has been checked for that.
+    /// If a phrasing is not a valid question; the corpus was already checked for that.
     pub(crate) fn new(corpus: &'a DemoCorpus) -> Result<Self> {
         let mut questions = HashMap::new();
         for question in &corpus.questions {
@@ -49,7 +49,7 @@ impl<'a> Labels<'a> {
 
     /// Judges the answer that was made for `original`, a normalised phrasing, and served to `asked`.
     ///
-    /// An original that is not in the corpus is a false hit: nothing says that it asks the same.
+    /// If the original is not in the corpus, this is a false hit: nothing says that it asks the same.
     pub(crate) fn judge(&self, asked: &Question, original: &str) -> Judgement {
         match self.questions.get(original) {
             Some(original) if original.id == asked.id => Judgement::SameQuestion,

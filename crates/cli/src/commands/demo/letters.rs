@@ -1,4 +1,4 @@
-//! An embedder for tests: a text becomes the counts of its letters, so that the same letters are near.
+//! An embedder for tests: a text becomes the counts of its letters, so texts with the same letters are near.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ impl Embedder for Letters {
     }
 
     async fn embed(&self, texts: &[String]) -> Result<Vec<Embedded>> {
-        // Other tasks run in between, as they would beside a real model.
+        // Other tasks run in between, as they would with a real model.
         tokio::task::yield_now().await;
         Ok(texts.iter().map(|text| Embedded::Vector(Self::embed_one(text))).collect())
     }
@@ -52,7 +52,7 @@ pub(super) fn documents(documents: &[(&str, &str)]) -> Vec<Document> {
         .collect()
 }
 
-/// Those documents as retrieval would find them, in this order.
+/// The documents as retrieval would find them, in this order.
 pub(super) async fn found(texts: &[(&str, &str)]) -> Vec<Retrieved> {
     let retriever =
         Retriever::index(Arc::new(Letters::new()), &documents(texts), &mut |_, _| ()).await.unwrap();

@@ -1,8 +1,8 @@
 //! A small but real RAG pipeline, played through the cache: `wellspring demo`.
 //!
-//! A bundled [corpus] of labelled questions, a [retriever] over documents that can be edited while it
-//! runs, [answerers](answerer) that say which versions they read, and [labels] that tell a right hit from
-//! a false one. [`play`] asks and edits, [`freshness`] checks every hit, [`report`] shows what came out.
+//! It has a bundled [corpus] of labelled questions, a [retriever] over documents that can be edited while it
+//! runs, [answerers](answerer) that say which versions they read, and [labels] that distinguish a right hit
+//! from a false one. [`play`] asks and edits, [`freshness`] checks every hit, [`report`] shows the results.
 
 mod answerer;
 mod corpus;

@@ -1,5 +1,5 @@
-//! What a static threshold would have done with the questions that are played: a verifier that decides as another one
-//! does, and remembers what it was asked.
+//! What a static threshold would have done with the same questions: a verifier that makes the decisions of
+//! another one and remembers the questions that it was asked about.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,11 +18,11 @@ pub(super) struct Nearest {
     pub(super) similarity: f32,
 }
 
-/// Decides as the verifier that it has.
+/// Makes the same decisions as the verifier that it wraps.
 #[derive(Debug)]
 pub(super) struct Observed {
     verifier: Arc<dyn Verifier>,
-    /// The nearest question to each that was asked and not [taken](Self::take) yet.
+    /// The nearest question to each question that was asked and not yet [taken](Self::take).
     nearest: Mutex<HashMap<String, Nearest>>,
 }
 
@@ -31,7 +31,8 @@ impl Observed {
         Self { verifier, nearest: Mutex::default() }
     }
 
-    /// The nearest stored question when `asked`, which is normalised, was looked up; none if nothing was near.
+    /// The nearest stored question when `asked`, which is normalised, was looked up; none if nothing was
+    /// near.
     pub(super) fn take(&self, asked: &str) -> Option<Nearest> {
         self.nearest().remove(asked)
     }
@@ -76,7 +77,7 @@ impl Verifier for Observed {
     }
 }
 
-/// What the static threshold would have served that gives as many hits.
+/// What a static threshold would have served if it gave as many hits.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(super) struct StaticThreshold {
     pub(super) similarity: f32,
@@ -85,7 +86,8 @@ pub(super) struct StaticThreshold {
 }
 
 impl StaticThreshold {
-    /// `nearest` has the similarity of every question's nearest neighbour, and whether its answer was right.
+    /// `nearest` has the similarity of every question's nearest neighbour and whether that neighbour's answer
+    /// was right.
     pub(super) fn of_as_many_hits(mut nearest: Vec<(f32, bool)>, hits: usize) -> Option<Self> {
         nearest.sort_by(|(a, _), (b, _)| b.total_cmp(a));
         nearest.truncate(hits);

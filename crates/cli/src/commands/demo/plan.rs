@@ -1,4 +1,4 @@
-//! Who asks what, in which order.
+//! Which questions are asked, in which words and in which order.
 
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
@@ -6,13 +6,13 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use super::corpus::{DemoCorpus, Question};
 
-/// Questions are not equally popular: the one at rank `r` is asked in proportion to `1 / r^EXPONENT`, as
-/// is usual for what people ask of one service.
+/// Questions are not equally popular: the one at rank `r` is asked in proportion to `1 / r^EXPONENT`, as is
+/// usual for questions to one service.
 const EXPONENT: f64 = 0.8;
 /// The share of questions that are asked as they were written; the others are rewrites.
 const AS_WRITTEN: f64 = 0.5;
 
-/// A question as somebody asks it.
+/// A question in the words in which it is asked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub(super) question: &'a Question,

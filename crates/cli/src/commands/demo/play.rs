@@ -43,7 +43,8 @@ pub(super) struct Tally {
     pub(super) semantic: Times,
     pub(super) made: Times,
     pub(super) false_hits: u64,
-    /// The similarity of each question's nearest neighbour, where it was looked for, and whether its answer was right.
+    /// The similarity of each question's nearest neighbour, where one was looked for, and whether its answer
+    /// was right.
     pub(super) nearest: Vec<(f32, bool)>,
     pub(super) stale: u64,
     pub(super) unknown: u64,
@@ -65,7 +66,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// A wrong answer that was served, to look at.
+/// A wrong answer that was served, for people to look at.
 #[derive(Debug, Clone, serde::Serialize)]
 pub(super) struct FalseHit {
     pub(super) asked: String,
@@ -73,10 +74,10 @@ pub(super) struct FalseHit {
     pub(super) similarity: f32,
 }
 
-/// The longest time that is told apart, in microseconds.
+/// The longest time that is recorded, in microseconds; longer times are recorded as this one.
 const HOUR_US: u64 = 3_600_000_000;
 
-/// Times that callers waited.
+/// How long callers waited.
 #[derive(Debug)]
 pub(super) struct Times(Histogram<u64>);
 
@@ -143,7 +144,8 @@ impl Player<'_> {
             Err(error) => {
                 let mut tally = self.tally();
                 tally.failed += 1;
-                // One failure can happen anywhere; a pipeline that never answers is not worth playing.
+                // A single failure can happen anywhere; it is not worth playing a pipeline that never
+                // answers.
                 if tally.failed > 10 && tally.calls == 0 {
                     return Err(error).context("no question can be answered");
                 }
@@ -193,7 +195,7 @@ impl Player<'_> {
 
     /// Edits documents evenly over the play: `edits` of them over `questions`.
     ///
-    /// Half of the edits hit a document that was asked about lately, so that there is something to drop.
+    /// Half of the edits change a document that was asked about recently, so that there is something to drop.
     pub(super) async fn edit_all(&self, asked: &[Asked<'_>], edits: usize, seed: u64) -> anyhow::Result<()> {
         let mut random = StdRng::seed_from_u64(seed);
         let corpus = Corpus::default();
@@ -210,7 +212,7 @@ impl Player<'_> {
             };
             let document = &asked[at].question.document;
             let version = self.retriever.edit(document, seed).await.context("cannot edit a document")?;
-            // The new text is visible to retrieval: from here on, no answer from the old one may be served.
+            // The new text is visible to retrieval: from here on, no answer from the old text may be served.
             let change = Change::document_version(&**document, version);
             let invalidation =
                 self.cache.invalidate(&corpus, &[change]).await.context("cannot invalidate a document")?;

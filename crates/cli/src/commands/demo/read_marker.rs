@@ -61,13 +61,13 @@ impl DocumentRead {
     }
 }
 
-/// `answer` with the marker for what was read. Document ids of the demo hold neither `,` nor `]`.
+/// `answer` with the marker for what was read. Document ids of the demo contain neither `,` nor `]`.
 pub(super) fn mark(answer: &str, read: &[DocumentRead]) -> String {
     let read: Vec<String> = read.iter().map(|read| format!("{}@{}", read.id, read.version)).collect();
     format!("{answer}\n[read {}]", read.join(", "))
 }
 
-/// What the marker at the end of `answer` says was read; none if there is no sound marker.
+/// What was read according to the marker at the end of `answer`; none if there is no valid marker.
 pub(crate) fn parse(answer: &str) -> Option<Vec<DocumentRead>> {
     let last = answer.rsplit('\n').next()?;
     let read = last.strip_prefix("[read ")?.strip_suffix(']')?;

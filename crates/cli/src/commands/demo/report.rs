@@ -28,7 +28,7 @@ pub(super) struct Report {
     pub(super) coalesced_hits: u64,
     pub(super) misses: u64,
     pub(super) bypassed: u64,
-    /// Those of them that go on from another question.
+    /// Those of them that are follow-up questions.
     pub(super) follow_ups: u64,
     pub(super) failed: u64,
     pub(super) hit_rate: f64,
@@ -38,7 +38,7 @@ pub(super) struct Report {
     pub(super) false_hit_example: Option<FalseHit>,
     /// What a static threshold would have done on the same run.
     pub(super) static_threshold: Option<StaticThreshold>,
-    /// The share of hits that the model confirmed; the others were decided without it.
+    /// The share of hits that the model confirmed; the others were decided without the model.
     pub(super) verified_share: f64,
     pub(super) edits: u64,
     pub(super) entries_dropped: u64,
@@ -55,7 +55,7 @@ pub(super) struct Report {
     pub(super) store: Option<PathBuf>,
 }
 
-/// What callers waited, by how they were answered.
+/// How long callers waited, by how they were answered.
 #[derive(Debug, Serialize)]
 pub(super) struct Latencies {
     pub(super) exact_hit: Quantiles,
@@ -76,7 +76,7 @@ impl From<&Times> for Quantiles {
     }
 }
 
-/// What a report is made from beside the tally.
+/// What a report is made from, in addition to the tally.
 pub(super) struct Setting {
     pub(super) documents: usize,
     pub(super) model: String,
@@ -241,7 +241,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// A time in milliseconds, with as many digits as it deserves.
+/// A time in milliseconds, with a suitable number of digits.
 struct Millis(f64);
 
 impl fmt::Display for Millis {

@@ -1,9 +1,9 @@
 //! Retrieval by meaning over documents that can be edited while questions run.
 //!
-//! A document is as near to a question as its nearest sentence: on the bundled corpus with the bundled
-//! model that finds the right document among the first three for 92 % of the questions, embedding whole
-//! paragraphs for 86 %. The scan is exact. Retrieval sees a document before or after an edit, never half
-//! of it, and an edit is visible to every retrieval that begins after [`Retriever::edit`] has returned.
+//! A document is as near to a question as its nearest sentence. On the bundled corpus with the bundled model,
+//! this finds the right document among the first three for 92 % of the questions; embedding whole paragraphs
+//! finds it for 86 %. The scan is exact. Retrieval sees a document before or after an edit, never half of it,
+//! and an edit is visible to every retrieval that begins after [`Retriever::edit`] has returned.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -68,12 +68,12 @@ pub(crate) struct Retrieved {
 pub(crate) struct Retriever {
     embedder: Arc<dyn Embedder>,
     positions: HashMap<String, usize>,
-    // Replaced as a whole by an edit, so that a scan holds no lock.
+    // An edit replaces the whole list, so that a scan holds no lock.
     documents: RwLock<Arc<[Arc<IndexedDocument>]>>,
 }
 
 impl Retriever {
-    /// Embeds `documents`. `progress` is told how many of how many sentences are done.
+    /// Embeds `documents`. `progress` is called with the number of sentences that are done and the total.
     ///
     /// # Errors
     ///
@@ -108,11 +108,11 @@ impl Retriever {
         Ok(Self { embedder, positions, documents: RwLock::new(indexed) })
     }
 
-    /// What to retrieve by for a question that the cache did not embed, because it was bypassed.
+    /// The embedding to retrieve by, for a question that the cache did not embed because it was bypassed.
     ///
     /// # Errors
     ///
-    /// If the embedder fails, or cannot see the question whole.
+    /// If the embedder fails, or cannot read the whole question.
     pub(crate) async fn query(&self, question: &str) -> Result<Embedding> {
         let mut embedded = embed(&*self.embedder, vec![question.to_owned()], &mut |_, _| ()).await?;
         let sentence = embedded.pop().flatten();
@@ -140,16 +140,17 @@ impl Retriever {
         self.positions.get(id).map(|&position| Arc::clone(&self.snapshot()[position]))
     }
 
-    /// Replaces the text of document `id` by a revision that follows from `seed`, and returns its new
-    /// version. Edits of one document that run at the same time all take place, one after the other.
+    /// Replaces the text of document `id` by a revision that is derived from `seed`, and returns its new
+    /// version. If several edits of one document run at the same time, all take place, one after the other.
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if there is no such document; those of the embedder. The document then stays as it is.
+    /// `InvalidInput` if there is no such document; those of the embedder. In both cases, the document does
+    /// not change.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the document as it is.
+    /// Dropping the future leaves the document unchanged.
     pub(crate) async fn edit(&self, id: &str, seed: u64) -> Result<Version> {
         loop {
             let before = self
@@ -168,7 +169,7 @@ impl Retriever {
         }
     }
 
-    /// Puts `after` in the place of `before`, unless another edit came in between.
+    /// Replaces `before` by `after`, unless another edit came in between.
     fn replace(&self, before: &IndexedDocument, after: IndexedDocument) -> bool {
         let position = self.positions[&before.id];
         let mut documents = self.documents.write().unwrap_or_else(PoisonError::into_inner);
@@ -186,7 +187,7 @@ impl Retriever {
     }
 }
 
-/// Each text as a sentence; none for one that the model cannot see whole, which retrieval passes over.
+/// Each text as a sentence; none for a text that the model cannot read as a whole, which retrieval skips.
 async fn embed(
     embedder: &dyn Embedder,
     texts: Vec<String>,

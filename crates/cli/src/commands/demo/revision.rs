@@ -1,8 +1,8 @@
-//! Edits of documents, for showing what invalidation does.
+//! Edits of documents, to show what invalidation does.
 //!
-//! A revision always changes the text: it ends with a sentence that names its version, in place of the
-//! one that an earlier revision left, and it may change a number. The same text, version and seed give the
-//! same revision. The result is false by design; it never leaves the demo's memory.
+//! A revision always changes the text: it ends with a sentence that names its version, which replaces the
+//! sentence of an earlier revision, and it may change a number. The same text, version and seed give the same
+//! revision. The result is false by design; it never leaves the demo's memory.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -12,7 +12,7 @@ use super::read_marker::Version;
 
 const MARK: &str = " Demo revision ";
 
-/// The text of `document` at `version`, from its text at the version before.
+/// The text of `document` at `version`, made from its text at the previous version.
 pub(super) fn revise(document: &str, text: &str, version: Version, seed: u64) -> String {
     let mut random = generator(document, version, seed);
     let body = text.rfind(MARK).map_or(text, |mark| &text[..mark]);
@@ -29,9 +29,9 @@ fn generator(document: &str, version: Version, seed: u64) -> StdRng {
     StdRng::from_seed(hash.finalize().into())
 }
 
-/// The text with one of its numbers raised by a little, or the same text if it has none.
+/// The text with one of its numbers increased a little, or the same text if it has none.
 fn swap_number(text: &str, random: &mut StdRng) -> String {
-    /// Longer runs of digits are no quantities.
+    /// Longer runs of digits are not quantities.
     const MAX_DIGITS: usize = 9;
     let numbers: Vec<(usize, &str)> = digit_runs(text).filter(|(_, run)| run.len() <= MAX_DIGITS).collect();
     if numbers.is_empty() {

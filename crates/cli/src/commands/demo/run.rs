@@ -66,7 +66,7 @@ pub(crate) struct DemoArgs {
 ///
 /// # Errors
 ///
-/// If the pipeline cannot be set up, or if an answer was stale: then the promise is broken.
+/// If the pipeline cannot be set up, or if an answer was stale, which breaks the promise.
 pub(crate) async fn run(
     args: &DemoArgs,
     embedder: Arc<dyn Embedder>,
@@ -158,7 +158,8 @@ fn answerer(args: &DemoArgs, corpus: &DemoCorpus) -> anyhow::Result<Box<dyn Answ
     Ok(Box::new(ExtractiveAnswerer::new(&corpus.documents, pretended)))
 }
 
-/// Where the demo's store lies: in a file that is kept, or in a folder that goes with this value.
+/// The place of the demo's store: a file that is kept, or a folder that is removed when this value is
+/// dropped.
 struct Folder {
     file: PathBuf,
     temporary: Option<PathBuf>,
@@ -167,7 +168,8 @@ struct Folder {
 impl Folder {
     fn new(keep: Option<&Path>) -> anyhow::Result<Self> {
         if let Some(file) = keep {
-            // The versions of the demo begin anew each time, and those of an old run would refuse them.
+            // Each run of the demo starts again with the first versions, and the versions of an old run would
+            // refuse them.
             if file.exists() {
                 bail!("{} exists; remove it or name another file", file.display());
             }
@@ -187,7 +189,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         if let Some(folder) = &self.temporary {
-            // What cannot be removed is left to the system.
+            // If it cannot be removed, the system cleans it up.
             drop(std::fs::remove_dir_all(folder));
         }
     }
@@ -196,11 +198,11 @@ impl Drop for Folder {
 fn progress(message: &'static str) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg:28} {bar:30} {pos}/{len}  {prefix}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
-    // Drawn on the standard error stream, and only if that is a terminal.
+    // Drawn on the standard error stream, and only if it is a terminal.
     ProgressBar::no_length().with_style(style).with_message(message)
 }
 
-/// Shows what is going on until all is played.
+/// Shows the progress until all is played.
 async fn show_progress(player: &Player<'_>, questions: usize) {
     let bar = progress("asking, while documents change");
     bar.set_length(questions as u64);

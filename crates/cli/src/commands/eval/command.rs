@@ -32,8 +32,8 @@ use crate::commands::units;
 use crate::commands::whole_file::WholeFile;
 use crate::config::made_for;
 
-/// The similarity that policies without a budget are compared at unless the settings have one. Nothing is served by it,
-/// and every report shows it.
+/// The similarity at which policies without a budget are compared, unless the settings have one. It is not
+/// used to serve anything, and every report shows it.
 const COMPARED_AT: f32 = 0.92;
 
 /// Measure on labelled questions how well policies tell them apart
@@ -216,7 +216,8 @@ async fn examiner(
     let scores = policies.iter().any(|policy| policy.scores());
     let scorer = if scores { config.open_scorer(embedder).await? } else { None };
     let calibration = config.open_calibration(embedder).await?;
-    // Without one for the embedding model, it shows what that for the bundled one is worth there.
+    // If there is no calibration for the embedding model, this shows what the bundled model's calibration is
+    // worth there.
     let calibration = made_for(calibration.unwrap_or_else(Calibration::bundled), scorer.as_deref())?;
     Ok(Examiner { guards: config.guards(), calibration, scorer })
 }

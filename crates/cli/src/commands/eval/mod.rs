@@ -1,4 +1,4 @@
-//! `wellspring eval`: its arguments, and its reports for the terminal and as pages. What is measured is in
+//! `wellspring eval`: its arguments, and its reports for the terminal and as pages. The measurements are in
 //! `wellspring_eval`.
 
 mod command;

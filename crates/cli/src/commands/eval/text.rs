@@ -15,7 +15,7 @@ use wellspring_eval::stream::StreamReport;
 use crate::commands::output::{self, Column, table};
 use crate::commands::units;
 
-/// What is to be known where `vcache` stands beside the others.
+/// What to know if `vcache` is compared with the others.
 pub(super) const OF_VCACHE: &str = "\
     `vcache` learns on these queries themselves; its budget is one of errors among all queries, not of false hits.";
 
@@ -285,7 +285,7 @@ fn thresholds_table(rows: &[ThresholdRow]) -> String {
     )
 }
 
-/// The figures of each domain; `asked` names what it has.
+/// The figures of each domain; `asked` names the kind of its cases.
 fn domains_table(domains: &[DomainFigures], asked: &'static str) -> String {
     let columns = [
         Column::Left("DOMAIN"),

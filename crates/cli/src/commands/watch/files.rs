@@ -23,7 +23,7 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// The files in `folder` but for the one that holds the state; none is read yet.
+    /// The files in `folder`, except the one that holds the state; none is read yet.
     pub(super) fn new(folder: PathBuf, state: &Path) -> Self {
         let state = std::path::absolute(state).unwrap_or_else(|_| state.to_owned());
         Self { folder, state, known: BTreeMap::new() }
@@ -33,11 +33,11 @@ impl Files {
         &self.known
     }
 
-    /// Reads what may have changed; returns what could not be read. Blocks.
+    /// Reads what may have changed; returns what could not be read. This call blocks.
     pub(super) fn read(&mut self, noticed: &Noticed) -> Vec<String> {
         let mut troubles = Vec::new();
         if !self.folder.is_dir() {
-            // More likely it is not mounted than that every document is gone.
+            // It is more likely that the folder is not mounted than that every document is gone.
             troubles.push(format!("{} is not there, nothing is told", self.folder.display()));
             return troubles;
         }
@@ -49,7 +49,7 @@ impl Files {
             Noticed::Paths(paths) => {
                 for path in paths {
                     let Some(name) = self.name(path, &mut troubles) else { continue };
-                    // Whatever was under this name is gone, or read anew.
+                    // Everything under this name is gone, or is read again.
                     let prefix = format!("{name}/");
                     let is_under =
                         |known: &String| name.is_empty() || *known == name || known.starts_with(&prefix);
@@ -86,7 +86,7 @@ impl Files {
             let Some(name) = self.name(entry.path(), troubles) else { continue };
             match hash(entry.path()) {
                 Ok(hash) => drop(self.known.insert(name, Some(hash))),
-                // It went while the folder was read.
+                // The file was removed while the folder was read.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
                     troubles.push(format!("{} cannot be read: {error}", entry.path().display()));
@@ -96,7 +96,7 @@ impl Files {
         }
     }
 
-    /// Files below a folder that cannot be read may have changed, and are not known to be gone.
+    /// Files below a folder that cannot be read may have changed, but they are not known to be gone.
     fn keep_unread(
         &mut self,
         folder: Option<&Path>,

@@ -1,4 +1,4 @@
-//! `wellspring watch`: tells the cache which files of a folder changed.
+//! `wellspring watch`: reports to the cache which files of a folder changed.
 
 mod files;
 mod notice;

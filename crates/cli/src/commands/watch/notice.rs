@@ -1,4 +1,4 @@
-//! What the system says may have changed, once it has been left alone for a while.
+//! What may have changed according to the system, once it has been left alone for a while.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,9 +10,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use wellspring::error::{Error, ErrorKind, Result};
 
-/// More paths than these are as good as all of them.
+/// More paths than this count as all paths.
 const MOST_PATHS: usize = 10_000;
-/// A folder that is never left alone is read all the same, after so many times the debounce.
+/// A folder that is never left alone is read anyway after this many times the debounce.
 const MOST_DEBOUNCES: u32 = 10;
 
 /// What may have changed.
@@ -77,7 +77,8 @@ impl Notices {
         Ok(Self { noticed, debounce, rescan, _watcher: watcher })
     }
 
-    /// Waits until something may have changed and was left alone, or until all files are to be read again.
+    /// Waits until something may have changed and was then left alone, or until all files are due to be read
+    /// again.
     pub(super) async fn next(&mut self) -> Noticed {
         let rescan = async {
             if self.rescan.is_zero() {
@@ -90,7 +91,7 @@ impl Notices {
                 self.noticed.1.notified().await;
             }
             let last = Instant::now() + self.debounce * MOST_DEBOUNCES;
-            // Each notice begins the wait anew.
+            // Each notice restarts the wait.
             while Instant::now() < last
                 && tokio::time::timeout(self.debounce, self.noticed.1.notified()).await.is_ok()
             {}

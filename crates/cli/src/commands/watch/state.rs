@@ -1,4 +1,4 @@
-//! Which versions of documents were told, over restarts.
+//! Remembers across restarts which versions of documents were reported.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -12,7 +12,7 @@ use wellspring_gateway::rules::Rules;
 
 use crate::commands::context::invalid;
 
-/// What was told so far.
+/// What was reported so far.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct State {
@@ -23,7 +23,7 @@ pub(super) struct State {
     documents: BTreeMap<String, Known>,
 }
 
-/// What was told of a document. Its version is unknown if a file of it could not be read.
+/// What was reported of a document. Its version is unknown if one of its files could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Known {
@@ -32,18 +32,18 @@ struct Known {
     collections: BTreeSet<String>,
 }
 
-/// Something to tell.
+/// A change to report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Change {
-    /// A document with its version from now on; without one it is gone, or cannot be read.
+    /// A document with its version from now on; without a version, it is gone or cannot be read.
     Document { id: String, version: Option<String> },
-    /// A collection that such a document belongs to.
+    /// A collection that a changed document belongs to.
     Collection { name: String },
 }
 
 impl State {
-    /// What was told so far of `folder`; nothing if there is no file at `path`.
+    /// What was reported so far of `folder`; nothing if there is no file at `path`.
     pub(super) fn load(path: &Path, folder: &Path, corpus: &Corpus) -> Result<Self> {
         let text = match std::fs::read(path) {
             Ok(text) => text,
@@ -54,7 +54,7 @@ impl State {
             Err(error) => return Err(broken("read", path).with_source(error)),
         };
         let state: Self = serde_json::from_slice(&text).map_err(|error| {
-            // Without it everything is told anew, which is safe.
+            // Without the state file, everything is reported again, which is safe.
             Error::new(ErrorKind::Corrupt, format!("the state {} is damaged, remove it", path.display()))
                 .with_source(error)
         })?;
@@ -69,7 +69,7 @@ impl State {
         Ok(state)
     }
 
-    /// Writes it whole or not at all.
+    /// Writes the state whole or not at all.
     pub(super) fn save(&self, path: &Path) -> Result<()> {
         let failed = |error: std::io::Error| broken("written", path).with_source(error);
         let text = serde_json::to_vec(self).map_err(|error| broken("written", path).with_source(error))?;
@@ -81,7 +81,7 @@ impl State {
         std::fs::rename(&new, path).map_err(failed)
     }
 
-    /// What is to be told of `files`, by comparison with what was.
+    /// The changes to report: how `files` differ from what was reported before.
     pub(super) fn changes(&self, files: &BTreeMap<String, Option<String>>, rules: &Rules) -> Vec<Change> {
         let now = documents(files, rules);
         let (mut changes, mut collections) = (Vec::new(), BTreeSet::new());
@@ -95,14 +95,15 @@ impl State {
             let version = after.and_then(|known| known.version.clone());
             changes.push(Change::Document { id: id.clone(), version });
         }
-        // First, for what is told of a document settles it.
+        // Collections come first: once a document is recorded as reported, its collections are not reported
+        // again.
         let mut all: Vec<Change> =
             collections.into_iter().map(|name| Change::Collection { name: name.clone() }).collect();
         all.append(&mut changes);
         all
     }
 
-    /// Remembers that `changes` were told.
+    /// Remembers that `changes` were reported.
     pub(super) fn told(&mut self, changes: &[Change], now: &BTreeMap<String, Option<String>>, rules: &Rules) {
         let now = documents(now, rules);
         for change in changes {
@@ -118,7 +119,8 @@ impl State {
 /// The files of a document with their hashes, and its collections.
 type Parts<'a> = (Vec<(&'a str, Option<&'a str>)>, BTreeSet<String>);
 
-/// The documents that `files` make. One of several files has the hash of their names and hashes as its version.
+/// The documents that `files` make up. If a document has several files, its version is the hash of their
+/// names and hashes.
 fn documents(files: &BTreeMap<String, Option<String>>, rules: &Rules) -> BTreeMap<String, Known> {
     let mut parts: BTreeMap<String, Parts<'_>> = BTreeMap::new();
     for (path, hash) in files {

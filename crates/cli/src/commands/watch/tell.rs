@@ -1,4 +1,4 @@
-//! Tells the store, or a gateway.
+//! Reports changes to the store, or to a gateway.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::commands::context::{Context, invalid};
 use crate::commands::output;
 use crate::config::Opening;
 
-/// How many changes are told at a time.
+/// How many changes are reported at a time.
 pub(super) const BATCH: usize = 1_000;
-/// Between attempts, doubled after each that failed.
+/// The time between attempts, doubled after each one that fails.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// How long a gateway may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Whom changes are told.
+/// The receiver of the changes.
 #[derive(Debug)]
 pub(super) struct Teller {
     corpus: Corpus,
@@ -43,7 +43,8 @@ impl Teller {
         corpus: Corpus,
     ) -> Result<Self> {
         let target = match gateway {
-            // What is told before there is a store must be known to it, too.
+            // Creates the store if there is none: it must know even the changes that are reported before its
+            // first answer.
             None => Target::Store(context.config.open_store(Opening::Create).await?),
             Some(url) => {
                 let client = Client::builder().timeout(TIMEOUT).build();
@@ -56,8 +57,8 @@ impl Teller {
         Ok(Self { corpus, target })
     }
 
-    /// Tells `changes` and returns when they are in force, or kept by a gateway that goes on trying. Where that may yet
-    /// succeed, tries for ever, or only `once`.
+    /// Reports `changes` and returns when they are in force, or when a gateway has kept them and goes on
+    /// trying. As long as an attempt may still succeed, tries for ever, or only `once`.
     pub(super) async fn tell(&self, changes: &[Change], once: bool) -> Result<()> {
         let mut backoff = BACKOFF.0;
         loop {

@@ -1,7 +1,7 @@
-//! An answerer that quotes: it picks the sentence that answers best, and writes nothing of its own.
+//! An answerer that quotes: it picks the sentence that answers best, and adds no words of its own.
 //!
-//! The demo runs it where no language model is at hand. On the bundled corpus with the bundled model the
-//! sentence holds the right answer for 77 % of the questions.
+//! The demo uses it if no language model is available. On the bundled corpus with the bundled model, the
+//! sentence contains the right answer for 77 % of the questions.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::commands::demo::sentences;
 /// about equally well on the bundled corpus.
 const OVERLAP_WEIGHT: f32 = 0.7;
 
-/// Quotes the best sentence of the documents that were found.
+/// Quotes the best sentence of the retrieved documents.
 #[derive(Debug)]
 pub(crate) struct ExtractiveAnswerer {
     sentences: usize,
@@ -28,8 +28,8 @@ pub(crate) struct ExtractiveAnswerer {
 }
 
 impl ExtractiveAnswerer {
-    /// An answerer that knows from `documents` how rare terms are, and takes `simulate_llm` for each
-    /// answer, as a language model would.
+    /// An answerer that learns from `documents` how rare terms are, and takes `simulate_llm` for each answer,
+    /// as a language model would.
     pub(crate) fn new(documents: &[Document], simulate_llm: Duration) -> Self {
         let (mut sentences, mut frequencies) = (0, HashMap::new());
         for sentence in documents.iter().flat_map(|document| sentences::split(&document.text)) {

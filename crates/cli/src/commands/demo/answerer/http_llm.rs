@@ -19,7 +19,7 @@ use super::{Answerer, Generated};
 use crate::commands::demo::retriever::Retrieved;
 
 /// The environment variable that holds the key. It is a variable of our own, so that a key for another
-/// service is never sent to whatever address the user types.
+/// service is never sent to the address that the user types.
 pub(crate) const API_KEY_VARIABLE: &str = "WELLSPRING_LLM_API_KEY";
 
 /// How long connecting may take.
@@ -48,7 +48,7 @@ impl HttpLlm {
     ///
     /// # Errors
     ///
-    /// `Config` if the address is not one of HTTP or the model has no name.
+    /// `Config` if the address is not an HTTP address or the model has no name.
     pub(crate) fn new(base: &str, model: &str, api_key: Option<String>) -> Result<Self> {
         Self::with_timeout(base, model, api_key, TIMEOUT)
     }
@@ -196,7 +196,7 @@ struct Tokens {
 }
 
 impl From<Tokens> for Usage {
-    /// The endpoint does not tell its price, so the cost is unknown and counts as nothing.
+    /// The endpoint does not report its price, so the cost is unknown and counts as zero.
     fn from(tokens: Tokens) -> Self {
         Self {
             prompt_tokens: tokens.prompt_tokens,
@@ -218,7 +218,8 @@ mod tests {
     const SECRET: &str = "what is the secret plan";
     const KEY: &str = "sk-not-to-be-seen";
 
-    /// Answers one request with `response` and returns what was asked; never answers if there is none.
+    /// Answers one request with `response` and returns what was asked; if there is no response, never
+    /// answers.
     async fn serve(response: Option<String>) -> (String, JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}/v1/", listener.local_addr().unwrap());
@@ -231,7 +232,7 @@ mod tests {
             match response {
                 Some(response) => {
                     stream.write_all(response.as_bytes()).await.unwrap();
-                    // The client may hang up on a response that is too long.
+                    // The client may close the connection if a response is too long.
                     let _ = stream.shutdown().await;
                 }
                 None => std::future::pending().await,

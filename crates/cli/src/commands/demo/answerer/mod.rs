@@ -1,4 +1,4 @@
-//! From a question and the documents that were found to an answer.
+//! Makes an answer from a question and the retrieved documents.
 
 mod extractive;
 mod http_llm;
@@ -16,26 +16,26 @@ use super::retriever::Retrieved;
 /// Answers questions from documents.
 #[async_trait]
 pub(crate) trait Answerer: std::fmt::Debug + Send + Sync {
-    /// What answers, for people; it says so if that is not a language model.
+    /// A name for people; it says so if the answerer is not a language model.
     fn name(&self) -> String;
 
     /// Answers `question`, whose embedding is `query`, from the documents in `found`.
     ///
     /// # Errors
     ///
-    /// If the answer cannot be made. The message holds neither the question nor a document.
+    /// If the answer cannot be made. The message contains neither the question nor a document.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future abandons the answer; a request that was sent may still be paid for.
+    /// Dropping the future abandons the answer; a request that was already sent may still cost money.
     async fn answer(&self, question: &str, query: &Embedding, found: &[Retrieved]) -> Result<Generated>;
 }
 
 /// An answer with what it was made from.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Generated {
-    /// The answer, which ends with the [marker](read_marker) of what was read; negative if there was
-    /// nothing to answer from.
+    /// The answer, which ends with the [marker](read_marker) of what was read; negative if there was nothing
+    /// to answer from.
     pub(crate) answer: Answer,
     /// The documents that were read, at their versions.
     pub(crate) read: Vec<DocumentRead>,

@@ -1,4 +1,5 @@
-//! What a policy got wrong: the answers that it served and should not have, and those that it should have served.
+//! What a policy got wrong: answers that it served and should not have, and answers that it should have
+//! served.
 
 use std::collections::HashSet;
 
@@ -99,7 +100,7 @@ fn shown(example: &Example) -> Markup {
     }
 }
 
-/// The words of a question, those marked that the other one lacks.
+/// The words of a question; those that the other question lacks are marked.
 fn marked(question: &str, other: &str) -> Markup {
     let bare = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
     let known: HashSet<String> = other.split_whitespace().map(bare).collect();

@@ -1,4 +1,4 @@
-//! What the plots are made of: a frame with its scales, axes, and the markers of the policies.
+//! The parts of the plots: a frame with its scales, axes, and the markers of the policies.
 
 use maud::{Markup, html};
 use wellspring_eval::policy::Policy;
@@ -15,17 +15,17 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// Where `value` is across.
+    /// The horizontal position of `value`.
     pub(super) fn across(&self, value: f64) -> f64 {
         round(self.left + (value - self.x.0) / (self.x.1 - self.x.0) * (self.right - self.left))
     }
 
-    /// Where `value` is down.
+    /// The vertical position of `value`.
     pub(super) fn down(&self, value: f64) -> f64 {
         round(self.bottom - (value - self.y.0) / (self.y.1 - self.y.0) * (self.bottom - self.top))
     }
 
-    /// The grid with its numbers in percent, and what the axes show.
+    /// The grid with its numbers in percent, and the names of the axes.
     pub(super) fn axes(&self, of_x: &str, of_y: &str) -> Markup {
         let middle = f64::midpoint(self.left, self.right);
         html! {
@@ -47,12 +47,12 @@ impl Frame {
     }
 }
 
-/// Places of a drawing need one digit.
+/// Positions in a drawing need one decimal digit.
 fn round(place: f64) -> f64 {
     (place * 10.0).round() / 10.0
 }
 
-/// Four to eight round values in `range`, which is within 0 and 1.
+/// Four to eight round values in `range`, which lies between 0 and 1.
 pub(super) fn ticks((from, to): (f64, f64)) -> Vec<f64> {
     let step = [0.01, 0.02, 0.05, 0.1].into_iter().find(|step| (to - from) / step < 7.5).unwrap_or(0.2);
     let first = (from / step - 1e-9).ceil();
@@ -63,7 +63,7 @@ pub(super) fn percent(share: f64) -> String {
     format!("{:.0} %", 100.0 * share)
 }
 
-/// The class that colours what is a policy's.
+/// The class that gives the colour of a policy.
 pub(super) fn class(policy: Policy) -> &'static str {
     match policy {
         Policy::Threshold => "of-threshold",
@@ -74,7 +74,7 @@ pub(super) fn class(policy: Policy) -> &'static str {
     }
 }
 
-/// The marker of a policy: told apart by its shape, too.
+/// The marker of a policy, which differs in shape as well as in colour.
 pub(super) fn marker(policy: Policy, x: f64, y: f64) -> Markup {
     let path = match policy {
         Policy::Threshold => "M-5.5-5.5h11v11h-11z",
@@ -95,8 +95,8 @@ pub(super) fn key(policy: Policy) -> Markup {
     }
 }
 
-/// Moves labels, given by where they begin across and down, apart: none is less than `height` below another that
-/// begins less than `width` beside it.
+/// Moves labels apart; each is given by its horizontal and vertical start. Afterwards, no label is less than
+/// `height` below another one that starts less than `width` beside it.
 pub(super) fn apart(places: &mut [(f64, f64)], width: f64, height: f64) {
     let mut order: Vec<usize> = (0..places.len()).collect();
     order.sort_by(|&a, &b| places[a].1.total_cmp(&places[b].1));

@@ -1,7 +1,7 @@
 //! A report as one page: no script, nothing to fetch, for light and dark, screen and paper.
 //!
-//! What is shown comes from the reports and their [`Details`]; here it is only laid out. Whatever comes from the data is
-//! escaped by the template.
+//! All content comes from the reports and their [`Details`]; this module only lays it out. The template
+//! escapes everything that comes from the data.
 
 mod domains;
 mod examples;
@@ -21,7 +21,7 @@ use wellspring_eval::stream::{Kept, StreamReport};
 use super::text::{OF_VCACHE, number, percent, threshold};
 use crate::commands::units;
 
-/// Nothing may be loaded or run, whatever the data hold.
+/// Nothing may be loaded or run, whatever the data contain.
 const CONTENT_SECURITY: &str = "default-src 'none'; style-src 'unsafe-inline'";
 
 /// A page.

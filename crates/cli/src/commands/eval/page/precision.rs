@@ -10,10 +10,10 @@ use super::figure::{self, Frame};
 const WIDTH: f64 = 600.0;
 const HEIGHT: f64 = 400.0;
 
-/// Fewer hits than this share of all queries say nothing of a precision.
+/// If hits are fewer than this share of all queries, they say nothing about a precision.
 const LEAST_HIT_RATE: f64 = 0.02;
 
-/// Labels at the ends of lines: how much room one takes.
+/// The room that a label at the end of a line takes.
 const LABEL: (f64, f64) = (78.0, 17.0);
 
 pub(super) fn section(details: &[Details], budget: f64, answerable: f64, asked: &str) -> Markup {
@@ -77,12 +77,12 @@ pub(super) fn section(details: &[Details], budget: f64, answerable: f64, asked: 
     }
 }
 
-/// What is drawn of a curve.
+/// The part of a curve that is drawn.
 fn line(details: &Details) -> Vec<CurvePoint> {
     details.curve.iter().filter(|point| point.hit_rate >= LEAST_HIT_RATE).copied().collect()
 }
 
-/// A frame from no hits to the most, and from the least precision to all.
+/// A frame from zero hits to the most, and from the lowest precision to 1.
 fn frame(lines: &[(&Details, Vec<CurvePoint>)], budget: f64, answerable: f64) -> Frame {
     let points = || lines.iter().flat_map(|(one, line)| line.iter().chain(&one.at));
     let most = points().map(|point| point.hit_rate).fold(answerable.min(1.0), f64::max);

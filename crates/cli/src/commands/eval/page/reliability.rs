@@ -1,4 +1,4 @@
-//! Predicted probabilities against what came out.
+//! Predicted probabilities against actual results.
 
 use maud::{Markup, html};
 use wellspring_eval::details::Details;
@@ -73,7 +73,7 @@ fn diagram(details: &Details) -> Markup {
     }
 }
 
-/// How many predictions each bin has, by the square root, so that small bins are seen beside large ones.
+/// How many predictions each bin has, by the square root, so that small bins are visible beside large ones.
 fn counts(frame: &Frame, bins: &[Bin]) -> Markup {
     let most = bins.iter().map(|bin| bin.count).max().unwrap_or(1) as f64;
     let foot = SIZE + STRIP + 22.0;
