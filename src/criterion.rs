@@ -1,10 +1,11 @@
-//! What a caller accepts of another question's answer: an error rate, or a plain similarity.
+//! What a caller accepts when another question's answer is served: an error rate, or a plain similarity.
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The greatest share of wrong answers among hits on other wordings that is accepted unless a caller says otherwise.
+/// The greatest accepted share of wrong answers among hits on other wordings, unless a caller sets another
+/// one.
 pub const DEFAULT_MAX_FALSE_HIT_RATE: f64 = 0.02;
 
 /// When the answer to another question may be served.
@@ -12,11 +13,12 @@ pub const DEFAULT_MAX_FALSE_HIT_RATE: f64 = 0.02;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Criterion {
-    /// As long as no more than this share of such hits is wrong, in `0.0..1.0` and not 0. It is kept as well as the
-    /// calibration fits the questions: measure it on yours. Where nothing can show that it is kept, no such answer is
-    /// served, see [`Cache::budgets`](crate::Cache::budgets).
+    /// As long as no more than this share of such hits is wrong, in `0.0..1.0` and not 0. How well the rate
+    /// is kept depends on how well the calibration fits the questions: measure it on yours. Where nothing can
+    /// show that the rate is kept, no such answer is served, see [`Cache::budgets`](crate::Cache::budgets).
     MaxFalseHitRate(f64),
-    /// From this cosine similarity up, in `-1.0..=1.0`, whatever that means for the answers. The guards still veto.
+    /// From this cosine similarity up, in `-1.0..=1.0`, whatever share of the answers is then right. The
+    /// guards still veto.
     SimilarityThreshold(f32),
 }
 
@@ -55,8 +57,8 @@ impl Criterion {
         }
     }
 
-    /// The least similarity that is accepted; none where an error rate is asked for. What similarity keeps a rate is
-    /// another one for each embedding model, so there is no default that could stand in for it.
+    /// The least similarity that is accepted; none if the criterion is an error rate. The similarity that
+    /// keeps a rate differs between embedding models, so no default could stand in for it.
     pub fn similarity(self) -> Option<f32> {
         match self {
             Self::SimilarityThreshold(threshold) => Some(threshold),
@@ -64,10 +66,10 @@ impl Criterion {
         }
     }
 
-    /// What tells two criteria apart, as one number.
+    /// The criterion as one number: different criteria have different numbers.
     pub(crate) fn bits(self) -> u64 {
         match self {
-            // The two never meet: a positive double that is normal has its high half set.
+            // The two never collide: a normal positive double has a bit set in its high half.
             Self::SimilarityThreshold(threshold) => threshold.to_bits().into(),
             Self::MaxFalseHitRate(rate) => rate.to_bits(),
         }

@@ -1,6 +1,6 @@
-//! What was said of served answers: the log that learning goes by.
+//! Judgements of served answers: the log that learning uses.
 //!
-//! The log only grows: what a judge decided is taken back by a [`Revocation`] that stands behind it.
+//! The log only grows: a judge's decision is taken back by a later [`Revocation`].
 
 use std::collections::HashSet;
 use std::fmt;
@@ -31,7 +31,7 @@ pub enum Feedback {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Judge {
-    /// Whoever was given the answer.
+    /// The caller that was given the answer.
     Caller,
     /// The judge, on a hit.
     Shadow,
@@ -39,7 +39,7 @@ pub enum Judge {
     NearMiss,
 }
 
-/// What was said of one answer for one question.
+/// A judgement of one answer for one question.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Judgement {
@@ -47,9 +47,9 @@ pub struct Judgement {
     pub corpus: Corpus,
     /// The scope in which it was found.
     pub scope: ScopeId,
-    /// The id that an answer to exactly the question asked has.
+    /// The id of an answer to exactly the question asked.
     pub asked: EntryId,
-    /// The entry; the same for an exact hit.
+    /// The entry; the same as `asked` for an exact hit.
     pub cached: EntryId,
     /// The question asked, normalised.
     pub question: Arc<str>,
@@ -57,26 +57,26 @@ pub struct Judgement {
     pub cached_question: Arc<str>,
     /// Cosine similarity of the two; 1 for an exact hit, none if it is not known.
     pub similarity: Option<f32>,
-    /// What was said.
+    /// The judgement.
     pub feedback: Feedback,
-    /// By whom.
+    /// Who judged.
     pub judge: Judge,
-    /// When.
+    /// When it was judged.
     pub at: Timestamp,
     /// How sure the judge was, in `0.0..=1.0`; none for a caller's word.
     #[serde(default)]
     pub confidence: Option<f32>,
-    /// The judge's [name](crate::judge::AnswerJudge::name), or that of the [caller](crate::cache::Teller::name) if it is
-    /// known.
+    /// The judge's [name](crate::judge::AnswerJudge::name), or that of the
+    /// [caller](crate::cache::Teller::name) if it is known.
     #[serde(default)]
     pub by: Option<Arc<str>>,
-    /// Whether others than the caller who said it are served by what is learned from it.
+    /// Whether what is learned from it also affects callers other than the one who said it.
     #[serde(default)]
     pub shared: bool,
 }
 
 impl Judgement {
-    /// Whether it is the word of a caller, and others are served by what is learned from it.
+    /// Whether it comes from a caller, and what is learned from it affects other callers.
     pub(crate) fn is_shared(&self) -> bool {
         self.judge == Judge::Caller && self.shared
     }
@@ -87,7 +87,7 @@ impl Judgement {
     }
 }
 
-/// What was said of an entry's answer, for its own question and for others.
+/// The judgements of an entry's answer, for its own question and for others.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
 #[non_exhaustive]
 pub struct EntryRecord {
@@ -95,20 +95,20 @@ pub struct EntryRecord {
     pub right: u64,
     /// How often it was wrong.
     pub wrong: u64,
-    /// Similarities of other questions with what was said, the newest 64, oldest first.
+    /// The newest 64 similarities of other questions, each with its judgement, oldest first.
     pub observations: Vec<(f32, bool)>,
-    /// Which of the callers who share the entry were counted, and with what.
+    /// The callers sharing the entry whose word was counted, and what they said.
     #[serde(skip)]
     counted: HashSet<(Option<Arc<str>>, bool)>,
 }
 
-/// How many observations are kept of an entry, the newest.
+/// The most observations that are kept of an entry; the newest are kept.
 const MAX_OBSERVATIONS: usize = 64;
-/// How many words of callers who share an entry are counted for it.
+/// The most judgements by callers who share an entry that are counted for it.
 const MAX_COUNTED: usize = 1_000;
 
 impl EntryRecord {
-    /// Takes back what was said of another question of this similarity.
+    /// Takes back a judgement of another question with this similarity.
     pub(crate) fn uncount(&mut self, is_right: bool, similarity: Option<f32>) {
         let count = if is_right { &mut self.right } else { &mut self.wrong };
         *count = count.saturating_sub(1);
@@ -118,7 +118,8 @@ impl EntryRecord {
         }
     }
 
-    /// Adds what was said. A caller who shares the entry with others counts once for right and once for wrong.
+    /// Counts a judgement. A caller who shares the entry with others counts once for right and once for
+    /// wrong.
     pub(crate) fn count(&mut self, judgement: &Judgement) {
         let is_right = judgement.feedback == Feedback::Right;
         if judgement.is_shared()
@@ -140,46 +141,46 @@ impl EntryRecord {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Judged {
-    /// What was said.
+    /// The judgement.
     pub judgement: Judgement,
-    /// How often the entry's answer had been right before.
+    /// How often the entry's answer had been judged right before.
     pub right: u64,
-    /// How often it had been wrong before.
+    /// How often the entry's answer had been judged wrong before.
     pub wrong: u64,
 }
 
 impl Judged {
-    /// What was said of an entry with this record.
+    /// A judgement of an entry that had this record before.
     pub fn new(judgement: Judgement, before: &EntryRecord) -> Self {
         Self { judgement, right: before.right, wrong: before.wrong }
     }
 }
 
-/// What stands in the log.
+/// An item of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum Logged {
-    /// Something was said.
+    /// A judgement.
     Judgement(Judgement),
-    /// Something that was said counts no longer.
+    /// A revocation of earlier judgements.
     Revocation {
-        /// What.
+        /// Which judgements it revokes.
         revoke: Revocation,
     },
 }
 
-/// Which judgements of judges, or else which words of [callers](Self::feedback), count no longer: those before it in the
-/// log that fit all that is set here.
+/// Which judgements by judges, or else which judgements by [callers](Self::feedback), no longer count: those
+/// before it in the log that match everything set here.
 ///
-/// A [pair](Self::of_pair) that was revoked by name is not put to a judge again, and what a judge says of it later does not
-/// count either. What was revoked by judge or time may be judged anew.
+/// If a [pair](Self::of_pair) was revoked by name, it is not put to a judge again, and a judge's later
+/// rulings on it do not count either. Judgements that were revoked by judge or by time may be made again.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 #[must_use]
 pub struct Revocation {
-    /// Those on this question and this entry.
+    /// Those of this question and this entry.
     #[serde(default)]
     pub pair: Option<(EntryId, EntryId)>,
     /// Those by the judge or caller of this name.
@@ -188,7 +189,7 @@ pub struct Revocation {
     /// Those from this time on.
     #[serde(default)]
     pub since: Option<Timestamp>,
-    /// Those of callers, in place of those of judges.
+    /// Those by callers, in place of those by judges.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub callers: bool,
 }
@@ -199,12 +200,13 @@ impl Revocation {
         Self::default()
     }
 
-    /// Everything that callers said, and with it all that was learned from it. Answers that it removed stay removed.
+    /// Everything that callers said, and with it everything that was learned from it. Answers that it removed
+    /// stay removed.
     pub fn feedback() -> Self {
         Self { callers: true, ..Self::default() }
     }
 
-    /// What judges decided on the answer of `cached` for the question `asked`.
+    /// The judges' decisions on the answer of `cached` for the question `asked`.
     pub fn of_pair(asked: EntryId, cached: EntryId) -> Self {
         Self { pair: Some((asked, cached)), ..Self::default() }
     }
@@ -221,7 +223,7 @@ impl Revocation {
         self
     }
 
-    /// Whether it takes `judgement` back, if that stands before it.
+    /// Whether it revokes `judgement`, if that comes before it.
     pub fn covers(&self, judgement: &Judgement) -> bool {
         let pair = (judgement.asked, judgement.cached);
         (judgement.judge == Judge::Caller) == self.callers
@@ -235,7 +237,7 @@ impl Revocation {
     }
 }
 
-/// What was revoked so far.
+/// What has been revoked so far.
 #[derive(Debug, Default)]
 pub(crate) struct Revocations {
     pairs: HashSet<(EntryId, EntryId)>,
@@ -243,7 +245,7 @@ pub(crate) struct Revocations {
 }
 
 impl Revocations {
-    /// Adds what stands at `cursor`.
+    /// Adds the revocation at `cursor`.
     pub(crate) fn note(&mut self, cursor: JudgementCursor, revocation: &Revocation) {
         match revocation {
             Revocation { pair: Some(pair), by: None, since: None, callers: false } => {
@@ -253,7 +255,7 @@ impl Revocations {
         }
     }
 
-    /// Whether the judgement at `cursor` counts no longer.
+    /// Whether the judgement at `cursor` no longer counts.
     pub(crate) fn cover(&self, cursor: JudgementCursor, judgement: &Judgement) -> bool {
         let is_out = || self.pairs.contains(&(judgement.asked, judgement.cached));
         (judgement.judge != Judge::Caller && is_out())
@@ -276,7 +278,7 @@ pub fn in_force(log: Vec<(JudgementCursor, Logged)>) -> Vec<(JudgementCursor, Ju
     judgements.filter(|(cursor, judgement)| !revocations.cover(*cursor, judgement)).collect()
 }
 
-/// A place in the log, and so the id of what stands there: two numbers, `0-17`.
+/// A place in the log, and so the id of the item there: two numbers, `0-17`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JudgementCursor(pub(crate) u64, pub(crate) u64);
 
@@ -350,7 +352,7 @@ mod tests {
         assert_eq!(with(Revocation::everything().since(Timestamp::from_millis(6))), [0, 2, 4]);
         assert_eq!(with(Revocation::feedback()), [0, 1, 4]);
         assert_eq!(with(Revocation::feedback().by("one")), [0, 1, 2, 4]);
-        // A pair is out for good.
+        // A pair that was revoked by name stays out for good.
         let pair = Revocation::of_pair(EntryId::from_bytes([1; 16]), EntryId::from_bytes([0; 16]));
         assert_eq!(with(pair), [1, 2]);
     }

@@ -1,7 +1,7 @@
-//! What a model makes of every token of a text, so that two texts can be laid side by side closely.
+//! A model's states for every token of a text, so that two texts can be compared closely, side by side.
 //!
-//! An embedding is one vector for a whole text, and "enable" hardly moves it away from "disable". The states of the
-//! tokens still tell the two apart. [`TokenStates`] is data; a [`TokenEncoder`] makes it, and a
+//! An embedding is one vector for a whole text, and "enable" hardly moves it away from "disable". The states
+//! of the tokens still distinguish the two. [`TokenStates`] is data; a [`TokenEncoder`] makes it, and a
 //! [`LateInteraction`](crate::verify::LateInteraction) compares two of them.
 
 use std::fmt;
@@ -13,8 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The states of a text's tokens, and one vector for all of it.
 ///
-/// Kept in 8 bits with a scale for each token, about 2 KB for a question of 16 tokens: the rounding moves a logit by
-/// less than .05.
+/// Stored in 8 bits with a scale for each token, about 2 KB for a question of 16 tokens: the rounding moves a
+/// logit by less than .05.
 #[derive(Clone, PartialEq)]
 pub struct TokenStates {
     codes: Box<[i8]>,
@@ -24,7 +24,7 @@ pub struct TokenStates {
 }
 
 impl TokenStates {
-    /// Of `states`, one row after the other, each as wide as `identity`.
+    /// Makes them from `states`, one row after the other, each as wide as `identity`.
     ///
     /// # Errors
     ///
@@ -85,29 +85,29 @@ impl fmt::Debug for TokenStates {
     }
 }
 
-/// What became of a text.
+/// The result of encoding a text.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Encoded {
     /// The states of its tokens.
     States(Arc<TokenStates>),
-    /// The model would see only its beginning.
+    /// The model would see only the beginning of the text.
     TooLong,
-    /// The model would see its unknown token in place of a part of it.
+    /// The model would see its unknown token in place of a part of the text.
     Unreadable,
 }
 
-/// Makes [`TokenStates`] of texts.
+/// Makes [`TokenStates`] from texts.
 #[async_trait]
 pub trait TokenEncoder: fmt::Debug + Send + Sync {
-    /// The model and what tells two of its versions apart. States of different encoders are never compared.
+    /// The name of the model and of its version. States of different encoders are never compared.
     fn name(&self) -> &str;
 
     /// The states of `text`.
     ///
     /// # Errors
     ///
-    /// Those of the model; [`ErrorKind::Model`] if it gives none.
+    /// Those of the model; [`ErrorKind::Model`] if it returns no states.
     ///
     /// # Cancel safety
     ///

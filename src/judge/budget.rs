@@ -1,6 +1,7 @@
-//! How many calls a judge may be asked for: a token bucket.
+//! The budget of judge calls: a token bucket.
 //!
-//! It goes by wall time. A clock that is set back stops nothing; one that is set forward fills the bucket, no more.
+//! It goes by wall time. If the clock is set back, nothing stops; if it is set forward, the bucket is filled
+//! and no more.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use crate::clock::Timestamp;
 const BURST: f64 = 1.0 / 6.0;
 const HOUR_MS: f64 = 3_600_000.0;
 
-/// What is left of the budget. It begins full.
+/// What is left of the budget. It starts full.
 #[derive(Debug)]
 pub(crate) struct Budget {
     per_hour: u32,
@@ -23,7 +24,8 @@ impl Budget {
         Self { per_hour, calls: most(per_hour), at: now }
     }
 
-    /// Spends one call; if there is none, how long it takes until there is, or none where there never is.
+    /// Spends one call. If none is left, returns how long it takes until there is one, or none if there never
+    /// is.
     pub(crate) fn spend(&mut self, now: Timestamp) -> Result<(), Option<Duration>> {
         self.refill(now);
         if self.calls >= 1.0 {
@@ -37,7 +39,7 @@ impl Budget {
         Err(Some(Duration::from_secs_f64(wait.ceil() / 1_000.0)))
     }
 
-    /// How long it takes until nothing more is saved up; none if nothing is now.
+    /// How long it takes until the budget is full; none if it is full now.
     pub(crate) fn until_full(&mut self, now: Timestamp) -> Option<Duration> {
         self.refill(now);
         let missing = most(self.per_hour) - self.calls;
@@ -68,7 +70,7 @@ impl Budget {
     }
 }
 
-/// The most calls that are saved up; at least one, or there would never be any.
+/// The most calls that can be saved up; at least one, or there would never be any.
 fn most(per_hour: u32) -> f64 {
     if per_hour == 0 { 0.0 } else { (f64::from(per_hour) * BURST).max(1.0) }
 }

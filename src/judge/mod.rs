@@ -1,8 +1,8 @@
-//! Judges: who is asked, beside the requests, whether an answer serves a question.
+//! Judges: besides the callers, they are asked whether an answer serves a question.
 //!
-//! A judge sees both questions and the answer, takes its time, and is never waited for by a caller. It may be a closure
-//! ([`judge_with`]) or a language model ([`LlmJudge`], feature `remote`). What it is asked is bounded by a budget of calls,
-//! which goes to the most valuable cases first.
+//! A judge sees both questions and the answer and takes its time; no caller ever waits for it. It may be a
+//! closure ([`judge_with`]) or a language model ([`LlmJudge`], feature `remote`). A budget of calls limits
+//! what it is asked, and the most valuable cases are asked first.
 
 pub(crate) mod budget;
 #[cfg(feature = "remote")]
@@ -25,9 +25,9 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Case {
-    /// The question asked.
+    /// The new question.
     pub question: Arc<str>,
-    /// The question that was answered.
+    /// The question that was answered before.
     pub cached_question: Arc<str>,
     /// Its answer.
     pub answer: Arc<str>,
@@ -44,7 +44,7 @@ impl Case {
     }
 }
 
-/// What a judge says of a case.
+/// A judge's ruling on a case.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Ruling {
@@ -55,7 +55,7 @@ pub struct Ruling {
 }
 
 impl Ruling {
-    /// A ruling. `confidence` is moved into `0.0..=1.0`; what is not a number counts as none.
+    /// A ruling. `confidence` is clamped to `0.0..=1.0`; NaN counts as 0.
     pub fn new(serves: bool, confidence: f32) -> Self {
         let confidence = if confidence.is_nan() { 0.0 } else { confidence.clamp(0.0, 1.0) };
         Self { serves, confidence }
@@ -80,7 +80,8 @@ impl From<f32> for Ruling {
 /// Says whether an answer serves a question.
 #[async_trait]
 pub trait AnswerJudge: fmt::Debug + Send + Sync {
-    /// Who judges, such as a model's name: what is decided is listed and [revoked](crate::Cache::revoke) by it.
+    /// The name of the judge, such as that of a model: its rulings are listed and
+    /// [revoked](crate::Cache::revoke) by it.
     #[expect(clippy::unnecessary_literal_bound, reason = "a judge of one's own may compute its name")]
     fn name(&self) -> &str {
         "judge"
@@ -102,8 +103,9 @@ pub trait AnswerJudge: fmt::Debug + Send + Sync {
     /// Dropping the future abandons the case.
     async fn judge(&self, case: &Case) -> Result<Ruling>;
 
-    /// Whether two answers to `question` say the same, so that one [confirms](crate::Admission::confirmations()) the other.
-    /// None, the default, from a judge that does not compare answers: then only those of the same text are the same.
+    /// Whether two answers to `question` say the same, so that one
+    /// [confirms](crate::Admission::confirmations()) the other. None, the default, means that this judge does
+    /// not compare answers: then only answers with the same text are the same.
     ///
     /// # Errors
     ///
@@ -116,9 +118,11 @@ pub trait AnswerJudge: fmt::Debug + Send + Sync {
         Ok(None)
     }
 
-    /// What [`judge`](Self::judge) says of several cases, in their order. By default one after the other.
+    /// Rules on several cases, in their order, as [`judge`](Self::judge) does. By default it judges one after
+    /// the other.
     ///
-    /// Another number of rulings than of cases counts as none. A case that gets none is put to the judge again, alone.
+    /// If the number of rulings differs from the number of cases, none of them counts. A case without a
+    /// ruling is put to the judge again, alone.
     ///
     /// # Cancel safety
     ///
@@ -132,7 +136,7 @@ pub trait AnswerJudge: fmt::Debug + Send + Sync {
     }
 }
 
-/// A judge made of a closure, which says yes or no, the probability of yes, or a [`Ruling`].
+/// A judge made from a closure that returns yes or no, the probability of yes, or a [`Ruling`].
 pub fn judge_with<F, Fut, R, E>(judge: F) -> impl AnswerJudge + 'static
 where
     F: Fn(Case) -> Fut + Send + Sync + 'static,
@@ -165,11 +169,11 @@ where
     }
 }
 
-/// A judge, what it is shown, and what that may cost.
+/// A judge, which cases it is shown, and how many calls that may take.
 ///
-/// Hits are shown to it at random, for as long as anything is learned: without them, what is known of served answers grows
-/// old. Near misses are shown to it by their value: first those that were asked for most often, and of these the
-/// likeliest. Both wait for the budget in queues of this process.
+/// A random sample of hits is shown to it for as long as anything is learned: without them, the knowledge of
+/// served answers would go stale. Near misses are shown to it by their value: first those that were asked for
+/// most often, and among these the likeliest. Both wait for the budget in queues of this process.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Shadow {
@@ -184,13 +188,13 @@ pub struct Shadow {
 }
 
 impl Shadow {
-    /// The calls that a judge may be asked for in an hour unless another number is set.
+    /// The default limit on the judge's calls in an hour.
     pub const DEFAULT_CALLS_PER_HOUR: u32 = 120;
-    /// How sure a judge must be to approve an answer unless something else is set.
+    /// The default confidence that a judge needs to approve an answer.
     pub const DEFAULT_MIN_CONFIDENCE: f32 = 0.9;
 
-    /// Shows `judge` 5 % of the hits on other wordings and every miss with a neighbour above a similarity of 0.60, as far as
-    /// 120 calls an hour allow, two at a time.
+    /// Shows `judge` 5 % of the hits on other wordings and every miss with a neighbour above a similarity of
+    /// 0.60, within 120 calls an hour, two at a time.
     pub fn new(judge: impl AnswerJudge + 'static) -> Self {
         Self {
             judge: Arc::new(judge),
@@ -212,16 +216,16 @@ impl Shadow {
             && self.max_concurrent > 0
     }
 
-    /// Sets the share of hits on other wordings that is judged, in `0.0..=1.0`. A pair that is called wrong is not served
-    /// again.
+    /// Sets the share of hits on other wordings that is judged, in `0.0..=1.0`. A pair that is judged wrong
+    /// is not served again.
     pub fn hits(mut self, share: f64) -> Self {
         self.hits = share;
         self
     }
 
-    /// Sets the share of misses whose neighbours may be judged, in `0.0..=1.0`: 1 for all, which is the default, 0 for none.
-    /// Up to three neighbours are, the likeliest. An answer that is approved is served for that question from then on,
-    /// though no lookup would find it.
+    /// Sets the share of misses whose neighbours may be judged, in `0.0..=1.0`: 1 for all, which is the
+    /// default, 0 for none. Up to three neighbours are judged, the likeliest. An approved answer is served
+    /// for that question from then on, even though no lookup would find it otherwise.
     pub fn near_misses(mut self, share: f64) -> Self {
         self.near_misses = share;
         self
@@ -233,17 +237,19 @@ impl Shadow {
         self
     }
 
-    /// Sets how many calls the judge may be asked for in an hour, 120 by default, hits and near misses together. What is not
-    /// used is saved up, for ten minutes at most: a burst spends no more than that at once. 0 asks for none.
+    /// Sets how many calls the judge may be asked for in an hour, 120 by default, for hits and near misses
+    /// together. Unused calls are saved up for ten minutes at most, so that a burst spends no more than that
+    /// at once. 0 allows none.
     ///
-    /// Each process has a budget of its own. A call has as many cases as the judge takes [at once](AnswerJudge::batch).
+    /// Each process has its own budget. A call has as many cases as the judge takes [at
+    /// once](AnswerJudge::batch).
     pub fn calls_per_hour(mut self, calls: u32) -> Self {
         self.calls_per_hour = calls;
         self
     }
 
-    /// Sets how sure the judge must be to approve an answer, in `0.0..=1.0`, 0.9 by default. From a "yes" that is less sure,
-    /// nothing is learned.
+    /// Sets how sure the judge must be to approve an answer, in `0.0..=1.0`, 0.9 by default. Nothing is
+    /// learned from a "yes" that is less sure.
     pub fn min_confidence(mut self, confidence: f32) -> Self {
         self.min_confidence = confidence;
         self
@@ -255,24 +261,24 @@ impl Shadow {
         self
     }
 
-    /// Sets how many calls there are at a time, 2 by default.
+    /// Sets how many calls run at a time, 2 by default.
     pub fn max_concurrent(mut self, calls: usize) -> Self {
         self.max_concurrent = calls;
         self
     }
 }
 
-/// A judge and what waits for it now.
+/// A judge and what is waiting for it now.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct JudgeStatus {
     /// Its name.
     pub name: String,
-    /// The calls that it may be asked for in an hour.
+    /// The calls that are allowed in an hour.
     pub calls_per_hour: u32,
-    /// The calls that it may be asked for at once.
+    /// The calls that are allowed at once now.
     pub calls_left: u32,
-    /// Questions whose neighbours wait for it, and sampled hits.
+    /// Sampled hits, and questions whose neighbours are waiting for the judge.
     pub waiting: usize,
 }
 

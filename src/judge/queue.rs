@@ -1,9 +1,10 @@
-//! What waits for a judge: near misses by their value, and hits that were drawn at random.
+//! What waits for a judge: near misses by their value, and hits that were sampled at random.
 //!
-//! A near miss is a question that was not served, with the neighbours that may answer it. It is worth what an approval
-//! would save: how often it was asked for comes first, then how likely its best neighbour answers it, then who came first.
-//! The queue holds a bounded number of questions and bytes; what is worth least leaves it. A batch has cases of one scope,
-//! so that no text of one scope is beside those of another when a judge reads them.
+//! A near miss is a question that was not served, with the neighbours that may answer it. Its value is what
+//! an approval would save: first how often the question was asked, then how likely its best neighbour answers
+//! it, then how early it came. The queue holds a bounded number of questions and bytes; the least valuable
+//! questions are dropped. All cases of a batch are from one scope, so that a judge never reads texts of
+//! different scopes together.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -13,15 +14,15 @@ use crate::key::{CacheKey, EntryId};
 
 /// The most questions that wait with their neighbours.
 pub(crate) const MAX_QUESTIONS: usize = 4_096;
-/// The most bytes that they take.
+/// The most bytes that the questions take.
 const MAX_BYTES: usize = 4 << 20;
 /// The most hits that wait.
 const MAX_HITS: usize = 256;
-/// How many neighbours of a question are put up.
+/// The most neighbours of a question that are judged.
 pub(crate) const NEIGHBOURS: usize = 3;
-/// About what a question takes beside its text.
+/// About what a question takes besides its text, in bytes.
 const OVERHEAD: usize = 256;
-/// Of so many calls one is for hits while both wait.
+/// While both wait, one call in this many is for hits.
 const HITS_TURN: u32 = 4;
 
 /// A neighbour that may answer a question.
@@ -29,7 +30,7 @@ const HITS_TURN: u32 = 4;
 pub(crate) struct Neighbour {
     pub(crate) entry: EntryId,
     pub(crate) similarity: f32,
-    /// How likely its answer is right, in `0.0..=1.0`, as far as is known.
+    /// How likely its answer is right, in `0.0..=1.0`, by what is known now.
     pub(crate) likelihood: f32,
     /// How often a judge failed on it.
     pub(crate) failures: u8,
@@ -55,8 +56,8 @@ struct Waiting {
     arrival: u64,
 }
 
-/// How often it was asked, how likely it is (as bits, whose order is that of numbers that are not negative), who came
-/// first.
+/// How often it was asked, how likely it is (as bits, which sort like the numbers because these are not
+/// negative), how early it came.
 type Value = (u32, u32, Reverse<u64>, EntryId);
 
 impl Waiting {
@@ -73,17 +74,18 @@ impl Waiting {
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     near: HashMap<EntryId, Waiting>,
-    /// The same by value, the greatest last.
+    /// The same questions sorted by value, the greatest last.
     order: BTreeSet<Value>,
     bytes: usize,
     hits: VecDeque<(CacheKey, Neighbour)>,
     arrivals: u64,
-    /// Calls so far, to tell whose turn it is.
+    /// The number of calls so far, which decides whose turn it is.
     calls: u32,
 }
 
 impl Queue {
-    /// Adds a question that was not served, or that it was asked again; returns how many questions had to leave.
+    /// Adds a question that was not served, or counts it again if it is queued; returns how many questions
+    /// were dropped.
     pub(crate) fn offer(&mut self, key: CacheKey, neighbours: Vec<Neighbour>) -> u64 {
         self.add(key, neighbours, 1)
     }
@@ -97,7 +99,7 @@ impl Queue {
         has_room
     }
 
-    /// Puts back what was taken and not judged; returns how many questions had to leave.
+    /// Puts back a pair that was taken but not judged; returns how many questions were dropped.
     pub(crate) fn put_back(&mut self, pair: Pair) -> u64 {
         match pair.judge {
             Judge::NearMiss => self.add(pair.key, vec![pair.neighbour], pair.asked),
@@ -105,7 +107,7 @@ impl Queue {
         }
     }
 
-    /// Takes up to `most` pairs for one call. What a judge failed on comes alone.
+    /// Takes up to `most` pairs for one call. A pair that a judge failed on is taken alone.
     pub(crate) fn take(&mut self, most: usize) -> Vec<Pair> {
         self.calls = self.calls.wrapping_add(1);
         if self.is_turn_of_hits(self.calls) { self.take_hits(most) } else { self.take_near(most) }
@@ -115,7 +117,7 @@ impl Queue {
         !self.hits.is_empty() && (self.order.is_empty() || call.is_multiple_of(HITS_TURN))
     }
 
-    /// Whether a call would have `most` pairs, or what comes next has to come alone.
+    /// Whether the next call would have `most` pairs, or has to take a single pair alone.
     pub(crate) fn fills(&self, most: usize) -> bool {
         let next_hit = self.hits.front().filter(|_| self.is_turn_of_hits(self.calls.wrapping_add(1)));
         let (is_alone, pairs) = if let Some((key, neighbour)) = next_hit {
@@ -130,7 +132,7 @@ impl Queue {
         is_alone || pairs >= most
     }
 
-    /// Forgets a question, as after one of its neighbours was approved.
+    /// Forgets a question, for example after one of its neighbours was approved.
     pub(crate) fn forget(&mut self, asked: EntryId) {
         if let Some(waiting) = self.near.remove(&asked) {
             self.order.remove(&waiting.value());
@@ -138,7 +140,7 @@ impl Queue {
         }
     }
 
-    /// Questions and hits.
+    /// The number of questions and hits.
     pub(crate) fn len(&self) -> usize {
         self.near.len() + self.hits.len()
     }
@@ -151,7 +153,7 @@ impl Queue {
             self.bytes -= before.bytes();
             total = before.asked.saturating_add(asked);
             arrival = before.arrival;
-            // What is known now counts, but what a judge failed on is not forgotten.
+            // The latest estimate counts, but the failures of a judge are not forgotten.
             for old in before.neighbours {
                 match neighbours.iter_mut().find(|new| new.entry == old.entry) {
                     Some(new) => new.failures = new.failures.max(old.failures),
@@ -208,7 +210,7 @@ impl Queue {
             scope = Some(waiting.key.scope);
             let before = waiting.value();
             let room = if is_alone { 1 } else { most.max(1) - taken.len() };
-            // Those before the first that a judge failed on.
+            // The neighbours before the first one that a judge failed on.
             let sound = waiting.neighbours.iter().take_while(|one| is_alone || one.failures == 0).count();
             for neighbour in waiting.neighbours.drain(..room.min(sound)) {
                 let (key, asked) = (waiting.key.clone(), waiting.asked);
@@ -327,7 +329,7 @@ mod tests {
         for pair in taken {
             assert_eq!(queue.put_back(pair), 0);
         }
-        // Asked again, with the same neighbour: that it failed is not forgotten.
+        // Asked again, with the same neighbour: the failure is not forgotten.
         offer(&mut queue, "other", 0.95);
         assert_eq!(texts(&queue.take(8)), ["other"]);
         assert_eq!(texts(&queue.take(8)), ["failed"]);

@@ -1,7 +1,8 @@
-//! Which false-hit rates can be shown, and what to tell people of one that cannot.
+//! Which false-hit rates can be shown, and how a rate that cannot be shown is reported.
 //!
-//! Under a rate that cannot be shown, only exact matches are served. Nothing is wrong then, but hits that somebody waits
-//! for stay away; so whoever set it is told, together with the least rate that can be shown.
+//! Under a rate that cannot be shown, only exact matches are served. No answer is wrong then, but the
+//! expected hits do not come. So a caller that sets such a rate gets a report, with the least rate that can
+//! be shown.
 
 use std::fmt;
 
@@ -14,17 +15,17 @@ use crate::criterion::Criterion;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Budgets {
-    /// It does not say, and decides by rules of its own.
+    /// The verifier does not say, and decides by its own rules.
     Unstated,
-    /// None, for nothing tells what the similarities of the embedding model are worth.
+    /// None, because nothing is known about the similarities of the embedding model.
     Uncalibrated,
-    /// This one and all above it. From 1 up, none: a rate is below 1.
+    /// This one and all above it. From 1 up it means none, for a rate is below 1.
     From(f64),
 }
 
 impl Budgets {
-    /// Whether answers to other wordings may be served at all under `criterion`. A plain similarity promises nothing, so
-    /// there is nothing to be shown.
+    /// Whether answers to other wordings may be served at all under `criterion`. A plain similarity promises
+    /// nothing, so there is nothing to show.
     pub fn can_show(self, criterion: Criterion) -> bool {
         match (self, criterion) {
             (Self::Unstated, _) | (_, Criterion::SimilarityThreshold(_)) => true,
@@ -33,8 +34,8 @@ impl Budgets {
         }
     }
 
-    /// The least rate that can be shown, rounded up to two digits, so that it can be read and set; none where none can be,
-    /// or where it is not known.
+    /// The least rate that can be shown, rounded up to two digits, so that it can be read and set; none if no
+    /// rate can be shown or if it is not known.
     pub fn least(self) -> Option<f64> {
         match self {
             Self::From(least) if least > 0.0 && least < 1.0 => Some(rounded_up(least)),
@@ -53,7 +54,8 @@ impl Budgets {
     }
 }
 
-/// A false-hit rate that cannot be shown. It says so, with what follows and what could be asked for instead.
+/// A false-hit rate that cannot be shown. Its text says so, what follows, and which rate could be set
+/// instead.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Unshown {
@@ -73,7 +75,8 @@ impl Unshown {
 }
 
 impl fmt::Display for Unshown {
-    /// Begins with `max_false_hit_rate`, as the setting is called in code and, after `match.`, in the configuration.
+    /// The text begins with `max_false_hit_rate`: the setting has this name in code and, after `match.`, in
+    /// the configuration.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "max_false_hit_rate = {} cannot be shown ", self.max_false_hit_rate)?;
         if self.is_uncalibrated() {
@@ -95,7 +98,7 @@ impl fmt::Display for Unshown {
 fn rounded_up(rate: f64) -> f64 {
     let scale = 10_f64.powi(1 - rate.log10().floor() as i32);
     let rounded = (rate * scale).ceil() / scale;
-    // So near to 1, no shorter number is a rate.
+    // This close to 1, no shorter number is still a rate.
     if rounded < 1.0 { rounded.max(rate) } else { rate }
 }
 

@@ -1,16 +1,17 @@
 //! Questions that mean nothing without the conversation before them.
 //!
-//! "And in Germany?" has another answer in every conversation, however often it was asked. [`is_follow_up`] finds such
-//! questions by their form: how they begin, what they refer to and do not name, and that they are too short to stand
-//! alone. Pure, microseconds; the full rules are for English, and the commonest forms are known in twelve more languages. It
-//! errs to either side: a caller that knows the conversation should give its fingerprint instead, by
+//! "And in Germany?" has another answer in every conversation, however often it was asked. [`is_follow_up`]
+//! finds such questions by their form: how they begin, whether they refer to something that they do not name,
+//! and whether they are too short to stand alone. Pure, microseconds; the full rules are for English, and the
+//! commonest forms are known in twelve more languages. It can be wrong either way: a caller that knows the
+//! conversation should pass its fingerprint instead, with
 //! [`Query::conversation`](crate::Query::conversation).
 
 mod foreign;
 
 use super::text::{Language, language};
 
-/// How a question begins that goes on from another one.
+/// How a question begins that continues another one.
 #[rustfmt::skip]
 const BEGINNINGS: &[&[&str]] = &[
     &["and"], &["but"], &["or"], &["also"], &["then"], &["so"], &["because"], &["what", "about"], &["how", "about"],
@@ -26,7 +27,8 @@ const REFERENCES: &[&str] = &[
     "it", "its", "they", "them", "their", "he", "she", "him", "his", "her", "hers", "theirs", "this", "that", "these", "those",
 ];
 
-/// Phrases that stand for something named before, wherever they stand: how they begin, and how they may go on.
+/// Phrases that stand for something named before, anywhere in a question: how they begin, and how they may
+/// continue.
 #[rustfmt::skip]
 const REFERRING_PHRASES: &[(&str, &[&[&str]])] = &[
     ("that", &[&["one"]]), ("this", &[&["one"]]), ("those", &[&["ones"]]), ("these", &[&["ones"]]),
@@ -35,7 +37,7 @@ const REFERRING_PHRASES: &[(&str, &[&[&str]])] = &[
     ("previous", &[&["answer"], &["question"]]), ("your", &[&["answer"]]), ("last", &[&["answer"]]),
 ];
 
-/// Words that name nothing a reference could stand for, the commonest verbs among them.
+/// Words that do not name anything a reference could stand for, the commonest verbs among them.
 #[rustfmt::skip]
 const FUNCTION_WORDS: &[&str] = &[
     "a", "about", "am", "an", "and", "any", "are", "as", "at", "be", "been", "being", "but", "by", "can", "could", "did", "do",
@@ -53,7 +55,7 @@ const FUNCTION_WORDS: &[&str] = &[
 #[rustfmt::skip]
 const TIMES: &[&str] = &["year", "years", "week", "month", "day", "days", "morning", "evening", "time", "century", "decade", "season"];
 
-/// Whether `question` goes on from something that was said before.
+/// Whether `question` continues something that was said before.
 pub fn is_follow_up(question: &str) -> bool {
     let lower = question.to_lowercase();
     // With room for words of three letters, so that it need not grow.
@@ -64,7 +66,8 @@ pub fn is_follow_up(question: &str) -> bool {
     }
     let is_english =
         begins_as_one(&words) || refers_by_phrase(&words) || refers_to_nothing(&words) || is_fragment(&words);
-    // "No Word, como …" is Portuguese, and names a program. Where that is not certain, it may be English.
+    // "No Word, como …" is Portuguese, and names a program. If the language is not certain, it may be
+    // English.
     let may_be = || {
         let told = language(words.iter().copied());
         !told.is_sure || told.language.is_none_or(|told| told == Language::English)
@@ -75,7 +78,8 @@ pub fn is_follow_up(question: &str) -> bool {
 fn begins_as_one(words: &[&str]) -> bool {
     BEGINNINGS.iter().any(|beginning| {
         words.starts_with(beginning)
-            // One word may begin a name or a phrase of its own: "yes, minister" is rare, "so long" is not a question.
+            // A single word may begin a name or a phrase: "yes, minister" is rare, and "so long" is not a
+            // question.
             && (beginning.len() > 1 || words.len() > 1 || matches!(*beginning, ["continue" | "really" | "instead"]))
     })
 }
@@ -87,7 +91,7 @@ fn refers_by_phrase(words: &[&str]) -> bool {
     })
 }
 
-/// Whether a word stands for something before anything was named that it could stand for.
+/// Whether a word refers to something before anything was named that it could refer to.
 fn refers_to_nothing(words: &[&str]) -> bool {
     for (at, word) in words.iter().enumerate() {
         if REFERENCES.contains(word) {
@@ -97,14 +101,14 @@ fn refers_to_nothing(words: &[&str]) -> bool {
             return !points_ahead && !is_expletive(words, at);
         }
         if !FUNCTION_WORDS.contains(word) {
-            // Something is named, and what comes later may stand for it.
+            // Something is named, and later words may refer to it.
             return false;
         }
     }
     false
 }
 
-/// "Is it possible to …", "what time is it in Tokyo", "does it rain in Rome": `it` stands for nothing at all.
+/// "Is it possible to …", "what time is it in Tokyo", "does it rain in Rome": `it` refers to nothing at all.
 fn is_expletive(words: &[&str], at: usize) -> bool {
     #[rustfmt::skip]
     const AFTER: &[&str] = &[
@@ -115,7 +119,7 @@ fn is_expletive(words: &[&str], at: usize) -> bool {
     words[at] == "it" && words.len() > at + 2 && words.get(at + 1).is_some_and(|next| AFTER.contains(next))
 }
 
-/// "In Germany?", "why?", "since when?": too short to ask something alone.
+/// "In Germany?", "why?", "since when?": too short to ask anything on its own.
 fn is_fragment(words: &[&str]) -> bool {
     #[rustfmt::skip]
     const PREPOSITIONS: &[&str] = &["in", "on", "at", "for", "from", "to", "with", "without", "by", "since", "until", "before", "after", "during", "of"];
@@ -127,7 +131,7 @@ fn is_fragment(words: &[&str]) -> bool {
                 || matches!(*one, "more" | "and" | "so" | "then" | "example" | "examples")
         }
         [first, rest @ ..] if rest.len() <= 3 && PREPOSITIONS.contains(first) => {
-            // "In what year …" goes on and asks something.
+            // "In what year …" continues and asks something.
             let belongs =
                 |word: &&&str| matches!(**word, "the" | "a" | "an" | "my" | "our" | "or" | "and" | "without");
             rest.iter().filter(|word| !belongs(word)).all(|word| !FUNCTION_WORDS.contains(word))

@@ -1,15 +1,16 @@
-//! Calibrations that follow what is said of served answers, one for each scope that has enough.
+//! Calibrations that learn from feedback on served answers, one for each scope that has enough of it.
 //!
-//! A calibration learns from pairs of both kinds: which words matter here, and how much the record of an entry's answer
-//! says of its next question. The judged pairs are a sample of what was served, and so say nothing of what was
-//! not: a learned calibration weighs anew, but serves from the same probability on as the one that it began with, or from
-//! a higher one where feedback shows that to be too low. For less, `wellspring calibrate` has to be asked.
+//! A calibration learns from pairs of both kinds: which words matter here, and how much the record of an
+//! entry's answer says about its next question. The judged pairs are a sample of what was served, and so say
+//! nothing about what was not. So a learned calibration has new weights, but keeps the least probability at
+//! which the original one serves, or raises it if feedback shows that it is too low. Only `wellspring
+//! calibrate` can lower it.
 //!
-//! Nothing is learned across scopes, for a tenant must not decide what another one is served. Where several callers share
-//! a scope, [`agreed`] sees to it that none of them decides for the others.
+//! Nothing is learned across scopes, because a tenant must not decide what another tenant is served. If
+//! several callers share a scope, [`agreed`] ensures that none of them decides for the others.
 //!
-//! All of it follows from the store's log of judgements: it is learned again after a restart, and alike by every process
-//! that shares the store.
+//! The store's log of judgements determines all of this: it is learned again after a restart, and every
+//! process that shares the store learns the same.
 
 mod agreed;
 
@@ -29,22 +30,24 @@ use crate::error::Result;
 use crate::judgement::{Feedback, Judged, MAX_JUDGEMENTS};
 use crate::key::{Corpus, ScopeId};
 
-/// How many judged pairs of a scope are learned from, the newest: about 150 bytes each, and seconds of one core.
+/// The most judged pairs of a scope to learn from, the newest ones: about 150 bytes each, and seconds of one
+/// core.
 const MOST_SAMPLES: usize = 2_000;
-/// What is new before anything is learned again: one in this many of those known, and at least [`LEAST_PER_LABEL`].
+/// How many new pairs start learning again: one in this many of those known, and at least
+/// [`LEAST_PER_LABEL`].
 const GROWTH: usize = 5;
-/// Learning rests for this many times as long as it kept the scorer from serving lookups.
+/// After learning has kept the scorer from serving lookups, it pauses for this many times as long.
 const REST: u32 = 9;
-/// How many scopes have a calibration of their own at most, those that were asked for last.
+/// The most scopes that have a calibration of their own; those that were used last keep it.
 const MOST_LEARNED: u64 = 1_000;
 
-/// Where something is learned.
+/// The place that something is learned for.
 type Place = (Corpus, ScopeId);
 
-/// What was learned, and what it was learned from.
+/// What was learned, and the pairs that it was learned from.
 #[derive(Debug)]
 pub(super) struct Learner {
-    /// Most caches learn nothing, and their lookups ask nothing.
+    /// Most caches learn nothing; this flag spares their lookups the search.
     any: AtomicBool,
     learned: Bounded<Place, Arc<Calibration>>,
     courses: Bounded<Place, Arc<Course>>,
@@ -54,7 +57,7 @@ pub(super) struct Learner {
 #[derive(Debug, Default, Clone)]
 struct Course {
     words: VecDeque<Word>,
-    /// How many of them came since the calibration was last learned.
+    /// How many of them are new since the calibration was last learned.
     new: usize,
 }
 
@@ -102,7 +105,7 @@ impl Learner {
         self.learned.get(&(corpus?.clone(), scope?))
     }
 
-    /// Forgets all that was learned and what from.
+    /// Forgets everything that was learned and the pairs that it was learned from.
     pub(super) fn forget(&self) {
         self.any.store(false, Ordering::Release);
         for (place, _) in &self.courses {
@@ -113,8 +116,8 @@ impl Learner {
         }
     }
 
-    /// Learns from what was judged, the oldest first, beginning with what `base` has for the corpus. Takes its time, so
-    /// that lookups keep the scorer.
+    /// Learns from judged pairs, the oldest first, starting from what `base` has for the corpus. It takes its
+    /// time, so that lookups can use the scorer.
     pub(super) async fn learn(
         &self,
         base: impl Fn(&Corpus) -> Arc<Calibration>,
@@ -159,7 +162,7 @@ impl Learner {
     }
 }
 
-/// A judged pair as calibrations learn from it; none for a pair without a similarity.
+/// A judged pair in the form that calibrations learn from; none for a pair without a similarity.
 async fn sample(scorer: Option<&dyn PairScorer>, judged: &Judged) -> Option<Sample> {
     let judgement = &judged.judgement;
     let (asked, cached) = (&judgement.question, &judgement.cached_question);
@@ -170,7 +173,7 @@ async fn sample(scorer: Option<&dyn PairScorer>, judged: &Judged) -> Option<Samp
         match scorer.score(asked, cached).await {
             Ok(Scored::Logit(scored)) => logit = Some(scored),
             Ok(Scored::TooLong | Scored::Unreadable) => {}
-            // The cheap stages learn from the pair all the same.
+            // The cheap stages still learn from the pair.
             Err(error) => tracing::debug!(%error, "a judged pair was not scored"),
         }
         tokio::time::sleep(started.elapsed() * REST).await;
@@ -204,7 +207,7 @@ mod tests {
         }
     }
 
-    /// Of `count` hits on doors of another colour, those that are about the right house were right.
+    /// Judgements of `count` hits on doors of another colour; those about the right house were right.
     fn judged(corpus: &str, count: u32) -> Vec<Judged> {
         let judgement = |n: u32| {
             let is_right = n.is_multiple_of(2);
@@ -242,7 +245,7 @@ mod tests {
         assert!(learner.calibration(Some(&other), scope).is_none());
         assert!(learner.calibration(None, scope).is_none());
         assert!(learner.calibration(Some(&one), Some(ScopeId::from_bytes([1; 16]))).is_none());
-        // A few more change nothing, many do.
+        // A few more pairs change nothing, many do.
         learner.learn(|_| Arc::clone(&base), Some(&Sure), judged("one", 10)).await.unwrap();
         assert!(Arc::ptr_eq(&learned, &learner.calibration(Some(&one), scope).unwrap()));
         learner.learn(|_| Arc::clone(&base), Some(&Sure), judged("one", 400)).await.unwrap();
@@ -260,7 +263,7 @@ mod tests {
         }
     }
 
-    /// What `name` says of hits in a scope that it shares.
+    /// Judgements by `name` of hits in a scope that it shares.
     fn said(name: &str, count: u32, verdict: impl Fn(u32) -> Feedback) -> Vec<Judged> {
         let mut said = judged("one", count);
         for (judged, n) in said.iter_mut().zip(0..) {
@@ -292,7 +295,7 @@ mod tests {
             learned(vec![said("eve", 300, mostly_wrong), said("bob", 6, honest)]).await.is_none(),
             "what the others say is too little"
         );
-        // An operator's word stands by itself, and no caller adds to it alone.
+        // An operator's judgement counts by itself, and no single caller can add to it.
         let with_operator = learned(vec![judged("one", 200), said("eve", 300, all_wrong)]).await.unwrap();
         assert_eq!(with_operator.fitted_on, learned(vec![judged("one", 200)]).await.unwrap().fitted_on);
     }

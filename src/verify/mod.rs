@@ -1,8 +1,8 @@
 //! Between a near neighbour and a hit: is it the same question?
 //!
-//! A [`Verifier`] sees a candidate that the index found and says whether its answer may be served. It
-//! sees the two questions and their similarity, never the answer and never the store. The default is the
-//! [`Pipeline`]; the plain [`Threshold`] is what it is compared with.
+//! A [`Verifier`] sees a candidate that the index found and decides whether its answer may be served. It sees
+//! the two questions and their similarity, never the answer and never the store. The default is the
+//! [`Pipeline`]; the plain [`Threshold`] is the baseline to compare it with.
 
 mod budgets;
 mod calibration;
@@ -61,16 +61,16 @@ pub struct Candidate<'a> {
     pub similarity: f32,
     /// What the caller accepts.
     pub criterion: Criterion,
-    /// Similarities of questions that the entry's answer was judged for, with what was said; empty unless there is
-    /// feedback.
+    /// Similarities of questions that the entry's answer was judged for, each with the judgement; empty
+    /// unless there is feedback.
     pub observations: &'a [(f32, bool)],
-    /// How often the entry's answer was called right.
+    /// How often the entry's answer was judged right.
     pub right: u64,
-    /// How often it was called wrong.
+    /// How often it was judged wrong.
     pub wrong: u64,
-    /// Where the entry is; none if that is not known.
+    /// The corpus of the entry; none if it is not known.
     pub corpus: Option<&'a Corpus>,
-    /// The scope that it is in; none if that is not known.
+    /// The scope of the entry; none if it is not known.
     pub scope: Option<ScopeId>,
 }
 
@@ -95,21 +95,21 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    /// Says in which corpus the entry is.
+    /// Sets the corpus of the entry.
     #[must_use]
     pub fn in_corpus(mut self, corpus: &'a Corpus) -> Self {
         self.corpus = Some(corpus);
         self
     }
 
-    /// Says in which scope the entry is.
+    /// Sets the scope of the entry.
     #[must_use]
     pub fn in_scope(mut self, scope: ScopeId) -> Self {
         self.scope = Some(scope);
         self
     }
 
-    /// Adds what was said of the entry's answer before, if anything was.
+    /// Adds earlier judgements of the entry's answer, if there are any.
     #[must_use]
     pub fn record(mut self, record: Option<&'a EntryRecord>) -> Self {
         if let Some(record) = record {
@@ -119,7 +119,7 @@ impl<'a> Candidate<'a> {
         self
     }
 
-    /// Adds what was said of the entry's answer before.
+    /// Adds earlier judgements of the entry's answer.
     #[must_use]
     pub fn observations(mut self, observations: &'a [(f32, bool)]) -> Self {
         self.observations = observations;
@@ -140,7 +140,7 @@ pub struct Check {
 }
 
 impl Check {
-    /// A check named `name` that came out as `passed`, with the reason.
+    /// A check named `name` with the result `passed` and the reason.
     pub fn new(name: &'static str, passed: bool, detail: impl Into<String>) -> Self {
         Self { name, passed, detail: detail.into() }
     }
@@ -152,16 +152,16 @@ impl Check {
 pub struct Verdict {
     /// Whether the answer may be served.
     pub accepted: bool,
-    /// How sure that is, in `0.0..=1.0`. Uncalibrated unless the verifier says otherwise.
+    /// How sure the decision is, in `0.0..=1.0`. Uncalibrated unless the verifier says otherwise.
     pub confidence: f32,
-    /// What was checked, in order, up to the first check that failed unless all were asked for.
+    /// The checks in order, up to the first one that failed unless all were requested.
     pub checks: Vec<Check>,
-    /// The stages that ran, with their times; none if the verifier does not tell.
+    /// The stages that ran, with their times; none if the verifier does not report them.
     pub stages: Vec<StageRun>,
 }
 
 impl Verdict {
-    /// A verdict. `confidence` is moved into `0.0..=1.0`; what is not a number counts as none.
+    /// A verdict. `confidence` is clamped to `0.0..=1.0`; NaN counts as 0.
     pub fn new(accepted: bool, confidence: f32, checks: Vec<Check>, stages: Vec<StageRun>) -> Self {
         let confidence = if confidence.is_nan() { 0.0 } else { confidence.clamp(0.0, 1.0) };
         Self { accepted, confidence, checks, stages }
@@ -175,7 +175,7 @@ impl Verdict {
 
     /// The verdict that follows from `checks`: the candidate is accepted if all of them passed.
     ///
-    /// `confidence` is moved into `0.0..=1.0`; what is not a number counts as none.
+    /// `confidence` is clamped to `0.0..=1.0`; NaN counts as 0.
     pub fn from_checks(confidence: f32, checks: Vec<Check>) -> Self {
         Self::new(checks.iter().all(|check| check.passed), confidence, checks, Vec::new())
     }
@@ -184,24 +184,26 @@ impl Verdict {
 /// Decides whether the answer to a near neighbour answers the question.
 #[async_trait]
 pub trait Verifier: fmt::Debug + Send + Sync {
-    /// The least similarity at which a candidate is worth a look: nothing below it is fetched. By default that of
-    /// `criterion`; where a false-hit rate is asked for, every near neighbour is looked at, however far it is.
+    /// The least similarity at which a candidate is worth checking: nothing below it is fetched. By default
+    /// that of `criterion`; if a false-hit rate is requested, every near neighbour is checked, however far it
+    /// is.
     fn floor(&self, criterion: Criterion) -> f32 {
         criterion.similarity().unwrap_or(-1.0)
     }
 
-    /// Which false-hit rates it can show that it keeps in `corpus`; of none in particular if that is not known. Under any
-    /// other, a cache looks for exact matches only, and says so. It is asked at every lookup, so it must be quick.
+    /// Which false-hit rates it can show that it keeps in `corpus`, which is none if it is not known. Under
+    /// any other rate, a cache looks for exact matches only, and says so. This is called at every lookup, so
+    /// it must be quick.
     ///
-    /// By default it does not say, and is shown candidates whatever the rate.
+    /// By default it does not say, and candidates are passed to it whatever the rate.
     fn budgets(&self, _corpus: Option<&Corpus>) -> Budgets {
         Budgets::Unstated
     }
 
-    /// What can be said of `candidate` in microseconds, without a model. What is undecided is
-    /// [verified](Verifier::verify), the most confident first; where one is accepted, nothing is.
+    /// What can be decided on `candidate` in microseconds, without a model. Undecided candidates are
+    /// [verified](Verifier::verify), the most confident first; if one is accepted, none is verified.
     ///
-    /// By default everything is undecided, and the nearest comes first.
+    /// By default everything is undecided, and the nearest candidate comes first.
     fn screen(&self, candidate: &Candidate<'_>) -> Screening {
         Screening::new(Stage::Custom, Outcome::Undecided, candidate.similarity)
     }
@@ -214,11 +216,11 @@ pub trait Verifier: fmt::Debug + Send + Sync {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future abandons the decision; nothing is kept of it.
+    /// Dropping the future abandons the decision; nothing of it is kept.
     async fn verify(&self, candidate: Candidate<'_>) -> Result<Verdict>;
 
-    /// Decides as [`verify`](Verifier::verify) does, but runs every check, so that a person sees all the
-    /// reasons for and against.
+    /// Decides as [`verify`](Verifier::verify) does, but runs every check, to show people all the reasons for
+    /// and against.
     ///
     /// # Errors
     ///
@@ -231,21 +233,22 @@ pub trait Verifier: fmt::Debug + Send + Sync {
         self.verify(candidate).await
     }
 
-    /// Hears what was said of pairs, each once and the oldest first: when the cache is built all that the store knows,
-    /// from then on what is new. It is called behind the callers' backs and not again before it returned, so it
-    /// may take its time. By default nothing is learned.
+    /// Learns from judgements of pairs, each once and the oldest first: when the cache is built, from all
+    /// that the store knows; from then on, from new ones. It is called in the background, and not again
+    /// before it has returned, so it may take its time. By default nothing is learned.
     ///
     /// # Errors
     ///
-    /// If the verifier is broken. It is told what is new all the same.
+    /// If the verifier is broken. It still gets the next judgements.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future may leave out some of what was said.
+    /// Dropping the future may leave out some of the judgements.
     async fn learn(&self, _judged: Vec<Judged>) -> Result<()> {
         Ok(())
     }
 
-    /// Forgets all that it [learned](Verifier::learn): what callers said was revoked. It hears anew what is left.
+    /// Forgets everything that it [learned](Verifier::learn), because judgements were revoked. It gets the
+    /// remaining ones again.
     fn forget(&self) {}
 }

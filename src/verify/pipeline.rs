@@ -4,12 +4,13 @@
 //! candidate -> floor -> guards -> cheap probability -> (only if that cannot decide) scorer -> decision
 //! ```
 //!
-//! A similarity alone cannot say how likely a hit is wrong; a [`Calibration`] can, from the similarity, the words of
-//! both questions and, where the model is there, the [`PairScorer`]'s logit. A candidate is served if its probability
-//! reaches the threshold at which no more than the accepted share of hits was wrong when it was calibrated.
+//! A similarity alone cannot say how likely a hit is wrong; a [`Calibration`] can, from the similarity, the
+//! words of both questions and, if there is a model, the [`PairScorer`]'s logit. A candidate is served if its
+//! probability reaches the threshold. At this threshold, no more than the accepted share of hits was wrong
+//! during calibration.
 //!
-//! Everything before the scorer takes microseconds, and decides most candidates. What the pipeline does not do: limit
-//! the scorer's time, which the cache does for any verifier.
+//! Everything before the scorer takes microseconds, and decides most candidates. The pipeline does not limit
+//! the scorer's time: the cache does that for any verifier.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,29 +32,30 @@ use crate::error::Result;
 use crate::judgement::Judged;
 use crate::key::{Corpus, ScopeId};
 
-/// How many of the inputs an explanation names, those that weigh most.
+/// How many inputs an explanation names; they are those that weigh most.
 const REASONS: usize = 4;
 
 /// The verifier that keeps an error budget.
 ///
-/// For a plain [`Criterion::SimilarityThreshold`] it compares the similarity and runs the guards, no more.
+/// For a plain [`Criterion::SimilarityThreshold`] it only compares the similarity and runs the guards.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Pipeline {
     floor: f32,
     guards: Guards,
     base: Base,
-    /// Of corpora that have one of their own.
+    /// The calibrations of corpora that have their own.
     corpora: HashMap<Corpus, Base>,
     scorer: Option<Arc<dyn PairScorer>>,
     learner: Option<Arc<Learner>>,
 }
 
-/// A calibration as it was given.
+/// A calibration that was given to the pipeline.
 #[derive(Debug, Clone)]
 struct Base {
     calibration: Arc<Calibration>,
-    /// What it can show without a scorer and with one. What is learned from feedback shows the same.
+    /// Which rates it can show without a scorer and with one. What is learned from it by feedback shows the
+    /// same rates.
     budgets: [Budgets; 2],
 }
 
@@ -65,11 +67,12 @@ impl Base {
 }
 
 impl Pipeline {
-    /// The least similarity at which a candidate is looked at unless another is set. Of paraphrases in the evaluation
-    /// data, 98 % lie above .70, and five of six wordings in the written corpus above this.
+    /// The default for the least similarity at which a candidate is checked. Of the paraphrases in the
+    /// evaluation data, 98 % are above .70, and five of six wordings in the written corpus are above this
+    /// value.
     pub const DEFAULT_FLOOR: f32 = 0.45;
 
-    /// The pipeline of a calibration, without a scorer.
+    /// A pipeline with a calibration and without a scorer.
     pub fn new(calibration: impl Into<Arc<Calibration>>) -> Self {
         Self {
             floor: Self::DEFAULT_FLOOR,
@@ -81,12 +84,14 @@ impl Pipeline {
         }
     }
 
-    /// The comparer that comes with Wellspring for the token states that `encoder` makes, such as
-    /// [`OnnxEmbedder::shared`](crate::embed::OnnxEmbedder::shared), and its calibration. Blocks for some milliseconds.
+    /// The pipeline with the comparer that comes with Wellspring for the token states that `encoder` makes,
+    /// such as [`OnnxEmbedder::shared`](crate::embed::OnnxEmbedder::shared), and with the comparer's
+    /// calibration. Blocks for some milliseconds.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if there is none for this encoder, or if a file is missing or altered.
+    /// [`ErrorKind::Model`](crate::ErrorKind::Model) if there is none for this encoder, or if a file is
+    /// missing or altered.
     #[cfg(feature = "_local")]
     pub fn bundled(encoder: Arc<dyn crate::tokens::TokenEncoder>) -> Result<Self> {
         use crate::error::{Error, ErrorKind};
@@ -98,13 +103,14 @@ impl Pipeline {
         Ok(Self::new(calibration).scorer(Arc::new(super::LateInteraction::bundled(encoder)?)))
     }
 
-    /// Sets what decides where the cheap stages cannot. Its scores must be those that the calibration was fitted on.
+    /// Sets the scorer, which decides if the cheap stages cannot. Its scores must be those that the
+    /// calibration was fitted on.
     pub fn scorer(mut self, scorer: Arc<dyn PairScorer>) -> Self {
         self.scorer = Some(scorer);
         self
     }
 
-    /// Leaves the scorer out: what the cheap stages cannot decide is a miss.
+    /// Removes the scorer: candidates that the cheap stages cannot decide on are misses.
     pub fn without_scorer(mut self) -> Self {
         self.scorer = None;
         self
@@ -116,7 +122,8 @@ impl Pipeline {
         self
     }
 
-    /// Sets the least similarity at which a candidate is looked at, [`DEFAULT_FLOOR`](Self::DEFAULT_FLOOR) by default.
+    /// Sets the least similarity at which a candidate is checked, [`DEFAULT_FLOOR`](Self::DEFAULT_FLOOR) by
+    /// default.
     pub fn floor(mut self, floor: f32) -> Self {
         self.floor = floor;
         self
@@ -128,14 +135,14 @@ impl Pipeline {
         self
     }
 
-    /// Gives a corpus a calibration of its own, such as one of labelled questions from there.
+    /// Gives a corpus its own calibration, such as one fitted on labelled questions from it.
     pub fn calibration_in(mut self, corpus: Corpus, calibration: impl Into<Arc<Calibration>>) -> Self {
         self.corpora.insert(corpus, Base::new(calibration.into()));
         self
     }
 
-    /// What decides in a scope of a corpus: the calibration that was learned there, or else the one that the corpus was
-    /// given, or else that of the pipeline.
+    /// The calibration that decides in a scope of a corpus: the one that was learned there, or else the one
+    /// that was given to the corpus, or else that of the pipeline.
     pub fn calibration(&self, corpus: Option<&Corpus>, scope: Option<ScopeId>) -> Arc<Calibration> {
         let learned = self.learner.as_ref().and_then(|learner| learner.calibration(corpus, scope));
         learned.unwrap_or_else(|| Arc::clone(&self.base(corpus).calibration))
@@ -152,12 +159,12 @@ impl Pipeline {
         }
     }
 
-    /// The scorer, where it has a say.
+    /// The scorer, if the calibration uses it.
     fn scorer_of(&self, calibration: &Calibration) -> Option<&dyn PairScorer> {
         self.scorer.as_deref().filter(|_| calibration.uses_scorer())
     }
 
-    /// Whether the similarity is worth a look.
+    /// Whether the similarity is high enough for a check.
     fn floor_check(&self, candidate: &Candidate<'_>) -> Check {
         let least = self.least_similarity(candidate.criterion).into();
         let check = Threshold::check(&Candidate { criterion: least, ..*candidate });
@@ -167,7 +174,7 @@ impl Pipeline {
         }
     }
 
-    /// What the cheap probability says of a candidate that no guard vetoed.
+    /// What the cheap probability decides on a candidate that no guard vetoed.
     fn cheap(&self, calibration: &Calibration, features: &Features, rate: f64) -> (Outcome, f64) {
         let probability = calibration.cheap(features);
         let outcome = match calibration.threshold(CalibratedStage::Cheap, rate) {
@@ -201,7 +208,7 @@ impl Pipeline {
         (outcome, probability, Check::new(Stage::Cheap.name(), outcome == Outcome::Accepted, detail))
     }
 
-    /// For reasons: what the calibration was learned from, if it was.
+    /// For reasons: what the calibration was learned from, if it was learned.
     fn learned_from(&self, calibration: &Calibration) -> String {
         let mut given = std::iter::once(&self.base).chain(self.corpora.values());
         if given.any(|base| std::ptr::eq(calibration, &raw const *base.calibration)) {
@@ -243,7 +250,7 @@ impl Pipeline {
         Ok((probability, check(passed, detail)))
     }
 
-    /// Runs the stages; all of them if `all`, else up to the one that decides.
+    /// Runs the stages: all of them if `all`, otherwise up to the one that decides.
     async fn run(&self, candidate: Candidate<'_>, all: bool) -> Result<Verdict> {
         let mut stages = Vec::with_capacity(3);
         let started = Instant::now();
@@ -269,7 +276,7 @@ impl Pipeline {
         let calibration = self.calibration(candidate.corpus, candidate.scope);
         let features = Features::compared(&comparison, candidate.similarity)
             .with_record(candidate.right, candidate.wrong);
-        // Its words are of no use any more, and must not be kept while the scorer is waited for.
+        // Its words are no longer needed, and must not be kept while waiting for the scorer.
         drop(comparison);
         let (outcome, mut probability, cheap) = self.cheap_check(&calibration, &features, rate);
         let mut accepted = outcome == Outcome::Accepted;
@@ -289,7 +296,7 @@ impl Pipeline {
     }
 }
 
-/// For reasons: that `stage` of the calibration accepts nothing at the rate asked for.
+/// For reasons: that `stage` of the calibration accepts nothing at the requested rate.
 fn not_shown(calibration: &Calibration, stage: CalibratedStage) -> String {
     match calibration.least_budget(stage).and_then(|least| Budgets::From(least).least()) {
         Some(least) => format!("no probability shows a false-hit rate below {least}"),
@@ -313,7 +320,7 @@ impl Verifier for Pipeline {
     }
 
     fn screen(&self, candidate: &Candidate<'_>) -> Screening {
-        // What is not a number is not near, either.
+        // NaN is not near, either.
         let is_near = candidate.similarity >= self.least_similarity(candidate.criterion);
         if !is_near {
             return Screening::new(Stage::Floor, Outcome::Rejected, candidate.similarity);
@@ -363,7 +370,7 @@ mod tests {
 
     use super::*;
 
-    /// Gives every pair one score and counts how often it is asked.
+    /// Gives every pair the same score and counts how often it is called.
     #[derive(Debug)]
     struct Always {
         scored: Scored,
@@ -467,7 +474,7 @@ mod tests {
         assert!(!explained.accepted);
         assert!(explained.checks.iter().any(|check| check.name == "scorer"));
         assert!(explained.checks.iter().any(|check| check.name == "numbers" && !check.passed));
-        // What a guard knows still counts for the probability; only the veto is gone.
+        // What a guard finds still counts for the probability; only the veto is gone.
         let lenient = pipeline.guards(Guards::none());
         assert_ne!(lenient.screen(&pair).stage, Stage::Guards);
     }

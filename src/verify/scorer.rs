@@ -1,4 +1,4 @@
-//! The expensive look at a pair of questions: a model that reads both at once.
+//! The expensive check of a pair of questions: a model that reads both at once.
 
 use std::fmt;
 
@@ -6,15 +6,16 @@ use async_trait::async_trait;
 
 use crate::error::Result;
 
-/// What a scorer says of a pair of questions.
+/// A scorer's result for a pair of questions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Scored {
-    /// The log-odds that one answer serves both, as the model sees it: no probability until it is calibrated.
+    /// The log-odds that one answer serves both, according to the model: not a probability until it is
+    /// calibrated.
     Logit(f32),
-    /// The model would see only a part of the pair, so it says nothing.
+    /// The model would see only a part of the pair, so there is no score.
     TooLong,
-    /// The model would see its unknown token in place of a part of the pair, so it says nothing.
+    /// The model would see its unknown token in place of a part of the pair, so there is no score.
     Unreadable,
 }
 
@@ -23,14 +24,15 @@ pub enum Scored {
 /// Scores of different scorers are never compared: a calibration belongs to the scorer that it names.
 #[async_trait]
 pub trait PairScorer: fmt::Debug + Send + Sync {
-    /// The model and what tells two of its versions apart, such as `question-verifier@754bb70bff48`.
+    /// The name of the model and of its version, such as `question-verifier@754bb70bff48`.
     fn name(&self) -> &str;
 
-    /// Scores `cached`, a question that was answered, for `asked`.
+    /// Scores whether the answer to `cached`, a question that was answered before, serves `asked`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if too much waits already; others if the model fails.
+    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if too many pairs are waiting already; others if the
+    /// model fails.
     ///
     /// # Cancel safety
     ///

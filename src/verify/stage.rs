@@ -1,4 +1,4 @@
-//! The stages that a candidate passes, and what each said.
+//! The stages that a candidate passes, and the outcome of each.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use serde::Serialize;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Stage {
-    /// What was learned of exactly this pair.
+    /// What was learned about exactly this pair.
     Lessons,
-    /// The least similarity at which a candidate is looked at.
+    /// The least similarity at which a candidate is checked.
     Floor,
     /// The vetoes.
     Guards,
-    /// A similarity, or the probability that similarity and words give.
+    /// A similarity, or a probability from similarity and words.
     Cheap,
     /// The model that reads both questions.
     Scorer,
-    /// A verifier of the application's own.
+    /// The application's own verifier.
     Custom,
 }
 
@@ -37,18 +37,18 @@ impl Stage {
     }
 }
 
-/// What a stage said of a candidate.
+/// The outcome of a stage for a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It may be served.
+    /// The candidate may be served.
     Accepted,
-    /// It may not.
+    /// The candidate may not be served.
     Rejected,
-    /// The next stage has to say.
+    /// The next stage has to decide.
     Undecided,
-    /// It took too long, which is a miss.
+    /// The stage took too long, which is a miss.
     TimedOut,
 }
 
@@ -64,40 +64,41 @@ impl Outcome {
     }
 }
 
-/// What the stages without a model say of a candidate.
+/// What the stages without a model decided on a candidate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Screening {
     /// The last stage that ran.
     pub stage: Stage,
-    /// What it said.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// How likely the candidate is right so far, in `0.0..=1.0`: who comes first where several are undecided.
+    /// How likely the candidate is right so far, in `0.0..=1.0`: it sets the order in which undecided
+    /// candidates are verified.
     pub confidence: f32,
 }
 
 impl Screening {
-    /// What `stage` said. `confidence` is moved into `0.0..=1.0`; what is not a number counts as none.
+    /// The outcome of `stage`. `confidence` is clamped to `0.0..=1.0`; NaN counts as 0.
     pub fn new(stage: Stage, outcome: Outcome, confidence: f32) -> Self {
         let confidence = if confidence.is_nan() { 0.0 } else { confidence.clamp(0.0, 1.0) };
         Self { stage, outcome, confidence }
     }
 }
 
-/// What a stage said, and how long it took.
+/// The outcome of a stage, and how long it took.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct StageRun {
     /// The stage.
     pub stage: Stage,
-    /// What it said.
+    /// The outcome.
     pub outcome: Outcome,
     /// How long it took, in microseconds.
     pub took_us: f64,
 }
 
 impl StageRun {
-    /// What `stage` said after `took`.
+    /// The outcome of `stage`, which took `took`.
     pub fn new(stage: Stage, outcome: Outcome, took: Duration) -> Self {
         Self { stage, outcome, took_us: took.as_secs_f64() * 1e6 }
     }

@@ -1,6 +1,6 @@
 //! The plain threshold on cosine similarity.
 //!
-//! This is the baseline that every semantic cache has. It cannot tell "enable 2FA" from "disable 2FA",
+//! This is the baseline that every semantic cache has. It cannot distinguish "enable 2FA" from "disable 2FA",
 //! whose embeddings are nearly the same; [`Guards`](super::Guards) catches the cheapest of such cases.
 
 use async_trait::async_trait;
@@ -11,9 +11,9 @@ use crate::key::Corpus;
 
 /// Accepts a candidate whose similarity reaches the caller's threshold.
 ///
-/// Where the caller asks for a false-hit rate it accepts nothing: a similarity alone cannot show one.
-/// The confidence is the similarity, which is *not* a probability: at a cosine of 0.9 far more than one
-/// answer in ten can be wrong.
+/// If the caller asks for a false-hit rate, it accepts nothing: a similarity alone cannot show one. The
+/// confidence is the similarity, which is *not* a probability: at a cosine of 0.9, far more than one answer
+/// in ten can be wrong.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Threshold;
@@ -24,7 +24,7 @@ impl Threshold {
         Self
     }
 
-    /// Compares the similarity with the threshold. A similarity that is not a number never passes.
+    /// Compares the similarity with the threshold. NaN never passes.
     pub(super) fn check(candidate: &Candidate<'_>) -> Check {
         let Some(threshold) = candidate.criterion.similarity() else {
             let detail = "without a calibration for the embedding model no similarity shows a false-hit rate";

@@ -1,15 +1,16 @@
-//! The policy of vCache: each entry learns by itself how similar is similar enough.
+//! The policy of vCache: each entry learns by itself which similarity is enough.
 //!
-//! After "vCache: Verified Semantic Prompt Caching" (Schroeder and others, 2025), written from a description of the
-//! method. An entry's observations are the similarities of questions that its answer was judged for. From six on (two of
-//! them given) a logistic curve is fitted to them; a question is then served with a probability that keeps the *share of
-//! wrong answers among all requests* within the budget, and otherwise explored: it is a miss, whose answer tells what to
-//! learn. That is a weaker promise than a share of the hits, and needs four labels per entry before the first hit. So it
-//! is no default; it is for entries that are asked for often.
+//! After "vCache: Verified Semantic Prompt Caching" (Schroeder and others, 2025), written from a description
+//! of the method. An entry's observations are the similarities of questions that its answer was judged for.
+//! Once there are six (two of them given), a logistic curve is fitted to them. A question is then served with
+//! a probability that keeps the *share of wrong answers among all requests* within the budget. Otherwise it
+//! is explored: it is a miss, and its answer shows what to learn. This is a weaker promise than a share of
+//! the hits, and it needs four labels per entry before the first hit. So it is not the default; it is for
+//! entries that are asked for often.
 //!
-//! Labels come from [`Cache::feedback`](crate::Cache::feedback) and from a [judge](crate::judge): give it
-//! [calls](crate::Shadow::calls_per_hour) enough that what is explored is judged, and the cache
-//! [`candidates(1)`](crate::CacheBuilder::candidates), for the method knows one neighbour.
+//! Labels come from [`Cache::feedback`](crate::Cache::feedback) and from a [judge](crate::judge). Give the
+//! judge enough [calls](crate::Shadow::calls_per_hour) to judge what is explored, and give the cache
+//! [`candidates(1)`](crate::CacheBuilder::candidates), because the method uses a single neighbour.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -21,11 +22,11 @@ use super::{Candidate, Check, Outcome, Screening, Stage, StageRun, Verdict, Veri
 use crate::criterion::{Criterion, DEFAULT_MAX_FALSE_HIT_RATE};
 use crate::error::Result;
 
-/// The fewest observations, given ones included, that a curve is fitted to.
+/// The fewest observations that a curve is fitted to, the given ones included.
 const FEWEST: usize = 6;
-/// What every entry begins with: nothing in common is wrong, and everything right.
+/// What every entry starts with: at similarity 0 the answer is wrong, at similarity 1 it is right.
 const GIVEN: [(f32, bool); 2] = [(0.0, false), (1.0, true)];
-/// The values of the confidence that are tried.
+/// How many values of the confidence are tried.
 const STEPS: u32 = 50;
 /// Keeps the curve of separable observations finite.
 const RIDGE: f64 = 0.01;
@@ -44,7 +45,7 @@ impl VCache {
         Self { random: Mutex::new(SmallRng::seed_from_u64(seed)) }
     }
 
-    /// How likely a question is explored, and how likely its answer is right.
+    /// How likely it is that a question is explored, and how likely its answer is right.
     fn assess(candidate: &Candidate<'_>) -> (f64, f64) {
         let delta = match candidate.criterion {
             Criterion::MaxFalseHitRate(rate) => rate,
@@ -75,7 +76,8 @@ impl VCache {
     }
 }
 
-/// P(right | similarity) = sigmoid(bias + slope × similarity), with the variance of where it is one half.
+/// P(right | similarity) = sigmoid(bias + slope × similarity), with the variance of the similarity at which
+/// it is one half.
 #[derive(Debug, Clone, Copy)]
 struct Curve {
     slope: f64,
@@ -84,7 +86,7 @@ struct Curve {
 }
 
 impl Curve {
-    /// Fits the curve by Newton's method; none if more similarity does not make right answers likelier.
+    /// Fits the curve by Newton's method; none if right answers do not become likelier with more similarity.
     fn fit(observations: &[(f64, f64)]) -> Option<Self> {
         let (mut bias, mut slope) = (0.0_f64, 0.0_f64);
         let mut hessian = [0.0; 3];
@@ -124,7 +126,8 @@ impl Curve {
         Some(Self { slope, middle: (-bias / slope).clamp(0.0, 1.0), deviation: variance.max(0.0).sqrt() })
     }
 
-    /// How likely a question of this similarity has to be explored to keep `delta`, and how likely its answer is right.
+    /// How likely a question with this similarity must be explored to keep `delta`, and how likely its answer
+    /// is right.
     fn assess(&self, similarity: f64, delta: f64) -> (f64, f64) {
         let explore = (1..=STEPS)
             .map(|step| {
@@ -142,7 +145,8 @@ fn sigmoid(x: f64) -> f64 {
     1.0 / (1.0 + (-x).exp())
 }
 
-/// The quantile of the standard normal distribution at `p` in `0.0..1.0`, to three digits: Abramowitz and Stegun 26.2.23.
+/// The quantile of the standard normal distribution at `p` in `0.0..1.0`, to three digits: Abramowitz and
+/// Stegun 26.2.23.
 fn quantile(p: f64) -> f64 {
     if p < 0.5 {
         return -quantile(1.0 - p);
@@ -155,7 +159,7 @@ fn quantile(p: f64) -> f64 {
 
 #[async_trait]
 impl Verifier for VCache {
-    /// No similarity is too little to learn from.
+    /// No similarity is too low to learn from.
     fn floor(&self, _criterion: Criterion) -> f32 {
         0.0
     }

@@ -1,8 +1,8 @@
 //! A thread that owns a model, and the queue before it.
 //!
-//! Guarantees: every job is answered or its caller has gone; a failure or panic of the model reaches only the job
-//! that caused it; the thread ends before [`Worker`] is dropped. A caller is never made to wait for room: what finds
-//! the queue full is told so, for a verdict that comes too late is worth less than a miss.
+//! Guarantees: every job is answered unless its caller has gone; a failure or panic of the model affects only
+//! the job that caused it; the thread ends before [`Worker`] is dropped. A caller never waits for room: if
+//! the queue is full, the job fails at once, because a verdict that comes too late is worth less than a miss.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// The most pairs that wait before a model: about 400 ms of work of a cross-encoder.
+/// The most pairs that wait for a model: about 400 ms of work of a cross-encoder.
 pub const QUEUE_CAPACITY: usize = 128;
 
 /// A handle to the thread; dropping it ends and joins the thread, which takes one job at most.
@@ -35,11 +35,11 @@ impl<I, O> fmt::Debug for Worker<I, O> {
 }
 
 impl<I: Send + 'static, O: Send + 'static> Worker<I, O> {
-    /// Starts the thread of `model`.
+    /// Starts the thread for `model`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Model`] if the system gives no thread.
+    /// [`ErrorKind::Model`] if the system cannot start a thread.
     pub(super) fn start(model: impl FnMut(I) -> Result<O> + Send + 'static) -> Result<Self> {
         let (queue, requests) = mpsc::channel(QUEUE_CAPACITY);
         let thread = thread::Builder::new()
@@ -51,7 +51,7 @@ impl<I: Send + 'static, O: Send + 'static> Worker<I, O> {
         Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
-    /// What the model makes of `job`.
+    /// The model's result for `job`.
     ///
     /// # Errors
     ///
@@ -59,7 +59,7 @@ impl<I: Send + 'static, O: Send + 'static> Worker<I, O> {
     ///
     /// # Cancel safety
     ///
-    /// A job whose future is dropped is skipped if the thread has not begun it.
+    /// A job whose future is dropped is skipped if the thread has not started it.
     pub(super) async fn run(&self, job: I) -> Result<O> {
         let (reply, answer) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(gone)?;
@@ -87,7 +87,7 @@ fn gone() -> Error {
 
 fn serve<I, O>(mut model: impl FnMut(I) -> Result<O>, mut requests: mpsc::Receiver<Request<I, O>>) {
     while let Some(Request { job, reply }) = requests.blocking_recv() {
-        // What waits behind a closed queue belongs to callers that have gone with it.
+        // The jobs behind a closed queue belong to callers that have gone with it.
         if reply.is_closed() {
             continue;
         }
@@ -152,7 +152,7 @@ mod tests {
         leave.send(()).unwrap();
         leave.send(()).unwrap();
         assert_eq!(first.await.unwrap(), 5);
-        // The queue is full until the thread has taken one of those that gave up.
+        // The queue is full until the thread has taken one of the jobs that were abandoned.
         let last = loop {
             match worker.run("last").await {
                 Err(error) if error.kind() == ErrorKind::Timeout => tokio::task::yield_now().await,

@@ -8,7 +8,7 @@ const POINTS: usize = 200;
 /// The budgets by which models are compared.
 const USUAL_BUDGETS: [f64; 4] = [0.01, 0.02, 0.05, 0.1];
 
-/// How many hits of an earlier curve count beside those of few labels.
+/// How many hits of an earlier curve are added where there are few labels.
 const BEFORE: f64 = 100.0;
 
 /// The standard normal quantile of a two-sided 95 % interval.
@@ -27,7 +27,8 @@ pub(super) struct Point {
 }
 
 impl Point {
-    /// Whether one false hit more would still be within `max_false_hit_rate`: for pairs that are too few to show it.
+    /// Whether `max_false_hit_rate` would still hold with one more false hit: used where pairs are too few to
+    /// show it.
     fn is_within(&self, max_false_hit_rate: f64) -> bool {
         (self.false_hits + 1) as f64 <= max_false_hit_rate * (self.hits + 1) as f64
     }
@@ -57,7 +58,7 @@ impl Curve {
     }
 
     /// The least probability to accept so that at most `max_false_hit_rate` of the hits are false, by the
-    /// upper end of the 95 % interval; none where the data cannot show that.
+    /// upper end of the 95 % interval; none if the data cannot show that.
     pub(super) fn threshold(&self, max_false_hit_rate: f64) -> Option<f64> {
         self.point(max_false_hit_rate).map(|point| point.probability)
     }
@@ -67,14 +68,14 @@ impl Curve {
         self.0.iter().rev().find(holds)
     }
 
-    /// The least `max_false_hit_rate` that has a [threshold](Self::threshold); none where there is none below 1.
+    /// The least `max_false_hit_rate` that has a [threshold](Self::threshold); none if there is none below 1.
     pub(super) fn least_budget(&self) -> Option<f64> {
         let bounds = self.0.iter().map(|point| wilson_upper95(point.false_hits, point.hits));
         bounds.reduce(f64::min).filter(|&least| least < 1.0)
     }
 
-    /// How much is found within the budgets that are usual, to compare models on the same pairs: hits, each budget's counted
-    /// alike.
+    /// How many hits are found within the usual budgets, to compare models on the same pairs. The hits of
+    /// each budget count equally.
     pub(super) fn found(&self) -> f64 {
         let within = |budget: f64| {
             let point = self.0.iter().rev().find(|point| point.is_within(budget));
@@ -83,8 +84,8 @@ impl Curve {
         USUAL_BUDGETS.into_iter().map(within).sum()
     }
 
-    /// The least probability from `least` on at which these hits do not show that more than `max_false_hit_rate` of
-    /// them are false, by the lower end of the 95 % interval.
+    /// The least probability, not below `least`, above which these hits do not show that more than
+    /// `max_false_hit_rate` of them are false, by the lower end of the 95 % interval.
     pub(super) fn uncontradicted(&self, least: f64, max_false_hit_rate: f64) -> f64 {
         let above = self.0.iter().rev().filter(|point| point.probability >= least);
         let mut from = least;
@@ -92,14 +93,14 @@ impl Curve {
             if wilson_lower95(point.false_hits, point.hits) <= max_false_hit_rate {
                 return from.max(least);
             }
-            // Above this one, then.
+            // Then it must be above this one.
             from = point.probability.next_up();
         }
         from
     }
 
-    /// The least probability that has these hits and 100 of `before` within `max_false_hit_rate`, even if one false hit
-    /// were added, from the threshold of `before` on; none where there is none.
+    /// The least probability, from the threshold of `before` up, at which these hits and 100 of `before` are
+    /// within `max_false_hit_rate`, even with one more false hit; none if there is none.
     pub(super) fn after(&self, before: &Self, max_false_hit_rate: f64) -> Option<f64> {
         let shown = before.point(max_false_hit_rate)?;
         let share = shown.false_hits as f64 / shown.hits as f64;
@@ -111,7 +112,7 @@ impl Curve {
             if holds(point.hits, point.false_hits) {
                 return Some(from);
             }
-            // Above this one, then.
+            // Then it must be above this one.
             from = point.probability.next_up();
         }
         holds(0, 0).then_some(from)
@@ -149,11 +150,12 @@ mod tests {
 
     #[test]
     fn a_budget_is_kept_by_its_upper_bound() {
-        // The 1,000 best are right, of the next 1,000 every tenth is wrong.
+        // The best 1,000 are right; of the next 1,000 every tenth is wrong.
         let scored = (0..2_000_u32).map(|n| (1.0 - f64::from(n) / 2_000.0, n < 1_000 || n % 10 != 0));
         let curve = Curve::of(scored.collect());
         let threshold = curve.threshold(0.02).unwrap();
-        // 2 % of 1,100 hits would be false at n = 1,220, by the bound somewhat earlier.
+        // 2 % of the hits would be false at n = 1,220; because of the bound, the threshold is reached
+        // somewhat earlier.
         assert!((0.39..0.5).contains(&threshold), "{threshold}");
         assert!(curve.threshold(0.01).unwrap() > threshold);
         assert!(curve.threshold(0.06).unwrap() < threshold);
@@ -169,7 +171,7 @@ mod tests {
 
     #[test]
     fn few_labels_raise_a_threshold_as_far_as_they_contradict_it() {
-        // Two of the first 1,000 are false, and half of what comes then.
+        // Two of the first 1,000 are false, and half of those after them.
         let before =
             |n: u32| (f64::from(2_000 - n), if n < 1_000 { n % 500 != 499 } else { n.is_multiple_of(2) });
         let before = Curve::of((0..2_000).map(before).collect());

@@ -1,11 +1,11 @@
 //! Ridge logistic regression, fitted by Newton's method.
 //!
-//! Terms are standardised and cut off at [`CUT`] standard deviations: what lies farther out than nearly
-//! all of the training data is no better known than its border.
+//! Terms are standardised and clipped at [`CUT`] standard deviations: beyond the range of nearly all training
+//! data, a value says no more than the end of that range.
 
 use serde::{Deserialize, Serialize};
 
-/// Standardised terms are kept within plus and minus this.
+/// Standardised terms are clipped to plus and minus this value.
 const CUT: f64 = 5.0;
 
 /// Newton steps, at most; convergence takes five to ten.
@@ -21,7 +21,7 @@ pub(super) struct Term {
     pub(super) mean: f64,
     /// Its standard deviation in the training data; 1 for a term that is constant there.
     pub(super) deviation: f64,
-    /// What one standard deviation adds to the logarithm of the odds.
+    /// How much one standard deviation adds to the log-odds.
     pub(super) weight: f64,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Term {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Logistic {
-    /// The logarithm of the odds where every term is at its mean.
+    /// The log-odds where every term is at its mean.
     pub(super) intercept: f64,
     /// The terms, in the order in which they are given.
     pub(super) terms: Vec<Term>,
@@ -51,7 +51,7 @@ impl Logistic {
         sigmoid(self.intercept + self.contributions(terms).map(|(_, value)| value).sum::<f64>())
     }
 
-    /// What each term adds to the logarithm of the odds.
+    /// How much each term adds to the log-odds.
     pub(super) fn contributions<'a>(&'a self, terms: &'a [f64]) -> impl Iterator<Item = (&'a str, f64)> {
         self.terms
             .iter()
@@ -65,7 +65,7 @@ impl Logistic {
         self.intercept.is_finite() && self.terms.iter().all(sound)
     }
 
-    /// A model of `names` from `rows`, with `ridge` on every weight but the intercept.
+    /// Fits a model of `names` to `rows`, with `ridge` on every weight but the intercept.
     pub(super) fn fit(names: Vec<String>, rows: &[Row], ridge: f64) -> Self {
         let total: f64 = rows.iter().map(|row| row.weight).sum::<f64>().max(f64::MIN_POSITIVE);
         let terms = names
@@ -82,8 +82,8 @@ impl Logistic {
         Self { intercept: 0.0, terms }.refit(rows, ridge)
     }
 
-    /// This model moved towards `rows`: with `ridge` on the difference of every weight from its present
-    /// value, so that few rows move it little.
+    /// This model moved towards `rows`: `ridge` is on the difference of every weight from its present value,
+    /// so that a few rows move it only a little.
     pub(super) fn refit(&self, rows: &[Row], ridge: f64) -> Self {
         let size = self.terms.len() + 1;
         let design: Vec<Vec<f64>> = rows
@@ -102,7 +102,8 @@ impl Logistic {
         for _ in 0..MAX_STEPS {
             let (gradient, hessian) = derivatives(&design, rows, &weights, &prior, ridge);
             let Some(step) = solve(hessian, gradient, size) else { break };
-            // Newton's method overshoots where classes are nearly separable: halve until the loss falls.
+            // Newton's method overshoots where classes are nearly separable, so halve the step until the loss
+            // falls.
             let mut share = 1.0;
             let moved = loop {
                 let next: Vec<f64> = weights.iter().zip(&step).map(|(w, s)| w - share * s).collect();
@@ -127,7 +128,7 @@ impl Logistic {
     }
 }
 
-/// How little the intercept is held at its prior: only enough for data of one class to have a solution.
+/// How weakly the intercept is held at its prior: only enough that data of a single class have a solution.
 const INTERCEPT_RIDGE: f64 = 1e-3;
 
 fn standardised(value: f64, mean: f64, deviation: f64) -> f64 {
@@ -234,7 +235,7 @@ mod tests {
 
     #[test]
     fn frequencies_become_probabilities() {
-        // With one two-valued term and hardly any ridge, the model is saturated: 3 of 4 and 1 of 5.
+        // With one binary term and hardly any ridge, the model is saturated: 3 of 4 and 1 of 5.
         let rows: Vec<Row> = [(1.0, 3, 1), (0.0, 1, 4)]
             .into_iter()
             .flat_map(|(term, same, other)| {

@@ -1,14 +1,15 @@
 //! From features and the cross-encoder's logit to one probability, and from an error budget to a threshold.
 //!
-//! A [`Calibration`] holds two logistic models: [`CalibratedStage::Cheap`] sees the [`Features`] only, [`CalibratedStage::Full`]
-//! the logit, too. Beside each stands what its thresholds accepted on labelled data that it was not
-//! fitted on, so that a budget of false hits becomes a threshold by the upper end of a confidence interval,
-//! or none where the data cannot show it. It never guesses: "insufficient" is an outcome.
+//! A [`Calibration`] holds two logistic models: [`CalibratedStage::Cheap`] sees only the [`Features`],
+//! [`CalibratedStage::Full`] also sees the logit. With each of them comes a record of what its thresholds
+//! accepted on labelled data that it was not fitted on. From this record, a budget of false hits becomes a
+//! threshold by the upper end of a confidence interval, or none if the data cannot show it. It never guesses:
+//! "insufficient" is an outcome.
 //!
-//! The default is bundled with the model `question-comparer` and says how it was made. Labelled pairs of
-//! one's own give a better one: [`Calibration::fit`] from scratch, [`Calibration::refit`] from this one, which
-//! takes far fewer. Both choose among models, the plain similarity one of them, by what they find in pairs that they have
-//! not seen.
+//! The default is bundled with the model `question-comparer` and says how it was made. Your own labelled
+//! pairs give a better one: [`Calibration::fit`] starts from scratch, [`Calibration::refit`] starts from this
+//! one and needs far fewer pairs. Both choose among models, the plain similarity among them, by how much each
+//! finds in pairs that it has not seen.
 
 mod curve;
 mod logistic;
@@ -27,7 +28,7 @@ use super::budgets::Budgets;
 use super::features::Features;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The least number of labelled pairs of each kind that a calibration is fitted on.
+/// The least number of labelled pairs of each kind that a calibration can be fitted on.
 pub const LEAST_PER_LABEL: usize = 20;
 
 /// Which of the two models decides.
@@ -46,17 +47,18 @@ pub enum CalibratedStage {
 pub struct Sample {
     /// The features of the pair.
     pub features: Features,
-    /// The logit of the cross-encoder, if it was asked.
+    /// The logit of the cross-encoder, if it was run.
     pub logit: Option<f32>,
-    /// Whether the answer to the cached question answers the one asked.
+    /// Whether the answer to the cached question also answers the one asked.
     pub is_same: bool,
     /// How many pairs it stands for in the fit; 1 by default.
     pub weight: f32,
-    /// Whether it is like what will be looked up, so that thresholds may be chosen on it; yes by default.
-    /// Made-up pairs and candidates that are not the best teach, but do not measure.
+    /// Whether it resembles the questions that will be looked up, so that thresholds may be chosen on it; yes
+    /// by default. Made-up pairs and candidates that are not the best can be learned from, but do not
+    /// measure.
     pub is_measured: bool,
-    /// The kind of questions that it is from, such as a domain; 0 by default. Thresholds are chosen on scores of models
-    /// that have seen no pair of the same kind, if there are several.
+    /// The group of questions that it comes from, such as a domain; 0 by default. If there are several
+    /// groups, thresholds are chosen on scores of models that have seen no pair of the same group.
     pub group: u32,
 }
 
@@ -73,10 +75,10 @@ impl Sample {
 struct Fitted {
     model: Logistic,
     curve: Curve,
-    /// What judged hits showed since, if this was learned from some.
+    /// What judged hits have shown since, if this was learned from some.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     observed: Option<Curve>,
-    /// What the calibration that it began with accepted, for budgets that `curve` has too few pairs to show.
+    /// What the original calibration accepted, for budgets that `curve` has too few pairs to show.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     before: Option<Curve>,
 }
@@ -99,7 +101,7 @@ impl Fitted {
     fn least_budget(&self) -> Option<f64> {
         let own = self.curve.least_budget();
         let Some(before) = &self.before else { return own };
-        // Found by halving, for a greater rate has a threshold where a smaller one has.
+        // Found by bisection, for if a rate has a threshold, every greater rate has one.
         let (mut none, mut some) = (0.0, own.unwrap_or(1.0));
         while some - none > 1e-4 && before.least_budget().is_some() {
             let rate = f64::midpoint(none, some);
@@ -113,23 +115,23 @@ impl Fitted {
         Self { observed: Some(self.curve), model: self.model, ..base.clone() }
     }
 
-    /// This model and its thresholds, with those of `base` for what its own curve cannot show, raised as far as it
-    /// contradicts them.
+    /// This model and its thresholds, with those of `base` where its own curve is too small to show a rate;
+    /// these are raised as far as its own curve contradicts them.
     fn beginning_with(self, base: &Self) -> Self {
         Self { before: Some(base.curve.clone()), ..self }
     }
 }
 
-/// How a probability, a threshold and a band come from what is known of a pair.
+/// Turns what is known of a pair into a probability, and holds the thresholds and the undecided band.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
-    /// Names this calibration, for `why` and for bug reports.
+    /// The name of this calibration, for `why` and for bug reports.
     pub name: String,
     /// What it was fitted on, for people.
     pub fitted_on: String,
-    /// The [name](super::PairScorer::name) of the cross-encoder whose logits it was fitted on; those of another mean
-    /// something else. None if it does not say.
+    /// The [name](super::PairScorer::name) of the cross-encoder whose logits it was fitted on; logits of
+    /// another one mean something else. None if it is not recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scorer: Option<String>,
     /// How many pairs of the same question it was fitted on.
@@ -160,8 +162,8 @@ impl Calibration {
         Arc::clone(&BUNDLED)
     }
 
-    /// The calibration that comes with Wellspring for the comparer of `encoder`, a model's `name@revision`; none if there is
-    /// none. Blocks while a file is read.
+    /// The calibration that comes with Wellspring for the comparer of `encoder`, a model's `name@revision`;
+    /// none if there is none. Blocks while a file is read.
     ///
     /// # Errors
     ///
@@ -175,7 +177,7 @@ impl Calibration {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if it is no calibration, or one for other features than this version computes.
+    /// `InvalidInput` if it is not a calibration, or if it is for other features than this version computes.
     pub fn from_json(text: &str) -> Result<Self> {
         let invalid = |what: &str| Error::new(ErrorKind::InvalidInput, format!("calibration: {what}"));
         let calibration: Self = serde_json::from_str(text).map_err(|e| {
@@ -207,12 +209,13 @@ impl Calibration {
         serde_json::to_string_pretty(self).expect("numbers and strings have a JSON form")
     }
 
-    /// The probability that one answer serves both questions, by the features alone.
+    /// The probability that one answer serves both questions, from the features alone.
     pub fn cheap(&self, features: &Features) -> f64 {
         self.cheap.model.probability(&terms::values(features, None))
     }
 
-    /// The probability that one answer serves both questions, by the features and the logit of the cross-encoder.
+    /// The probability that one answer serves both questions, from the features and the logit of the
+    /// cross-encoder.
     ///
     /// Where this calibration was fitted without logits, the logit changes nothing.
     pub fn full(&self, features: &Features, logit: f32) -> f64 {
@@ -222,14 +225,14 @@ impl Calibration {
         }
     }
 
-    /// The terms that move the probability most, with what each adds to the logarithm of its odds; at most `count`.
+    /// The terms that move the probability most, with how much each adds to the log-odds; at most `count`.
     pub fn reasons(&self, features: &Features, logit: Option<f32>, count: usize) -> Vec<(String, f64)> {
         let (model, logit) = match &self.full {
             Some(full) if logit.is_some() => (&full.model, logit),
             _ => (&self.cheap.model, None),
         };
         let values = terms::values(features, logit);
-        // A person asks about a feature, whatever terms it takes part in.
+        // People ask about a feature, so all terms that contain it are added up.
         let mut reasons: Vec<(String, f64)> = Vec::new();
         for (term, value) in model.contributions(&values) {
             let name = term.rsplit(['*']).next().and_then(|name| name.split('>').next()).unwrap_or(term);
@@ -243,26 +246,26 @@ impl Calibration {
         reasons
     }
 
-    /// The least probability to accept at `stage` so that at most this share of the hits is false, by the upper
-    /// end of the 95 % interval on labelled data. None where they cannot show it.
+    /// The least probability to accept at `stage` so that at most this share of the hits is false, by the
+    /// upper end of the 95 % interval on labelled data. None if the data cannot show it.
     pub fn threshold(&self, stage: CalibratedStage, max_false_hit_rate: f64) -> Option<f64> {
         self.stage(stage)?.threshold(max_false_hit_rate)
     }
 
-    /// The least `max_false_hit_rate` for which [`threshold`](Self::threshold) gives one; none where the labelled data show
-    /// no rate below 1, or where there is no such stage.
+    /// The least `max_false_hit_rate` for which [`threshold`](Self::threshold) returns one; none if the
+    /// labelled data show no rate below 1, or if there is no such stage.
     pub fn least_budget(&self, stage: CalibratedStage) -> Option<f64> {
         self.stage(stage)?.least_budget()
     }
 
-    /// Whether the labelled data themselves show this rate. Where they are too few, a calibration that was
-    /// [moved](Self::refit) keeps the thresholds that it began with.
+    /// Whether this calibration's own labelled data show this rate. If they are too few, a calibration that
+    /// was [moved](Self::refit) keeps the thresholds that it started with.
     pub fn is_shown(&self, max_false_hit_rate: f64) -> bool {
         let mut stages = std::iter::once(&self.cheap).chain(&self.full);
         stages.any(|stage| stage.curve.threshold(max_false_hit_rate).is_some())
     }
 
-    /// Which false-hit rates can be shown by the stages up to `last`: those that one of them can show alone.
+    /// Which false-hit rates the stages up to `last` can show: those that one of these stages can show alone.
     pub fn budgets(&self, last: CalibratedStage) -> Budgets {
         let full =
             (last == CalibratedStage::Full).then(|| self.least_budget(CalibratedStage::Full)).flatten();
@@ -277,21 +280,22 @@ impl Calibration {
         }
     }
 
-    /// The cheap probability from which the cross-encoder is worth its time: of the pairs of the same question, one in
-    /// a hundred lies below.
+    /// The cheap probability from which the cross-encoder is worth its time: only one in a hundred pairs of
+    /// the same question lies below it.
     pub fn scorer_from(&self) -> f64 {
         self.scorer_from
     }
 
-    /// Whether a scorer has a say. It has none where labelled data showed that it finds nothing that the features do not
-    /// find as well.
+    /// Whether a scorer is used. It is not used if labelled data showed that it finds nothing that the
+    /// features do not find as well.
     pub fn uses_scorer(&self) -> bool {
         self.full.is_some()
     }
 
     /// A calibration fitted on `samples` alone. [`CalibratedStage::Full`] is fitted on those with a logit.
     ///
-    /// Of all terms and the similarity alone, whichever finds more in pairs that it has not seen is taken.
+    /// It fits one model on all terms and one on the similarity alone, and takes the one that finds more in
+    /// unseen pairs.
     ///
     /// Deterministic. Takes some seconds for ten thousand samples; call it off the async threads.
     ///
@@ -302,13 +306,14 @@ impl Calibration {
         fitted(name, fitted_on, samples, |_| vec![Way::Fit, Way::Similarity])
     }
 
-    /// This calibration moved towards `samples`: few of them move it little, many replace it. Where it finds less in pairs
-    /// that were kept apart than it did before, than one fitted on `samples` alone or than the similarity, that is taken
-    /// instead; where a scorer finds no more than the features, it is left out.
+    /// This calibration moved towards `samples`: a few of them move it a little, many replace it. The moved
+    /// model may find less in held-out pairs than this calibration, than one fitted on `samples` alone or
+    /// than the similarity; then the best of these is taken instead. If a scorer finds no more than the
+    /// features, it is left out.
     ///
-    /// Thresholds come from `samples`. For a budget that these are too few to show, they are those of this calibration, raised
-    /// as far as `samples` contradict them: together with 100 hits from before, and one false hit more, they have to be within
-    /// the budget.
+    /// Thresholds come from `samples`. If these are too few to show a budget, its threshold is that of this
+    /// calibration, raised as far as `samples` contradict it: together with 100 earlier hits and one more
+    /// false hit, they have to be within the budget.
     ///
     /// # Errors
     ///
@@ -329,8 +334,9 @@ impl Calibration {
         Ok(moved)
     }
 
-    /// This calibration moved towards pairs that were served and judged. They are no fair sample of what was not served, so
-    /// thresholds stay, and rise where the samples show that more hits than accepted are false.
+    /// This calibration moved towards pairs that were served and judged. They are not a fair sample of what
+    /// was not served. So the thresholds stay, and rise only where the samples show more false hits than are
+    /// accepted.
     ///
     /// # Errors
     ///
@@ -411,7 +417,7 @@ fn fitted<'a>(
     let both = full_rows.iter().filter(|row| row.is_same).count();
     let is_enough = both.min(full_rows.len() - both) >= LEAST_PER_LABEL;
     let full = if is_enough { best(CalibratedStage::Full, &full_rows) } else { None };
-    // A model is not run for nothing.
+    // A model is not run without a benefit.
     let full = full.filter(|full| !matches!(full.way, Way::Similarity) && full.found >= cheap.found);
     Ok(Calibration {
         name: name.to_owned(),
@@ -425,7 +431,7 @@ fn fitted<'a>(
     })
 }
 
-/// The probability below which one in a hundred of the same questions lies.
+/// The probability below which one in a hundred pairs of the same question lies.
 fn low_end(scored: &[(f64, bool)]) -> f64 {
     let mut same: Vec<f64> = scored.iter().filter(|(_, is_same)| *is_same).map(|(p, _)| *p).collect();
     same.sort_by(f64::total_cmp);

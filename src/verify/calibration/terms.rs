@@ -1,14 +1,13 @@
 //! From features to the terms that a logistic model weighs.
 //!
-//! Beside each feature stand hinges, so that its effect may bend, and its products with the few that
-//! change what all others mean: with the similarity, the overlap, the length and, where there is one, the
-//! logit of the cross-encoder. That is what separates a swapped word in a short question from one in a
-//! long question.
+//! To each feature belong hinges, so that its effect may bend, and its products with the few features that
+//! change the meaning of all others: the similarity, the overlap, the length and, if there is one, the logit
+//! of the cross-encoder. This is how a swapped word in a short question differs from one in a long question.
 
 use super::CalibratedStage;
 use crate::verify::features::Features;
 
-/// Logits are divided by this, so that they are of the size of the features.
+/// Logits are divided by this, so that they have the same scale as the features.
 const LOGIT_SCALE: f32 = 5.0;
 
 /// The name of the logit among the terms.
@@ -28,7 +27,8 @@ const HINGES: &[(&str, &[f32])] = &[
 /// Where the effect of the scaled logit may bend.
 const LOGIT_HINGES: &[f32] = &[-1.6, -1.2, -0.8, -0.4, 0.0, 0.4, 0.8];
 
-/// The features that all others are multiplied with, less these values, which lie in their middle.
+/// The features that all others are multiplied with, each less this value, which is in the middle of its
+/// range.
 const FACTORS: &[(&str, f32)] = &[("similarity", 0.8), ("overlap", 0.7), ("length", 1.5)];
 
 /// The names of the terms of a stage, in their order.
@@ -57,7 +57,8 @@ fn base(stage: CalibratedStage) -> impl Iterator<Item = &'static str> {
     Features::names().iter().copied().chain((stage == CalibratedStage::Full).then_some(LOGIT))
 }
 
-/// The terms of a pair: of [`CalibratedStage::Full`] if there is a logit, of [`CalibratedStage::Cheap`] if not.
+/// The terms of a pair: of [`CalibratedStage::Full`] if there is a logit, of [`CalibratedStage::Cheap`] if
+/// there is none.
 pub(super) fn values(features: &Features, logit: Option<f32>) -> Vec<f64> {
     let logit = logit.map(|logit| logit / LOGIT_SCALE);
     let mut base: Vec<f32> = features.values().to_vec();

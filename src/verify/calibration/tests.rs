@@ -1,6 +1,6 @@
 use super::*;
 
-/// Pairs whose label follows from the number in them, and whose logit says so more or less clearly.
+/// Pairs whose label follows from their number; their logit reflects the label more or less clearly.
 fn samples(count: u32) -> Vec<Sample> {
     (0..count)
         .map(|n| {
@@ -51,7 +51,7 @@ fn the_least_budget_is_that_of_the_stages_in_use() {
     let without = Calibration::fit("test", "rules", &samples).unwrap();
     assert_eq!(without.least_budget(CalibratedStage::Full), None);
     assert_eq!(without.budgets(CalibratedStage::Full), without.budgets(CalibratedStage::Cheap));
-    // What is learned from feedback shows what it began with.
+    // A calibration learned from feedback shows the same rates as the one that it started with.
     let learned = calibration.learn("learned", "judgements", &self::samples(600)).unwrap();
     for last in [CalibratedStage::Cheap, CalibratedStage::Full] {
         assert_eq!(learned.budgets(last), calibration.budgets(last));
@@ -115,7 +115,7 @@ fn few_labels_keep_the_thresholds_that_they_do_not_contradict() {
     assert_eq!(fit(90).threshold(stage, 0.02), None, "too few to show it alone");
     assert_eq!(agreeing.threshold(stage, 0.02), calibration.threshold(stage, 0.02));
     assert!(agreeing.least_budget(stage).is_some_and(|least| least <= 0.02));
-    // What is called wrong here is what the calibration is surest of.
+    // The pairs judged wrong here are those that the calibration is surest of.
     let contrary: Vec<Sample> =
         samples(90).into_iter().map(|sample| Sample { is_same: !sample.is_same, ..sample }).collect();
     let contrary = calibration.refit("few", "rules", &contrary).unwrap();
@@ -128,7 +128,7 @@ fn few_labels_keep_the_thresholds_that_they_do_not_contradict() {
 
 #[test]
 fn the_similarity_decides_where_labels_show_that_it_finds_more() {
-    // The base goes by the logit, which says nothing here; the similarity says all.
+    // The base relies on the logit, which carries no information here; the similarity carries all of it.
     let by_similarity: Vec<Sample> = samples(900)
         .into_iter()
         .enumerate()
@@ -143,7 +143,7 @@ fn the_similarity_decides_where_labels_show_that_it_finds_more() {
     assert!(!chosen.uses_scorer(), "the features find as much without it");
     assert!(chosen.threshold(CalibratedStage::Cheap, 0.05).is_some());
     assert_eq!(chosen.budgets(CalibratedStage::Full), chosen.budgets(CalibratedStage::Cheap));
-    // Where the logit says all, it is asked.
+    // If the logit carries all the information, it is used.
     assert!(fit(600).uses_scorer());
 }
 
@@ -196,7 +196,7 @@ fn judged_hits_raise_thresholds_and_never_lower_them() {
     let agreeing = base.learn("learned", "judgements", &samples(600)).unwrap();
     assert!((threshold(&agreeing) - threshold(&base)).abs() < f64::EPSILON);
     assert!((agreeing.scorer_from() - base.scorer_from()).abs() < f64::EPSILON);
-    // What looks right and is not, one time in two.
+    // Pairs that look right are wrong one time in two.
     let contrary: Vec<Sample> = samples(900)
         .into_iter()
         .filter(|sample| sample.is_same)
@@ -211,7 +211,7 @@ fn judged_hits_raise_thresholds_and_never_lower_them() {
 #[test]
 fn the_record_of_an_entry_counts_once_it_was_learned_that_it_does() {
     let base = fit(600);
-    // Labels that nothing but the record of the entry explains.
+    // Labels that are explained only by the record of the entry.
     let judged: Vec<Sample> = samples(1_200)
         .into_iter()
         .filter(|sample| sample.is_same)
@@ -232,7 +232,8 @@ fn the_record_of_an_entry_counts_once_it_was_learned_that_it_does() {
 
 #[test]
 fn thresholds_are_chosen_on_kinds_of_questions_that_the_fit_has_not_seen() {
-    // In each group another number says that the questions are the same, so that nothing learned on the others holds.
+    // In each group a different number decides whether the questions are the same, so nothing learned on the
+    // others holds.
     let logit = |group: u32, is_same: bool| if group.is_multiple_of(2) == is_same { 4.0 } else { -4.0 };
     let samples: Vec<Sample> = (0..1_200_u32)
         .map(|n| {

@@ -6,10 +6,10 @@ use super::curve::Curve;
 use super::logistic::{Logistic, Row};
 use super::{CalibratedStage, Fitted, terms};
 
-/// Parts that the pairs are divided into, to score each by a model that has not seen it.
+/// The parts that the pairs are divided into, so that each is scored by a model that has not seen it.
 const FOLDS: usize = 5;
 
-/// The ridge on standardised weights, chosen on half of the development data and kept.
+/// The ridge on standardised weights, chosen on half of the development data and left unchanged since.
 const RIDGE: f64 = 200.0;
 
 /// A way from labelled rows to a model.
@@ -17,11 +17,11 @@ const RIDGE: f64 = 200.0;
 pub(super) enum Way<'a> {
     /// Moves a model towards the rows.
     Move(&'a Logistic),
-    /// Takes a model as it is.
+    /// Takes a model unchanged.
     Keep(&'a Logistic),
-    /// Weighs all terms by the rows alone.
+    /// Fits the weights of all terms to the rows alone.
     Fit,
-    /// Weighs only the similarity.
+    /// Fits only the weight of the similarity.
     Similarity,
 }
 
@@ -46,10 +46,10 @@ impl Way<'_> {
     }
 }
 
-/// How much more another way has to find than those before it to be taken. Less is within what chance moves.
+/// How much more a way has to find than those before it to be taken. A smaller gain is within chance.
 const CLEARLY: f64 = 1.05;
 
-/// What a way finds in rows that it has not seen.
+/// How much a way finds in rows that it has not seen.
 pub(super) struct Tried<'a> {
     pub(super) way: Way<'a>,
     pub(super) scores: Vec<(f64, bool)>,
@@ -63,7 +63,7 @@ impl<'a> Tried<'a> {
         Self { way, scores, found }
     }
 
-    /// The way that finds the most, the first of them where that is not clear.
+    /// The way that finds the most; if none clearly does, the first of them.
     pub(super) fn best(ways: Vec<Way<'a>>, stage: CalibratedStage, rows: &[Row]) -> Option<Self> {
         let tried = ways.into_iter().map(|way| Self::of(way, stage, rows));
         tried.reduce(|best, other| if other.found > CLEARLY * best.found { other } else { best })
@@ -74,10 +74,10 @@ impl<'a> Tried<'a> {
     }
 }
 
-/// Scores every row that measures by a model that was fitted without it.
+/// Scores every row that is used for measuring with a model that was fitted without it.
 ///
-/// Rows of a group stay together, for a threshold is to hold for questions of a kind that was not there. With fewer groups
-/// than parts, consecutive rows stay together: they often are about the same text.
+/// Rows of a group stay together, because a threshold must hold for questions of an unseen kind. With fewer
+/// groups than parts, consecutive rows stay together, because they are often about the same text.
 fn held_out(rows: &[Row], model: impl Fn(&[Row]) -> Logistic) -> Vec<(f64, bool)> {
     let groups: BTreeSet<u32> = rows.iter().map(|row| row.group).collect();
     let fold = |at: usize| {

@@ -1,11 +1,12 @@
 //! A cross-encoder in ONNX Runtime: a small transformer that reads both questions together.
 //!
-//! An embedding is made of one question alone and so hardly tells "enable 2FA" from "disable 2FA"; a model that sees
-//! both can. It costs about as much as embedding a question of both lengths, 2.3 ms for 30 tokens on one core.
+//! An embedding is made from one question alone and so hardly distinguishes "enable 2FA" from "disable 2FA";
+//! a model that sees both can. It costs about as much as embedding one question as long as both together, 2.3
+//! ms for 30 tokens on one core.
 //!
-//! Guarantees that the model is the one that its manifest describes, that a pair's score depends on nothing but the
-//! pair, that no async thread computes, and that no more than [`QUEUE_CAPACITY`] pairs wait. Pairs are scored one at a
-//! time: a batch gains nothing on one thread, and the best candidate comes first.
+//! Guarantees that the model is the one that its manifest describes, that a pair's score depends only on the
+//! pair, that no async thread computes, and that no more than [`QUEUE_CAPACITY`] pairs wait. Pairs are scored
+//! one at a time: a batch gains nothing on one thread, and the best candidate comes first.
 
 mod model;
 
@@ -28,9 +29,9 @@ use crate::onnx;
 /// The folder name of the cross-encoder that comes with Wellspring.
 pub const BUNDLED_VERIFIER: &str = "question-verifier";
 
-/// A cross-encoder whose model runs in this process, on a thread of its own.
+/// A cross-encoder whose model runs in this process, on its own thread.
 ///
-/// Dropping it joins the thread, which takes at most the time of one pair.
+/// Dropping it joins the thread, which takes no longer than scoring one pair.
 #[derive(Debug)]
 pub struct CrossEncoder {
     name: String,
@@ -93,9 +94,9 @@ impl CrossEncoderOptions {
 impl CrossEncoder {
     /// Loads the model that comes with Wellspring: English, pairs of up to 96 tokens together.
     ///
-    /// Its folder is looked for where that of
-    /// [`OnnxEmbedder::bundled`](crate::embed::OnnxEmbedder::bundled) is. Blocks for about 0.2 s, like every constructor
-    /// here: on an async thread, wrap it in `tokio::task::spawn_blocking`.
+    /// Its folder is searched for in the same places as that of
+    /// [`OnnxEmbedder::bundled`](crate::embed::OnnxEmbedder::bundled). Blocks for about 0.2 s, like every
+    /// constructor here: on an async thread, wrap it in `tokio::task::spawn_blocking`.
     ///
     /// # Errors
     ///
@@ -111,7 +112,8 @@ impl CrossEncoder {
     /// As [`bundled`](Self::bundled).
     pub fn shared() -> Result<Arc<Self>> {
         static SHARED: Mutex<Weak<CrossEncoder>> = Mutex::new(Weak::new());
-        // Held while loading, so that two who come together load once. Poison is harmless: it is written in one step.
+        // Held while loading, so that two concurrent callers load once. Poison is harmless: it is written in
+        // one step.
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(loaded) = shared.upgrade() {
             return Ok(loaded);
@@ -121,8 +123,8 @@ impl CrossEncoder {
         Ok(loaded)
     }
 
-    /// Loads the model in `folder`, which must hold a `manifest.json` like the bundled one's and give `logits` of the
-    /// shape (pairs, 1).
+    /// Loads the model in `folder`. The folder must hold a `manifest.json` like that of the bundled model,
+    /// and the model must return `logits` of the shape (pairs, 1).
     ///
     /// # Errors
     ///
@@ -134,8 +136,8 @@ impl CrossEncoder {
     /// Loads a reranker that fastembed knows, by its variant (`JINARerankerV1TurboEn`) or its repository
     /// (`BAAI/bge-reranker-base`), from its cache or from its hub. Needs the cargo feature `hub`.
     ///
-    /// A reranker is trained to tell whether a passage answers a question, not whether two questions have one answer:
-    /// calibrate it before its scores decide anything.
+    /// A reranker is trained to predict whether a passage answers a question, not whether two questions have
+    /// one answer: calibrate it before its scores decide anything.
     ///
     /// # Errors
     ///
@@ -145,7 +147,7 @@ impl CrossEncoder {
         CrossEncoderOptions::default().named(name)
     }
 
-    /// The options, to set some before loading.
+    /// The options, so that some can be set before loading.
     pub fn options() -> CrossEncoderOptions {
         CrossEncoderOptions::default()
     }

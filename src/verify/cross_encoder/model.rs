@@ -1,7 +1,7 @@
-//! A loaded model: fastembed's reranker behind what the worker needs of it.
+//! A loaded model: fastembed's reranker, reduced to what the worker needs.
 //!
-//! Guarantees that a pair is never truncated silently: truncation is off, and what the model cannot see whole gets no
-//! score.
+//! Guarantees that a pair is never truncated silently: truncation is off, and a pair that the model cannot
+//! see whole gets no score.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,13 +13,13 @@ use super::super::scorer::Scored;
 use crate::error::{Error, ErrorKind, Result};
 use crate::onnx::{self, Files, MAX_BYTES_PER_TOKEN, MAX_TOKENS, UNKNOWN_TOKENS};
 
-/// What a model folder says of itself.
+/// The manifest in a model folder.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Manifest {
     name: String,
     revision: String,
-    /// Of both questions together, special tokens included.
+    /// The most tokens of both questions together, special tokens included.
     max_tokens: usize,
     /// For people and licence scanners; an SPDX expression.
     #[serde(rename = "license")]
@@ -53,7 +53,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The name that calibrations know the model by.
+    /// The name of the model in calibrations.
     pub(super) fn fingerprint(&self) -> String {
         format!("{}@{}", self.name, self.revision)
     }
@@ -125,14 +125,14 @@ impl OnnxPairs {
     }
 }
 
-/// Loads a reranker by the name that fastembed knows it by.
+/// Loads a reranker by its name in fastembed.
 #[cfg(not(feature = "hub"))]
 pub(super) fn named(name: &str, _threads: usize) -> Result<(String, OnnxPairs)> {
     let message = format!("model {name} cannot be fetched: this build lacks the cargo feature `hub`");
     Err(Error::new(ErrorKind::Config, message))
 }
 
-/// Loads a reranker by the name that fastembed knows it by.
+/// Loads a reranker by its name in fastembed.
 #[cfg(feature = "hub")]
 pub(super) fn named(name: &str, threads: usize) -> Result<(String, OnnxPairs)> {
     use fastembed::RerankInitOptions;

@@ -1,4 +1,4 @@
-//! How much of each question the other one holds.
+//! How much of each question is also in the other one.
 
 use crate::verify::guards::same_slot;
 use crate::verify::text::{Comparison, Reading, Token, unmatched};
@@ -10,23 +10,24 @@ pub(super) struct Masses {
     pub(super) missing_asked: f32,
     /// Content of the cached question that the one asked lacks.
     pub(super) missing_cached: f32,
-    /// The heaviest of the words behind `missing_asked`.
+    /// The heaviest of the words in `missing_asked`.
     pub(super) rarest_asked: f32,
-    /// The heaviest of the words behind `missing_cached`.
+    /// The heaviest of the words in `missing_cached`.
     pub(super) rarest_cached: f32,
     /// The heaviest of the words that both hold.
     pub(super) rarest_shared: f32,
     /// The share of all content that both hold, in `0.0..=1.0`; words that are only related count half.
     pub(super) overlap: f32,
-    /// Content words that stand in the place of others, by the lighter of the two.
+    /// Content words that take the place of others, weighted by the lighter of the two.
     pub(super) substitutions: f32,
     /// The weight of matches that are only related, such as misspellings.
     pub(super) related: f32,
     /// The share of function words without a match, in `0.0..=1.0`.
     pub(super) function_words: f32,
-    /// The share of matched content words before which another preposition stands, in `0.0..=1.0`.
+    /// The share of matched content words that have different prepositions before them, in `0.0..=1.0`.
     pub(super) prepositions: f32,
-    /// The share of neighbouring matched words that are neighbours in the other question, too, in `0.0..=1.0`.
+    /// The share of neighbouring matched words that are also neighbours in the other question, in
+    /// `0.0..=1.0`.
     pub(super) neighbors: f32,
     /// Logarithm of one plus the lesser number of content words.
     pub(super) length: f32,

@@ -1,10 +1,10 @@
-//! What the words of two questions say about whether they ask the same: named numbers, in microseconds.
+//! How much the words of two questions suggest that they ask the same: named numbers, in microseconds.
 //!
-//! [`Features::of`] is a pure function of the two questions and their similarity. It judges nothing: what
-//! each number is worth is for a [`Calibration`](super::Calibration) to say, and `why` shows both. Vetoes
-//! come back as 0 or 1, masses are sums of [rarities](rarity) of content words.
+//! [`Features::of`] is a pure function of the two questions and their similarity. It judges nothing: a
+//! [`Calibration`](super::Calibration) weighs the numbers, and `why` shows both. Vetoes are given as 0 or 1,
+//! masses are sums of [rarities](rarity) of content words.
 //!
-//! Words that a speaker took back ("Frankfurt, no sorry, Warsaw") can match but are never missed.
+//! Words that a speaker took back ("Frankfurt, no sorry, Warsaw") can match but never count as missing.
 
 mod masses;
 mod shapes;
@@ -52,14 +52,14 @@ const NAMES: [&str; 32] = [
     "entry_wrong",
 ];
 
-/// What two questions have in common and what tells them apart.
+/// What two questions have in common and how they differ.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Features([f32; FEATURES]);
 
 impl Features {
-    /// The features of a question asked and a cached one of this cosine similarity.
+    /// The features of a new question and a cached one with this cosine similarity.
     ///
-    /// Both questions as [normalised](crate::key); a similarity that is not a number counts as 0. Takes about 10 µs
+    /// Both questions must be [normalised](crate::key); a similarity of NaN counts as 0. Takes about 10 µs
     /// for questions of 12 words.
     pub fn of(asked: &str, cached: &str, similarity: f32) -> Self {
         Self::compared(&Comparison::of(asked, cached), similarity)
@@ -104,8 +104,8 @@ impl Features {
         ])
     }
 
-    /// Adds how often the cached answer was called right and wrong before; both 0 otherwise. As features they are
-    /// logarithms of one more, for the second time says less than the first.
+    /// Adds how often the cached answer was judged right and wrong before; both are 0 otherwise. The features
+    /// are the logarithms of these counts plus one, because the second time says less than the first.
     #[must_use]
     pub fn with_record(mut self, right: u64, wrong: u64) -> Self {
         let [.., entry_right, entry_wrong] = &mut self.0;

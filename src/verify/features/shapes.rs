@@ -25,7 +25,7 @@ pub(super) fn letters(comparison: &Comparison) -> f32 {
     2.0 * common as f32 / all as f32
 }
 
-/// The trigrams of the words that are aligned, sorted. Words are told apart by one separator.
+/// The trigrams of the aligned words, sorted. A single separator stands between words.
 fn trigrams(reading: &Reading) -> Vec<u32> {
     let bytes: Vec<u8> = reading
         .words()
@@ -44,7 +44,7 @@ pub(super) fn same_start(comparison: &Comparison) -> f32 {
     f32::from(u8::from(comparison.asked.text(0) == comparison.cached.text(0)))
 }
 
-/// 1 if the last content words of both questions belong together.
+/// 1 if the last content words of both questions match each other.
 pub(super) fn same_end(comparison: &Comparison) -> f32 {
     let last = |tokens: &[Token]| tokens.iter().rposition(|token| token.content);
     let (asked, cached) = (last(&comparison.alignment.asked), last(&comparison.alignment.cached));
@@ -52,12 +52,12 @@ pub(super) fn same_end(comparison: &Comparison) -> f32 {
     f32::from(u8::from(partner.is_some() && partner == cached))
 }
 
-/// 1 if both ask for one kind of answer, 0 if not, 0.5 if that cannot be told.
+/// 1 if both ask for one kind of answer, 0 if not, 0.5 if that cannot be determined.
 pub(super) fn same_kind(comparison: &Comparison) -> f32 {
     kinds(comparison).map_or(0.5, |(asked, cached)| f32::from(u8::from(asked == cached)))
 }
 
-/// The longest run of words that stand in both questions one after the other, as a share of the shorter question.
+/// The longest run of consecutive words that is in both questions, as a share of the shorter question.
 pub(super) fn common_run(comparison: &Comparison) -> f32 {
     let alignment = &comparison.alignment;
     let (mut longest, mut run, mut expected) = (0_usize, 0_usize, None);

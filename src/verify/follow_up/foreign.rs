@@ -1,7 +1,7 @@
-//! The forms of follow-ups in other languages that are certain without knowing the language: no list holds a word that is
-//! how questions of another one begin or end.
+//! The forms of follow-ups in other languages that are certain even if the language is not known: no list
+//! holds a word that begins or ends questions in another language.
 
-/// How a question begins that goes on from another one, for the languages that write spaces.
+/// How a question begins that continues another one, for the languages that write spaces.
 #[rustfmt::skip]
 const BEGINNINGS: &[&[&str]] = &[
     // German, Dutch
@@ -21,7 +21,7 @@ const BEGINNINGS: &[&[&str]] = &[
     &["और"], &["लेकिन"], &["या"], &["तो"], &["मगर"],
 ];
 
-/// Questions of one word that ask about what was said.
+/// Questions of one word about what was said before.
 #[rustfmt::skip]
 const WORDS: &[&str] = &[
     "warum", "wieso", "weshalb", "wann", "wo", "wer", "wie", "waarom", "wanneer", "hoe", "cómo", "cuándo", "dónde", "quién", "pourquoi",
@@ -29,24 +29,24 @@ const WORDS: &[&str] = &[
     "зачем", "как", "когда", "где", "кто", "сколько", "لماذا", "كيف", "متى", "أين", "من", "क्यों", "कैसे", "कब", "कहाँ", "कौन",
 ];
 
-/// Words that stand for something named before, where a short question ends with them.
+/// Words that stand for something named before if a short question ends with them.
 #[rustfmt::skip]
 const LAST: &[&str] = &[
     "das", "dies", "davon", "dafür", "damit", "dat", "ervan", "daarvan", "eso", "esto", "ello", "isso", "isto", "disso", "questo", "quello",
     "ciò", "ça", "cela", "ceci", "это", "этого", "ذلك", "هذا", "यह", "वह",
 ];
 
-/// How questions of English begin that may end with a name such as DAS.
+/// How English questions begin that may end with a name such as DAS.
 #[rustfmt::skip]
 const ENGLISH: &[&str] = &["what", "how", "who", "when", "where", "why", "which", "is", "are", "can", "do", "does", "the"];
 
-/// How a question of Chinese or Japanese begins and ends that goes on from another one.
+/// How a Chinese or Japanese question that continues another one begins and ends.
 #[rustfmt::skip]
 const UNSPACED: (&[&str], &[&str]) = (
     &["那么", "还有", "但是", "为什么不", "它", "じゃあ", "では", "それ", "でも", "あと", "これ", "あれ", "また"],
     &["呢", "は"],
 );
-/// Up to how many characters such an end makes a follow-up.
+/// The most characters of a question that such an ending makes a follow-up.
 const SHORT: usize = 8;
 
 /// Whether a question, given in lower case, has one of these forms.

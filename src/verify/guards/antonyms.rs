@@ -1,11 +1,12 @@
-//! Whether opposites stand against each other: `enable` in one question where the other has `disable`.
+//! Whether the questions hold opposites: `enable` in one question where the other has `disable`.
 //!
-//! Only one side each counts: a question that holds both ("the difference between import and export")
-//! asks about the pair, and one that takes a side back asks about the other. Beside the list, a word is opposed to itself with a negating prefix (`subscribe`,
-//! `unsubscribe`). The list is short on purpose: pairs whose words are mostly used in other senses (`old`
-//! in "how old", `over`, `up`) would veto more right answers than wrong ones. Rarer opposites (`ascend` and `descend`)
-//! come from `WordNet`, in a file beside this one, without pairs of that kind. "Stop sharing" is opposed to `share`,
-//! unless the other question ends it in words of its own.
+//! Each question must hold only one side: a question that holds both ("the difference between import and
+//! export") asks about the pair, and one that takes a side back asks about the other. Besides the words of
+//! the list, a word is the opposite of itself with a negating prefix (`subscribe`, `unsubscribe`). The list
+//! is short on purpose: pairs whose words are mostly used in other senses (`old` in "how old", `over`, `up`)
+//! would veto more right answers than wrong ones. Rarer opposites (`ascend` and `descend`) come from
+//! `WordNet`, in a file beside this one, without pairs of that kind. "Stop sharing" is the opposite of
+//! `share`, unless the other question asks for its end in other words.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -13,7 +14,7 @@ use std::sync::LazyLock;
 use super::foreign;
 use crate::verify::text::{Alignment, Language, Reading, stem};
 
-/// The two sides of each opposition, as the forms of words that stand for them.
+/// The two sides of each opposition, with the word forms of each side.
 #[rustfmt::skip]
 const PAIRS: &[(&str, &str)] = &[
     ("enable enables enabled enabling", "disable disables disabled disabling"),
@@ -80,7 +81,8 @@ const PAIRS: &[(&str, &str)] = &[
     ("major", "minor"),
 ];
 
-/// Prefixes that turn a word into its opposite. Short ones need a longer rest: `inform` is no `form`.
+/// Prefixes that turn a word into its opposite. Short ones need a longer rest: `inform` does not negate
+/// `form`.
 const PREFIXES: &[(&str, usize)] =
     &[("un", 4), ("dis", 4), ("non", 4), ("in", 6), ("im", 6), ("ir", 6), ("il", 5)];
 
@@ -96,7 +98,7 @@ static SIDES: LazyLock<HashMap<&str, Vec<Side>>> = LazyLock::new(|| {
     sides
 });
 
-/// The pairs of `WordNet`, by the stems of their words; they are counted on from those of the list.
+/// The pairs of `WordNet`, by the stems of their words; their numbers follow those of the list.
 static RARE: LazyLock<HashMap<&str, Vec<(&str, Side)>>> = LazyLock::new(|| {
     let mut sides: HashMap<&str, Vec<(&str, Side)>> = HashMap::new();
     for (pair, (one, other)) in (PAIRS.len() + foreign::PAIRS.len()..).zip(wordnet()) {
@@ -106,14 +108,14 @@ static RARE: LazyLock<HashMap<&str, Vec<(&str, Side)>>> = LazyLock::new(|| {
     sides
 });
 
-/// The pairs of the file, which says where they are from.
+/// The pairs of the file, which names their source.
 fn wordnet() -> impl Iterator<Item = (&'static str, &'static str)> {
     let lines = include_str!("opposites.txt").lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| line.split_once(' '))
 }
 
-/// Whether `word` is a form of `base`, of which it shares the stem. What `bloody` has more than `blood` is no ending of
-/// inflection.
+/// Whether `word`, which has the same stem as `base`, is a form of it. The ending that `bloody` adds to
+/// `blood` is not an inflection.
 fn inflects(word: &str, base: &str) -> bool {
     !base.ends_with('y')
         || word == base
@@ -122,7 +124,7 @@ fn inflects(word: &str, base: &str) -> bool {
         || word.ends_with("ying")
 }
 
-/// Which opposites the two questions hold against each other, if they do.
+/// Which opposites the two questions hold against each other, if any.
 pub(super) fn difference(question: &Reading, cached: &Reading) -> Option<String> {
     let (asked, answered) = (Vocabulary::of(question), Vocabulary::of(cached));
     let opposites = listed(&asked, &answered)
@@ -140,7 +142,7 @@ pub(super) fn difference(question: &Reading, cached: &Reading) -> Option<String>
     Some(format!("opposites: only the question {side} stops `{stopped}`"))
 }
 
-/// The same in Chinese and Japanese, whose words are not told apart.
+/// The same for Chinese and Japanese, which write no spaces between words.
 fn written(question: &Reading, cached: &Reading) -> Option<(&'static str, &'static str)> {
     let is_written =
         |reading: &Reading| matches!(reading.foreign(), Some(Language::Chinese | Language::Japanese));
@@ -200,7 +202,7 @@ impl<'a> Vocabulary<'a> {
         };
         let mut words = texts(reading.retracted()..reading.len());
         let mut sides = sides_of(&words);
-        // What was taken back may still hold, unless its opposite came instead.
+        // Words that were taken back may still count, unless their opposite replaced them.
         let replaced = |word: &str| {
             let opposed = sides_of(&[word]).iter().any(|&((pair, second), _)| {
                 sides.iter().any(|&((other, side), _)| (other, side) == (pair, !second))

@@ -1,7 +1,7 @@
 //! Times of day: `7 am`, `7:30 p.m.`, `19:00`.
 //!
-//! A time without `am` or `pm` up to `12:59` may be either, unless a leading zero says that hours are counted to 24.
-//! A bare hour is a number until the other question says that it is a time.
+//! A time up to `12:59` without `am` or `pm` may be either, unless a leading zero shows the 24-hour clock. A
+//! bare hour is a number until the other question shows that it is a time.
 
 use crate::verify::text::Reading;
 
@@ -9,7 +9,7 @@ use crate::verify::text::Reading;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Clock {
     minutes: u16,
-    /// Whether it may as well be twelve hours off.
+    /// Whether it may also be the time twelve hours away.
     either_half: bool,
 }
 
@@ -54,7 +54,7 @@ impl Clock {
         Self { minutes: hours * 60 + minutes, either_half: half.is_none() && !full }
     }
 
-    /// Whether the two can be one time.
+    /// Whether the two can be the same time.
     pub(super) fn matches(self, other: Self) -> bool {
         const HALF: u16 = 12 * 60;
         let either = self.either_half || other.either_half;
@@ -69,7 +69,7 @@ impl Clock {
         })
     }
 
-    /// As it is shown.
+    /// The time in the form in which it is shown.
     pub(super) fn value(self) -> String {
         format!("{:02}:{:02}", self.minutes / 60, self.minutes % 60)
     }
@@ -81,7 +81,7 @@ enum Half {
     Afternoon,
 }
 
-/// Which half of the day `suffix` or the words at `position` say, and how many words that takes.
+/// Which half of the day `suffix` or the words at `position` give, and how many words they take.
 fn half_of_day(reading: &Reading, position: usize, suffix: &str) -> (Option<Half>, usize) {
     let of = |text: &str| match text {
         "am" | "a" => Some(Half::Morning),

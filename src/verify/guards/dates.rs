@@ -1,10 +1,11 @@
 //! Whether two questions name different times: months, weekdays, seasons, or words such as `yesterday`.
 //!
-//! A time that was taken back counts for nothing where one of its kind came instead ("a monthly, no wait, a yearly plan").
+//! A time that was taken back does not count if one of its kind replaced it ("a monthly, no wait, a yearly
+//! plan").
 //!
-//! Years and days of the month are numbers and belong to the guard on those. A month or weekday must stand in
-//! both questions; of relative times ("now", "last year") only contradictions count, because the present is
-//! what a question without a time asks about.
+//! Years and days of the month are numbers, and the guard on numbers checks them. A month or weekday must be
+//! in both questions. Of relative times ("now", "last year") only contradictions count, because a question
+//! without a time asks about the present.
 
 use super::foreign::{self, Times};
 use crate::verify::text::{Comparison, Reading};
@@ -30,7 +31,8 @@ pub(super) fn contradict(comparison: &Comparison) -> bool {
         || contradiction(&relative(asked), &relative(cached), false).is_some()
 }
 
-/// The first time of each side that the other does not name; `none` for a side without, where `missed`.
+/// The first time of each question that the other does not name; `none` for a question without one, where
+/// `missed`.
 fn contradiction(
     asked: &[Mention],
     cached: &[Mention],
@@ -62,7 +64,8 @@ fn fixed(reading: &Reading) -> Vec<Mention> {
         ("friday", &["friday", "fridays"]), ("saturday", &["saturday", "saturdays"]), ("sunday", &["sunday", "sundays"]),
     ];
     mentions(reading, (TIMES, Times::Fixed), |at, word| match word {
-        // Verbs and adjectives, unless a date follows or a capital within the sentence says otherwise.
+        // Verbs and adjectives, unless a date follows or a capital within the sentence shows that they are
+        // months.
         "may" | "march" | "august" => {
             // "May I" begins a sentence.
             let starts = at == 0 || reading.gap_before(at).contains(['.', '?', '!', ':']);
@@ -113,7 +116,7 @@ fn mentions(
     mentions
 }
 
-/// Which times take each other's place in a correction.
+/// Which times can replace each other in a correction.
 fn kind(time: &str) -> u8 {
     match time {
         "spring" | "summer" | "autumn" | "winter" => 0,

@@ -1,21 +1,21 @@
-//! Whether one name stands where the other question has another: `Warsaw` against `Krakow`.
+//! Whether one question has a name where the other has a different one: `Warsaw` against `Krakow`.
 //!
-//! A name is a word with a capital within its sentence, or, in text without capitals, one that is rare in
-//! English. It is swapped if it stands in the place of a name that the other question does not hold, or if
-//! both questions hold a capitalised name that the other lacks.
+//! A name is a word with a capital within its sentence, or, in text without capitals, a word that is rare in
+//! English. It is swapped if it takes the place of a name that the other question does not hold, or if both
+//! questions hold a capitalised name that the other lacks.
 
 use crate::verify::text::{Comparison, Reading, Token, unmatched};
 
-/// Words rarer than this may be names where nothing is capitalised.
+/// Words rarer than this may be names if nothing is capitalised.
 const RARE: f32 = 0.62;
 
-/// Which names stand against each other, if some do.
+/// Which names are swapped for each other, if any.
 pub(super) fn difference(comparison: &Comparison) -> Option<String> {
     let (i, j) = swapped(comparison)?;
     Some(format!("`{}` against `{}`", comparison.asked.text(i), comparison.cached.text(j)))
 }
 
-/// The places of two names of which each question holds one only.
+/// The places of two names, each of which is in only one of the questions.
 pub(in crate::verify) fn swapped(comparison: &Comparison) -> Option<(usize, usize)> {
     let Comparison { asked, cached, alignment } = comparison;
     let lefts: Vec<(usize, &Token)> = names((asked, &alignment.asked), cached).collect();
@@ -28,7 +28,8 @@ pub(in crate::verify) fn swapped(comparison: &Comparison) -> Option<(usize, usiz
     })
 }
 
-/// The names that `other` does not hold. One that is named more often here is no other name.
+/// The names that `other` does not hold. A name that is only repeated more often here is not a different
+/// name.
 fn names<'a>(
     (reading, tokens): (&'a Reading, &'a [Token]),
     other: &'a Reading,
@@ -41,13 +42,13 @@ fn names<'a>(
     })
 }
 
-/// Whether the word has a capital that no beginning of a sentence explains.
+/// Whether the word has a capital that is not explained by the beginning of a sentence.
 fn is_capitalised(reading: &Reading, at: usize) -> bool {
     at > 0 && reading.get(at).is_some_and(|word| word.capitalised)
 }
 
-/// Whether the two words stand in the same place: their neighbours on both sides are matched with each
-/// other, or both are at the beginning or the end.
+/// Whether the two words have the same place: their neighbours on both sides match each other, or both words
+/// are at the beginning or the end.
 pub(in crate::verify) fn same_slot(comparison: &Comparison, i: usize, j: usize) -> bool {
     let Comparison { asked, cached, alignment } = comparison;
     let same = |a: &str, b: &str| a == b;

@@ -1,7 +1,7 @@
-//! Whether the questions are in different languages, whose answers would be, too.
+//! Whether the questions are in different languages, because their answers would be, too.
 //!
-//! Told by the script, and for the Latin one by function words. Short questions often hold none: then the
-//! language is unknown, and nothing differs but the script.
+//! Recognised by the script, and for the Latin script by function words. Short questions often hold none:
+//! then the language is unknown, and only a different script counts.
 
 use unicode_script::{Script, UnicodeScript as _};
 

@@ -1,14 +1,14 @@
 //! Cheap vetoes: differences that an embedding hardly sees and that change the answer.
 //!
-//! "Population in 2019" and "population in 2021" lie closer together than most paraphrases. Each
-//! [`Guard`] looks for one kind of such a difference, in microseconds and without a model: numbers and units,
-//! times, negation, opposites, names, places changed, question words, languages,
-//! letters and codes that the models do not see. A guard can only veto; what all of them let pass is not thereby the same
-//! question. They know English, and of [other languages](foreign) numbers, times, negations, some opposites and how roles
-//! are told.
+//! "Population in 2019" and "population in 2021" are more similar than most paraphrases. Each [`Guard`] looks
+//! for one kind of difference, in microseconds and without a model: numbers and units, times, negation,
+//! opposites, names, swapped places, question words, languages, and letters and codes that the models do not
+//! see. A guard can only veto: a pair that all of them let pass need not be the same question. They know
+//! English, and for [other languages](foreign) numbers, times, negations, some opposites and the words that
+//! mark roles.
 //!
-//! Spoken questions correct themselves ("in 2018, no wait, 2019"). What was taken back is read as
-//! optional, so that a correction is compared by what it ended up asking.
+//! Spoken questions correct themselves ("in 2018, no wait, 2019"). What was taken back is read as optional,
+//! so that a correction is compared by its final meaning.
 //!
 //! Every guard is symmetric in its two questions and never vetoes a question against itself.
 
@@ -48,23 +48,24 @@ pub enum Guard {
     Numbers,
     /// One question is negated and the other is not.
     Negation,
-    /// Opposites stand against each other: `enable` against `disable`, `before` against `after`.
+    /// The questions hold opposites: `enable` against `disable`, `before` against `after`.
     Antonyms,
     /// One number has different units: `5 km` against `5 miles`.
     Units,
     /// Different times: months, weekdays, `current` against `former`.
     Dates,
-    /// A name stands where the other question has another one.
+    /// One question has a name where the other has a different one.
     Entities,
     /// Two words have traded roles: "from A to B" against "from B to A".
     Order,
-    /// Different kinds of answers are asked for: `who` against `when`.
+    /// The questions ask for different kinds of answers: `who` against `when`.
     QuestionWord,
     /// The questions are in different languages.
     Language,
     /// Words differ in accents or case that can change them: `campaña` against `campana`, `US` against `us`.
     Letters,
-    /// Codes, signs or labels differ: `--force` against `--no-force`, `-18` against `18`, `Plan A` against `Plan B`.
+    /// Codes, signs or labels differ: `--force` against `--no-force`, `-18` against `18`, `Plan A` against
+    /// `Plan B`.
     Codes,
 }
 
@@ -84,7 +85,7 @@ impl Guard {
         Self::Codes,
     ];
 
-    /// The guard's name, as it stands in [`Check::name`].
+    /// The guard's name, as in [`Check::name`].
     pub fn name(self) -> &'static str {
         match self {
             Self::Numbers => "numbers",
@@ -119,18 +120,19 @@ impl Guard {
         }
     }
 
-    /// The difference that makes this guard veto a hit, if there is one.
+    /// The difference for which this guard vetoes a hit, if there is one.
     ///
-    /// Where questions share nearly all words, a model hardly sees one "not", or one year, more. Where they are worded
-    /// differently, such a word on one side says little ("80-year-old man. What is the dose of Plendil?", "colour is
-    /// unavailable" for "I can't print in colour"), and is left to the model, which has it among its inputs.
+    /// If questions share nearly all words, a model hardly notices an additional "not" or year. If they are
+    /// worded differently, such a word on one side means little ("80-year-old man. What is the dose of
+    /// Plendil?", "colour is unavailable" for "I can't print in colour"). It is then left to the model, which
+    /// has it among its inputs.
     fn veto(self, comparison: &Comparison) -> Option<String> {
         let (asked, cached) = (&comparison.asked, &comparison.cached);
         let difference = self.difference(comparison)?;
         let is_certain = match self {
             Self::Negation => false,
-            // Who types another language without accents does it throughout, and the models that know other scripts see
-            // their marks.
+            // People who type another language without accents leave out all of them, and the models that
+            // know other scripts see their marks.
             Self::Letters => match (asked.foreign(), cached.foreign()) {
                 (Some(one), Some(other)) if !one.is_latin() || !other.is_latin() => return None,
                 (Some(_), Some(_)) => false,
@@ -154,9 +156,10 @@ impl Guard {
     }
 }
 
-/// The plain [`Threshold`], then those guards that are switched on. As that, it accepts nothing under a false-hit rate.
+/// The plain [`Threshold`], then those guards that are switched on. Like the threshold, it accepts nothing
+/// under a false-hit rate.
 ///
-/// The confidence is the similarity, uncalibrated as that of the threshold.
+/// The confidence is the similarity; like that of the threshold, it is not calibrated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub struct Guards {
@@ -191,18 +194,18 @@ impl Guards {
         self.enabled[guard as usize]
     }
 
-    /// The first veto of those guards that are switched on, if one vetoes. Takes microseconds.
+    /// The first veto of the guards that are switched on, if one vetoes. Takes microseconds.
     pub fn veto(self, question: &str, cached: &str) -> Option<Check> {
         let comparison = Comparison::of(question, cached);
         self.enabled().map(|guard| guard.check(&comparison)).find(|check| !check.passed)
     }
 
-    /// Whether one of those guards that are switched on vetoes.
+    /// Whether one of the guards that are switched on vetoes.
     pub(super) fn vetoes(self, comparison: &Comparison) -> bool {
         self.enabled().any(|guard| guard.veto(comparison).is_some())
     }
 
-    /// What those guards that are switched on say, up to the check where `stop` says so.
+    /// The checks of the guards that are switched on, up to the first one for which `stop` returns true.
     pub(super) fn checks(self, comparison: &Comparison, stop: impl Fn(&Check) -> bool) -> Vec<Check> {
         let mut checks = Vec::new();
         for guard in self.enabled() {
@@ -230,8 +233,8 @@ impl Guards {
 }
 
 impl Default for Guards {
-    /// Those that veto far more wrong answers than right ones in any of the evaluation data. Names and question words are
-    /// weighed with everything else instead, as [features](super::Features).
+    /// The guards that veto far more wrong answers than right ones in any of the evaluation data. Names and
+    /// question words are weighed with everything else instead, as [features](super::Features).
     fn default() -> Self {
         Self::all().without(Guard::Entities).without(Guard::QuestionWord)
     }

@@ -1,21 +1,22 @@
 //! Whether one question is negated and the other is not.
 //!
-//! Negations are counted: two in one question cancel each other, as they do in "nobody does not". A
-//! contraction that opens a question ("Isn't it true that…") and a tag that ends it ("…, isn't it?") ask
-//! the same as without it. Where a question takes itself back, a negation before that may or may not
-//! hold, and so may one that belongs to the correction ("no sorry, not there"): either reading is
-//! accepted, unless what was negated is said again, and thus replaced ("without a window, no, with a window").
+//! Negations are counted: two in one question cancel each other, as in "nobody does not". A contraction that
+//! opens a question ("Isn't it true that…") and a tag that ends it ("…, isn't it?") do not change what it
+//! asks. If a question corrects itself, a negation before the correction may or may not hold, and so may one
+//! that belongs to the correction ("no sorry, not there"): either reading is accepted, unless what was
+//! negated is said again, and thus replaced ("without a window, no, with a window").
 //!
-//! Other words negate as much: `hardly`, `fail to`, `lack of`, `unless`, `except`. What speakers do not know ("I don't
-//! know", "no idea why") is no negation of what they ask, and neither is what they tell it from at the end of a
-//! clause ("it blinks, not shines"). `few` is no negation, but another amount than `a few`.
+//! Other words negate in the same way: `hardly`, `fail to`, `lack of`, `unless`, `except`. If speakers do not
+//! know something ("I don't know", "no idea why"), this does not negate what they ask, and neither does a
+//! contrast at the end of a clause ("it blinks, not shines"). `few` is not a negation, but another amount
+//! than `a few`.
 //!
-//! In [other languages](super::foreign) only the words that negate are known.
+//! For [other languages](super::foreign) only the words that negate are known.
 
 use super::foreign::{Negation, negation};
 use crate::verify::text::{Alignment, Reading, is_content};
 
-/// The parity of the negations in a question, and the words that make it.
+/// The parity of the negations in a question, and the words that determine it.
 #[derive(Debug)]
 struct Polarity<'a> {
     cues: Vec<&'a str>,
@@ -37,7 +38,8 @@ pub(super) fn difference(question: &Reading, cached: &Reading) -> Option<String>
 
 /// `few` or `little` before a word that the other question has after `a few` or `a little`.
 fn other_amount(question: &Reading, cached: &Reading) -> Option<&'static str> {
-    /// Compared with each other; the same number on both sides keeps a question equal to itself.
+    /// The most words that are compared with each other; the same limit on both sides keeps a question equal
+    /// to itself.
     const MOST: usize = 64;
     let of = |reading: &Reading, amount: &str, article: bool| -> Vec<String> {
         (reading.retracted()..reading.len())
@@ -81,8 +83,9 @@ fn polarity(reading: &Reading) -> Polarity<'_> {
     Polarity { cues, is_negated }
 }
 
-/// Whether a correction leaves open if the negation at `position` holds: it was said before, or it
-/// rules out what was corrected, right after the correction or at the very end ("Venice, not Paris").
+/// Whether a correction makes it uncertain that the negation at `position` holds: it was said before the
+/// correction, or it rules out what was corrected, right after the correction or at the very end ("Venice,
+/// not Paris").
 fn is_uncertain(reading: &Reading, position: usize) -> bool {
     const AT_THE_END: usize = 4;
     #[rustfmt::skip]
@@ -100,7 +103,7 @@ fn is_uncertain(reading: &Reading, position: usize) -> bool {
     corrected > 0 && (position < corrected || rules_out())
 }
 
-/// Whether a correction says again what was negated before it.
+/// Whether a correction repeats what was negated before it.
 fn is_replaced(reading: &Reading, position: usize) -> bool {
     let corrected = reading.retracted();
     let negated = (position + 1..corrected).map(|at| reading.text(at)).find(|word| is_content(word));
@@ -112,12 +115,12 @@ fn is_replaced(reading: &Reading, position: usize) -> bool {
 fn is_negation(reading: &Reading, position: usize) -> bool {
     let (before, word, after) =
         (reading.text_before(position), reading.text(position), reading.text(position + 1));
-    // "No more than 5" is at most 5, which is for the guard on signs.
+    // "No more than 5" is at most 5, which the guard on signs checks.
     let limits = matches!(after, "more" | "less" | "fewer" | "later" | "earlier")
         && reading.text(position + 2) == "than";
     match word {
         "no" | "not" if limits || is_idle(reading, position) => false,
-        // "whether or not", "is it or not": both readings are asked for. "not only" affirms.
+        // "whether or not", "is it or not": they ask for both readings. "not only" affirms.
         "not" if matches!(before, "why" | "if") => !reading.is_paused_at(position + 1),
         "not" => before != "or" && !matches!(after, "only" | "just"),
         "no" => reading.is_negating_no(position),
@@ -130,8 +133,8 @@ fn is_negation(reading: &Reading, position: usize) -> bool {
     }
 }
 
-/// Whether the negation at `position` is about the speaker or about something else than the question: "I don't know
-/// how", "no idea", "not sure if", "no matter what", "it blinks, not shines".
+/// Whether the negation at `position` is about the speaker or about something other than the question: "I
+/// don't know how", "no idea", "not sure if", "no matter what", "it blinks, not shines".
 fn is_idle(reading: &Reading, position: usize) -> bool {
     let (before, after) = (reading.text_before(position), reading.text(position + 1));
     let speaker = matches!(before, "i" | "we" | "and" | "but");
@@ -139,7 +142,7 @@ fn is_idle(reading: &Reading, position: usize) -> bool {
         "no" => matches!(after, "idea" | "clue" | "matter" | "problem" | "problems" | "doubt" | "wonder"),
         "not" if matches!(after, "sure" | "certain" | "clear") => true,
         "not" => {
-            // A contrast ends soon: after a pause, one or two words and another pause.
+            // A contrast is short: a pause, one or two words and another pause.
             let ends = (position + 2..=position + 3).any(|at| reading.is_paused_at(at));
             position > 0 && reading.is_paused_at(position) && !reading.is_paused_at(position + 1) && ends
         }

@@ -1,13 +1,12 @@
 //! Whether two questions name the same numbers.
 //!
-//! `1,000`, `1k`, `1000` and `a thousand` are one number; so are `2`, `2nd`, `two` and `second`. Zeros at
-//! the end of a fraction count, because `3.10` is another version than `3.1`. Order, units and signs do
-//! not count, nor in which script digits are. Times of
-//! day are one number each: `7 pm` is `19:00`, and not `7 am`.
+//! `1,000`, `1k`, `1000` and `a thousand` are one number; so are `2`, `2nd`, `two` and `second`. Zeros at the
+//! end of a fraction count, because `3.10` is another version than `3.1`. Order, units, signs and the script
+//! of the digits do not count. Times of day are one number each: `7 pm` is `19:00`, and not `7 am`.
 //!
 //! Some mentions of a number hardly restrict a question: "the *first* president", "*two* kinds of",
-//! "iPhone*6*", "*II*". These are [`Strength::Loose`]: a loose number that the other question leaves out
-//! is no difference, but two loose numbers that contradict each other are.
+//! "iPhone*6*", "*II*". These are [`Strength::Loose`]: if the other question leaves out a loose number, that
+//! is not a difference, but two loose numbers that contradict each other are.
 
 use std::fmt::Write;
 
@@ -16,16 +15,17 @@ use super::foreign::{self, has_comma_decimals};
 use super::numerals::{number_words, ordinal, roman, scale};
 use crate::verify::text::{Reading, digit};
 
-/// Up to this, numbers in words are loose: "the two kinds of" asks no less for "the kinds of".
+/// Numbers in words up to this one are loose: "the two kinds of" asks for as much as "the kinds of".
 const LARGEST_LOOSE: u64 = 12;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Strength {
-    /// Possibly taken back by a correction: may match, is never missed.
+    /// Possibly taken back by a correction: it may match, but never counts as missing.
     Retracted,
-    /// Incidental: may match, is missed only if the other question has another one instead.
+    /// Incidental: it may match, and counts as missing only if the other question has a different one
+    /// instead.
     Loose,
-    /// Must stand in the other question too.
+    /// It must be in the other question too.
     Stated,
 }
 
@@ -34,7 +34,7 @@ struct Number {
     value: String,
     clock: Option<Clock>,
     strength: Strength,
-    /// Whether two digits may stand for a year, as in `94`.
+    /// Whether it may be a year of two digits, as in `94`.
     may_be_short: bool,
 }
 
@@ -48,7 +48,7 @@ impl Number {
         }
     }
 
-    /// Whether it is the end of `other`, which is a year: `94`, or `6` for `'06`.
+    /// Whether it is the end of the year `other`: `94`, or `6` for `'06`.
     fn shortens(&self, other: &Self) -> bool {
         let century =
             |digits: &str| ["19", "20"].iter().any(|century| other.value == format!("{century}{digits:0>2}"));
@@ -100,8 +100,8 @@ fn set(numbers: &[Number]) -> String {
 
 /// The numbers of a question, each value at most once per strength, at most `MAX_NUMBERS` of them.
 fn numbers(reading: &Reading) -> Vec<Number> {
-    /// Beyond this many, a question is a table and comparing all with all would cost too much. The same
-    /// limit on both sides keeps a question equal to itself.
+    /// With more numbers than this, a question is a table, and comparing all with all would cost too much.
+    /// The same limit on both sides keeps a question equal to itself.
     const MAX_NUMBERS: usize = 64;
     let mut numbers: Vec<Number> = Vec::new();
     let mut position = 0;
@@ -117,7 +117,7 @@ fn numbers(reading: &Reading) -> Vec<Number> {
         };
         let strength = if reading.is_retracted(position) { Strength::Retracted } else { strength };
         let clock = clock.map(|(clock, _)| clock);
-        // In English it is not known how often that is right.
+        // Not in English, where it is not known how often a short number means a year.
         let may_be_short = reading.foreign().is_some() && strength == Strength::Stated;
         let mut push = |value: String, clock| {
             let number = Number { value, clock, strength, may_be_short };
@@ -132,7 +132,7 @@ fn numbers(reading: &Reading) -> Vec<Number> {
     numbers
 }
 
-/// What is after the first number of dimensions within a word: the `4` of `2x4`.
+/// The part after the first number of dimensions within a word: the `4` of `2x4`.
 fn sides(word: &str) -> impl Iterator<Item = &str> {
     let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     let whole = word.contains('x') && word.split('x').all(plain);
@@ -181,7 +181,7 @@ fn number(reading: &Reading, position: usize) -> Option<(String, Strength, usize
 fn leading_digits(reading: &Reading, position: usize, text: &str) -> (String, Strength, usize) {
     let numeral: String =
         text.chars().map_while(|c| digit(c).or((c == ',' || c == '.').then_some(c))).collect();
-    // Its digits are ASCII in a reading.
+    // The digits of a reading are ASCII.
     let suffix = &text[numeral.len()..];
     let has_commas = reading.foreign().is_some_and(has_comma_decimals);
     if let Some((numeral, words)) = spaced(reading, position, text).filter(|_| has_commas) {
@@ -200,12 +200,12 @@ fn leading_digits(reading: &Reading, position: usize, text: &str) -> (String, St
         _ => (None, 1),
     };
     let value = factor.and_then(|factor| scaled(&value, factor)).unwrap_or(value);
-    // Where `one` is an article, some write it as a digit.
+    // Where `one` is an article, some people write it as a digit.
     let is_article = value == "1" && suffix.is_empty() && reading.foreign().is_some();
     (value, if is_article { Strength::Loose } else { Strength::Stated }, words)
 }
 
-/// A numeral whose thousands are apart by spaces, `10 000`, without them, and how many words it takes.
+/// A numeral with spaces between its thousands, `10 000`, returned without them, and how many words it takes.
 fn spaced(reading: &Reading, position: usize, text: &str) -> Option<(String, usize)> {
     let is_digits = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
     let is_group = |at: &usize| {
@@ -219,8 +219,8 @@ fn spaced(reading: &Reading, position: usize, text: &str) -> Option<(String, usi
     (leads && words > 1).then_some((numeral, words))
 }
 
-/// A numeral whose fraction begins with a comma, and whose thousands may be apart by points, as English writes it. A point
-/// that stands for neither is left: versions are written alike.
+/// A numeral with a comma before its fraction and perhaps points between its thousands, rewritten as in
+/// English. A point that is neither is left unchanged: versions are written the same way.
 fn in_english_signs(numeral: &str) -> String {
     let (whole, fraction) = numeral.split_once(',').unwrap_or((numeral, ""));
     let groups = || whole.split('.').skip(1);
@@ -246,7 +246,7 @@ fn ungrouped(numeral: &str) -> String {
     }
 }
 
-/// One spelling for each value: no leading zeros, no fraction of zeros only.
+/// One spelling for each value: no leading zeros, and no fraction that is only zeros.
 fn canonical(numeral: &str) -> String {
     let numeral = numeral.trim_start_matches('0');
     let numeral = match numeral.split_once('.') {

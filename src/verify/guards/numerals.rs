@@ -22,7 +22,8 @@ pub(super) fn number_words(reading: &Reading, position: usize) -> Option<(u64, u
         }
         let joined = usize::from(word == "and" && words > 0 && (group % 100 == 0));
         match cardinal(reading.text(position + words + joined)) {
-            // Only what can follow in one number does: `twenty one`, `hundred [and] five`, not `five six`.
+            // Only words that can follow in one number count: `twenty one`, `hundred [and] five`, not `five
+            // six`.
             Some(unit) if fits(group, unit) && (total > 0 || group > 0) => {
                 group += unit;
                 words += joined + 1;
@@ -87,7 +88,8 @@ pub(super) fn ordinal(word: &str) -> Option<u64> {
     (1..).zip(ORDINALS).find(|(_, name)| *name == word).map(|(value, _)| value)
 }
 
-/// A Roman numeral up to 21. One letter counts only as in `War I`, after a name within the sentence, or as in `type I`.
+/// A Roman numeral up to 21. A single letter counts only after a name within the sentence, as in `War I`, or
+/// as in `type I`.
 pub(super) fn roman(reading: &Reading, position: usize) -> Option<u64> {
     #[rustfmt::skip]
     const ROMAN: [&str; 21] = [
@@ -96,10 +98,10 @@ pub(super) fn roman(reading: &Reading, position: usize) -> Option<u64> {
     ];
     let word = reading.get(position)?;
     let value = (1..).zip(ROMAN).find(|(_, name)| *name == word.text).map(|(value, _)| value)?;
-    // The first word of a sentence is capitalised whether it is a name or not, as in `Am I`.
+    // The first word of a sentence is capitalised even if it is not a name, as in `Am I`.
     let is_name = |before: Word<'_>| before.capitalised && !before.after_pause;
     let follows_name = || position >= 2 && word.capitalised && reading.get(position - 1).is_some_and(is_name);
-    // "Type I" is the first of its kind; in "what type I need" somebody speaks.
+    // "Type I" is the first of its kind; in "what type I need" the speaker says `I`.
     let follows_noun = || {
         word.capitalised
             && NUMBERED.contains(&reading.text_before(position))
@@ -113,7 +115,7 @@ const NUMBERED: &[&str] = &[
     "type", "phase", "part", "class", "grade", "stage", "tier", "war", "volume", "chapter", "book", "factor",
 ];
 
-/// Words with which a speaker goes on after `I`.
+/// Words that follow `I` if it is the speaker.
 #[rustfmt::skip]
 const SPEAKS: &[&str] = &[
     "should", "need", "want", "have", "am", "can", "could", "would", "use", "must", "will", "do", "did", "like", "get", "was", "had", "may",

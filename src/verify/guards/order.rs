@@ -1,19 +1,19 @@
-//! Whether two words have changed places: "from A to B" against "from B to A".
+//! Whether two words have swapped places: "from A to B" against "from B to A".
 //!
-//! Questions may put the same words in another order and ask the same ("What did he found in 1920?", "In
-//! 1920, what did he found?"). It is another question where each of two words stands in the other's
-//! place, beside what stood beside that one. Speech that corrects itself has no reliable order.
+//! Questions may have the same words in another order and ask the same ("What did he found in 1920?", "In
+//! 1920, what did he found?"). They are different questions if each of two words has the other's place,
+//! beside the words that stood beside the other. Speech that corrects itself has no reliable order.
 
 use crate::verify::text::{Comparison, Reading, is_content, stem};
 
-/// Which words changed places, if any did.
+/// Which words swapped places, if any.
 pub(super) fn difference(comparison: &Comparison) -> Option<String> {
     let (one, other) = exchanged(comparison)?;
     Some(format!("`{one}` and `{other}` have changed places"))
 }
 
-/// Whether two words have traded roles, not only places: each stands where the other stood, with the same words before and
-/// after or with the other's preposition, and they are not listed ("A or B" is "B or A").
+/// Whether two words have swapped roles, not only places: each is where the other was, with the same words
+/// before and after or with the other's preposition, and they are not in a list ("A or B" is "B or A").
 pub(super) fn trade(comparison: &Comparison) -> bool {
     let Comparison { asked, cached, .. } = comparison;
     let is_english = asked.foreign().is_none() && cached.foreign().is_none();
@@ -37,11 +37,12 @@ pub(super) fn trade(comparison: &Comparison) -> bool {
     })
 }
 
-/// Whether two words stand on the other side of the same verb, or own each other the other way round, in whatever forms:
-/// "How often has Derby beaten Leeds?" against "How often did Leeds beat Derby?", "my daughter's brother" against "my
-/// brother's daughter".
+/// Whether two words are on opposite sides of the same verb, in whatever forms, or their possession is
+/// reversed: "How often has Derby beaten Leeds?" against "How often did Leeds beat Derby?", "my daughter's
+/// brother" against "my brother's daughter".
 ///
-/// A preposition, a passive ("beaten by") and a verb that works both ways ("meet") leave open who does what to whom.
+/// With a preposition, a passive ("beaten by") or a verb that works both ways ("meet"), it is uncertain who
+/// does it to the other.
 fn mirrored(comparison: &Comparison) -> bool {
     let Comparison { asked, cached, .. } = comparison;
     let matches = kept_matches(comparison);
@@ -68,7 +69,8 @@ fn mirrored(comparison: &Comparison) -> bool {
     })
 }
 
-/// Whether one question asks who did it and the other to whom it was done: "Who fouled Silva?", "Whom did Silva foul?"
+/// Whether one question asks for the doer and the other for the object: "Who fouled Silva?", "Whom did Silva
+/// foul?"
 fn asks_for_the_other_side(comparison: &Comparison) -> bool {
     let Comparison { asked, cached, .. } = comparison;
     let matches = kept_matches(comparison);
@@ -90,7 +92,7 @@ fn asks_for_the_other_side(comparison: &Comparison) -> bool {
         .any(|((i, j), (k, l))| against(asked, i, k, cached, l, j) || against(cached, l, j, asked, i, k))
 }
 
-/// The word before the noun at `at` and its article.
+/// The word before the noun at `at` and the noun's article.
 fn before_phrase(reading: &Reading, at: usize) -> &str {
     let before = reading.text_before(at);
     let has_article = at > 0 && DETERMINERS.contains(&before);
@@ -104,7 +106,7 @@ fn kept_matches(comparison: &Comparison) -> Vec<Pair> {
     if is_corrected { Vec::new() } else { alignment.matches().collect() }
 }
 
-/// Two matches each whose order is reversed.
+/// Pairs of matches in reversed order.
 fn crossed(matches: &[Pair]) -> impl Iterator<Item = (Pair, Pair)> + '_ {
     let pairs = matches
         .iter()
@@ -118,14 +120,14 @@ fn is_possessive(reading: &Reading, at: usize) -> bool {
     owner.ends_with("'s") || owner.ends_with("\u{2019}s")
 }
 
-/// Whether two words are forms of one, irregular ones too: `beat`, `beaten`.
+/// Whether two words are forms of the same word, irregular ones too: `beat`, `beaten`.
 fn is_same_verb(a: &str, b: &str) -> bool {
     const LEAST: usize = 4;
     stem(a) == stem(b)
         || (a.len() >= LEAST && b.get(..LEAST) == a.get(..LEAST) && a.len().abs_diff(b.len()) <= 3)
 }
 
-/// Whether a verb works both ways: who meets whom is all one.
+/// Whether a verb works both ways: "A meets B" means the same as "B meets A".
 fn is_mutual(verb: &str) -> bool {
     const MUTUAL: [&str; 14] = [
         "border",
@@ -155,7 +157,7 @@ const PREPOSITIONS: [&str; 14] = [
     "under",
 ];
 
-/// Of the other languages that are known here: from, to, before, after, for and with.
+/// The same for the other languages that are known here: from, to, before, after, for and with.
 #[rustfmt::skip]
 const FOREIGN_PREPOSITIONS: &[&str] = &[
     "von", "nach", "vom", "zum", "zur", "vor", "für", "mit", "aus", "in", "auf", "van", "naar", "voor", "na", "met", "uit", "de", "du", "à", "au", "vers",
@@ -163,7 +165,8 @@ const FOREIGN_PREPOSITIONS: &[&str] = &[
     "przed", "po", "из", "от", "в", "на", "до", "к", "с", "для", "من", "إلى", "الى", "قبل", "بعد",
 ];
 
-/// Whether the words from `first` to `last` are joined by "and" or "or", with nothing else than what stands before both.
+/// Whether "and" or "or" joins the words from `first` to `last`, with nothing else between them than the
+/// words before both.
 fn is_list(reading: &Reading, first: usize, last: usize) -> bool {
     let between = || (first + 1..last).map(|at| reading.text(at));
     let foreign: &[&str] = if reading.foreign().is_some() { FOREIGN_JOINS } else { &[] };
@@ -176,7 +179,7 @@ fn is_list(reading: &Reading, first: usize, last: usize) -> bool {
 /// Words between the members of a list.
 const JOINS: [&str; 5] = ["and", "or", "versus", "vs", "&"];
 
-/// The same in other languages.
+/// The same for other languages.
 const FOREIGN_JOINS: &[&str] = &[
     "und", "oder", "en", "of", "et", "ou", "y", "e", "o", "i", "lub", "albo", "czy", "и", "или", "و", "أو",
     "और", "या", "和", "或", "と", "や",
@@ -185,13 +188,14 @@ const FOREIGN_JOINS: &[&str] = &[
 /// The places of a word in the question asked and in the cached one.
 type Pair = (usize, usize);
 
-/// Two content words whose order is turned round, in the order asked, each beside what stood beside the other.
+/// Two content words whose order is reversed, in the order asked, each beside the words that stood beside the
+/// other.
 struct Exchange {
     first: Pair,
     second: Pair,
 }
 
-/// Two content words of the question asked, each of which stands in the other's place in the cached one.
+/// Two content words of the question asked that have each other's place in the cached one.
 pub(in crate::verify) fn exchanged(comparison: &Comparison) -> Option<(&str, &str)> {
     let Exchange { first, second } = exchanges(comparison).next()?;
     Some((comparison.asked.text(first.0), comparison.asked.text(second.0)))
@@ -204,7 +208,7 @@ fn exchanges(comparison: &Comparison) -> impl Iterator<Item = Exchange> + '_ {
     (0..count).flat_map(move |n| (n + 1..count).map(move |m| (n, m))).filter_map(move |(n, m)| {
         let ((i, j), (k, l)) = (matches[n], matches[m]);
         let crossed = l < j && asked.text(i) != asked.text(k);
-        // The word asked at `i` is cached at `j`, where the other's surroundings are, and vice versa.
+        // The word asked at `i` is cached at `j`, in the surroundings of the other word, and vice versa.
         let changed = crossed && same_place((asked, k), (cached, j)) && same_place((asked, i), (cached, l));
         changed.then_some(Exchange { first: (i, j), second: (k, l) })
     })

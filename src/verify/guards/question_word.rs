@@ -1,7 +1,7 @@
 //! Whether the questions ask for different kinds of answers: `who` against `when`.
 //!
 //! Only kinds that exclude each other count. `what` and `which` fit every kind, unless the noun after them
-//! says which: "what year" asks when. A question that corrects itself is read from there on.
+//! decides: "what year" asks when. If a question corrects itself, it is read from the correction on.
 
 use crate::verify::text::{Comparison, Reading};
 
@@ -28,13 +28,13 @@ pub(in crate::verify) enum AskedFor {
     Thing,
 }
 
-/// Which kinds of answers are asked for, if they exclude each other.
+/// Which kinds of answers the questions ask for, if these exclude each other.
 pub(super) fn difference(comparison: &Comparison) -> Option<String> {
     let (asked, cached) = kinds(comparison)?;
     excludes(asked, cached).then(|| format!("asks for {} against {}", described(asked), described(cached)))
 }
 
-/// What the two questions ask for, if both say it.
+/// The kinds that the two questions ask for, if both show it.
 pub(in crate::verify) fn kinds(comparison: &Comparison) -> Option<(AskedFor, AskedFor)> {
     Some((AskedFor::of(&comparison.asked)?, AskedFor::of(&comparison.cached)?))
 }
@@ -42,7 +42,7 @@ pub(in crate::verify) fn kinds(comparison: &Comparison) -> Option<(AskedFor, Ask
 /// Whether no answer is of both kinds.
 pub(in crate::verify) fn excludes(one: AskedFor, other: AskedFor) -> bool {
     use AskedFor::{How, Measure, Thing, Whether};
-    // "What" asks for persons, too, and "how come" for a reason.
+    // "What" also asks for persons, and "how come" for a reason.
     let open = |kind| matches!(kind, Thing | Whether | How | Measure);
     one != other && !open(one) && !open(other)
 }
@@ -62,7 +62,7 @@ fn described(kind: AskedFor) -> &'static str {
 }
 
 impl AskedFor {
-    /// What `reading` asks for, by the first question word that was not taken back.
+    /// The kind that `reading` asks for, by the first question word that was not taken back.
     pub(in crate::verify) fn of(reading: &Reading) -> Option<Self> {
         let kept = reading.retracted()..reading.len();
         let found = kept.clone().find_map(|at| Self::at(reading, at));
@@ -90,7 +90,7 @@ impl AskedFor {
         })
     }
 
-    /// What `what` or `which` asks for before `noun`.
+    /// The kind that `what` or `which` asks for before `noun`.
     fn named(noun: &str) -> Self {
         match noun {
             "year" | "years" | "month" | "day" | "date" | "time" | "century" | "decade" | "era" => Self::When,
@@ -105,7 +105,7 @@ impl AskedFor {
     }
 }
 
-/// Whether a question that `word` opens asks for yes or no.
+/// Whether a question that begins with `word` asks for yes or no.
 fn opens(word: &str) -> bool {
     matches!(
         word,

@@ -1,6 +1,7 @@
 //! Whether one number has different units: `5 km` against `5 miles`, `$5` against `€5`, `5 %` against `5`.
 //!
-//! A number without a unit may have any, for people leave out what is clear; percent are the exception.
+//! A number without a unit may have any unit, because people leave out what is clear; percentages are the
+//! exception.
 
 use crate::verify::text::{Comparison, Reading};
 
@@ -21,7 +22,7 @@ const UNITS: &[(&str, &[&str])] = &[
     ("W", &["w", "watt", "watts"]), ("kW", &["kw", "kilowatt", "kilowatts"]), ("V", &["v", "volt", "volts"]), ("mph", &["mph"]), ("km/h", &["kmh", "kph"]),
 ];
 
-/// Signs of units, which stand right before or after the number.
+/// Signs of units, which come right before or after the number.
 const SIGNS: &[(char, &str)] = &[
     ('$', "USD"),
     ('€', "EUR"),
@@ -33,7 +34,7 @@ const SIGNS: &[(char, &str)] = &[
     ('‰', "‰"),
 ];
 
-/// What a number measures, if it says.
+/// The unit of a number, if it has one.
 type Measure<'a> = (&'a str, Option<&'static str>);
 
 /// Which units the questions give to the same number, if they differ.
@@ -52,7 +53,8 @@ pub(super) fn difference(comparison: &Comparison) -> Option<String> {
     })
 }
 
-/// Whether one number can have the two. "Pounds" are weighed and paid, and `5m` are metres or minutes.
+/// Whether one number can have both units. "Pounds" can be weight or money, and `5m` can be metres or
+/// minutes.
 fn agree(one: Option<&str>, other: Option<&str>) -> bool {
     match (one, other) {
         (Some("%" | "‰"), None) | (None, Some("%" | "‰")) => false,
@@ -70,11 +72,11 @@ fn described(number: &str, unit: Option<&str>) -> String {
     unit.map_or_else(|| number.to_owned(), |unit| format!("{number} {unit}"))
 }
 
-/// Every number in digits with the unit that stands before or after it, within its word or in the next one.
+/// Every number in digits with the unit before or after it, within its word or in the next one.
 fn measures(reading: &Reading) -> Vec<Measure<'_>> {
-    /// More numbers than this are a table; all are compared with all.
+    /// With more numbers than this, a question is a table; all are compared with all.
     const MOST: usize = 64;
-    // Of a percentage that is spoken of, the number may say no more.
+    // If the question mentions a percentage, its number may come without a sign.
     let named = reading.words().any(|word| matches!(word.text, "percentage" | "percentages" | "percentile"));
     (reading.retracted()..reading.len())
         .filter_map(|at| {
@@ -84,7 +86,7 @@ fn measures(reading: &Reading) -> Vec<Measure<'_>> {
             let (number, suffix) = word.split_at(digits);
             (digits > 0).then_some(())?;
             let unit = written(reading, at, suffix).or_else(|| sign(reading, at, suffix));
-            // The parts of `10:30` or `1,2` and what has a suffix of its own are no bare numbers.
+            // The parts of `10:30` or `1,2` and numbers with a suffix of their own are not bare numbers.
             let bare = suffix.is_empty() && !named;
             (unit.is_some() || bare).then_some((number, unit))
         })
@@ -94,7 +96,7 @@ fn measures(reading: &Reading) -> Vec<Measure<'_>> {
 
 /// The unit in the number's own word, or in the next one: `5km`, `5 km`, `20 °C`, `20 degrees Celsius`.
 fn written(reading: &Reading, at: usize, suffix: &str) -> Option<&'static str> {
-    // What stands after a slash is what the amount is for: `$15/hr`.
+    // After a slash comes what the amount is for: `$15/hr`.
     if suffix.is_empty() && !matches!(reading.gap_after(at).trim(), "" | "-" | "°") {
         return None;
     }
@@ -107,17 +109,17 @@ fn written(reading: &Reading, at: usize, suffix: &str) -> Option<&'static str> {
     } else {
         (suffix, reading.written(at))
     };
-    // One small letter is as likely a unit of another kind.
+    // A single small letter is just as likely a unit of another kind.
     let degrees = !matches!(unit, "c" | "f") || original.ends_with(char::is_uppercase);
     let known = UNITS.iter().find(|(_, spellings)| spellings.contains(&unit));
     known.filter(|_| degrees).map(|(symbol, _)| *symbol)
 }
 
-/// The unit whose sign stands before or after the number.
+/// The unit whose sign is before or after the number.
 fn sign(reading: &Reading, at: usize, suffix: &str) -> Option<&'static str> {
     let after = if suffix.is_empty() { reading.gap_after(at).trim_start() } else { "" };
     let signs = [after.chars().next(), reading.gap_before(at).trim_end().chars().next_back()];
-    // What follows the number is its own, and what precedes it may be the end of the number before: `5 % 6`.
+    // A sign after the number belongs to it; a sign before it may be the end of the number before: `5 % 6`.
     let of = |sign: char| SIGNS.iter().find(|(known, _)| *known == sign).map(|(_, unit)| *unit);
     let [own, before] = signs.map(|sign| sign.and_then(of));
     own.or_else(|| before.filter(|unit| !matches!(*unit, "%" | "‰")))

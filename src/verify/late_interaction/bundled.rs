@@ -11,7 +11,7 @@ use crate::verify::Calibration;
 /// Their folders.
 const COMPARERS: [&str; 2] = [super::BUNDLED_COMPARER, "multilingual-comparer"];
 
-/// The file beside a comparer that makes probabilities of its logits.
+/// The file beside a comparer that turns its logits into probabilities.
 const CALIBRATION_FILE: &str = "calibration.json";
 
 /// A comparer in its folder.
@@ -21,11 +21,12 @@ pub(super) struct Bundled {
 }
 
 impl Bundled {
-    /// The one for `encoder`, a model's `name@revision`; none if there is none for it.
+    /// The comparer for `encoder`, a model's `name@revision`; none if there is none for it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Model`] if no comparer is found at all, for then something is missing, or if a manifest is not sound.
+    /// [`ErrorKind::Model`] if no comparer is found at all, which means that files are missing, or if a
+    /// manifest is not sound.
     pub(super) fn of(encoder: &str) -> Result<Option<Self>> {
         let mut missing = None;
         let mut is_any = false;
@@ -49,8 +50,8 @@ impl Bundled {
         self.manifest.fingerprint()
     }
 
-    /// Its calibration: the one that is compiled in, if that is for it, or else the one in its folder; none if there is
-    /// none yet.
+    /// Its calibration: the one that is compiled in, if that is for this comparer, or else the one in its
+    /// folder; none if there is none yet.
     ///
     /// # Errors
     ///
@@ -86,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// The multilingual comparer's manifest in a folder of its own.
+    /// The manifest of the multilingual comparer in its own folder.
     fn comparer(folder: &Path) -> Bundled {
         let described = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/multilingual-comparer");
         let manifest = Manifest::read(&described).unwrap();

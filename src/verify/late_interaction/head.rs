@@ -1,12 +1,13 @@
 //! The network that compares two texts token by token.
 //!
-//! Every token of one text is laid beside a mixture of the tokens of the other that are most like it (decomposable
-//! attention: Parikh et al., EMNLP 2016), what comes out runs through transformer blocks over both texts, and one number is
-//! left. It is symmetric: which text is asked and which is cached makes no difference.
+//! Every token of one text is put beside a mixture of those tokens of the other that are most like it
+//! (decomposable attention: Parikh et al., EMNLP 2016). The result passes through transformer blocks over
+//! both texts and is reduced to one number. It is symmetric: exchanging the asked and the cached text makes
+//! no difference.
 //!
-//! 1.1 ms with two blocks for two questions of 15 tokens, in `f32` on the calling thread, where embedding one takes 4.8 ms
-//! (Zen 3).
-//! Pure: weights in, logit out. The names of the weights are those of `models/training/network.py`.
+//! Takes 1.1 ms with two blocks for two questions of 15 tokens, in `f32` on the calling thread; embedding one
+//! such question takes 4.8 ms (Zen 3). Pure: weights in, logit out. The names of the weights are those of
+//! `models/training/network.py`.
 
 use ndarray::{Array1, Array2, ArrayView1, ArrayView2, Axis, Zip, concatenate, s};
 use safetensors::{Dtype, SafeTensors};
@@ -14,7 +15,7 @@ use safetensors::{Dtype, SafeTensors};
 use crate::error::{Error, ErrorKind, Result};
 use crate::tokens::TokenStates;
 
-/// What a normalisation adds to a variance, as in training.
+/// The number that a normalisation adds to a variance, as in training.
 const EPSILON: f32 = 1e-5;
 
 /// Attention heads of the block.
@@ -93,7 +94,7 @@ impl Block {
 #[derive(Debug)]
 pub(super) struct Head {
     align: Array2<f32>,
-    /// How much the best match outweighs the others.
+    /// How strongly the best match outweighs the others.
     sharpness: f32,
     compare: Linear,
     after_compare: Norm,
@@ -104,11 +105,11 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// The network whose weights are in `bytes`, a file of the safetensors format.
+    /// The network with the weights in `bytes`, a file in the safetensors format.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Model`] if it is no such file, or if a weight is missing or has another shape.
+    /// [`ErrorKind::Model`] if it is not such a file, or if a weight is missing or has another shape.
     pub(super) fn read(bytes: &[u8]) -> Result<Self> {
         let tensors = SafeTensors::deserialize(bytes).map_err(|error| {
             Error::new(ErrorKind::Model, "the comparer's weights cannot be read").with_source(error)
@@ -135,11 +136,11 @@ impl Head {
         self.align.nrows()
     }
 
-    /// The log-odds that one answer serves both texts, as the network sees it.
+    /// The log-odds that one answer serves both texts, according to the network.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Model`] if the states are of another model's width.
+    /// [`ErrorKind::Model`] if the states have the width of another model.
     pub(super) fn logit(&self, asked: &TokenStates, cached: &TokenStates) -> Result<f32> {
         let (a, b) = (self.rows(asked)?, self.rows(cached)?);
         let similarity = unit(a.dot(&self.align)).dot(&unit(b.dot(&self.align)).t());
@@ -171,8 +172,8 @@ impl Head {
             .map_err(|error| Error::new(ErrorKind::Model, "token states are not whole").with_source(error))
     }
 
-    /// What each token of `of` looks like beside `other`: itself, what it is laid beside, how both differ and agree, and
-    /// how well the best of them fits.
+    /// The features of each token of `of` beside `other`: the token itself, what it is put beside, how both
+    /// differ and agree, and how well its best match fits.
     fn side(&self, of: &Array2<f32>, other: &Array2<f32>, similarity: &ArrayView2<'_, f32>) -> Array2<f32> {
         let best =
             similarity.map_axis(Axis(1), |row| row.fold(f32::NEG_INFINITY, |best, &value| best.max(value)));
@@ -210,12 +211,12 @@ impl Weights<'_> {
         if numbers.len() == length { Ok(numbers.into()) } else { Err(bad(name)) }
     }
 
-    /// The weight of a layer, which is stored outputs × inputs, the other way round.
+    /// The weight of a layer; the file stores it the other way round, as outputs × inputs.
     fn matrix(&self, layer: &str, inputs: usize, outputs: usize) -> Result<Array2<f32>> {
         let name = format!("{layer}.weight");
         let stored = Array2::from_shape_vec((outputs, inputs), self.numbers(&name)?)
             .map_err(|error| bad(&name).with_source(error))?;
-        // Laid out anew, so that products read rows one after the other.
+        // Transposed, so that products read rows one after the other.
         Ok(stored.t().as_standard_layout().into_owned())
     }
 
@@ -224,7 +225,7 @@ impl Weights<'_> {
         Ok(Linear { weight, bias: self.vector(&format!("{layer}.bias"), outputs)? })
     }
 
-    /// As many blocks as the file has weights of, at least one.
+    /// As many blocks as the file has weights for, at least one.
     fn blocks(&self, width: usize) -> Result<Vec<Block>> {
         let mut blocks = Vec::new();
         while blocks.is_empty() || self.tensors.tensor(&format!("blocks.{}.qkv.weight", blocks.len())).is_ok()
@@ -261,7 +262,7 @@ fn unit(mut x: Array2<f32>) -> Array2<f32> {
     x
 }
 
-/// Makes shares of every row that add up to one.
+/// Turns every row into shares that add up to one.
 fn softmax(x: &mut Array2<f32>) {
     for mut row in x.rows_mut() {
         let largest = row.fold(f32::NEG_INFINITY, |largest, &value| largest.max(value));
@@ -276,8 +277,9 @@ fn gelu(x: f32) -> f32 {
     0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
 }
 
-/// The error function to within 5e-7: the rational approximation of Eigen and ONNX Runtime, of which a compiler makes vector
-/// instructions. With the exact one, that of libm, half of a comparison would be this.
+/// The error function to within 5e-7: the rational approximation of Eigen and ONNX Runtime, which a compiler
+/// turns into vector instructions. With the exact one of libm, it would take half of the time of a
+/// comparison.
 fn erf(x: f32) -> f32 {
     const ODD: [f32; 7] = [
         -2.726_142_3e-10,

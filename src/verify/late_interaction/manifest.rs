@@ -1,4 +1,4 @@
-//! The manifest of a comparer: what its weights are, and whose token states it reads.
+//! The manifest of a comparer: its weights, and the model whose token states it reads.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::error::Result;
 use crate::onnx::{self, FileEntry};
 
-/// What a folder says of itself.
+/// The manifest in a comparer's folder.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Manifest {
@@ -57,7 +57,7 @@ impl Manifest {
         self.files.weights.read(&folder.join("model.safetensors"))
     }
 
-    /// The name that calibrations know the comparer by.
+    /// The name of the comparer in calibrations.
     pub(super) fn fingerprint(&self) -> String {
         format!("{}@{}", self.name, self.revision)
     }

@@ -1,11 +1,12 @@
-//! Late interaction: the token states of two texts, laid side by side by a small network.
+//! Late interaction: a small network compares the token states of two texts side by side.
 //!
-//! A cross-encoder reads both questions at once and must read them again for every pair. Here each question is read once,
-//! alone, by the model that embeds it anyway, and only what the model made of its tokens meets the other's (late
-//! interaction, as in `ColBERT`: Khattab and Zaharia, SIGIR 2020). So a candidate costs a quarter of an embedding, if the
-//! states of the cached question are still kept from an earlier run, and one embedding more if not.
+//! A cross-encoder reads both questions at once and must read them again for every pair. Here each question
+//! is read once, alone, by the model that embeds it anyway, and only the token states of the two meet (late
+//! interaction, as in `ColBERT`: Khattab and Zaharia, SIGIR 2020). So a candidate costs a quarter of an
+//! embedding if the states of the cached question are still kept from an earlier run, and one embedding more
+//! if they are not.
 //!
-//! Guarantees that the weights are those that the manifest describes, that a pair's score depends on nothing but the
+//! Guarantees that the weights are those that the manifest describes, that a pair's score depends only on the
 //! pair, and that no async thread computes.
 
 mod bundled;
@@ -34,9 +35,9 @@ pub const BUNDLED_COMPARER: &str = "question-comparer";
 /// A pair of texts to compare.
 type Pair = (Arc<TokenStates>, Arc<TokenStates>);
 
-/// A scorer that compares questions token by token, on a thread of its own.
+/// A scorer that compares questions token by token, on its own thread.
 ///
-/// Dropping it joins the thread, which takes at most the time of one pair.
+/// Dropping it joins the thread, which takes no longer than comparing one pair.
 #[derive(Debug)]
 pub struct LateInteraction {
     name: String,
@@ -45,8 +46,8 @@ pub struct LateInteraction {
 }
 
 impl LateInteraction {
-    /// The comparer that comes with Wellspring for the states that `encoder` makes, by its name and revision. Blocks for
-    /// some milliseconds.
+    /// The comparer that comes with Wellspring for the states that `encoder` makes, found by its name and
+    /// revision. Blocks for some milliseconds.
     ///
     /// # Errors
     ///
@@ -58,7 +59,7 @@ impl LateInteraction {
         }
     }
 
-    /// The comparer in `folder`, which must hold a `manifest.json` like the bundled one's.
+    /// The comparer in `folder`, which must hold a `manifest.json` like that of the bundled comparer.
     ///
     /// # Errors
     ///
@@ -94,8 +95,8 @@ pub fn comparer_for(encoder: &str) -> Result<Option<String>> {
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Model`] if no comparer is found at all, or if a manifest or the calibration cannot be read or was made for
-/// another comparer.
+/// [`ErrorKind::Model`] if no comparer is found at all, or if a manifest or the calibration cannot be read or
+/// was made for another comparer.
 pub(super) fn calibration_for(encoder: &str) -> Result<Option<Arc<Calibration>>> {
     Bundled::of(encoder)?.map_or(Ok(None), |bundled| bundled.calibration())
 }

@@ -1,9 +1,10 @@
-//! What several callers say who share a scope, so that none of them alone decides for the others.
+//! Learning from several callers that share a scope, so that none of them alone decides for the others.
 //!
-//! The callers are dealt into groups, and a calibration is fitted without each group in turn. The one that departs least
-//! from what was before is taken: whoever a caller is, one of them was made without their word, and what is taken departs
-//! no further than that one. Where the others have said too little, nothing departs. Operators, judges and whoever has a
-//! scope alone are heard in each.
+//! The callers are divided into groups, and one calibration is fitted without each group in turn. The
+//! calibration that departs least from the base is taken. For every caller, one of these calibrations was
+//! made without their word, and the one taken departs no further than that one. If the other callers have
+//! said too little, nothing changes. Operators, judges and a caller that has a scope alone are included in
+//! every fit.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -12,17 +13,17 @@ use crate::error::Result;
 use crate::judgement::Judgement;
 use crate::verify::calibration::{CalibratedStage, Calibration, LEAST_PER_LABEL, Sample};
 
-/// How many groups there are at most; each costs a fit.
+/// The most groups; each costs a fit.
 const GROUPS: usize = 4;
 /// The rates at which decisions are compared.
 const RATES: [f64; 4] = [0.01, 0.02, 0.05, 0.1];
 
-/// Whose word it is.
+/// The source of a judgement.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Voice {
-    /// One that decides for nobody but itself, or is trusted to.
+    /// A source that decides only for itself, or is trusted to decide for others.
     Own,
-    /// One of those who share a scope.
+    /// One of the callers that share a scope.
     Caller(Option<Arc<str>>),
 }
 
@@ -39,8 +40,8 @@ pub(super) struct Word {
     pub(super) voice: Voice,
 }
 
-/// Keeps the newest `most` of `words`, and as many of each voice as there is room for: who says much takes no room from who
-/// says little.
+/// Keeps the newest `most` of `words`, and as many of each voice as there is room for: a caller that says
+/// much takes no room from one that says little.
 pub(super) fn shorten<T>(words: &mut VecDeque<T>, most: usize, voice: impl Fn(&T) -> Voice) {
     if words.len() <= most {
         return;
@@ -51,7 +52,7 @@ pub(super) fn shorten<T>(words: &mut VecDeque<T>, most: usize, voice: impl Fn(&T
     }
     let total = |quota: usize| left.values().map(|&count| count.min(quota)).sum::<usize>();
     let quota = (1..=most).rev().find(|&quota| total(quota) <= most).unwrap_or(1);
-    // The oldest of those who have more than that go.
+    // From each voice that has more than that, the oldest words are dropped.
     words.retain(|word| {
         let left = left.entry(voice(word)).or_default();
         *left -= 1;
@@ -62,7 +63,7 @@ pub(super) fn shorten<T>(words: &mut VecDeque<T>, most: usize, voice: impl Fn(&T
     }
 }
 
-/// What `words` move `base` to; none if they do not.
+/// The calibration that `words` lead to from `base`; none if they change nothing.
 pub(super) fn learn(base: &Calibration, words: &[Word]) -> Result<Option<Calibration>> {
     let callers: BTreeSet<&Voice> =
         words.iter().map(|word| &word.voice).filter(|voice| **voice != Voice::Own).collect();
@@ -86,7 +87,7 @@ pub(super) fn learn(base: &Calibration, words: &[Word]) -> Result<Option<Calibra
     Ok(least.map(|(_, learned)| learned))
 }
 
-/// On how many of the pairs, at how many rates, the two decide otherwise.
+/// How many decisions differ between the two, over all pairs and rates.
 fn departure(base: &Calibration, learned: &Calibration, words: &[Word]) -> usize {
     let differs = |sample: &Sample, rate| serves(base, sample, rate) != serves(learned, sample, rate);
     let count = |word: &Word| RATES.iter().filter(|&&rate| differs(&word.sample, rate)).count();

@@ -1,13 +1,13 @@
-//! Which words of two questions belong together.
+//! Which words of two questions match each other.
 //!
-//! Every word is matched with at most one word of the other question: first letter for letter, then as a
-//! form of the same word, then as a misspelling or relative. Among equals the nearest in relative position
-//! is taken, and words that were not taken back before those that were.
+//! Every word is matched with at most one word of the other question: first one with the same letters, then a
+//! form of the same word, then a misspelling or relative. Of several equal matches, the nearest in relative
+//! position is taken, and words that were not taken back come before those that were.
 
 use super::reading::Reading;
 use super::words::{is_content, rarity, related, stem};
 
-/// A word with what the alignment needs to know of it.
+/// A word with what the alignment needs to know about it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::verify) struct Token {
     /// Whether it carries content; see [`is_content`].
@@ -18,12 +18,12 @@ pub(in crate::verify) struct Token {
     pub(in crate::verify) rarity: f32,
     /// The place of its match in the other question.
     pub(in crate::verify) partner: Option<u16>,
-    /// Whether the two are one word, and not merely related ones.
+    /// Whether the two are the same word, and not merely related ones.
     pub(in crate::verify) exact: bool,
 }
 
 impl Token {
-    /// What a content word weighs: the rarer, the more, and never nothing.
+    /// The weight of a content word: the rarer it is, the more, and never zero.
     pub(in crate::verify) fn weight(&self) -> f32 {
         const LEAST: f32 = 0.2;
         LEAST + (1.0 - LEAST) * self.rarity
@@ -56,7 +56,7 @@ impl Alignment {
         alignment
     }
 
-    /// Matches what is left and `alike`, the kept words before those taken back.
+    /// Matches the remaining words that are `alike`, the kept ones before those that were taken back.
     fn pair(&mut self, alike: impl Fn(usize, usize) -> bool, exact: bool) {
         let (rows, columns) = (self.asked.len(), self.cached.len());
         for (left_retracted, right_retracted) in [(false, false), (false, true), (true, false), (true, true)]
@@ -83,7 +83,8 @@ impl Alignment {
         }
     }
 
-    /// The matched content words that nobody took back, as places in the two questions, in the order asked.
+    /// The matched content words that were not taken back, as places in the two questions, in the order
+    /// asked.
     pub(in crate::verify) fn matches(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         self.asked.iter().enumerate().filter(|(_, token)| token.content && !token.retracted).filter_map(
             |(i, token)| {
@@ -94,7 +95,7 @@ impl Alignment {
     }
 }
 
-/// The places of the content words that nobody took back and that the other question does not hold.
+/// The places of the content words that were not taken back and that the other question does not hold.
 pub(in crate::verify) fn unmatched(tokens: &[Token]) -> impl Iterator<Item = (usize, &Token)> {
     tokens
         .iter()

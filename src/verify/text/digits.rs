@@ -1,10 +1,10 @@
-//! Digits of all scripts, by their value.
+//! The digits of all scripts, by their value.
 
-/// The digits zero of the scripts that count in tens; the other nine follow each.
+/// The zeros of all scripts with decimal digits; the other nine digits follow each.
 const ZEROS: [char; 18] =
     ['0', '٠', '۰', '०', '০', '੦', '૦', '୦', '௦', '౦', '೦', '൦', '๐', '໐', '༠', '၀', '០', '０'];
 
-/// The ASCII digit of the value of `character`, if it is a digit.
+/// The ASCII digit with the value of `character`, if that is a digit.
 pub(in crate::verify) fn digit(character: char) -> Option<char> {
     if character.is_ascii() {
         return character.is_ascii_digit().then_some(character);

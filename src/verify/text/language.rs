@@ -1,14 +1,14 @@
-//! Which language a question is in: by its script, and for the Latin one by its function words.
+//! Which language a question is in: by its script, and for the Latin script by its function words.
 //!
-//! Good enough to choose the words that guards look for, and no more: a question of two words often tells nothing. A word
-//! counts for as many languages as have it, and the less the more those are.
+//! Good enough to choose the words that guards look for, and no more: a question of two words often reveals
+//! nothing. A word counts for all languages that have it, and counts less the more there are.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use unicode_script::{Script, UnicodeScript as _};
 
-/// A language that something is known of here.
+/// A language that something is known about here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::verify) enum Language {
     English,
@@ -38,7 +38,7 @@ use Language::{
 };
 
 impl Language {
-    /// Whether it is one of those that are told by their function words.
+    /// Whether it is one of those that are recognised by their function words.
     pub(in crate::verify) fn is_latin(self) -> bool {
         LATIN.iter().any(|(language, _)| *language == self)
     }
@@ -69,12 +69,12 @@ impl Language {
     }
 }
 
-/// What is known of the language of a text.
+/// What is known about the language of a text.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::verify) struct Told {
-    /// The most likely one; none if nothing tells.
+    /// The most likely language; none if nothing reveals it.
     pub(in crate::verify) language: Option<Language>,
-    /// Whether another one is out of the question.
+    /// Whether any other language is out of the question.
     pub(in crate::verify) is_sure: bool,
 }
 
@@ -100,7 +100,7 @@ const LATIN: [(Language, &str); 8] = [
         jaka jakie który która które muszę mam ma za o przy albo oraz już ze we"),
 ];
 
-/// The languages, as bits, that have a word.
+/// The languages that have a word, as bits.
 static WORDS: LazyLock<HashMap<&str, u8>> = LazyLock::new(|| {
     let mut words: HashMap<&str, u8> = HashMap::new();
     for (place, (_, list)) in LATIN.iter().enumerate() {
@@ -111,13 +111,13 @@ static WORDS: LazyLock<HashMap<&str, u8>> = LazyLock::new(|| {
     words
 });
 
-/// Whether `word` says how something is asked in `language`, and not what about.
+/// Whether `word` says in `language` how something is asked, and not what about.
 pub(in crate::verify) fn is_function_word(word: &str, language: Language) -> bool {
     let place = LATIN.iter().position(|(known, _)| *known == language);
     place.is_some_and(|place| WORDS.get(word).is_some_and(|languages| languages & 1 << place != 0))
 }
 
-/// The language of a text of these lower-case words.
+/// The language of a text with these lower-case words.
 pub(in crate::verify) fn language<'a>(words: impl Iterator<Item = &'a str> + Clone) -> Told {
     let sure = |language| Told { language: Some(language), is_sure: true };
     let has = |letters: &str| words.clone().any(|word| word.contains(|letter| letters.contains(letter)));
@@ -126,7 +126,7 @@ pub(in crate::verify) fn language<'a>(words: impl Iterator<Item = &'a str> + Clo
         Some(Script::Cyrillic) => sure(if has("іїєґ") { Ukrainian } else { Russian }),
         Some(Script::Arabic) => sure(if has("پچژگکیٹڈے") { Persian } else { Arabic }),
         Some(Script::Hiragana | Script::Katakana) => sure(Japanese),
-        // Characters that Japanese has not, or hardly without kana beside them.
+        // Characters that Japanese does not have, or hardly without kana beside them.
         Some(Script::Han) => Told { language: Some(Chinese), is_sure: has(CHINESE) },
         Some(Script::Hangul) => sure(Korean),
         Some(Script::Devanagari) => sure(Hindi),
@@ -139,7 +139,7 @@ pub(in crate::verify) fn language<'a>(words: impl Iterator<Item = &'a str> + Clo
 
 /// The script of most of the text; kana wherever there is some beside Han. None without letters.
 ///
-/// A Chinese character is about as much as three letters.
+/// A Chinese character counts as about three letters.
 pub(in crate::verify) fn script<'a>(words: impl Iterator<Item = &'a str>) -> Option<Script> {
     let mut counts: Vec<(Script, usize)> = Vec::new();
     for letter in words.flat_map(str::chars).filter(|letter| letter.is_alphabetic()) {
@@ -166,7 +166,7 @@ fn is_kana(script: Script) -> bool {
 fn latin<'a>(words: impl Iterator<Item = &'a str>) -> Told {
     let mut weights = [0.0_f32; LATIN.len()];
     let mut counts = [0_usize; LATIN.len()];
-    // What English has not.
+    // The weights of words that English does not have.
     let mut own = [0.0_f32; LATIN.len()];
     let mut seen: Vec<&str> = Vec::new();
     let mut is_marked = false;
@@ -203,28 +203,29 @@ fn latin<'a>(words: impl Iterator<Item = &'a str>) -> Told {
     if weights[best] < LEAST || weights[best] < AHEAD * weights[second] || !is_english && own[best] < OWN {
         return Told::default();
     }
-    // A title or a name holds a word or two of its language.
+    // A title or a name has a word or two of its own language.
     let enough = counts[best] >= 2 && weights[best] >= 2.0 || counts[best] >= 3 && weights[best] >= SURE;
-    // Marks are hardly ever in English words.
+    // English words hardly ever have marks.
     let enough = enough || is_marked && own[best] >= 1.0;
     let is_sure = enough && weights[best] >= 2.0 * weights[second];
     Told { language: Some(LATIN[best].0), is_sure }
 }
 
-/// Simplified characters, which Japanese writes otherwise, and some that are in hardly any Japanese word.
+/// Simplified characters that Japanese writes differently, and some that are in hardly any Japanese word.
 const CHINESE: &str = "个么吗呢吧们这哪怎你给还让谁跟请说买卖费时间门开关钱账电话应该为发货单订证书车飞场历动处连网页视图实际击设选择项错误\
     问题习样级经过进运达长张带边转输钟银码络帐录软续线换删链传联统维护简业产药币汇贷险签邮递仓库优价额预约岁东华农";
 
-/// What the words of a language must weigh.
+/// The least weight of the words of a language.
 const LEAST: f32 = 0.5;
 
-/// What those must weigh that English has not, for any other language: one that is no other's, or two.
+/// For languages other than English, the least weight of words that English does not have: one word that is
+/// in no other language, or two.
 const OWN: f32 = 0.75;
 
-/// What three of them must weigh to be sure.
+/// The least weight of three of them that makes the language certain.
 const SURE: f32 = 1.3;
 
-/// How much more they must weigh than those of any other.
+/// How much more they must weigh than those of any other language.
 const AHEAD: f32 = 1.2;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! Two questions laid side by side, word by word: what guards and features look at.
+//! Two questions side by side, word by word, for guards and features.
 //!
 //! A [`Comparison`] reads each question once ([`reading`]) and aligns their words once ([`alignment`]);
-//! whoever asks afterwards only reads. Nothing here judges whether the questions ask the same.
+//! guards and features only use the result. Nothing here judges whether the questions ask the same.
 
 mod alignment;
 mod digits;
@@ -24,21 +24,21 @@ pub(super) struct Comparison {
     pub(super) asked: Reading,
     /// The question that was answered.
     pub(super) cached: Reading,
-    /// Which words of the two belong together.
+    /// Which words of the two match each other.
     pub(super) alignment: Alignment,
 }
 
 impl Comparison {
-    /// Reads and aligns the two questions. Takes time in the product of their lengths, of which
-    /// [`Alignment::LONGEST`] words each are aligned.
+    /// Reads and aligns the two questions. Takes time proportional to the product of their lengths, but at
+    /// most [`Alignment::LONGEST`] words of each are aligned.
     pub(super) fn of(asked: &str, cached: &str) -> Self {
         let (asked, cached) = (Reading::of(asked), Reading::of(cached));
         let alignment = Alignment::of(&asked, &cached);
         Self { asked, cached, alignment }
     }
 
-    /// Whether the questions share nearly all of their content: one has at most a word or two that the other lacks, and
-    /// the other hardly more. Numbers do not count, nor do function words of the language.
+    /// Whether the questions share nearly all of their content: one has at most a word or two that the other
+    /// lacks, and the other has hardly more. Numbers do not count, nor do function words of the language.
     pub(super) fn is_nearly_verbatim(&self) -> bool {
         let lacks = |reading: &Reading, tokens| -> f32 {
             let is_number = |at| reading.text(at).bytes().any(|byte| byte.is_ascii_digit());

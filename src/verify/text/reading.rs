@@ -1,13 +1,14 @@
-//! A question read as words, with the place up to which it took itself back.
+//! A question as words, with the place up to which it took itself back.
 //!
-//! Words are read in lower case, with ASCII digits, and without what stands around them; where a script writes none between
-//! them, by the rules of Unicode (UAX #29), which make a word of each Chinese character. The text as it was written stays at hand
-//! for those who need the case, the signs and the marks that this drops.
+//! Words are read in lower case, with ASCII digits, and without the punctuation around them. If a script
+//! writes no spaces between words, the rules of Unicode (UAX #29) divide it, and each Chinese character
+//! becomes a word. The text as it was written remains available for callers that need the case, the signs and
+//! the marks that this drops.
 //!
-//! Speakers correct themselves: "When was Frankfurt, no sorry, Warsaw ranked". What precedes the last
-//! such correction may or may not be part of what was asked in the end, so guards treat it as optional.
-//! Markers that good questions also use as ordinary words ("actually", "rather") count only in
-//! combinations that do not occur otherwise.
+//! Speakers correct themselves: "When was Frankfurt, no sorry, Warsaw ranked". The text before the last such
+//! correction may or may not be part of the final question, so guards treat it as optional. Markers that good
+//! questions also use as ordinary words ("actually", "rather") count only in combinations that do not occur
+//! otherwise.
 
 use unicode_normalization::char::is_combining_mark;
 use unicode_segmentation::UnicodeSegmentation as _;
@@ -23,7 +24,7 @@ pub(in crate::verify) struct Word<'a> {
     pub(in crate::verify) text: &'a str,
     /// Whether it began with a capital letter.
     pub(in crate::verify) capitalised: bool,
-    /// Whether punctuation stands between it and the word before.
+    /// Whether there is punctuation between it and the word before.
     pub(in crate::verify) after_pause: bool,
 }
 
@@ -41,7 +42,7 @@ pub(in crate::verify) struct Reading {
 struct Span {
     start: usize,
     end: usize,
-    /// Where the word stands in the text as written.
+    /// The place of the word in the text as written.
     written: (usize, usize),
     capitalised: bool,
     after_pause: bool,
@@ -62,12 +63,12 @@ impl Reading {
         reading
     }
 
-    /// What is known of its language.
+    /// What is known about its language.
     pub(in crate::verify) fn told(&self) -> Told {
         self.told
     }
 
-    /// Its language, if that is another one than English.
+    /// Its language, if that is not English.
     pub(in crate::verify) fn foreign(&self) -> Option<Language> {
         self.told.language.filter(|language| *language != Language::English)
     }
@@ -103,18 +104,19 @@ impl Reading {
         &self.written[start..end]
     }
 
-    /// Where the word at `position` stands in the question as written; the end of the question beyond its words.
+    /// The place of the word at `position` in the question as written; the end of the question beyond its
+    /// words.
     pub(in crate::verify) fn place(&self, position: usize) -> (usize, usize) {
         self.spans.get(position).map_or((self.written.len(), self.written.len()), |span| span.written)
     }
 
-    /// What stands between the word at `position` and the one before it.
+    /// The text between the word at `position` and the one before it.
     pub(in crate::verify) fn gap_before(&self, position: usize) -> &str {
         let start = position.checked_sub(1).map_or(0, |before| self.place(before).1);
         &self.written[start..self.place(position).0]
     }
 
-    /// What stands between the word at `position` and the one after it.
+    /// The text between the word at `position` and the one after it.
     pub(in crate::verify) fn gap_after(&self, position: usize) -> &str {
         self.gap_before(position.saturating_add(1))
     }
@@ -179,7 +181,7 @@ impl Reading {
         (0..self.len()).rev().find_map(ends).unwrap_or(0)
     }
 
-    /// The same in another language: a word that stands apart, or the Japanese "not that".
+    /// The same for another language: a word on its own between pauses, or the Japanese "not that".
     fn foreign_correction_at(&self, position: usize) -> Option<usize> {
         if CORRECTIONS.contains(&self.text(position)) && self.is_set_apart(position) {
             return Some(position + 1);
@@ -190,7 +192,7 @@ impl Reading {
         Some(position + not_that.chars().count())
     }
 
-    /// The end of a correction marker that starts at `position`, if one does.
+    /// The end of a correction marker that starts at `position`, if there is one.
     fn correction_at(&self, position: usize) -> Option<usize> {
         if self.is_joined(position) || self.is_idle_no(position) && self.text(position) == "no" {
             return None;
@@ -218,14 +220,14 @@ impl Reading {
         Some(position + length)
     }
 
-    /// Whether the word stands between two pauses, as an interjection does.
+    /// Whether the word is between two pauses, as an interjection is.
     fn is_set_apart(&self, position: usize) -> bool {
         let pause = |at: usize| self.spans.get(at).is_some_and(|span| span.after_pause);
         position > 0 && pause(position) && pause(position + 1)
     }
 
-    /// Whether the `no` at `position` negates what follows, as in `there is no` or `reached no decision`, rather than
-    /// correcting what precedes, as in `in Paris no in Venice`.
+    /// Whether the `no` at `position` negates the words after it, as in `there is no` or `reached no
+    /// decision`, rather than correcting those before it, as in `in Paris no in Venice`.
     pub(in crate::verify) fn is_negating_no(&self, position: usize) -> bool {
         if self.text(position) != "no" {
             return false;
@@ -246,8 +248,8 @@ impl Reading {
                 && !self.is_paused_at(position + 1)
     }
 
-    /// Whether a verb stands before the `no` at `position` whose object it begins: "reached no decision". Before a name,
-    /// a number or another verb it corrects: "does it use no Corliss".
+    /// Whether the `no` at `position` begins the object of a verb before it: "reached no decision". Before a
+    /// name, a number or another verb it corrects: "does it use no Corliss".
     fn takes_object(&self, position: usize) -> bool {
         let next = self.get(position + 1);
         let corrects = next.is_none_or(|next| {
@@ -259,7 +261,7 @@ impl Reading {
         OBJECT_VERBS.contains(&self.text_before(position)) && !self.is_paused_at(position) && !corrects
     }
 
-    /// Whether the `no` at `position` says nothing of its own: `no. 12`, `whether or no`.
+    /// Whether the `no` at `position` neither negates nor corrects: `no. 12`, `whether or no`.
     fn is_idle_no(&self, position: usize) -> bool {
         let number = self.gap_after(position).starts_with('.')
             && self.text(position + 1).starts_with(|c: char| c.is_ascii_digit());
@@ -280,7 +282,7 @@ impl Reading {
     }
 }
 
-/// Where words of scripts that write none between them begin and end.
+/// Where words begin and end in scripts that write no spaces between them.
 fn unspaced_words(question: &str) -> Vec<usize> {
     if question.is_ascii() || !question.contains(is_unspaced) {
         return Vec::new();
@@ -291,8 +293,8 @@ fn unspaced_words(question: &str) -> Vec<usize> {
     ends
 }
 
-/// Whether `character` belongs to the word around it although it is not a letter or digit: the
-/// apostrophe in `don't`, the separators in `1,000` and `3.5`.
+/// Whether `character` belongs to the word around it although it is not a letter or digit: the apostrophe in
+/// `don't`, the separators in `1,000` and `3.5`.
 fn is_inner(previous: char, character: char, next: char) -> bool {
     match character {
         '\'' | '’' => previous.is_alphabetic() && next.is_alphabetic(),
@@ -313,7 +315,7 @@ fn push_lower(lower: &mut String, character: char) {
     }
 }
 
-/// Sounds of hesitation, which nobody writes but in a transcript.
+/// Sounds of hesitation, which no one writes except in a transcript.
 fn is_filler(word: &str) -> bool {
     matches!(
         word,
@@ -332,14 +334,14 @@ fn is_filler(word: &str) -> bool {
     )
 }
 
-/// Words that take back what precedes them where they stand between two pauses, in languages other than English.
+/// Words in languages other than English that take back the words before them if they are between two pauses.
 #[rustfmt::skip]
 const CORRECTIONS: &[&str] = &[
     "nein", "quatsch", "nee", "sorry", "non", "pardon", "no", "perdón", "digo", "anzi", "não", "aliás", "nie", "znaczy", "przepraszam",
     "нет", "ой", "точнее", "لا", "أقصد", "عفوا", "नहीं", "मतलब", "不",
 ];
 
-/// Words with which `no` negates when they follow it.
+/// Words after `no` with which it negates.
 const NO_TAKES: &[&str] = &[
     "longer",
     "one",
@@ -364,7 +366,8 @@ const TAKES_NO: &[&str] = &[
     "with", "by", "of", "in", "at", "under", "for", "if", "why", "and", "almost", "virtually",
 ];
 
-/// Other verbs whose object a `no` may begin. Other participles are corrected more often than they take one.
+/// Other verbs whose object may begin with `no`. Other participles are corrected more often than they take
+/// one.
 #[rustfmt::skip]
 const OBJECT_VERBS: &[&str] = &[
     "found", "gave", "took", "left", "saw", "held", "won", "lost", "sent", "brought", "kept", "wrote", "met", "paid", "sold", "spent",

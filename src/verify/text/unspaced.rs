@@ -2,7 +2,7 @@
 
 use unicode_script::{Script, UnicodeScript as _};
 
-/// Whether `character` is of such a script.
+/// Whether `character` belongs to such a script.
 pub(in crate::verify) fn is_unspaced(character: char) -> bool {
     // The first of them is Thai.
     character >= '\u{e00}'
@@ -18,7 +18,7 @@ pub(in crate::verify) fn is_unspaced(character: char) -> bool {
         )
 }
 
-/// Whether `word` is written in hiragana, which says how Japanese words belong together.
+/// Whether `word` is written in hiragana, which shows how Japanese words belong together.
 pub(super) fn is_hiragana(word: &str) -> bool {
     word.starts_with(|letter| matches!(letter, '\u{3041}'..='\u{309f}'))
 }

@@ -1,6 +1,7 @@
-//! What single words tell: whether they carry content, how rare they are, and when two are one word.
+//! Properties of single words: whether they carry content, how rare they are, and when two are the same word.
 //!
-//! All of it knows English, and a little Chinese and Japanese, whose characters are words here. Words of other languages count as rare content, which errs towards "different".
+//! All of it knows English, and a little Chinese and Japanese, whose characters are words here. Words of
+//! other languages count as rare content, which errs towards "different".
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
@@ -8,7 +9,7 @@ use std::sync::LazyLock;
 use super::unspaced::is_hiragana;
 
 /// The 8,000 most frequent English words, the most frequent first: the whole words of BERT's uncased
-/// vocabulary (Apache-2.0), whose order is that of their frequency.
+/// vocabulary (Apache-2.0), which is ordered by frequency.
 static COMMON: LazyLock<HashMap<&str, usize>> =
     LazyLock::new(|| include_str!("common-words.txt").split_whitespace().zip(0..).collect());
 
@@ -34,7 +35,7 @@ const FUNCTION_WORDS: &str = "
     的 了 吗 呢 吧 啊 呀 嘛 么 是 我 你 您 他 她 它 们 请 在 怎 什 哪 这 那 有 会 能 可 和 与 或 也 都 就 把 被 给 从 到 为 个 着 过 得 地 何 誰
 ";
 
-/// Whether `word` carries content: it is neither a function word nor one letter, and not in hiragana.
+/// Whether `word` carries content: it is neither a function word nor a single letter, and not in hiragana.
 pub(in crate::verify) fn is_content(word: &str) -> bool {
     !FUNCTION.contains(word)
         && (word.len() > 1 || word.bytes().all(|byte| byte.is_ascii_digit()))
@@ -46,7 +47,7 @@ pub(in crate::verify) fn is_content(word: &str) -> bool {
 /// Frequencies of words fall with their rank (Zipf), so the logarithm of the rank stands for the inverse
 /// document frequency.
 pub(in crate::verify) fn rarity(word: &str) -> f32 {
-    /// Ranks up to about this make no difference.
+    /// Ranks up to about this one make no difference.
     const FLAT: f32 = 50.0;
     let rank = |word: &str| COMMON.get(word).copied();
     rank(word)
@@ -77,7 +78,7 @@ pub(in crate::verify) fn stem(word: &str) -> &str {
     if long(stem, "sses", 2) || long(stem, "ches", 2) || long(stem, "shes", 2) || long(stem, "xes", 2) {
         stem = &stem[..stem.len() - 2];
     } else if long(stem, "ies", 2) {
-        // `cities` and `city` meet without their endings.
+        // `cities` and `city` are equal without their endings.
         return &stem[..stem.len() - 3];
     } else if long(stem, "s", 3) && !["ss", "us", "is"].iter().any(|end| stem.ends_with(end)) {
         stem = &stem[..stem.len() - 1];
@@ -105,7 +106,7 @@ fn undoubled(stem: &str) -> &str {
     }
 }
 
-/// Frequent forms that no rule leads to their stem.
+/// Frequent forms whose stem no rule finds.
 #[rustfmt::skip]
 const IRREGULAR: &[(&str, &str)] = &[
     ("wrote", "writ"), ("written", "writ"), ("won", "win"), ("winning", "win"), ("made", "mak"), ("took", "tak"), ("taken", "tak"),
@@ -120,7 +121,7 @@ const IRREGULAR: &[(&str, &str)] = &[
     ("lives", "liv"), ("life", "liv"), ("better", "better"), ("caught", "catch"), ("stole", "steal"), ("wore", "wear"), ("born", "bear"),
 ];
 
-/// Whether `a` and `b` are one word spelt otherwise or misspelt, such as `centre` and `center`, or of one
+/// Whether `a` and `b` are one word in another spelling or misspelt, such as `centre` and `center`, or of one
 /// family, such as `invent` and `invention`. Words with digits never are.
 pub(in crate::verify) fn related(a: &str, b: &str) -> bool {
     let numeric = |word: &str| word.bytes().any(|byte| byte.is_ascii_digit());
@@ -129,14 +130,15 @@ pub(in crate::verify) fn related(a: &str, b: &str) -> bool {
     }
     let (short, long) = if a.len() <= b.len() { (a, b) } else { (b, a) };
     let shared = short.bytes().zip(long.bytes()).take_while(|(x, y)| x == y).count();
-    // Words of one family share how they begin: `invent`, `invention`; `German`, `Germany`.
+    // Words of one family have the same beginning: `invent`, `invention`; `German`, `Germany`.
     if shared >= 5 && shared * 10 >= long.len() * 6 && shared + 2 >= short.len() {
         return true;
     }
     if respelt(a, b) || respelt(b, a) {
         return true;
     }
-    // Of two misspelt or rare words little is known; two common words of like letters are two words.
+    // Little is known about two misspelt or rare words; two common words with similar letters are different
+    // words.
     let allowed = match short.len() {
         0..=3 => 0,
         4..=7 => 1,

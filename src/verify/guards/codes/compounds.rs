@@ -1,6 +1,8 @@
-//! Numbers joined to one: fractions, ratios, dimensions, powers. Their order counts, unlike that of loose numbers.
+//! Numbers joined into one: fractions, ratios, dimensions, powers. Their order counts, unlike that of loose
+//! numbers.
 //!
-//! Only where both questions hold compounds of one kind are they compared: what is `1/2` here is `half` there.
+//! They are compared only if both questions hold compounds of one kind: `1/2` in one may be `half` in the
+//! other.
 
 use super::{MOST, Sides, quoted};
 use crate::verify::text::Reading;
@@ -92,7 +94,7 @@ fn across_words(reading: &Reading, at: usize) -> Option<(Compound, usize)> {
     (words > 1).then_some((Compound { kind, text }, words))
 }
 
-/// Whether the joint after `at` goes on with a compound of this kind.
+/// Whether the joint after `at` continues with a compound of this kind.
 fn continues(reading: &Reading, at: usize, kind: Kind) -> bool {
     match (kind, reading.gap_after(at).trim()) {
         (Kind::Fraction, joint) => matches!(joint, "/" | "⁄"),

@@ -1,13 +1,13 @@
 //! Letters that name one of several things: `Plan A`, `vitamin D`, `blood group AB-`, `section 4(b)`, `C++`.
 //!
-//! A capital letter on its own is one, and a small letter after a [noun](NOUNS) that takes them; `a`, `i` and the
-//! rest of contractions are not. The questions must not hold two that contradict each other, and where both
-//! hold the noun, one of them with its letter, the letter counts.
+//! A capital letter on its own is a label, and so is a small letter after a [noun](NOUNS) that takes labels;
+//! `a`, `i` and the rest of contractions are not. The questions must not hold two labels that contradict each
+//! other. If both questions hold the noun and one of them has its letter, the letter counts.
 
 use super::{MOST, Sides, quoted};
 use crate::verify::text::Reading;
 
-/// Nouns that letters follow to tell their things apart.
+/// Nouns whose things are named by a letter after them.
 #[rustfmt::skip]
 const NOUNS: &[&str] = &[
     "plan", "type", "vitamin", "class", "hepatitis", "section", "group", "option", "grade", "version", "part", "team", "appendix",
@@ -33,13 +33,13 @@ pub(super) fn difference(asked: &Reading, cached: &Reading) -> Option<Sides> {
     (left.is_some() || right.is_some()).then(|| (quoted(left.as_deref()), quoted(right.as_deref())))
 }
 
-/// The labels of `reading` that `other` does not hold in any case.
+/// The labels of `reading` that `other` does not hold in either case.
 fn missing<'a>(reading: &'a Reading, other: &Reading) -> Vec<Label<'a>> {
     let mut labels = labels(reading);
     if !labels.is_empty() {
         let kept = self::labels(other);
         labels.retain(|label| !kept.contains(label) && !kept.iter().any(|kept| kept.letter == label.letter));
-        // A small letter anywhere may be the same one, such as in "a program in c".
+        // A small letter anywhere may be the same label, as in "a program in c".
         labels.retain(|label| {
             let same = |at: usize| letter_at(other, at).is_some_and(|letter| letter == label.letter);
             !(other.retracted()..other.len()).any(same)
@@ -64,7 +64,8 @@ fn label_at(reading: &Reading, at: usize) -> Option<Label<'_>> {
         && (reading.gap_after(at).starts_with(joins) && at + 1 < reading.len()
             || reading.gap_before(at).ends_with(joins));
     let article = word.text == "a" && noun.is_empty() && bare;
-    // "Which type a person is": an article after the noun goes on; a letter ends, or a noun follows in capitals.
+    // "Which type a person is": more words follow an article directly; a letter comes before a pause or is a
+    // capital.
     let follows = !word.capitalised && word.text == "a" && bare && !reading.is_paused_at(at + 1);
     let counts = match word.text {
         "i" => !bare,
@@ -86,7 +87,7 @@ fn is_subsection(reading: &Reading, at: usize) -> bool {
     number && reading.gap_before(at).ends_with('(') && reading.gap_after(at).starts_with(')')
 }
 
-/// The letter at `at` with what belongs to it: `c++`, `c#`, `a+`, `ab-`.
+/// The letter at `at` with the signs that belong to it: `c++`, `c#`, `a+`, `ab-`.
 fn letter_at(reading: &Reading, at: usize) -> Option<String> {
     let word = reading.text(at);
     let blood = word == "ab";
@@ -102,13 +103,13 @@ fn letter_at(reading: &Reading, at: usize) -> Option<String> {
     (single || !mark.is_empty() || reading.written(at) == "AB").then(|| format!("{word}{mark}"))
 }
 
-/// The sign right after the letter at `at`, or the word for it.
+/// The sign right after the letter at `at`, or the word for the sign.
 fn mark(reading: &Reading, at: usize) -> &'static str {
     let gap = reading.gap_after(at);
     let next = reading.text(at + 1);
     let signs = ["++", "#", "+", "-", "−", "*"];
     let sign = signs.into_iter().find(|sign| {
-        // What goes on without a space is joined by it, as in `e-mail` and `a+b`.
+        // If more follows without a space, the sign joins the two, as in `e-mail` and `a+b`.
         gap.strip_prefix(sign).is_some_and(|rest| !rest.is_empty() || at + 1 >= reading.len())
     });
     match (sign, next) {
@@ -122,13 +123,14 @@ fn mark(reading: &Reading, at: usize) -> &'static str {
     }
 }
 
-/// Whether `noun` stands in the question, and nowhere with a letter or number after it.
+/// Whether `noun` is in the question, and nowhere with a letter or number after it.
 fn lacks_letter(reading: &Reading, noun: &str) -> bool {
     let mut places = (0..reading.len()).filter(|&at| !noun.is_empty() && reading.text(at) == noun).peekable();
     places.peek().is_some()
         && places.all(|at| {
             let next = reading.text(at + 1);
-            // An article after the noun is the letter at most of a label that the other would hold, too.
+            // An article after the noun can only be the letter of a label that the other question would hold,
+            // too.
             (next.len() != 1 || next == "a") && !next.starts_with(|c: char| c.is_ascii_digit())
         })
 }

@@ -1,16 +1,16 @@
-//! Whether two questions name the same codes: tokens and signs of which every character counts.
+//! Whether two questions name the same codes: tokens and signs in which every character counts.
 //!
-//! Models read `--force` as `force`, `-18` as `18` and `C++` as `C` with some punctuation; to a computer, a chemist
-//! or a thermometer these are other things. Four kinds are compared:
+//! Models read `--force` as `force`, `-18` as `18` and `C++` as `C` with some punctuation; to a computer, a
+//! chemist or a thermometer these are different things. Four kinds are compared:
 //!
 //! - [tokens]: paths, flags, identifiers, addresses, file names, serial numbers, hexadecimal numbers,
-//! - [signs] of numbers, and what they are compared by: `> 100`, `over 100`, `at most 100`,
+//! - [signs] of numbers, and comparisons with them: `> 100`, `over 100`, `at most 100`,
 //! - [compounds], whose order counts: `2x4`, `1:2`, `x^2`,
 //! - [labels]: letters that name one of several things, such as `Plan A`, `vitamin D` or `C++`.
 //!
-//! A *strong* code must stand in both questions; of any other, the questions may only not hold two that contradict each
-//! other. Where a question takes itself back, its codes are those after the correction; those before it still
-//! excuse the other question for holding them, unless one of their kind came instead.
+//! A *strong* code must be in both questions; for any other code, the questions must only not hold two that
+//! contradict each other. If a question corrects itself, its codes are those after the correction; those
+//! before it still excuse the other question for holding them, unless a code of the same kind replaced them.
 
 mod compounds;
 mod labels;
@@ -19,7 +19,7 @@ mod tokens;
 
 use crate::verify::text::{Comparison, Reading};
 
-/// Which codes differ, if some do.
+/// Which codes differ, if any.
 pub(super) fn difference(comparison: &Comparison) -> Option<String> {
     let (asked, cached) = (&comparison.asked, &comparison.cached);
     let (left, right) = tokens::difference(asked, cached)
@@ -32,7 +32,8 @@ pub(super) fn difference(comparison: &Comparison) -> Option<String> {
 /// How the two sides of a difference are described: a code in quotes, or `none`.
 type Sides = (String, String);
 
-/// More codes than this are a listing; the same number of both questions keeps a question equal to itself.
+/// More codes than this are a listing. Both questions have the same limit, so that a question stays equal to
+/// itself.
 const MOST: usize = 64;
 
 fn quoted(code: Option<&str>) -> String {
@@ -41,7 +42,7 @@ fn quoted(code: Option<&str>) -> String {
     code.map_or_else(|| "none".into(), |code| format!("`{}`", code.chars().take(SHOWN).collect::<String>()))
 }
 
-/// Where the text begins that nobody took back, in bytes of the question as written.
+/// Where the part of the text begins that was not taken back, in bytes of the question as written.
 fn kept_from(reading: &Reading) -> usize {
     reading.retracted().checked_sub(1).map_or(0, |last| reading.place(last).1)
 }

@@ -1,8 +1,8 @@
-//! Signs of numbers, and what numbers are compared by.
+//! Signs of numbers, and comparisons with numbers.
 //!
-//! Only numbers that both questions hold are looked at: others are another guard's. A relation is written (`>= 5`) or
-//! said (`at least 5`). Written ones must be the same, and must stand in both; said ones may be left out
-//! ("up to 5 devices", "5 devices"), and only must not point the other way.
+//! Only numbers that are in both questions are checked: another guard checks the rest. A relation is written
+//! (`>= 5`) or said (`at least 5`). Written relations must be the same and must be in both questions. Said
+//! relations may be left out ("up to 5 devices", "5 devices"); they only must not point the other way.
 
 use super::{MOST, Sides, kept_from};
 use crate::verify::guards::numbers::number_at;
@@ -29,7 +29,7 @@ struct Mention {
     value: String,
     sign: Sign,
     relation: Option<Relation>,
-    /// Whether the relation is written as a sign, and not in words.
+    /// Whether the relation is written as a sign rather than in words.
     written: bool,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn difference(asked: &Reading, cached: &Reading) -> Option<Sides> {
     Some((one.described(), other.described()))
 }
 
-/// Mentions of a number that agree in no way that it is mentioned.
+/// A mention on each side of a number whose mentions never agree.
 fn contradiction<'a>(mentions: &'a [Mention], others: &'a [Mention]) -> Option<(&'a Mention, &'a Mention)> {
     mentions.iter().find_map(|mention| {
         let same = |other: &&Mention| other.value == mention.value;
@@ -111,20 +111,21 @@ fn mentions(reading: &Reading) -> Vec<Mention> {
     mentions
 }
 
-/// What stands between the number at `at` and the word before it, as far as nobody took it back.
+/// The text between the number at `at` and the word before it, without what was taken back.
 fn before(reading: &Reading, at: usize) -> &str {
     let start = at.checked_sub(1).map_or(0, |previous| reading.place(previous).1).max(kept_from(reading));
     reading.as_written().get(start..reading.place(at).0).unwrap_or_default()
 }
 
-/// The sign of the number at `at`, before which `gap` stands, and the gap before the sign.
+/// The sign of the number at `at`, which comes after `gap`, and the part of the gap before the sign.
 fn sign<'a>(reading: &Reading, at: usize, gap: &'a str) -> (Sign, &'a str) {
     const CURRENCIES: [char; 5] = ['$', '€', '£', '¥', '₹'];
     let previous = reading.text_before(at);
     let gap = gap.trim_end_matches(CURRENCIES);
     let Some(last) = gap.chars().next_back() else { return (Sign::Plain, gap) };
     let left = &gap[..gap.len() - last.len_utf8()];
-    // A dash right after a word or number belongs to it: `covid-19`, `10-18`. It is a minus in `UTC-2`, though.
+    // A dash right after a word or number belongs to it: `covid-19`, `10-18`. In `UTC-2`, however, it is a
+    // minus.
     let numeric = previous.bytes().all(|byte| byte.is_ascii_digit());
     let joins = left.is_empty() && at > 0 && !matches!(previous, "utc" | "gmt");
     // In `n minus 1` it is subtracted.
@@ -139,7 +140,7 @@ fn sign<'a>(reading: &Reading, at: usize, gap: &'a str) -> (Sign, &'a str) {
     (sign, left)
 }
 
-/// Whether "below zero" stands at `at`, perhaps after the unit, or `below` at the end.
+/// Whether "below zero" is at `at`, perhaps after the unit, or `below` at the end.
 fn is_below_zero(reading: &Reading, at: usize) -> bool {
     (at..at + 3).any(|at| match reading.text(at) {
         "below" if reading.is_paused_at(at + 1) => !reading.is_paused_at(at),
@@ -148,14 +149,14 @@ fn is_below_zero(reading: &Reading, at: usize) -> bool {
     })
 }
 
-/// The relation that the text before a number ends with.
+/// The relation at the end of the text before a number.
 fn symbol(gap: &str) -> Option<Relation> {
     let gap = gap.trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '$' | '€' | '£' | '+'));
     let ends = |symbols: &[&str]| symbols.iter().any(|symbol| gap.ends_with(symbol));
     if ends(&["!=", "<>", "≠"]) {
         Some(Relation::Not)
     } else if ends(&[">=", "=>", "≥", "⩾"]) {
-        // An arrow points at what follows, and says nothing of its size.
+        // An arrow points to what follows and does not compare it.
         (!ends(&["==>", "->"])).then_some(Relation::AtLeast)
     } else if ends(&["<=", "=<", "≤", "⩽"]) {
         Some(Relation::AtMost)
@@ -168,7 +169,7 @@ fn symbol(gap: &str) -> Option<Relation> {
     }
 }
 
-/// The relation that is said right before the number at `at`.
+/// The relation in words right before the number at `at`.
 fn said(reading: &Reading, at: usize) -> Option<Relation> {
     if at <= reading.retracted() || before(reading, at).contains([',', ';', '?', '!']) {
         return None;

@@ -1,8 +1,9 @@
-//! Tokens between spaces that are code by their form.
+//! Tokens between spaces whose form shows that they are code.
 //!
-//! Case counts in paths, flags and identifiers, and not in addresses, file names, serial and hexadecimal numbers.
-//! A serial number may be split by a space or hyphen (`ISO 27001`). Identifiers, file names, paths of one level and
-//! serials of few digits are often said in words: they are not strong. One that is misspelt is still the same.
+//! Case counts in paths, flags and identifiers, but not in addresses, file names, serial and hexadecimal
+//! numbers. A serial number may be split by a space or hyphen (`ISO 27001`). Identifiers, file names, paths
+//! of one level and serial numbers of few digits are often said in words, so they are not strong. A misspelt
+//! identifier is still the same one.
 
 use super::{MOST, Sides, kept_from, quoted};
 use crate::verify::text::{Reading, is_common, is_unspaced, related};
@@ -58,7 +59,7 @@ fn missing<'a>(reading: &'a Reading, other: &Reading) -> Vec<Code<'a>> {
     }
     let (whole, kept) = (other.as_written(), &other.as_written()[kept_from(other)..]);
     let replaced = |code: &Code<'_>| {
-        // What the other took back counts as long as nothing of its kind came instead.
+        // Codes that the other question took back count, unless one of their kind replaced them.
         kept.len() < whole.len() && self::codes(kept).iter().any(|other| other.kind == code.kind)
     };
     codes.retain(|code| !code.stands_in(if replaced(code) { kept } else { whole }));
@@ -71,7 +72,7 @@ fn codes(text: &str) -> Vec<Code<'_>> {
 
 impl<'a> Code<'a> {
     fn of(chunk: &'a str) -> Option<Self> {
-        // Words are most of what is seen here: letters alone, perhaps with a comma or question mark.
+        // Most tokens here are words: only letters, perhaps with a comma or question mark.
         const AROUND: &[char] = &[
             '"', '\'', '`', '“', '”', '‘', '’', '«', '»', '(', ')', '[', ']', '{', '}', '<', '>', ',', ';',
             ':', '!', '?', '…', '*', '=', '¿', '¡',
@@ -93,8 +94,8 @@ impl<'a> Code<'a> {
         Some(Self { kind, text, strong })
     }
 
-    /// Whether no question asks about `other` in place of it: both are of a kind and neither stands in the other's
-    /// question.
+    /// Whether this code and `other` exclude each other: both are of one kind, and neither is in the question
+    /// of the other.
     fn contradicts(&self, other: &Self) -> bool {
         let letters = |text: &'a str| text.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default();
         let series = |one: &'a str, other: &str| {
@@ -104,11 +105,11 @@ impl<'a> Code<'a> {
         self.kind == other.kind && (self.kind != Kind::Serial || self.strong || series(self.text, other.text))
     }
 
-    /// Whether `question` holds it, wherever and however it is set off.
+    /// Whether `question` holds it, wherever it is and whatever separates it.
     fn stands_in(&self, question: &str) -> bool {
         match self.kind {
             Kind::Path => holds(question, self.text),
-            // `--hard` is `hard` where no dashes are written at all.
+            // Where no dashes are written at all, `hard` stands for `--hard`.
             Kind::Flag => {
                 holds(question, self.text)
                     || self.text.strip_prefix("--").is_some_and(|word| holds(question, word))
@@ -137,7 +138,7 @@ impl<'a> Code<'a> {
     }
 }
 
-/// Whether `code` stands in `question` as a whole.
+/// Whether `code` is in `question` as a whole.
 fn holds(question: &str, code: &str) -> bool {
     let inner = |c: char| {
         (c.is_alphanumeric() && !is_unspaced(c)) || matches!(c, '_' | '-' | '/' | '\\' | '.' | '$' | '@')
@@ -145,19 +146,19 @@ fn holds(question: &str, code: &str) -> bool {
     question.match_indices(code).any(|(at, _)| {
         let before = question[..at].chars().next_back();
         let mut after = question[at + code.len()..].chars();
-        // The dot that ends a sentence, and the slash that ends a folder, end the code.
+        // A dot that ends a sentence, or a slash that ends a folder, ends the code.
         let ends = match after.next() {
             Some('.' | '/' | '-') => after.next().is_none_or(|c| !inner(c)),
             next => next.is_none_or(|c| !inner(c)),
         };
-        // Inside an address, `example.org` stands after `https://` or `www.`.
+        // Within an address, `example.org` may follow `https://` or `www.`.
         let starts =
             before.is_none_or(|c| !inner(c) || matches!(c, '/' | '.') && !code.starts_with(['/', '.', '-']));
         starts && ends
     })
 }
 
-/// Whether two identifiers are one, but for a misspelling in one of their longer words.
+/// Whether two identifiers are the same except for a misspelling in one of their longer words.
 fn is_misspelt(one: &str, other: &str) -> bool {
     const LONG: usize = 5;
     one.split('_').count() == other.split('_').count()
@@ -167,7 +168,7 @@ fn is_misspelt(one: &str, other: &str) -> bool {
             .all(|(one, other)| one == other || one.len().min(other.len()) >= LONG && related(one, other))
 }
 
-/// A text without what may split a serial number, in lower case.
+/// A text in lower case, without the characters that may split a serial number.
 fn squeezed(text: &str) -> String {
     text.chars().filter(|c| !c.is_whitespace() && *c != '-').flat_map(char::to_lowercase).collect()
 }
@@ -175,7 +176,7 @@ fn squeezed(text: &str) -> String {
 fn holds_squeezed(question: &str, code: &str) -> bool {
     question.match_indices(code).any(|(at, _)| {
         let after = question[at + code.len()..].chars().next();
-        // More digits make another number. What follows a number may be the next word.
+        // More digits make it another number. The text after a number may be the next word.
         after.is_none_or(|c| !c.is_ascii_digit())
     })
 }
@@ -195,7 +196,7 @@ fn flag(text: &str) -> Option<(Kind, bool)> {
     if let Some(long) = text.strip_prefix("--") {
         return letter(long).then_some((Kind::Flag, true));
     }
-    // More letters after a single dash are prose with a dash more often than a flag, and so are words.
+    // After a single dash, several letters are more often prose with a dash than a flag; so are words.
     let short = text.strip_prefix('-')?;
     let plain = short.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let letters = short.len() <= 2
@@ -244,7 +245,7 @@ fn identifier(text: &str) -> Option<(Kind, bool)> {
         text.contains('_') && text.trim_matches('_').len() >= 2 && text.chars().all(|c| name(c) || c == '.');
     let scoped = (text.contains("::") || text.contains("->"))
         && text.chars().filter(|c| c.is_alphabetic()).count() >= 2;
-    // Blanks to be filled in are no code.
+    // Blanks to be filled in are not code.
     let blank = text.contains("___");
     (!blank && (variable || joined || scoped)).then_some((Kind::Identifier, false))
 }
@@ -263,7 +264,8 @@ fn file(text: &str) -> Option<(Kind, bool)> {
     (known && name.chars().all(plain)).then_some((Kind::File, false))
 }
 
-/// Letters, then digits: strong from three digits on after up to five capitals, as codes of errors and norms have.
+/// Letters, then digits: strong from three digits on, after up to five capitals, as in the codes of errors
+/// and standards.
 fn serial(text: &str) -> Option<(Kind, bool)> {
     let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let letters = text.bytes().take_while(u8::is_ascii_alphabetic).count();

@@ -1,10 +1,11 @@
-//! What the guards know of other languages than English: closed classes of words, by language.
+//! What the guards know of languages other than English: closed classes of words, by language.
 //!
-//! A list is used for questions that are told to be in its language, so that Spanish `once` is eleven and English `once` is
-//! not. Words that no other language has count where the language is not known, too. Only words that mean the same in
-//! nearly every question are here: what vetoes right answers costs hits.
+//! A list is used for questions that are recognised as its language, so that Spanish `once` is eleven and
+//! English `once` is not. Words that no other language has also count if the language is not known. Only
+//! words that mean the same in nearly every question are listed, because vetoes of right answers cost hits.
 //!
-//! Chinese and Japanese are searched for strings instead, for where their words end takes a dictionary to tell.
+//! Chinese and Japanese are searched for strings instead, because it takes a dictionary to find where their
+//! words end.
 
 mod negation;
 mod numerals;

@@ -1,15 +1,16 @@
 //! Words that negate.
 //!
-//! In most of these languages negations agree with each other ("no hay nada", "я никогда не") instead of cancelling, so it
-//! only counts whether there is one. Japanese verbs do cancel them ("must" is "not doing will not do").
+//! In most of these languages several negations are still one ("no hay nada", "я никогда не") and do not
+//! cancel each other, so it only matters whether there is one. In Japanese, negated verbs do cancel each
+//! other ("must" is "not doing will not do").
 
 use crate::verify::text::{Language, Reading};
 
-/// What negates a question.
+/// The negation of a question.
 #[derive(Debug)]
 pub(in crate::verify::guards) struct Negation<'a> {
     pub(in crate::verify::guards) is_negated: bool,
-    /// The first word that does; empty if none does.
+    /// The first word that negates; empty if there is none.
     pub(in crate::verify::guards) cue: &'a str,
 }
 
@@ -30,7 +31,7 @@ const WORDS: &[(Language, &[&str])] = &[
     (Language::Hindi, &["नहीं", "नही", "मत", "न", "ना", "बिना", "बगैर"]),
 ];
 
-/// Those that no other language has, English included.
+/// Negating words that no other language has, English included.
 #[rustfmt::skip]
 const ANYWHERE: &[&str] = &[
     "nicht", "kein", "keine", "keinen", "keinem", "keiner", "niemals", "ohne", "niet", "geen", "nooit", "zonder", "jamais", "aucun", "aucune",
@@ -38,13 +39,13 @@ const ANYWHERE: &[&str] = &[
     "żaden", "żadna",
 ];
 
-/// Words before a negation that make it the other half of "or not", which asks for both.
+/// Words before a negation that make it the second half of "or not", which asks for both.
 const OR: &[&str] = &["oder", "ob", "of", "ou", "o", "czy", "lub", "или", "або", "أم", "أو", "या", "y", "e"];
 
-/// Words after a negation that make a polite question of it.
+/// Words after a negation that make it a polite question.
 const POLITE: &[&str] = &["подскажете", "подскажешь", "могли", "мог", "могла", "скажете", "знаете", "знаешь"];
 
-/// What negates `reading`, if it is in a language that is known here; none where English decides.
+/// The negation of `reading`, if it is in a language that is known here; none if English decides.
 pub(in crate::verify::guards) fn negation(reading: &Reading) -> Option<Negation<'_>> {
     let kept = reading.retracted()..reading.len();
     // "Or not", "come mai" (why), and a polite question.
@@ -63,7 +64,7 @@ pub(in crate::verify::guards) fn negation(reading: &Reading) -> Option<Negation<
     match language {
         Language::English => None,
         Language::Chinese if reading.told().is_sure => Some(told(written(reading, chinese))),
-        // Some characters alone may as well be Japanese.
+        // Some single characters may just as well be Japanese.
         Language::Chinese => Some(told(None)),
         Language::Japanese => Some(japanese(reading)),
         Language::French => Some(told(found(words(language)).or_else(|| no_longer(reading)))),
@@ -75,7 +76,7 @@ fn words(language: Language) -> &'static [&'static str] {
     WORDS.iter().find(|(known, _)| *known == language).map_or(&[], |(_, words)| words)
 }
 
-/// The `plus` or `personne` of "n'arrive plus", which mean more and somebody without "ne".
+/// The `plus` or `personne` of "n'arrive plus", which mean "more" and "somebody" without "ne".
 fn no_longer(reading: &Reading) -> Option<usize> {
     const NEAR: usize = 4;
     (reading.retracted()..reading.len()).find(|&at| {
@@ -87,7 +88,7 @@ fn no_longer(reading: &Reading) -> Option<usize> {
     })
 }
 
-/// The word at which one begins of which `negates` says so, given the text before and from it on.
+/// The first word where a negation begins; `negates` decides, given the text before and from the word on.
 fn written(reading: &Reading, negates: fn(&str, &str) -> bool) -> Option<usize> {
     let text = reading.as_written();
     (reading.retracted()..reading.len()).find(|&at| {
@@ -127,7 +128,7 @@ fn japanese(reading: &Reading) -> Negation<'_> {
         let within =
             ["少", "危", "しれ", "つ", "すく", "とん", "ら", "じゃ"].iter().any(|end| before.ends_with(end))
                 && from.starts_with("ない");
-        // "なければなりません": what must be done is not negated, asked or told.
+        // "なければなりません" is "must": the sentence is not negated, whether it asks or states.
         let is_must = before.ends_with("なり") || before.ends_with("いけ");
         let is = CUES.iter().any(|cue| from.starts_with(cue)) && !within;
         // "失くす" and "無くなる" are verbs, but "できなくなる" is "can no longer".

@@ -2,8 +2,8 @@
 
 use crate::verify::text::{Language, Reading};
 
-/// Words for numbers, by language. `One` is an article in most of them, and Italian `sei`, French `neuf` and Hindi `दो` are
-/// other words as often.
+/// Words for numbers, by language. `One` is an article in most of them, and Italian `sei`, French `neuf` and
+/// Hindi `दो` are just as often other words.
 #[rustfmt::skip]
 const WORDS: &[(Language, &[(u64, &str)])] = &[
     (Language::German, &[(2, "zwei zweite zweiten zweiter"), (3, "drei dritte dritten dritter"), (4, "vier vierte vierten"), (5, "fünf"),
@@ -40,7 +40,8 @@ const WORDS: &[(Language, &[(u64, &str)])] = &[
         (20, "बीस"), (30, "तीस"), (50, "पचास"), (100, "सौ"), (1_000, "हज़ार हजार"), (100_000, "लाख")]),
 ];
 
-/// The number in words at `position` of a question in another language than English, and how many words it takes.
+/// The number in words at `position` of a question in a language other than English, and how many words it
+/// takes.
 pub(in crate::verify::guards) fn number(reading: &Reading, position: usize) -> Option<(u64, usize)> {
     let language = reading.foreign()?;
     if matches!(language, Language::Chinese | Language::Japanese) {
@@ -78,7 +79,7 @@ fn is_continued(sum: u64, next: u64) -> bool {
         || next < 1_000 && sum.is_multiple_of(1_000)
 }
 
-/// Whether a comma stands before the fraction of a number in `language`, and a point between thousands.
+/// Whether `language` writes a comma before the fraction of a number, and a point between thousands.
 pub(in crate::verify::guards) fn has_comma_decimals(language: Language) -> bool {
     matches!(
         language,
@@ -94,9 +95,9 @@ pub(in crate::verify::guards) fn has_comma_decimals(language: Language) -> bool 
     )
 }
 
-/// A number in Chinese characters: two or more of them, or one before what is counted.
+/// A number in Chinese characters: two or more of them, or one before a counted noun.
 fn characters(reading: &Reading, position: usize) -> Option<(u64, usize)> {
-    /// What is counted in nearly every question that has it.
+    /// Nouns that are counted in nearly every question that has them.
     const COUNTED: &str =
         "年月日号天周週个個時时点點小秒次回度岁歳元円块人位条章课課级級层階楼台件本张枚杯瓶斤公米倍間";
     let character = |at: usize| -> Option<char> {

@@ -1,6 +1,6 @@
-//! Opposites, as in the English list: pairs whose words hardly ever stand in other senses.
+//! Opposites, as in the English list: pairs of words that are hardly ever used in other senses.
 
-/// The two sides of each pair, as the forms of words that stand for them.
+/// The two sides of each pair, with the word forms of each side.
 #[rustfmt::skip]
 pub(in crate::verify::guards) const PAIRS: &[(&str, &str)] = &[
     // German

@@ -149,7 +149,7 @@ fn roles_are_traded_in_other_languages() {
 
 #[test]
 fn english_rules_are_for_english() {
-    // German "um" and "er" are no hesitation, and Spanish "no" takes nothing back.
+    // German "um" and "er" are not hesitation, and Spanish "no" takes nothing back.
     for question in ["Kann ich um 8 Uhr kommen, wenn er will?", "¿Por qué el pago no funciona en la tienda?"]
     {
         let reading = crate::verify::text::Reading::of(question);

@@ -13,12 +13,12 @@ struct Spelling {
     words: &'static str,
 }
 
-/// Which times are meant.
+/// Which times are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::verify::guards) enum Times {
     /// Months and weekdays.
     Fixed,
-    /// Those that are told from now, of the day and of the year, and how often something is.
+    /// Times relative to now, times of the day and of the year, and how often something happens.
     Relative,
 }
 
@@ -43,7 +43,7 @@ static WORDS: LazyLock<HashMap<&str, Vec<(Times, &Spelling)>>> = LazyLock::new(|
     words
 });
 
-/// The time that `word` of a question in `language` names; none in English.
+/// The time that `word` means in a question in `language`; none in English.
 pub(in crate::verify::guards) fn time(
     times: Times,
     word: &str,
@@ -58,7 +58,7 @@ pub(in crate::verify::guards) fn time(
     known.filter(|(of, spelling)| *of == times && has(spelling)).map(|(_, spelling)| spelling.time).next()
 }
 
-/// The times that stand in a question in Chinese or Japanese.
+/// The times in a Chinese or Japanese question.
 pub(in crate::verify::guards) fn written(
     times: Times,
     reading: &Reading,
@@ -146,7 +146,7 @@ const RELATIVE: &[Spelling] = &[
     anywhere("yearly", "jährlich jährliche jährlichen jaarlijks jaarlijkse annuel annuelle anual annuale rocznie roczny roczna rocznego ежегодно годовой годовая سنويا سنوياً سنوي السنوي वार्षिक सालाना"),
 ];
 
-/// The same in Chinese and Japanese, where these strings stand in a question.
+/// The same for Chinese and Japanese, where these strings are searched for in the question.
 #[rustfmt::skip]
 const WRITTEN: &[(&str, &[&str])] = &[
     ("monday", &["星期一", "周一", "礼拜一", "月曜"]),

@@ -1,21 +1,21 @@
-//! Whether two words that differ in their case are two words.
+//! Whether two words that differ in case are different words.
 //!
-//! Mostly they are one: people type in lower case, shout, capitalise titles and sentences (`Reset`, `sql`, `MFA`). Where a
-//! question is wholly in capitals its case says nothing at all. It says something of
+//! Mostly they are the same: people type in lower case, shout, capitalise titles and sentences (`Reset`,
+//! `sql`, `MFA`). If a question is wholly in capitals, its case says nothing at all. Case matters in
 //!
-//! - abbreviations that are also words, [function words](FUNCTION_WORDS) (`WHO`, `US`, `IT`) or [others](OTHER_WORDS)
-//!   (`AIDS`): capitals on one side and small letters on the other. Where a question is wholly in lower case, the
-//!   latter may be anything; the former are abbreviations only where pronouns do not stand (`the us`), for those are
-//!   far more frequent,
-//! - [units](SYMBOLS) whose prefix or letter has another meaning in capitals: `mW` and `MW`, `Mb` and `MB`. A spelling
-//!   that nobody means exactly (`gb`, `MHZ`) goes with each,
-//! - chemical elements against what has their letters: `Co` and `CO`, where a sentence or a title does not explain
-//!   the capital,
-//! - identifiers from code (`getItem`), which are other ones in other capitals. Brands such as `iPhone` and
-//!   `YouTube` are none.
+//! - abbreviations that are also words, [function words](FUNCTION_WORDS) (`WHO`, `US`, `IT`) or
+//!   [others](OTHER_WORDS) (`AIDS`): capitals on one side and small letters on the other. If a question is
+//!   wholly in lower case, the latter may mean either; the former are abbreviations only where a pronoun
+//!   cannot be (`the us`), because pronouns are far more frequent,
+//! - [units](SYMBOLS) whose prefix or letter has another meaning in capitals: `mW` and `MW`, `Mb` and `MB`. A
+//!   spelling that no one means exactly (`gb`, `MHZ`) matches each of them,
+//! - chemical elements against abbreviations with the same letters: `Co` and `CO`, if no sentence or title
+//!   explains the capital,
+//! - identifiers from code (`getItem`), which are different ones with different capitals. Brands such as
+//!   `iPhone` and `YouTube` are not identifiers.
 //!
-//! Country, language and product names that are words (`Turkey`, `Polish`, `Word`) are typed in lower case so often
-//! that they are one word here.
+//! Names of countries, languages and products that are also words (`Turkey`, `Polish`, `Word`) are typed in
+//! lower case so often that they count as the same word here.
 
 use super::Written;
 use crate::verify::text::Reading;
@@ -29,7 +29,7 @@ pub(super) enum Style {
     Title,
     /// Everywhere, or nearly so.
     Shouted,
-    /// As grammar says, more or less.
+    /// More or less as grammar requires.
     Normal,
 }
 
@@ -40,7 +40,7 @@ impl Style {
             let word = reading.written(at);
             let shape = Shape::of(word);
             any |= shape != Shape::Lower;
-            // Words of one to three letters are in small letters in titles.
+            // In titles, words of one to three letters are in small letters.
             if word.chars().filter(|c| c.is_alphabetic()).count() > 3 {
                 words += 1;
                 capitals += usize::from(shape != Shape::Lower);
@@ -92,7 +92,7 @@ const OTHER_WORDS: &[&str] = &[
     "aids", "arm", "act", "sat", "ice", "stem", "start", "mass", "bat", "rest", "soap", "dare", "mad", "tart",
 ];
 
-/// Spellings that are different units, in pairs.
+/// Spellings of different units, in pairs.
 #[rustfmt::skip]
 const SYMBOLS: &[(&str, &str)] = &[
     ("mW", "MW"), ("mw", "MW"), ("mW", "Mw"), ("mw", "Mw"), ("mV", "MV"), ("mv", "MV"), ("mV", "Mv"), ("mA", "MA"), ("ma", "MA"),
@@ -103,7 +103,8 @@ const SYMBOLS: &[(&str, &str)] = &[
     ("pH", "PH"), ("Pa", "PA"), ("Cal", "cal"),
 ];
 
-/// Elements whose symbol has two letters, without those that abbreviations such as `EU` and `AM` are lazily typed like.
+/// Elements whose symbol has two letters, without those that are also lazy spellings of abbreviations: `Eu`
+/// for `EU`, `Am` for `AM`.
 #[rustfmt::skip]
 const ELEMENTS: &[&str] = &[
     "Li", "Ne", "Na", "Mg", "Si", "Cl", "Ar", "Sc", "Ti", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ge", "Br", "Kr", "Rb", "Sr", "Zr",
@@ -115,7 +116,7 @@ const ELEMENTS: &[&str] = &[
 const BRANDS: &[&str] =
     &["macos", "watchos", "opensuse", "deepseek", "mychart", "whatsapp", "youtube", "linkedin", "ruby"];
 
-/// Whether case makes the two another word. They are equal but for it and for their marks.
+/// Whether case makes the two different words. They are equal except for case and marks.
 pub(super) fn differ(one: (&Written<'_>, Style), other: (&Written<'_>, Style)) -> bool {
     if one.1 == Style::Shouted || other.1 == Style::Shouted {
         return false;
@@ -159,7 +160,8 @@ fn stand_alike(one: &Written<'_>, other: &Written<'_>) -> bool {
     before == other_before || after == other_after
 }
 
-/// Whether what stands beside a pronoun in small letters says that it is none: `the us`, `an it job`.
+/// Whether the words beside a pronoun in small letters show that it is an abbreviation: `the us`, `an it
+/// job`.
 fn reads_as_abbreviation(written: &Written<'_>) -> bool {
     const BEFORE: &[&str] = &["the", "a", "an", "my", "our", "your", "their", "this", "which"];
     #[rustfmt::skip]
@@ -175,7 +177,7 @@ fn reads_as_abbreviation(written: &Written<'_>) -> bool {
     let (before, after) = (written.reading.text_before(written.at), written.reading.text(written.at + 1));
     BEFORE.contains(&before)
         || match &*written.folded {
-            // Few words are followed by this pronoun; where none of them is, a country is meant.
+            // Few words come before this pronoun; after any other word, a country is meant.
             "us" => !TAKE_US.contains(&before),
             "it" => IT.contains(&after),
             _ => false,
@@ -196,8 +198,8 @@ fn is_explained((written, _): (&Written<'_>, Style)) -> bool {
     starts && Shape::of(&written.text) == Shape::Title
 }
 
-/// Whether it has a capital inside and none at the beginning, after more letters than brands have there. Capitals up to
-/// the end are an abbreviation's, as in `mRNA`.
+/// Whether it has a capital inside and none at the beginning, after more letters than brands have before
+/// theirs. Capitals up to the end belong to an abbreviation, as in `mRNA`.
 fn is_identifier(written: &Written<'_>) -> bool {
     let small = written.text.chars().take_while(|c| c.is_lowercase()).count();
     let mut rest = written.text.chars().skip(small);

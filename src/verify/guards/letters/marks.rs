@@ -1,15 +1,17 @@
-//! Whether two spellings of the letters of one word differ in marks that can change the word.
+//! Whether two spellings of a word with the same letters differ in marks that can change the word.
 //!
-//! - In Arabic and Hebrew vowel points are optional, and so is the Greek tonos in lazy typing, and a stress mark on a
-//!   Cyrillic letter: a word without them may be the word with them. Two words that both have some, each where
-//!   the other has none or another one, are two words (`كَتَبَ` and `كُتُب`, `νόμος` and `νομός`).
-//! - `ё` is `е`, as it is printed nearly everywhere. Any other mark makes another letter in Cyrillic (`й` and `и`), kana
-//!   (`か` and `が`) and in the scripts of India and the south-east of Asia.
-//! - A mark in the Latin script makes another word (`campaña` and `campana`), even if a question has none
-//!   at all: many who type without accents write in languages where `esta` and `está` differ. The exceptions are
-//!   [words](LAZY) that are in English as well and that English keyboards leave without, the same for names, Spanish
-//!   question words, whose accent follows from their being asked, the endings `-ción` and `-sión`, which no word
-//!   has without, and capital `É`, which French printers left bare.
+//! - Vowel points are optional in Arabic and Hebrew, the tonos is optional in lazily typed Greek, and so is a
+//!   stress mark on a Cyrillic letter: a word without them may be the word with them. If two words both have
+//!   some, each where the other has none or another one, they are different words (`كَتَبَ` and `كُتُب`,
+//!   `νόμος` and `νομός`).
+//! - `ё` counts as `е`, which is printed in its place nearly everywhere. Any other mark makes another letter
+//!   in Cyrillic (`й` and `и`), kana (`か` and `が`) and in the scripts of India and Southeast Asia.
+//! - A mark in the Latin script makes another word (`campaña` and `campana`), even if a question has no marks
+//!   at all: many people who type without accents write in languages where `esta` and `está` differ. The
+//!   exceptions are [words](LAZY) that English has as well and that English keyboards leave without marks,
+//!   names of the same kind, Spanish question words, which have the accent whenever they ask, the endings
+//!   `-ción` and `-sión`, which no word has without the accent, and capital `É`, which French printers left
+//!   bare.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -19,7 +21,7 @@ use unicode_normalization::char::is_combining_mark;
 
 use super::Written;
 
-/// Words that are the same with an accent and without.
+/// Words that are the same with and without an accent.
 #[rustfmt::skip]
 const LAZY: &str = "
     cafe cafes resume resumes naive naivete fiance fiancee fiances fiancees cliche cliches decor deja voila tete facade
@@ -46,7 +48,7 @@ const LAZY: &str = "
 
 static LAZY_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| LAZY.split_whitespace().collect());
 
-/// Whether marks make the two another word. They are equal in what is left without their marks.
+/// Whether marks make the two different words. They are equal without their marks.
 pub(super) fn differ(one: &Written<'_>, other: &Written<'_>) -> bool {
     if one.text.is_ascii() && other.text.is_ascii() {
         return false;
@@ -84,7 +86,7 @@ struct Letter {
 }
 
 impl Letter {
-    /// Whether it has a mark that `other` has not.
+    /// Whether it has a mark that `other` does not have.
     fn exceeds(&self, other: &Self) -> bool {
         self.marks.iter().any(|mark| !other.marks.contains(mark))
     }
@@ -110,8 +112,8 @@ impl Letter {
     }
 }
 
-/// The letters of a word, without the marks that change nothing: the dots of `ё`, and the dot that makes a letter of
-/// Devanagari or Bengali a foreign one.
+/// The letters of a word, without the marks that change nothing: the dots of `ё`, and the dot that makes a
+/// Devanagari or Bengali letter a foreign one.
 fn letters(word: &str) -> Vec<Letter> {
     let mut letters: Vec<Letter> = Vec::with_capacity(word.len());
     for character in word.nfd() {

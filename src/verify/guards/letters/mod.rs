@@ -1,12 +1,14 @@
 //! Whether words differ in a way that the models cannot see: in accents or in case.
 //!
 //! The bundled models read text in lower case and without marks, so that `Forderung` and `Förderung`, or `US`
-//! and `us`, are one word to them: the similarity is 1, and no score tells them apart. This guard compares such
-//! words as they were written. What can change the word is a difference, for a miss costs an answer anew and a
-//! wrong answer costs more; lazy typing is none. The rules are in [`marks`] and [`case`].
+//! and `us`, are one word to them: the similarity is 1, and no score distinguishes them. This guard compares
+//! such words as they were written. A difference counts if it can change the word, because a miss only costs
+//! another answer and a wrong answer costs more; lazy typing does not count. The rules are in [`marks`] and
+//! [`case`].
 //!
-//! Composed and decomposed, full-width and ligature forms are one spelling. Words that differ in more than marks
-//! and case are left to the other guards and to the models. What was taken back is not compared.
+//! Composed and decomposed, full-width and ligature forms are one spelling. Words that differ in more than
+//! marks and case are left to the other guards and to the models. Words that were taken back are not
+//! compared.
 
 mod case;
 mod marks;
@@ -19,11 +21,11 @@ use unicode_normalization::char::is_combining_mark;
 use self::case::Style;
 use crate::verify::text::{Alignment, Comparison, Reading};
 
-/// Which words differ in their marks or case, if some do.
+/// Which words differ in their marks or case, if any.
 pub(super) fn difference(comparison: &Comparison) -> Option<String> {
     let (asked, cached) = (&comparison.asked, &comparison.cached);
     let (mut left, mut right) = (kept(asked), kept(cached));
-    // What both questions hold as it stands is no difference, wherever it stands.
+    // A word that both questions hold in the same spelling is not a difference, wherever it is.
     left.retain(|&i| {
         let same = right.iter().position(|&j| asked.written(i) == cached.written(j));
         same.map(|at| right.remove(at)).is_none()
@@ -45,7 +47,7 @@ pub(super) fn difference(comparison: &Comparison) -> Option<String> {
     })
 }
 
-/// The places of the words that nobody took back, as many as are aligned.
+/// The places of the words that were not taken back, up to the number that is aligned.
 fn kept(reading: &Reading) -> Vec<usize> {
     (reading.retracted()..reading.len()).take(Alignment::LONGEST).collect()
 }
@@ -56,7 +58,7 @@ struct Written<'a> {
     reading: &'a Reading,
     at: usize,
     text: Cow<'a, str>,
-    /// What the models see of it.
+    /// The word as the models see it.
     folded: Cow<'a, str>,
 }
 
@@ -68,7 +70,7 @@ impl<'a> Written<'a> {
     fn of(reading: &'a Reading, at: usize) -> Self {
         let text = reading.written(at);
         if text.is_ascii() {
-            // The reading has it in lower case already.
+            // The reading already has it in lower case.
             return Self { reading, at, text: text.into(), folded: reading.text(at).into() };
         }
         let text: String = text.chars().map(|c| if c == '’' { '\'' } else { c }).nfkc().collect();
