@@ -11,7 +11,7 @@ use crate::auth::Token;
 use crate::cors::Origin;
 use crate::limits::RequestLimits;
 use crate::price::Price;
-use crate::proxy::{HeaderPattern, PathPattern, header_label, joined, token_label};
+use crate::proxy::{HeaderPattern, NO_TENANT, PathPattern, header_label, is_tenant, joined, token_label};
 use crate::webhooks::Webhook;
 
 /// How the gateway behaves.
@@ -129,8 +129,12 @@ impl Sharing {
     ///
     /// # Errors
     ///
-    /// `InvalidInput` if a caller is given where everyone shares.
+    /// `InvalidInput` if a caller is given where everyone shares, or a tenant that is empty or longer than 1,024
+    /// bytes.
     pub fn tenant(&self, caller: Option<&str>, tenant: Option<&str>) -> Result<Option<String>> {
+        if tenant.is_some_and(|tenant| !is_tenant(tenant)) {
+            return Err(Error::new(ErrorKind::InvalidInput, NO_TENANT));
+        }
         let shared_by = match (caller, self) {
             (None, _) => None,
             (Some(name), Self::Key) => Some(token_label(name)),

@@ -69,6 +69,14 @@ struct Source {
     chunks: Vec<String>,
 }
 
+/// Whether `name` can name a tenant.
+pub(crate) fn is_tenant(name: &str) -> bool {
+    (1..=MAX_NAME_BYTES).contains(&name.len())
+}
+
+/// What is wrong if it cannot.
+pub(crate) const NO_TENANT: &str = "the tenant is empty or longer than 1024 bytes";
+
 impl Directives {
     /// Reads the field, if there is one, and the headers. Numbers in the field [keep their text](json::read).
     pub(crate) fn new(
@@ -109,6 +117,9 @@ impl Directives {
             return Err(Problem::invalid(format!(
                 "parameters are nested deeper than {MAX_JSON_DEPTH} levels"
             )));
+        }
+        if self.tenant.as_deref().is_some_and(|tenant| !is_tenant(tenant)) {
+            return Err(Problem::invalid(NO_TENANT));
         }
         let names = self
             .sources

@@ -30,7 +30,7 @@ use axum::routing::post;
 
 #[cfg(test)]
 pub(super) use self::directives::fields as directive_fields;
-pub(super) use self::directives::{Directives, duration};
+pub(super) use self::directives::{Directives, NO_TENANT, duration, is_tenant};
 pub(super) use self::embeddings::Embeddings;
 pub(super) use self::followers::Followers;
 pub use self::irrelevant::HeaderPattern;

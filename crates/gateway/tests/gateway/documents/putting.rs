@@ -351,3 +351,14 @@ async fn a_caller_is_named_by_the_token_or_the_header() {
         (&json!("miss"), &json!("hit"))
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_name_a_tenant_is_refused() {
+    let (gateway, _folder) = start(|_| {}).await;
+    for (tenant, status) in [(String::new(), 400), ("t".repeat(1_025), 400), ("t".repeat(1_024), 200)] {
+        let fields = json!({ "question": "q", "tenant": tenant });
+        assert_eq!(gateway.ask("/v1/cache/lookup", &fields).await.status, status, "{}", tenant.len());
+        let cleared = gateway.admin_post("/v1/cache/clear", &json!({ "tenant": tenant })).await;
+        assert_eq!(cleared.status, status, "{}", tenant.len());
+    }
+}
