@@ -53,6 +53,7 @@ MEAN_OVER = 400
 PAIRS, LISTS, WHOLES, ANCHOR = 1.0, 1.0, 0.3, 20.0
 TEMPERATURE = 0.07
 ANCHORED_TEXTS = 10
+# The share of other questions that the watched threshold lets through: about what a budget of 2 % leaves room for.
 LET_THROUGH = 0.004
 
 
@@ -265,6 +266,8 @@ def main():
     options = parser.parse_args()
     if not (options.check or options.third_party):
         parser.error("--third-party is needed (or --check)")
+    if options.go_on and options.trunk != "english":
+        parser.error("--go-on reads the English model only: of the multilingual one, a run writes no whole graph")
     if options.corpus:
         sources.CORPUS = options.corpus
     torch.manual_seed(options.seed)
