@@ -9,7 +9,8 @@
 //!
 //! If the file cannot be written, the clock in memory has advanced all the same, so nothing stale is served
 //! while the process lives, and the caller gets an error saying that the invalidation is not durable. The
-//! database is opened again at once, so that reads go on. Nothing is written until [mending](Mending) the
+//! database is opened again at once, so that reads go on, except on a file system that has become read-only:
+//! there, redb cannot open it, and lookups bypass the store. Nothing is written until [mending](Mending) the
 //! file shows that it can be written; mending starts by writing all of the clocks.
 
 use std::collections::{HashMap, HashSet};
@@ -165,13 +166,15 @@ impl WriterThread {
 
     /// Records that the file cannot be written, and opens it again for readers.
     fn fail(&mut self, error: &Error) {
-        tracing::error!(%error, "nothing is stored until the store's file can be written again");
+        let cause = error as &(dyn std::error::Error + 'static);
+        tracing::error!(error = cause, "nothing is stored until the store's file can be written again");
         self.health.set_unwritable(Some(error.to_string()));
         self.mending.failed();
         if self.database.has_failed()
             && let Err(error) = self.database.reopen()
         {
-            tracing::error!(%error, "the store's file cannot be opened again yet");
+            let cause = &error as &(dyn std::error::Error + 'static);
+            tracing::error!(error = cause, "the store's file cannot be opened again yet");
         }
     }
 
