@@ -331,7 +331,7 @@ impl CacheBuilder {
             Err(error) if !is_shared => return Err(error),
             // It is read as soon as it can be. A store that is away has reported that itself.
             Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) => {}
-            Err(error) => tracing::warn!(%error, "what was learned from feedback is not known yet"),
+            Err(error) => tracing::warn!(%error, "lessons from feedback are not loaded yet"),
             Ok(()) => {}
         }
         if is_shared {

@@ -252,7 +252,7 @@ async fn a_budget_that_cannot_be_shown_is_told_and_counted_wherever_it_is_set() 
         }
         assert!(matches!(found, Lookup::Miss(_)));
         assert_eq!(after.verifications, before.verifications, "nobody looked at the neighbour");
-        let decision = format!("the least that it can show is {least}");
+        let decision = format!("the lowest that it can show is {least}");
         assert!(explained.decision.ends_with(&decision), "{}", explained.decision);
         let nearest = &explained.candidates[0];
         let check = nearest.checks.iter().find(|check| check.name == "cheap").unwrap();

@@ -77,7 +77,7 @@ async fn a_slow_server_is_left_alone_where_answers_are_cheap() {
     let entry = costing(Duration::from_millis(100));
     let (_server, proxy, store) = behind_a_proxy(&entry).await;
     slow_down(&proxy, DELAY);
-    eventually("it is left alone", async || {
+    eventually("it is skipped", async || {
         let _ = store.lookup(&entry.corpus, entry.id).await;
         !connection(&store).up
     })

@@ -44,7 +44,7 @@ fn an_answer_is_served_until_its_document_changes() {
     assert_eq!(miss.stdout, "");
     // An answer from the version before is not stored any more.
     let late = sandbox.run(&["put", CAPITAL, "Paris.", "--doc", "geo@v1"]).code(1);
-    assert!(late.stderr.contains("another version than the registered one"), "{}", late.stderr);
+    assert!(late.stderr.contains("a version other than the registered one"), "{}", late.stderr);
 }
 
 #[test]

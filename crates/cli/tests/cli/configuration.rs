@@ -158,7 +158,7 @@ fn what_cannot_be_shown_is_told_wherever_the_settings_are_looked_at() {
         (
             "match.max_false_hit_rate = 0.0001\n",
             "match.max_false_hit_rate = 0.0001 cannot be shown by the calibration in force: only exact matches are served; \
-             the least that it can show is 0.0",
+             the lowest that it can show is 0.0",
             "set match.max_false_hit_rate = 0.0",
         ),
         (

@@ -80,7 +80,7 @@ async fn it_serves_before_its_store_is_there_and_takes_it_up() {
     assert_eq!(caller.ask_cache().await, "miss");
     let log = served.end();
     let warnings: Vec<&str> = log.lines().filter(|line| line.contains("WARN")).collect();
-    assert!(warnings[0].contains("the store is away, so nothing is cached"), "{log}");
+    assert!(warnings[0].contains("the store is unavailable, so nothing is cached"), "{log}");
     // No more is said of it than what a busy machine adds.
     assert!(warnings[1..].iter().all(|warning| warning.contains(" time")), "{log}");
 }
