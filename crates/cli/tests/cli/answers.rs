@@ -135,7 +135,7 @@ fn many_documents_are_read_from_a_list() {
     let outcomes: Vec<_> = few["changes"].as_array().unwrap().iter().map(|c| &c["outcome"]).collect();
     assert_eq!(outcomes, [&json!("unchanged"), &json!({ "dropped": 0 }), &json!({ "dropped": 0 })]);
     let none = sandbox.run_with(&["invalidate", "--docs-from", "-"], b"\n").code(2);
-    assert!(none.stderr.contains("one document on each line"), "{}", none.stderr);
+    assert!(none.stderr.contains("one document per line"), "{}", none.stderr);
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn nothing_goes_without_being_named_and_confirmed() {
         assert!(refused.stderr.contains(told), "{flags:?}: {}", refused.stderr);
     }
     let text = sandbox.run(&["clear", "--tenant", "acme", "--dry-run"]).code(0).stdout;
-    assert_eq!(text, "3 answers would go, of 7\n");
+    assert_eq!(text, "3 answers would be removed, of 7\n");
     let text = sandbox.run(&["clear", "--tenant", "acme", "--yes"]).code(0).stdout;
     assert!(text.starts_with("3 answers removed in "), "{text}");
     let shared = sandbox.run(&["clear", "--caller", "ci", "--yes"]);

@@ -131,7 +131,7 @@ fn attacks_are_the_same_for_the_same_seed() {
     assert_eq!(report, sandbox.json(&args, 0));
     assert_eq!((&report["attacked"], &report["seed"]), (&json!(2), &json!(3)));
     assert!(report["all"]["made"].as_u64().unwrap() > 4, "{report}");
-    assert!(sandbox.run(&args).code(0).stdout.contains("Every one is wrong"));
+    assert!(sandbox.run(&args).code(0).stdout.contains("Every one is a false hit"));
 }
 
 #[test]

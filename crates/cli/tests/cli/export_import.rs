@@ -111,7 +111,7 @@ fn bad_lines_are_named_and_the_others_are_stored() {
     assert_eq!([0, 1, 2, 3, 4].map(|index| bad(index)["line"].as_u64().unwrap()), [3, 4, 6, 7, 8]);
     assert_eq!(bad(1)["message"], "question is empty");
     assert_eq!(bad(2)["message"], "document id is empty");
-    assert_eq!(bad(3)["message"], "expires_at is no time, write it like 2026-11-21T08:00:00Z");
+    assert_eq!(bad(3)["message"], "expires_at is not a time, write it like 2026-11-21T08:00:00Z");
     assert_eq!(sandbox.run(&["get", "Who rules?", "-q"]).code(0).stdout, "Me.\n");
 }
 

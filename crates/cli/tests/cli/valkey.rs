@@ -121,7 +121,7 @@ fn a_server_that_is_away_fails_each_command_with_what_to_do() {
     for args in commands {
         let run = shared.run(args).code(3);
         assert!(run.stderr.contains("cannot reach valkey://:***@127.0.0.1:"), "{args:?}: {}", run.stderr);
-        assert!(run.stderr.contains("see that the server runs"), "{args:?}: {}", run.stderr);
+        assert!(run.stderr.contains("check that the server runs"), "{args:?}: {}", run.stderr);
     }
 }
 
