@@ -202,5 +202,5 @@ async fn a_websocket_is_told_where_to_go() {
     let request = request.header("connection", "upgrade").header("upgrade", "websocket");
     let reply = Reply::of(request.send().await.unwrap()).await;
     assert_eq!(reply.status, 501);
-    assert!(reply.body.contains("connect to the API itself"), "{}", reply.body);
+    assert!(reply.body.contains("connect to the API directly"), "{}", reply.body);
 }
