@@ -142,7 +142,7 @@ fn traffic_is_replayed_without_and_with_a_judge() {
 {"q":"headcount of Norway's main city, 2019","expect":"b"}
 {"q":"Where can I buy a train ticket?","expect":null}"#;
     sandbox.write("queries.jsonl", queries.as_bytes());
-    // Answers live for a few questions, so that wordings come again when their own answers are gone.
+    // Answers live for a few questions, so that wordings are asked again when their own answers are gone.
     sandbox.write("wellspring.toml", b"[ttl]\ndefault = \"10m\"\n");
     let args = [
         "eval",

@@ -30,7 +30,7 @@ fn what_is_exported_is_imported_whole() {
     to.run(&["get", "what is the capital of france?", "--threshold", "0.9"]).code(0);
     to.run(&["get", "Who rules?"]).code(1);
     to.run(&["get", "Who rules?", "--tenant", "a", "--namespace", "docs:faq"]).code(0);
-    // Everything is the same but the clock of the store and the hits, which begin anew.
+    // Everything is the same except the clock of the store and the hits, which start again.
     let same = |text: &str| {
         let mut lines = lines(text);
         for line in &mut lines {
