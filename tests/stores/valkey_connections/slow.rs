@@ -112,7 +112,8 @@ async fn a_silent_server_costs_a_few_lookups_their_limit_and_the_others_nothing(
 /// On one thread, which is blocked while a lookup is under way: as if the machine had left the process no time to run.
 #[tokio::test]
 async fn a_process_that_ran_too_late_does_not_blame_the_server() {
-    // The timer had fired by the time that the reply could be read. Three in a row were taken for a server that is away.
+    // The timer had fired by the time that the reply could be read. Three in a row were taken for a server that is
+    // down.
     let server = Server::start();
     let store = Arc::new(connect(&server.url()).await);
     let entry = costing(Duration::from_mins(1));
