@@ -82,7 +82,7 @@ pub(super) fn add(fields: &mut Map<String, Value>, headers: &HeaderMap) -> Resul
                 items.map(read).collect::<Result<Value, _>>()
             }
             (_, [line]) => single(kind, line.trim()),
-            _ => Err("stands twice"),
+            _ => Err("occurs twice"),
         };
         fields.insert(field.to_owned(), value.map_err(bad)?);
     }
