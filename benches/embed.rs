@@ -26,10 +26,10 @@ const WORDS: [&str; 16] = [
 const CALLERS: usize = 64;
 /// The answers that the callers find.
 const QUESTIONS: usize = 1_000;
-/// The embedder and the cache are measured this many times, in turn.
+/// The length of one measurement. The embedder and the cache are measured in turn, [`SLICES`] times each.
 const SLICE: Duration = Duration::from_millis(500);
 const SLICES: usize = 10;
-/// The number of measurements that a median is taken from.
+/// The number of lookups that a median is taken from.
 const LOOKUPS: usize = 200;
 
 /// A text of `tokens` tokens, the two special ones included; another for each `seed`.

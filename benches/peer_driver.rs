@@ -29,7 +29,7 @@ use wellspring_test_support::servers;
 
 /// The least similarity of a hit without verification, as for the others.
 const SIMILARITY: f32 = 0.9;
-/// The default for Wellspring.
+/// The share of false hits that is accepted by default.
 const MAX_FALSE_HIT_RATE: f64 = 0.02;
 const DIMENSIONS: usize = 384;
 const CALLERS: [usize; 3] = [1, 8, 64];
