@@ -2,20 +2,20 @@
 .DEFAULT_GOAL := help
 .PHONY: help run test chaos starved bench bench-peers profile setup multilingual servers clients check clean
 
-# Official builds of ONNX Runtime report to their maker; nothing that make runs here shall.
+# Official builds of ONNX Runtime send telemetry to their maker; turn this off for everything that make runs.
 export ORT_DISABLE_TELEMETRY := 1
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s%s\n", $$1, $$2 }' Makefile
 
-run: setup ## Build Wellspring and play the demo
+run: setup ## Build Wellspring and run the demo
 	cargo build --release -p wellspring-cli
 	target/release/wellspring demo
 
-test: setup multilingual servers clients ## Run all tests, those in the documentation too
+test: setup multilingual servers clients ## Run all tests, including those in the documentation
 	cargo test
 
-chaos: servers ## Check freshness for long, over eight processes and every fault (WELLSPRING_CHAOS_SECONDS)
+chaos: servers ## Check freshness for a long time, with eight processes and every fault (WELLSPRING_CHAOS_SECONDS)
 	WELLSPRING_CHAOS_SECONDS=$${WELLSPRING_CHAOS_SECONDS:-1800} cargo test -p wellspring --no-default-features \
 		--features valkey,embedded --test chaos -- --nocapture nothing_stale
 
@@ -39,10 +39,10 @@ setup: ## Fetch the ONNX Runtime library into .deps/ (about 24 MB, once)
 multilingual: ## Build the multilingual model into .deps/models/ (about 128 MB, once)
 	@scripts/fetch-multilingual.sh
 
-servers: ## See to it that tests find Valkey and Redis (.deps/, where none is installed)
+servers: ## Make Valkey and Redis available to tests (in .deps/ if none is installed)
 	@scripts/fetch-valkey.sh
 
-clients: ## Fetch what the gateway is tested with: client libraries, and a browser if there is none (.deps/, once)
+clients: ## Fetch what tests of the gateway need: client libraries, and a browser if there is none (.deps/, once)
 	@scripts/fetch-clients.sh
 	@scripts/fetch-chromium.sh
 

@@ -27,7 +27,7 @@ use wellspring::{
 };
 
 const ENTRIES: usize = 100_000;
-/// Hits are decided by similarity and guards: what the verifier's model adds is no matter of the cache.
+/// Hits are decided by similarity and guards: the verifier's model is not part of what is measured here.
 const PLAIN: f32 = 0.92;
 const QUESTION: &str = "How long is the warranty of the second generation of the device in Norway?";
 /// Another spelling of it: another key, nearly the same vector.
@@ -51,11 +51,11 @@ async fn fill(cache: &Cache, query: Query, dependencies: Vec<Dependency>) {
     }
 }
 
-/// A cache of [`ENTRIES`] answers, beside [`QUESTION`]'s.
+/// A cache of [`ENTRIES`] answers, in addition to [`QUESTION`]'s.
 async fn full_cache(embedder: Arc<dyn Embedder>, store: impl Store + 'static) -> Cache {
     let cache = Cache::builder_from(embedder, Arc::new(store))
         .similarity_threshold(PLAIN)
-        // One wording is asked for again and again, and shall be embedded each time.
+        // One wording is asked for again and again, and must be embedded each time.
         .remember_embeddings(0)
         .build()
         .await
@@ -121,7 +121,7 @@ fn lookups(c: &mut Criterion) {
     runtime.block_on(cache.close()).expect("closed");
 }
 
-/// One write of a page and its `fsync`, as a commit needs at least.
+/// One write of a page and its `fsync`: the least that a commit needs.
 fn fsync(folder: &Path) -> Duration {
     let mut file = tempfile::NamedTempFile::new_in(folder).expect("a file");
     let started = Instant::now();

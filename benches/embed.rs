@@ -1,8 +1,8 @@
-//! How long the bundled model takes: one text and 32, of 8 to 128 tokens, through the public API, hence with the way to the
-//! owner thread and back; what 64 callers of a cache get of what the embedder gives in batches, on the same cores; and
-//! what a hit by meaning costs, with its text embedded anew and lately.
+//! How long the bundled model takes for one text and for 32, of 8 to 128 tokens, through the public API, which includes
+//! the way to the owner thread and back. Also how much of the embedder's throughput in batches 64 callers of a cache
+//! get on the same cores, and what a hit by meaning costs if its text is embedded again and if it was embedded lately.
 //!
-//! `cargo bench --bench embed`; no two texts are equal, so that none is embedded for another.
+//! `cargo bench --bench embed`; no two texts are equal, so that none is found by the embedding of another.
 
 #![expect(clippy::print_stdout, reason = "figures beside criterion's own")]
 
@@ -26,10 +26,10 @@ const WORDS: [&str; 16] = [
 const CALLERS: usize = 64;
 /// The answers that the callers find.
 const QUESTIONS: usize = 1_000;
-/// Of one measurement, of which embedder and cache have this many in turn.
+/// The length of one measurement. The embedder and the cache are measured in turn, [`SLICES`] times each.
 const SLICE: Duration = Duration::from_millis(500);
 const SLICES: usize = 10;
-/// Of which a median is told.
+/// The number of lookups that a median is taken from.
 const LOOKUPS: usize = 200;
 
 /// A text of `tokens` tokens, the two special ones included; another for each `seed`.
@@ -39,7 +39,7 @@ fn text(tokens: usize, seed: usize) -> String {
     words.join(" ")
 }
 
-/// Another spelling of `text` for each `number`: the model, which does not tell case, sees the same.
+/// Another spelling of `text` for each `number`: the model, which ignores case, sees the same.
 fn respelt(text: &str, mut number: usize) -> String {
     let spell = |letter: char| {
         let is_upper = letter.is_ascii_lowercase() && number % 2 == 1;
@@ -84,7 +84,7 @@ async fn throughput<F: Future<Output = ()> + Send + 'static>(ask: impl Fn() -> F
     }
 }
 
-/// Looks `text` up, which is near to a question.
+/// Looks up `text`, which is near to a question.
 async fn hit(cache: &Cache, text: String) {
     match cache.lookup(Query::new(text)).await.expect("a valid question") {
         Lookup::Hit(hit) => assert!(matches!(hit.tier, Tier::Semantic { .. })),
@@ -118,7 +118,7 @@ async fn cache_of_questions(embedder: Arc<dyn Embedder>, tokens: usize) -> Cache
     cache
 }
 
-/// What callers of a cache get by meaning, and of the same texts by the embedder alone, in batches as large.
+/// The throughput of lookups by meaning, and of the embedder alone for the same texts in batches of the same size.
 fn callers(_: &mut Criterion) {
     let runtime: Runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

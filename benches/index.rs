@@ -1,9 +1,8 @@
 //! Search in an index of 10^3, 10^4 and 10^5 entries, with its recall beside it.
 //!
-//! The reference is an exact scan over `f32` vectors in the same run; every figure is single-threaded but
-//! the building of graphs. `WELLSPRING_BENCH_VECTORS` may name a file of real embeddings (little-endian
-//! `f32`, 384 per row, in random order); otherwise the vectors are synthetic and clustered, and harder
-//! or easier than real ones.
+//! The reference is an exact scan over `f32` vectors in the same run; every figure is single-threaded, except for the
+//! building of graphs. `WELLSPRING_BENCH_VECTORS` may name a file of real embeddings (little-endian `f32`, 384 per row,
+//! in random order); otherwise the vectors are synthetic and clustered, and harder or easier than real ones.
 
 mod support;
 
@@ -101,10 +100,10 @@ fn fill(index: &dyn VectorIndex, entries: &[Embedding], settle: impl Fn()) -> (D
     (inserted / count, begin.elapsed() / count)
 }
 
-/// What comes in the place of an entry that goes.
+/// What replaces an entry that is removed.
 #[derive(Clone, Copy, PartialEq)]
 enum Comes {
-    /// The same one a second later: an answer is made anew after its document changed.
+    /// The same one a second later: an answer is made again after its document changed.
     Back,
     /// Another one.
     Another,

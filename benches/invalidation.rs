@@ -1,12 +1,12 @@
-//! What it costs to report many changed documents in one call, and what others feel meanwhile.
+//! What it costs to report many changed documents in one call, and how this affects other callers.
 //!
-//! For each kind of store, documents that nothing depends on and documents that one answer each depends on are reported
-//! in one call. Beside it, another connection (or another task, where there is no server) looks up one answer again and
-//! again; its times are given with and without the call, so that they can be compared on a machine of any speed.
-//! `server` is the time that the server's main thread was busy for each document, whatever it did for it, until the answers
-//! that depended on it were cleaned away.
-//! `WELLSPRING_BENCH_DOCUMENTS` sets the sizes of the calls (default `1000,10000,100000`), `WELLSPRING_BENCH_STORES` the
-//! stores (default `memory,embedded,valkey/1,valkey/16,valkey/64`, by the number of buckets).
+//! For each kind of store, documents that nothing depends on, and documents that one answer each depends on, are
+//! reported in one call. Meanwhile, another connection (or another task, if there is no server) looks up one answer
+//! again and again; its times are given with and without the call, so that they can be compared on a machine of any
+//! speed. `server` is the time that the server's main thread was busy for each document, until the answers that
+//! depended on it were cleaned up. `WELLSPRING_BENCH_DOCUMENTS` sets the sizes of the calls (default
+//! `1000,10000,100000`), `WELLSPRING_BENCH_STORES` the stores (default `memory,embedded,valkey/1,valkey/16,valkey/64`,
+//! by the number of buckets).
 
 #![expect(clippy::print_stdout, reason = "the figures")]
 
@@ -22,7 +22,7 @@ use wellspring::store::{Found, Store, ValkeyStore};
 use wellspring::{Answer, Change, Corpus, Dependency, EmbeddedStore, Entry, EntryId, MemoryStore, Scope};
 use wellspring_test_support::servers::Server;
 
-/// For how long lookups are timed without a call beside them.
+/// How long lookups are timed while no call runs.
 const ALONE: Duration = Duration::from_secs(1);
 
 fn setting(name: &str, default: &str) -> Vec<String> {
@@ -34,7 +34,7 @@ fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
-/// A store, and another way to it for those who look up meanwhile.
+/// A store, and another connection to it for lookups meanwhile.
 struct Stores {
     store: Arc<dyn Store>,
     beside: Arc<dyn Store>,
@@ -64,7 +64,7 @@ impl Stores {
         Self { beside: Arc::clone(&store), store, server: None, _folder: folder }
     }
 
-    /// For how long the server's main thread was busy so far.
+    /// How long the server's main thread has been busy so far.
     fn busy(&self) -> Option<Duration> {
         let server = self.server.as_ref()?;
         let seconds = |field| server.info(field)?.parse::<f64>().ok();
@@ -112,7 +112,7 @@ fn lookups(store: &dyn Store, id: EntryId, stop: &AtomicBool) -> (Duration, Dura
     (took[took.len() / 2], took[took.len() * 99 / 100])
 }
 
-/// The same beside `work`.
+/// The same while `work` runs.
 fn beside<T>(stores: &Stores, id: EntryId, work: impl FnOnce() -> T) -> (T, (Duration, Duration)) {
     let stop = Arc::new(AtomicBool::new(false));
     let (store, told) = (Arc::clone(&stores.beside), Arc::clone(&stop));
@@ -150,7 +150,7 @@ fn measure(runtime: &Runtime, kind: &str, count: usize, with_dependants: bool) {
         (took, dropped.count())
     });
     assert_eq!(dropped, if with_dependants { count } else { 0 });
-    // All but the one that is looked up. Asking takes the server a few commands for each bucket.
+    // All but the one that is looked up. A status takes the server a few commands for each bucket.
     while runtime.block_on(stores.store.status()).expect("a status").entries > 1 {
         std::thread::sleep(Duration::from_millis(50));
     }

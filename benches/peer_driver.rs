@@ -1,11 +1,11 @@
 //! Wellspring's side of the comparison with other caches, which `make bench-peers` starts.
 //!
 //! `peer_driver FOLDER ENTRIES STORE` opens a cache with the bundled model over `embedded` or `valkey`, stores the
-//! entries that `benches/peers/caches/questions.py` wrote into the folder, and measures what `measure.py` beside that
-//! measures of the others, in the same way: once without verification, by the same plain similarity as they, and once
-//! with it. It prints a JSON array of two results.
+//! entries that `benches/peers/caches/questions.py` wrote into the folder, and takes the same measurements as
+//! `measure.py` in that folder takes of the other caches: once without verification, by the same plain similarity as
+//! theirs, and once with it. It prints a JSON array of two results.
 //!
-//! Callers are tasks on two threads, where those of the others are threads of one process.
+//! Callers are tasks on two threads; callers of the other caches are threads of one process.
 
 #![expect(clippy::print_stdout, reason = "the result")]
 #![expect(clippy::unwrap_used, reason = "a bench that cannot run ends")]
@@ -29,7 +29,7 @@ use wellspring_test_support::servers;
 
 /// The least similarity of a hit without verification, as for the others.
 const SIMILARITY: f32 = 0.9;
-/// What Wellspring is asked for where nobody says otherwise.
+/// The share of false hits that is accepted by default.
 const MAX_FALSE_HIT_RATE: f64 = 0.02;
 const DIMENSIONS: usize = 384;
 const CALLERS: [usize; 3] = [1, 8, 64];
@@ -51,7 +51,7 @@ struct Row {
     vector: Vec<f32>,
 }
 
-/// Reads the rows of one file, one at a time, so that nothing but the cache keeps them.
+/// Reads the rows of one file, one at a time, so that only the cache keeps them.
 fn rows(folder: &Path, name: &str) -> impl Iterator<Item = Row> + use<> {
     let open = |kind: &str| BufReader::new(File::open(folder.join(format!("{name}.{kind}"))).unwrap());
     let (lines, mut vectors) = (open("jsonl").lines(), open("f32"));
@@ -295,7 +295,7 @@ async fn main() {
         }
         None => Arc::new(EmbeddedStore::open(disk.path().join("store.redb")).unwrap()),
     };
-    // No other cache looks for what refers to an earlier question, and a few of these words do.
+    // No other cache looks for references to an earlier question, and a few of these wordings have some.
     let builder = Cache::builder_from(Arc::clone(&embedder), opened).follow_ups(FollowUps::Match);
     measure(builder, embedder, store, folder, entries).await;
 }

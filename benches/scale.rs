@@ -1,17 +1,17 @@
 //! How a cache on disk grows: time and memory by the number of entries and of scopes, under churn, and at a start.
 //!
-//! Everything is measured in one run and printed as tables. The embeddings are given, so that no time is the model's.
+//! Everything is measured in one run and printed as tables. The embeddings are given, so that the model takes no time.
 //!
 //! | variable | default | |
 //! |---|---|---|
 //! | `WELLSPRING_BENCH_ENTRIES` | 100,000 | entries of one scope; at a million, its graphs take long to build |
 //! | `WELLSPRING_BENCH_SCOPES` | 1,000 | scopes of 100 entries each |
-//! | `WELLSPRING_BENCH_CHURN_SECONDS` | 20 | how long 1 % of the entries are invalidated and filled anew each second |
+//! | `WELLSPRING_BENCH_CHURN_SECONDS` | 20 | how long 1 % of the entries are invalidated and filled again each second |
 //! | `WELLSPRING_BENCH_FOLDER` | | where the one scope's store is and stays; if it has the entries already, they are not filled again |
 //! | `WELLSPRING_BENCH_VECTORS` | | real embeddings, see `support`; without it they are synthetic |
 //!
 //! Beyond 100,000 entries, embeddings are mixtures of two of the first 100,000, weighted 1 to 0.3, with noise of a
-//! fifth of their length: as near to one another as those of questions are, and none twice.
+//! fifth of their length: as near to one another as those of questions, and all different.
 
 #![expect(clippy::print_stdout, reason = "tables are what it is for")]
 
@@ -45,7 +45,7 @@ const IDLE: Duration = Duration::from_secs(5);
 /// Embeddings that no entry has, for misses.
 const UNKNOWN: usize = 2_000;
 const ENTRIES_PER_SCOPE: usize = 100;
-/// Tell another process of this program what to start.
+/// Set for another process of this program, to say what to start.
 const START: &str = "WELLSPRING_BENCH_START";
 const SNAPSHOTS: &str = "WELLSPRING_BENCH_START_SNAPSHOTS";
 const COUNT: &str = "WELLSPRING_BENCH_START_ENTRIES";
@@ -92,7 +92,7 @@ impl Vectors {
     }
 }
 
-/// Opens the store and the cache in `folder`, and tells what each step took in time and memory.
+/// Opens the store and the cache in `folder`, and reports the time and memory of each step.
 async fn open(folder: &Path, snapshots: bool) -> (Cache, [(Duration, usize); 2]) {
     let (started, before) = (Instant::now(), resident_bytes());
     let limits = Limits::default().max_entries(u64::from(u32::MAX)).max_bytes(1 << 40);
@@ -136,7 +136,7 @@ async fn entries(count: usize) {
     let folder = named.as_deref().unwrap_or(temporary.path());
     let before = resident_bytes();
     let (cache, _) = open(folder, true).await;
-    // An index that was searched follows what is filled.
+    // An index that was searched is updated with every fill.
     misses(&cache, &vectors, &[0]).await;
     let started = Instant::now();
     println!("| | |\n|---|---|");
@@ -232,7 +232,7 @@ async fn invalidate(cache: &Cache, document: usize) {
     cache.invalidate(&Corpus::default(), &[change]).await.expect("invalidated");
 }
 
-/// Invalidates and fills 1 % of the entries each second, and looks unknown questions up beside it.
+/// Invalidates and fills 1 % of the entries each second, and looks up unknown questions meanwhile.
 async fn churn(cache: &Cache, vectors: &Vectors, count: usize, folder: &Path) {
     let seconds = setting("WELLSPRING_BENCH_CHURN_SECONDS", 20);
     println!(

@@ -1,9 +1,9 @@
-//! What a hit, a fill and an invalidation cost on a server, and what starting again does.
+//! What a hit, a fill and an invalidation cost on a server, and what a restart costs.
 //!
-//! A server of its own on the loopback interface, and references in the same run: a hit is compared with a bare GET of the
-//! same payload over a connection of the same library, and what others notice of a large invalidation with their PINGs
-//! before it. `WELLSPRING_BENCH_ENTRIES` sets the size of the largest invalidation and of the index that is loaded
-//! (default 100,000; with a million, filling and linking take about half an hour).
+//! A server of its own on the loopback interface, and references in the same run: a hit is compared with a bare GET of
+//! the same payload over a connection of the same library, and the effect of a large invalidation on other clients with
+//! their PINGs before it. `WELLSPRING_BENCH_ENTRIES` sets the size of the largest invalidation and of the index that is
+//! loaded (default 100,000; with a million, filling and linking take about half an hour).
 
 #![expect(clippy::print_stdout, reason = "figures beside criterion's own")]
 
@@ -127,7 +127,7 @@ fn hits(c: &mut Criterion) {
     group.finish();
 }
 
-/// PINGs until told to stop; the worst and the median of what they took.
+/// PINGs until `stop` is set; the worst and the median of their times.
 fn pings(server: &Server, stop: Arc<AtomicBool>) -> std::thread::JoinHandle<(Duration, Duration)> {
     let client = redis::Client::open(server.url()).expect("an address");
     std::thread::spawn(move || {
@@ -183,7 +183,7 @@ fn invalidations(_: &mut Criterion) {
                         (invalidated, started.elapsed())
                     })
                 };
-                // The first removes the entries; what others notice of that, and how long the next ones take alone.
+                // The first removes the entries: how this affects others, and how long the next ones take alone.
                 if n == 0 && rounds == 1 {
                     let ((_, all), ping_worst, ping_median) = watched(&server, work);
                     (drained, worst, median) = (all, ping_worst, ping_median);

@@ -63,7 +63,7 @@ async fn confirmed(embedder: Arc<dyn Embedder>, pipeline: Pipeline) {
     let cache = Cache::builder_from(Arc::clone(&embedder), Arc::new(MemoryStore::default()))
         .verifier(pipeline)
         .max_false_hit_rate(RATE)
-        // The one question is asked again and again, and shall be embedded each time.
+        // The one question is asked again and again, and must be embedded each time.
         .remember_embeddings(0)
         .build()
         .await

@@ -4,8 +4,8 @@
     wellspring serve &
     OPENAI_API_KEY=... python examples/rag_openai.py
 
-A question is answered from the passages that are retrieved for it. Asked again, it is answered from the cache. Then
-one document is edited, and the next answer is made anew; what comes from other documents stays.
+A question is answered from the passages that are retrieved for it. When it is asked again, it is answered from the
+cache. Then one document is edited, and the next answer is made again; answers from other documents are kept.
 """
 
 import hashlib
@@ -54,7 +54,7 @@ def ask(question):
             {"role": "user", "content": f"Context:\n{context}\n\nQuestion: {question}"},
         ],
         extra_body={
-            # The context is no part of the key: the question is, and what the answer depends on is told.
+            # The question is the key, not the context; the sources say what the answer depends on.
             "wellspring": {
                 "question": question,
                 "sources": [{"id": name, "version": version} for name, version, _ in passages],
@@ -67,7 +67,7 @@ def ask(question):
 
 
 def edit(name, text):
-    """Changes a document; once retrieval sees it, the gateway is told."""
+    """Changes a document, then reports it to the gateway after retrieval sees the change."""
     documents[name] = text
     change = {"documents": [{"id": name, "version": version(name)}]}
     request = urllib.request.Request(

@@ -201,7 +201,7 @@ mod tests {
     fn follower(flight: &SingleFlight) -> Follower {
         match flight.join(KEY) {
             Role::Follower(follower) => follower,
-            Role::Leader(_) => panic!("nobody leads"),
+            Role::Leader(_) => panic!("no caller leads"),
         }
     }
 

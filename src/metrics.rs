@@ -279,7 +279,7 @@ pub struct Metrics {
     /// Lookups without an exact hit whose question has a letter of a script that the embedding model does not
     /// know, by script: other wordings were not looked at.
     pub unknown_scripts: BTreeMap<String, u64>,
-    /// Embeddings that were not made again, because the embedder had lately embedded the same text.
+    /// Embeddings that were reused, because the embedder had lately embedded the same text.
     pub remembered_embeddings: u64,
     /// The results of verification for candidates, by stage and outcome.
     pub verifications: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
@@ -308,9 +308,9 @@ pub struct Metrics {
     pub refused: BTreeMap<String, u64>,
     /// Answers not worth storing, by reason.
     pub declined: BTreeMap<String, u64>,
-    /// Answers that the store failed to take.
+    /// Answers that the store failed to store.
     pub failed_fills: u64,
-    /// Answers stored for everybody, because enough principals had the same.
+    /// Answers stored for everyone because enough principals got the same answer.
     pub confirmed_fills: u64,
     /// Answers stored only for the principal that has them, until others have the same.
     pub unconfirmed_fills: u64,

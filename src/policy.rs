@@ -164,7 +164,7 @@ impl fmt::Display for DeclinedReason {
             Self::NoTimeToLive => "the answer's time to live is zero",
             Self::PrivateWithoutTenant => "the scope is private and names no tenant",
             Self::UnknownPrincipal => {
-                "whoever shows neither a token nor a key can be served no answer of its own"
+                "a caller with neither a token nor a key cannot be served answers of its own"
             }
         })
     }

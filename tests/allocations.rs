@@ -1,7 +1,7 @@
-//! What a lookup allocates, held to limits: a copy of a payload, or a step that begins to allocate, fails them.
+//! Limits on what a lookup allocates: a copy of a payload, or a step that begins to allocate, exceeds them.
 //!
-//! Counted on the caller's thread, which does all the work of these lookups. Answers take 1 KB or 1 MB, and what the
-//! large one costs beyond the small one is what was copied of it.
+//! Counted on the caller's thread, which does all the work of these lookups. Answers take 1 KB or 1 MB, and the
+//! difference between the two is what was copied of the payload.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
@@ -20,7 +20,7 @@ const DIMENSIONS: usize = 64;
 const SMALL: usize = 1 << 10;
 const LARGE: usize = 1 << 20;
 const QUESTION: &str = "How long is the warranty of the second generation of the device in Norway?";
-/// The most bytes that do not depend on the payload and yet may differ, such as a buffer that grows in steps.
+/// The most bytes that may differ without depending on the payload, such as a buffer that grows in steps.
 const ROOM: u64 = 8 << 10;
 
 /// A cache with one answer, whose text and metadata take `payload` bytes each, on a runtime of the calling thread.
@@ -74,10 +74,10 @@ impl World {
         self.least(async || assert!(matches!(self.cache.lookup(query()).await, Ok(Lookup::Hit(_)))))
     }
 
-    /// The least of many times: now and then one does housekeeping beside its own work.
+    /// The least of many runs: now and then, one also does housekeeping.
     fn least(&self, work: impl AsyncFn()) -> AllocationInfo {
         let once = || {
-            // By reference, for tokio boxes a large future that it is given.
+            // By reference, because tokio boxes a large future.
             let mut work = pin!(work());
             measure(|| self.runtime.block_on(work.as_mut()))
         };
@@ -129,7 +129,7 @@ fn lookups_on_disk_copy_an_answer_once() {
     check("miss", [&small.miss, &large.miss], 11, 0);
 }
 
-/// What [`Cache::get_or_fill`] hands out beside the entry was once a deep copy of its metadata.
+/// Besides the entry, [`Cache::get_or_fill`] once returned a deep copy of its metadata.
 #[test]
 fn the_whole_in_one_call_copies_nothing_either() {
     let [small, large] = [SMALL, LARGE].map(|payload| {

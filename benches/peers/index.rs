@@ -1,7 +1,7 @@
-//! The index beside usearch, which a user would take instead: the same vectors and queries in one run.
+//! The index compared with usearch, which a user would take instead: the same vectors and queries in one run.
 //!
 //! `cargo bench -p wellspring-peers --bench index`. Both are built with all threads and searched by one, in turns of
-//! 300 queries, so that what else the machine does meets both. Recall@1 is against an exact `f32` scan.
+//! 300 queries, so that other work on the machine affects both. Recall@1 is against an exact `f32` scan.
 //!
 //! `WELLSPRING_BENCH_VECTORS` may name a file of real embeddings (little-endian `f32`, 384 per row, in random order);
 //! otherwise the vectors are synthetic and clustered. `WELLSPRING_BENCH_ENTRIES` (default 100,000) says how many are
@@ -193,7 +193,7 @@ fn main() {
     dead(&saved, &entries, &queries);
 }
 
-/// Recall and time where most rows are dead, before the graph is built anew.
+/// Recall and time if most rows are dead, before the graph is built again.
 fn dead(saved: &[u8], entries: &[Embedding], queries: &[Embedding]) {
     println!("\n dead   recall@1     p50");
     let index = settings(entries.len())

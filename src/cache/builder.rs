@@ -331,7 +331,7 @@ impl CacheBuilder {
             Err(error) if !is_shared => return Err(error),
             // It is read as soon as it can be. A store that is away has reported that itself.
             Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) => {}
-            Err(error) => tracing::warn!(%error, "what was learned from feedback is not known yet"),
+            Err(error) => tracing::warn!(%error, "lessons from feedback are not loaded yet"),
             Ok(()) => {}
         }
         if is_shared {
@@ -388,11 +388,12 @@ impl CacheBuilder {
         }
         let refreshes = self.settings.early_refresh.is_some() || self.settings.refresh_on_invalidation > 0;
         if refreshes && self.refresher.is_none() {
-            return config("refreshing needs a closure, set it by refresh_with");
+            return config("refreshing needs a closure, set it with refresh_with");
         }
         if self.shadow.as_ref().is_some_and(|shadow| !shadow.is_valid()) {
             return config(
-                "a share or the confidence of the judge is not in 0.0..=1.0, its floor not in -1.0..=1.0, or it has no call at a time",
+                "a share or the confidence of the judge is not in 0.0..=1.0, its floor is not in -1.0..=1.0, or it \
+                 may make no calls at a time",
             );
         }
         if self.write_behind > Semaphore::MAX_PERMITS {

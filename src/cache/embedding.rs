@@ -57,7 +57,7 @@ impl Inner {
         }
         Err(Error::new(
             ErrorKind::Embedding,
-            "the embedder gave another number or dimension of vectors than was asked for",
+            "the embedder returned vectors of another number or dimension than requested",
         ))
     }
 }

@@ -153,7 +153,7 @@ impl Cache {
         };
         if prepared.mode.bypass() == Some(BypassReason::FollowUp) {
             explanation.decision =
-                "bypass: the question goes on from another one, and its conversation is not known".into();
+                "bypass: the question follows up on another one, and its conversation is not known".into();
         } else {
             explanation.decide(inner.settings.candidates);
         }

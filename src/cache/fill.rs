@@ -26,7 +26,7 @@ use crate::store::{Filled, RefusedReason, Snapshot};
 /// answer depends on has changed since then, the answer is not stored. Dropping the permit lets someone else
 /// make the answer.
 #[derive(Debug)]
-#[must_use = "without a fill, the next one who asks makes the answer again"]
+#[must_use = "without a fill, the next caller makes the answer again"]
 pub struct FillPermit {
     pub(super) cache: Cache,
     pub(super) prepared: Prepared,
@@ -163,7 +163,9 @@ impl FillPermit {
             return FillOutcome::Queued(id);
         }
         storing.await.unwrap_or_else(|broken| {
-            FillOutcome::Failed(Error::new(ErrorKind::Store, "storing an answer broke").with_source(broken))
+            FillOutcome::Failed(
+                Error::new(ErrorKind::Store, "storing an answer failed unexpectedly").with_source(broken),
+            )
         })
     }
 

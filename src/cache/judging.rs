@@ -339,7 +339,7 @@ impl Cache {
         };
         let rulings = match tokio::time::timeout(*timeout, judge.judge_all(&cases)).await {
             Ok(rulings) if rulings.len() == cases.len() => rulings,
-            Ok(_) => failed(ErrorKind::Upstream, "the judge gave another number of rulings than of cases"),
+            Ok(_) => failed(ErrorKind::Upstream, "the judge gave a different number of rulings than cases"),
             Err(_) => failed(ErrorKind::Timeout, "the judge took longer than its limit"),
         };
         if rulings.iter().all(Result::is_err) {
@@ -403,7 +403,7 @@ impl Cache {
         judgement.confidence = Some(ruling.confidence);
         judgement.by = Some(judging.shadow.judge.name().into());
         if let Err(error) = self.inner.lessons.learn(judgement).await {
-            tracing::warn!(%error, "what the judge said was not remembered");
+            tracing::warn!(%error, "a judgement was not saved");
         }
     }
 

@@ -253,7 +253,7 @@ impl Lessons {
     pub(crate) async fn follow(self: Arc<Self>, shutdown: CancellationToken) {
         while shutdown.run_until_cancelled(tokio::time::sleep(POLL)).await.is_some() {
             if let Err(error) = self.read_on().await {
-                tracing::debug!(%error, "what other processes learned was not read");
+                tracing::debug!(%error, "lessons of other processes could not be read");
             }
         }
     }

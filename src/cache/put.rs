@@ -38,7 +38,7 @@ impl Cache {
             Mode::Nothing => return Err(Error::invalid("the query says that nothing is to be stored")),
             Mode::Detached => {
                 return Err(Error::invalid(
-                    "the question goes on from another one: give the fingerprint of its conversation",
+                    "the question follows up on another one: give the fingerprint of its conversation",
                 ));
             }
             Mode::All | Mode::ExactOnly | Mode::Renew => {}

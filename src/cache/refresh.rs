@@ -132,7 +132,7 @@ impl Cache {
                 self.inner.metrics.fill.refreshed.increment();
             }
             Err(error) => {
-                tracing::warn!(%error, "an answer could not be made anew");
+                tracing::warn!(%error, "an answer could not be refreshed");
                 self.inner.metrics.fill.compute_failed.increment();
             }
         }

@@ -24,7 +24,7 @@ impl Scripts {
     pub fn new(names: impl IntoIterator<Item: AsRef<str>>) -> Result<Self> {
         let script = |name: &str| {
             let known = Script::from_full_name(name).filter(|script| is_script(*script));
-            known.ok_or_else(|| Error::invalid(format!("{name} is no script, write it like Latin or Han")))
+            known.ok_or_else(|| Error::invalid(format!("{name} is not a script, write it like Latin or Han")))
         };
         let scripts = names.into_iter().map(|name| script(name.as_ref())).collect::<Result<Vec<_>>>()?;
         if scripts.is_empty() {

@@ -213,7 +213,7 @@ impl Action {
             Self::Invalidate(changes) => {
                 let told = told(changes);
                 if told > MAX_CHANGES {
-                    return Err(format!("it tells of {told} changes, the limit is {MAX_CHANGES}"));
+                    return Err(format!("it reports {told} changes, the limit is {MAX_CHANGES}"));
                 }
                 changes.iter().try_for_each(check)
             }
@@ -311,6 +311,6 @@ mod tests {
         assert!(json(&long).unwrap_err().contains("the limit is 1048576"));
         let hashes = vec!["h"; MAX_CHANGES + 1];
         let many = serde_json::json!({"id": "a", "chunks": hashes}).to_string();
-        assert!(json(&many).unwrap_err().contains("tells of 10001 changes"));
+        assert!(json(&many).unwrap_err().contains("reports 10001 changes"));
     }
 }

@@ -77,9 +77,9 @@ impl fmt::Display for GapReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NewGroup => "the group is new",
-            Self::Trimmed => "events went before they were read",
+            Self::Trimmed => "events were removed before they were read",
             Self::OtherServer => "the server was restarted or replaced",
-            Self::Subscribed => "what was published before is not known",
+            Self::Subscribed => "earlier messages may have been missed",
             Self::Overrun => "messages came too quickly",
         })
     }

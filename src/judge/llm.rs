@@ -128,7 +128,7 @@ impl LlmJudgeBuilder {
         }
         let authorization =
             self.api_key.map(|key| HeaderValue::from_str(&format!("Bearer {key}"))).transpose();
-        let mut authorization = authorization.map_err(|_| config("the judge's key is no header value"))?;
+        let mut authorization = authorization.map_err(|_| config("the judge's key is not a header value"))?;
         if let Some(authorization) = &mut authorization {
             authorization.set_sensitive(true);
         }

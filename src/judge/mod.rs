@@ -82,7 +82,7 @@ impl From<f32> for Ruling {
 pub trait AnswerJudge: fmt::Debug + Send + Sync {
     /// The name of the judge, such as that of a model: its rulings are listed and
     /// [revoked](crate::Cache::revoke) by it.
-    #[expect(clippy::unnecessary_literal_bound, reason = "a judge of one's own may compute its name")]
+    #[expect(clippy::unnecessary_literal_bound, reason = "a custom judge may compute its name")]
     fn name(&self) -> &str {
         "judge"
     }

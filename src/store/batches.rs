@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn an_error_says_which_changes_it_is_about() {
-        let failed = || Err(Error::new(ErrorKind::Incomplete, "the server is away"));
+        let failed = || Err(Error::new(ErrorKind::Incomplete, "the server is unavailable"));
         let done = |count| Ok(vec![ChangeOutcome::Dropped(0); count]);
         let mut batches = Batches::default();
         batches.add(2, done(2));
@@ -61,13 +61,13 @@ mod tests {
         }
         let error = batches.outcomes().unwrap_err();
         assert_eq!(error.not_in_force(), [2..6, 7..9]);
-        let said = "6 of 9 changes (3 to 6, 8 to 9) are not in force: the server is away";
+        let said = "6 of 9 changes (3 to 6, 8 to 9) are not in force: the server is unavailable";
         assert_eq!((error.kind(), error.to_string().as_str()), (ErrorKind::Incomplete, said));
 
         let mut batches = Batches::default();
         batches.add(3, failed());
         let error = batches.outcomes().unwrap_err();
         assert_eq!(error.not_in_force(), std::slice::from_ref(&(0..3)));
-        assert_eq!(error.to_string(), "the server is away");
+        assert_eq!(error.to_string(), "the server is unavailable");
     }
 }

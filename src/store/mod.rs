@@ -202,7 +202,7 @@ impl fmt::Display for RefusedReason {
         f.write_str(match self {
             Self::DependencyChanged => "a dependency changed while the answer was made",
             Self::Held => "a dependency is being updated",
-            Self::VersionMismatch => "a document was read in another version than the registered one",
+            Self::VersionMismatch => "a document was read in a version other than the registered one",
             Self::VersionUnknown => {
                 "no version of a document is registered: report its version, or look the question up before retrieval"
             }

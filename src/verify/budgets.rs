@@ -87,7 +87,7 @@ impl fmt::Display for Unshown {
         }
         f.write_str("by the calibration in force: only exact matches are served; ")?;
         match self.least {
-            Some(least) => write!(f, "the least that it can show is {least}"),
+            Some(least) => write!(f, "the lowest that it can show is {least}"),
             None => f.write_str("it can show none"),
         }
     }
@@ -144,8 +144,8 @@ mod tests {
         let told = |budgets: Budgets| budgets.unshown(RATE).unwrap().to_string();
         assert_eq!(
             told(Budgets::From(0.0152)),
-            "max_false_hit_rate = 0.01 cannot be shown by the calibration in force: only exact matches are served; the \
-             least that it can show is 0.016"
+            "max_false_hit_rate = 0.01 cannot be shown by the calibration in force: only exact matches are served; \
+             the lowest that it can show is 0.016"
         );
         assert!(told(Budgets::From(1.0)).ends_with("only exact matches are served; it can show none"));
         let uncalibrated = told(Budgets::Uncalibrated);

@@ -1,4 +1,4 @@
-//! Principals whose answers others are served once enough of them have the same.
+//! Principals whose answers are served to others once enough principals have the same answer.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use wellspring::{
 
 const QUESTION: &str = "where is the key";
 
-/// Holds that answers with the same last word say the same, unless they say "unsure".
+/// A judge for which answers with the same last word say the same, unless they say "unsure".
 #[derive(Debug)]
 struct ByLastWord;
 
@@ -50,7 +50,7 @@ async fn fill(cache: &Cache, principal: &str, answer: &str) {
     cache.settle().await.unwrap();
 }
 
-/// What whoever is no principal is served.
+/// What a caller that is not a principal is served.
 async fn everybody_gets(cache: &Cache) -> Option<Arc<str>> {
     match cache.lookup(Query::new(QUESTION)).await.unwrap() {
         Lookup::Hit(hit) => Some(Arc::clone(&hit.answer().text)),
@@ -86,10 +86,10 @@ async fn an_answer_that_was_made_before_a_change_confirms_none_and_is_confirmed_
     fill(&cache, "alice", "in the drawer").await;
     let late = permit(&cache, Principal::new("bob")).await;
     changed().await;
-    // Bob read another document than the one that changed, and Alice's answer went with that.
+    // Bob read a document that did not change; Alice's answer ended with the one that did.
     assert!(matches!(late.fill("in the drawer", [Dependency::document("e")]).await, FillOutcome::Stored(_)));
     assert_eq!(everybody_gets(&cache).await, None);
-    // Carol began before the change, and what confirms her answer depends on what changed.
+    // Carol began before the change, and the answers that confirm hers depend on what changed.
     let late = permit(&cache, Principal::new("carol")).await;
     changed().await;
     fill(&cache, "dave", "at the porter's").await;

@@ -1,4 +1,4 @@
-//! The remote embedder before a real HTTP server that answers as each test says.
+//! The remote embedder with a real HTTP server that answers as each test says.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

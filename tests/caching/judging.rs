@@ -1,5 +1,5 @@
-//! A judge that decides, behind the requests, what nothing else can: its budget, what it is asked first, what becomes of
-//! its word, and how that is taken back.
+//! A judge that decides in the background what nothing else can: its budget, what it is asked first, how its decisions
+//! are used, and how they are revoked.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ const CACHED: &str = "how do i open the blue door of the house";
 /// Near enough to be served.
 const SERVED: &str = "how do i open the green door of the house";
 const SERVED_WRONGLY: &str = "how do i open the blue door of the car";
-/// Near enough for a judge only.
+/// Near enough only for a judge.
 const NEAR: &str = "please open any door inside our blue house";
 const NEAR_ALSO: &str = "which key will open a blue door in your house";
 const NEAR_WRONGLY: &str = "please open any blue door inside our car";
@@ -37,7 +37,7 @@ fn same_ending(case: &Case) -> bool {
     last(&case.question) == last(&case.cached_question)
 }
 
-/// A closure that is as sure as it is told.
+/// A closure with the given confidence.
 fn judge(shown: &Shown, confidence: f32) -> impl AnswerJudge + use<> {
     let shown = Arc::clone(shown);
     judge_with(move |case: Case| {
@@ -77,7 +77,7 @@ async fn hit(cache: &Cache, question: &str) -> Option<Hit> {
     }
 }
 
-/// Asks, and lets the judge do what it may.
+/// Asks, and lets the judge decide what it may.
 async fn ask(cache: &Cache, question: &str) -> Option<Hit> {
     let hit = hit(cache, question).await;
     cache.settle().await.unwrap();
@@ -100,7 +100,7 @@ async fn an_approved_near_miss_is_served_from_then_on() {
     let served = hit(&cache, NEAR).await.expect("it is approved");
     assert_eq!(&*served.entry.question, CACHED);
     assert_eq!(cache.metrics().verifications["lessons"]["accepted"], 1);
-    // A caller knows better than the judge.
+    // A caller's feedback overrides the judge.
     cache.remember_feedback(&Corpus::default(), served.entry.id, Some(NEAR), Feedback::Wrong).await.unwrap();
     assert!(hit(&cache, NEAR).await.is_none());
 }
@@ -160,7 +160,7 @@ async fn the_budget_holds_and_goes_to_what_is_asked_for_most() {
         cache.settle().await.unwrap();
         let questions = questions(&shown);
         if wanted == NEAR_WRONGLY {
-            // Asked twice, so before what was asked once, however near that is.
+            // It was asked twice, so it comes before a question that was asked once, however near.
             assert_eq!(questions[2..], [NEAR_WRONGLY]);
         }
         assert!(questions.len() <= 4);
@@ -206,7 +206,7 @@ async fn an_approved_answer_is_served_only_while_it_is_fresh() {
     cache.begin_update(&Corpus::default(), "d").await.unwrap();
     assert!(hit(&cache, NEAR).await.is_none());
     cache.end_update(&Corpus::default(), "d", None).await.unwrap();
-    // The approval is of the questions: the new answer is served as the old one was.
+    // The approval is for the questions, so the new answer is served like the old one.
     fill_with(&cache, Query::new(CACHED), "a new answer").await;
     assert_eq!(&*hit(&cache, NEAR).await.unwrap().entry.answer.text, "a new answer");
 }
@@ -287,8 +287,8 @@ async fn what_was_decided_is_listed_and_can_be_revoked() {
     assert_eq!(cache.revoke(Revocation::everything().by("judge")).await.unwrap(), 2);
     assert!(cache.judgements(None, 10).await.unwrap().is_empty());
     assert!(ask(&cache, NEAR_ALSO).await.is_none());
-    assert!(hit(&cache, NEAR_ALSO).await.is_some(), "it is approved anew");
-    // What is approved from now on is not touched by what was decided before.
+    assert!(hit(&cache, NEAR_ALSO).await.is_some(), "it is approved again");
+    // Later approvals are not affected by earlier decisions.
     let now = cache.judgements(None, 10).await.unwrap()[0].1.at;
     let later = wellspring::clock::Timestamp::from_millis(now.as_millis() + 1);
     assert_eq!(cache.revoke(Revocation::everything().since(later)).await.unwrap(), 0);

@@ -1,4 +1,4 @@
-//! Questions in other languages and scripts: what the bundled model leaves alone, and what the multilingual one finds.
+//! Questions in other languages and scripts: what the bundled model ignores, and what the multilingual one finds.
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -12,7 +12,7 @@ use wellspring::{Cache, Corpus, ErrorKind, Lookup, MemoryStore, Query};
 static BUNDLED: LazyLock<Arc<OnnxEmbedder>> =
     LazyLock::new(|| OnnxEmbedder::shared().expect("the bundled model; run `make setup` first"));
 
-/// The multilingual model; none where nobody built it, which `make test` does.
+/// The multilingual model; none if it has not been built. `make test` builds it.
 static MULTILINGUAL: LazyLock<Option<Arc<OnnxEmbedder>>> = LazyLock::new(|| {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps/models").join(MULTILINGUAL_MODEL);
     if !folder.exists() {
@@ -22,7 +22,7 @@ static MULTILINGUAL: LazyLock<Option<Arc<OnnxEmbedder>>> = LazyLock::new(|| {
 });
 
 async fn cache(embedder: Arc<OnnxEmbedder>) -> Cache {
-    // Far below what near twins have: what is left out is left out for another reason.
+    // Far below the similarity of near twins: a question that is not found is excluded for another reason.
     let builder = Cache::builder_from(embedder, Arc::new(MemoryStore::default())).similarity_threshold(0.3);
     builder.verify_timeout(Duration::from_mins(1)).build().await.unwrap()
 }
@@ -165,7 +165,8 @@ async fn near_twins_in_other_languages_are_vetoed() {
     assert!(is_hit(&cache, "दुकान 5 बजे बंद होती है?").await, "one number in two scripts");
 }
 
-/// With its calibration, if it has one by now; until then only exact matches are served under a rate, and that is said.
+/// With its calibration, if it has one by now. Until then, only exact matches are served under a rate, and this is
+/// reported.
 #[tokio::test]
 async fn the_comparer_of_the_multilingual_model_follows_from_the_model() {
     let Some(model) = MULTILINGUAL.clone() else { return };

@@ -83,7 +83,7 @@ async fn success_and_failure_are_counted_by_entry() {
     assert!(cache.remember_feedback(&corpus, entry, None, Feedback::Right).await.unwrap());
     let record = cache.record_of(entry);
     assert_eq!((record.right, record.wrong), (3, 1));
-    // That of the exact question says nothing about similarity.
+    // Feedback on the exact question says nothing about similarity.
     assert_eq!(record.observations.iter().map(|(_, right)| *right).collect::<Vec<_>>(), [true, true, false]);
     assert_eq!(cache.judgements(None, 10).await.unwrap().len(), 4);
 }
@@ -137,7 +137,7 @@ async fn a_follow_up_is_matched_in_its_conversation_only() {
     assert!(matches!(permit.fill("9 euros", vec![]).await, FillOutcome::Stored(_)));
     assert!(matches!(cache.lookup(of("1")).await.unwrap(), Lookup::Hit(_)));
     assert!(matches!(cache.lookup(of("2")).await.unwrap(), Lookup::Miss(_)));
-    // What stands alone is shared, whatever the conversation.
+    // A question that stands alone is shared, whatever the conversation.
     fill(&cache, CACHED).await;
     assert!(matches!(cache.lookup(Query::new(CACHED).conversation("2")).await.unwrap(), Lookup::Hit(_)));
 }
@@ -151,7 +151,7 @@ async fn follow_ups_can_be_matched_as_any_question() {
     assert!(hit(&cache, "and in Germany?").await.is_some());
 }
 
-/// What the stages say of the nearest answer to `question`.
+/// The verdicts of the stages on the nearest answer to `question`.
 async fn reasons(cache: &Cache, question: &str) -> String {
     let explained = cache.explain(Query::new(question)).await.unwrap();
     explained.candidates[0].checks.iter().map(|check| &*check.detail).collect::<Vec<_>>().join("\n")
@@ -215,7 +215,7 @@ async fn what_callers_said_can_be_taken_back_and_what_is_left_still_counts() {
             say("eve", &format!("how do i open the blue door number {n} of the {ending}"), feedback).await;
         }
     }
-    // Both speak of one pair, and eve has the last word; one is bob's alone.
+    // Both are about one pair, and eve's is the last; one is only bob's.
     say("bob", ASKED, Feedback::Wrong).await;
     say("eve", ASKED, Feedback::Wrong).await;
     let other = "how do i open the red door of the house";

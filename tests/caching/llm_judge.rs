@@ -1,4 +1,4 @@
-//! A language model as the judge, before a real HTTP server that answers as each test says.
+//! A language model as the judge, with a real HTTP server that answers as each test says.
 
 use std::sync::{Arc, Mutex};
 
@@ -35,7 +35,7 @@ fn case() -> Case {
     Case::new("is the \"private\" one open?", "is the other one open?", "it is open")
 }
 
-/// What a model says that rules so.
+/// The response of a model with this ruling.
 fn ruled(rulings: &[(bool, f64)]) -> String {
     let ruling = |(number, (serves, confidence)): (usize, &(bool, f64))| json!({ "case": number, "serves": serves, "confidence": confidence });
     let rulings: Vec<Value> = (1..).zip(rulings).map(ruling).collect();

@@ -1,4 +1,4 @@
-//! The cache as a library: lookups and fills, what matches, and what is learned of it.
+//! The cache as a library: lookups and fills, matching, and learning.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 

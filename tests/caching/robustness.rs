@@ -1,5 +1,5 @@
-//! Hostile input at every public entry point: an error that says so or a success, never a panic, and
-//! nothing stored where there was an error.
+//! Hostile input at every public entry point: either a clear error or success, never a panic, and nothing is stored
+//! after an error.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use wellspring::{
 
 use crate::support::embedder::{DIMENSIONS, WordEmbedder};
 
-/// Text of any kind: empty, short, any Unicode with controls and NUL among it, and very long.
+/// Text of any kind: empty, short, very long, and any Unicode including control characters and NUL.
 fn text() -> impl Strategy<Value = String> {
     let unicode = proptest::collection::vec(any::<char>(), 0..40).prop_map(String::from_iter);
     let repeated = (any::<char>(), 0_usize..3_000).prop_map(|(c, times)| c.to_string().repeat(times));
@@ -211,7 +211,7 @@ proptest! {
                             }
                             _ => 0,
                         };
-                        // An answer may live so short that it is over already.
+                        // The time to live may be so short that the answer has already expired.
                         assert!(entries().await <= stored);
                     }
                     Ok(_) => assert_eq!(entries().await, 0),

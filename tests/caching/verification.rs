@@ -1,4 +1,4 @@
-//! How a cache asks its verifier, and what the default one makes of questions.
+//! How a cache asks its verifier, and how the default verifier decides.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,7 +21,7 @@ const CACHED: [&str; 4] = [
 ];
 const ASKED: &str = "how do i open the green door of the house";
 
-/// What a verifier says of the cached question that names a colour.
+/// The verdict of a verifier on the cached question that names a colour.
 type Opinion = fn(&str) -> (Outcome, f32);
 
 /// Screens by an opinion, verifies what contains `right`, and keeps what it was asked.
@@ -104,7 +104,7 @@ fn by_colour(question: &str) -> (Outcome, f32) {
 
 #[tokio::test]
 async fn all_that_is_undecided_is_verified_the_likeliest_first_and_the_surest_is_served() {
-    // One is right; all are, and the verifier is surest of the black one.
+    // First one is right; then all are, and the verifier is most confident of the black one.
     for (right, served) in [("red", CACHED[1]), ("door", CACHED[2])] {
         let recorder = Recorder::new(by_colour, right);
         let verified = Arc::clone(&recorder.verified);
@@ -206,7 +206,7 @@ async fn an_embedding_model_without_a_calibration_gives_exact_matches_until_a_si
         explained.decision
     );
     assert!(explained.candidates[0].checks[0].detail.contains("without a calibration"), "{explained:?}");
-    // What is set is taken as it is, for one query or for all.
+    // A threshold that is set is used unchanged, for one query or for all.
     let query = Query::new(nearest.as_str()).similarity_threshold(0.9);
     assert!(matches!(cache.lookup(query).await.unwrap(), Lookup::Hit(_)));
     cache.set_criterion(0.9.into()).unwrap();
@@ -251,8 +251,8 @@ async fn a_budget_that_cannot_be_shown_is_told_and_counted_wherever_it_is_set() 
             continue;
         }
         assert!(matches!(found, Lookup::Miss(_)));
-        assert_eq!(after.verifications, before.verifications, "nobody looked at the neighbour");
-        let decision = format!("the least that it can show is {least}");
+        assert_eq!(after.verifications, before.verifications, "no one looked at the neighbour");
+        let decision = format!("the lowest that it can show is {least}");
         assert!(explained.decision.ends_with(&decision), "{}", explained.decision);
         let nearest = &explained.candidates[0];
         let check = nearest.checks.iter().find(|check| check.name == "cheap").unwrap();
@@ -269,7 +269,7 @@ mod bundled {
 
     async fn filled(questions: &[&str]) -> Cache {
         let cache = Cache::builder(OnnxEmbedder::bundled().unwrap(), MemoryStore::default())
-            // Other tests use the machine, too; what is tested is the verdict.
+            // Other tests use the machine, too; only the verdict is tested.
             .verify_timeout(Duration::from_mins(1))
             .build()
             .await
@@ -326,7 +326,7 @@ mod bundled {
             [Stage::Guards, Stage::Cheap, Stage::Scorer]
         );
         assert!(near.stages.iter().all(|run| run.took_us > 0.0));
-        // What is undecided until the cross-encoder has read it is refused in the words of that.
+        // A pair that only the cross-encoder decides is refused with its explanation.
         let explained = cache.explain(Query::new("When did the Normans leave England?")).await.unwrap();
         let near = &explained.candidates[0];
         let last = near.checks.iter().rfind(|check| !check.passed).unwrap();

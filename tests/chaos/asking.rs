@@ -67,7 +67,7 @@ struct Request<'a> {
     before: Duration,
     after: Duration,
     llm_fails: bool,
-    /// How long the answer took that this request made.
+    /// How long it took to make the answer of this request.
     making: Mutex<Duration>,
 }
 
@@ -137,7 +137,7 @@ impl Request<'_> {
         }
     }
 
-    /// What one writes who wants one call per question and does not think of updates.
+    /// A naive way to make one call per question, which ignores updates.
     async fn by_short_cut(&self) {
         let text = self.question.text();
         let (sender, receiver) = watch::channel(None);

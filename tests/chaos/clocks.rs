@@ -1,4 +1,4 @@
-//! Servers that cannot vouch for what they have, and ones that cannot keep what they are told.
+//! Servers that cannot vouch for what they have, and servers that cannot keep what they receive.
 
 use std::sync::Arc;
 
@@ -11,8 +11,9 @@ use crate::support::{about, eventually, fetch, fill_all, serves};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_demoted_primary_serves_nothing() {
-    // Who was connected to it stayed, and went on to be served hits: a hit writes nothing, so the server did not refuse,
-    // and its replication id was the new primary's. Cut off from that, it did not hear of invalidations any more.
+    // Clients that were connected to it stayed, and were still served hits: a hit writes nothing, so the server did not
+    // refuse, and its replication id was the new primary's. Cut off from the primary, it received no more
+    // invalidations.
     let old = Server::start();
     let new = Server::builder().replica_of(old.port()).start();
     old.wait_for_replicas(1);
@@ -34,7 +35,7 @@ async fn a_demoted_primary_serves_nothing() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_server_does_not_begin_an_update_that_it_cannot_hold() {
-    // A script that fails for want of memory drops the clock, which ends everything and holds nothing. The update was
+    // A script that fails for lack of memory drops the clock, which ends everything and holds nothing. The update was
     // reported to have begun.
     let server = Server::start();
     let store = patient().buckets(1).invalidate_timeout(std::time::Duration::from_millis(200));
@@ -44,7 +45,7 @@ async fn a_full_server_does_not_begin_an_update_that_it_cannot_hold() {
     fill_all(&store, std::slice::from_ref(&entry)).await;
     server.command(&["CONFIG", "SET", "maxmemory", "1"]);
     let begun = store.begin_update(&corpus, "a").await;
-    // What only has to end something does so.
+    // A change that only has to end something does so.
     store.invalidate(&corpus, &[Change::document("a")]).await.unwrap();
     server.command(&["CONFIG", "SET", "maxmemory", "0"]);
     let fetched = fetch(&store, entry.id).await;

@@ -6,13 +6,13 @@ use crate::crew::{Crew, Effort};
 use crate::plan::{Habit, Plan};
 use crate::support::servers::Server;
 
-/// Makes a clock as opening a lost one does, but under the random bits that it had before.
+/// Makes a clock as opening a lost one does, but with the random bits that it had before.
 const OPEN_WITH_A_USED_NONCE: &str = "
 local c = redis.call('HMGET', KEYS[1], 'r', 'i')
 redis.call('UNLINK', KEYS[1])
 return redis.call('HSET', KEYS[1], 'r', c[1], 'i', c[2], 's', '0', 'f', '0')";
 
-/// As long as a control may take until it is caught.
+/// The longest that a control may take until it is caught.
 const PATIENCE: Duration = Duration::from_mins(10);
 
 fn effort() -> Effort {

@@ -31,13 +31,13 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    /// Whether so much was seen that the run shows something.
+    /// Whether enough was seen for the run to be meaningful.
     pub(crate) fn is_done(&self, counts: &Counts) -> bool {
         counts.checked() >= self.checks && (self.checks == 0 || counts.invalidated > 0)
     }
 }
 
-/// What a run amounted to.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) counts: Counts,

@@ -1,9 +1,9 @@
 //! The promise itself, over several processes and real servers that fail.
 //!
 //! Each process asks, fills slowly, gives up, updates documents and holds them, all at random. The fake LLM writes the
-//! document versions that it read into its answer, and the checker holds, for every answer that anybody is served
-//! from the cache: each version is at least the highest whose invalidation had returned, in whichever process, before
-//! the request began. Meanwhile servers are killed, rolled back, emptied, filled up, replaced, stopped and cut off.
+//! document versions that it read into its answer, and the checker requires, for every answer that is served from the
+//! cache, that each version is at least the highest whose invalidation had returned, in whichever process, before the
+//! request began. Meanwhile servers are killed, rolled back, emptied, filled up, replaced, stopped and cut off.
 //!
 //! `WELLSPRING_SEED` sets the seed, which is printed, `WELLSPRING_CHAOS_SECONDS` how long all faults take together
 //! (then with eight processes, and a report in `target/`), and `WELLSPRING_CHAOS_ONLY` which faults, by a part of
@@ -42,7 +42,7 @@ fn seed() -> u64 {
     seed
 }
 
-/// How long all scenarios take together, if somebody says.
+/// How long all scenarios take together, if set.
 fn long() -> Option<Duration> {
     let seconds = std::env::var("WELLSPRING_CHAOS_SECONDS").ok()?;
     Some(Duration::from_secs_f64(seconds.parse().expect("a number")))

@@ -1,4 +1,4 @@
-//! Invalidations that come late, from an outbox, after newer ones.
+//! Invalidations that arrive late, from an outbox, after newer ones.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,7 +90,7 @@ async fn a_late_end_of_an_update_does_not_end_the_next_one() {
     late.store.begin_update(&corpus, "a").await.unwrap();
     late.proxy.cut();
     assert!(late.store.end_update(&corpus, "a", None).await.is_err());
-    // Not yet retried when it is healed: what comes first, wins.
+    // Not yet retried when the network is healed: whichever comes first wins.
     late.proxy.heal();
     eventually("the update begins", async || late.store.begin_update(&corpus, "a").await.is_ok()).await;
     late.catch_up().await;

@@ -1,4 +1,4 @@
-//! What a worker process is told to do.
+//! The orders of a worker process.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,9 +14,9 @@ pub(crate) enum Habit {
     NoFence,
     /// The documents are read first, and the cache is asked afterwards.
     SnapshotAfterRetrieval,
-    /// Who comes while an answer is being made is handed that answer.
+    /// A caller that comes while an answer is being made gets that answer.
     ShareTheLeadersAnswer,
-    /// What was stored once is served without asking the clock.
+    /// Stored answers are served without asking the clock.
     NoReadCheck,
 }
 
@@ -68,8 +68,8 @@ impl Plan {
             skews: false,
             holds_last: false,
             is_patient: false,
-            // What the LLM makes here is so cheap that no hit would be worth a wait. But it is the hits that are checked,
-            // also on a machine that is busy.
+            // What the LLM makes here is so cheap that no hit would be worth a wait. But hits are what is checked, even
+            // on a busy machine.
             command_timeout: Some(Duration::from_secs(1)),
             claim_life: Duration::from_secs(10),
             answers_take: Duration::ZERO,
@@ -78,7 +78,7 @@ impl Plan {
         }
     }
 
-    /// With a server that is to be found slow or silent, and gone without.
+    /// With a server that is slow or silent, and is then not used.
     pub(crate) fn impatient(self) -> Self {
         Self { command_timeout: Some(Duration::from_millis(100)), ..self }
     }

@@ -11,7 +11,7 @@ use crate::world::{DOCUMENTS, World};
 const TOPICS: usize = 64;
 const WORDINGS: usize = 4;
 
-/// How a document is depended on, and how its changes are told.
+/// How answers depend on a document, and how its changes are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     Whole,
@@ -45,7 +45,7 @@ pub(crate) fn name(document: usize) -> String {
     format!("d{document}")
 }
 
-/// What the source calls a version. It repeats, as a document does that returns to what it was.
+/// What the source calls a version. It repeats, like a document that returns to an earlier state.
 pub(crate) fn label(version: u64) -> String {
     format!("v{}", version % 3)
 }
@@ -111,7 +111,7 @@ impl Question {
     }
 }
 
-/// What the LLM was told, which it writes into its answer.
+/// The input of the LLM, which it writes into its answer.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Reading {
     topic: usize,
@@ -134,7 +134,7 @@ impl Reading {
         self.versions.iter().map(|&(document, version)| dependency(document, version)).collect()
     }
 
-    /// What is stale in an answer that somebody who saw `floors` before asking was given.
+    /// What is stale in an answer to a caller that saw `floors` before asking.
     pub(crate) fn stale(question: Question, floors: &[u64; DOCUMENTS], answer: &Answer) -> Option<String> {
         let reading: Self = serde::Deserialize::deserialize(&*answer.metadata).unwrap();
         assert_eq!(reading.topic, question.topic, "the answer to another question was served");

@@ -1,4 +1,4 @@
-//! How much the cache is used while processes that have nothing to do with it want every core.
+//! How much the cache is used while unrelated processes compete for every core.
 //!
 //! Four processes ask one server, and threads that never rest run beside them: none, then as many as there are cores,
 //! four times and ten times as many. `make starved` measures it; `WELLSPRING_STARVED_SECONDS` is how long each load
@@ -16,9 +16,9 @@ const LOADS: [usize; 4] = [0, 1, 4, 10];
 const WORKERS: usize = 4;
 /// How long each of the tasks rests at most between two questions: together, they take about a core.
 const RESTS: Duration = Duration::from_millis(20);
-/// As long as everything may take.
+/// The longest that everything may take.
 const PATIENCE: Duration = Duration::from_hours(1);
-/// Until what was under way when the load began has ended.
+/// The time for requests to end that were in progress when the load began.
 const SETTLING: Duration = Duration::from_secs(3);
 
 fn seconds() -> Duration {

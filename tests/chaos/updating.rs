@@ -1,4 +1,4 @@
-//! Tasks that change documents and tell the cache.
+//! Tasks that change documents and report it to the cache.
 //!
 //! Each document belongs to one task of one worker, and has one change at a time: what its next one says, builds on
 //! this one being in force.
@@ -15,12 +15,12 @@ use crate::world::DOCUMENTS;
 
 /// Between changes by one task.
 const PAUSES_MS: std::ops::Range<u64> = 5..60;
-/// After this share of changes it lets be for a while, so that there is something to be served.
+/// After this share of changes, a task pauses for a while, so that there is something to serve.
 const RESTS: f64 = 0.1;
 const RESTS_MS: std::ops::Range<u64> = 1_000..4_000;
 /// Between attempts at one change.
 const RETRY_MS: std::ops::Range<u64> = 5..100;
-/// The share of changes that are told as a change of everything.
+/// The share of changes that are reported as a change of everything.
 const EVERYTHING: f64 = 0.02;
 /// How often an incomplete change is left to the outbox.
 const LEFT_TO_THE_OUTBOX: f64 = 0.5;
@@ -30,8 +30,8 @@ fn own(worker: &Worker) -> impl Iterator<Item = usize> {
     (0..DOCUMENTS).filter(move |document| document % members == member)
 }
 
-/// Finishes what the last process in this place may have left: changes in its outbox, changes that it made and did
-/// not tell of, holds.
+/// Finishes what the last process in this place may have left: changes in its outbox, changes that it made but did not
+/// report, and holds.
 pub(crate) async fn recover(worker: &Worker) {
     let left: Vec<usize> = own(worker)
         .filter(|&document| worker.world.content(document) > worker.world.floor(document))
@@ -46,7 +46,7 @@ pub(crate) async fn recover(worker: &Worker) {
     for document in left {
         let version = worker.world.content(document);
         let is_held = matches!(Way::of(document), Way::Held | Way::HeldInVersion);
-        // Not the versions in between, which the last process may or may not have told.
+        // Not the versions in between, which the last process may or may not have reported.
         let told = try_until_done(worker, &mut random, async || match Way::of(document) {
             _ if is_held => end_update(&worker.cache, document, None).await,
             Way::Chunk | Way::WholeInVersion => {

@@ -1,7 +1,7 @@
 //! A process that asks and updates.
 //!
-//! It is this test binary itself, run on one test that does nothing unless the environment holds a plan. It tells the
-//! parent what happened on its output, and ends when the world does or when the parent is gone.
+//! It is this test binary itself, run on one test that does nothing unless the environment holds a plan. It reports to
+//! the parent on its output, and ends when the world does or when the parent is gone.
 
 use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
@@ -24,7 +24,7 @@ use crate::world::World;
 
 /// Holds the plan, as JSON.
 pub(crate) const PLAN: &str = "WELLSPRING_TEST_CHAOS_PLAN";
-/// What a line to the parent begins with, to tell it from those of the test harness.
+/// The prefix of lines to the parent, which distinguishes them from those of the test harness.
 pub(crate) const MARK: &str = "@ ";
 const REPORT_EVERY: Duration = Duration::from_millis(50);
 const ASKERS: u64 = 8;

@@ -1,7 +1,7 @@
 //! The documents and their versions, in a file that all processes of a run share.
 //!
-//! Each number is written by one process at a time, together with its complement: who reads while it is written sees
-//! that the two do not match, and reads again.
+//! Each number is written by one process at a time, together with its complement: a reader that reads while it is
+//! written sees that the two do not match, and reads again.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -41,7 +41,7 @@ impl World {
         Self { file: OpenOptions::new().read(true).write(true).open(path).unwrap() }
     }
 
-    /// Tells every process to end.
+    /// Makes every process end.
     pub(crate) fn end(&self) {
         self.write(DOCUMENTS * COLUMNS, 1);
     }
@@ -65,7 +65,7 @@ impl World {
         self.get(Column::Floor, document)
     }
 
-    /// What a request that begins now may at least expect.
+    /// The least version that a request that begins now may expect.
     pub(crate) fn floors(&self) -> [u64; DOCUMENTS] {
         self.read(Column::Floor as usize * DOCUMENTS)
     }

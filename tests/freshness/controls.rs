@@ -10,7 +10,7 @@ use crate::support::faulty::{Fault, FaultyStore};
 use crate::support::{Bench, Kind};
 use crate::world::World;
 
-/// As long as a control may take until it is caught; most take milliseconds.
+/// The longest that a control may take until it is caught; most take milliseconds.
 const PATIENCE: Duration = Duration::from_mins(10);
 
 async fn is_caught(habit: Habit, fault: Option<Fault>) {

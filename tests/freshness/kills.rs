@@ -1,8 +1,8 @@
-//! `kill -9` of the process whose store it is, in the midst of everything.
+//! `kill -9` of the process that owns the store, at any moment.
 //!
-//! The child is this test binary itself, run on one test that does nothing unless the environment tells
-//! it where to work. It runs the simulation and tells the parent of each invalidation that returned; the
-//! next child holds what it is served to all of them.
+//! The child is this test binary itself, run on one test that does nothing unless the environment says where to work.
+//! It runs the simulation and reports each invalidation that returned to the parent; the next child checks what it is
+//! served against all of them.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -22,10 +22,10 @@ const ROUND: &str = "WELLSPRING_TEST_FRESH_ROUND";
 const FLOORS: &str = "WELLSPRING_TEST_FRESH_FLOORS";
 const MARK: &str = "@ ";
 const KILLS: u64 = 24;
-/// As long as it may take until enough was seen.
+/// The longest that it may take until enough was seen.
 const PATIENCE: Duration = Duration::from_mins(10);
 
-/// Tells the parent, in a child.
+/// Reports to the parent, in a child.
 pub(crate) fn say(line: std::fmt::Arguments<'_>) {
     static IS_CHILD: OnceLock<bool> = OnceLock::new();
     if *IS_CHILD.get_or_init(|| std::env::var_os(STORE).is_some()) {
@@ -49,7 +49,7 @@ async fn child_process() {
             store.end_update(&corpus.corpus, &held, None).await.unwrap();
         }
     }
-    // What the documents say now is not older than anything that was read from them before.
+    // The present versions of the documents are not older than any that were read before.
     let world = World::new(round * crate::world::ROUND, floors.try_into().unwrap());
     let store = std::sync::Arc::new(store);
     let simulation = Simulation::on(round, bench, crate::tiny(), Habit::Sound, store, world).await;

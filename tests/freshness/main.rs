@@ -1,9 +1,9 @@
 //! The promise itself: no answer is older than the documents that it derives from.
 //!
 //! Tasks ask, fill slowly, give up, update documents, hold them, let entries expire and restart the store,
-//! all at random. The fake LLM writes the document versions that it read into its answer, and the
-//! checker holds, for every answer that anybody is served: each version is at least the highest whose
-//! invalidation had returned before the request began.
+//! all at random. The fake LLM writes the document versions that it read into its answer, and the checker
+//! requires, for every answer that is served, that each version is at least the highest whose invalidation
+//! had returned before the request began.
 //!
 //! `WELLSPRING_SEED` sets the seed, which is printed, and `WELLSPRING_CHECK_SECONDS` how long each run
 //! takes. The seed gives each task the same steps again; how they interleave is up to threads and disks.

@@ -28,7 +28,7 @@ pub(crate) enum Habit {
     Sound,
     /// The documents are read first, and the cache is asked afterwards.
     SnapshotAfterRetrieval,
-    /// Who comes while an answer is being made is handed that answer.
+    /// A caller that comes while an answer is being made gets that answer.
     ShareTheLeadersAnswer,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Simulation {
     cache: RwLock<Option<Cache>>,
     pub(crate) world: World,
     sharing: Sharing,
-    /// What a run is to have seen, even if that takes longer than it was given.
+    /// What a run must have seen, even if that takes longer than planned.
     pub(crate) enough: fn(&Counts) -> bool,
 }
 
@@ -101,7 +101,7 @@ impl Simulation {
         simulation
     }
 
-    /// A simulation on a store that is given, in a world that is given.
+    /// A simulation on a given store, in a given world.
     pub(crate) async fn on(
         seed: u64,
         bench: Bench,
@@ -212,7 +212,7 @@ impl Simulation {
         }
     }
 
-    /// What one writes who wants one call per question and does not think of updates.
+    /// A naive way to make one call per question, which ignores updates.
     async fn ask_by_short_cut(&self, cache: &Cache, question: Question, slowness: usize) -> Answer {
         let (sender, receiver) = watch::channel(None);
         let joined = {

@@ -40,13 +40,13 @@ pub(crate) fn document(n: usize) -> String {
 /// How far apart the versions of two processes lie.
 pub(crate) const ROUND: u64 = 1_000_000;
 
-/// What the source calls a version. It repeats, as a document does that returns to what it was, but not
-/// from one process to the next: the change that a kill cut off was never told.
+/// What the source calls a version. It repeats, like a document that returns to an earlier state, but not from one
+/// process to the next: the change that a kill cut off was never reported.
 pub(crate) fn label(version: u64) -> String {
     format!("v{}.{}", version / ROUND, version % 3)
 }
 
-/// What the LLM was told, which it writes into its answer.
+/// The input of the LLM, which it writes into its answer.
 #[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Reading {
     topic: usize,
@@ -73,7 +73,7 @@ pub(crate) struct World {
     first_stale: Mutex<Option<String>>,
 }
 
-/// What a run amounted to.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Counts {
     pub(crate) exact: u64,
@@ -132,7 +132,7 @@ impl World {
         self.changes.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// What a request that begins now may at least expect.
+    /// The least versions that a request that begins now may expect.
     pub(crate) fn floors(&self) -> [u64; DOCUMENTS] {
         std::array::from_fn(|document| self.floors[document].load(Ordering::SeqCst))
     }
@@ -185,7 +185,7 @@ impl World {
 }
 
 impl Reading {
-    /// The LLM: an answer that says what it was told.
+    /// The LLM: an answer that states its input.
     pub(crate) fn answer(self) -> Answer {
         Answer::new(format!("about topic {}", self.topic)).metadata(serde_json::to_value(self).unwrap())
     }

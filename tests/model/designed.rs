@@ -36,7 +36,7 @@ fn an_invalidation_of_two_buckets_survives_two_faults() {
     is_fresh(&Scenario { layout: Layout::TwoBuckets, requests: 1, ..with_faults(2, PARTIAL) });
 }
 
-/// Those that nothing was stored under, and that were told of no change and of no hold.
+/// Those under which nothing was stored, and that received no change and no hold.
 #[test]
 fn clocks_may_run_out() {
     let scenario = Scenario { clocks_run_out: true, ..quiet() };
@@ -59,8 +59,8 @@ fn a_slot_may_move_there_and_back() {
     is_fresh(&Scenario { layout: Layout::TwoNodes, requests: 1, ..with_faults(4, MOVES) });
 }
 
-/// The payload of a tier is served if the store has an entry of the same snapshot and dependencies, and it
-/// is live. Liveness depends on nothing else, so the payload is live then, whoever stored what is there.
+/// The payload of a tier is served if the store has an entry of the same snapshot and dependencies, and it is
+/// live. Liveness depends on nothing else, so the payload is live then, no matter who stored the entry.
 #[test]
 fn a_memory_tier_that_asks_is_as_fresh_as_the_store() {
     let tier = Scenario { memory_tier: true, other_sources: true, ..quiet() };
@@ -105,7 +105,7 @@ fn the_freshness_of_an_answer_does_not_depend_on_the_stampede_lock() {
     holds(&Scenario { faults: 1, ..locked }, &Protocol { lock_token: false, ..Protocol::default() });
 }
 
-/// Who joins is asked for after its own request began, so the clock knows all that it is owed.
+/// The clock is asked after the request of the follower began, so the clock knows everything that the follower is owed.
 #[test]
 fn who_joins_a_stream_is_given_nothing_from_before_its_request() {
     let streams = Scenario { streams: true, ..quiet() };
@@ -156,14 +156,14 @@ fn an_outbox_keeps_its_own_process_fresh() {
 }
 
 /// The entry carries the snapshot of its miss and is checked when it is read. That a fill which is dead
-/// already is refused spares a write, and tells its caller.
+/// already is refused spares a write, and is reported to its caller.
 #[test]
 fn refusing_dead_fills_is_not_what_keeps_answers_fresh() {
     let protocol = Protocol { refuse_dead_fills: false, ..Protocol::default() };
     holds(&with_faults(2, LOSSES), &protocol);
 }
 
-/// Worlds that differ in names only are searched once. This compares with a search that tells them apart.
+/// Worlds that differ in names only are searched once. This compares the result with a search that distinguishes them.
 #[test]
 fn renaming_loses_nothing() {
     let scenario = Scenario { requests: 1, memory_tier: true, compaction: true, ..with_faults(1, LOSSES) };

@@ -1,4 +1,4 @@
-//! Where what the protocol promises ends. Each test shows the shortest way past it, and what would help.
+//! The limits of what the protocol promises. Each test shows the shortest way past it, and what would help.
 
 use crate::protocol::{Fault, Layout, Promise, Protocol, Scenario, Versions};
 use crate::{LOSSES, breaks_in, holds, quiet};
@@ -16,7 +16,7 @@ fn invalidated_too_early() -> Scenario {
     Scenario { lagging_index: true, versions: Versions::ToldByAll, updates_in_turn: true, ..quiet() }
 }
 
-/// Registered versions go with the clock, and who read the old one before has a snapshot of the new clock.
+/// Registered versions go with the clock, and a reader that read the old one before has a snapshot of the new clock.
 /// It helps to refuse a version while none is registered.
 #[test]
 fn comparing_versions_does_not_survive_the_loss_of_a_clock() {
@@ -38,8 +38,8 @@ fn comparing_versions_stands_in_for_a_hold_until_the_clock_is_lost() {
     holds(&Scenario { faults: 2, kinds: LOSSES_IN_ORDER, ..invalidated_too_early() }, &strict);
 }
 
-/// Versions have no order. The one registered is the last that arrived, which is the latest only where
-/// changes are told one after the other and no call arrives twice.
+/// Versions have no order. The one registered is the last that arrived, which is the latest only if changes are
+/// reported one after the other and no call arrives twice.
 #[test]
 fn versions_told_out_of_order_let_a_proxy_store_the_older() {
     let strict = Protocol { unknown_version_refused: true, ..DESIGNED };
@@ -51,9 +51,8 @@ fn versions_told_out_of_order_let_a_proxy_store_the_older() {
     breaks_in(9, &Scenario { updates_in_turn: false, ..invalidated_too_early() }, &early);
 }
 
-/// An invalidation with the registered version does nothing. If the document has left that version and
-/// returned to it unnoticed, what was derived in between stays. It helps if fills tell the version that
-/// they read.
+/// An invalidation with the registered version does nothing. If the document has left that version and returned to
+/// it unnoticed, what was derived in between stays. It helps if fills state the version that they read.
 #[test]
 fn a_change_undone_before_it_is_told_looks_like_none() {
     let undone = Scenario { versions: Versions::ToldByUpdates, versions_recur: true, ..quiet() };
@@ -64,9 +63,9 @@ fn a_change_undone_before_it_is_told_looks_like_none() {
     holds(&Scenario { faults: 1, kinds: LOSSES, versions: Versions::ToldByAll, ..in_turn }, &DESIGNED);
 }
 
-/// The same may happen to who tells each change in turn, if the change before is still in the outbox: the
-/// registered version is the one before both. And what the outbox holds may come last, and register a
-/// version that is over. It helps to do what is pending first.
+/// The same may happen to a caller that reports each change in turn, if the change before is still in the outbox: the
+/// registered version is the one before both. And what the outbox holds may come last, and register a version that is
+/// over. It helps to do what is pending first.
 #[test]
 fn a_change_undone_while_it_is_pending_looks_like_none() {
     const PENDING: &[Fault] = &[Fault::Unreachable, Fault::LoseReply];
@@ -89,8 +88,8 @@ fn a_hold_goes_with_its_clock() {
     breaks_in(7, &Scenario { faults: 1, kinds: &[Fault::RollBack], ..held }, &DESIGNED);
 }
 
-/// A document is held or not, whoever holds it: the first `end_update` ends it for all, and so does one
-/// that arrives a second time, or late out of an outbox.
+/// A hold has no owner: the first `end_update` ends it for all, and so does one that arrives a second time,
+/// or late out of an outbox.
 #[test]
 fn two_holds_of_one_document_end_together() {
     let held = Scenario { lagging_index: true, promise: Promise::Changed, ..quiet() };
@@ -104,9 +103,9 @@ fn two_holds_of_one_document_end_together() {
 }
 
 /// A clock that was carried to another node and not used there still has the replication id of the first
-/// node. If it was saved like that, and the other node returns to what it saved, the clock is trusted
-/// again when it is carried back, without what was invalidated between. That takes a move, a loss of data
-/// and a move back, with the clock unused after the loss: whatever opens it there makes it anew.
+/// node. If it was saved like that, and the other node returns to what it saved, the clock is trusted again
+/// when it is carried back, without what was invalidated between. That takes a move, a loss of data and a
+/// move back, with the clock unused after the loss: any call that opens it there makes a new clock.
 #[test]
 fn a_slot_that_comes_back_from_a_node_that_was_rolled_back() {
     const THERE_AND_BACK: &[Fault] = &[Fault::MoveSlot, Fault::RollBack];

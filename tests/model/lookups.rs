@@ -15,7 +15,7 @@ pub(crate) struct Asking {
     /// The change that its answer must not be older than.
     pub(crate) owed: u8,
     pub(crate) nonce: Incarnation,
-    /// The answer of a reader who retrieved before it asks.
+    /// The answer of a reader that retrieved before it asks.
     pub(crate) made: Option<Answer>,
 }
 

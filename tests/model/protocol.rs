@@ -14,13 +14,13 @@ pub(crate) struct Protocol {
     pub(crate) refuse_dead_fills: bool,
     /// The snapshot is taken at the miss, before retrieval. Otherwise it is taken after.
     pub(crate) snapshot_before_retrieval: bool,
-    /// A clock that is made anew gets an incarnation that was never used.
+    /// A new clock gets an incarnation that was never used.
     pub(crate) fresh_nonces: bool,
     /// A call that is sent again after its reply was lost carries another nonce than before.
     pub(crate) fresh_nonce_per_attempt: bool,
     /// A clock is trusted only under the replication id that it was made under.
     pub(crate) replication_id: bool,
-    /// A clock does not run out any more once something was stored under it, or it was told of a change.
+    /// A clock does not run out any more once something was stored under it, or it received a change.
     pub(crate) keeps_clocks: bool,
     /// An entry is trusted only under the incarnation that it was stored under.
     pub(crate) incarnation: bool,
@@ -44,9 +44,9 @@ pub(crate) struct Protocol {
     pub(crate) tier_validates: bool,
     /// What makes a payload in a memory tier the same as the one stored.
     pub(crate) tier_identity: Identity,
-    /// A fill that tells another version than the registered one is refused.
+    /// A fill that states another version than the registered one is refused.
     pub(crate) compare_versions: bool,
-    /// A fill that tells a version is refused while none is registered. Not part of the design: a remedy.
+    /// A fill that states a version is refused while none is registered. Not part of the design: a remedy.
     pub(crate) unknown_version_refused: bool,
     /// What a landing flight hands to its followers.
     pub(crate) landing: Landing,
@@ -134,8 +134,8 @@ pub(crate) enum Join {
 /// What can go wrong, each at any moment and at the cost of one of the scenario's faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The server is killed and restarts from an older snapshot on disk, or a replica is promoted that
-    /// has an older state: one and the same to everybody else. Both change the replication id.
+    /// The server is killed and restarts from an older snapshot on disk, or a replica is promoted that has an
+    /// older state: the same to everyone else. Both change the replication id.
     RollBack,
     /// Everything is deleted, under the same replication id.
     FlushAll,
@@ -167,13 +167,13 @@ pub(crate) enum Layout {
     TwoNodes,
 }
 
-/// Who tells versions of the document.
+/// Who states versions of the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Versions {
     Untold,
     /// Invalidations register the new version; fills say nothing.
     ToldByUpdates,
-    /// Invalidations register the new version, and fills tell the one that was read.
+    /// Invalidations register the new version, and fills state the one that was read.
     ToldByAll,
 }
 
@@ -186,7 +186,7 @@ pub(crate) enum Promise {
     Changed,
 }
 
-/// Who does what, how often, and what may go wrong.
+/// The actors, their steps, and the faults.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "each is modelled or not, whatever the others are")]
 pub(crate) struct Scenario {
@@ -225,11 +225,11 @@ pub(crate) struct Scenario {
     pub(crate) clocks_run_out: bool,
     /// Whether a reader may follow the stream of another.
     pub(crate) streams: bool,
-    /// Whether only who has the stampede lock makes an answer.
+    /// Whether only the reader with the stampede lock makes an answer.
     pub(crate) stampede_lock: bool,
     /// Whether the first reader lives in the process of the updaters and trusts its outbox.
     pub(crate) outbox: bool,
-    /// How often somebody may invalidate the document without having changed it.
+    /// How often the document may be invalidated without a change.
     pub(crate) touches: u8,
 }
 

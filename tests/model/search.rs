@@ -52,13 +52,13 @@ pub(crate) fn search(scenario: &Scenario, protocol: &Protocol) -> Report {
     search_by(Model { scenario, protocol }, |world| world.canonical(scenario, protocol))
 }
 
-/// The same, with worlds told apart that differ in names only.
+/// The same, but worlds that differ only in names are distinguished.
 pub(crate) fn search_without_renaming(scenario: &Scenario, protocol: &Protocol) -> Report {
     search_by(Model { scenario, protocol }, |world| world)
 }
 
-/// How many worlds there are, found by telling apart those that differ in names only and counting them as
-/// one afterwards.
+/// How many worlds there are, found by distinguishing those that differ only in names and counting them as one
+/// afterwards.
 pub(crate) fn distinct_names(scenario: &Scenario, protocol: &Protocol) -> usize {
     let seen = RefCell::new(HashSet::new());
     search_by(Model { scenario, protocol }, |world| {
@@ -116,7 +116,7 @@ fn search_by(model: Model, name: impl Fn(World) -> World) -> Report {
 /// The steps from the beginning to the world with the fingerprint `last`, and the stale answer after it.
 ///
 /// The search knows worlds by what is the same in all that differ in names only. The trace is therefore
-/// walked again without renaming, so that everybody in it keeps one name.
+/// walked again without renaming, so that everyone in it keeps one name.
 fn replay(model: Model, name: impl Fn(World) -> World, parents: &Parents, last: u64) -> Vec<Step> {
     let mut path = vec![last];
     while let Some(&parent) = path.last().and_then(|last| parents.get(last).filter(|&parent| parent != last))

@@ -25,12 +25,12 @@ pub(crate) enum Found {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Invalidated {
     Marked,
-    /// The version told was the registered one.
+    /// The reported version was the registered one.
     Unchanged,
 }
 
 impl Keys {
-    /// The clock, made anew if it is lost or not of this primary.
+    /// The clock; a new one if it is lost or does not belong to this primary.
     pub(crate) fn open(&mut self, call: Call) -> &mut Clock {
         let trusted =
             self.clock.filter(|clock| !call.protocol.replication_id || clock.primary == Some(call.node));
@@ -135,7 +135,7 @@ impl Clock {
             && !(depends && self.mark.is_some_and(|mark| mark > sequence))
     }
 
-    /// Whether the version that an answer tells is a reason to refuse it.
+    /// Whether the version that an answer states is a reason to refuse it.
     fn contradicts(&self, told: Option<u8>, protocol: &Protocol) -> bool {
         told.is_some_and(|told| match self.version {
             Some(known) => protocol.compare_versions && known != told,

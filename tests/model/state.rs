@@ -1,4 +1,4 @@
-//! The world at one moment: the source of truth, what the servers keep, and where everybody is.
+//! The world at one moment: the source of truth, what the servers keep, and where everyone is.
 
 use crate::protocol::Scenario;
 
@@ -29,8 +29,8 @@ pub(crate) struct Snapshot {
 /// The invalidation clock of a bucket. There is one document, hence at most one mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Clock {
-    /// Whose replication id the clock was made under: that of a node, by its number, or one that no node
-    /// has any more. Ids are fresh, so those of the past need not be told apart.
+    /// Whose replication id the clock was made under: that of a node, by its number, or one that no node has
+    /// any more. Ids are fresh, so those of the past need not be distinguished.
     pub(crate) primary: Option<u8>,
     pub(crate) incarnation: Incarnation,
     pub(crate) sequence: u8,
@@ -38,7 +38,7 @@ pub(crate) struct Clock {
     pub(crate) mark: Option<u8>,
     /// The registered version. Goes with the mark.
     pub(crate) version: Option<u8>,
-    /// Whether it stays for good: an answer was stored under it, or it was told of a change.
+    /// Whether it stays for good: an answer was stored under it, or it received a change.
     pub(crate) kept: bool,
 }
 
@@ -121,7 +121,7 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    /// Whether another reader who asks the same may follow this one.
+    /// Whether another reader that asks the same may follow this one.
     pub(crate) fn is_flight_of(self, asked: u8) -> bool {
         match self {
             Self::Idle | Self::Resending { .. } | Self::Following { .. } => false,
@@ -153,7 +153,7 @@ pub(crate) enum Update {
 }
 
 impl Update {
-    /// Whether whoever called it still waits.
+    /// Whether its caller still waits.
     pub(crate) fn is_under_way(self) -> bool {
         matches!(self, Self::Beginning { .. } | Self::Changed { reported: false, .. })
     }
@@ -177,7 +177,7 @@ pub(crate) struct World {
     pub(crate) index: u8,
     /// The latest change whose invalidation has returned.
     pub(crate) promised: u8,
-    /// The latest change that the updaters' process was told of, returned or pending.
+    /// The latest change that the updaters' process knows of, returned or pending.
     pub(crate) promised_locally: u8,
     pub(crate) places: [Keys; PLACES],
     /// What a restarted or promoted server would have.
@@ -249,7 +249,7 @@ impl World {
         }
     }
 
-    /// The stampede lock is gone, or somebody else's: no reader has the token in it.
+    /// The stampede lock is gone, or belongs to someone else: no reader has the token in it.
     pub(crate) fn forget_tokens(&mut self) {
         self.readers.iter_mut().for_each(|reader| reader.has_lock = false);
     }

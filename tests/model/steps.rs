@@ -7,8 +7,8 @@ use crate::surroundings::moves;
 
 /// One step, as it stands in a trace.
 ///
-/// A reader is *served* an answer that it did not make; it is owed the document as the change `owed` left
-/// it. It *waits* while the stampede lock is somebody else's.
+/// A reader is *served* an answer that it did not make; it is owed the document as the change `owed` left it.
+/// It *waits* while another reader has the stampede lock.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Step {
     Served { reader: usize, from: Origin, answer: Answer, owed: u8, stale: bool },
@@ -53,7 +53,7 @@ pub(crate) enum Step {
 pub(crate) enum Origin {
     Store,
     MemoryTier,
-    /// The memory tier, which asked nobody.
+    /// The memory tier, without asking.
     MemoryAlone,
     Leader(usize),
     /// The stream of another reader, whose answer is not done yet.

@@ -1,7 +1,8 @@
-//! Following a stream: who asks what another is answering just then is given the same answer, piece by piece as it comes.
+//! Following a stream: a reader that asks a question while another is answering it gets the same answer, piece by piece
+//! as it comes.
 //!
-//! A stream is joined once its answer has been begun, which is after the leader's retrieval. Who joins before that is
-//! given what was retrieved after it asked, as if it had made the answer itself, and that needs no check.
+//! A stream is joined once its answer has been begun, which is after the leader's retrieval. A reader that joins before
+//! that gets an answer that was retrieved after it asked, as if it had made the answer itself, and this needs no check.
 
 use crate::lookups::is_pending;
 use crate::protocol::Join;
@@ -9,7 +10,7 @@ use crate::state::{Answer, Phase, Snapshot, World};
 use crate::steps::{Model, Origin, Step, Successors};
 
 impl Model<'_> {
-    /// The reader joins the stream of any other who answers the same, as far as the clock lets it.
+    /// The reader joins the stream of any other that answers the same, if the clock permits it.
     pub(crate) fn join(
         &self,
         world: &World,

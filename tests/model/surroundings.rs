@@ -1,4 +1,4 @@
-//! What happens by itself: housekeeping and the passing of time, which are free, and the faults.
+//! Events without a caller: housekeeping and the passing of time, which are free, and the faults.
 
 use crate::protocol::{Fault, Layout};
 use crate::state::{Clock, HELD, Keys, PLACES, World};

@@ -43,7 +43,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Store => f.write_str("from the store"),
             Self::MemoryTier => f.write_str("from its memory tier, said by the store to be the same"),
-            Self::MemoryAlone => f.write_str("from its memory tier, which asks nobody"),
+            Self::MemoryAlone => f.write_str("from its memory tier, without asking the clock"),
             Self::Stream(leader) => write!(f, "from the stream of {}", Reader(*leader)),
             Self::Leader(leader) => write!(f, "the answer of {}", Reader(*leader)),
         }
@@ -79,7 +79,7 @@ impl fmt::Display for Step {
                 write!(f, "{} looks up: a miss, and follows {}", Reader(*reader), Reader(*leader))
             }
             Self::Waits { reader } => {
-                write!(f, "{} looks up: a miss, and somebody has the lock", Reader(*reader))
+                write!(f, "{} looks up: a miss, and another reader has the lock", Reader(*reader))
             }
             Self::Bypassed { reader, why } => write!(f, "{} bypasses the cache: {why}", Reader(*reader)),
             Self::LookupReplyLost { reader, nonce } => {
@@ -111,7 +111,7 @@ impl fmt::Display for Step {
             Self::Repeated { bucket, change } => {
                 write!(f, "the invalidation of version {change} is executed once more in bucket {bucket}")
             }
-            Self::Touched { bucket } => write!(f, "somebody else invalidates in bucket {bucket}"),
+            Self::Touched { bucket } => write!(f, "another caller invalidates in bucket {bucket}"),
             Self::IndexShows { change } => write!(f, "retrieval now shows version {change}"),
             Self::FloorRaised { floor } => write!(f, "compaction raises the floor to {floor}"),
             Self::MarkScanned => f.write_str("compaction sees a mark that may go"),

@@ -1,7 +1,7 @@
 //! The updaters: change the document, invalidate it in every bucket, return.
 //!
-//! That an invalidation has returned is recorded in the same step as its last bucket. Were it to return
-//! later, less would be promised.
+//! That an invalidation has returned is recorded in the same step as its last bucket. If it returned later, less would
+//! be promised.
 
 use crate::protocol::{Fault, Promise, Versions};
 use crate::server::Invalidated;
@@ -104,8 +104,8 @@ impl Model<'_> {
         successors.push((Step::Invalidated { updater, bucket, what, then }, next));
     }
 
-    /// The invalidation is tried again later. Where there is an outbox, its process is told that it is
-    /// pending and relies on that.
+    /// The invalidation is tried again later. If there is an outbox, its process learns that it is pending and relies
+    /// on that.
     fn report_pending(
         &self,
         (world, what, then): (&World, Invalidated, Then),
@@ -153,7 +153,7 @@ impl Model<'_> {
         if self.uses_holds() { keys.end_update(told, call) } else { keys.invalidate(told, call) }
     }
 
-    /// Somebody invalidates the document without having changed it.
+    /// The document is invalidated without a change.
     pub(crate) fn touches(&self, world: &World, successors: &mut Successors) {
         if world.touches_left == 0 {
             return;

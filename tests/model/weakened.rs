@@ -1,5 +1,4 @@
-//! Each part of the protocol left out, and what happens then. A part whose absence nothing shows would be
-//! a part too many.
+//! Each part of the protocol left out, and what happens then. A part whose absence no test shows would be unnecessary.
 
 use crate::protocol::{Fault, Identity, Join, Landing, Layout, Promise, Protocol, Scenario, Versions};
 use crate::search::search;

@@ -1,4 +1,4 @@
-//! Corpora that somebody asked for and in which there is nothing: they leave nothing on the server for good, and what they
+//! Corpora that were only asked for and are empty: they leave nothing on the server for good, and what they
 //! leave for a day may go at any moment.
 
 use std::sync::Arc;
@@ -127,7 +127,7 @@ async fn the_first_fill_and_the_first_change_keep_the_clock(flavour: Flavour) {
         assert_eq!(shared.snapshot(entry).await, snapshot);
     }
 
-    // A change reaches every bucket, whether somebody asked there or not, and a hold does.
+    // A change reaches every bucket, whether or not it was ever asked, and so does a hold.
     let changed = about(&corpus("changed"), "?");
     let held = about(&corpus("held"), "?");
     let old = [shared.snapshot(&changed).await, shared.snapshot(&held).await];
@@ -142,7 +142,7 @@ async fn the_first_fill_and_the_first_change_keep_the_clock(flavour: Flavour) {
     assert_eq!((new.incarnation, new.sequence), (old[0].incarnation, old[0].sequence + 1));
 }
 
-/// Mechanism to be excluded: the answer was made before a change that was told while there was no clock.
+/// Mechanism to be excluded: the answer was made before a change that was reported while there was no clock.
 async fn a_snapshot_is_worth_nothing_once_its_clock_has_run_out(flavour: Flavour) {
     let shared = Shared::new(flavour).await;
     let entry = about(&corpus("invented"), "?");
@@ -163,8 +163,8 @@ async fn a_snapshot_is_worth_nothing_once_its_clock_has_run_out(flavour: Flavour
     assert!(serves(&shared.store, &entry).await);
 }
 
-/// A process that does not know of clocks that run out tells one of a change. What it wrote must not be lost while the
-/// clock goes on under the same incarnation.
+/// A process that does not know that clocks run out reports a change to one. Its mark must not be lost while the clock
+/// continues with the same incarnation.
 async fn a_clock_that_an_older_version_used_is_left_as_it_is(flavour: Flavour) {
     let shared = Shared::new(flavour).await;
     let entry = about(&corpus("older"), "?");

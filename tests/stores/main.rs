@@ -1,4 +1,4 @@
-//! The stores, each on what it really runs on: a disk, Valkey, Redis, a cluster.
+//! The stores, each on the system that it really uses: a disk, Valkey, Redis, a cluster.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 

@@ -1,5 +1,5 @@
-//! Many changes in one call to servers: what is said when some of them do not get through, what is cleaned up, and slots
-//! that move meanwhile.
+//! Many changes in one call to servers: the error when some of them do not get through, the cleanup, and slots that
+//! move meanwhile.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The servers that other suites test with: each does what its documentation says, or what those find is worth
-//! nothing.
+//! The servers that other suites test with: each must do what its documentation says, or the results of those suites
+//! are worth nothing.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::TcpStream;
@@ -158,7 +158,7 @@ fn a_replica_follows_until_it_is_cut_off_or_promoted() {
     pair.heal();
     assert_eq!(get(&pair.replica, "a").as_deref(), Some("2"));
 
-    // Nobody notices this one, so only the missing confirmation shows it.
+    // No one notices this one, so only the missing confirmation shows it.
     pair.link.hang();
     let mut primary = connect(&format!("redis://:secret@127.0.0.1:{}", pair.primary.port())).unwrap();
     let (confirmed,): (usize,) =
@@ -190,7 +190,7 @@ fn a_primary_refuses_replicas_and_nobody_else() {
     assert_eq!(get(&replica, "a").as_deref(), Some("1"));
 }
 
-/// In a test whose own runtime is blocked and whose clock stands still, as those are that it is for.
+/// In a test whose runtime is blocked and whose clock stands still, like the tests that need it.
 #[tokio::test(start_paused = true)]
 async fn a_proxy_delays_each_direction_without_narrowing_it() {
     let server = Server::start();

@@ -1,4 +1,4 @@
-"""What is compared, in the order of the table, with what a reader should know of each."""
+"""The caches that are compared, in the order of the table, with notes for the reader on each."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class Kind:
     checks: str
     """Whether it looks at more than the similarity before it serves an answer, as it is measured."""
     ends: str
-    """By what its answers can be ended before their time."""
+    """How its answers can be ended before they expire."""
     ours: bool = False
 
 

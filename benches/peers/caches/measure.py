@@ -51,7 +51,7 @@ class Embedding:
         self._model = Model()
         self._table: dict[str, np.ndarray] = {}
         self.given = True
-        # The gateway embeds by itself, and is given a vector only where it is known.
+        # The gateway embeds by itself, and gets a vector only if it is known.
         self.by_server = False
 
     def add(self, texts: list[str], vectors: np.ndarray) -> None:
@@ -102,7 +102,7 @@ def _used_seconds() -> float:
 
 
 def _settle() -> None:
-    """Waits until nothing is done in the background any more, such as the building of an index."""
+    """Waits until background work, such as building an index, is done."""
     ends, before = time.monotonic() + SETTLE_SECONDS, -1.0
     while time.monotonic() < ends and (used := _used_seconds()) - before > IDLE_SHARE:
         before = used
@@ -169,7 +169,7 @@ class Bench:
         return {"hit": hits, "miss": misses, "hits_per_second": callers}
 
     def _throughput(self, callers: int, rows: Iterator[dict], seconds: float) -> float | str:
-        """Hits in a second, until the time or the questions are at their end; or what was raised."""
+        """Hits in a second, until the time or the questions run out; or the exception."""
         counts, errors = [0] * callers, []
         lock, barrier = threading.Lock(), threading.Barrier(callers + 1)
 

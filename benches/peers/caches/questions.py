@@ -1,7 +1,7 @@
 """The questions that every cache is asked, made of the demo's corpus and the same in every run.
 
 An entry is one of the corpus's own questions, or a template with two of its names in it. Its answer is a number,
-which tells whether a cache served the right one, and about 1 KB of the corpus's text. A near question is another
+which shows whether a cache served the right one, and about 1 KB of the corpus's text. A near question is another
 wording of one of the first 10,000 entries; a new question asks in other words for names that no entry has.
 """
 
@@ -129,7 +129,7 @@ def prepare(folder: Path, entries: int) -> None:
 
 
 def chunks(folder: Path, name: str, limit: int, size: int = 1_000) -> Iterator[tuple[list[dict], np.ndarray]]:
-    """The first `limit` rows and their vectors in chunks, read anew each time so that nobody else holds them."""
+    """The first `limit` rows and their vectors in chunks, read again each time, so that nothing else holds them."""
     with (folder / f"{name}.jsonl").open(encoding="utf-8") as lines, (folder / f"{name}.f32").open("rb") as floats:
         for start in range(0, limit, size):
             count = min(size, limit - start)

@@ -64,7 +64,7 @@ def main() -> None:
     wanted = os.environ.get("SYSTEMS", ",".join(KINDS)).split(",")
     prepare(OUT, max(sizes))
     built = build()
-    # None of them shall report to its maker or look for a model on a hub.
+    # None of them may report to its maker or look for a model on a hub.
     quiet = {"BETTERDB_TELEMETRY": "false", "HF_HUB_OFFLINE": "1", "ORT_DISABLE_TELEMETRY": "1"}
     environment = {**os.environ, **quiet, "WELLSPRING_BINARY": built["wellspring"]}
     valkey = ROOT / ".deps" / "valkey" / "bin" / "valkey-server"
@@ -90,7 +90,7 @@ def main() -> None:
         results += measure(name, command, size, environment)
         (OUT / "results.json").write_text(json.dumps(results, indent=1))
     table.write(results)
-    # The picture of the documentation is of a whole run.
+    # The picture in the documentation is from a whole run.
     whole = not {"SIZES", "SYSTEMS"} & set(os.environ)
     plot.write(results, (ROOT / "docs" if whole else OUT) / "peers.svg")
 

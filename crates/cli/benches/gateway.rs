@@ -40,7 +40,7 @@ impl Served {
             .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
             .env("WELLSPRING_MATCH_SIMILARITY_THRESHOLD", "0.8")
             .env("WELLSPRING_SERVER_SHARING", "shared")
-            // `wrk` repeats its questions, which shall be embedded each time.
+            // `wrk` repeats its questions, which must be embedded each time.
             .env("WELLSPRING_EMBEDDING_MEMO", "0")
             .env("RUST_LOG", "off")
             .stdout(Stdio::piped())

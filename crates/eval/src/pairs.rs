@@ -80,7 +80,7 @@ fn weight(fields: &Map<String, Value>) -> Result<f32, Fault> {
     match fields.get("weight").map(|weight| (weight, weight.as_f64())) {
         None => Ok(1.0),
         Some((_, Some(weight))) if (0.0..=1e6).contains(&weight) => Ok(weight as f32),
-        Some(_) => Err("field `weight` is no number from 0 to 1000000".to_owned().into()),
+        Some(_) => Err("field `weight` is not a number from 0 to 1000000".to_owned().into()),
     }
 }
 
@@ -166,7 +166,7 @@ mod tests {
             ),
             (
                 r#"{"a":"x","b":"y","label":1,"weight":-1}"#,
-                "line 3: field `weight` is no number from 0 to 1000000",
+                "line 3: field `weight` is not a number from 0 to 1000000",
             ),
             (r#"["a"]"#, "line 3: not a JSON object (column 0)"),
             (r#"{"a":"x""#, "line 3: not a JSON object (column 8)"),

@@ -69,7 +69,7 @@ pub fn cached(text: &str) -> Result<Vec<Cached>> {
             let CachedLine { id, q } = read(number, line)?;
             let id = String::from(id);
             if let Some(first) = seen.insert(id.clone(), number) {
-                return Err(at(number, &format!("the id of line {first} again")));
+                return Err(at(number, &format!("the id of line {first} is repeated")));
             }
             Ok(Cached { id, question: question(number, "q", &q)? })
         })
@@ -146,7 +146,7 @@ mod tests {
         for (error, message) in [
             (
                 cached("{\"id\":\"a\",\"q\":\"x\"}\n{\"id\":\"a\",\"q\":\"y\"}").unwrap_err(),
-                "line 2: the id of line 1 again",
+                "line 2: the id of line 1 is repeated",
             ),
             (cached("{\"q\":\"x\"}").unwrap_err(), "line 1: not a line of this file (column 9)"),
             (cached("{\"id\":1,\"q\":\" \"}").unwrap_err(), "line 1: field `q`: question is empty"),

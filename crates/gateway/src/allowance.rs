@@ -77,8 +77,8 @@ impl Allowances {
     pub(super) fn take_changes(&self, names: usize) -> Result<(), Problem> {
         let served = SERVED.try_with(|served| *served).ok().filter(|served| !served.is_admin);
         let (Some(limiter), Some(served)) = (&self.changes, served) else { return Ok(()) };
-        let message = "the caller has reported as many changes in an hour as server.max_changes allows, and none of \
-                       these is applied: report them again later, or with a token of the scope admin";
+        let message = "the caller has reached the hourly limit of changes, server.max_changes, so none of these is \
+         applied: report them again later, or use a token with the scope admin";
         take(limiter, served, names, "too_many_changes", message)
     }
 
@@ -90,8 +90,8 @@ impl Allowances {
         if *corpus == Corpus::default() || self.known.get(&pair).is_some() {
             return Ok(());
         }
-        let message = "the caller has used as many corpora in an hour as server.max_corpora allows: use one of those, or \
-                       ask later";
+        let message = "the caller has reached the hourly limit of corpora, server.max_corpora: use a corpus that it \
+         has used, or try again later";
         take(limiter, served, 1, "too_many_corpora", message)?;
         self.known.insert(pair, ());
         Ok(())

@@ -49,7 +49,7 @@ impl FromStr for Right {
             "feedback" => Ok(Self::Feedback),
             "invalidate" => Ok(Self::Invalidate),
             "admin" => Ok(Self::Admin),
-            _ => Err(bad_token("its scopes are some of read, fill, feedback, invalidate, admin")),
+            _ => Err(bad_token("its scopes must be among read, fill, feedback, invalidate, admin")),
         }
     }
 }

@@ -94,5 +94,5 @@ pub(super) fn not_valid(error: &serde_json::Error) -> Problem {
 }
 
 pub(super) fn no_object() -> Problem {
-    Problem::invalid("the body is no object")
+    Problem::invalid("the body is not an object")
 }

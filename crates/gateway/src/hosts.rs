@@ -33,12 +33,12 @@ pub(super) fn check(
     headers: &HeaderMap,
 ) -> Result<(), Problem> {
     let is_name = |host: &str| names.iter().any(|name| name.eq_ignore_ascii_case(host));
-    let called = called(uri, headers).ok_or_else(|| refused("the request does not say whom it is for"))?;
+    let called = called(uri, headers).ok_or_else(|| refused("the request does not name a host"))?;
     let host = bare(&called);
     let is_address = host.parse::<IpAddr>().is_ok() || host.eq_ignore_ascii_case("localhost");
     if !is_address && !is_name(host) {
         return Err(refused(
-            "the gateway is called by a name that it does not have: add it to server.hosts, or send a token",
+            "the gateway does not accept this host name: add it to server.hosts, or send a token",
         ));
     }
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
@@ -87,7 +87,7 @@ pub(super) async fn only_json(request: Request, next: Next) -> Result<Response, 
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "no_json",
-            "the body is not said to be JSON: send it with the header Content-Type: application/json",
+            "the body is not declared as JSON: send it with the header Content-Type: application/json",
         ));
     }
     Ok(next.run(Request::from_parts(head, body)).await)

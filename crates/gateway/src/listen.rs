@@ -190,7 +190,7 @@ impl Bound {
         // Followers of a cancelled answer may still store their own.
         let tasks = tokio::time::timeout(listeners.drain, gateway.tasks().wait());
         if gateway.is_draining() && tasks.await.is_err() {
-            tracing::warn!("answers that took longer than the time to drain are abandoned");
+            tracing::warn!("answers that take longer than server.drain are abandoned");
         }
         gateway.cache().close().await
     }
@@ -204,7 +204,7 @@ async fn run(
     places: Places,
     times: Times,
 ) -> Result<()> {
-    let broken = |e| Error::new(ErrorKind::Unavailable, "a listener broke").with_source(e);
+    let broken = |e| Error::new(ErrorKind::Unavailable, "a listener failed").with_source(e);
     let mut server = axum_server::from_tcp(listener).map_err(broken)?.handle(handle.clone());
     let http = server.http_builder();
     http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
@@ -231,7 +231,7 @@ fn check_addresses(gateway: &Gateway, listeners: &Listeners) -> Result<()> {
         Err(Error::new(
             ErrorKind::Config,
             format!(
-                "{setting} is {address}, which other machines can reach, and nobody is asked who they are: set \
+                "{setting} is {address}, which other machines can reach, but callers are not authenticated: set \
                  server.tokens or server.tls_client_ca, or server.anonymous to {told}"
             ),
         ))
@@ -245,8 +245,8 @@ fn check_addresses(gateway: &Gateway, listeners: &Listeners) -> Result<()> {
         return Err(Error::new(
             ErrorKind::Config,
             format!(
-                "server.listen is {}, which other machines can reach, and with server.anonymous whoever sends no key \
-                 uses that of the gateway: take the key away, or set server.open_relay = true if that is meant",
+                "server.listen is {}, which other machines can reach, and with server.anonymous a caller without a \
+                 key uses the gateway's own: remove that key, or set server.open_relay = true if this is intended",
                 listeners.public
             ),
         ));
@@ -268,7 +268,7 @@ fn bind_to(address: SocketAddr) -> Result<TcpListener> {
 
 fn local(listener: &TcpListener) -> Result<SocketAddr> {
     listener.local_addr().map_err(|e| {
-        Error::new(ErrorKind::Unavailable, "a listener does not tell its address").with_source(e)
+        Error::new(ErrorKind::Unavailable, "a listener does not report its address").with_source(e)
     })
 }
 

@@ -50,7 +50,7 @@ impl FromStr for Price {
 
     fn from_str(text: &str) -> Result<Self> {
         let bad = || {
-            let why = "write it as MODEL:PROMPT:COMPLETION, in US dollars for a million tokens";
+            let why = "write it as MODEL:PROMPT:COMPLETION, in US dollars per million tokens";
             Error::new(ErrorKind::Config, format!("not a price: {text:?}, {why}"))
         };
         // Names may contain colons.

@@ -141,7 +141,7 @@ impl Template {
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("${") {
             let Some((name, after)) = after.split_once('}') else {
-                return Err(wrong(format!("the template {text:?} has a ${{ without its end")));
+                return Err(wrong(format!("the template {text:?} has a ${{ that is not closed")));
             };
             if !VARIABLES.contains(&name) && !groups.iter().any(|group| group == name) {
                 let mut known = VARIABLES.join(", ");
@@ -241,7 +241,7 @@ mod tests {
             (rule(glob(""), None, None), "0 bytes"),
             (rule(glob("*"), Some("${file}"), None), "names \"file\", known are path"),
             (rule(glob("*"), Some("${1}"), None), "names \"1\""),
-            (rule(glob("*"), None, Some("${path")), "without its end"),
+            (rule(glob("*"), None, Some("${path")), "not closed"),
         ] {
             let error = Rules::new(std::slice::from_ref(&bad)).unwrap_err().to_string();
             assert!(error.contains(part), "{error}");

@@ -54,8 +54,8 @@ impl Gateway {
         let has_writers = options.tokens.is_empty() || !options.writers.is_empty();
         if options.sharing != Sharing::Key && !has_writers {
             tracing::info!(
-                "callers share answers, and server.writers names none of them: what they fill for questions that they name \
-                 is served to themselves only"
+                "callers share answers, but server.writers names none of them: an answer that a caller stores for a \
+                 question it names is served only to that caller"
             );
         }
         let inner = Inner {

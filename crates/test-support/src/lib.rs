@@ -6,7 +6,7 @@
     missing_docs,
     clippy::missing_errors_doc,
     clippy::missing_panics_doc,
-    reason = "their names say it to whoever reads the tests"
+    reason = "their names say it to readers of the tests"
 )]
 
 pub mod embedder;

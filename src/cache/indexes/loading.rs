@@ -258,5 +258,5 @@ impl Drop for Load {
 }
 
 fn broken(error: tokio::task::JoinError) -> Error {
-    Error::new(ErrorKind::Store, "loading an index broke").with_source(error)
+    Error::new(ErrorKind::Store, "loading an index failed unexpectedly").with_source(error)
 }

@@ -245,9 +245,9 @@ fn write_error(error: &redb::Error) -> Error {
     let advice = match error {
         redb::Error::Io(e) => match e.kind() {
             StorageFull | QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                "; make room, writing goes on by itself"
+                "; free space, and writing resumes by itself"
             }
-            ReadOnlyFilesystem => "; mount it for writing, writing goes on by itself",
+            ReadOnlyFilesystem => "; mount it for writing, and writing resumes by itself",
             _ => "",
         },
         _ => "",

@@ -369,8 +369,8 @@ impl Inner {
             Error::new(ErrorKind::Incomplete, message)
         };
         match kept {
-            Ok(Ok(())) if self.options.outbox.is_some() => incomplete("it is kept and goes on being tried"),
-            Ok(Ok(())) => incomplete("it goes on being tried while this process lives"),
+            Ok(Ok(())) if self.options.outbox.is_some() => incomplete("it is kept and will be retried"),
+            Ok(Ok(())) => incomplete("it is retried as long as this process runs"),
             Ok(Err(error)) => incomplete("and it could not be kept: invalidate again").with_source(error),
             Err(broken) => incomplete("and it could not be kept: invalidate again").with_source(broken),
         }

@@ -156,8 +156,9 @@ impl ValkeyStore {
     async fn open(address: ValkeyAddress, options: ValkeyOptions) -> Result<Self> {
         let path = options.outbox.clone();
         let outbox = tokio::task::spawn_blocking(move || Outbox::open(path.as_deref())).await;
-        let outbox = outbox
-            .map_err(|broken| Error::new(ErrorKind::Store, "the outbox broke").with_source(broken))??;
+        let outbox = outbox.map_err(|broken| {
+            Error::new(ErrorKind::Store, "the outbox failed unexpectedly").with_source(broken)
+        })??;
         let (pushes, heard) = mpsc::unbounded_channel();
         let tracks = options.freshness != Freshness::Validated;
         let limits = options.limits();
@@ -194,7 +195,7 @@ impl ValkeyStore {
             Err(error) if error.kind() == ErrorKind::Config => return Err(error),
             Err(error) => {
                 let server = inner.address.to_string();
-                tracing::warn!(server, %error, "the store is away, so nothing is cached until it answers");
+                tracing::warn!(server, %error, "the store is unavailable, so nothing is cached until it answers");
             }
             Ok(()) => {}
         }

@@ -89,7 +89,7 @@ impl Inner {
         let limit = self.options.invalidate_timeout;
         let send = async move {
             if let Err(trouble) = link.send(&command, &key, limit).await {
-                tracing::debug!(%trouble, key, "other processes were not told of a change");
+                tracing::debug!(%trouble, key, "other processes were not notified of a change");
             }
         };
         // Closing waits for this, so a process that stores an answer and ends has sent its event.
@@ -115,7 +115,7 @@ impl Inner {
         let link = Link::open(&self.address, self.options.certificates(), limits, None).await;
         let link = match link {
             Ok(link) => link,
-            Err(error) => return tracing::error!(%error, "changes by other processes are not followed"),
+            Err(error) => return tracing::error!(%error, "changes by other processes are not received"),
         };
         let mut was_cut_off = false;
         loop {

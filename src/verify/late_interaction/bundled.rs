@@ -68,8 +68,8 @@ impl Bundled {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(broken("cannot be read").with_source(error)),
         };
-        let calibration =
-            Calibration::from_json(&text).map_err(|error| broken("is no calibration").with_source(error))?;
+        let calibration = Calibration::from_json(&text)
+            .map_err(|error| broken("is not a calibration").with_source(error))?;
         match &calibration.scorer {
             Some(scorer) if *scorer == name => Ok(Some(Arc::new(calibration))),
             scorer => {
@@ -111,7 +111,7 @@ mod tests {
         let comparer = comparer(folder.path());
         for (text, told) in [
             (Calibration::default().to_json(), "was made for scores of question-comparer@"),
-            ("{}".to_owned(), "is no calibration"),
+            ("{}".to_owned(), "is not a calibration"),
         ] {
             fs::write(folder.path().join(CALIBRATION_FILE), text).unwrap();
             let error = comparer.calibration().unwrap_err();

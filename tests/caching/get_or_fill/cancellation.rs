@@ -39,7 +39,7 @@ async fn leaves_nothing_behind(kind: Kind, times: usize) {
             }
             made("answer")
         };
-        // A second caller of the same question is under way meanwhile, now leading and now following.
+        // Meanwhile, a second caller asks the same question, sometimes as the leader and sometimes as a follower.
         let beside = cache.get_or_fill(query(n), async |_| make().await);
         let got_done = match random.random_range(0..4) {
             0 => poll_then_drop(polls, async {
@@ -59,7 +59,7 @@ async fn leaves_nothing_behind(kind: Kind, times: usize) {
     }
     cache.invalidate(&Corpus::default(), &[Change::Everything]).await.unwrap();
     for n in 0..QUESTIONS {
-        // A fill that was dropped on its way goes on by itself, and ends.
+        // A fill that was dropped halfway continues by itself, and ends.
         let freed = async {
             while !is_free(cache, query(n)).await {
                 tokio::task::yield_now().await;
@@ -68,7 +68,7 @@ async fn leaves_nothing_behind(kind: Kind, times: usize) {
         let freed = tokio::time::timeout(Duration::from_mins(1), freed).await;
         assert!(freed.is_ok(), "a flight of question {n} is left behind");
     }
-    // And all goes on as ever.
+    // And everything works as before.
     for n in 0..QUESTIONS {
         let served = cache.get_or_fill(query(n), async |_| made("new")).await.unwrap();
         assert_eq!(&*served.answer.text, "new");

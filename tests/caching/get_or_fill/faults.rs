@@ -60,7 +60,7 @@ async fn a_broken_embedder_leaves_the_exact_hits() {
     let served = llm.ask(&fixture.cache, Query::new("unknown"), "answer").await.unwrap();
     assert_eq!(bypassed(&served), Some(BypassReason::Embedder));
     assert_eq!((llm.calls(), fixture.stored().await), (2, 1));
-    // Nobody needs the embedder for an exact lookup.
+    // An exact lookup does not need the embedder.
     let exact = Query::new("unknown").exact_only();
     let served = llm.ask(&fixture.cache, exact, "answer").await.unwrap();
     assert!(matches!(served.origin, Origin::Made(FillOutcome::Stored(_))));

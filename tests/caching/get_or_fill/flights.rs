@@ -110,7 +110,7 @@ async fn a_failing_leader_tells_its_waiters_and_stores_nothing() {
     }
     assert_eq!(calls.load(Ordering::SeqCst), 1);
     assert_eq!(fixture.stored().await, 0);
-    // Who asks later tries for itself.
+    // A caller that asks later tries for itself.
     let llm = Llm::default();
     let served = llm.ask(&fixture.cache, Query::new(QUESTION), "answer").await.unwrap();
     assert!(matches!(served.origin, Origin::Made(FillOutcome::Stored(_))));
@@ -153,7 +153,7 @@ async fn followers_of_a_refused_answer_look_again() {
     };
     let (leader, others) = tokio::join!(leader, others);
     let leader = leader.unwrap();
-    // The leader's own caller asked before the change; nobody else is given its answer.
+    // The leader's own caller asked before the change; no one else is given its answer.
     assert_eq!(&*leader.answer.text, "1");
     let refused = FillOutcome::Refused(RefusedReason::DependencyChanged);
     assert_eq!(format!("{:?}", leader.origin), format!("{:?}", Origin::Made(refused)));
@@ -191,7 +191,7 @@ async fn callers_of_what_is_not_kept_do_not_queue() {
 
 #[tokio::test]
 async fn a_private_error_is_not_shared() {
-    // Callers without a tenant shared a flight, and so one was given the error of another.
+    // Callers without a tenant shared a flight, so one got the error of another.
     let fixture = Fixture::new(Kind::Memory).await;
     let personal = Query::new(QUESTION).scope(Scope::new().private());
     let callers = (0..10).map(|n| {
@@ -207,7 +207,7 @@ async fn a_private_error_is_not_shared() {
 
 #[tokio::test]
 async fn who_asks_for_exactly_its_question_is_not_served_a_near_one() {
-    // A follower was served the near answer that its leader had found, whatever it had asked for.
+    // A follower was served the near answer that its leader had found, regardless of its own criterion.
     let fixture = Fixture::with(Kind::Memory, |builder| builder.similarity_threshold(0.6)).await;
     let llm = Llm::default();
     llm.ask(&fixture.cache, Query::new("reset my password today please"), "near").await.unwrap();

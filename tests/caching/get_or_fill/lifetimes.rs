@@ -1,4 +1,4 @@
-//! Times to live, and answers that are made anew in the background.
+//! Times to live, and answers that are refreshed in the background.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -116,7 +116,7 @@ async fn what_a_change_ended_is_made_anew() {
     content.store(2, Ordering::SeqCst);
     let done = fixture.cache.invalidate(&Corpus::default(), &[Change::document("a")]).await.unwrap();
     assert_eq!(done.dropped(), 1);
-    eventually("it was made anew", async || fixture.cache.metrics().refreshed == 1).await;
+    eventually("it was made again", async || fixture.cache.metrics().refreshed == 1).await;
     assert_eq!(&*hit(&fixture.cache, Query::new("question")).await.answer().text, "2");
     assert_eq!(llm.calls(), 1);
     fixture.cache.close().await.unwrap();

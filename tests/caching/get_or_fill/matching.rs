@@ -69,7 +69,7 @@ async fn no_hit_crosses_a_scope_or_a_corpus() {
     ];
     for query in others {
         assert!(is_free(&fixture.cache, query.clone()).await, "{query:?}");
-        // Each has answers of its own.
+        // Each has its own answers.
         Llm::default().ask(&fixture.cache, query.clone(), "own").await.unwrap();
         assert_eq!(&*hit(&fixture.cache, query).await.answer().text, "own");
     }

@@ -1,4 +1,4 @@
-//! `Cache::get_or_fill` and its halves, by what callers see of them.
+//! `Cache::get_or_fill` and its halves, as callers see them.
 
 mod cancellation;
 mod faults;

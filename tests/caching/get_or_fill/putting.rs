@@ -1,4 +1,4 @@
-//! Answers that are stored without a permit, and what they are fenced by.
+//! Answers that are stored without a permit, and how they are fenced.
 
 use wellspring::store::RefusedReason;
 use wellspring::{
@@ -119,7 +119,7 @@ async fn without_since_the_versions_must_be_the_last_reported() {
         change(&fixture, Change::document_version("a", "2")).await;
         assert_eq!(reason(read("1")).await, Some(RefusedReason::VersionMismatch), "{kind:?}");
         assert_eq!(reason(read("2")).await, None, "{kind:?}");
-        // What is stored so ends as everything does.
+        // An answer that is stored this way ends like any other.
         change(&fixture, Change::document("a")).await;
         assert!(matches!(fixture.cache.lookup(Query::new(QUESTION)).await.unwrap(), Lookup::Miss(_)));
         assert_eq!(reason(read("2")).await, Some(RefusedReason::VersionUnknown), "{kind:?}");

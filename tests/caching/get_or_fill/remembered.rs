@@ -1,4 +1,4 @@
-//! Embeddings that are not made again.
+//! Embeddings that are reused.
 
 use std::sync::atomic::Ordering;
 

@@ -16,7 +16,7 @@ use crate::get_or_fill::{Fixture, Llm, hit};
 use crate::support::Kind;
 use crate::support::embedder::WordEmbedder;
 
-/// Tells how many texts came in each call.
+/// Records how many texts came in each call.
 #[derive(Debug, Default)]
 struct Counted {
     words: WordEmbedder,
@@ -64,7 +64,7 @@ async fn each_has_its_own_outcome_and_misses_are_embedded_together() {
     }
     assert!(found[3].as_ref().unwrap_err().is_invalid_input());
     assert!(matches!(found[4], Ok(Lookup::Bypass(BypassReason::FollowUp))));
-    // Neither the exact hit nor what is looked up exactly only.
+    // Neither the exact hit nor the question that is only looked up exactly.
     assert_eq!(*embedder.sizes.lock().unwrap(), [3]);
     embedder.words.broken.store(true, Ordering::SeqCst);
     let found = cache
@@ -94,7 +94,7 @@ async fn a_question_of_any_length_is_matched_exactly() {
     for other in [format!("{long}!"), found.entry.question.to_string()] {
         assert!(matches!(fixture.cache.lookup(query(&other)).await.unwrap(), Lookup::Miss(_)));
     }
-    // Whoever makes the answer is given all of it.
+    // The closure that makes the answer gets the whole question.
     let served = fixture
         .cache
         .get_or_fill(query(&format!("{long}!")), async |miss| {
@@ -105,7 +105,7 @@ async fn a_question_of_any_length_is_matched_exactly() {
         .unwrap();
     assert!(!served.is_hit());
     assert_eq!(hit(&fixture.cache, query(&format!("{long}!"))).await.answer().text.as_ref(), "other");
-    // It is fenced, invalidated and judged as others are.
+    // It is fenced, invalidated and judged like other answers.
     fixture.cache.invalidate(&Corpus::default(), &[Change::document("d")]).await.unwrap();
     assert!(matches!(fixture.cache.lookup(query(&format!("{long}!"))).await.unwrap(), Lookup::Miss(_)));
     fixture.cache.feedback(&found, Feedback::Right).await.unwrap();
@@ -121,7 +121,7 @@ async fn a_question_of_any_length_is_matched_exactly() {
 
 #[tokio::test]
 async fn renewing_an_exact_answer_keeps_it_exact() {
-    // `renew` took the place of `exact_only`, and the new answer was found by meaning.
+    // `renew` replaced `exact_only`, and the new answer was found by meaning.
     let fixture = Fixture::new(Kind::Memory).await;
     let query = || Query::new("who wrote Faust").exact_only().renew();
     match fixture.cache.lookup(query()).await.unwrap() {

@@ -29,8 +29,8 @@ pub(super) fn primary_killed(effort: Effort) -> Outcome {
     crew.finish()
 }
 
-/// As it is where clients find the primary by a name that is made to point elsewhere: the old primary becomes a
-/// replica, and those who are connected to it stay. Later it is cut off.
+/// A setup where clients find the primary by a name that is redirected: the old primary becomes a replica, and clients
+/// that are connected to it stay. Later it is cut off.
 pub(super) fn demoted_by_hand(effort: Effort) -> Outcome {
     let mut primary = Server::start();
     let mut replica = Server::builder().replica_of(primary.port()).start();

@@ -8,7 +8,7 @@ use crate::crew::{Crew, Effort, Outcome};
 use crate::plan::Plan;
 use crate::support::servers::Server;
 
-/// Processes that die take their claims with them; nobody shall wait for those longer than this.
+/// Processes that die leave their claims behind; no one may wait for them longer than this.
 const CLAIM_LIFE: Duration = Duration::from_millis(500);
 
 fn plan(server: &Server) -> Plan {
@@ -25,7 +25,7 @@ pub(super) fn killed(effort: Effort) -> Outcome {
     crew.finish()
 }
 
-/// Those who are killed have invalidations in their outboxes that could not be made.
+/// Killed processes have invalidations in their outboxes that could not be completed.
 pub(super) fn killed_with_server(effort: Effort) -> Outcome {
     let server = Server::start();
     let mut crew = Crew::start(effort, plan(&server));

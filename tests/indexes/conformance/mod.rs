@@ -1,4 +1,4 @@
-//! What every `VectorIndex` promises, run over each of them and compared with a plain map.
+//! The promises of every `VectorIndex`, tested on each kind and compared with a plain map.
 
 mod segmented;
 
@@ -14,7 +14,7 @@ use wellspring::key::EntryId;
 
 const DIMENSIONS: usize = 24;
 
-/// One index of each kind, and the segmented one also with limits so small that all goes through graphs.
+/// One index of each kind, and the segmented one also with limits so small that everything goes through graphs.
 fn every_index(dimensions: usize) -> Vec<(&'static str, Box<dyn VectorIndex>)> {
     vec![
         ("flat", Box::new(FlatIndex::new(dimensions))),
@@ -56,7 +56,7 @@ fn clustered(rng: &mut StdRng, len: usize, dimensions: usize, clusters: usize) -
     (0..len).map(|n| Embedding::new(&vector(Some(&centres[n % clusters]))).unwrap()).collect()
 }
 
-/// Another vector that no threshold tells from `vector`.
+/// Another vector that no threshold distinguishes from `vector`.
 fn nearly(vector: &Embedding) -> Embedding {
     let mut components = vector.as_slice().to_vec();
     components[0] += 1e-3;
@@ -180,8 +180,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..150)
 }
 
-/// What a map says about a search, against what the index says. Entries that are equally similar within
-/// the tolerance may change places, so similarities are compared by rank and ids by their own similarity.
+/// Compares the result of a map with that of the index. Entries that are equally similar within the tolerance
+/// may change places, so similarities are compared by rank and ids by their own similarity.
 fn check_search(
     found: &[Neighbor],
     oracle: &BTreeMap<usize, usize>,
@@ -249,7 +249,7 @@ proptest! {
         agrees_with_a_map(&FlatIndex::new(DIMENSIONS), &|| (), &steps)?;
     }
 
-    /// Builds run beside the steps, so that searches meet every state of an exchange.
+    /// Builds run during the steps, so that searches meet every state of an exchange.
     #[test]
     fn the_segmented_index_agrees_with_a_map(steps in steps(), scan_limit in 1..20_usize) {
         let index = graphs(DIMENSIONS, scan_limit);
@@ -289,8 +289,8 @@ fn threads_see_their_own_changes_at_once() {
 }
 
 /// The mechanisms: an entry that moves from the newest into a segment behind the back of a search would be
-/// missed; one that is inserted again in the midst of a search would be found twice; one that is removed while a graph
-/// with it is built would come back with the graph. Graphs are tiny here, so that all happens all the time.
+/// missed; one that is inserted again during a search would be found twice; one that is removed while a graph
+/// with it is built would come back with the graph. Graphs are tiny here, so that all of this happens often.
 #[test]
 fn no_entry_is_missed_doubled_or_brought_back_while_graphs_are_built() {
     const KEPT: usize = 40;
@@ -299,7 +299,7 @@ fn no_entry_is_missed_doubled_or_brought_back_while_graphs_are_built() {
     for (number, vector) in vectors[..KEPT].iter().enumerate() {
         index.insert(id(number), vector).unwrap();
     }
-    // What is inserted again must differ from what is there, or it stays where it is.
+    // A vector that is inserted again must differ from the present one; otherwise it stays where it is.
     let again: Vec<_> = vectors.iter().map(nearly).collect();
     let is_done = AtomicBool::new(false);
     std::thread::scope(|scope| {

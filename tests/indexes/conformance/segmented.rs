@@ -1,4 +1,4 @@
-//! What the segmented index does beyond that: when it links, what it takes along, and what it finds then.
+//! What the segmented index does in addition: when it links, what it keeps, and what it finds then.
 
 use std::time::{Duration, Instant};
 
@@ -31,8 +31,8 @@ fn removals_are_forgotten_by_a_rebuild() {
     assert_eq!((index.len(), index.graphs()), (0, 0));
 }
 
-/// Each repeated insertion moved its entry out of its graph into the newest rows, so a caller that told
-/// the index what it knew already had all graphs built anew.
+/// Each repeated insertion moved its entry out of its graph into the newest rows, so a caller that inserted known
+/// entries caused all graphs to be built again.
 #[test]
 fn inserting_what_is_there_changes_nothing() {
     let vectors = clustered(&mut StdRng::seed_from_u64(15), 300, DIMENSIONS, 10);
@@ -55,7 +55,7 @@ fn inserting_what_is_there_changes_nothing() {
     assert_eq!(index.len(), 300);
 }
 
-/// When a document changes, its answers go, and mostly come back to the same questions.
+/// When a document changes, its answers are removed, and most are made again for the same questions.
 #[test]
 fn what_comes_back_as_it_was_takes_its_old_place() {
     let vectors = clustered(&mut StdRng::seed_from_u64(17), 300, DIMENSIONS, 10);
@@ -92,7 +92,7 @@ fn graphs_are_few_and_each_much_larger_than_the_smaller_ones_together() {
         index.settle();
         most = most.max(index.graphs());
     }
-    assert_eq!(most, 2, "of 128 entries and more a graph is not linked anew for 2");
+    assert_eq!(most, 2, "of 128 entries and more a graph is not linked again for 2");
 }
 
 /// A scan of up to the whole limit of new entries would take longer than the search of the graph.
@@ -113,7 +113,7 @@ fn a_few_new_entries_are_linked_to_a_graph_that_stands() {
     assert_eq!((index.graphs(), index.len()), (1, 4_024));
 }
 
-/// What is linked anew is only what came, and links that led to what went are mended.
+/// Only new entries are linked, and links to removed entries are repaired.
 #[test]
 fn a_graph_that_grows_and_loses_entries_finds_as_much_as_a_new_one() {
     const ENTRIES: usize = 3_000;
@@ -139,7 +139,7 @@ fn a_graph_that_grows_and_loses_entries_finds_as_much_as_a_new_one() {
         if round == ROUNDS {
             break;
         }
-        // A fifth goes, and as many come.
+        // A fifth is removed, and as many are added.
         for _ in 0..600 {
             let gone = live.swap_remove(random.random_range(0..live.len()));
             assert!(exact.remove(id(gone)) && index.remove(id(gone)));

@@ -11,7 +11,7 @@ async fn without(folder: &Path, store: &str) -> Run {
     Run::open(folder, store, |builder| builder).await
 }
 
-/// Closes a cache that has waited for its graphs, so that they are kept.
+/// Waits for the graphs of a cache and closes it, so that they are kept.
 async fn close(run: Run) {
     run.cache.settle().await.unwrap();
     run.close().await;
@@ -37,7 +37,7 @@ async fn a_first_search_reads_what_changed_since_the_index_was_kept() {
     assert_eq!(run.store.reads(), 0, "all of it was kept");
     close(run).await;
 
-    // As after a crash: the store goes on, and what is kept does not.
+    // As after a crash: the store continues, but the kept index does not.
     let run = without(folder, "store").await;
     assert_eq!(run.found("a", 5).await, Some(5));
     assert_eq!(run.store.reads(), ENTRIES, "nothing was to be used");
@@ -62,7 +62,7 @@ async fn a_first_search_reads_what_changed_since_the_index_was_kept() {
     run.close().await;
     let run = keeping(folder, "other").await;
     assert_eq!((run.found("a", 30).await, run.found("a", 1).await), (None, Some(30)));
-    assert_eq!(run.store.reads(), 1, "what is kept of another store is of no use");
+    assert_eq!(run.store.reads(), 1, "an index kept from another store is not used");
     close(run).await;
     assert_eq!(kept(folder), 0, "a scope without graphs needs no files");
 }

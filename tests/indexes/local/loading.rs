@@ -20,7 +20,7 @@ async fn a_start_reads_nothing_and_a_search_reads_its_scope() {
     let run = Run::open(folder.path(), "store", |builder| builder).await;
     run.fill_all("a", 0..30).await;
     run.fill_all("b", 30..90).await;
-    assert!(!run.has_indexes(), "nobody has searched");
+    assert!(!run.has_indexes(), "no one has searched");
     run.close().await;
 
     let run = Run::open(folder.path(), "store", |builder| builder).await;
@@ -43,7 +43,7 @@ async fn scopes_of_a_store_in_memory_are_loaded_too() {
     assert_eq!((run.found("a", 7).await, run.found("a", 2_499).await), (Some(7), Some(2_499)));
 }
 
-/// What the store lists is older than what is filled and removed while it is read: it must not come over that.
+/// The list of the store is older than the fills and removals while it is read, so it must not overwrite them.
 #[tokio::test]
 async fn what_changes_beside_the_loading_is_as_it_is_in_the_store() {
     let run = Run::on(MemoryStore::default(), |builder| builder).await;
@@ -119,7 +119,7 @@ async fn a_scope_that_cannot_be_loaded_is_tried_again() {
     eventually("it is loaded", async || run.found("a", 20).await == Some(20)).await;
 }
 
-/// The indexes are the store's listener, so that each would keep the other for ever if it could.
+/// The indexes are the store's listener, so that each would keep the other alive forever if it could.
 #[tokio::test]
 async fn a_cache_that_is_dropped_leaves_its_file() {
     let folder = tempfile::tempdir().unwrap();

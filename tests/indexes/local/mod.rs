@@ -22,7 +22,7 @@ use crate::support::eventually;
 use crate::support::watched::WatchedStore;
 
 const DIMENSIONS: usize = 16;
-/// Enough for a graph, which is what is kept.
+/// Enough for a graph; only graphs are kept.
 const ENTRIES: usize = 8_300;
 
 /// A cache, and the store that it is on.
@@ -59,7 +59,7 @@ impl Run {
         drop(permit.fill(format!("{question}"), [Dependency::document(format!("d{question}"))]).await);
     }
 
-    /// The same for each of these questions under its own number.
+    /// Does this for each of these questions, under its own number.
     async fn fill_all(&self, scope: &str, questions: std::ops::Range<usize>) {
         let fills = futures::stream::iter(questions).map(|number| self.fill(scope, number, number));
         fills.buffer_unordered(256).collect::<()>().await;
@@ -74,7 +74,7 @@ impl Run {
         }
     }
 
-    /// Ends what was answered to these questions, in every scope.
+    /// Ends the answers to these questions, in every scope.
     async fn invalidate(&self, questions: impl IntoIterator<Item = usize>) {
         let gone: Vec<_> = questions.into_iter().map(|n| Change::document(format!("d{n}"))).collect();
         self.cache.invalidate(&Corpus::default(), &gone).await.unwrap();

@@ -1,4 +1,4 @@
-//! Scopes that nobody searches leave the memory, and come back as the store has them.
+//! Scopes that no one searches are unloaded, and loaded again from the store.
 
 use super::*;
 

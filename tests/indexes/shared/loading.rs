@@ -1,4 +1,4 @@
-//! What a process finds that another one stored, before and after it looked for the first time.
+//! Answers that one process stores and another finds, before and after its first search.
 
 use super::*;
 
@@ -19,7 +19,7 @@ async fn an_answer_is_found_that_comes_later_and_not_after_it_went() {
     one.answer(ASKED, "a").await;
     other.comes_to_find(NEAR, ANSWER).await;
     one.invalidate("a").await;
-    // At once, whatever the stream has told by now.
+    // At once, regardless of what the stream has delivered by now.
     assert_eq!(other.finds(NEAR).await, None);
     one.answer(ASKED, "a").await;
     other.comes_to_find(NEAR, ANSWER).await;
@@ -38,7 +38,7 @@ async fn a_program_that_looks_once_can_wait_for_the_index() {
 async fn entries_that_went_unnoticed_are_passed_over() {
     let server = Server::start();
     let (one, other) = (Process::start(&server).await, Process::start(&server).await);
-    // Two that are nearer than the third. What evicts or expires them tells nobody.
+    // Two that are nearer than the third. Eviction and expiry do not notify anyone.
     let nearer = ["when does the big library open on sundays", "when does big library open on sunday"];
     for question in nearer {
         let Lookup::Miss(permit) = one.cache.lookup(Query::new(question).exact_only()).await.unwrap() else {

@@ -1,4 +1,4 @@
-//! What a process hears of that was cut off for a while.
+//! What a process learns after it was cut off for a while.
 
 use super::*;
 use crate::support::servers::Proxy;

@@ -1,4 +1,4 @@
-//! A process that starts again takes its index from the disk, and what changed meanwhile from the server.
+//! A process that restarts loads its index from the disk, and later changes from the server.
 
 use super::*;
 
@@ -6,7 +6,7 @@ use super::*;
 const MANY: usize = 1_200;
 
 fn numbered(n: usize) -> String {
-    // Words of their own, so that no two are near.
+    // Different words, so that no two are near.
     format!("alpha{n} beta{n} gamma{n} delta{n} epsilon{n}")
 }
 

@@ -1,4 +1,4 @@
-//! Saving beside insertions, removals and searches: none of them waits, and what is saved is one moment.
+//! Saving during insertions, removals and searches: none of them waits, and the snapshot shows a single moment.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -66,9 +66,9 @@ impl Drop for SetWhenDropped<'_> {
     }
 }
 
-/// Each thread inserts a next entry before it removes the one before, so at any moment one or two
-/// neighbouring ones are there. A snapshot that took newest rows and marks at different moments would show none, or
-/// two that are far apart, or one twice.
+/// Each thread inserts a next entry before it removes the one before, so at any moment one or two neighbouring ones are
+/// there. A snapshot that took the newest rows and the marks at different moments would show none, or two that are far
+/// apart, or one twice.
 #[test]
 fn a_snapshot_is_one_moment() {
     const THREADS: usize = 2;
@@ -103,7 +103,7 @@ fn a_snapshot_is_one_moment() {
         let _done = SetWhenDropped(&is_done);
         let (mut seen, mut doubled) = (BTreeSet::new(), 0);
         let begin = Instant::now();
-        // On a busy machine the threads take turns seldom, and more snapshots are needed to see as many.
+        // On a busy machine, the threads switch less often, so more snapshots are needed to see as many.
         for round in 0.. {
             if round >= 400 && seen.len() >= 50 && doubled >= 5 {
                 break;

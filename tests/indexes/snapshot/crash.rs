@@ -1,8 +1,8 @@
 //! `kill -9` of a process that saves.
 //!
-//! The child is this test binary itself, run on one test that does nothing unless the environment tells it where to
-//! work. It changes an index, saves it, and writes a line before and after each save; the parent kills
-//! it at a random moment, loads, and holds what it finds to the lines that came through the pipe.
+//! The child is this test binary itself, run on one test that does nothing unless the environment says where to work.
+//! It changes an index, saves it, and writes a line before and after each save; the parent kills it at a random moment,
+//! loads, and compares the result with the lines that came through the pipe.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -18,12 +18,12 @@ use wellspring::index::{Saved, SegmentedIndex, Snapshots, VectorIndex};
 use crate::snapshot::{DIMENSIONS, LABEL, answers, clustered, id, mixed, random, settings, sorted};
 
 const FOLDER: &str = "WELLSPRING_TEST_SNAPSHOT_FOLDER";
-/// What a line to the parent begins with, to tell it from those of the test harness.
+/// The prefix of lines to the parent, which distinguishes them from those of the test harness.
 const MARK: &str = "@ ";
 const NAME: &str = "c0de";
 /// How many kills must meet a save.
 const KILLS: usize = 200;
-/// The entry that tells which turn a snapshot is of has this number and the turn's.
+/// The entry that shows the turn of a snapshot has this number and the turn's.
 const TURNS: usize = 1_000_000;
 
 fn turn_vector(turn: usize) -> Embedding {
@@ -32,13 +32,13 @@ fn turn_vector(turn: usize) -> Embedding {
     Embedding::new(&components).unwrap()
 }
 
-/// Makes `index` be of the next turn.
+/// Moves `index` to the next turn.
 fn advance(index: &SegmentedIndex, turn: usize) {
     index.insert(id(TURNS + turn), &turn_vector(turn)).unwrap();
     assert!(index.remove(id(TURNS + turn - 1)));
 }
 
-/// The turn that `index` is of.
+/// The turn of `index`.
 fn turn_of(index: &SegmentedIndex) -> usize {
     let greatest = index.ids().into_iter().max().unwrap();
     usize::try_from(u128::from_be_bytes(*greatest.as_bytes())).unwrap() - TURNS
@@ -62,7 +62,7 @@ fn child_process() {
     let generations = snapshots.generations(NAME).unwrap();
     let (index, _) = load(&snapshots);
     say(format_args!("open"));
-    // Should the parent die, the child ends by itself.
+    // If the parent dies, the child ends by itself.
     let until = Instant::now() + Duration::from_secs(20);
     for turn in turn_of(&index) + 1.. {
         if Instant::now() > until {

@@ -69,7 +69,7 @@ impl Bench {
         assert_eq!(answers(index, &self.queries), self.expected, "{what}");
     }
 
-    /// Damages the newer generation, and both; holds that it is noticed.
+    /// Damages the newer generation, then both; checks that this is noticed.
     fn check(&self, damaged: &[u8], what: &str) {
         let restored = self.load(damaged);
         assert_eq!(restored.passed_over.len(), 1, "{what} went unnoticed");

@@ -1,4 +1,4 @@
-//! Generations in a folder: which are kept, which is taken, and who may write.
+//! Generations in a folder: which are kept, which one is loaded, and who may write.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -73,7 +73,7 @@ fn the_last_two_generations_are_kept_and_the_newest_is_loaded() {
         assert_eq!(loaded(&generations), Some((len as u64, len)));
     }
     assert_eq!(files(&folder), ["0000000000000004.index", "0000000000000005.index"]);
-    // Another name is another index, and all is there for the next process.
+    // Another name is another index, and everything is there for the next process.
     drop((snapshots, generations));
     let snapshots = Snapshots::open(&folder).unwrap();
     assert_eq!(loaded(&snapshots.generations("07ac").unwrap()), None);

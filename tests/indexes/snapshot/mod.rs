@@ -1,4 +1,4 @@
-//! Snapshots of indexes: what is loaded is what was saved, whatever happens to the process or the file.
+//! Snapshots of indexes: the loaded index is the saved one, whatever happens to the process or the file.
 //!
 //! `WELLSPRING_SEED` sets the seed, which is printed. It gives each test the same vectors and the same
 //! damage again; where a kill meets the process is up to the machine.
@@ -45,7 +45,7 @@ fn clustered(random: &mut StdRng, len: usize, dimensions: usize) -> Vec<Embeddin
     (0..len).map(|n| Embedding::new(&around(n, noise())).unwrap()).collect()
 }
 
-/// Graphs from 64 entries on, and none that is built anew because of a few dead rows.
+/// Graphs from 64 entries on, and none that is built again because of a few dead rows.
 fn settings() -> SegmentedIndexBuilder {
     SegmentedIndex::builder(DIMENSIONS).scan_limit(64).max_dead_share(1.0)
 }

@@ -7,7 +7,7 @@ use crate::snapshot::{
     DIMENSIONS, LABEL, answers, clustered, id, load, mixed, random, saved, settings, sorted,
 };
 
-/// Loads what `index` saves, and holds both to be equal.
+/// Loads what `index` saves, and checks that both are equal.
 fn reloaded(index: &SegmentedIndex, what: &str) -> SegmentedIndex {
     let bytes = saved(index);
     let loaded = load(settings(), &bytes).unwrap();

@@ -1,4 +1,4 @@
-//! What each kind of change ends, and what it spares.
+//! Which answers each kind of change ends, and which it keeps.
 
 use std::sync::Arc;
 
@@ -100,8 +100,8 @@ async fn a_told_version_is_a_change_only_once(bench: Bench) {
 }
 
 async fn a_version_is_forgotten_by_a_change_that_tells_none(bench: Bench) {
-    // The registered version outlived a change that told none. When the document returned to it, the
-    // change was taken for none, and what was derived from the version in between was served on.
+    // The registered version outlived a change without a version. When the document returned to it, the change was
+    // taken for none, and answers from the version in between were still served.
     let store = bench.open(Limits::default());
     let corpus = Corpus::default();
     let told = [Change::document_version("a", "1")];

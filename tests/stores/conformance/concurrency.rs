@@ -28,7 +28,7 @@ struct World {
 }
 
 impl World {
-    /// The answer to question `n` as of now; its metadata tells what it read.
+    /// The answer to question `n` as of now; its metadata states what it read.
     fn answer(&self, n: usize) -> Entry {
         let documents = [n % DOCUMENTS, (n / 3 + 1) % DOCUMENTS];
         let read = documents.map(|document| self.content[document].load(Ordering::SeqCst));

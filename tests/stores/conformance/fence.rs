@@ -48,7 +48,7 @@ async fn a_later_fill_replaces_the_entry(bench: Bench) {
     let second = Entry { answer: Answer::new("newer"), ..about("question", "b") };
     fill_all(&*store, &[first, second.clone()]).await;
     assert!(serves(&*store, &second).await);
-    // What only the first depended on does not concern the second.
+    // A dependency of only the first does not affect the second.
     let outcome = store.invalidate(&Corpus::default(), &[Change::document("a")]).await.unwrap();
     assert_eq!(outcome, [ChangeOutcome::Dropped(0)]);
     assert!(serves(&*store, &second).await);

@@ -52,7 +52,7 @@ async fn changes_do_not_end_a_hold(bench: Bench) {
     let answer = about("question", "a");
     store.invalidate(&corpus(), &[Change::document_version("a", "1")]).await.unwrap();
     store.begin_update(&corpus(), "a").await.unwrap();
-    // The registered version tells nothing while the document is being changed.
+    // The registered version means nothing while the document is being changed.
     let changes = [Change::document_version("a", "1"), Change::document("a"), Change::Everything];
     for change in changes {
         let outcome = store.invalidate(&corpus(), std::slice::from_ref(&change)).await.unwrap();

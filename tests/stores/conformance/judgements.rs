@@ -1,4 +1,4 @@
-//! The log of what was said of answers.
+//! The log of judgements on answers.
 
 use wellspring::judgement::{Feedback, Judge, Logged, Revocation};
 use wellspring::store::Limits;

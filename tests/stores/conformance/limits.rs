@@ -1,4 +1,4 @@
-//! What goes for want of room or time, and who hears of it.
+//! Entries that are removed for lack of space or time, and who is notified.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -175,7 +175,7 @@ async fn the_listener_hears_of_every_removal(bench: Bench) {
     store.status().await.unwrap();
     heard.take(&first[..2]);
 
-    // A refused fill and a replaced entry are no removals.
+    // A refused fill and a replaced entry do not count as removals.
     let before = snapshot(&*store).await;
     fill_all(&*store, &second[..1]).await;
     store.begin_update(&Corpus::default(), "f").await.unwrap();

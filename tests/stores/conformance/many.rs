@@ -57,7 +57,7 @@ async fn a_call_of_many_does_what_calls_of_one_do(bench: Bench) {
         .collect();
     let mut number = numbers();
     let corpus = Corpus::default();
-    // A document that is held stays so, whatever is said of it.
+    // A document that is held stays held, whatever is reported of it.
     let held = document(1);
     for round in 0..4 {
         fill_all(&*store, &entries).await;
@@ -73,7 +73,7 @@ async fn a_call_of_many_does_what_calls_of_one_do(bench: Bench) {
         }
         let outcomes = store.invalidate(&corpus, &changes).await.unwrap();
         for (n, (outcome, expected)) in outcomes.iter().zip(&expected).enumerate() {
-            // What is dead and not cleaned up yet may be counted once more, under another of its names.
+            // A dead entry that is not cleaned up yet may be counted again, under another of its names.
             let is_as_expected = match (outcome, expected) {
                 (ChangeOutcome::Dropped(count), ChangeOutcome::Dropped(expected)) => count >= expected,
                 (outcome, expected) => outcome == expected,

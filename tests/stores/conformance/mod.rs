@@ -1,4 +1,4 @@
-//! What every `Store` promises, run over each of them.
+//! The promises of every `Store`, tested on each kind.
 
 macro_rules! on_kind {
     ($module:ident, $kind:expr; $($test:ident),+) => {
@@ -26,7 +26,7 @@ macro_rules! on_every_store {
     };
 }
 
-/// The same for what only a store promises that one process owns: its limits, and exact counts.
+/// The same for promises of stores that one process owns: limits and exact counts.
 macro_rules! on_every_local_store {
     ($($test:ident),+ $(,)?) => {
         mod local {

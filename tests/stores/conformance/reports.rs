@@ -66,7 +66,7 @@ async fn hits_are_counted_and_reported(bench: Bench) {
         .collect();
     hits.sort_unstable();
     assert_eq!(hits, [0, 3]);
-    // Another answer to the same question starts anew.
+    // Another answer to the same question starts again.
     fill_all(&*store, &entries[..1]).await;
     assert!(store.scan(None, 10).await.unwrap().iter().all(|stored| stored.hits == 0));
 }

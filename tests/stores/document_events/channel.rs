@@ -1,4 +1,4 @@
-//! Listening to a channel: to what was published while nobody listened, there is no way back.
+//! Listening to a channel: messages that were published while no one listened are lost.
 
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ async fn deployments_that_follow_each_other_do_not_go_round(flavour: Flavour) {
     let follows = [
         listen(server.url(), "there:invalidations", &here),
         listen(server.url(), "here:invalidations", &there),
-        // Nobody should, but it must not go round either.
+        // No one should do this, but it must not loop either.
         listen(server.url(), "here:invalidations", &here),
     ];
     for reports in &follows {

@@ -1,4 +1,4 @@
-//! Events are applied at least once, whoever dies and whatever is away.
+//! Events are applied at least once, even if processes die and servers are down.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ on_every_server!(
     a_restarted_server_is_gone_on_with,
 );
 
-/// Has a consumer read everything and never acknowledge it, as one that dies at that moment.
+/// A consumer reads everything and never acknowledges it, like one that dies at that moment.
 fn die_as(server: &crate::document_events::Server, consumer: &str) {
     server.command(&["XREADGROUP", "GROUP", GROUP, consumer, "STREAMS", STREAM, ">"]);
 }
@@ -54,7 +54,7 @@ async fn a_consumer_that_comes_back_goes_on_with_what_it_left(flavour: Flavour) 
         add(&server, &["id", &n.to_string()]);
     }
     die_as(&server, "one");
-    // Long before anybody else would claim it.
+    // Long before anyone else would claim it.
     let back = events(&server, "one").claim_idle(Duration::from_hours(1));
     let back = Reader::start(back, &cache);
     eventually("all is acknowledged", async || pending(&server) == 0).await;
@@ -67,7 +67,7 @@ async fn many_consumers_share_the_work(flavour: Flavour) {
     let server = server(flavour);
     let cache = cache(flavour).await;
     reading(&server, &cache).await.stop().await;
-    // Nobody is idle for so long, so each event is read once.
+    // No consumer is idle for so long, so each event is read once.
     let readers: Vec<_> = (0..4)
         .map(|n| events(&server, &n.to_string()).claim_idle(Duration::from_hours(1)).batch(10))
         .map(|events| Reader::start(events, &cache))
@@ -104,7 +104,7 @@ async fn an_incomplete_invalidation_is_not_acknowledged(flavour: Flavour) {
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!((pending(&server), reader.reports.applied()), (1, 0));
     assert!(is_hit(&witness, "question").await);
-    // However long the store is away, the outbox holds the change once.
+    // No matter how long the store is down, the outbox holds the change once.
     proxy.heal();
     eventually("it is acknowledged", async || pending(&server) == 0).await;
     assert!(!is_hit(&witness, "question").await);

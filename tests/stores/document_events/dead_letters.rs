@@ -20,7 +20,7 @@ async fn malformed_events_are_put_aside(flavour: Flavour) {
         &["type", "renamed", "id", "a"],
         &["name", "a"],
         &["id", &long],
-        // The good one in between does not suffer from its neighbours.
+        // The good one in between is not affected by its neighbours.
         &["id", "a"],
         &["corpus", "a\nb", "id", "a"],
     ] {

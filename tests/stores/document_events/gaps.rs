@@ -47,7 +47,7 @@ async fn a_trimmed_stream_is_noticed(flavour: Flavour) {
 }
 
 async fn a_trimmed_stream_is_noticed_while_it_is_read(flavour: Flavour) {
-    // Had reading and looking for gaps been two commands, what was trimmed in between would have been missed unseen.
+    // If reading and looking for gaps were two commands, events that are trimmed in between would be missed unnoticed.
     let server = server(flavour);
     let cache = cache(flavour).await;
     let reader = reading(&server, &cache).await;

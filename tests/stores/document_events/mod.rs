@@ -103,14 +103,14 @@ impl Reader {
         Self { reports, stop: Some(stop), task }
     }
 
-    /// Ends as a program does that is told to.
+    /// Ends like a program that is asked to.
     async fn stop(mut self) -> Reports {
         drop(self.stop.take());
         self.task.await.unwrap().unwrap();
         self.reports
     }
 
-    /// Ends as a process that is killed.
+    /// Ends like a process that is killed.
     async fn kill(self) -> Reports {
         self.task.abort();
         assert!(self.task.await.is_err());
@@ -140,7 +140,7 @@ fn pending(server: &Server) -> i64 {
     reply.0
 }
 
-/// Starts a reader and waits until it has dealt with its group being new.
+/// Starts a reader and waits until it has handled that its group is new.
 async fn reading(server: &Server, cache: &Cache) -> Reader {
     let reader = Reader::start(events(server, "one"), cache);
     reader.gap(GapReason::NewGroup).await;

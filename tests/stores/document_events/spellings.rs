@@ -1,4 +1,4 @@
-//! What events say.
+//! The formats of events.
 
 use wellspring::{Change, Corpus, Dependency, DocumentVersion, Namespace, Query};
 

@@ -1,8 +1,8 @@
 //! `kill -9` of a process that fills, holds and invalidates.
 //!
-//! The child is this test binary itself, run on one test that does nothing unless the environment tells
-//! it where to work. It writes a line when it begins a change and when a call has returned; the parent
-//! kills it at a random moment, opens the store, and holds it to every line that came through the pipe.
+//! The child is this test binary itself, run on one test that does nothing unless the environment says where to work.
+//! It writes a line when it begins a change and when a call has returned; the parent kills it at a random moment, opens
+//! the store, and checks it against every line that came through the pipe.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
@@ -23,7 +23,7 @@ use crate::support::{Bench, Kind, START, entry, fetch};
 
 const STORE: &str = "WELLSPRING_TEST_CRASH_STORE";
 const ROUND: &str = "WELLSPRING_TEST_CRASH_ROUND";
-/// What a line to the parent begins with, to tell it from those of the test harness.
+/// The prefix of lines to the parent, which distinguishes them from those of the test harness.
 const MARK: &str = "@ ";
 const DOCUMENTS: usize = 20;
 const QUESTIONS: usize = 100;
@@ -98,7 +98,7 @@ async fn child_process() {
     let base = round * 1_000_000;
     let content: [AtomicU64; DOCUMENTS] = std::array::from_fn(|_| AtomicU64::new(base));
     let settled: [AtomicU64; DOCUMENTS] = std::array::from_fn(|_| AtomicU64::new(base));
-    // Should the parent die, the child ends by itself.
+    // If the parent dies, the child ends by itself.
     let until = Instant::now() + Duration::from_secs(20);
     let fill = async |task: u64| {
         let mut random = SmallRng::seed_from_u64(round * 100 + task);

@@ -45,7 +45,7 @@ async fn child_process() {
         let found = store.lookup(&entry.corpus, entry.id).await.map(|fetched| fetched.found);
         assert!(!matches!(found, Ok(wellspring::store::Found::Live(_))));
     }
-    // What is stored is served on, though the database had to be opened again.
+    // Stored answers are still served, although the database had to be opened again.
     for entry in &stored[5..] {
         assert!(serves(&store, entry).await);
     }
@@ -98,8 +98,8 @@ fn run(bench: &Bench, gets_room: bool) -> usize {
 async fn a_full_disk_is_an_error_and_no_loss() {
     let bench = Bench::new(Kind::Embedded);
     let count = run(&bench, false);
-    // What had been stored before is there; what was ended without being written may be back, and its
-    // caller was told.
+    // Earlier answers are there; answers that were ended without being written may be back, and this was reported to
+    // the caller.
     let store = bench.embedded(Limits::default());
     for n in 5..count {
         assert!(serves(&store, &answer(n)).await, "{n} of {count} is lost");

@@ -1,4 +1,4 @@
-//! Files that are not ours to open, or not ours alone.
+//! Files that belong to someone else, or that someone else has open.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::support::{Bench, Kind, entry, fill_all, serves};
 
 /// Opening fails with this kind, says where, and leaves the file as it was.
 fn is_refused(path: &Path, kind: ErrorKind) {
-    // Who has it open may write to it.
+    // A process that has it open may write to it.
     let before = (path.is_file() && kind != ErrorKind::Locked).then(|| std::fs::read(path).unwrap());
     let error = EmbeddedStore::open(path).unwrap_err();
     assert_eq!(error.kind(), kind, "{error}");
@@ -101,7 +101,7 @@ async fn a_second_opener_is_told_so() {
     let error = EmbeddedStore::open(bench.path()).unwrap_err();
     assert!(error.is_locked(), "{error}");
     assert!(error.to_string().contains("already open"), "{error}");
-    // The first goes on, and when it is gone, the place is free.
+    // The first one continues; when it is gone, the place is free.
     fill_all(&first, std::slice::from_ref(&entry)).await;
     drop(first);
     assert!(serves(&bench.embedded(Limits::default()), &entry).await);

@@ -1,4 +1,4 @@
-//! What the store on disk promises beyond the conformance suite: it survives restarts, kills, other
+//! The promises of the store on disk in addition to the conformance suite: it survives restarts, kills, other
 //! openers, damage and a full disk.
 
 mod crash;

@@ -1,4 +1,4 @@
-//! Telling other services what changed.
+//! Reporting changes to other services.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ async fn announcement_to_other_services(flavour: Flavour) {
     assert!(message["at_ms"].as_u64().unwrap() > 1_700_000_000_000);
     assert_eq!(message.as_object().unwrap().len(), 5);
 
-    // What changed nothing is not announced.
+    // A report without a change is not announced.
     let other = Corpus::new("other").unwrap();
     cache.invalidate(&other, &[Change::document_version("faq", "8")]).await.unwrap();
     cache.invalidate(&other, &[Change::document_version("faq", "8")]).await.unwrap();

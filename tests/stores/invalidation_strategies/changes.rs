@@ -64,7 +64,7 @@ async fn event_driven_by_document(flavour: Flavour) {
     let server = server(flavour);
     let (writer, reader) = (process(&server).await, process(&server).await);
     let of = |id: &str, version: &str| vec![Dependency::document_version(id, version)];
-    // The hook tells versions: one that is known already drops nothing.
+    // The hook reports versions: a version that is already known drops nothing.
     change(&writer, &[Change::document_version("guide", "1"), Change::document_version("faq", "1")]).await;
     put(&reader, "a", "from guide", of("guide", "1")).await;
     put(&reader, "b", "from both", [of("guide", "1"), of("faq", "1")].concat()).await;

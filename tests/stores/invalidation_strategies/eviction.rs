@@ -1,4 +1,4 @@
-//! LRU and LFU: what the server lets go when it is full.
+//! LRU and LFU: what the server evicts when it is full.
 
 use wellspring::{Cache, Change, Dependency, FillOutcome, Lookup};
 
@@ -20,7 +20,7 @@ async fn allkeys_lru(flavour: Flavour) {
 }
 
 async fn noeviction(flavour: Flavour) {
-    // Nothing makes room, so nothing is stored any more; what is served is as new as ever.
+    // Nothing frees space, so nothing more is stored; served answers are as new as ever.
     full_server(flavour, "noeviction").await;
 }
 

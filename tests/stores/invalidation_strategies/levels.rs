@@ -26,7 +26,7 @@ fn bounded(time: Duration) -> ValkeyOptions {
     patient_now().freshness(Freshness::Bounded(time))
 }
 
-/// Waits until `question` is in memory, and what the server told of changes before has been heard.
+/// Waits until `question` is in memory, and earlier change notifications from the server have been received.
 async fn warm(cache: &Cache, question: &str) {
     for _ in 0..5 {
         assert!(is_hit(cache, question).await);
@@ -35,7 +35,7 @@ async fn warm(cache: &Cache, question: &str) {
     assert!(is_hit(cache, question).await);
 }
 
-/// What the server has sent to anybody so far.
+/// What the server has sent to all clients so far.
 fn sent(server: &Server) -> usize {
     server.info("total_net_output_bytes").unwrap().parse().unwrap()
 }
@@ -53,7 +53,7 @@ async fn the_payload_is_not_sent_again(flavour: Flavour) {
         }
         let sent = sent(&server) - before;
         assert!(expected.contains(&sent), "{sent} bytes with a tier of {bytes}");
-        // The server was asked all the same, so the next one is as new as can be.
+        // The server was asked anyway, so the next one is as new as possible.
         change(&writer, &[Change::document("a")]).await;
         assert!(!is_hit(&reader, "question").await);
         put(&writer, "question", "x".repeat(PAYLOAD), vec![Dependency::document("a")]).await;
@@ -65,7 +65,7 @@ async fn bounded_freshness_is_served_without_a_round_trip(flavour: Flavour) {
     let reader = process_with(&server.url(), bounded(Duration::from_mins(1)), |builder| builder).await;
     put(&reader, "question", "answer", vec![]).await;
     warm(&reader, "question").await;
-    // A server that answers nobody is not needed.
+    // A server that answers no one is not needed.
     server.stop();
     for _ in 0..100 {
         assert!(is_hit(&reader, "question").await);
@@ -94,7 +94,7 @@ async fn bounded_freshness_gives_up_what_it_says(flavour: Flavour) {
     put(&writer, "question", "old", vec![Dependency::document("a")]).await;
     warm(&reader, "question").await;
     let validated = Instant::now();
-    // Cut off without a word, the reader cannot be told.
+    // Cut off without notice, the reader cannot be notified.
     proxy.hang();
     change(&writer, &[Change::document("a")]).await;
     let serves = async || matches!(reader.lookup(exactly("question")).await.unwrap(), Lookup::Hit(_));
@@ -110,7 +110,7 @@ async fn bounded_freshness_gives_up_what_it_says(flavour: Flavour) {
 }
 
 async fn bounded_freshness_holds_in_the_process_that_changes(flavour: Flavour) {
-    // The server told the process of its own change on another connection, and so perhaps after `invalidate` returned.
+    // The server notified the process of its own change on another connection, perhaps after `invalidate` returned.
     let server = server(flavour);
     let cache = process_with(&server.url(), bounded(Duration::from_mins(1)), |builder| builder).await;
     for n in 0..300 {
@@ -122,8 +122,8 @@ async fn bounded_freshness_holds_in_the_process_that_changes(flavour: Flavour) {
 }
 
 async fn bounded_freshness_serves_a_renewed_answer(flavour: Flavour) {
-    // A fill changes no clock, so the server tells nobody: the process that filled went on with the old answer, and an
-    // early refresh of it was due at every hit.
+    // A fill changes no clock, so the server notifies no one: the process that filled went on with the old answer, and
+    // an early refresh of it was due at every hit.
     let server = server(flavour);
     let cache = process_with(&server.url(), bounded(Duration::from_mins(1)), |builder| builder).await;
     put(&cache, "question", "first", vec![]).await;

@@ -29,7 +29,7 @@ async fn ttl_by_content_type_with_jitter(flavour: Flavour) {
             let answer = Answer::new("answer").content_type(content_type);
             put(&cache, &format!("question {n}"), answer, vec![]).await;
         }
-        // What the server will do by itself, whether or not anybody asks.
+        // What the server will do by itself, even if no one asks.
         let shares: Vec<f64> = keys(&server, "wellspring:e:*")
             .iter()
             .map(|key| from_redis_value::<f64>(server.command(&["PTTL", key])).unwrap())

@@ -1,6 +1,6 @@
 //! Every strategy of `docs/invalidation.md`, each on real servers by a test that has the name of its section.
 //!
-//! A cache with a store of its own stands for a process: nothing is shared between two of them but the server.
+//! A cache with its own store stands for a process: nothing is shared between two of them but the server.
 
 mod announcements;
 mod changes;
@@ -99,7 +99,7 @@ async fn change(cache: &Cache, changes: &[Change]) -> wellspring::Invalidation {
     cache.invalidate(&Corpus::default(), changes).await.unwrap()
 }
 
-/// Keys on the server, which no test but a look from outside needs.
+/// Keys on the server, for looking at it from outside.
 fn keys(server: &Server, pattern: &str) -> Vec<String> {
     from_redis_value(server.command(&["KEYS", pattern])).unwrap()
 }

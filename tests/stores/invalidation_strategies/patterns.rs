@@ -61,10 +61,11 @@ async fn write_through(flavour: Flavour) {
     let Origin::Made(FillOutcome::Stored(id)) = first.origin else { panic!("{:?}", first.origin) };
     content.store(2, Ordering::SeqCst);
     assert_eq!(change(&writer, &[Change::document("a")]).await.dropped(), 1);
-    // From here on it is the new answer or none. Looked at only: whoever asks makes the answer, and then nobody else does.
+    // From here on it is the new answer or none. Only a look: a caller that asks would make the answer, and then no
+    // other would.
     let seen = reader.entry(&Corpus::default(), id).await.unwrap();
     assert!(seen.is_none_or(|stored| &*stored.entry.answer.text == "2"));
-    eventually("it is written anew before anybody asks", async || writer.metrics().refreshed == 1).await;
+    eventually("it is written again before anyone asks", async || writer.metrics().refreshed == 1).await;
     assert_eq!(&*hit(&reader, "question").await.unwrap().answer().text, "2");
     assert_eq!(llm.calls(), 1);
     writer.close().await.unwrap();
@@ -78,7 +79,7 @@ async fn write_behind(flavour: Flavour) {
         let served = Llm::default().ask(&writer, exactly(&format!("question {n}")), "answer", vec![]).await;
         assert!(matches!(served.origin, Origin::Made(FillOutcome::Queued(_))), "{:?}", served.origin);
     }
-    // Fenced like any other fill, although nobody is there to be told.
+    // Fenced like any other fill, although no one is there to be notified.
     let Lookup::Miss(permit) = writer.lookup(exactly("late")).await.unwrap() else { panic!("not stored") };
     change(&reader, &[Change::document("a")]).await;
     permit.fill("old", vec![Dependency::document("a")]).await;

@@ -1,4 +1,4 @@
-//! Answers that are made anew before anybody has to wait for them.
+//! Answers that are refreshed before anyone has to wait for them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -53,7 +53,7 @@ async fn early_refresh_across_processes(flavour: Flavour) {
     let (one, two) = (source.process(&server, 1e12).await, source.process(&server, 1e12).await);
     put(&one, "question", "first", vec![Dependency::document("a")]).await;
     for _ in 0..100 {
-        assert_eq!(&*hit(&one, "question").await.unwrap().answer().text, "first", "nobody waits");
+        assert_eq!(&*hit(&one, "question").await.unwrap().answer().text, "first", "no one waits");
         assert_eq!(&*hit(&two, "question").await.unwrap().answer().text, "first");
     }
     eventually("a refresh began", async || source.calls() == 1).await;

@@ -83,7 +83,7 @@ fn with_vector(question: &str, dependencies: Vec<Dependency>) -> Entry {
     Entry { embedding: Some(Embedding::new(&[0.6, 0.8]).unwrap()), ..entry(question, dependencies) }
 }
 
-/// Everything that a cache does with its store. Failures are no matter here: what is denied stands in the server's log.
+/// Everything that a cache does with its store. Failures do not matter here: the server's log has what is denied.
 async fn live(url: &str, server: &Server) {
     let corpus = Corpus::default();
     let Ok(store) = options().connect(url).await else { return };
@@ -131,7 +131,7 @@ async fn live(url: &str, server: &Server) {
     let _ = store.invalidate(&corpus, &[Change::Everything]).await;
     // It waits until what was invalidated is cleaned away.
     let _ = store.status().await;
-    // Nobody hears anything where following is denied.
+    // If following is denied, no notification arrives.
     let started = Instant::now();
     while heard.0.load(Ordering::Relaxed) < 2 && started.elapsed() < Duration::from_secs(2) {
         if !denied(server).is_empty() {
@@ -157,7 +157,7 @@ async fn diagnosed(store: &ValkeyStore) -> BTreeSet<String> {
         .collect()
 }
 
-/// Each rule in turn is left out: somebody must notice, or it is one too many.
+/// Each rule in turn is left out: if this is not noticed, the rule is unnecessary.
 async fn the_rules_suffice_and_each_is_needed(flavour: Flavour) {
     let pair = ReplicaPair::start_with(|server| server.flavour(flavour));
     let server = &pair.primary;
@@ -185,7 +185,7 @@ async fn the_rules_suffice_and_each_is_needed(flavour: Flavour) {
             if is_tracking { Freshness::Bounded(Duration::from_secs(1)) } else { Freshness::Validated };
         let store = options().freshness(freshness).connect(&url(server)).await.unwrap();
         if rule == "+info" {
-            // Without it nobody can tell a primary.
+            // Without it, no one can recognise a primary.
             assert!(store.ping().await.is_err());
         } else {
             assert_eq!(diagnosed(&store).await, BTreeSet::from([rule.clone()]), "{flavour:?}");
@@ -224,7 +224,7 @@ async fn a_cluster_takes_two_more() {
     let url = cluster_url(cluster).replace("://", &format!("://{USER}:{PASSWORD}@"));
     live(&url, &cluster.nodes()[0]).await;
     for node in cluster.nodes() {
-        // With it, the library tells its name. It does not need to.
+        // With it, the library sends its name, which is not needed.
         let mut denied = denied(node);
         denied.remove("client|setinfo");
         assert_eq!(denied, BTreeSet::new());

@@ -1,4 +1,4 @@
-//! The ways to the servers: every kind of address, encryption, users and what they may do, and what errors say.
+//! Connections to servers: every kind of address, encryption, users and their permissions, and error messages.
 
 mod addresses;
 mod least_privilege;

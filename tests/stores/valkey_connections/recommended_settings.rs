@@ -1,4 +1,4 @@
-//! The configuration file that deployments are given.
+//! The configuration file for deployments.
 
 use wellspring::store::{Finding, Severity, ValkeyStore};
 
@@ -26,7 +26,7 @@ async fn connect(server: &Server) -> ValkeyStore {
     patient_now().connect(&server.url()).await.unwrap()
 }
 
-/// How busy the machine is on which the tests run is no matter.
+/// The load of the test machine does not matter.
 fn of_the_server(findings: Vec<Finding>) -> impl Iterator<Item = Finding> {
     findings.into_iter().filter(|finding| !["reachable", "scheduling"].contains(&finding.check))
 }
@@ -51,7 +51,7 @@ async fn a_server_without_them_has_something_to_change() {
     let remedies: Vec<&str> = findings.iter().filter_map(|finding| finding.remedy.as_deref()).collect();
     assert!(remedies.contains(&"CONFIG SET maxmemory 1gb maxmemory-policy volatile-lfu"), "{remedies:?}");
     assert!(remedies.contains(&"CONFIG SET repl-backlog-ttl 0"), "{remedies:?}");
-    // What it says to type is what the server understands.
+    // The server understands the commands that it suggests.
     for remedy in remedies {
         server.command(&remedy.split(' ').collect::<Vec<_>>());
     }
@@ -69,7 +69,7 @@ async fn a_replica_is_a_problem() {
     assert!(error.ends_with("it is not a primary"), "{error}");
 }
 
-/// Examining leaves no keys behind but what tells the layout.
+/// A check leaves no keys behind except the one that holds the layout.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_leaves_nothing_behind() {
     let server = Server::start();

@@ -77,7 +77,7 @@ async fn a_slow_server_is_left_alone_where_answers_are_cheap() {
     let entry = costing(Duration::from_millis(100));
     let (_server, proxy, store) = behind_a_proxy(&entry).await;
     slow_down(&proxy, DELAY);
-    eventually("it is left alone", async || {
+    eventually("it is skipped", async || {
         let _ = store.lookup(&entry.corpus, entry.id).await;
         !connection(&store).up
     })
@@ -112,7 +112,8 @@ async fn a_silent_server_costs_a_few_lookups_their_limit_and_the_others_nothing(
 /// On one thread, which is blocked while a lookup is under way: as if the machine had left the process no time to run.
 #[tokio::test]
 async fn a_process_that_ran_too_late_does_not_blame_the_server() {
-    // The timer had fired by the time that the reply could be read. Three in a row were taken for a server that is away.
+    // The timer had fired by the time that the reply could be read. Three in a row were taken for a server that is
+    // down.
     let server = Server::start();
     let store = Arc::new(connect(&server.url()).await);
     let entry = costing(Duration::from_mins(1));

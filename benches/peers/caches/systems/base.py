@@ -1,4 +1,4 @@
-"""What a cache has to offer to be measured."""
+"""The interface that a cache needs to be measured."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ Embed = Callable[[str], np.ndarray]
 
 @dataclass(frozen=True)
 class Setting:
-    """What a system is opened with."""
+    """The parameters that a system is opened with."""
 
     folder: Path
     """An empty folder of its own on disk."""

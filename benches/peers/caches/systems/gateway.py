@@ -1,4 +1,4 @@
-"""Wellspring's gateway over HTTP, with a store on disk: what a program in Python sees of it.
+"""Wellspring's gateway over HTTP, with a store on disk: as a Python program sees it.
 
 Asked at `/v1/cache/lookup`. The embedding of a question goes along where it was computed before.
 """
@@ -31,7 +31,7 @@ class Gateway(System):
             env={
                 **os.environ,
                 "WELLSPRING_SERVER_SHARING": "shared",
-                # No other cache looks for what refers to an earlier question, and a few of these words do.
+                # No other cache looks for references to an earlier question, and a few of these wordings have some.
                 "WELLSPRING_MATCH_FOLLOW_UPS": "match",
                 "RUST_LOG": "off",
             },

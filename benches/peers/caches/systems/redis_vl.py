@@ -12,7 +12,7 @@ from redisvl.utils.vectorize import CustomVectorizer
 from .base import SIMILARITY, Setting, System
 from .server import Server
 
-# What LangChain tells models and their settings apart by.
+# How LangChain distinguishes models and their settings.
 LLM = "model"
 
 

@@ -17,14 +17,14 @@ use super::eval::{content, progress};
 use super::exit::Exit;
 use super::output::{self, Column, table};
 
-/// Fit the verifier to labelled questions, and say which error budgets they can show
+/// Fit the verifier to labelled questions, and report which error budgets they can show
 ///
-/// Each line of the file is {"a": "…", "b": "…", "label": 1}, as for `eval pairs`. Use questions as they are asked:
-/// a threshold holds for data like those that it was chosen on. A few hundred labels move the bundled calibration,
-/// some thousands replace it. Where the plain similarity finds more in them than the model, it decides alone.
+/// Each line of the file is {"a": "…", "b": "…", "label": 1}, as for `eval pairs`. Use real questions: a threshold
+/// holds only for data like the data that it was chosen on. A few hundred labels adjust the bundled calibration; a few
+/// thousand replace it. If similarity alone finds more hits in them than the model does, it decides without the model.
 #[derive(Debug, Args)]
 pub(crate) struct CalibrateArgs {
-    /// The pairs, as JSON lines; - reads the standard input
+    /// The pairs, as JSON lines; - reads standard input
     file: String,
     /// Write the calibration to this file
     #[arg(long, value_name = "FILE")]
@@ -32,7 +32,7 @@ pub(crate) struct CalibrateArgs {
     /// Name the calibration
     #[arg(long, default_value = "custom")]
     name: String,
-    /// Begin from nothing instead of from the bundled calibration
+    /// Start from scratch instead of from the bundled calibration
     #[arg(long)]
     from_scratch: bool,
 }
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: CalibrateArgs, context: &Context) -> anyhow::Resul
     let base = encoder.map_or(Ok(None), |encoder| Calibration::bundled_for(encoder.name()))?;
     let base = base.unwrap_or_else(Calibration::bundled);
     if !args.from_scratch && scored_by.is_some() && scored_by != base.scorer {
-        let message = "there is no calibration for this scorer to begin with: add --from-scratch";
+        let message = "there is no calibration for this scorer to start from: add --from-scratch";
         return Err(Error::new(ErrorKind::Config, message).into());
     }
     let examiner = Examiner { guards: context.config.guards(), calibration: Arc::clone(&base), scorer };
@@ -74,7 +74,7 @@ pub(crate) async fn run(args: CalibrateArgs, context: &Context) -> anyhow::Resul
     }
     if let Some(path) = &write {
         let path = path.display();
-        output::note(format_args!("written to {path}, which match.calibration = \"{path}\" puts in force"));
+        output::note(format_args!("written to {path}; set match.calibration = \"{path}\" to use it"));
     }
     let report = Report::of(&calibration);
     if context.json {
@@ -102,11 +102,12 @@ fn text_of(report: &Report) -> String {
         ]
     });
     let least = match report.least_max_false_hit_rate {
-        Some(least) => format!("the least max_false_hit_rate that can be shown is {least}"),
+        Some(least) => format!("the lowest max_false_hit_rate that can be shown is {least}"),
         None => "no max_false_hit_rate can be shown".to_owned(),
     };
     let is_kept = report.budgets.iter().any(|budget| budget.verdict == "unconfirmed");
-    let kept = "\nunconfirmed: too few pairs to show it; the threshold from before, raised as far as they contradict it";
+    let kept = "\nunconfirmed: too few pairs to show it; the previous threshold is kept, or raised as far as the \
+     pairs contradict it";
     let kept = if is_kept { kept } else { "" };
     format!(
         "{}: {} pairs of the same question, {} of different ones\n\n{}\n\n{least}{kept}",

@@ -17,42 +17,42 @@ use wellspring::entry::{Change, Selection};
 use wellspring::key::{Corpus, Namespace, Scope, ScopeId, TenantId};
 use wellspring::store::{ChangeOutcome, Store};
 
-/// Remove the answers of a tenant, of parameters, of a namespace or of an age
+/// Remove answers by tenant, parameters, namespace or age
 ///
-/// All that is given must hold of an answer. Answers on their way are not stopped: if what they come from
-/// changed, use invalidate.
+/// An answer is removed if it matches every flag that is given. Answers that are still being made are not stopped: if
+/// their sources changed, use invalidate instead.
 #[derive(Debug, Args)]
 pub(crate) struct ClearArgs {
-    /// Do not ask before the answers are removed
+    /// Do not ask for confirmation
     #[arg(long, short)]
     yes: bool,
-    /// Count them, and remove nothing
+    /// Count the answers, but remove none
     #[arg(long)]
     dry_run: bool,
-    /// Those of this corpus
+    /// Answers in this corpus
     #[arg(long, value_name = "NAME", help_heading = "Which answers")]
     corpus: Option<Corpus>,
-    /// Those of this tenant
+    /// Answers of this tenant
     #[arg(long, value_name = "NAME", help_heading = "Which answers")]
     tenant: Option<String>,
-    /// Those of this caller of the gateway: the name of a token, or the value of the header that answers are
-    /// shared by (server.sharing)
+    /// Answers of this caller of the gateway: the name of a token, or the value of the header by which answers are
+    /// shared (server.sharing)
     #[arg(long, value_name = "NAME", help_heading = "Which answers")]
     caller: Option<String>,
-    /// Those in this namespace and below it
+    /// Answers in this namespace and below it
     #[arg(long, value_name = "PATH", help_heading = "Which answers")]
     namespace: Option<Namespace>,
-    /// Those with these parameters and no others; with --tenant and --namespace if they have those. The
-    /// value is JSON, or text if it is not. Repeatable
+    /// Answers with exactly these parameters; add --tenant and --namespace if the answers have them. The value is JSON,
+    /// or else text. Repeatable
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter, help_heading = "Which answers")]
     parameters: Vec<(String, Value)>,
-    /// With --param: those that were marked as personal
+    /// With --param: answers that were marked as personal
     #[arg(long, requires = "parameters", help_heading = "Which answers")]
     private: bool,
-    /// Those of this scope, as `list --long` shows it
+    /// Answers in this scope, as `list --long` shows it
     #[arg(long, value_name = "ID", conflicts_with = "parameters", help_heading = "Which answers")]
     scope: Option<ScopeId>,
-    /// Those that were stored longer ago, such as 12h
+    /// Answers that were stored longer ago than this, such as 12h
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Which answers")]
     older_than: Option<Duration>,
 }
@@ -83,7 +83,7 @@ pub(crate) async fn run(args: ClearArgs, context: &Context) -> anyhow::Result<Ex
     if context.json {
         output::json(&report)?;
     } else if args.dry_run {
-        let would = format!("{} would go", units::counted(report.matched, "answer"));
+        let would = format!("{} would be removed", units::counted(report.matched, "answer"));
         output::line(format_args!("{}, of {}", would.bold(), units::count(report.looked_at)))?;
     } else {
         let removed = format!("{} removed", units::counted(report.removed, "answer"));
@@ -113,8 +113,8 @@ impl ClearArgs {
         }
         if selection.is_everything() {
             return Err(invalid(
-                "nothing is named, give --corpus, --tenant, --caller, --namespace, --param, --scope or \
-                 --older-than; everything goes by invalidate --everything",
+                "nothing is selected: give --corpus, --tenant, --caller, --namespace, --param, --scope or \
+                 --older-than; to drop everything, use invalidate --everything",
             )
             .into());
         }

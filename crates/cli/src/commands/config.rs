@@ -12,7 +12,7 @@ use crate::commands::output;
 
 /// Show the configuration in force and where each value comes from
 ///
-/// What is printed is a valid wellspring.toml. Beside it, a warning tells if only exact matches are served.
+/// The output is a valid wellspring.toml. A warning is printed if only exact matches are served.
 #[derive(Debug, Args)]
 pub(crate) struct ConfigArgs {}
 

@@ -6,10 +6,10 @@ use wellspring::criterion::Criterion;
 
 #[derive(Debug, Args)]
 pub(crate) struct CriterionArgs {
-    /// The greatest share of wrong answers among hits on other wordings that is accepted, such as 0.02
+    /// The largest accepted share of wrong answers among hits on other wordings, such as 0.02
     #[arg(long, value_name = "SHARE")]
     max_false_hit_rate: Option<f64>,
-    /// The least cosine similarity of another question whose answer is served, instead of an error rate
+    /// The lowest cosine similarity at which the answer to another question is served, instead of an error rate
     #[arg(long, value_name = "COSINE", allow_negative_numbers = true, conflicts_with = "max_false_hit_rate")]
     threshold: Option<f32>,
 }

@@ -10,15 +10,15 @@ use crate::commands::exit::Exit;
 use crate::commands::output::{Column, table};
 use crate::commands::{listen, output, units};
 
-/// Look at events that could not be applied, and apply or drop them
+/// List events that could not be applied, and replay or drop them
 ///
-/// Each stands for a change that was not applied: answers from what changed may be stale until they expire. Once what is
-/// wrong was put right, `replay` puts events back into their stream.
+/// Each event stands for a change that was not applied: answers that depend on it may be stale until they expire. After
+/// the cause is fixed, `replay` puts the events back into their stream.
 #[derive(Debug, Args)]
 pub(crate) struct DeadLettersArgs {
     #[command(subcommand)]
     action: Action,
-    /// The server that the events came from [default: the store's]
+    /// The server that the events came from [default: the store's server]
     #[arg(long, value_name = "URL", global = true)]
     from: Option<String>,
     /// The stream that they came from
@@ -28,28 +28,28 @@ pub(crate) struct DeadLettersArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Show them, oldest first
+    /// Show the events, oldest first
     List {
-        /// The most that are shown
+        /// The most events to show
         #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
         limit: usize,
-        /// Those that follow this one
+        /// Show the events after this one
         #[arg(long, value_name = "ID")]
         after: Option<String>,
     },
-    /// Put them back into the stream
+    /// Put events back into the stream
     Replay(Which),
-    /// Remove them for good
+    /// Remove events permanently
     Drop(Which),
 }
 
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 struct Which {
-    /// The letters' ids
+    /// The ids of the events
     #[arg(value_name = "ID")]
     ids: Vec<String>,
-    /// All that there are
+    /// All events
     #[arg(long)]
     all: bool,
 }

@@ -16,12 +16,12 @@ use crate::commands::matching::Matching;
 use crate::commands::{output, units};
 use crate::config::{Opening, StoreUrl, ValkeyUrl};
 
-/// Examine the store and what is accepted as a hit: what is wrong, and how to change it
+/// Check the store and the rules for hits; report problems and how to fix them
 ///
-/// On Valkey or Redis it tries every command that the store needs as the user that it logs in as, and looks at the
-/// servers' settings as far as that user may. It leaves nothing behind. Whether the accepted share of false hits can be
-/// shown is read from the settings; no model is loaded. It exits with 1 if there is a problem, and with 3 if the store
-/// cannot be reached.
+/// On Valkey or Redis, the doctor logs in as the configured user, tries every command that the store needs, and checks
+/// the servers' settings as far as that user's permissions allow. It leaves nothing behind. It also checks, from the
+/// settings alone, whether the calibration can show the accepted share of false hits; no model is loaded. The exit code
+/// is 1 if there is a problem, and 3 if the store cannot be reached.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {}
 
@@ -42,7 +42,7 @@ pub(crate) async fn run(_: DoctorArgs, context: &Context) -> anyhow::Result<Exit
             vec![Finding::new(
                 "store",
                 Severity::Ok,
-                "in memory: it ends with the process, and so with every command",
+                "in memory: its contents are lost when the process ends, so after every command",
             )]
         }
     };
@@ -75,10 +75,10 @@ fn judge(context: &Context) -> Option<Finding> {
         Ok(Some(_)) => {
             let key = match std::env::var(&judge.api_key_env) {
                 Ok(key) if !key.is_empty() => String::new(),
-                _ => format!(", without a key, for {} is not set", judge.api_key_env),
+                _ => format!(", without a key, because {} is not set", judge.api_key_env),
             };
             let reason = format!(
-                "{}, at most {} an hour of up to {}; approves from a confidence of {}{key}",
+                "{}, at most {} an hour, each with up to {}; approves at a confidence of at least {}{key}",
                 judge.model.as_deref().unwrap_or_default(),
                 units::counted(judge.calls_per_hour.into(), "call"),
                 units::counted(judge.batch as u64, "case"),
@@ -113,9 +113,9 @@ async fn embedded(path: &Path, context: &Context) -> anyhow::Result<Vec<Finding>
 /// Whether the file can be written.
 fn writing(path: &Path) -> Finding {
     match EmbeddedStore::open(path).and_then(|store| store.check_writable()) {
-        Ok(()) => Finding::new("writing", Severity::Ok, "takes another MiB"),
+        Ok(()) => Finding::new("writing", Severity::Ok, "another MiB can be written"),
         Err(error) => Finding::new("writing", Severity::Problem, error.to_string()).remedy(
-            "make room on its disk; a gateway serves what is stored meanwhile, and goes on by itself",
+            "free space on its disk; meanwhile a gateway serves what is stored, and it resumes writing by itself",
         ),
     }
 }
@@ -124,11 +124,11 @@ fn writing(path: &Path) -> Finding {
 fn unopened(path: &Path, error: &Error) -> Option<Finding> {
     let problem = Finding::new("file", Severity::Problem, error.to_string());
     match error.kind() {
-        ErrorKind::Locked => {
-            Some(problem.remedy("end the other process, or use a store on Valkey to share it"))
-        }
+        ErrorKind::Locked => Some(
+            problem.remedy("stop the other process, or use a store on Valkey, which processes can share"),
+        ),
         ErrorKind::Corrupt => {
-            Some(problem.remedy(format!("move {} away; answers are made anew", path.display())))
+            Some(problem.remedy(format!("move {} away; answers are then made again", path.display())))
         }
         ErrorKind::Store if !path.exists() => {
             Some(Finding::new("file", Severity::Warning, error.to_string()))
@@ -142,12 +142,8 @@ fn room(status: &StoreStatus) -> Finding {
     let full = share(status.entries, status.max_entries).max(share(status.bytes, status.max_bytes));
     let reason = format!("{} of {} answers", units::count(status.entries), units::count(status.max_entries));
     if full > 0.95 {
-        return Finding::new(
-            "room",
-            Severity::Warning,
-            format!("{reason}: what is new displaces what is old"),
-        )
-        .remedy("raise store.max_entries and store.max_bytes");
+        return Finding::new("room", Severity::Warning, format!("{reason}: new answers displace old ones"))
+            .remedy("raise store.max_entries and store.max_bytes");
     }
     Finding::new("room", Severity::Ok, reason)
 }

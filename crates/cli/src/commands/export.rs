@@ -20,12 +20,11 @@ use crate::commands::whole_file::WholeFile;
 
 /// Write all answers as JSON lines
 ///
-/// Embeddings are left out: an import makes them again. The scope that everyone shares is written as
-/// null, so that it is found again under another model; other scopes are written by their ids, which
-/// name their model.
+/// Embeddings are left out; an import computes them again. The scope that everyone shares is written as null, so that
+/// it can be imported under another model. Other scopes are written as their ids, which depend on the model.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// Where to write; the standard output if not given. The file appears when it is whole
+    /// The file to write [default: standard output]. It appears only when it is complete
     file: Option<PathBuf>,
     /// Only the answers of this corpus
     #[arg(long, value_name = "NAME")]
@@ -101,7 +100,7 @@ impl DefaultScopes {
         let fingerprint = match context.config.open_embedder().await {
             Ok(embedder) => Some(embedder.model().fingerprint()),
             Err(error) => {
-                output::note(format_args!("warning: every scope is written by its id, because {error}"));
+                output::note(format_args!("warning: every scope is written as its id, because {error}"));
                 None
             }
         };

@@ -11,31 +11,32 @@ use crate::commands::exit::Exit;
 use crate::commands::{judgements, output, units};
 use crate::config::Opening;
 
-/// Tell whether a served answer was right
+/// Report whether a served answer was right
 ///
-/// A wrong answer is removed, and never served again for the question that it was wrong for. Without an entry, prints
-/// what was said so far and not revoked, by judges, too, as JSON lines of labelled pairs. With --reset, what callers said
-/// counts no longer, and what was learned from it is learned anew without it. Answers that it removed stay removed.
+/// A wrong answer is removed, and it is never served again for the question that it was wrong for. Without an entry,
+/// the command prints all feedback and judgements that were not revoked, as JSON lines of labelled pairs. With --reset,
+/// the feedback of callers no longer counts, and whatever was learned from it is learned again without it. Answers that
+/// the feedback removed stay removed.
 #[derive(Debug, Args)]
 pub(crate) struct FeedbackArgs {
     /// The entry, as `get --json` names it
     #[arg(requires = "verdict")]
     entry: Option<EntryId>,
-    /// What to say of it
+    /// The verdict on it
     verdict: Option<Said>,
-    /// The question that it was served for; its own if none is given
+    /// The question that it was served for [default: its own]
     #[arg(long)]
     question: Option<String>,
     /// The body of documents that the answer derives from
     #[arg(long, default_value_t)]
     corpus: Corpus,
-    /// Take back what callers said: all of it, or what --by and --since name
+    /// Revoke the feedback of callers: all of it, or the part that --by and --since select
     #[arg(long, conflicts_with_all = ["entry", "question"])]
     reset: bool,
-    /// Only what this caller said, as the list names them, such as token:NAME
+    /// Only feedback from this caller, named as in the list, such as token:NAME
     #[arg(long, value_name = "NAME", requires = "reset")]
     by: Option<String>,
-    /// Only what was said from this time on: "2h" ago, or a time such as 2026-05-01T08:00:00Z
+    /// Only feedback since this time: "2h" ago, or a time such as 2026-05-01T08:00:00Z
     #[arg(long, value_name = "TIME", value_parser = judgements::time, requires = "reset")]
     since: Option<Timestamp>,
 }

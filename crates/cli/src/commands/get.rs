@@ -17,18 +17,17 @@ use crate::config::Opening;
 
 /// Look up the answer to a question
 ///
-/// The answer goes to the standard output, what is known about it to the standard error stream. A hit
-/// counts as one, just as in an application.
+/// The answer is printed on standard output, its details on standard error. A hit counts as it does in an application.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// The question; - reads it from the standard input
+    /// The question; - reads it from standard input
     question: String,
     #[command(flatten)]
     criterion: CriterionArgs,
-    /// Look for exactly this question only
+    /// Accept only an exact match
     #[arg(long, conflicts_with_all = ["threshold", "max_false_hit_rate"])]
     exact: bool,
-    /// Print nothing but the answer
+    /// Print only the answer
     #[arg(long, short)]
     quiet: bool,
     #[command(flatten)]
@@ -60,12 +59,12 @@ pub(crate) async fn run(args: GetArgs, context: &Context) -> anyhow::Result<Exit
             if context.json {
                 output::json(&json!({ "outcome": "miss", "entry": permit.entry_id() }))?;
             } else if !args.quiet {
-                output::note(format_args!("{}; `wellspring why` tells why", "miss".yellow().bold()));
+                output::note(format_args!("{}; `wellspring why` explains it", "miss".yellow().bold()));
             }
             Exit::Miss
         }
         Lookup::Bypass(reason) => return Err(cause(&cache, query, reason).await),
-        _ => anyhow::bail!("the cache said something that this command does not know"),
+        _ => anyhow::bail!("the cache returned an outcome that this command does not know"),
     };
     // The hit is counted in the background, after the lookup.
     cache.close().await?;
@@ -110,13 +109,13 @@ fn show(hit: &Hit, quiet: bool, json: bool) -> anyhow::Result<()> {
 pub(crate) async fn cause(cache: &Cache, query: Query, reason: BypassReason) -> anyhow::Error {
     match (cache.explain(query).await, reason) {
         (Err(error), _) => error.into(),
-        (Ok(_), BypassReason::Store) => anyhow!("the store failed for a moment, try again"),
+        (Ok(_), BypassReason::Store) => anyhow!("the store failed temporarily, try again"),
         (Ok(_), BypassReason::FollowUp) => invalid(
-            "the question goes on from another one, so its answer belongs to a conversation; ask it in full, or set \
+            "the question follows up on another one, so its answer belongs to a conversation; ask it in full, or set \
              match.follow_ups to \"match\"",
         )
         .into(),
-        (Ok(_), BypassReason::Embedder) => anyhow!("the embedder failed for a moment, try again"),
-        (Ok(_), _) => anyhow!("the verifier failed for a moment, try again"),
+        (Ok(_), BypassReason::Embedder) => anyhow!("the embedder failed temporarily, try again"),
+        (Ok(_), _) => anyhow!("the verifier failed temporarily, try again"),
     }
 }

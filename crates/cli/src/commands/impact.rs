@@ -15,10 +15,10 @@ use crate::commands::{output, units};
 
 /// Show which answers a change would end, without ending them
 ///
-/// Takes the targets of `invalidate`. The answers that are hit most often come first.
+/// The targets are those of `invalidate`. The answers with the most hits come first.
 #[derive(Debug, Args)]
 pub(crate) struct ImpactArgs {
-    /// The most answers that are shown; all of them count
+    /// The most answers to show; all of them are counted
     #[arg(long, value_name = "N", default_value_t = 20)]
     limit: usize,
     #[command(flatten)]
@@ -50,10 +50,10 @@ pub(crate) async fn run(args: ImpactArgs, context: &Context) -> anyhow::Result<E
     if context.json {
         output::json(&Impact { answers, hits, entries: ended.iter().map(Into::into).collect() })?;
     } else if answers == 0 {
-        output::line("no cached answer would go")?;
+        output::line("no cached answer would be dropped")?;
     } else {
         output::line(entries(&ended))?;
-        let would = format!("{} would go", units::counted(answers, "answer"));
+        let would = format!("{} would be dropped", units::counted(answers, "answer"));
         output::line(format_args!("\n{}, hit {} so far", would.bold(), units::counted(hits, "time")))?;
     }
     Ok(Exit::Success)

@@ -35,15 +35,15 @@ const MAX_LISTED: usize = 100;
 
 /// Store answers from JSON lines
 ///
-/// A line needs a "question" and an "answer"; `wellspring export` shows the other fields. Questions are
-/// embedded again. Answers whose time is over are left out, and so are those that are stored already or
-/// are older than the stored ones. An answer that this store exported is refused if one of its documents
-/// changed since; of another store's changes nothing is known, so export after the last of them.
+/// A line needs a "question" and an "answer"; `wellspring export` shows the other fields. Questions are embedded again.
+/// Expired answers are skipped, and so are answers that are already stored or are older than the stored ones. An answer
+/// that this store exported is refused if one of its documents has changed since. The changes of another store are not
+/// known here, so export after the last of them.
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
-    /// The file; - reads the standard input
+    /// The file; - reads standard input
     file: String,
-    /// Go on after a bad line
+    /// Continue after a bad line
     #[arg(long)]
     keep_going: bool,
 }
@@ -185,7 +185,10 @@ impl Import<'_> {
         let questions: Vec<String> = batch.iter().map(|ready| ready.entry.question.to_string()).collect();
         let embedded = self.embedder.embed(&questions).await?;
         if embedded.len() != batch.len() {
-            return Err(Error::new(ErrorKind::Embedding, "the embedder gave another number of vectors"));
+            return Err(Error::new(
+                ErrorKind::Embedding,
+                "the embedder returned the wrong number of vectors",
+            ));
         }
         let store = self.store;
         let mut outcomes = futures::stream::iter(batch.into_iter().zip(embedded))

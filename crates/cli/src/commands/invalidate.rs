@@ -22,16 +22,16 @@ const BATCH: usize = 5_000;
 /// The most changes that are listed.
 const LISTED: usize = 100;
 
-/// End the answers that depend on something that changed
+/// Invalidate the answers that depend on something that changed
 ///
-/// Once it returns, none of them is served. Run it after the change is visible to retrieval; if retrieval
-/// lags behind, put begin-update and end-update around the change.
+/// When the command returns, none of these answers is served. Run it after the change is visible to retrieval. If
+/// retrieval lags behind, run begin-update before the change and end-update after it.
 #[derive(Debug, Args)]
 pub(crate) struct InvalidateArgs {
-    /// Do not ask before --everything
+    /// Do not ask for confirmation of --everything
     #[arg(long, short)]
     yes: bool,
-    /// Documents, one on each line, spelled as for --doc; - reads the standard input
+    /// A file of documents, one per line, written as for --doc; - reads standard input
     #[arg(long, value_name = "FILE", help_heading = "Targets")]
     docs_from: Option<PathBuf>,
     #[command(flatten)]
@@ -94,7 +94,7 @@ fn documents_in(path: &Path) -> Result<Vec<Change>> {
         })
         .collect();
     if changes.is_empty() {
-        return Err(invalid(format!("{what} is empty, write one document on each line")));
+        return Err(invalid(format!("{what} is empty; write one document per line")));
     }
     Ok(changes)
 }
@@ -111,8 +111,8 @@ async fn apply(store: &dyn Store, corpus: &Corpus, changes: &[Change]) -> Result
                 if total > BATCH {
                     let (done, tried) = (outcomes.len(), outcomes.len() + batch.len());
                     output::note(format_args!(
-                        "{done} of {total} changes are in force, those from {tried} on were not tried: run the \
-                         command again, which is safe"
+                        "{done} of {total} changes are in force; those from {tried} on were not tried. It is safe to \
+                         run the command again"
                     ));
                 }
                 return Err(error);

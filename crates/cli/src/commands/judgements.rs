@@ -19,10 +19,11 @@ use crate::commands::units;
 /// How much of the log is read at a time.
 const PAGE: usize = 1_000;
 
-/// Look at what a judge decided, and take it back
+/// List the decisions of judges, and revoke them
 ///
-/// What was approved is served for that question from then on; what was refused is not. Neither holds once it is revoked:
-/// within about a second in every process that shares the store. What callers said is not touched; see `feedback --reset`.
+/// An approved answer is served for that question from then on; a refused one is not. A revocation takes effect within
+/// about a second in every process that shares the store. The feedback of callers is not affected; see `feedback
+/// --reset`.
 #[derive(Debug, Args)]
 pub(crate) struct JudgementsArgs {
     #[command(subcommand)]
@@ -31,26 +32,26 @@ pub(crate) struct JudgementsArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Show what is in force, newest first
+    /// Show the decisions in force, newest first
     List(ListArgs),
-    /// Take decisions back
+    /// Revoke decisions
     ///
-    /// What is named by its id is not put to a judge again. The others may be judged anew.
+    /// Decisions that are named by id are not put to a judge again. Others may be judged again.
     Revoke(RevokeArgs),
 }
 
 #[derive(Debug, Args)]
 struct ListArgs {
-    /// The most that are shown
+    /// The most decisions to show
     #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
     limit: usize,
-    /// Only those by this judge, such as a model's name
+    /// Only decisions of this judge, such as a model's name
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
-    /// Only those from this time on: "2h" ago, or a time such as 2026-05-01T08:00:00Z
+    /// Only decisions since this time: "2h" ago, or a time such as 2026-05-01T08:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
-    /// Only what was approved, or refused
+    /// Only approvals, or only refusals
     #[arg(long, value_name = "VERDICT", value_enum)]
     verdict: Option<Verdict>,
 }
@@ -58,25 +59,25 @@ struct ListArgs {
 #[derive(Debug, Args)]
 #[group(id = "which", required = true, multiple = true)]
 struct RevokeArgs {
-    /// Those of these ids, as `list` shows them
+    /// Decisions with these ids, as `list` shows them
     #[arg(value_name = "ID", conflicts_with_all = ["by", "since", "all"])]
     ids: Vec<JudgementCursor>,
-    /// Those by this judge
+    /// Decisions of this judge
     #[arg(long, value_name = "NAME")]
     by: Option<String>,
-    /// Those from this time on: "2h" ago, or a time such as 2026-05-01T08:00:00Z
+    /// Decisions since this time: "2h" ago, or a time such as 2026-05-01T08:00:00Z
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
-    /// All that there are
+    /// All decisions
     #[arg(long, conflicts_with_all = ["by", "since"])]
     all: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Verdict {
-    /// The answer serves the question
+    /// The answer was approved for the question
     Right,
-    /// It does not
+    /// The answer was refused for the question
     Wrong,
 }
 
@@ -156,7 +157,7 @@ impl RevokeArgs {
         let of_pair = |id: &JudgementCursor| {
             let found = judged.iter().find(|(cursor, _)| cursor == id);
             let (_, judgement) =
-                found.ok_or_else(|| invalid(format!("no judgement {id} of a judge is in force")))?;
+                found.ok_or_else(|| invalid(format!("no decision {id} of a judge is in force")))?;
             Ok(Revocation::of_pair(judgement.asked, judgement.cached))
         };
         self.ids.iter().map(of_pair).collect()
@@ -176,7 +177,7 @@ fn list(args: &ListArgs, judged: &[(JudgementCursor, Judgement)], json: bool) ->
         return output::json(&Listing { total: wanted.len(), judgements });
     }
     if wanted.is_empty() {
-        return output::line("no judge has decided anything that is in force");
+        return output::line("no decision of a judge is in force");
     }
     let columns = [
         Column::Left("ID"),

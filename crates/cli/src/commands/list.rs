@@ -17,28 +17,28 @@ use crate::commands::{output, units};
 /// List stored answers
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// The most answers that are shown
+    /// The most answers to show
     #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
     limit: usize,
-    /// Only those of this corpus
+    /// Only answers of this corpus
     #[arg(long, value_name = "NAME")]
     corpus: Option<Corpus>,
-    /// Which come first
+    /// Which answers come first
     #[arg(long, value_name = "ORDER", value_enum, default_value_t)]
     sort: Order,
-    /// Show each answer with what it was derived from
+    /// Also show the beginning of each answer, and what it was derived from
     #[arg(long, short)]
     long: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum Order {
-    /// Those hit most often
+    /// The answers with the most hits
     #[default]
     Hits,
-    /// Those stored last
+    /// The answers stored last
     Newest,
-    /// Those that expire next
+    /// The answers that expire next
     Expiring,
 }
 

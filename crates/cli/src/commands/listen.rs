@@ -10,29 +10,29 @@ use crate::commands::exit::Exit;
 use crate::commands::{output, units};
 use crate::config::{Opening, StoreUrl};
 
-/// Apply events about documents from a stream or a channel, until interrupted
+/// Apply document events from a stream or a channel until interrupted
 ///
-/// A stream is read as a member of a consumer group: each event is applied at least once, whichever process dies, and
-/// what can never be applied goes to the dead letters. A channel forgets what nobody heard. Where events may have been
-/// missed, everything is invalidated, as at the first start. docs/invalidation.md tells how events are written.
+/// A stream is read as a member of a consumer group: each event is applied at least once, even if processes die. Events
+/// that can never be applied become dead letters. A channel does not keep events for later readers. If events may have
+/// been missed, as at the first start, everything is invalidated. docs/invalidation.md describes the format of events.
 #[derive(Debug, Args)]
 pub(crate) struct ListenArgs {
-    /// The server that events come from [default: the store's]
+    /// The server that events come from [default: the store's server]
     #[arg(long, value_name = "URL")]
     from: Option<String>,
     /// The stream to read
     #[arg(long, value_name = "KEY", default_value = "documents")]
     stream: String,
-    /// The channel to listen to instead
+    /// Listen to this channel instead
     #[arg(long, value_name = "NAME", conflicts_with_all = ["stream", "group", "consumer", "max_attempts"])]
     channel: Option<String>,
     /// The consumer group; its members share the events
     #[arg(long, value_name = "NAME", default_value = "wellspring")]
     group: String,
-    /// This member's name, the same at every start [default: the host's name]
+    /// This member's name; keep it across restarts [default: the host's name]
     #[arg(long, value_name = "NAME")]
     consumer: Option<String>,
-    /// How often an event may fail before it goes to the dead letters
+    /// How many times an event may fail before it becomes a dead letter
     #[arg(long, value_name = "N", default_value_t = 8)]
     max_attempts: u32,
     /// What to do when events may have been missed
@@ -48,7 +48,7 @@ enum Gap {
     /// Invalidate everything
     #[default]
     Invalidate,
-    /// Only say so: answers whose change was missed are served until they expire
+    /// Only report it: answers whose change was missed are served until they expire
     Report,
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn server(named: Option<String>, context: &Context) -> anyhow::Result
         (Some(named), _) => Ok(named),
         (None, StoreUrl::Valkey(url)) => Ok(url.secret().to_owned()),
         (None, _) => {
-            Err(invalid("the store is not on a server, so --from has to name the one with the events").into())
+            Err(invalid("the store is not on a server: name the server of the events with --from").into())
         }
     }
 }

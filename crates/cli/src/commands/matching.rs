@@ -88,7 +88,7 @@ impl Matching {
     pub(crate) fn models_finding(&self) -> Finding {
         let scripts = self.scripts.as_ref().map(|scripts| {
             let names: Vec<_> = scripts.names().collect();
-            format!("; it knows {}, other scripts match exactly only", names.join(", "))
+            format!("; it knows {}; questions in other scripts only match exactly", names.join(", "))
         });
         Finding::new("models", Severity::Ok, format!("{}{}", self.models(), scripts.unwrap_or_default()))
     }
@@ -100,7 +100,7 @@ impl Matching {
         }
         let least = match (self.criterion, self.least_max_false_hit_rate) {
             (Criterion::MaxFalseHitRate(_), Some(least)) => {
-                format!("; the least that the calibration can show is {least}")
+                format!("; the lowest that the calibration can show is {least}")
             }
             _ => String::new(),
         };
@@ -147,7 +147,8 @@ mod tests {
         let told = matching.models_finding().reason;
         assert_eq!(
             told,
-            "a-model@1, scorer a-comparer@2, no calibration; it knows Latin, Han, other scripts match exactly only"
+            "a-model@1, scorer a-comparer@2, no calibration; it knows Latin, Han; questions in other scripts only \
+             match exactly"
         );
         assert_eq!(
             (matching.unknown_script("漢字"), matching.unknown_script("かな")),
@@ -188,7 +189,7 @@ mod tests {
         };
         assert_eq!(
             told(RATE, Budgets::From(0.005)),
-            "at most 1 % false hits; the least that the calibration can show is 0.005"
+            "at most 1 % false hits; the lowest that the calibration can show is 0.005"
         );
         assert_eq!(told(RATE, Budgets::Unstated), "at most 1 % false hits");
         assert_eq!(told(0.9.into(), Budgets::Uncalibrated), "similarity 0.900 and up");

@@ -63,13 +63,13 @@ Exit codes:
   3  the store, the model or something else failed
 
 Configuration:
-  Flags go over environment variables such as WELLSPRING_TTL_DEFAULT, those
-  over wellspring.toml in the current folder, that over defaults.
+  Flags override environment variables such as WELLSPRING_TTL_DEFAULT. These
+  override wellspring.toml in the current folder, which overrides defaults.
   `wellspring config` shows every setting and where its value comes from.
 
 JSON:
-  With --json, results are JSON on the standard output, and errors are
-  {\"error\":{\"kind\":…,\"message\":…}} on the standard error stream.";
+  With --json, results are JSON on standard output, and errors are
+  {\"error\":{\"kind\":…,\"message\":…}} on standard error.";
 
 /// A semantic cache for RAG answers that knows which documents each answer came from
 #[derive(Debug, Parser)]
@@ -78,12 +78,12 @@ struct Cli {
     #[arg(
         long,
         global = true,
-        help = "Where answers are kept: embedded:PATH, memory: or valkey://HOST [default: embedded:wellspring.redb]",
+        help = "Where answers are stored: embedded:PATH, memory: or valkey://HOST [default: embedded:wellspring.redb]",
         value_name = "URL",
         help_heading = "Global options"
     )]
     store: Option<String>,
-    /// Read this configuration instead of wellspring.toml
+    /// Read this configuration file instead of wellspring.toml
     #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
     config: Option<PathBuf>,
     /// Print JSON

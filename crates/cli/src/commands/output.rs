@@ -36,9 +36,7 @@ pub(crate) fn note(text: impl Display) {
 /// is needed.
 pub(crate) fn confirm(flag: &str, question: &str) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Err(
-            invalid(format!("{flag} asks for confirmation, add --yes where nobody can answer")).into()
-        );
+        return Err(invalid(format!("{flag} asks for confirmation; add --yes if no one can answer")).into());
     }
     write!(anstream::stderr(), "{question} [y/N] ")?;
     let mut answer = String::new();

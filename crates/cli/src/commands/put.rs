@@ -20,14 +20,14 @@ use crate::config::Opening;
 
 /// Store an answer with the documents it was derived from
 ///
-/// It takes the place of an answer that is stored for the same question. The clock is read when the
-/// command starts: an answer that was begun before a document changed must name the versions it was
-/// derived from, so that it is refused.
+/// It replaces an answer that is stored for the same question. The invalidation clock is read when the command starts.
+/// If the answer may have been made before a document changed, name the versions that it was derived from, so that a
+/// stale answer is refused.
 #[derive(Debug, Args)]
 pub(crate) struct PutArgs {
-    /// The question; - reads it from the standard input
+    /// The question; - reads it from standard input
     question: String,
-    /// The answer; - reads it from the standard input
+    /// The answer; - reads it from standard input
     #[arg(required_unless_present = "file", conflicts_with = "file")]
     answer: Option<String>,
     /// Read the answer from a file
@@ -45,8 +45,8 @@ pub(crate) struct PutArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Derived from")]
 struct SourceArgs {
-    /// A document, with the version that was read. Repeatable. The last @ splits: end an id that has one,
-    /// and no version, with another @
+    /// A document, with the version that was read. The last @ separates id and version; if an id contains @ and no
+    /// version follows, end it with another @. Repeatable
     #[arg(long = "doc", value_name = "ID[@VERSION]")]
     documents: Vec<String>,
     /// One chunk of a document, by the hash of its content. Repeatable
@@ -64,25 +64,25 @@ struct SourceArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Answer")]
 struct LifeArgs {
-    /// Its time to live, such as 90s, 6h or 1day; that of its content type if not given
+    /// Time to live, such as 90s, 6h or 1day [default: that of the content type]
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     ttl: Option<Duration>,
-    /// How fast it ages
+    /// How fast the answer ages
     #[arg(long, value_name = "TYPE", value_enum, default_value_t)]
     content_type: ContentTypeArg,
-    /// It says that nothing was found
+    /// The answer says that nothing was found
     #[arg(long, action = ArgAction::SetTrue)]
     negative: bool,
-    /// JSON that comes back with it
+    /// JSON that is returned with the answer
     #[arg(long, value_name = "JSON", value_parser = metadata)]
     metadata: Option<Value>,
-    /// Tokens that were sent to make it
+    /// Prompt tokens used to make the answer
     #[arg(long, value_name = "N")]
     prompt_tokens: Option<u64>,
-    /// Tokens that were received
+    /// Completion tokens received
     #[arg(long, value_name = "N")]
     completion_tokens: Option<u64>,
-    /// What making it cost, in US dollars
+    /// The cost of making the answer, in US dollars
     #[arg(long, value_name = "USD")]
     cost: Option<f64>,
 }

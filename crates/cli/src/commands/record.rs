@@ -130,7 +130,7 @@ impl Record {
         answer = answer.content_type(self.content_type).metadata(self.metadata.clone());
         if let Some(ttl) = &self.ttl {
             let ttl = humantime::parse_duration(ttl);
-            answer = answer.ttl(ttl.map_err(|_| invalid("ttl is no duration, write it like \"6h\""))?);
+            answer = answer.ttl(ttl.map_err(|_| invalid("ttl is not a duration, write it like \"6h\""))?);
         }
         if let Some(usage) = self.usage {
             answer = answer.usage(usage);
@@ -152,7 +152,7 @@ impl Record {
 fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>> {
     let parse = |text| {
         units::parse_rfc3339(text)
-            .ok_or_else(|| invalid(format!("{name} is no time, write it like 2026-11-21T08:00:00Z")))
+            .ok_or_else(|| invalid(format!("{name} is not a time, write it like 2026-11-21T08:00:00Z")))
     };
     text.map(parse).transpose()
 }

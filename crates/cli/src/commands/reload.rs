@@ -15,7 +15,7 @@ pub(super) async fn on_hangup(gateway: &Gateway, sources: &Sources, mut config: 
             match Config::load(sources) {
                 Ok(loaded) => config = apply(gateway, &config, &loaded.config),
                 Err(error) => {
-                    tracing::error!(%error, "the configuration is not valid and was not read again");
+                    tracing::error!(%error, "the configuration is not valid and was not reloaded");
                 }
             }
         }
@@ -39,10 +39,10 @@ fn apply(gateway: &Gateway, old: &Config, new: &Config) -> Config {
     }
     let waiting = differing(&in_force, new);
     if waiting.is_empty() {
-        tracing::info!("the configuration was read again");
+        tracing::info!("the configuration was reloaded");
     } else {
         let waiting = waiting.join(", ");
-        tracing::warn!(needs_restart = %waiting, "the configuration was read again, in part");
+        tracing::warn!(needs_restart = %waiting, "the configuration was reloaded, in part");
     }
     in_force
 }

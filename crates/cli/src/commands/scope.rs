@@ -9,20 +9,19 @@ use wellspring::key::{Corpus, Namespace, Scope};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Scope")]
 pub(crate) struct ScopeArgs {
-    /// The body of documents that answers derive from
+    /// The corpus: the body of documents that answers derive from
     #[arg(long, value_name = "NAME", default_value_t)]
     pub(crate) corpus: Corpus,
-    /// Share answers within this tenant, user or access group only
+    /// Share answers only within this tenant, user or access group
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
     /// Place answers under this namespace, such as docs:technical
     #[arg(long, value_name = "PATH")]
     namespace: Option<Namespace>,
-    /// Mark answers as personal: stored only together with --tenant
+    /// Mark answers as personal; they are stored only with --tenant
     #[arg(long)]
     private: bool,
-    /// A parameter that changes the answer, such as model=gpt-4; the value is JSON, or text if it is not.
-    /// Repeatable
+    /// A parameter that changes the answer, such as model=gpt-4; the value is JSON, or else text. Repeatable
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, Value)>,
 }

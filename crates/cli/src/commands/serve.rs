@@ -9,11 +9,11 @@ use crate::commands::exit::Exit;
 use crate::commands::{logs, output, reload};
 use crate::config::{Opening, Sources};
 
-/// Serve the cache to any program that can change a base URL
+/// Serve the cache to any program that lets you set a base URL
 ///
-/// A proxy for the APIs of OpenAI and Anthropic, and beside it, at an address of its own, what tells of changed
-/// documents, and a page. Settings stand in [server] and [upstream]; `wellspring config` shows them all. SIGHUP has the
-/// accepted error, the times to live and the tokens read again; `RUST_LOG` says what is logged.
+/// Runs a proxy for the APIs of OpenAI and Anthropic. A second address takes reports of changed documents and serves
+/// the administration page. The settings are in [server] and [upstream]; `wellspring config` shows them all. Send
+/// SIGHUP to reload the accepted error, the TTLs and the tokens. `RUST_LOG` sets what is logged.
 #[derive(Debug, Args)]
 pub(crate) struct ServeArgs {
     /// The address of the proxy [default: 127.0.0.1:7331]
@@ -22,10 +22,10 @@ pub(crate) struct ServeArgs {
     /// The address of administration and ingestion [default: 127.0.0.1:7332]
     #[arg(long, value_name = "ADDRESS")]
     admin_listen: Option<String>,
-    /// The base URL of OpenAI's API, or of one like it [default: <https://api.openai.com/v1>]
+    /// The base URL of OpenAI's API, or of a compatible one [default: <https://api.openai.com/v1>]
     #[arg(long, value_name = "URL")]
     openai_url: Option<String>,
-    /// The base URL of Anthropic's API, or of one like it [default: <https://api.anthropic.com/v1>]
+    /// The base URL of Anthropic's API, or of a compatible one [default: <https://api.anthropic.com/v1>]
     #[arg(long, value_name = "URL")]
     anthropic_url: Option<String>,
 }

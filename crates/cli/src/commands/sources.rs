@@ -18,7 +18,7 @@ const MIN_DIGITS: usize = 8;
 /// Show an answer and what it was derived from
 #[derive(Debug, Args)]
 pub(crate) struct SourcesArgs {
-    /// The entry's id, or its first digits, 8 at least; or its id as the gateway shows it to callers, whole
+    /// The entry's id, or at least its first 8 digits; or the complete id that the gateway shows to callers
     entry: String,
 }
 
@@ -69,7 +69,7 @@ fn text(stored: &StoredEntry) -> String {
         name = "";
     }
     if entry.dependencies.is_empty() {
-        rows.push((name, "nothing: only its age ends it".into()));
+        rows.push((name, "nothing: it only expires".into()));
     }
     format!("{}\n\n{}", output::fields(&rows), answer.text)
 }

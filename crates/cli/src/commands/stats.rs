@@ -23,7 +23,7 @@ use crate::commands::pages::Pages;
 use crate::commands::units;
 use crate::config::JudgeConfig;
 
-/// Show what the store holds, what its hits saved, and what is accepted as a hit
+/// Show what the store holds, how much its hits saved, and what is accepted as a hit
 #[derive(Debug, Args)]
 pub(crate) struct StatsArgs {}
 

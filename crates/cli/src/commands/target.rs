@@ -13,23 +13,23 @@ use crate::commands::context::invalid;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Targets")]
 pub(crate) struct TargetArgs {
-    /// A document, with its version from now on. Repeatable. The last @ splits: end an id that has one,
-    /// and no version, with another @
+    /// A document, with its new version. The last @ separates id and version; if an id contains @ and no version
+    /// follows, end it with another @. Repeatable
     #[arg(long = "doc", value_name = "ID[@VERSION]")]
     documents: Vec<String>,
-    /// One changed chunk of a document; answers from its other chunks stay. Repeatable
+    /// A changed chunk of a document; answers from its other chunks are kept. Repeatable
     #[arg(long = "chunk", value_name = "DOC#HASH", value_parser = chunk)]
     chunks: Vec<(String, String)>,
     /// Everything with a tag. Repeatable
     #[arg(long = "tag", value_name = "NAME")]
     tags: Vec<String>,
-    /// A collection that gained, lost or changed a document. Repeatable
+    /// A collection in which a document was added, removed or changed. Repeatable
     #[arg(long = "collection", value_name = "NAME")]
     collections: Vec<String>,
-    /// A namespace and all below it. Repeatable
+    /// A namespace and everything below it. Repeatable
     #[arg(long = "namespace", value_name = "PATH")]
     namespaces: Vec<Namespace>,
-    /// One answer, by its id of 32 digits. Repeatable
+    /// An answer, by its 32-digit id. Repeatable
     #[arg(long = "entry", value_name = "ID")]
     entries: Vec<EntryId>,
     /// Everything in the corpus
@@ -40,10 +40,10 @@ pub(crate) struct TargetArgs {
 /// What belongs to targets and is none.
 #[derive(Debug, Args)]
 pub(crate) struct TargetOptions {
-    /// The version from now on of the one --doc, whose id is then taken whole
+    /// The new version of the single --doc, whose id is then taken literally
     #[arg(long, value_name = "VERSION", requires = "documents")]
     doc_version: Option<String>,
-    /// The body of documents
+    /// The corpus: the body of documents
     #[arg(long, value_name = "NAME", default_value_t)]
     pub(crate) corpus: Corpus,
 }

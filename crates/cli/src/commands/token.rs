@@ -9,15 +9,16 @@ use crate::commands::context::Context;
 use crate::commands::exit::Exit;
 use crate::commands::output;
 
-/// Make a token for the gateway
+/// Create a token for the gateway
 ///
-/// Prints the token, which is shown this once, and what [server] says of it: its hash. Nothing is stored.
+/// Prints the token and the line with its hash for [server] in the configuration. The token is shown only once; nothing
+/// is stored.
 #[derive(Debug, Args)]
 pub(crate) struct TokenArgs {
-    /// Who uses it, for the configuration and the log
+    /// The name of its user, for the configuration and the log
     #[arg(value_name = "NAME", value_parser = name)]
     name: String,
-    /// What it allows; several with commas between
+    /// What it allows; separate several scopes with commas
     #[arg(value_name = "SCOPES", value_delimiter = ',', required = true)]
     scopes: Vec<Scope>,
 }
@@ -26,11 +27,11 @@ pub(crate) struct TokenArgs {
 enum Scope {
     /// Look answers up
     Read,
-    /// Ask through the proxy and store answers
+    /// Send requests through the proxy and store answers
     Fill,
-    /// Tell whether answers were right
+    /// Report whether answers were right
     Feedback,
-    /// Tell of changed documents
+    /// Report changed documents
     Invalidate,
     /// Everything
     Admin,
@@ -64,7 +65,7 @@ pub(crate) fn run(args: TokenArgs, context: &Context) -> anyhow::Result<Exit> {
 fn name(text: &str) -> Result<String, &'static str> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if text.is_empty() || !text.chars().all(is_plain) {
-        return Err("it has only letters, digits, - _ and .");
+        return Err("use only letters, digits, - _ and .");
     }
     Ok(text.to_owned())
 }

@@ -15,14 +15,14 @@ use crate::config::Opening;
 
 /// Hold a document: what depends on it is not served or stored until end-update
 ///
-/// For documents whose new version takes time to become visible to retrieval. `wellspring stats` lists
-/// what is held.
+/// Use it when the new version of a document takes time to become visible to retrieval. `wellspring stats` lists the
+/// documents that are held.
 #[derive(Debug, Args)]
 pub(crate) struct BeginUpdateArgs {
     /// The document's id
     #[arg(value_name = "DOC")]
     document: String,
-    /// The body of documents
+    /// The corpus: the body of documents
     #[arg(long, value_name = "NAME", default_value_t)]
     corpus: Corpus,
 }
@@ -33,10 +33,10 @@ pub(crate) struct EndUpdateArgs {
     /// The document's id
     #[arg(value_name = "DOC")]
     document: String,
-    /// Its version from now on
+    /// Its new version
     #[arg(long, value_name = "VERSION")]
     doc_version: Option<String>,
-    /// The body of documents
+    /// The corpus: the body of documents
     #[arg(long, value_name = "NAME", default_value_t)]
     corpus: Corpus,
 }

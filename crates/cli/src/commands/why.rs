@@ -15,11 +15,10 @@ use crate::config::Opening;
 
 /// Explain why a question is a hit or a miss
 ///
-/// Shows the nearest stored questions, whatever their similarity, and every verdict on each. Counts
-/// nothing and stores nothing.
+/// Shows the nearest stored questions, even dissimilar ones, and every verdict on each. Nothing is counted or stored.
 #[derive(Debug, Args)]
 pub(crate) struct WhyArgs {
-    /// The question; - reads it from the standard input
+    /// The question; - reads it from standard input
     question: String,
     #[command(flatten)]
     criterion: CriterionArgs,

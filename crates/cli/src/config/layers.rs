@@ -131,7 +131,7 @@ impl Config {
         let unknown = read_environment(&sources.environment, &mut layers)?;
         for (flag, key, text) in &sources.flags {
             let setting = Setting::find(key)
-                .ok_or_else(|| config_error(format!("{flag} sets {key}, which is no setting")))?;
+                .ok_or_else(|| config_error(format!("{flag} sets {key}, which is not a setting")))?;
             let origin = Origin::Flag(flag);
             layers.insert(setting.key, (from_text(setting, text, &origin)?, origin));
         }
@@ -314,7 +314,7 @@ mod tests {
         );
         assert_eq!(
             load("store.prefix = \"a:\"").unwrap().warnings,
-            ["store.prefix has no effect: embedded:wellspring.redb is no store on Valkey"]
+            ["store.prefix has no effect: embedded:wellspring.redb is not a store on Valkey"]
         );
         let snapshots = |url| load(&format!("store.url = \"{url}\"\nstore.index_snapshots = \"f\"")).unwrap();
         assert_eq!(

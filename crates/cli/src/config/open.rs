@@ -262,13 +262,13 @@ pub(crate) fn with_advice(error: Error) -> Error {
     let advice = if has(&["password is wrong", "wants a password"]) {
         "check user and password in the address, valkey://user:password@host"
     } else if has(&["certificate", "UnknownIssuer"]) {
-        "name the authority that signed the server's certificate by store.tls_ca"
+        "set store.tls_ca to the authority that signed the server's certificate"
     } else if has(&["permit it by", "NOPERM", "NoPerm"]) {
-        "`wellspring doctor` lists every right that is missing"
+        "`wellspring doctor` lists every permission that is missing"
     } else if has(&["not a primary"]) {
         "name the primary, or its sentinels: valkey-sentinel://host:26379/name"
     } else {
-        "see that the server runs, and that store.url has its host and port"
+        "check that the server runs, and that store.url has its host and port"
     };
     Error::new(error.kind(), format!("{message}; {advice}"))
 }

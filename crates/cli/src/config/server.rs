@@ -298,7 +298,7 @@ impl super::Config {
         let is_known = |writer: &&String| *writer == "*" || server.tokens.iter().any(|t| t.name() == *writer);
         if let Some(unknown) = server.writers.iter().find(|writer| !is_known(writer)) {
             return Err(config_error(format!(
-                "server.writers names {unknown}, and server.tokens has no token of that name"
+                "server.writers names {unknown}, but server.tokens has no token of that name"
             )));
         }
         options.writers.clone_from(&server.writers);

@@ -9,7 +9,7 @@ pub(super) struct Setting {
     pub(super) expected: &'static str,
 }
 
-const PRICES: &str = "a list such as [\"gpt-4o-mini*:0.15:0.60\"], in US dollars for a million tokens";
+const PRICES: &str = "a list such as [\"gpt-4o-mini*:0.15:0.60\"], in US dollars per million tokens";
 const DURATION: &str = "a duration such as \"90s\" or \"6h\"";
 const SIZE: &str = "a size such as \"512MiB\", or a number of bytes";
 const PEM: &str = "the path of a PEM file";

@@ -175,7 +175,7 @@ pub(super) fn without_effect<'a>(
     let why = match url {
         StoreUrl::Valkey(_) => "is limited by its servers' own maxmemory",
         StoreUrl::Memory if idle.iter().all(|key| ON_DISK.contains(key)) => "keeps nothing on disk",
-        _ => "is no store on Valkey",
+        _ => "is not a store on Valkey",
     };
     let (has, keys) = (if idle.len() == 1 { "has" } else { "have" }, idle.join(", "));
     Some(format!("{keys} {has} no effect: {url} {why}"))
@@ -190,7 +190,7 @@ fn read_pem(field: &str, path: &Path) -> Result<Vec<u8>> {
     }
     let pem = std::fs::read(path).map_err(|e| cannot("").with_source(e))?;
     if !pem.windows(11).any(|part| part == b"-----BEGIN ") {
-        return Err(cannot(": it is no PEM file"));
+        return Err(cannot(": it is not a PEM file"));
     }
     Ok(pem)
 }
@@ -249,6 +249,6 @@ mod tests {
         let none = folder.path().join("none");
         assert!(message(config(Some(&none), None), true).contains("cannot read the file of store.tls_ca"));
         std::fs::write(&pem, "secret").unwrap();
-        assert!(message(config(Some(&pem), None), true).ends_with("it is no PEM file"));
+        assert!(message(config(Some(&pem), None), true).ends_with("it is not a PEM file"));
     }
 }

@@ -105,7 +105,7 @@ pub(super) fn webhooks(written: &[WebhookConfig]) -> Result<Vec<Webhook>> {
     for config in written {
         let at = |why: &str| config_error(format!("webhook {}: {why}", config.name));
         if webhooks.iter().any(|webhook| webhook.name == config.name) {
-            return Err(at("there is another one of this name"));
+            return Err(at("another webhook has this name"));
         }
         let header = |name: &str| {
             name.parse::<HeaderName>().map_err(|_| at(&format!("{name:?} is not the name of a header")))
@@ -123,12 +123,12 @@ pub(super) fn webhooks(written: &[WebhookConfig]) -> Result<Vec<Webhook>> {
             WebhookKindConfig::CloudEvents => WebhookKind::CloudEvents,
         };
         if config.branch.is_some() && config.kind != WebhookKindConfig::GitHub {
-            return Err(at("only one of kind github has a branch"));
+            return Err(at("only the kind github has a branch"));
         }
         if (config.header.is_some() || config.timestamp_header.is_some())
             && config.kind != WebhookKindConfig::Hmac
         {
-            return Err(at("only one of kind hmac has headers of its own"));
+            return Err(at("only the kind hmac has headers of its own"));
         }
         let secret = std::env::var(&config.secret_env).ok().filter(|secret| !secret.is_empty());
         let Some(secret) = secret else {
@@ -185,8 +185,8 @@ mod tests {
         };
         assert!(load(&hook("brunch = 1")).unwrap_err().to_string().contains("brunch"));
         for (more, part) in [
-            ("branch = \"main\"", "only one of kind github"),
-            ("header = \"X\"", "only one of kind hmac"),
+            ("branch = \"main\"", "only the kind github"),
+            ("header = \"X\"", "only the kind hmac"),
             ("rules = [{ document = \"a\" }]", "either a glob or a regex"),
             ("rules = [{ glob = \"*\", document = \"${x}\" }]", "names \"x\""),
         ] {

@@ -44,7 +44,7 @@ fn an_answer_is_served_until_its_document_changes() {
     assert_eq!(miss.stdout, "");
     // An answer from the version before is not stored any more.
     let late = sandbox.run(&["put", CAPITAL, "Paris.", "--doc", "geo@v1"]).code(1);
-    assert!(late.stderr.contains("another version than the registered one"), "{}", late.stderr);
+    assert!(late.stderr.contains("a version other than the registered one"), "{}", late.stderr);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn many_documents_are_read_from_a_list() {
     let outcomes: Vec<_> = few["changes"].as_array().unwrap().iter().map(|c| &c["outcome"]).collect();
     assert_eq!(outcomes, [&json!("unchanged"), &json!({ "dropped": 0 }), &json!({ "dropped": 0 })]);
     let none = sandbox.run_with(&["invalidate", "--docs-from", "-"], b"\n").code(2);
-    assert!(none.stderr.contains("one document on each line"), "{}", none.stderr);
+    assert!(none.stderr.contains("one document per line"), "{}", none.stderr);
 }
 
 #[test]

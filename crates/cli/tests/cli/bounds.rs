@@ -43,7 +43,7 @@ impl Caller<'_> {
         self.post(&self.served.proxy, "/v1/cache/lookup", &body).await.1
     }
 
-    /// What became of the answer of `n`.
+    /// What happened to the answer of `n`.
     async fn fill(&self, n: usize) -> Value {
         let permit = self.look(n).await["permit"].take();
         let answer = "x".repeat(50_000);
@@ -70,7 +70,7 @@ impl Caller<'_> {
     }
 }
 
-/// After the first write that failed, none succeeded until the process started again, and `/readyz` said nothing of it.
+/// After the first write that failed, none succeeded until the process started again, and `/readyz` did not report it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_on_a_full_disk_serves_says_so_and_goes_on_when_there_is_room() {
     let (sandbox, upstream) = (Sandbox::new(), Upstream::start().await);
@@ -154,7 +154,7 @@ async fn what_a_body_takes_of_memory_is_bounded() {
             let request = client.post(format!("{}/v1/cache/lookup", served.proxy));
             request.header("content-type", "application/json").body(body).send().await.unwrap().status()
         };
-        // What the model takes at its first question is not the body's.
+        // The memory that the model takes at its first question does not belong to the body.
         assert_eq!(send(fields(1)).await, 200);
         forget_peak(&served);
         let (before, length) = (peak(&served), sent.len() as u64);

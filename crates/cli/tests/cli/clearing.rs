@@ -1,4 +1,4 @@
-//! Removing answers by what they belong to.
+//! Removing answers by tenant, parameters, namespace or age.
 
 use serde_json::json;
 use wellspring::key::TenantId;
@@ -86,7 +86,7 @@ fn nothing_goes_without_being_named_and_confirmed() {
         assert!(refused.stderr.contains(told), "{flags:?}: {}", refused.stderr);
     }
     let text = sandbox.run(&["clear", "--tenant", "acme", "--dry-run"]).code(0).stdout;
-    assert_eq!(text, "3 answers would go, of 7\n");
+    assert_eq!(text, "3 answers would be removed, of 7\n");
     let text = sandbox.run(&["clear", "--tenant", "acme", "--yes"]).code(0).stdout;
     assert!(text.starts_with("3 answers removed in "), "{text}");
     let shared = sandbox.run(&["clear", "--caller", "ci", "--yes"]);
@@ -96,7 +96,7 @@ fn nothing_goes_without_being_named_and_confirmed() {
     assert!(shared.stderr.contains("name a tenant, not a caller"), "{}", shared.stderr);
 }
 
-/// A gateway keeps answers under tenants of its own making, which nobody could spell.
+/// A gateway keeps answers under tenants that it makes up, whose names no one could type.
 #[tokio::test]
 async fn a_caller_and_a_tenant_are_named_as_the_gateway_knows_them() {
     let sandbox = Sandbox::new();

@@ -12,7 +12,7 @@ fn what_is_shown_is_a_file_that_says_the_same() {
     sandbox.write("wellspring.toml", file);
     let output = sandbox.command().args(["config"]).env("WELLSPRING_TTL_DEFAULT", "2h").output().unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();
-    // A person reads it, in a window; a table stands on one line.
+    // A person reads it in a window; a table is on one line.
     assert!(shown.lines().all(|line| line.len() < 110 || line.contains('{')), "{shown}");
     assert!(shown.contains("# wellspring.toml:2") && shown.contains("# WELLSPRING_TTL_DEFAULT"), "{shown}");
 
@@ -98,7 +98,7 @@ fn a_calibration_belongs_to_its_verifier() {
     sandbox.write("pairs.jsonl", pairs.as_bytes());
     let report = sandbox.json(&["calibrate", "pairs.jsonl", "--write", "own.json"], 0);
     assert_eq!(report["positives"], 30);
-    // Sixty pairs show little by themselves; what stood is kept where they agree.
+    // Sixty pairs show little by themselves; the previous thresholds are kept where the pairs agree.
     let verdicts = |report: &serde_json::Value| {
         let budgets = report["budgets"].as_array().unwrap().iter();
         budgets.map(|budget| budget["verdict"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
@@ -118,7 +118,7 @@ fn a_calibration_belongs_to_its_verifier() {
 #[test]
 fn a_corpus_may_have_a_calibration_of_its_own() {
     let sandbox = Sandbox::new();
-    // As the bundled one, but for hits that need not be sure.
+    // As the bundled one, but for hits that are less sure.
     let bundled = crate::support::root().join("models/question-comparer/calibration.json");
     let mut lenient: serde_json::Value = serde_json::from_slice(&std::fs::read(bundled).unwrap()).unwrap();
     for point in lenient["full"]["curve"].as_array_mut().unwrap() {
@@ -158,7 +158,7 @@ fn what_cannot_be_shown_is_told_wherever_the_settings_are_looked_at() {
         (
             "match.max_false_hit_rate = 0.0001\n",
             "match.max_false_hit_rate = 0.0001 cannot be shown by the calibration in force: only exact matches are served; \
-             the least that it can show is 0.0",
+             the lowest that it can show is 0.0",
             "set match.max_false_hit_rate = 0.0",
         ),
         (
@@ -179,7 +179,7 @@ fn what_cannot_be_shown_is_told_wherever_the_settings_are_looked_at() {
         let told = sandbox.run(&["config"]).code(0).stderr;
         assert!(told.starts_with("warning: ") && told.contains(expected), "{told}");
     }
-    // A similarity, or a calibration of one's own, is taken as it is.
+    // A similarity, or the user's own calibration, is used as it is.
     sandbox.write("wellspring.toml", format!("{remote}match.similarity_threshold = 0.9\n").as_bytes());
     assert_eq!(matching(&sandbox.json(&["doctor"], 0))["reason"], "similarity 0.900 and up");
     sandbox.write("wellspring.toml", b"match.calibration = \"none.json\"\n");

@@ -131,7 +131,7 @@ fn attacks_are_the_same_for_the_same_seed() {
     assert_eq!(report, sandbox.json(&args, 0));
     assert_eq!((&report["attacked"], &report["seed"]), (&json!(2), &json!(3)));
     assert!(report["all"]["made"].as_u64().unwrap() > 4, "{report}");
-    assert!(sandbox.run(&args).code(0).stdout.contains("Every one is wrong"));
+    assert!(sandbox.run(&args).code(0).stdout.contains("Every one is a false hit"));
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn traffic_is_replayed_without_and_with_a_judge() {
 {"q":"headcount of Norway's main city, 2019","expect":"b"}
 {"q":"Where can I buy a train ticket?","expect":null}"#;
     sandbox.write("queries.jsonl", queries.as_bytes());
-    // Answers live for a few questions, so that wordings come again when their own answers are gone.
+    // Answers live for a few questions, so that wordings are asked again when their own answers are gone.
     sandbox.write("wellspring.toml", b"[ttl]\ndefault = \"10m\"\n");
     let args = [
         "eval",

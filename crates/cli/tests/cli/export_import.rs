@@ -30,7 +30,7 @@ fn what_is_exported_is_imported_whole() {
     to.run(&["get", "what is the capital of france?", "--threshold", "0.9"]).code(0);
     to.run(&["get", "Who rules?"]).code(1);
     to.run(&["get", "Who rules?", "--tenant", "a", "--namespace", "docs:faq"]).code(0);
-    // Everything is the same but the clock of the store and the hits, which begin anew.
+    // Everything is the same except the clock of the store and the hits, which start again.
     let same = |text: &str| {
         let mut lines = lines(text);
         for line in &mut lines {
@@ -111,7 +111,7 @@ fn bad_lines_are_named_and_the_others_are_stored() {
     assert_eq!([0, 1, 2, 3, 4].map(|index| bad(index)["line"].as_u64().unwrap()), [3, 4, 6, 7, 8]);
     assert_eq!(bad(1)["message"], "question is empty");
     assert_eq!(bad(2)["message"], "document id is empty");
-    assert_eq!(bad(3)["message"], "expires_at is no time, write it like 2026-11-21T08:00:00Z");
+    assert_eq!(bad(3)["message"], "expires_at is not a time, write it like 2026-11-21T08:00:00Z");
     assert_eq!(sandbox.run(&["get", "Who rules?", "-q"]).code(0).stdout, "Me.\n");
 }
 

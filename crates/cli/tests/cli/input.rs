@@ -1,4 +1,4 @@
-//! Bad input, and how errors are told.
+//! Bad input, and how errors are reported.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! What a judge decided: listed and taken back.
+//! Decisions of a judge, listed and revoked.
 
 use serde_json::{Value, json};
 use wellspring::judgement::Logged;
@@ -9,7 +9,7 @@ use crate::sandbox::Sandbox;
 
 const ASKED: &str = "Out of which city do the French govern themselves, in a word?";
 
-/// Writes to the store's log, as a gateway does, that the judge `by` said of the answer of `entry` for its question.
+/// Writes to the store's log, as a gateway does, what the judge `by` decided on the answer of `entry` for its question.
 fn say(sandbox: &Sandbox, entry: &Value, question: &str, by: &str, feedback: &str) {
     let scope: wellspring::key::ScopeId = entry["scope"].as_str().unwrap().parse().unwrap();
     let key = wellspring::key::CacheKey::new(wellspring::Corpus::default(), scope, question).unwrap();
@@ -32,7 +32,7 @@ fn say(sandbox: &Sandbox, entry: &Value, question: &str, by: &str, feedback: &st
 fn decisions_are_listed_and_taken_back() {
     let sandbox = Sandbox::new();
     sandbox.run(&["put", CAPITAL, "Paris."]).code(0);
-    assert!(sandbox.run(&["judgements", "list"]).code(0).stdout.contains("no judge has decided anything"));
+    assert!(sandbox.run(&["judgements", "list"]).code(0).stdout.contains("no decision of a judge"));
     let entry = sandbox.json(&["list"], 0)["entries"][0].clone();
     sandbox.run(&["get", ASKED]).code(1);
     for (question, by, feedback) in [
@@ -68,7 +68,7 @@ fn decisions_are_listed_and_taken_back() {
     let since = ["judgements", "revoke", "--by", "small", "--since", "2025-11-21T08:00:00Z"];
     assert_eq!(sandbox.json(&since, 0)["revoked"], 1);
     assert_eq!(sandbox.json(&["judgements", "revoke", "--all"], 0)["revoked"], 1);
-    // What a caller said is left, as a labelled pair.
+    // The feedback of a caller is left, as a labelled pair.
     let pairs = sandbox.run(&["feedback"]).code(0).stdout;
     assert_eq!(pairs.lines().count(), 1);
     assert_eq!(serde_json::from_str::<Value>(&pairs).unwrap()["b"], "What is the capital of Francia?");
@@ -99,7 +99,7 @@ fn what_callers_said_is_shown_with_who_and_when_and_taken_back() {
     assert_eq!(shown().lines().count(), 3);
     assert_eq!(sandbox.json(&["feedback", "--reset", "--since", "1h"], 0)["revoked"], 0);
     assert_eq!(sandbox.json(&["feedback", "--reset"], 0)["revoked"], 2);
-    // What a judge decided is not touched.
+    // The judge's decision is not affected.
     assert!(shown().lines().count() == 1 && shown().contains("near_miss"));
     sandbox.run(&["feedback", "--by", "token:eve"]).code(2);
 }

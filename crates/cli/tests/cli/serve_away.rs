@@ -1,4 +1,4 @@
-//! `wellspring serve` while its store is away, and what it does not wait for.
+//! `wellspring serve` while its store is unavailable, and what it does not wait for.
 
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ struct Caller<'a> {
 }
 
 impl Caller<'_> {
-    /// Asks until the cache is used; how it was answered. A machine that is busy may be too late for it now and then.
+    /// Asks until the cache is used; how it was answered. A busy machine may be too late for that now and then.
     async fn ask_cache(&self) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -74,18 +74,18 @@ async fn it_serves_before_its_store_is_there_and_takes_it_up() {
     server.restart();
     eventually("the store is taken up", async || caller.store().await == "ok").await;
     assert_eq!(caller.ask_cache().await, "miss");
-    // A fill that came too late is made again by the next who asks.
+    // A fill that came too late is made again by the next caller.
     eventually("the answer is stored", async || caller.ask_cache().await == "exact").await;
     eventually("the change is in force", async || caller.invalidate().await).await;
     assert_eq!(caller.ask_cache().await, "miss");
     let log = served.end();
     let warnings: Vec<&str> = log.lines().filter(|line| line.contains("WARN")).collect();
-    assert!(warnings[0].contains("the store is away, so nothing is cached"), "{log}");
-    // No more is said of it than what a busy machine adds.
+    assert!(warnings[0].contains("the store is unavailable, so nothing is cached"), "{log}");
+    // No more warnings are logged, except those of a busy machine.
     assert!(warnings[1..].iter().all(|warning| warning.contains(" time")), "{log}");
 }
 
-/// A change that is told before the store was ever there is in force once it is, or not said to be.
+/// A change that is reported before the store was ever available takes effect once it is, or is not reported as done.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changed_before_the_store_was_there_is_not_served_after() {
     let (sandbox, upstream, server) = (Sandbox::new(), Upstream::start().await, Server::start());
@@ -101,7 +101,7 @@ async fn what_changed_before_the_store_was_there_is_not_served_after() {
     let caller = Caller { client: Client::new(), served: &second };
     assert_eq!(caller.ask().await, "bypass");
     assert!(!caller.invalidate().await);
-    // The server goes on with all that it had, and without a restart that would end it.
+    // The server continues with everything that it had, without a restart, which would end the answers.
     server.cont();
     eventually("the store is taken up", async || {
         let tier = caller.ask().await;

@@ -27,7 +27,7 @@ fn what_only_reads_creates_no_store() {
     assert_eq!(fs::read_dir(sandbox.path("")).unwrap().count(), 0);
 }
 
-/// A folder for indexes is made where one is named, and nowhere else.
+/// A folder for indexes is created only if one is named.
 #[test]
 fn indexes_are_kept_where_the_configuration_says() {
     let sandbox = Sandbox::new();

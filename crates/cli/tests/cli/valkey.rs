@@ -83,7 +83,7 @@ fn every_command_works_on_every_flavour() {
         shared.run(&["put", CAPITAL, "Paris.", "--tenant", "acme"]).code(0);
         assert_eq!(shared.json(&["clear", "--tenant", "acme", "--yes"], 0)["removed"], 1);
         shared.run(&["get", CAPITAL, "--tenant", "acme"]).code(1);
-        // On the same clock, what was invalidated since is refused.
+        // With the same clock, an answer that was invalidated since is refused.
         assert_eq!(shared.json(&["import", "all.jsonl"], 0)["imported"], 0);
     }
 }
@@ -121,11 +121,11 @@ fn a_server_that_is_away_fails_each_command_with_what_to_do() {
     for args in commands {
         let run = shared.run(args).code(3);
         assert!(run.stderr.contains("cannot reach valkey://:***@127.0.0.1:"), "{args:?}: {}", run.stderr);
-        assert!(run.stderr.contains("see that the server runs"), "{args:?}: {}", run.stderr);
+        assert!(run.stderr.contains("check that the server runs"), "{args:?}: {}", run.stderr);
     }
 }
 
-/// With an outbox, a change that the server cannot be told of is kept for the next command.
+/// With an outbox, a change that cannot reach the server is kept for the next command.
 #[test]
 fn a_change_is_kept_in_the_outbox_while_the_server_is_away() {
     let shared = Shared::new(Flavour::preferred());
@@ -140,7 +140,7 @@ fn a_change_is_kept_in_the_outbox_while_the_server_is_away() {
     assert!(shared.json(&["stats"], 0)["store"]["pending_invalidations"].is_u64());
 }
 
-/// What an event tells is in force, what none can apply is put aside, and both are told.
+/// The change in an event takes effect, an event that cannot be applied is put aside, and both are reported.
 #[test]
 fn events_are_applied_and_put_aside() {
     let shared = Shared::new(Flavour::preferred());

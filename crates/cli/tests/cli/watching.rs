@@ -1,4 +1,4 @@
-//! `wellspring watch`: what happens to files, told to a gateway on real sockets.
+//! `wellspring watch`: changes of files, reported to a gateway on real sockets.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -20,7 +20,7 @@ fn command(gateway: &Running, work: &TempDir, more: &[&str]) -> Command {
     command
 }
 
-/// What one run of `watch --once` told: the ids, and whether each has a version.
+/// What one run of `watch --once` reported: the ids, and whether each has a version.
 fn once(gateway: &Running, work: &TempDir, more: &[&str]) -> Vec<(String, bool)> {
     let output = command(gateway, work, more).arg("--once").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -79,7 +79,7 @@ async fn a_name_of_a_file_is_the_same_however_its_letters_are_composed() {
     let told = once(&gateway, &work, &["--rules", "rules.toml"]);
     assert_eq!(told, [("collection \u{dc}".to_owned(), false), (id.to_owned(), true)]);
     assert!(!gateway.is_stored("q").await);
-    // On another system it is called otherwise, and is the same.
+    // On another system the name is written differently, but is the same.
     fs::rename(work.path().join("docs/U\u{308}bersicht.md"), work.path().join("docs/\u{dc}bersicht.md"))
         .unwrap();
     assert!(once(&gateway, &work, &["--rules", "rules.toml"]).is_empty());
@@ -97,7 +97,7 @@ async fn rules_make_ids_and_collections() {
     assert_eq!(all, [("collection deep".to_owned(), false), ("doc:b".to_owned(), true)]);
 }
 
-/// A watch that runs, with what it tells.
+/// A running watch, with its reports.
 struct Watch {
     child: Child,
     lines: Receiver<String>,

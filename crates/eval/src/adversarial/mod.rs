@@ -143,7 +143,7 @@ pub async fn evaluate(
         return invalid("there is nothing to attack".into());
     }
     if let Some(policy) = policies.iter().find(|policy| policy.learns()) {
-        return invalid(format!("`{}` learns from labelled data, of which attacks have none", policy.name()));
+        return invalid(format!("`{}` learns from labelled data, which attacks do not have", policy.name()));
     }
     let attacks = attacks(cached, plan);
     let texts = attacks.iter().flat_map(|attack| [attack.cached, &*attack.asked]);

@@ -101,7 +101,7 @@ pub async fn evaluate(
         return Err(Error::new(ErrorKind::InvalidInput, "there is no wording to evaluate"));
     }
     if let Some(policy) = policies.iter().find(|policy| policy.learns()) {
-        let message = format!("`{}` learns from labelled data, of which a control has none", policy.name());
+        let message = format!("`{}` learns from labelled data, which a control does not have", policy.name());
         return Err(Error::new(ErrorKind::InvalidInput, message));
     }
     let texts = wordings.iter().flat_map(|one| std::iter::once(&*one.text).chain(one.candidates()));

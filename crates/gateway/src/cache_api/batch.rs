@@ -66,7 +66,7 @@ async fn read(gateway: &Gateway, request: Request) -> Result<(HeaderMap, Vec<Fie
     let requests = fields.remove("requests");
     if let Some(name) = fields.keys().next() {
         return Err(Problem::invalid(format!(
-            "the body of a batch has the one field requests, not {name}: each request has its own fields"
+            "the body of a batch has only the field requests, not {name}: put other fields into each request"
         )));
     }
     let Some(Value::Array(requests)) = requests else {
@@ -89,7 +89,7 @@ async fn read(gateway: &Gateway, request: Request) -> Result<(HeaderMap, Vec<Fie
     gateway.admission().charge(caller, requests.len() - 1)?;
     let fields = |request| match request {
         Value::Object(fields) => Ok(fields),
-        _ => Err(Problem::invalid("the request is no object")),
+        _ => Err(Problem::invalid("the request is not an object")),
     };
     Ok((headers, requests.into_iter().map(fields).collect()))
 }

@@ -54,7 +54,7 @@ pub(super) async fn clear(State(gateway): State<Gateway>, request: Request) -> R
     let parameters = match fields.remove("parameters") {
         None => None,
         Some(Value::Object(parameters)) => Some(parameters),
-        Some(_) => return Err(Problem::invalid("parameters is no object")),
+        Some(_) => return Err(Problem::invalid("parameters is not an object")),
     };
     let fields = exact::plain(&fields.into()).ok_or_else(exact::out_of_range)?;
     let wanted: Wanted = serde_json::from_value(fields).map_err(|error| not_valid(&error))?;
@@ -122,7 +122,7 @@ fn selection(gateway: &Gateway, wanted: Wanted) -> Result<Selection, Problem> {
     if selection.is_everything() {
         return Err(Problem::invalid(
             "name what to clear: corpus, caller, tenant, namespace, parameters, scope or older_than; \
-             everything goes by {\"everything\": true} at /v1/documents/changed",
+             to drop everything, send {\"everything\": true} to /v1/documents/changed",
         ));
     }
     Ok(selection)

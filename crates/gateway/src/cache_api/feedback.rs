@@ -79,7 +79,7 @@ pub(super) async fn feedback(
         Ok(false) => return Err(no_entry()),
         Err(error) if error.is_invalid_input() => return Err(error.into()),
         // A wrong answer is removed even if the feedback could not be written.
-        Err(error) => tracing::warn!(%error, "feedback was not remembered"),
+        Err(error) => tracing::warn!(%error, "feedback was not saved"),
     }
     gateway.telemetry().feedback().judged(entry, verdict);
     match verdict {

@@ -33,14 +33,16 @@ impl Made {
         for name in ["answer", "usage", "metadata"] {
             let Some(value) = fields.remove(name) else { continue };
             let kept = exact::unchanged(&value).map_err(|number| {
-                Problem::invalid(format!("the field {name} holds the number {number}, which cannot be kept as it is: write it as a text"))
+                Problem::invalid(format!(
+                    "the field {name} holds the number {number}, which cannot be kept exactly: send it as a string"
+                ))
             })?;
             own.insert(name.to_owned(), kept);
         }
         let made: Self = serde_json::from_value(own.into()).map_err(|error| not_valid(&error))?;
         if made.metadata.get(RECORDING).is_some() {
             return Err(Problem::invalid(format!(
-                "metadata has a field {RECORDING}, which is what the proxy received: name it otherwise"
+                "metadata has a field {RECORDING}, which is reserved for what the proxy received: use another name"
             )));
         }
         Ok(made)

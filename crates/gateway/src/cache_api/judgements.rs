@@ -122,6 +122,6 @@ pub(super) async fn revoke(State(gateway): State<Gateway>, request: Request) -> 
         Problem::invalid("name what to revoke: `asked` with `cached`, `by` or `since`, or \"all\": true; with \"feedback\": true no pair")
     })?;
     let revoked = gateway.cache().revoke(revocation).await?;
-    tracing::info!(revoked, "decisions of a judge or words of callers were revoked");
+    tracing::info!(revoked, "decisions of judges or feedback of callers were revoked");
     Ok(Json(json!({ "revoked": revoked })))
 }

@@ -50,7 +50,7 @@ function list(host, search, { entries, next }, again) {
   if (entries.length === 0 && !next) {
     host.replaceChildren(words
       ? empty("Nothing matches", h("p", {}, `No stored answer has “${words}” in its question, text or sources.`))
-      : empty("No answers are stored", h("p", {}, "They appear here once the proxy passed them on.")));
+      : empty("No answers are stored", h("p", {}, "They appear here after the proxy has forwarded them.")));
     announce("No answers");
     return;
   }
@@ -73,7 +73,7 @@ function row(entry, again) {
   const documents = entry.dependencies.filter((dependency) => source(dependency)[0] === "document").length;
   const left = entry.expires_at - now;
   const remove = async () => {
-    if (!(await confirmed("Remove this answer?", "The next one who asks has it made anew.", "Remove"))) return;
+    if (!(await confirmed("Remove this answer?", "The next caller who asks has it made again.", "Remove"))) return;
     await post("/admin/invalidate", { corpus: entry.corpus, changes: [{ entry: entry.entry }] });
     announce("The answer was removed");
     await again();
@@ -87,7 +87,7 @@ function row(entry, again) {
       h("p", { class: "answer" }, entry.answer),
       entry.dependencies.length > 0
         ? h("ul", { class: "chips", "aria-label": "Sources" }, entry.dependencies.map((dependency) => sourceChip(dependency, entry.corpus)))
-        : h("p", { class: "soft small" }, "No sources were named: only time ends this answer."),
+        : h("p", { class: "soft small" }, "No sources were named, so only time ends this answer."),
       h("p", { class: "soft small" }, `Stored ${span(now - entry.created_at)} ago in corpus ${entry.corpus}, scope `, h("code", {}, entry.scope.slice(0, 8)), ", entry ", h("code", {}, entry.entry)),
       h("div", { class: "bar" },
         h("a", { href: `#explorer?${why}` }, "Why is it served?"),

@@ -45,7 +45,7 @@ export async function documents(main, parameters, signal) {
       },
     }, h("span", { class: "title" }, one.document, one.corpus !== "default" && h("span", { class: "soft" }, ` in ${one.corpus}`)),
     h("span", { class: "meta" }, `${counted(one.answers, "answer")} · ${counted(one.hits, "hit")}`))))),
-    found.is_part ? h("p", { class: "soft small" }, "Only a part of the store was looked at; search for others by name.") : "");
+    found.is_part ? h("p", { class: "soft small" }, "Only part of the store was searched; find others by name.") : "");
     chosen.document ??= found.documents[0].document;
     if (!parameters.get("document")) chosen.corpus = found.documents.find((one) => one.document === chosen.document)?.corpus ?? chosen.corpus;
   };
@@ -54,7 +54,7 @@ export async function documents(main, parameters, signal) {
   signal.addEventListener("abort", () => clearTimeout(pause));
   await find();
   main.replaceChildren(
-    head("Documents", "What answers came from. A change of a document ends every answer that depends on it.",
+    head("Documents", "The documents that answers came from. A change to a document ends every answer that depends on it.",
       h("div", { class: "search" }, h("label", { for: "search", class: "unseen" }, "Search documents"), search)),
     h("div", { class: "grid" }, h("div", { class: "w4" }, list), h("div", { class: "w8" }, shown)));
   await open();
@@ -68,7 +68,7 @@ function show(host, found, fresh) {
     await fresh();
   };
   const invalidate = async () => {
-    const title = `Did ${name} change?`, text = `${counted(answers, "answer")} will not be served any more, and be made anew when asked for.`;
+    const title = `Did ${name} change?`, text = `${counted(answers, "answer")} will no longer be served, and will be made again when asked for.`;
     if (await confirmed(title, text, "Invalidate")) await act("/admin/invalidate", { corpus, changes: [{ document: { id: name } }] }, "Invalidated")();
   };
   const hold = async () => {

@@ -63,7 +63,7 @@ export const empty = (title, ...children) => h("div", { class: "empty" }, h("h2"
 
 export function failed(error, again) {
   return h("div", { class: "error", role: "alert" },
-    h("h2", {}, "This cannot be shown now"),
+    h("h2", {}, "This cannot be shown at the moment"),
     h("p", {}, error.message),
     again && h("button", { type: "button", onclick: again }, "Try again"));
 }

@@ -6,7 +6,7 @@ import { announce, counted, cut, failed, h, head, loading } from "./dom.js";
 
 export async function explorer(main, parameters, signal) {
   const { scopes } = await get("/admin/contents", {}, signal);
-  const question = h("input", { id: "question", required: true, autocomplete: "off", placeholder: "What would somebody ask?", value: parameters.get("question") ?? "" });
+  const question = h("input", { id: "question", required: true, autocomplete: "off", placeholder: "What would someone ask?", value: parameters.get("question") ?? "" });
   const options = scopes.map((one) => h("option", {
     value: `${one.corpus}\n${one.scope}`,
     selected: one.scope === parameters.get("scope"),

@@ -14,7 +14,7 @@ export async function log(main, _, signal) {
     newest = records[0]?.sequence ?? 0;
     host.replaceChildren(records.length
       ? h("ol", { class: "rows log" }, records.map((record) => h("li", {}, row(record))))
-      : empty("Nothing happened yet", h("p", {}, "Changes of documents, holds and refused answers are listed here, the newest first.")));
+      : empty("Nothing has happened yet", h("p", {}, "Changes of documents, holds and refused answers are listed here, the newest first.")));
   };
   await update();
   main.replaceChildren(head("Log", "The newest invalidations, holds and refused answers of this process. It is kept in memory only."), host);

@@ -22,7 +22,7 @@ export async function overview(main, _, signal) {
   };
   let drawn = 0;
   const first = await get("/admin/overview", {}, signal);
-  main.replaceChildren(head("Overview", "What this gateway did since it was started, and in the last ten minutes."), body);
+  main.replaceChildren(head("Overview", "What this gateway did since it started, and in the last ten minutes."), body);
   draw(body, first);
   drawn = Date.now();
   state("live", `Up ${span(first.uptime_secs * 1000)}`);
@@ -95,7 +95,7 @@ function saved(metrics) {
   const tokens = metrics.prompt_tokens_saved + metrics.completion_tokens_saved;
   const parts = `${count(metrics.prompt_tokens_saved)} sent, ${count(metrics.completion_tokens_saved)} received`;
   const money = metrics.cost_saved_usd > 0
-    ? figure("Saved", dollars(metrics.cost_saved_usd), "what hits did not cost again")
+    ? figure("Saved", dollars(metrics.cost_saved_usd), "the cost that hits saved")
     : figure("Calls saved", count(metrics.exact_hits + metrics.semantic_hits), "answers that no model made again");
   return [money, figure("Tokens saved", count(tokens), parts)];
 }
@@ -128,7 +128,7 @@ function charts(rate, latency, points) {
   const asked = points.reduce((sum, point) => sum + point.lookups, 0);
   const hits = points.reduce((sum, point) => sum + point.hits, 0);
   rate.append(lines(rate, {
-    label: `Hit rate of the last ten minutes: ${percent(hits / asked)} of ${counted(asked, "lookup")}. Arrow keys tell single points.`,
+    label: `Hit rate of the last ten minutes: ${percent(hits / asked)} of ${counted(asked, "lookup")}. Use the arrow keys to read single points.`,
     labels, scale: shares,
     series: [{ values: points.map((point) => point.rate), hasArea: true }],
     tell: (index) => points[index].lookups
@@ -137,7 +137,7 @@ function charts(rate, latency, points) {
   }));
   const values = points.flatMap((point) => [point.p50, point.p99]);
   latency.append(lines(latency, {
-    label: "Time of hits in the last ten minutes: the median and the 99th percentile. Arrow keys tell single points.",
+    label: "Time of hits in the last ten minutes: the median and the 99th percentile. Use the arrow keys to read single points.",
     labels, scale: times(values),
     series: [{ values: points.map((point) => point.p99), class: "second" }, { values: points.map((point) => point.p50) }],
     tell: (index) => points[index].p50 === null
@@ -189,7 +189,7 @@ function judged({ judge, metrics }) {
     ["Answers approved, refused, unsure", `${count(right)}, ${count(wrong)}, ${count(unsure)}`],
     ["Served because it approved", count(metrics.verifications.lessons?.accepted ?? 0)],
     ["Waiting for it", count(judge.waiting)],
-    metrics.judge_dropped > 0 && ["Left out for lack of room", count(metrics.judge_dropped)],
+    metrics.judge_dropped > 0 && ["Dropped because the queue was full", count(metrics.judge_dropped)],
     metrics.unjudged > 0 && ["Failed", count(metrics.unjudged)],
   ]));
 }
@@ -205,10 +205,10 @@ function waits({ up, round_trip_us, slowest_round_trip_us, command_timeout_us, s
 }
 
 function holdings({ store, connection, index_bytes, threshold, version }, width) {
-  if (!store) return h("section", { class: `card ${width}` }, h("h2", {}, "Store"), h("p", { class: "note" }, "The store does not answer. Requests go to the upstream meanwhile."), connection && pairs(waits(connection)));
+  if (!store) return h("section", { class: `card ${width}` }, h("h2", {}, "Store"), h("p", { class: "note" }, "The store does not answer. Meanwhile, requests go to the upstream."), connection && pairs(waits(connection)));
   const meter = (part, whole) => whole > 0 && h("div", { class: "meter", "aria-hidden": "true" }, wide(h("span", {}), Math.min(1, part / whole)));
   return h("section", { class: `card ${width}` }, h("h2", {}, "Store"),
-    store.unwritable && h("p", { class: "note" }, `Nothing is stored at present, and what is stored is served: ${store.unwritable}.`),
+    store.unwritable && h("p", { class: "note" }, `Nothing new can be stored at present; stored answers are still served: ${store.unwritable}.`),
     pairs([["Answers", store.max_entries ? `${count(store.entries)} of ${count(store.max_entries)}` : count(store.entries)]]), meter(store.entries, store.max_entries),
     pairs([["Size", store.max_bytes ? `${bytes(store.bytes)} of ${bytes(store.max_bytes)}` : bytes(store.bytes)]]), meter(store.bytes, store.max_bytes),
     pairs([
@@ -226,13 +226,13 @@ function upstreams({ upstreams: calls, in_flight, metrics }) {
   });
   const miss = metrics.latency.miss;
   return h("section", { class: "card w4" }, cardHead("Upstreams", `${counted(in_flight, "request")} in flight`),
-    rows.length ? h("dl", { class: "pairs" }, rows) : h("p", { class: "none" }, "No upstream was asked yet."),
-    miss.count > 0 && h("p", { class: "soft small" }, `A miss costs ${told(miss.p50_us)} beside the upstream's answer; 99 % stay below ${told(miss.p99_us)}.`));
+    rows.length ? h("dl", { class: "pairs" }, rows) : h("p", { class: "none" }, "No upstream has been asked yet."),
+    miss.count > 0 && h("p", { class: "soft small" }, `A miss costs ${told(miss.p50_us)} in addition to the upstream's answer; 99 % stay below ${told(miss.p99_us)}.`));
 }
 
 function firstSteps() {
   const base = `${location.protocol}//${location.hostname}:7331/v1`;
-  return empty("Nothing was asked yet",
+  return empty("Nothing has been asked yet",
     h("p", {}, "Point a client at the proxy, and its answers show up here. The second time, they come from the cache."),
     h("pre", {}, h("code", {}, `from openai import OpenAI\n\nclient = OpenAI(base_url="${base}")`)));
 }

@@ -7,13 +7,13 @@ import { count, empty, h, head, percent } from "./dom.js";
 export async function threshold(main, _, signal) {
   const data = await get("/admin/threshold", {}, signal);
   const semantic = data.buckets.reduce((sum, bucket) => sum + bucket.hits, 0);
-  const title = head("Threshold", "Hits on other wordings by similarity, and what users said of them.");
+  const title = head("Threshold", "Hits on other wordings by similarity, with the feedback of users.");
   // None if only exact matches are served.
   const present = data.threshold === null ? null : data.threshold.toFixed(2);
   if (semantic === 0) {
-    const now = present === null ? "Only exact matches are served: the overview says why." : `The threshold is ${present}.`;
+    const now = present === null ? "Only exact matches are served; the overview explains why." : `The threshold is ${present}.`;
     main.replaceChildren(title, empty("No hit on another wording yet",
-      h("p", {}, `${now} Once questions of the same meaning meet, this shows how similar they were, and with feedback how many were wrong.`)));
+      h("p", {}, `${now} When questions with the same meaning are asked, this shows how similar they were and, with feedback, how many hits were wrong.`)));
     return;
   }
   const slider = h("input", { id: "least", type: "range", min: data.buckets[0].from, max: 1, step: 0.01, value: data.threshold ?? 1 });
@@ -46,8 +46,8 @@ export async function threshold(main, _, signal) {
       h("div", { class: "slide" }, h("label", { for: "least" }, "If the threshold were"), slider, value)),
     figures,
     h("p", { class: "note" }, present === null
-      ? "At present only exact matches are served, which have no threshold: the overview says why."
-      : `Below the present threshold of ${present} nothing was served, so nothing is known: a lower one must be tried. Exact hits have no threshold.`)));
+      ? "At present only exact matches are served, which have no threshold; the overview explains why."
+      : `Below the present threshold of ${present} nothing was served, so nothing is known; try a lower threshold to find out. Exact hits have no threshold.`)));
   slider.addEventListener("input", draw);
   draw();
 }

@@ -79,7 +79,7 @@ pub(crate) fn read(
     } else {
         let mut changed: Changed = serde_json::from_value(value).map_err(invalid)?;
         if changed.documents.iter().any(|document| document.corpus.is_some()) {
-            return Err(Problem::invalid("the corpus stands beside the documents, not in them"));
+            return Err(Problem::invalid("put the corpus beside the documents, not inside them"));
         }
         if let Some(corpus) = corpus.filter(|_| !names_corpus) {
             changed.corpus = corpus.clone();

@@ -75,7 +75,7 @@ pub(super) async fn once(
 ) -> Result<Response, Problem> {
     let Some(key) = request.headers().get(KEY) else { return Ok(next.run(request).await) };
     if key.is_empty() || key.len() > MAX_KEY_BYTES {
-        return Err(Problem::invalid(format!("the Idempotency-Key has no 1 to {MAX_KEY_BYTES} bytes")));
+        return Err(Problem::invalid(format!("the Idempotency-Key must have 1 to {MAX_KEY_BYTES} bytes")));
     }
     let caller = request.extensions().get::<Caller>().and_then(|caller| caller.token.as_ref());
     let key = digest(&[caller.map_or("", |token| token.name()).as_bytes(), key.as_bytes()]);

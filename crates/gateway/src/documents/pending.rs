@@ -72,6 +72,6 @@ fn unknown() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "not_pending",
-        "nothing of this id is pending: it was applied an hour ago or more, dropped, or never kept",
+        "no change with this id is pending: it was applied an hour ago or more, dropped, or never kept",
     )
 }

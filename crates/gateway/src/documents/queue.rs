@@ -115,7 +115,7 @@ impl Gateway {
         let gateway = self.clone();
         let submitted = self.tasks().spawn(async move { gateway.submit_now(job).await });
         let broke = |broken: tokio::task::JoinError| {
-            Error::new(ErrorKind::Store, "applying a change broke").with_source(broken)
+            Error::new(ErrorKind::Store, "applying a change failed unexpectedly").with_source(broken)
         };
         Ok(submitted.await.map_err(broke)??)
     }
@@ -140,7 +140,7 @@ impl Gateway {
             Ok(done) => Ok(Submitted::Applied(done.into())),
             Err(error) if !may_pass(error.kind()) => Err(error),
             Err(error) => {
-                tracing::warn!(%error, "a change is kept, since it could not be applied");
+                tracing::warn!(%error, "a change could not be applied and is kept");
                 let mut kept = Kept::new(job.left_after(&error));
                 kept.attempts = 1;
                 kept.error = Some((error.kind(), error.to_string()));
@@ -168,9 +168,9 @@ impl Gateway {
         let gateway = self.clone();
         let was_tried = kept.error.is_some();
         let added = tokio::task::spawn_blocking(move || gateway.queue().lock().journal.add(kept));
-        let id = added
-            .await
-            .map_err(|broken| Error::new(ErrorKind::Store, "keeping a change broke").with_source(broken))??;
+        let id = added.await.map_err(|broken| {
+            Error::new(ErrorKind::Store, "keeping a change failed unexpectedly").with_source(broken)
+        })??;
         self.go_on(was_tried);
         Ok(id)
     }

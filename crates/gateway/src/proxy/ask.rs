@@ -203,7 +203,7 @@ pub(super) fn refuse_directives(body: &[u8]) -> Result<(), Problem> {
     let is_named = || body.windows(quoted.len()).any(|window| window == quoted.as_bytes());
     if json::has(body, FIELD) || is_named() {
         return Err(Problem::invalid(
-            "the body has a field wellspring and cannot be read without a doubt: it is not valid, or a name stands twice",
+            "the body has a field wellspring but is ambiguous: it is not valid JSON, or a name occurs twice",
         ));
     }
     Ok(())

@@ -87,7 +87,7 @@ impl Directives {
         let mut fields = match field {
             None => Map::new(),
             Some(Value::Object(fields)) => fields,
-            Some(_) => return Err(Problem::invalid("the field wellspring is no object")),
+            Some(_) => return Err(Problem::invalid("the field wellspring is not an object")),
         };
         told::add(&mut fields, headers)?;
         for (name, value) in &mut fields {

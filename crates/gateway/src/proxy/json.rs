@@ -251,7 +251,7 @@ impl<'de> Deserialize<'de> for Unambiguous {
             type Value = Value;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("JSON without a name that stands twice")
+                f.write_str("JSON without a name that occurs twice")
             }
 
             fn visit_unit<E>(self) -> Result<Value, E> {
@@ -294,7 +294,7 @@ impl<'de> Deserialize<'de> for Unambiguous {
                 let mut fields = Map::new();
                 while let Some((name, Unambiguous(value))) = entries.next_entry::<String, _>()? {
                     if fields.insert(name, value).is_some() {
-                        return Err(A::Error::custom("a name stands twice"));
+                        return Err(A::Error::custom("a name occurs twice"));
                     }
                 }
                 Ok(fields.into())

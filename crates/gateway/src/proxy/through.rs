@@ -62,7 +62,7 @@ pub(super) async fn pass_through(
         return Err(Problem::new(
             StatusCode::NOT_IMPLEMENTED,
             "no_websocket",
-            "the gateway passes no WebSockets on: connect to the API itself",
+            "the gateway does not forward WebSockets: connect to the API directly",
         ));
     }
     // Several paths exist in both APIs; only Anthropic's sends versions in a header.

@@ -82,7 +82,7 @@ pub(super) fn add(fields: &mut Map<String, Value>, headers: &HeaderMap) -> Resul
                 items.map(read).collect::<Result<Value, _>>()
             }
             (_, [line]) => single(kind, line.trim()),
-            _ => Err("stands twice"),
+            _ => Err("occurs twice"),
         };
         fields.insert(field.to_owned(), value.map_err(bad)?);
     }
@@ -93,13 +93,13 @@ fn single(kind: Kind, line: &str) -> Result<Value, &'static str> {
     match kind {
         Kind::Number => {
             let number = line.parse().ok().and_then(Number::from_f64);
-            number.map(Value::Number).ok_or("holds no number")
+            number.map(Value::Number).ok_or("does not hold a number")
         }
         Kind::Switch => line.parse::<bool>().map(Value::Bool).map_err(|_| "is neither true nor false"),
         Kind::Object => {
             let text = percent_decode_str(line).decode_utf8().map_err(|_| "is not UTF-8")?;
             let fields = json::object(text.as_bytes());
-            fields.map(Value::Object).ok_or("is no object of JSON, or has a name that stands twice")
+            fields.map(Value::Object).ok_or("is not a JSON object, or has a name that occurs twice")
         }
         Kind::Time => line.parse::<u64>().map(Value::from).or_else(|_| text(line)),
         _ => text(line),
@@ -115,7 +115,9 @@ fn text(encoded: &str) -> Result<Value, &'static str> {
 /// mistaken for another one.
 fn source(item: &str) -> Result<Value, &'static str> {
     if item.matches(['@', '#']).count() > 1 {
-        return Err("has a source with several of @ and #: write those of an id as %40 and %23");
+        return Err(
+            "has a source with more than one @ or #: write those that belong to an id as %40 and %23",
+        );
     }
     Ok(if let Some((id, version)) = item.split_once('@') {
         serde_json::json!({ "id": text(id)?, "version": text(version)? })

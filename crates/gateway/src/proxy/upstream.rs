@@ -83,7 +83,7 @@ impl Client {
         let bad = |why: &str| Error::new(ErrorKind::Config, format!("an upstream's URL {why}"));
         let url: reqwest::Url = upstream.url.parse().map_err(|_| bad("is not valid"))?;
         if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
-            return Err(bad("is no http or https URL without a query and a fragment"));
+            return Err(bad("is not an http or https URL without a query and a fragment"));
         }
         let http = reqwest::Client::builder()
             .connect_timeout(upstream.connect_timeout)
@@ -190,7 +190,8 @@ fn check_own_key(options: &Options, method: &Method, path: &str) -> Result<(), P
     Err(Problem::new(
         StatusCode::FORBIDDEN,
         "own_key_not_lent",
-        "the gateway's own key does not go to this path: send a key of the API's, or have the path added to server.pass",
+        "the gateway's own key is not sent to this path: send your own key for the API, or have the path added to \
+         server.pass",
     ))
 }
 

@@ -43,7 +43,7 @@ pub(super) async fn text(gateway: &Gateway) -> Result<String, Problem> {
     registry.register("wellspring_requests", "Requests by route and status", telemetry.requests.clone());
     registry.register(
         "wellspring_questions_without_sources",
-        "Named questions of the proxy whose answers no change of a document ends",
+        "Named questions of the proxy whose answers no document change invalidates",
         telemetry.unsourced.clone(),
     );
     registry.register(
@@ -90,7 +90,7 @@ impl Collector for Snapshot {
         self.sizes(&mut out)?;
         out.histogram(
             "wellspring_stage_duration_seconds",
-            "Time by stage of the cache; `miss` is what a miss costs beside the answer",
+            "Time by stage of the cache; `miss` is the cost of a miss without the answer itself",
             "stage",
             &self.metrics.latency.iter().map(|(stage, latency)| (*stage, *latency)).collect::<Vec<_>>(),
         )
@@ -127,7 +127,7 @@ impl Snapshot {
         )?;
         out.plain(
             "wellspring_unshown_budgets",
-            "Lookups whose false-hit rate cannot be shown, so that no other wording was looked at",
+            "Lookups whose false-hit rate cannot be shown, so that other wordings were not considered",
             self.metrics.unshown_budgets,
         )?;
         let scripts = &self.metrics.unknown_scripts;
@@ -135,12 +135,13 @@ impl Snapshot {
             scripts.iter().map(|(name, count)| ([("script", name.as_str())], *count)).collect();
         out.counter(
             "wellspring_unknown_scripts",
-            "Lookups of a question in a script that the embedding model does not know, so that no other wording was looked at",
+            "Lookups of a question in a script that the embedding model does not know, so that other wordings were \
+             not considered",
             &scripts,
         )?;
         out.plain(
             "wellspring_remembered_embeddings",
-            "Embeddings that were not made again",
+            "Embeddings that were reused",
             self.metrics.remembered_embeddings,
         )?;
         let verifications: Vec<_> = self
@@ -153,18 +154,18 @@ impl Snapshot {
             .collect();
         out.counter(
             "wellspring_verifications",
-            "What the stages of verification said of near neighbours",
+            "Verdicts of the verification stages on near neighbours",
             &verifications,
         )?;
         out.counter(
             "wellspring_tokens_saved",
-            "Tokens that hits did not use again",
+            "Tokens that hits saved",
             &[
                 ([("kind", "prompt")], self.metrics.prompt_tokens_saved),
                 ([("kind", "completion")], self.metrics.completion_tokens_saved),
             ],
         )?;
-        out.dollars("wellspring_saved_dollars", "What hits did not cost again", self.metrics.cost_saved_usd)
+        out.dollars("wellspring_saved_dollars", "Cost that hits saved", self.metrics.cost_saved_usd)
     }
 
     fn judge(&self, out: &mut Out<'_>) -> fmt::Result {
@@ -172,12 +173,12 @@ impl Snapshot {
         let metrics = &self.metrics;
         let judged: Vec<_> =
             metrics.judged.iter().map(|(verdict, count)| ([("verdict", verdict.as_str())], *count)).collect();
-        out.counter("wellspring_judged", "What the judge said of pairs", &judged)?;
+        out.counter("wellspring_judged", "Verdicts of the judge on pairs", &judged)?;
         out.plain("wellspring_unjudged", "Pairs that the judge failed on", metrics.unjudged)?;
         out.plain("wellspring_judge_calls", "Calls of the judge", metrics.judge_calls)?;
         out.plain(
             "wellspring_judge_dropped",
-            "Near misses and sampled hits that were not judged for lack of room",
+            "Near misses and sampled hits that were not judged because the queue was full",
             metrics.judge_dropped,
         )?;
         out.gauge(
@@ -205,19 +206,23 @@ impl Snapshot {
             "Answers not worth storing, by reason",
             &by_reason(&metrics.declined),
         )?;
-        out.plain("wellspring_failed_fills", "Answers that the store failed to take", metrics.failed_fills)?;
+        out.plain("wellspring_failed_fills", "Answers that the store failed to store", metrics.failed_fills)?;
         out.plain(
             "wellspring_confirmed_fills",
-            "Answers stored for everybody, because enough principals had the same",
+            "Answers stored for everyone because enough principals got the same answer",
             metrics.confirmed_fills,
         )?;
         out.plain(
             "wellspring_unconfirmed_fills",
-            "Answers stored for one principal until others have the same",
+            "Answers stored for one principal until others get the same answer",
             metrics.unconfirmed_fills,
         )?;
-        out.plain("wellspring_changes", "Changes of documents told", metrics.changes)?;
-        out.plain("wellspring_unchanged", "Changes that told a known version", metrics.unchanged)?;
+        out.plain("wellspring_changes", "Document changes reported", metrics.changes)?;
+        out.plain(
+            "wellspring_unchanged",
+            "Reported changes whose version was already known",
+            metrics.unchanged,
+        )?;
         out.plain("wellspring_unmatched", "Changes that no answer depended on", metrics.unmatched)?;
         out.plain("wellspring_invalidated_entries", "Entries dropped by changes", metrics.dropped)?;
         out.plain(
@@ -240,7 +245,7 @@ impl Snapshot {
         )?;
         let said =
             self.feedback.map(|(tier, verdict, count)| ([("tier", tier), ("verdict", verdict)], count));
-        out.counter("wellspring_feedback", "What callers said of hits; `wrong` is a false hit", &said)?;
+        out.counter("wellspring_feedback", "Feedback of callers on hits; `wrong` is a false hit", &said)?;
         out.gauge(
             "wellspring_requests_in_flight",
             "Requests of callers that are being served",
@@ -269,7 +274,7 @@ impl Snapshot {
             ),
             (
                 "wellspring_scheduling_delay_seconds",
-                "By how much this process ran too late at most in the last 10 to 20 seconds",
+                "The longest scheduling delay of this process in the last 10 to 20 seconds",
                 connection.scheduling_delay_us,
             ),
         ] {
@@ -277,12 +282,12 @@ impl Snapshot {
         }
         out.plain(
             "wellspring_store_late_replies",
-            "Replies of the store that did not come in time",
+            "Replies of the store that arrived too late",
             connection.late_replies,
         )?;
         out.plain(
             "wellspring_store_late_wakeups",
-            "Replies of the store that this process could not wait for because it ran too late itself",
+            "Replies of the store that this process missed because it was itself scheduled too late",
             connection.late_wakeups,
         )
     }
@@ -292,15 +297,15 @@ impl Snapshot {
         let Some(store) = &self.store else { return Ok(()) };
         out.gauge(
             "wellspring_store_writable",
-            "Whether the store can be written; 0 for a full disk, for one",
+            "Whether the store can be written; 0 if, for example, the disk is full",
             u64::from(store.unwritable.is_none()),
         )?;
         out.gauge("wellspring_entries", "Entries stored", store.entries)?;
         out.gauge("wellspring_bytes", "Size of the entries", store.bytes)?;
         out.gauge("wellspring_max_entries", "The most entries, 0 for no limit", store.max_entries)?;
-        out.gauge("wellspring_max_bytes", "The greatest size, 0 for no limit", store.max_bytes)?;
-        out.plain("wellspring_evictions", "Entries removed for want of room", store.evictions)?;
-        out.plain("wellspring_expirations", "Entries removed at their end", store.expirations)?;
+        out.gauge("wellspring_max_bytes", "The largest size, 0 for no limit", store.max_bytes)?;
+        out.plain("wellspring_evictions", "Entries removed for lack of space", store.evictions)?;
+        out.plain("wellspring_expirations", "Entries removed on expiry", store.expirations)?;
         out.gauge(
             "wellspring_pending_invalidations",
             "Invalidations that are not in force everywhere yet",

@@ -35,7 +35,7 @@ pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Told, Problem> {
             serde_json::from_slice(body).map_err(|error| malformed(&error))?
         }
         _ if headers.contains_key("ce-specversion") => vec![binary(headers)?],
-        _ => return Err(Problem::invalid("the request is no CloudEvent, structured, in a batch or binary")),
+        _ => return Err(Problem::invalid("the request is not a structured, batched or binary CloudEvent")),
     };
     events.into_iter().map(file).collect::<Result<Vec<_>, _>>().map(Told::Files)
 }
@@ -62,7 +62,7 @@ fn file(event: Event) -> Result<File, Problem> {
     let Event { specversion, id, source, r#type, subject } = event;
     if specversion != "1.0" {
         return Err(Problem::invalid(format!(
-            "CloudEvents of version {specversion:?} are not known, 1.0 is"
+            "CloudEvents of version {specversion:?} are not supported, use 1.0"
         )));
     }
     if id.is_empty() || source.is_empty() || r#type.is_empty() {

@@ -38,7 +38,7 @@ struct Commit {
 
 pub(super) fn read(headers: &HeaderMap, body: &[u8], branch: Option<&str>) -> Result<Told, Problem> {
     if headers.get("x-github-event").is_none_or(|event| event != "push") {
-        return Ok(Told::Nothing("only the event push tells of files"));
+        return Ok(Told::Nothing("only the event push reports files"));
     }
     let push: Push = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
     let Some(pushed) = push.r#ref.strip_prefix("refs/heads/") else {

@@ -124,7 +124,7 @@ async fn receive(
             let signed = signature::check_timed(webhook, header, timestamp.as_ref(), &head.headers, &body)?;
             limits.check_json(&body)?;
             if signed.as_ref().is_some_and(|signed| gateway.deliveries().has_seen(signed)) {
-                return Ok(nothing("this very request was applied before"));
+                return Ok(nothing("this request was already applied"));
             }
             let rename = |id: String| webhook.rules.map(&id, &[]).map(|mapped| mapped.document);
             let mut job = documents::read(extract::fields(&body)?, Some(&webhook.corpus), rename)?;

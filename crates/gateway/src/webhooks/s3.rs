@@ -42,7 +42,7 @@ pub(super) fn read(body: &[u8]) -> Result<Told, Problem> {
     let notification: Notification = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
     let Some(records) = notification.records else {
         return match notification.event.as_deref() {
-            Some("s3:TestEvent") => Ok(Told::Nothing("it is the event by which S3 tries the address")),
+            Some("s3:TestEvent") => Ok(Told::Nothing("it is S3's test event for the address")),
             _ => Err(Problem::invalid("the body has no Records")),
         };
     };

@@ -48,7 +48,7 @@ pub(super) fn check_timed(
     match time.parse::<u64>() {
         Ok(time) if time.abs_diff(now) <= tolerance.as_secs() => Ok(Some(Signed { signature, time })),
         Ok(_) => Err(refused(format!("{time_header} is more than {} s from now", tolerance.as_secs()))),
-        Err(_) => Err(refused(format!("{time_header} is no time in seconds since 1970"))),
+        Err(_) => Err(refused(format!("{time_header} is not a time in seconds since 1970"))),
     }
 }
 
@@ -73,7 +73,7 @@ fn shown(name: &HeaderName, headers: &HeaderMap) -> Result<[u8; 32], Problem> {
     let shown = text(headers, name)?;
     let mut signature = [0; 32];
     hex::decode_to_slice(shown.strip_prefix("sha256=").unwrap_or(shown), &mut signature)
-        .map_err(|_| refused(format!("{name} is no HMAC-SHA256 in hexadecimal")))?;
+        .map_err(|_| refused(format!("{name} is not an HMAC-SHA256 in hexadecimal")))?;
     Ok(signature)
 }
 

@@ -1,5 +1,4 @@
-//! The gateway over real sockets: its proxy, its interfaces for pipelines and for those who run it, and clients that
-//! others made.
+//! The gateway over real sockets: its proxy, its interfaces for pipelines and for operators, and clients by others.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 

@@ -102,7 +102,7 @@ impl Cluster {
     pub fn owner(&self, slot: u16) -> usize {
         let seen = seen_by(self.any());
         let owner = seen.iter().find(|node| node.slots.iter().any(|range| range.contains(&slot)));
-        self.index_of(owner.unwrap_or_else(|| panic!("nobody serves slot {slot}")).port)
+        self.index_of(owner.unwrap_or_else(|| panic!("no node serves slot {slot}")).port)
     }
 
     /// The node that replicates this one.
@@ -110,7 +110,7 @@ impl Cluster {
         let (port, seen) = (self.nodes[primary].port(), seen_by(self.any()));
         let primary = seen.iter().find(|node| node.port == port).expect("the nodes know each other");
         let replica = seen.iter().find(|node| node.primary == primary.id);
-        self.index_of(replica.unwrap_or_else(|| panic!("nobody replicates port {port}")).port)
+        self.index_of(replica.unwrap_or_else(|| panic!("no node replicates port {port}")).port)
     }
 
     /// From now on, nothing that is written to this primary reaches its replica; the rest of the cluster does

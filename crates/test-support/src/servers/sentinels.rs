@@ -82,7 +82,7 @@ impl Sentinels {
     /// Waits until every sentinel sees one live primary, its live replica and all other sentinels.
     pub fn settle(&self) {
         let others = (self.sentinels.len() - 1).to_string();
-        until("the sentinels see everybody", || {
+        until("the sentinels see every server", || {
             self.sentinels.iter().all(|sentinel| {
                 let primary = described(sentinel, "MASTER");
                 let replica = described(sentinel, "REPLICAS");

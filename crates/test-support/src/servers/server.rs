@@ -200,7 +200,7 @@ impl Server {
         let written = self.info("master_repl_offset").and_then(|offset| offset.parse().ok()).unwrap_or(0);
         until("the replicas have everything", || {
             // Waiting for more replicas than exist makes the server ask all of them for their offsets. The
-            // number that it returns is of no use: it only covers what the same connection wrote.
+            // number that it returns is useless: it only covers what the same connection wrote.
             self.command(&["WAIT", "1000", "20"]);
             self.text(&["INFO", "replication"]).lines().filter(|line| has_confirmed(line, written)).count()
                 >= count

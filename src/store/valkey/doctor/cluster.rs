@@ -25,7 +25,7 @@ impl Inner {
         let replies = match self.control.send_to_all(&info, self.options.invalidate_timeout).await {
             Ok(replies) => replies,
             Err(trouble) => {
-                let reason = format!("its state is not to be seen: {trouble}");
+                let reason = format!("its state cannot be read: {trouble}");
                 return Finding::new("cluster", Severity::Unknown, reason)
                     .remedy("ACL SETUSER <user> +cluster|info");
             }
@@ -38,7 +38,7 @@ impl Inner {
             let slots = field(text, "cluster_slots_ok").unwrap_or("0");
             if field(text, "cluster_state") != Some("ok") || slots != "16384" {
                 let reason = format!(
-                    "{slots} of 16384 slots are served, as {address} sees it: buckets there are away"
+                    "{slots} of 16384 slots are served according to {address}: buckets in the others are unavailable"
                 );
                 return Finding::new("cluster", Severity::Problem, reason)
                     .remedy("start the nodes that are down, or valkey-cli --cluster fix");
@@ -70,7 +70,7 @@ impl Inner {
             return Finding::new(
                 "buckets",
                 Severity::Unknown,
-                "the servers do not tell which slots they serve",
+                "the servers do not report which slots they serve",
             );
         }
         let shown: Vec<String> = counts.iter().map(|(node, count)| format!("{node}: {count}")).collect();

@@ -141,7 +141,7 @@ impl Inner {
             return Ok(Finding::new("reachable", Severity::Warning, reason).remedy(remedy));
         }
         if median > SLOW {
-            let reason = format!("{found}: every hit takes that long at least, so have the server nearer");
+            let reason = format!("{found}: every hit takes at least that long, so move the server closer");
             return Ok(Finding::new("reachable", Severity::Warning, reason));
         }
         Ok(Finding::new("reachable", Severity::Ok, found))
@@ -157,9 +157,7 @@ impl Inner {
         }
         let found = format!("this process ran {} too late at most", millis(longest));
         if longest > BUSY {
-            let reason = format!(
-                "{found}: this machine has more to do than it has cores for, which makes every lookup late"
-            );
+            let reason = format!("{found}: this machine has more work than cores, which delays every lookup");
             return Finding::new("scheduling", Severity::Warning, reason)
                 .remedy("give the process more CPU, or a machine of its own");
         }
@@ -173,18 +171,18 @@ impl Inner {
             self.link.send(&redis::cmd("TIME"), &self.keys.format(), self.options.connect_timeout).await;
         let after = self.options.clock.now();
         let Some(server) = time.ok().as_ref().and_then(parse_time) else {
-            return Finding::new("clock", Severity::Unknown, "the server does not tell the time");
+            return Finding::new("clock", Severity::Unknown, "the server does not report its time");
         };
         let here = before.saturating_add(after.saturating_since(before) / 2);
         let skew = server.saturating_since(here).max(here.saturating_since(server));
         if skew > SKEW {
             let ahead = if server > here { "ahead of" } else { "behind" };
             let reason = format!(
-                "the server's clock is {} {ahead} this machine's: answers may live longer or shorter by \
-                 that, though none is served stale",
+                "the server's clock is {} {ahead} this machine's: answers may live longer or shorter by that much, \
+                 but none is served stale",
                 millis(skew)
             );
-            return Finding::new("clock", Severity::Warning, reason).remedy("synchronise both by NTP");
+            return Finding::new("clock", Severity::Warning, reason).remedy("synchronise both with NTP");
         }
         Finding::new(
             "clock",
@@ -200,7 +198,7 @@ impl Inner {
                 "layout",
                 Severity::Ok,
                 format!(
-                    "format {FORMAT}, {buckets} buckets, prefix {:?}, as all processes must have it",
+                    "format {FORMAT}, {buckets} buckets, prefix {:?}; all processes must use the same",
                     self.keys.prefix()
                 ),
             ),
@@ -212,7 +210,7 @@ impl Inner {
     fn outbox_finding(&self) -> Finding {
         let pending = self.outbox.len();
         if pending > 0 {
-            let reason = format!("{pending} invalidations are not in force yet; this process goes on trying");
+            let reason = format!("{pending} invalidations are not in force yet; this process keeps trying");
             return Finding::new("outbox", Severity::Warning, reason);
         }
         let reason = match &self.options.outbox {
@@ -227,7 +225,7 @@ impl Inner {
 
 /// Why a server is away, in simpler words where those of the server are too detailed.
 fn plain(why: &str) -> String {
-    let why = why.strip_prefix("the server is away: ").unwrap_or(why);
+    let why = why.strip_prefix("the server is unavailable: ").unwrap_or(why);
     if why.contains("WRONGPASS") {
         return WRONG_PASSWORD.into();
     }

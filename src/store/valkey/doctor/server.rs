@@ -17,7 +17,7 @@ impl Inner {
         let infos = match self.infos(&sections).await {
             Ok(infos) => infos,
             Err(error) => {
-                let reason = format!("the server does not tell about itself: {error}");
+                let reason = format!("the server does not report on itself: {error}");
                 return vec![Finding::new("server", Severity::Problem, reason)];
             }
         };
@@ -83,11 +83,11 @@ fn memory(server: &ServerStatus) -> Finding {
         }
         policy if policy.starts_with("allkeys") => {
             let reason =
-                format!("{room}: it may evict clocks, and with one every answer of its bucket is gone");
+                format!("{room}: it may evict clocks, and an evicted clock loses every answer in its bucket");
             Finding::new("memory", Severity::Warning, reason).remedy(remedy)
         }
         _ => {
-            let reason = format!("{room}: safe; volatile-lfu would keep what is asked for most");
+            let reason = format!("{room}: safe; volatile-lfu would keep the answers that are asked for most");
             Finding::new("memory", Severity::Ok, reason).remedy(remedy)
         }
     }
@@ -98,26 +98,24 @@ fn persistence(info: &str, settings: Option<&HashMap<String, String>>) -> Findin
         let reason =
             "the last snapshot failed: with stop-writes-on-bgsave-error nothing is stored or invalidated";
         return Finding::new("persistence", Severity::Problem, reason)
-            .remedy("make room on the server's disk, or CONFIG SET save \"\"");
+            .remedy("free space on the server's disk, or CONFIG SET save \"\"");
     }
     let aof = field(info, "aof_enabled") == Some("1");
     let rdb = settings.and_then(|settings| settings.get("save")).map(|save| !save.is_empty());
     let kept = match (aof, rdb) {
-        (true, _) => {
-            "append-only file; after a restart every answer is made anew all the same, and none is stale"
-        }
+        (true, _) => "append-only file; after a restart every answer is made again anyway, and none is stale",
         (false, Some(true)) => {
-            "snapshots; after a restart every answer is made anew all the same, and none is stale"
+            "snapshots; after a restart every answer is made again anyway, and none is stale"
         }
-        (false, Some(false)) => "none, and none is needed: after a restart every answer is made anew",
-        (false, None) => "no append-only file; after a restart every answer is made anew, and none is stale",
+        (false, Some(false)) => "none, and none is needed: after a restart every answer is made again",
+        (false, None) => "no append-only file; after a restart every answer is made again, and none is stale",
     };
     Finding::new("persistence", Severity::Ok, kept)
 }
 
 fn replicas(server: &ServerStatus, settings: Option<&HashMap<String, String>>) -> Finding {
     if server.replicas.is_empty() {
-        let reason = "none: while the server is away, answers are made without the cache";
+        let reason = "none: while the server is down, answers are made without the cache";
         return Finding::new("replicas", Severity::Ok, reason);
     }
     let count = server.replicas.len();
@@ -129,17 +127,17 @@ fn replicas(server: &ServerStatus, settings: Option<&HashMap<String, String>>) -
         .collect();
     if !slow.is_empty() {
         let reason = format!(
-            "{} not heard of for more than {LAG_SECS} s: invalidations wait for it and stay incomplete",
+            "{} silent for more than {LAG_SECS} s: invalidations wait for it and stay incomplete",
             slow.join(", ")
         );
         return Finding::new("replicas", Severity::Warning, reason)
-            .remedy("mend its network, or take it out with REPLICAOF NO ONE on it");
+            .remedy("repair its network, or remove it by running REPLICAOF NO ONE on it");
     }
     let online = server.replicas.iter().filter(|replica| replica.state == "online").count();
     let reason =
         format!("{online} of {count} online; invalidations wait for those, and nothing is read from them");
     if settings.is_some_and(|settings| settings.get("min-replicas-to-write").is_some_and(|min| min == "0")) {
-        let reason = format!("{reason}; a primary that is cut off from all of them goes on serving");
+        let reason = format!("{reason}; a primary that is cut off from all of them keeps serving");
         return Finding::new("replicas", Severity::Warning, reason)
             .remedy("CONFIG SET min-replicas-to-write 1 min-replicas-max-lag 10");
     }
@@ -166,14 +164,15 @@ fn configured(settings: &HashMap<String, String>) -> Vec<Finding> {
     let eager: Vec<&str> = lazy.into_iter().filter(|name| !is(name, "yes")).collect();
     if !eager.is_empty() {
         let sets: Vec<String> = eager.iter().map(|name| format!("{name} yes")).collect();
-        let reason = format!("{} off: removing a large set holds up everybody", eager.join(", "));
+        let reason = format!("{} off: removing a large set blocks every client", eager.join(", "));
         wrong.push(
             Finding::new("settings", Severity::Warning, reason)
                 .remedy(format!("CONFIG SET {}", sets.join(" "))),
         );
     }
     if !is("repl-backlog-ttl", "0") {
-        let reason = "a primary without replicas for that long takes a new replication id, and every clock starts anew";
+        let reason =
+            "a primary without replicas for that long takes a new replication id, which resets every clock";
         wrong.push(
             Finding::new("settings", Severity::Warning, format!("repl-backlog-ttl is not 0: {reason}"))
                 .remedy("CONFIG SET repl-backlog-ttl 0"),

@@ -92,7 +92,7 @@ impl Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Away(why) | Self::Lost(why) => write!(f, "the server is away: {why}"),
+            Self::Away(why) | Self::Lost(why) => write!(f, "the server is unavailable: {why}"),
             Self::Late { starved: false } => f.write_str("the server did not answer in time"),
             Self::Late { starved: true } => {
                 f.write_str("this process ran too late to read the server's answer in time")

@@ -162,10 +162,7 @@ impl Shared {
     /// Records that the server did not answer a command sent at `asked` in time.
     fn missed(&self, asked: Instant) {
         if self.breaker.failed(asked) {
-            tracing::warn!(
-                server = self.name,
-                "it does not answer in time, so it is left alone until it does"
-            );
+            tracing::warn!(server = self.name, "it does not answer in time, so it is skipped until it does");
         }
     }
 

@@ -22,42 +22,42 @@ use super::report::{Report, Setting};
 use super::retriever::Retriever;
 use crate::commands::output;
 
-/// Play a small but real RAG pipeline through the cache while its documents change
+/// Run a small but real RAG pipeline through the cache while its documents change
 ///
-/// Paragraphs of `SQuAD` 2.0 are retrieved by meaning; an extractive answerer, or a model that you name,
-/// answers from them. Questions are asked as they were written and as people would speak them. Every
-/// answer says which versions it was made from, and every hit is checked against them.
+/// Paragraphs of `SQuAD` 2.0 are retrieved by meaning, and an extractive answerer, or a model that you name, answers
+/// from them. Questions are asked as they were written and as people would speak them. Every answer states the versions
+/// that it was made from, and every hit is checked against them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DemoArgs {
-    /// How many questions are asked
+    /// How many questions to ask
     #[arg(long, value_name = "N", default_value_t = 6_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     questions: u32,
-    /// How many times a document is edited meanwhile
+    /// How many times documents are edited during the run
     #[arg(long, value_name = "N", default_value_t = 120)]
     edits: u32,
     /// How many questions are in flight at a time
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=1024))]
     clients: u16,
-    /// How long the extractive answerer pretends to think, in milliseconds
+    /// How long the extractive answerer waits for each answer, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 100, conflicts_with = "llm")]
     simulate_llm_ms: u64,
-    /// Base address of an OpenAI-compatible API that answers instead, such as `http://localhost:11434/v1`;
-    /// a key is read from `WELLSPRING_LLM_API_KEY`
+    /// Base URL of an OpenAI-compatible API that answers instead, such as `http://localhost:11434/v1`; its key is read
+    /// from `WELLSPRING_LLM_API_KEY`
     #[arg(long, value_name = "URL", requires = "model")]
     llm: Option<String>,
-    /// The model that the API is asked for
+    /// The name of the model at the API
     #[arg(long, value_name = "NAME", requires = "llm")]
     model: Option<String>,
-    /// The share of hits on other wordings that may be wrong
+    /// The accepted share of wrong hits on other wordings
     #[arg(long, value_name = "RATE", default_value_t = DEFAULT_MAX_FALSE_HIT_RATE)]
     max_false_hit_rate: f64,
-    /// Serve from this similarity up instead, whatever that means for the answers
+    /// Serve every match at or above this similarity instead, without control of errors
     #[arg(long, value_name = "COSINE", conflicts_with = "max_false_hit_rate")]
     threshold: Option<f32>,
-    /// Decides the order of questions and edits
+    /// The seed for the order of questions and edits
     #[arg(long, value_name = "N", default_value_t = 42)]
     seed: u64,
-    /// Keep the answers in a new file, to look at them afterwards
+    /// Keep the answers in a new file, to inspect them afterwards
     #[arg(long, value_name = "FILE")]
     keep: Option<PathBuf>,
 }
@@ -218,7 +218,7 @@ fn show_next(args: &DemoArgs, first: &plan::Asked<'_>) {
     match &args.keep {
         Some(file) => {
             let store = format!("--store embedded:{}", file.display());
-            anstream::println!("look at the answers that were kept:");
+            anstream::println!("inspect the answers that were kept:");
             anstream::println!("  wellspring {store} list");
             anstream::println!("  wellspring {store} impact --doc '{}'", first.question.document);
             anstream::println!("  wellspring {store} why \"{}\"", first.question.text.trim());

@@ -36,7 +36,7 @@ use crate::config::made_for;
 /// used to serve anything, and every report shows it.
 const COMPARED_AT: f32 = 0.92;
 
-/// Measure on labelled questions how well policies tell them apart
+/// Measure on labelled questions how well policies distinguish them
 #[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
     #[command(subcommand)]
@@ -52,14 +52,14 @@ enum Data {
     Adversarial(AdversarialArgs),
 }
 
-/// On pairs: is the answer to the first question right for the second?
+/// Evaluate pairs: is the answer to the first question right for the second?
 ///
-/// Each line of the file is {"a": "…", "b": "…", "label": 1}: whether the answer to question a answers
-/// question b. A hit is a pair that is accepted, a false hit one that is accepted and labelled 0. A line may
-/// name its "domain"; the report then has figures of each, the worst first.
+/// Each line of the file is {"a": "…", "b": "…", "label": 1}: whether the answer to question a answers question b. A
+/// hit is a pair that is accepted; a false hit is a pair that is accepted but labelled 0. If lines name a "domain", the
+/// report also has figures for each domain, the worst first.
 #[derive(Debug, Args)]
 struct PairsArgs {
-    /// The pairs, as JSON lines; - reads the standard input
+    /// The pairs, as JSON lines; - reads standard input
     file: String,
     /// Choose thresholds on these pairs, and fit `learned` to them
     #[arg(long, value_name = "FILE")]
@@ -68,58 +68,58 @@ struct PairsArgs {
     how: How,
 }
 
-/// On a stream: queries against cached questions, as a cache meets them
+/// Evaluate a stream: queries against cached questions, as a cache meets them
 ///
-/// Lines of --cached are {"id": "…", "q": "…"}, lines of --queries {"q": "…", "expect": id or null}, with a
-/// "domain", if there is one, of which the report then has figures.
+/// Lines of --cached are {"id": "…", "q": "…"}; lines of --queries are {"q": "…", "expect": id or null}. If lines name
+/// a "domain", the report also has figures for each domain.
 #[derive(Debug, Args)]
 struct StreamArgs {
     /// The cached questions, as JSON lines
     #[arg(long, value_name = "FILE")]
     cached: String,
-    /// The queries, as JSON lines; - reads the standard input
+    /// The queries, as JSON lines; - reads standard input
     #[arg(long, value_name = "FILE")]
     queries: String,
     /// Choose thresholds on these other queries, and fit `learned` to them
     #[arg(long, value_name = "FILE")]
     calibrate_on: Option<String>,
-    /// Compare at this hit rate, whatever the thresholds
+    /// Compare policies at this hit rate instead of at their thresholds
     #[arg(long, value_name = "SHARE", conflicts_with = "calibrate_on")]
     hit_rate: Option<f64>,
     #[command(flatten)]
     how: How,
 }
 
-/// On traffic: what does a judge give the cache over time?
+/// Replay traffic: what does a judge add to the cache over time?
 ///
-/// The same questions go through two caches as they are configured, one of them with a judge that is simulated: it knows
-/// the labels and is wrong at random. Time is simulated, too, so that answers expire and the budget of [judge] refills. The
-/// files are those of `eval stream`; questions are drawn from both, and what a cached question answers is stored once it was
-/// made.
+/// The same questions go through two caches with the current configuration, one of them with a simulated judge, which
+/// knows the labels and is wrong at random. Time is simulated, too, so that answers expire and the budget of [judge]
+/// refills. The files are those of `eval stream`. Questions are drawn from both files, and the answer to a cached
+/// question is stored once it was made.
 #[derive(Debug, Args)]
 struct JudgeArgs {
     /// The cached questions, as JSON lines
     #[arg(long, value_name = "FILE")]
     cached: String,
-    /// The queries, as JSON lines; - reads the standard input
+    /// The queries, as JSON lines; - reads standard input
     #[arg(long, value_name = "FILE")]
     queries: String,
-    /// After how many questions to look
+    /// Report after this many questions
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1_000, 10_000], value_parser = length)]
     questions: Vec<usize>,
-    /// How many questions there are in an hour
+    /// How many questions are asked in an hour
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     per_hour: u32,
-    /// How often the judge is right
+    /// The share of cases in which the judge is right
     #[arg(long, value_name = "SHARE", default_value_t = 0.95, value_parser = share)]
     judge_accuracy: f64,
-    /// The calls that the judge may be asked for in an hour; by default `judge.calls_per_hour`
+    /// The calls that the judge may make in an hour [default: `judge.calls_per_hour`]
     #[arg(long, value_name = "N")]
     calls_per_hour: Option<u32>,
-    /// How unequal the questions are: the exponent of Zipf's law, 0 for all alike
+    /// How unequally questions are asked: the exponent of Zipf's law; 0 for equally often
     #[arg(long, value_name = "S", default_value_t = 1.0)]
     zipf: f64,
-    /// What decides which questions are asked, and where the judge is wrong
+    /// The seed for the questions and the judge's errors
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
 }
@@ -136,57 +136,57 @@ fn share(text: &str) -> Result<f64, String> {
     share.ok_or_else(|| "expected a number from 0 to 1".into())
 }
 
-/// On wordings: does their own plain question rank above its near-twins?
+/// Evaluate wordings: does the plain question that a wording asks rank above its near-twins?
 ///
-/// Each line of the file is {"wording": "…", "question": "…", "twins": ["…", …]}, with a "domain", if there
-/// is one: a wording, the plain question that it asks, and plain questions that it nearly asks. Beside the
-/// policies stands the overlap of words, which is what a model that reads no meaning gets.
+/// Each line of the file is {"wording": "…", "question": "…", "twins": ["…", …]}: a wording, the plain question that it
+/// asks, and plain questions that it nearly asks. A line may also name a "domain". For comparison, the report also
+/// ranks by the overlap of words, as a model that reads no meaning would.
 #[derive(Debug, Args)]
 struct ControlArgs {
-    /// The wordings, as JSON lines; - reads the standard input
+    /// The wordings, as JSON lines; - reads standard input
     file: String,
-    /// What to compare: threshold, guards or verifier
+    /// The policies to compare: threshold, guards or verifier
     #[arg(long = "policy", value_delimiter = ',', default_values = ["threshold", "verifier"], value_parser = policy())]
     policies: Vec<Policy>,
 }
 
-/// On attacks: how many texts that are made to look like a cached question are served its answer?
+/// Evaluate attacks: how many texts that are made to look like a cached question get its answer?
 ///
-/// From each cached question, attacks are made that ask something else: its key words behind another question,
-/// itself before another question or an instruction, negated, with another number or name, with roles
-/// swapped. Every one that is served is wrong. The same seed makes the same attacks.
+/// From each cached question, attacks are made that ask something else: another question followed by its key words, the
+/// question itself followed by another question or an instruction, its negation, the question with another number or
+/// name, or with swapped roles. Every attack that is served is a false hit. The same seed makes the same attacks.
 #[derive(Debug, Args)]
 struct AdversarialArgs {
-    /// The cached questions, as JSON lines of {"id": "…", "q": "…"}; - reads the standard input
+    /// The cached questions, as JSON lines of {"id": "…", "q": "…"}; - reads standard input
     #[arg(long, value_name = "FILE")]
     cached: String,
-    /// How many of them to attack
+    /// How many cached questions to attack
     #[arg(long, value_name = "N", default_value_t = 500)]
     count: usize,
-    /// What decides which, and with what
+    /// The seed for the attacked questions and the attacks
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
-    /// What to compare: threshold, guards or verifier
+    /// The policies to compare: threshold, guards or verifier
     #[arg(long = "policy", value_delimiter = ',', default_values = ["threshold", "guards", "verifier"], value_parser = policy())]
     policies: Vec<Policy>,
-    /// The greatest share of false hits among hits that thresholds keep
+    /// The largest share of false hits among hits that thresholds allow
     #[arg(long, value_name = "SHARE", default_value_t = 0.02)]
     budget: f64,
 }
 
 #[derive(Debug, Args)]
 struct How {
-    /// What to compare
+    /// The policies to compare
     #[arg(long = "policy", value_delimiter = ',', default_values = ["threshold", "guards", "verifier"], value_parser = policy())]
     policies: Vec<Policy>,
-    /// The greatest share of false hits among hits
+    /// The largest share of false hits among hits
     #[arg(long, value_name = "SHARE", default_value_t = 0.02)]
     budget: f64,
-    /// Write the report as a page with plots and examples to this file, too
+    /// Also write the report to this file, as a page with plots and examples
     #[arg(long, value_name = "FILE.html")]
     report: Option<PathBuf>,
-    /// Write the surest disagreements with the labels to this file, up to 200, for a person to look through: labelled
-    /// pairs as JSON lines, with the probability and what the checks say
+    /// Write up to 200 of the most confident disagreements with the labels to this file, for a person to review:
+    /// labelled pairs as JSON lines, with the probability and the results of the checks
     #[arg(long, value_name = "FILE.jsonl")]
     review: Option<PathBuf>,
 }

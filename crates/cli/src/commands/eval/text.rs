@@ -122,8 +122,9 @@ pub(super) fn of_replay(report: &ReplayReport) -> String {
         );
     }
     text.push_str(
-        "\nOTHER WORDINGS are hits on another question, APPROVED those of them that a judge had approved; FALSE is the wrong \
-         share of OTHER WORDINGS. Answers to questions that no cached one answers are not stored.",
+        "\nOTHER WORDINGS counts hits on another question, APPROVED those of them that a judge had approved. FALSE \
+         is the share of OTHER WORDINGS that is wrong. Answers to questions that no cached question answers are not \
+        stored.",
     );
     text
 }
@@ -255,7 +256,7 @@ pub(super) fn of_adversarial(report: &AdversarialReport) -> String {
     let rows = report.kinds.iter().chain([&report.all]).map(row);
     let _ = write!(
         text,
-        "\n\n{}\nServed, with the upper end at 95 %. Every one is wrong.",
+        "\n\n{}\nAttacks that were served, with the upper end at 95 %. Every one is a false hit.",
         table(&columns, rows)
     );
     text

@@ -38,7 +38,7 @@ impl Files {
         let mut troubles = Vec::new();
         if !self.folder.is_dir() {
             // It is more likely that the folder is not mounted than that every document is gone.
-            troubles.push(format!("{} is not there, nothing is told", self.folder.display()));
+            troubles.push(format!("{} is missing, nothing is reported", self.folder.display()));
             return troubles;
         }
         match noticed {
@@ -114,7 +114,7 @@ impl Files {
         let relative = path.strip_prefix(&self.folder).ok()?;
         let parts: Option<Vec<&str>> = relative.iter().map(std::ffi::OsStr::to_str).collect();
         if parts.is_none() {
-            troubles.push(format!("{} is passed over: its name is not UTF-8", path.display()));
+            troubles.push(format!("{} is skipped: its name is not UTF-8", path.display()));
         }
         parts.map(|parts| parts.join("/"))
     }

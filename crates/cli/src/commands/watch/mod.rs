@@ -24,38 +24,38 @@ use crate::commands::exit::Exit;
 use crate::commands::{listen, output, units};
 use crate::config::{RuleConfig, rules};
 
-/// Tell the cache which documents of a folder changed, until interrupted
+/// Report changed documents of a folder to the cache until interrupted
 ///
-/// A document's version is the SHA-256 of its file. What changed while nobody watched is told at the start, by
-/// comparison with the state file. Hidden files are passed over, and symbolic links are not followed. Where a gateway
-/// holds the store, name it by --gateway.
+/// A document's version is the SHA-256 of its file. At the start, files are compared with the state file, and changes
+/// that happened since the last run are reported. Hidden files are skipped, and symbolic links are not followed. If a
+/// gateway uses the store, name it with --gateway.
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
     /// The folder
     #[arg(value_name = "DIR")]
     folder: PathBuf,
-    /// The body of documents
+    /// The corpus: the body of documents
     #[arg(long, value_name = "NAME", default_value_t)]
     corpus: Corpus,
-    /// A TOML file with [[rules]] from paths to documents [default: each path in the folder is an id]
+    /// A TOML file with [[rules]] that map paths to documents [default: the path in the folder is the id]
     #[arg(long, value_name = "PATH")]
     rules: Option<PathBuf>,
-    /// Tell what changed since the last time, and end
+    /// Report the changes since the last run, then exit
     #[arg(long)]
     once: bool,
-    /// What was told so far
+    /// The state file, which records what was reported
     #[arg(long, value_name = "PATH", default_value = "wellspring-watch.json")]
     state: PathBuf,
-    /// Tell a gateway, by its address of administration, and not the store
+    /// Report to the gateway at this administration address instead of to the store
     #[arg(long, value_name = "URL")]
     gateway: Option<String>,
     /// The environment variable that holds the gateway's token
     #[arg(long, value_name = "NAME", default_value = "WELLSPRING_TOKEN", requires = "gateway")]
     token_env: String,
-    /// How long files must be left alone before they are read
+    /// How long files must stay unchanged before they are read
     #[arg(long, value_name = "DURATION", default_value = "300ms", value_parser = humantime::parse_duration)]
     debounce: Duration,
-    /// How often all files are read again, in case the system lost a notice; 0s for never
+    /// How often all files are read again, in case the system lost a notification; 0s for never
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
     rescan: Duration,
 }
@@ -125,13 +125,13 @@ fn report(batch: &[Change], is_json: bool) -> anyhow::Result<()> {
         match change {
             Change::Document { id, version: Some(version) } => {
                 let version = version.get(..12).unwrap_or(version);
-                output::line(format_args!("{} {id}@{version}", "told".green().bold()))?;
+                output::line(format_args!("{} {id}@{version}", "reported".green().bold()))?;
             }
             Change::Document { id, version: None } => {
-                output::line(format_args!("{} {id}", "told, gone".green().bold()))?;
+                output::line(format_args!("{} {id}", "reported, gone".green().bold()))?;
             }
             Change::Collection { name } => {
-                output::line(format_args!("{} collection {name}", "told".green().bold()))?;
+                output::line(format_args!("{} collection {name}", "reported".green().bold()))?;
             }
         }
     }

@@ -60,7 +60,7 @@ impl State {
         })?;
         if state.v != 1 || state.folder != folder || state.corpus != *corpus {
             return Err(invalid(format!(
-                "the state {} is that of {} for the corpus {}, name another by --state",
+                "the state {} belongs to {} and the corpus {}; name another file with --state",
                 path.display(),
                 state.folder.display(),
                 state.corpus

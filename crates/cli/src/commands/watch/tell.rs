@@ -99,7 +99,7 @@ impl Teller {
                         let message = body["error"]["message"].as_str().unwrap_or("and does not say why");
                         let is_passing = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
                         let kind = if is_passing { ErrorKind::Unavailable } else { ErrorKind::InvalidInput };
-                        Err(Error::new(kind, format!("the gateway says {status}: {message}")))
+                        Err(Error::new(kind, format!("the gateway answered {status}: {message}")))
                     }
                 }
             }

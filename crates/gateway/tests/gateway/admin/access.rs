@@ -46,7 +46,7 @@ async fn each_route_needs_its_scope() {
             assert_eq!(is_let_in, token == scope || token == "admin", "{path} with {token}");
         }
     }
-    // The page and its description tell nothing of what is stored.
+    // The page and its description reveal nothing about stored answers.
     for path in ["/", "/assets/app.js", "/openapi.json", "/healthz"] {
         assert_eq!(ask("GET", path, None).await, 200, "{path}");
     }

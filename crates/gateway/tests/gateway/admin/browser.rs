@@ -1,6 +1,6 @@
 //! The page in a real browser: every view in light and dark, at a desk and on a phone, by pointer and by keyboard.
 //!
-//! Screenshots are left in `target/tmp/screenshots`, for somebody to look at.
+//! Screenshots are left in `target/tmp/screenshots`, for someone to look at.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ const TOPICS: [(&str, &str); 8] = [
     ("how do I set up two factors for signing in on a new phone", "account/security.md"),
 ];
 
-/// A shop's questions for some seconds, enough for the charts to have a shape.
+/// A few seconds of questions to a shop, enough to give the charts a shape.
 async fn visit(gateway: &Running, lasting: Duration) {
     let started = Instant::now();
     let mut round = 0;

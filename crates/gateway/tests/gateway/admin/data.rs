@@ -1,4 +1,4 @@
-//! What the page is made of.
+//! The data of the page.
 
 use serde_json::{Value, json};
 use wellspring::judgement::Feedback;

@@ -1,4 +1,4 @@
-//! What a judge decided, as those who run the gateway see and revoke it.
+//! A judge's decisions, as operators of the gateway see and revoke them.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::upstream::Upstream;
 const NEAR: &str = "when will I get my money back";
 const NEAR_ALSO: &str = "which parcels can be sent abroad";
 
-/// A gateway whose judge approves what is about money.
+/// A gateway whose judge approves questions about money.
 async fn start() -> Running {
     let upstream = Upstream::start().await;
     let judge = judge_with(async |case: Case| Ok::<_, std::io::Error>(case.question.contains("money")));

@@ -1,4 +1,4 @@
-//! What Prometheus is told.
+//! What Prometheus receives.
 
 use std::collections::BTreeMap;
 

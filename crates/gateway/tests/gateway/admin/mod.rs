@@ -1,4 +1,4 @@
-//! What those who run the gateway see of it: metrics, the page and its data, the description of the routes.
+//! What operators of the gateway see: metrics, the page and its data, the description of the routes.
 
 mod access;
 mod browser;

@@ -13,7 +13,7 @@ const METHODS: [&str; 6] = ["get", "post", "put", "delete", "patch", "options"];
 /// A method, or `any`, and a path.
 type Route = (String, String);
 
-/// The routes in the sources of the server, which axum does not tell.
+/// The routes in the sources of the server, which axum does not expose.
 fn routes(folder: &Path, found: &mut BTreeSet<Route>) {
     for item in std::fs::read_dir(folder).unwrap() {
         let path = item.unwrap().path();
@@ -22,7 +22,7 @@ fn routes(folder: &Path, found: &mut BTreeSet<Route>) {
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             let text = std::fs::read_to_string(&path).unwrap();
             for part in text.split(".route(").skip(1) {
-                // What a macro fills in is looked at where the macro is used.
+                // What a macro fills in is checked where the macro is used.
                 let Some(part) = part.trim_start().strip_prefix('"') else { continue };
                 let (path, rest) = part.split_once('"').unwrap();
                 add(path, upto_closing(rest), found);
@@ -50,7 +50,7 @@ fn add(path: &str, handlers: &str, found: &mut BTreeSet<Route>) {
     }
 }
 
-/// What stands before the parenthesis that closes the one that is open.
+/// The text before the parenthesis that closes the open one.
 fn upto_closing(text: &str) -> &str {
     let mut open = 1;
     let end = text.find(|letter| {
@@ -89,7 +89,7 @@ async fn it_has_every_route_and_every_route_is_there() {
             || served.contains(&("any".into(), path.clone()));
         assert!(is_served, "{method} {path} is described and not served");
     }
-    // Each is at the listener that it is said to be at.
+    // Each is served by the listener that the description names.
     for (method, path) in described {
         let is_admin = document["paths"][&path].get("servers").is_some();
         let address = if is_admin { gateway.admin } else { gateway.public };
@@ -126,7 +126,7 @@ async fn it_has_the_fields_that_bodies_have() {
         let described = described_fields(&document, schema);
         let address = if item.get("servers").is_some() { gateway.admin } else { gateway.public };
         let url = format!("http://{address}{}", path.replace("{id}", "0"));
-        // With what is looked for before other fields are.
+        // Including the fields that are read before the others.
         let mut told = BTreeSet::new();
         for body in [
             json!({ "?": 1 }),

@@ -1,4 +1,4 @@
-//! The page: its own files and nothing from anywhere else.
+//! The page loads only its own files.
 
 use crate::admin::get;
 use crate::running::Running;

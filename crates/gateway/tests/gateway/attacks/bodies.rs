@@ -31,7 +31,7 @@ async fn a_body_of_a_million_values_is_refused_before_anything_is_made_of_it() {
     assert_eq!(gateway.upstream.calls(), 0);
 }
 
-/// Almost as many values as are allowed: somebody else is served while they are read.
+/// Almost as many values as are allowed: other callers are served while they are read.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_large_body_keeps_nobody_waiting() {
     let gateway = std::sync::Arc::new(Running::start().await);

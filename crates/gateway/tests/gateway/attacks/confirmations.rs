@@ -1,4 +1,4 @@
-//! Answers that others are served once enough callers have the same.
+//! Answers that are served to others once enough callers have the same.
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ async fn an_answer_is_its_callers_until_another_one_has_the_same() {
     let gateway = in_memory().await;
     fill(&gateway, "eve", &asked(), "Under the mat.", "d").await;
     assert_eq!(served(&gateway, "eve", &asked()).await.as_deref(), Some("Under the mat."));
-    // Nobody confirms itself, and another answer confirms none.
+    // No caller confirms itself, and a different answer confirms nothing.
     fill(&gateway, "eve", &asked(), "Under the mat.", "d").await;
     fill(&gateway, "alice", &asked(), "In the drawer.", "d").await;
     assert_eq!(carol_gets(&gateway).await, None);
@@ -73,7 +73,7 @@ async fn neither_another_tenant_nor_a_name_that_was_made_up_confirms() {
         assert_eq!(request("/v1/cache/fill", &fill).await.unwrap().status(), 200);
     }
     assert_eq!(carol_gets(&gateway).await, None);
-    // And so are all without a token.
+    // So are all callers without a token.
     let strangers = start(Arc::new(MemoryStore::default()), 2, |options| {
         options.anonymous = wellspring_gateway::Anonymous::Proxy;
         options.writers = vec!["*".into()];
@@ -115,7 +115,7 @@ async fn a_change_takes_confirmations_back() {
     assert_eq!(carol_gets(&gateway).await, None, "what Alice had is gone");
     fill(&gateway, "alice", &asked(), "In the drawer.", "a").await;
     assert!(carol_gets(&gateway).await.is_some());
-    // What one of them read counts for the answer, whoever filled it at last.
+    // What any of them read counts for the answer, no matter who filled it last.
     change(&gateway, "b").await;
     assert_eq!(carol_gets(&gateway).await, None);
     fill(&gateway, "dave", &asked(), "In the drawer.", "a").await;
@@ -154,7 +154,7 @@ async fn what_is_said_beside_the_text_is_confirmed_with_it() {
 async fn what_the_upstream_said_to_two_callers_is_confirmed() {
     let gateway = in_memory().await;
     let ask = async |caller: &str, body: &Value| post(&gateway, caller, CHAT, body).await.tier().to_owned();
-    // Others are told something else each time.
+    // Others get a different answer each time.
     for caller in ["alice", "bob", "carol"] {
         assert_eq!(ask(caller, &chat("Where is it?")).await, "miss");
     }
@@ -176,7 +176,7 @@ async fn a_word_does_not_take_the_place_of_what_confirms() {
     crate::support::eventually("stored", async || gateway.cache.metrics().unconfirmed_fills == 1).await;
     let own = gateway.cache.entries(None, 10).await.unwrap();
     let observed = own.iter().find(|stored| stored.entry.answer.text.contains("café")).unwrap().entry.clone();
-    // Whoever knows what its request is found by can name it to the cache itself.
+    // A caller that knows the key of its request can name it to the cache directly.
     for digest in 0..2 {
         let asked = json!({ "question": "Where is the key?", "parameters": { "gateway": digest } });
         fill(&gateway, "eve", &asked, "Under the mat.", "d").await;
@@ -221,7 +221,7 @@ async fn gateways_that_share_a_store_count_together() {
     }))
     .await;
     assert_eq!((carol_gets(&one).await, carol_gets(&two).await), (None, None));
-    // Each is confirmed by just one more, whichever process it came to.
+    // Each is confirmed by one more, no matter which process it came to.
     fill(&two, "ops", &asked(), "alice", "d").await;
     assert_eq!(carol_gets(&one).await.as_deref(), Some("alice"));
     fill(&one, "ops", &asked(), "eve", "d").await;

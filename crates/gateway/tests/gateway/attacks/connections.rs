@@ -1,4 +1,4 @@
-//! Connections that take places and give nothing for them.
+//! Connections that occupy places without sending requests.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn who_connects_and_says_nothing_loses_the_place() {
             assert!(is_closed(&mut stream).await, "{said:?}");
         }
     }
-    // Whoever has said something has HTTP's own timeouts.
+    // After a client has sent something, HTTP's own timeouts apply.
     let mut slow = TcpStream::connect(gateway.public).await.unwrap();
     slow.write_all(&HEALTH[..10]).await.unwrap();
     tokio::time::sleep(Duration::from_millis(600)).await;
@@ -50,7 +50,7 @@ async fn callers_without_number_leave_health_and_administration_alone() {
         "POST {CHAT} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{asked}",
         asked.len()
     );
-    // Not told to close, the gateway closes by itself.
+    // Without `connection: close` in the request, the gateway closes the connection by itself.
     eventually("the places are taken", async || raw(gateway.public, question.as_bytes()).await.0 == 503)
         .await;
     let (_, refused) = raw(gateway.public, question.as_bytes()).await;
@@ -107,8 +107,8 @@ async fn who_does_not_read_keeps_nobody_waiting() {
     let asked = streamed(request(CHAT, "long", "Who reads?"));
     let second = tokio::time::timeout(Duration::from_mins(2), gateway.ask(CHAT, &asked)).await.unwrap();
     assert_eq!((second.status, second.body.ends_with("data: [DONE]\n\n")), (200, true));
-    // And it is not waited for without end.
-    eventually("the stream that nobody reads ends", async || gateway.upstream.open() == 0).await;
+    // The gateway does not wait for it forever.
+    eventually("the stream that no one reads ends", async || gateway.upstream.open() == 0).await;
     let mut rest = Vec::new();
     let _ = stalled.read_to_end(&mut rest).await;
     assert!(rest.len() < second.body.len());

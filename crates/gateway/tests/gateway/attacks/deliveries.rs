@@ -1,4 +1,4 @@
-//! Webhooks that somebody recorded, and those who only pretend to be one.
+//! Recorded webhooks that are sent again, and forged ones.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -41,7 +41,7 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// Tells that the document has this version, signed at `time` or without one.
+/// Reports this version of the document, signed at `time` or without a time.
 async fn tell(gateway: &Running, version: &str, time: Option<u64>) -> Reply {
     let body = json!({ "id": "hours", "version": version }).to_string();
     let name = if time.is_some() { "timed" } else { "plain" };
@@ -74,9 +74,9 @@ async fn a_recorded_delivery_brings_no_earlier_version_back() {
         assert_eq!(tell(&gateway, "1", first).await.status, 200);
         assert_eq!(tell(&gateway, "2", second).await.status, 200);
         assert_eq!((ask(&gateway, "2").await, ask(&gateway, "2").await), ("miss".into(), "exact".into()));
-        // Somebody recorded the first one and sends it again.
+        // An attacker recorded the first one and sends it again.
         assert_eq!(tell(&gateway, "1", first).await.status, 200);
-        // What was made from the latest version is served, or made again and kept: it is not held for old.
+        // What was made from the latest version is served, or made again and kept: it is not treated as old.
         ask(&gateway, "2").await;
         assert_eq!(ask(&gateway, "2").await, "exact", "{first:?} {second:?}");
     }
@@ -90,7 +90,7 @@ async fn what_is_signed_late_ends_answers_and_tells_no_version() {
     // Signed before the other one, and arrived after it.
     assert_eq!(tell(&gateway, "1", Some(now() + 4)).await.json()["dropped"], 1);
     assert_eq!((ask(&gateway, "2").await, ask(&gateway, "2").await), ("miss".into(), "exact".into()));
-    // One that is the latest is believed.
+    // The latest one is trusted.
     assert_eq!(tell(&gateway, "3", Some(now() + 30)).await.json()["dropped"], 1);
     assert_eq!((ask(&gateway, "2").await, ask(&gateway, "2").await), ("miss".into(), "miss".into()));
 }
@@ -138,7 +138,7 @@ async fn webhooks_that_have_a_listener_of_their_own_are_nowhere_else() {
         request.body(body.clone()).send().await.unwrap().status().as_u16()
     };
     assert_eq!(send(gateway.admin, "/v1/webhooks/timed").await, 404);
-    // The proxy does not go by that name, and what goes by another one gets no further.
+    // The proxy does not have that name, and a request with another name gets no further.
     assert_eq!(send(gateway.public, "/v1/webhooks/timed").await, 403);
     assert_eq!(send(hooks, "/v1/webhooks/timed").await, 200);
     for path in ["/v1/documents/changed", "/admin/invalidate", "/metrics", CHAT] {

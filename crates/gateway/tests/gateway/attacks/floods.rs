@@ -25,8 +25,7 @@ async fn send(gateway: &Running, url: String, token: &str, body: &Value) -> Repl
     Reply::of(request.send().await.unwrap()).await
 }
 
-/// A token that may report changes made the clock forget the older half of what it knew, and so end every answer from
-/// before.
+/// A token that may report changes made the clock forget the older half of its marks, which ended every earlier answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_caller_cannot_flood_the_clock() {
     let gateway = start().await;
@@ -49,7 +48,7 @@ async fn one_caller_cannot_flood_the_clock() {
     assert_eq!(report("ingestion-token", 1).await.status, 200);
     assert_eq!(send(&gateway, begin, "ingestion-token", &json!({})).await.status, 429);
     assert_eq!(marks().await, before + 2, "a held document, and one that was reported before");
-    // Others have an allowance of their own, and whoever may do everything needs none.
+    // Others have their own allowance, and a caller that may do everything needs none.
     assert_eq!(report("other-token", 10).await.status, 200);
     assert_eq!(report("ops-token", 900).await.status, 200);
     // What was never served to the caller leaves no mark.
@@ -79,7 +78,7 @@ async fn one_caller_cannot_invent_corpora() {
     let feedback = json!({ "entry": "0".repeat(32), "verdict": "wrong", "corpus": "e" });
     let said = send(&gateway, gateway.url("/v1/cache/feedback"), "app-token", &feedback).await;
     assert_eq!(said.status, 429);
-    // The proxy never fails for the cache's sake.
+    // The proxy never fails because of the cache.
     let mut asked = chat("Who?");
     asked["wellspring"] = json!({ "corpus": "f" });
     let passed = send(&gateway, gateway.url(CHAT), "app-token", &asked).await;

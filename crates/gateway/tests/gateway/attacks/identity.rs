@@ -1,4 +1,4 @@
-//! Answers that reach a caller whom the upstream would have answered otherwise.
+//! Answers that reach a caller to whom the upstream would have given a different answer.
 
 use serde_json::json;
 use wellspring_gateway::Sharing;
@@ -60,7 +60,7 @@ async fn every_line_of_a_header_counts() {
     assert_eq!(tier(&gateway, CHAT, &[a, b]).await, "miss");
     assert_eq!(tier(&gateway, CHAT, &[b, a]).await, "miss");
     assert_eq!(tier(&gateway, CHAT, &[a, b]).await, "exact");
-    // A header that the connection is said to need does not go upstream, and still tells who asks.
+    // A header that `Connection` names does not go upstream, but still identifies the caller.
     let (key, hidden) = (("authorization", "Bearer a"), ("connection", "authorization"));
     assert_eq!(tier(&gateway, CHAT, &[key, hidden]).await, "miss");
     assert_eq!(tier(&gateway, CHAT, &[("authorization", "Bearer b"), hidden]).await, "miss");
@@ -79,7 +79,7 @@ async fn two_tokens_are_two_tenants_whatever_key_they_send() {
     assert_eq!(ask("1", "Bearer dummy").await, "miss");
     assert_eq!(ask("3", "Bearer dummy").await, "miss");
     assert_eq!(ask("1", "Bearer other").await, "miss");
-    // A token that takes another one's place has its name.
+    // A token that replaces another one has its name.
     assert_eq!(ask("2", "Bearer dummy").await, "exact");
     let shared = Running::with(|options| {
         options.tokens = tokens();

@@ -1,4 +1,4 @@
-//! Ids of entries that somebody computes, guesses or hears of.
+//! Ids of entries that an attacker computes, guesses or learns.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ async fn an_id_that_can_be_computed_is_worth_nothing() {
     let gateway = gateway(Arc::new(MemoryStore::default())).await;
     let asked = json!({ "question": "Where is the key?" });
     let shown = fill(&gateway, "alice", &asked, "In the drawer.", "d").await;
-    // What anybody can compute who knows corpus, scope and question.
+    // Anyone who knows corpus, scope and question can compute this.
     let own = gateway.cache.entries(None, 1).await.unwrap()[0].entry.id;
     assert_ne!(shown, own.to_string());
     for verdict in ["right", "wrong"] {
@@ -85,7 +85,7 @@ async fn gateways_that_share_a_store_show_the_same() {
     assert_eq!(look(&two, "bob", &json!({ "question": "Where is the key?" })).await["entry"], shown);
     assert_eq!(say(&two, "bob", &shown, "wrong").await, 200);
     assert_eq!(look(&one, "bob", &json!({ "question": "Where is the key?" })).await["status"], "miss");
-    // Another installation shows the same entry as something else.
+    // Another installation shows the same entry under a different id.
     let elsewhere = gateway(Arc::new(MemoryStore::default())).await;
     let other = fill(&elsewhere, "alice", &json!({ "question": "Where is the key?" }), "There.", "d").await;
     assert_ne!(other, shown);

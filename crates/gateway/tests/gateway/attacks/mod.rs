@@ -1,4 +1,4 @@
-//! What callers do to harm others, against the gateway on real sockets: none of it may succeed.
+//! Attempts of callers to harm others, against the gateway on real sockets: none may succeed.
 
 mod bodies;
 mod confirmations;

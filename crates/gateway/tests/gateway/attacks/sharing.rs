@@ -1,4 +1,4 @@
-//! Callers who share answers, for the tests of what one of them does to the others.
+//! Callers who share answers, for tests of how one of them affects the others.
 
 use std::sync::Arc;
 
@@ -40,7 +40,7 @@ pub(super) async fn post(gateway: &Running, caller: &str, path: &str, body: &Val
     Reply::of(request.send().await.unwrap()).await
 }
 
-/// What `caller` is told when it asks the cache for what `asked` names.
+/// The response to `caller` when it asks the cache for what `asked` names.
 pub(super) async fn look(gateway: &Running, caller: &str, asked: &Value) -> Value {
     let reply = post(gateway, caller, "/v1/cache/lookup", asked).await;
     assert_eq!(reply.status, 200, "{}", reply.body);
@@ -70,12 +70,12 @@ pub(super) async fn fill(
     stored["entry"].as_str().unwrap().to_owned()
 }
 
-/// Says what `caller` thinks of `entry`; the status.
+/// Sends the feedback of `caller` on `entry`; the status.
 pub(super) async fn say(gateway: &Running, caller: &str, entry: &str, verdict: &str) -> u16 {
     post(gateway, caller, "/v1/cache/feedback", &json!({ "entry": entry, "verdict": verdict })).await.status
 }
 
-/// Tells that `document` changed.
+/// Reports that `document` changed.
 pub(super) async fn change(gateway: &Running, document: &str) {
     let url = format!("http://{}/v1/documents/changed", gateway.admin);
     let request = gateway.client.post(url).json(&json!({ "id": document })).header("wellspring-token", "ops");

@@ -1,4 +1,4 @@
-//! Pages in browsers, callers without a name, and addresses that anybody reaches.
+//! Pages in browsers, callers without a name, and addresses that anyone can reach.
 
 use serde_json::json;
 use wellspring::embed::FakeEmbedder;
@@ -108,7 +108,7 @@ async fn what_a_page_may_send_anywhere_changes_nothing() {
     }
     let request = gateway.client.post(gateway.url("/v1/cache/feedback")).body("{}");
     assert_eq!(request.header("content-type", "text/plain").send().await.unwrap().status(), 415);
-    // What has no body needs no type.
+    // A request without a body needs no type.
     let begun =
         gateway.client.post(format!("http://{}/v1/documents/a/begin", gateway.admin)).send().await.unwrap();
     assert_eq!(begun.status(), 200);
@@ -130,7 +130,7 @@ async fn names_that_nobody_has_checked_are_one_caller() {
         };
         let replies = futures::future::join_all((0..30).map(|number| ask(format!("guess-{number}")))).await;
         assert!(replies.iter().filter(|&&status| status == 429).count() > 10, "{headers}: {replies:?}");
-        // Whoever has shown who it is has a rate of its own.
+        // An authenticated caller has its own rate.
         assert_eq!(ask("known".into()).await, 200, "{headers}");
     }
 }
@@ -150,7 +150,7 @@ async fn an_open_relay_is_asked_for_by_name() {
             .map_err(|error| error.to_string())
     };
     let error = bind(|_| {}).await.unwrap_err();
-    assert!(error.contains("uses that of the gateway") && error.contains("server.open_relay"), "{error}");
+    assert!(error.contains("uses the gateway's own") && error.contains("server.open_relay"), "{error}");
     assert!(bind(|options| options.tokens = vec![Token::new("a", &[Right::Fill], "s")]).await.is_err());
     assert!(bind(|options| options.anonymous = Anonymous::All).await.is_err());
     bind(|options| options.open_relay = true).await.unwrap();

@@ -1,4 +1,4 @@
-//! Callers who speak of what others are served.
+//! Callers whose feedback affects what others are served.
 
 use serde_json::{Value, json};
 use wellspring_gateway::Sharing;
@@ -52,10 +52,10 @@ async fn an_answer_of_another_tenant_is_not_told_apart_from_one_that_is_gone() {
         let (status, body) = say(&gateway, "bob", &on(&entry)).await;
         assert_eq!((status, &body["error"]["kind"]), (404, &json!("no_entry")));
         assert_eq!((status, body), say(&gateway, "bob", &on(&"0".repeat(32))).await);
-        // Whoever names a tenant stays within their own.
+        // A caller that names a tenant is still limited to its own answers.
         let named = json!({ "entry": entry, "verdict": verdict, "tenant": "alice" });
         assert_eq!(say(&gateway, "bob", &named).await.0, 404);
-        // An invalid question tells nothing either.
+        // An invalid question reveals nothing either.
         let invalid = |entry: &str| json!({ "entry": entry, "verdict": verdict, "question": "" });
         let (of_alice, of_nobody) = (invalid(&entry), invalid(&"0".repeat(32)));
         assert_eq!(say(&gateway, "bob", &of_alice).await, say(&gateway, "bob", &of_nobody).await);
@@ -128,7 +128,7 @@ async fn what_callers_said_is_shown_to_operators_and_taken_back() {
     let before = shown().await;
     assert_eq!((&before[0]["by"], &before[0]["judge"]), (&json!("token:alice"), &json!("caller")));
     assert!(before[0]["at"].as_u64().unwrap() > 0);
-    // What judges decided is another matter.
+    // Decisions of judges are separate.
     assert_eq!(revoke(json!({ "all": true })).await, (200, json!(0)));
     assert_eq!(revoke(json!({ "feedback": true })).await.0, 400);
     assert_eq!(revoke(json!({ "feedback": true, "by": "token:bob" })).await, (200, json!(0)));

@@ -1,4 +1,4 @@
-//! Callers who fill a wrong answer for all who share with them.
+//! Callers who fill a wrong answer for everyone who shares with them.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ async fn a_caller_can_neither_be_another_one_nor_make_itself_up_a_place_among_ot
         assert_eq!(served(&gateway, "bob", &claim).await, None, "{claim}");
         assert!(served(&gateway, "eve", &claim).await.is_some(), "{claim}");
     }
-    // No header says who asks but the one that shows a token, and the first one that does counts.
+    // Only a header with a token identifies the caller, and the first such header counts.
     for name in ["authorization", "x-api-key"] {
         let request = gateway.client.post(gateway.url("/v1/cache/lookup")).json(&asked(QUESTION));
         let request = request.header("wellspring-token", "eve").header(name, "Bearer ops");
@@ -104,7 +104,7 @@ async fn callers_without_a_token_fill_for_themselves() {
     assert_eq!(ask("eve-key", "/v1/cache/lookup", &asked(QUESTION)).await["status"], "hit");
     assert_eq!(ask("bob-key", "/v1/cache/lookup", &asked(QUESTION)).await["status"], "miss");
     assert_eq!(served(&gateway, "bob", &asked(QUESTION)).await, None);
-    // Those who show nothing cannot be told apart.
+    // Callers that show nothing cannot be distinguished.
     let ask = async |path: &str, body: &Value| {
         Reply::of(gateway.client.post(gateway.url(path)).json(body).send().await.unwrap()).await
     };
@@ -156,7 +156,7 @@ async fn what_the_upstream_says_to_a_plain_request_serves_the_same_request_only(
         let lives = stored.entry.expires_at.saturating_since(stored.entry.created_at);
         assert!(lives < std::time::Duration::from_hours(2), "it lives for {lives:?}");
     }
-    // A writer's is found by its meaning, too.
+    // A writer's answer is also found by meaning.
     assert_eq!(tier(&gateway, "alice", &chat("Who has the key?")).await, "miss");
     assert_eq!(tier(&gateway, "bob", &chat("who has the key")).await, "semantic");
 }
@@ -196,7 +196,7 @@ async fn nobody_forges_what_the_proxy_received() {
     let reply = post(&gateway, "eve", "/v1/cache/fill", &body).await;
     assert_eq!(reply.status, 400);
     assert!(reply.body.contains("recording"), "{}", reply.body);
-    // It was told before the permit was used up.
+    // It was refused before the permit was used up.
     let body = json!({ "permit": permit, "answer": "a" });
     assert_eq!(post(&gateway, "eve", "/v1/cache/fill", &body).await.json()["status"], "stored");
 }

@@ -1,4 +1,5 @@
-//! The frameworks of `docs/clients.md` against the gateway with the bundled model: what the document shows is what runs.
+//! The frameworks of `docs/clients.md` against the gateway with the bundled model: the code that the document shows is
+//! the code that runs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,7 +37,7 @@ async fn gateway() -> Running {
     Running::serve(upstream, cache, options, Listeners::default())
 }
 
-/// Runs `script` by `program`, and sees to it that it did `checks`, all of them. Modules for JavaScript are looked for
+/// Runs `script` by `program`, and checks that it did all of `checks`. Modules for JavaScript are looked for
 /// beside the script, so it runs in a copy of its folder.
 async fn check(program: PathBuf, script: &str, checks: &[&str]) {
     let modules = root().join(".deps/javascript/node_modules");
@@ -61,7 +62,7 @@ async fn check(program: PathBuf, script: &str, checks: &[&str]) {
         .env("ANTHROPIC_API_KEY", "anthropic-key")
         .env("NO_PROXY", "127.0.0.1")
         .env("PYTHONWARNINGS", "ignore")
-        // Nothing but the gateway is asked.
+        // Only the gateway is asked.
         .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")
         .env("HAYSTACK_TELEMETRY_ENABLED", "False")
         .env("OPENAI_AGENTS_DISABLE_TRACING", "1")
@@ -114,7 +115,7 @@ async fn javascript() {
     check("node".into(), "check_javascript.mjs", &checks).await;
 }
 
-/// Whoever copies from the document copies what was tried.
+/// A reader who copies from the document copies tested code.
 #[test]
 fn the_document_shows_the_snippets() {
     let document = std::fs::read_to_string(root().join("docs/clients.md")).unwrap();

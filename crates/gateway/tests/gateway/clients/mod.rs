@@ -1,4 +1,4 @@
-//! What others made, unchanged, against the gateway: the client libraries of OpenAI and Anthropic, and Schemathesis.
+//! Programs by others, unchanged, against the gateway: the client libraries of OpenAI and Anthropic, and Schemathesis.
 
 mod frameworks;
 mod schema;
@@ -9,7 +9,7 @@ use std::process::Stdio;
 use crate::running::Running;
 use crate::support::root;
 
-/// Runs a script by `program`, which `make clients` sees to.
+/// Runs a script with `program`, which `make clients` provides.
 async fn run(program: &Path, script: &str) -> String {
     let root = root();
     let modules = root.join(".deps/javascript/node_modules");

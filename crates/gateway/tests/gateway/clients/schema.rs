@@ -1,4 +1,4 @@
-//! Schemathesis asks every route what its description allows, and what it does not.
+//! Schemathesis sends every route requests that its description allows, and others that it does not.
 //!
 //! For a bounded time, and the same questions every time: `WELLSPRING_SCHEMA_SECONDS` (20 for each listener) and
 //! `WELLSPRING_SCHEMA_SEED` ask more and others.
@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::clients::installed;
 use crate::running::Running;
 
-/// What must hold of every response. Whether tokens are asked for is tested elsewhere: here everybody is trusted.
+/// What must hold for every response. Tokens are tested elsewhere; here, every caller is trusted.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
     response_headers_conformance,response_schema_conformance,unsupported_method";
 
@@ -55,7 +55,7 @@ async fn check(gateway: &Running, address: SocketAddr, is_public: bool, checks: 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_proxy_is_as_it_is_described() {
     let gateway = Running::start().await;
-    // What is wrong with a request to a model is for the upstream to say.
+    // An invalid request to a model is for the upstream to refuse.
     check(&gateway, gateway.public, true, CHECKS.to_owned()).await;
 }
 

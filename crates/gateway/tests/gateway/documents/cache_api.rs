@@ -27,7 +27,7 @@ async fn a_miss_gives_a_permit_and_its_answer_is_the_next_hit() {
     assert_eq!((&hit["status"], &hit["tier"]), (&json!("hit"), &json!("exact")));
     assert_eq!((&hit["answer"], &hit["metadata"]), (&json!("At nine."), &json!({ "a": [1] })));
     assert_eq!(hit["usage"]["prompt_tokens"], 7);
-    // A permit is good once.
+    // A permit can be used once.
     let again = gateway.ask("/v1/cache/fill", &fill).await;
     assert_eq!((again.status, again.json()["error"]["kind"].clone()), (410, json!("permit_gone")));
     let why = gateway.ask("/v1/cache/why", &json!({ "question": "when do we open" })).await.json();
@@ -57,7 +57,7 @@ async fn a_permit_expires_and_is_its_holders_only() {
     let body = json!({ "permit": permit, "answer": "a" });
     let request = gateway.client.post(gateway.url("/v1/cache/fill")).json(&body).bearer_auth("another");
     assert_eq!(Reply::of(request.send().await.unwrap()).await.status, 410);
-    // The attempt of another did not use it up, and the answer is nobody else's.
+    // Another caller's attempt did not use it up, and no one else is served the answer.
     assert_eq!(gateway.ask("/v1/cache/fill", &body).await.json()["status"], "stored");
     let question = json!({ "question": "q" });
     let request = gateway.client.post(gateway.url("/v1/cache/lookup")).json(&question).bearer_auth("another");
@@ -105,7 +105,7 @@ async fn entries_are_paged_searched_shown_and_removed() {
         let Some(next) = page["next"].as_str() else { break };
         after = format!("&after={next}");
     }
-    // Operators see entries by their own ids.
+    // Operators see the internal ids of entries.
     let ids = gateway.cache.id_key().await.unwrap();
     let mut stored: Vec<_> =
         stored.iter().map(|shown| ids.entry(shown.parse().unwrap()).to_string()).collect();

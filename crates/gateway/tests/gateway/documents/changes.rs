@@ -151,7 +151,7 @@ async fn a_request_is_made_once_under_its_key() {
     let other = with_key(&gateway, "k1", &json!({ "id": "b" })).await;
     assert_eq!((other.status, other.json()["error"]["kind"].clone()), (422, json!("idempotency_key_reused")));
     assert_eq!(with_key(&gateway, "k2", &body).await.json()["dropped"], 0);
-    // What failed may be tried again under the same key.
+    // A failed request may be sent again with the same key.
     assert_eq!(with_key(&gateway, "k3", &json!({})).await.status, 400);
     assert_eq!(with_key(&gateway, "k3", &body).await.status, 200);
     assert_eq!(with_key(&gateway, &"k".repeat(256), &body).await.status, 400);

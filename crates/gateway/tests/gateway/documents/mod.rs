@@ -1,4 +1,4 @@
-//! The gateway's interfaces for pipelines and for whatever changes documents, over real sockets and real stores.
+//! The gateway's interfaces for pipelines and for programs that change documents, over real sockets and real stores.
 
 mod cache_api;
 mod changes;

@@ -1,4 +1,4 @@
-//! Changes that cannot be applied: kept, shown, tried again, over restarts, by a real server that dies.
+//! Changes that cannot be applied: kept, shown and retried, also after restarts, with a real server that dies.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ async fn a_change_is_kept_while_the_server_is_away_and_applied_when_it_is_back()
     // A hold cannot be promised for later.
     let held = gateway.admin_post("/v1/documents/b/begin", &json!({})).await;
     assert_eq!((held.status, held.json()["error"]["kind"].clone()), (503, json!("incomplete")));
-    // What comes later waits behind it, and can be dropped.
+    // Later changes wait behind it, and can be dropped.
     let second = gateway.admin_post("/v1/documents/changed", &json!({ "id": "b" })).await;
     assert_eq!(second.status, 202);
     assert_eq!(gateway.admin_delete(second.header("location")).await.status, 204);
@@ -92,7 +92,7 @@ async fn a_key_whose_first_request_is_not_answered_yet_is_in_use() {
     let first = tokio::spawn(send());
     let in_use = loop {
         let reply = Reply::of(send().await.unwrap()).await;
-        // Whichever of the two came first, the other one is told.
+        // Whichever of the two came first, the other one gets the conflict.
         if reply.status == 409 || first.is_finished() {
             break reply;
         }

@@ -1,4 +1,4 @@
-//! Put, batches of lookups, fills and puts, and clearing by what entries belong to.
+//! Put, batches of lookups, fills and puts, and clearing by corpus, tenant, parameters or age.
 
 use serde_json::{Value, json};
 use wellspring_gateway::Sharing;
@@ -44,7 +44,7 @@ async fn an_answer_is_put_without_a_permit_and_fenced_by_since() {
     let by_header =
         gateway.post("/v1/cache/put", &body).header("wellspring-since", &since).send().await.unwrap();
     assert_eq!(Reply::of(by_header).await.json()["status"], "stored");
-    // That of another question, and one that nobody gave.
+    // One of another question, and one that was never given.
     for (question, since) in [("another", since.as_str()), (HOURS, "00"), (HOURS, "")] {
         let reply = put(&gateway, &json!({ "question": question, "answer": "a", "since": since })).await;
         assert_eq!(reply.status, 400, "{}", reply.body);
@@ -120,7 +120,7 @@ async fn numbers_of_metadata_stay_what_they_are_or_are_refused() {
             assert!(!gateway.is_stored(&question).await);
         }
     }
-    // One elsewhere is not passed over.
+    // One in another place is not ignored.
     let request = gateway.client.post(gateway.url("/v1/cache/lookup")).bearer_auth("caller-key");
     let request =
         request.header("content-type", "application/json").body(r#"{"question":"q","threshold":1e400}"#);
@@ -204,7 +204,7 @@ async fn a_batch_has_a_limit_and_counts_as_many() {
     let of = |count: usize| json!({ "requests": vec![json!({ "question": "q" }); count] });
     let many = send(of(91)).await;
     assert!(many.status == 400 && many.body.contains("smaller"), "{}", many.body);
-    // As many requests of one each would all be let in.
+    // The same number of single requests would all be accepted.
     let mut refused = 0;
     for _ in 0..20 {
         refused += u32::from(send(of(90)).await.status == 429);

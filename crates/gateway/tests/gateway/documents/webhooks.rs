@@ -1,4 +1,4 @@
-//! Webhooks: who is let in, and what their payloads end.
+//! Webhooks: which requests are accepted, and which answers their payloads end.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -103,7 +103,7 @@ async fn a_signed_request_is_applied_once_and_only_in_its_time() {
     assert_eq!(send(at(now, now)).await.json()["dropped"], 1);
     gateway.admin_post("/v1/documents/changed", &json!({ "id": "a", "version": "2" })).await;
     gateway.store("q", &json!([{ "id": "a", "version": "2" }])).await;
-    // Somebody recorded it and sends it again.
+    // An attacker recorded it and sends it again.
     assert_eq!(send(at(now, now)).await.json()["state"], "ignored");
     assert!(gateway.is_stored("q").await);
 }

@@ -1,4 +1,4 @@
-//! Who is let in, how much they may take, and how the gateway begins and ends.
+//! Which callers are accepted, how much they may use, and how the gateway starts and stops.
 
 use std::sync::Arc;
 
@@ -87,7 +87,7 @@ async fn what_is_too_much_is_refused_in_the_api_s_own_shape() {
     let sent = gateway.client.post(gateway.url(CHAT)).body(deeper).send().await.unwrap();
     assert_eq!(sent.status(), 400);
     assert_eq!(gateway.upstream.calls(), 0);
-    // One that nobody named is answered all the same.
+    // A request with no named question is answered, too.
     assert_eq!(gateway.ask(CHAT, &chat(&"long ".repeat(20))).await.status, 200);
 }
 

@@ -1,4 +1,4 @@
-//! Pages of other origins: none by default, those of `server.cors` as far as they may.
+//! Pages of other origins: none by default, those of `server.cors` with limits.
 
 use reqwest::{Method, Response};
 use wellspring_gateway::auth::{Right, Token};
@@ -55,13 +55,13 @@ async fn pages_that_are_listed_ask_and_read_errors_too() {
         let refused = ask(&gateway, other, "caller-key").await;
         assert_eq!((refused.status().as_u16(), allowed(&refused)), (403, None), "{other}");
     }
-    // Administration is for no other page.
+    // Administration is not open to other pages.
     let request = gateway.client.post(format!("http://{}/v1/documents/changed", gateway.admin));
     let refused = request.header("origin", PAGE).json(&serde_json::json!({})).send().await.unwrap();
     assert_eq!((refused.status().as_u16(), allowed(&refused)), (403, None));
 }
 
-/// Any page may be one that nobody meant, so it takes a token to be let in from all.
+/// With all origins allowed, any page can send requests, so a token is required.
 #[tokio::test]
 async fn a_star_lets_in_whoever_has_a_token() {
     let open = Running::with(|options| options.cors = vec!["*".parse().unwrap()]).await;

@@ -1,4 +1,4 @@
-//! What fails, and what of it reaches the caller and the cache.
+//! Failures, and what the caller and the cache see of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,7 +100,7 @@ async fn incomplete_answers_are_kept_for_the_same_request_only_and_only_if_that_
         asked["recorded"] = json!({ "whole": whole });
         for _ in 0..2 {
             assert_eq!(gateway.ask(path, &asked).await.tier(), "miss", "{path} {whole}");
-            // It may be matched by its meaning.
+            // It may be matched by meaning.
             assert_eq!(keeping.ask(path, &asked).await.tier(), "miss", "{path} {whole}");
         }
         let mut named = asked.clone();
@@ -216,7 +216,7 @@ async fn another_caller_takes_over_from_one_who_goes() {
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     drop(first);
-    // The other one reads the same stream, which goes on for him.
+    // The other caller reads the same stream, which continues for it.
     let second = second.await.unwrap();
     assert_eq!((second.status, second.tier()), (200, "shared"));
     assert!(second.body.ends_with("data: [DONE]\n\n"));
@@ -284,7 +284,7 @@ async fn what_is_not_the_json_that_was_asked_for_is_not_kept() {
         assert_eq!(ask("d", &format, "```json\n{\"a\": 1}\n```").await, "exact");
     }
     assert_eq!(ask("e", &json!({ "type": "text" }), "Here you are.").await, "exact");
-    // What a model says beside a call of a tool need not be JSON yet.
+    // The text that a model adds to a call of a tool does not have to be JSON yet.
     let call = json!({ "id": "c", "type": "function", "function": { "name": "f", "arguments": "{}" } });
     let message = json!({ "role": "assistant", "content": "Let me look.", "tool_calls": [call] });
     let whole = json!({ "choices": [{ "index": 0, "message": message, "finish_reason": "tool_calls" }] });

@@ -1,4 +1,4 @@
-//! What a body's field `wellspring` says, headers say, too.
+//! Headers can say everything that the body's field `wellspring` can.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::running::{Reply, Running};
 const QUESTION: &str = "When do you open?";
 
 async fn ask(gateway: &Running, field: Option<Value>, headers: &[(&str, &str)]) -> Reply {
-    // Of a named question the messages are no part of the key.
+    // The messages of a named question are not part of the key.
     let mut body = chat("Context: …");
     if let Some(field) = field {
         body["wellspring"] = field;
@@ -110,7 +110,7 @@ async fn a_miss_says_since_when_and_what_changed_since_refuses_the_answer() {
     assert_eq!(miss.header("wellspring-since").len(), 56);
     let hit = ask(&gateway, None, &late).await;
     assert_eq!((hit.tier(), hit.header("wellspring-since")), ("exact", ""));
-    // That of another question, and one that nobody gave.
+    // One of another question, and one that was never given.
     let other = ask(&gateway, None, &[("wellspring-question", "Who wrote Faust?"), late[2]]).await;
     assert_eq!(other.status, 400, "{}", other.body);
     assert_eq!(ask(&gateway, None, &[named, ("wellspring-since", "0")]).await.status, 400);
@@ -152,7 +152,7 @@ async fn a_change_of_what_a_header_names_ends_the_answer() {
         json!({ "collections": ["manuals"] }),
         json!({ "tags": ["u"] }),
     ] {
-        // One that was read in another version than the registered one is not stored.
+        // An answer whose document was read in another version than the registered one is not stored.
         let headers = if gateway.upstream.calls() == 0 {
             &all[..]
         } else {

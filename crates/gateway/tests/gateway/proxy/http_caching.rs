@@ -1,4 +1,4 @@
-//! What HTTP says of caches.
+//! The rules of HTTP for caches.
 
 use reqwest::header::{CACHE_CONTROL, IF_NONE_MATCH};
 

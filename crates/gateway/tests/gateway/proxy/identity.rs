@@ -1,4 +1,4 @@
-//! What is the same request, and what only looks like it.
+//! Which requests are the same, and which only look the same.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ fn user(text: &str) -> Value {
     json!({ "role": "user", "content": text })
 }
 
-/// The turns that a step of an agent adds: a call of a tool, and what the tool gave.
+/// The turns that a step of an agent adds: a call of a tool, and the result of the tool.
 fn step(path: &str, result: &str) -> Vec<Value> {
     match path {
         MESSAGES => vec![
@@ -42,7 +42,7 @@ fn step(path: &str, result: &str) -> Vec<Value> {
 
 #[tokio::test]
 async fn each_step_of_an_agent_with_a_named_question_is_a_request_of_its_own() {
-    // The name stays the same through the loop, and the first call of a tool was replayed for ever.
+    // The name stays the same through the loop, and the first call of a tool was replayed forever.
     for path in [CHAT, MESSAGES, RESPONSES] {
         let gateway = Running::start().await;
         let ask = async |turns: &[Value], more: Value| gateway.ask(path, &named(path, turns, &more)).await;
@@ -56,7 +56,7 @@ async fn each_step_of_an_agent_with_a_named_question_is_a_request_of_its_own() {
                 assert_eq!(ask(&turns, more.clone()).await.tier(), "exact", "{path} {result} {more}");
             }
         }
-        // What an invalid answer is asked again with.
+        // The turns with which an invalid answer is asked again.
         let answer = json!({ "role": "assistant", "content": "six" });
         let again = [first.clone(), vec![answer, user("That is not valid: expected HH:MM")]].concat();
         assert_eq!(ask(&again, json!({})).await.tier(), "miss", "{path}");
@@ -81,7 +81,7 @@ async fn an_answer_that_a_conversation_holds_is_not_given_to_it_again() {
     let second = ask(&held).await;
     assert_eq!(second.header("cache-status"), "wellspring; fwd=miss; detail=held");
     assert_ne!(second.json()["id"], first.json()["id"]);
-    // Who does not hold the new one is given it.
+    // A client that does not have the new one gets it.
     assert_eq!(ask(&held).await.tier(), "exact");
     assert_eq!(ask(&[user(QUESTION)]).await.json()["id"], second.json()["id"]);
     let mut by_id = named(RESPONSES, &[user(QUESTION)], &json!({}));
@@ -175,7 +175,7 @@ async fn numbers_are_told_apart_by_all_their_digits() {
     let found = look("18446744073709551616").await;
     assert_eq!(found["status"], "hit", "{permit} {found}");
     assert_eq!(look("18446744073709551617").await["status"], "miss");
-    // What is meant for the gateway is read as ever.
+    // Directives to the gateway are read as before.
     let mut request = chat("a limit with many digits");
     request["wellspring"] = serde_json::from_str("{\"max_false_hit_rate\":0.020,\"ttl\":60}").unwrap();
     assert_eq!(gateway.ask(CHAT, &request).await.status, 200);

@@ -1,4 +1,4 @@
-//! What the key of an answer is, and who is given it.
+//! What the key of an answer is, and who gets the answer.
 
 use std::sync::Arc;
 
@@ -135,7 +135,7 @@ async fn bodies_go_upstream_as_they_are() {
     let send = |body: &str| gateway.client.post(gateway.url(CHAT)).body(body.to_owned()).send();
     assert_eq!(send(body).await.unwrap().status(), 200);
     assert_eq!(gateway.upstream.seen()[0].body, body.as_bytes());
-    // What two readers could understand in two ways is not kept.
+    // A body that two readers could understand in two ways is not kept.
     let twice = "{\"model\":\"good\",\"messages\":[{\"role\":\"user\",\"content\":\"a\",\"content\":\"b\"}]}";
     for _ in 0..2 {
         let reply = Reply::of(send(twice).await.unwrap()).await;
@@ -216,8 +216,9 @@ async fn those_who_ask_the_same_at_once_share_one_call() {
     assert_eq!(replies.iter().filter(|reply| reply.tier() == "miss").count(), 1);
 }
 
-/// A client that cannot use an answer asks again with the answer, and what is wrong with it, as further turns. Under one
-/// fingerprint of the conversation the key was the same, so it was given the answer that it had just refused, for ever.
+/// A client that cannot use an answer asks again with the answer, and what is wrong with it, as further turns. With one
+/// fingerprint of the conversation, the key was the same, so the client got the answer that it had just refused,
+/// forever.
 #[tokio::test]
 async fn an_answer_that_the_conversation_holds_is_not_given_to_it_again() {
     let gateway = Running::start().await;
@@ -241,7 +242,7 @@ async fn an_answer_that_the_conversation_holds_is_not_given_to_it_again() {
         assert_eq!((&*second.0, second.1), ("miss", true), "{path}");
         let both = [first.2, second.2];
         assert_eq!(ask(&both).await.0, "miss", "{path}");
-        // Whoever asks then has the answer that was got past.
+        // Callers who ask without these turns are served an answer that is stored.
         assert_eq!(ask(&[]).await.0, "exact", "{path}");
         assert_eq!(ask(&["Something else.".to_owned()]).await.0, "exact", "{path}");
     }

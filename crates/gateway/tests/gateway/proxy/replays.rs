@@ -1,4 +1,4 @@
-//! A replay is what was received, in the form that is asked for.
+//! A replay is the response that was received, in the form that is requested.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What is not cached goes through, and with the gateway's own key no further than it may.
+//! Requests that are not cached are passed through; with the gateway's own key, only to allowed paths.
 
 use std::time::Duration;
 
@@ -46,10 +46,10 @@ async fn every_path_below_the_base_goes_through_with_the_caller_s_key() {
         let before = gateway.upstream.calls();
         let request = gateway.client.request(method.clone(), gateway.url(path)).bearer_auth("caller-key");
         let reply = Reply::of(request.body("{\"a\": 1, \"wellspring\": {}}").send().await.unwrap()).await;
-        // What the upstream says reaches the caller as it is.
+        // The upstream's response reaches the caller unchanged.
         assert!(matches!(reply.status, 404 | 405), "{method} {path}: {}", reply.body);
         let seen = gateway.upstream.seen();
-        // The fake upstream does not note what it has no method for.
+        // The fake upstream does not record requests with a method that it does not have.
         if reply.status == 404 {
             assert_eq!(seen.len(), before + 1, "{method} {path}");
             let seen = seen.last().unwrap();
@@ -82,7 +82,7 @@ async fn a_base_url_without_a_version_and_azure_s_paths_are_cached() {
         assert_eq!(ask(&path("embeddings"), &texts, "a").await.tier(), "exact");
         answers.push(first.body);
     }
-    // The body does not name the model, so only the deployment tells them apart.
+    // The body does not name the model, so only the deployment distinguishes them.
     assert_ne!(answers[0], answers[1]);
 }
 
@@ -115,11 +115,11 @@ async fn the_own_key_goes_where_it_is_meant_to_and_nowhere_else() {
         assert_eq!(send(&gateway, Method::POST, path).await.status, 404, "{path}");
         assert_eq!(gateway.upstream.seen().last().unwrap().headers["authorization"], "Bearer own-key");
     }
-    // A key of the caller's is never joined by the gateway's own.
+    // The gateway's own key is never added to a key of the caller.
     let azure = gateway.client.post(gateway.url("/v1/files")).header("api-key", "caller-key").send().await;
     assert_eq!(azure.unwrap().status(), 404);
     assert!(!gateway.upstream.seen().last().unwrap().headers.contains_key("authorization"));
-    // Azure is shown the own key where it looks for it.
+    // Azure receives the own key in the header that it reads.
     send(&gateway, Method::POST, "/openai/deployments/d/chat/completions").await;
     assert_eq!(gateway.upstream.seen().last().unwrap().headers["api-key"], "own-key");
 
@@ -134,7 +134,8 @@ async fn the_own_key_goes_where_it_is_meant_to_and_nowhere_else() {
     }
 }
 
-/// A change that is told to the wrong address is not for an upstream to hear, and nobody is to believe it was heard.
+/// A change that is reported to the wrong address must not reach an upstream, and the sender must not believe that it
+/// was accepted.
 #[tokio::test]
 async fn what_is_the_gateway_s_own_goes_to_no_upstream() {
     let gateway = Running::with(|options| {
@@ -182,7 +183,7 @@ async fn uploads_are_passed_on_as_they_come() {
         );
         assert_eq!(seen.headers["content-length"], file.len().to_string());
     }
-    // Of a length that nobody knows before, and slower as a whole than one piece may be.
+    // Its length is not known in advance, and as a whole it is slower than one piece may be.
     let pieces = futures::stream::unfold(0, |sent| async move {
         tokio::time::sleep(Duration::from_millis(100)).await;
         (sent < 6).then(|| (Ok::<_, std::io::Error>(vec![7; 1_000]), sent + 1))
@@ -191,7 +192,7 @@ async fn uploads_are_passed_on_as_they_come() {
     assert_eq!(gateway.upstream.seen().pop().unwrap().body.len(), 6_000);
     let stalled = futures::stream::pending::<Result<Vec<u8>, std::io::Error>>();
     assert!(upload("multipart/form-data; boundary=x", reqwest::Body::wrap_stream(stalled)).await >= 400);
-    // What may hold something for the gateway is read, and is limited.
+    // A body that may contain directives to the gateway is read, with a limit.
     assert_eq!(upload("application/json", file.into()).await, 413);
 }
 
@@ -202,5 +203,5 @@ async fn a_websocket_is_told_where_to_go() {
     let request = request.header("connection", "upgrade").header("upgrade", "websocket");
     let reply = Reply::of(request.send().await.unwrap()).await;
     assert_eq!(reply.status, 501);
-    assert!(reply.body.contains("connect to the API itself"), "{}", reply.body);
+    assert!(reply.body.contains("connect to the API directly"), "{}", reply.body);
 }

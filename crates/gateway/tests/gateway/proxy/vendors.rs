@@ -1,4 +1,4 @@
-//! Streams as the vendors document them: kept, given back as they were, and told whole and as a stream again.
+//! Streams as the vendors document them: kept, returned unchanged, and replayed as a whole and as a stream.
 //!
 //! The table was written from the vendors' public documentation of their streams.
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::proxy::{CHAT, MESSAGES, streamed};
 use crate::running::Running;
 
-/// A request that has the upstream answer so.
+/// A request that makes the upstream answer like this.
 fn recorded(path: &str, vendor: &str, answer: &Value) -> Value {
     let mut request = crate::proxy::request(path, vendor, "When does the café close?");
     request["recorded"] = answer.clone();
@@ -139,7 +139,7 @@ fn choice(read: &mut Value, choice: &Value) {
     }
 }
 
-/// Vendors with a stream of theirs that is understood.
+/// Vendors, each with a stream that is understood.
 #[expect(clippy::too_many_lines, reason = "it is a table")]
 fn understood() -> Vec<(&'static str, Vec<Value>)> {
     let say = |text: &str| delta(json!({ "content": text }));
@@ -324,7 +324,7 @@ async fn a_stream_is_told_whole_and_the_whole_as_a_stream() {
         let request = recorded(CHAT, vendor, &json!({ "whole": whole.json() }));
         assert_eq!(gateway.ask(CHAT, &request).await.tier(), "miss", "{vendor}");
         let mut other = streamed(request);
-        // Some vendors tell it unasked.
+        // Some vendors send it without being asked.
         if whole.json()["usage"].is_object() {
             other["stream_options"] = json!({ "include_usage": true });
         }
@@ -389,13 +389,13 @@ async fn usage_that_is_not_known_is_not_made_up() {
     let reply = gateway.ask(CHAT, &with_usage).await;
     assert_eq!(reply.header("cache-status"), "wellspring; fwd=miss; detail=usage");
     assert!(reply.body.contains("\"total_tokens\":18"), "{}", reply.body);
-    // What was made with it serves those who do not ask for it, too.
+    // An answer that was made with it also serves callers who do not ask for it.
     let again = gateway.ask(CHAT, &with_usage).await;
     assert_eq!((again.tier(), &again.body), ("exact", &reply.body));
     let without = gateway.ask(CHAT, &plain).await;
     assert_eq!(without.tier(), "exact");
     assert!(!without.body.contains("usage"), "{}", without.body);
-    // A vendor that never tells it is not asked again and again.
+    // A vendor that never sends it is not asked repeatedly.
     let stream = sse(&[delta(json!({ "content": "At six." })), end("stop", json!({}))]);
     let mut silent = streamed(recorded(CHAT, "silent", &json!({ "stream": stream })));
     assert_eq!(gateway.ask(CHAT, &silent).await.tier(), "miss");

@@ -60,7 +60,7 @@ impl HttpLlm {
         }
         let endpoint = endpoint(base).ok_or_else(|| {
             config(
-                "the address of the language model is no HTTP URL, write it like http://localhost:11434/v1",
+                "the address of the language model is not an HTTP URL, write it like http://localhost:11434/v1",
             )
         })?;
         let client = Client::builder()

@@ -16,9 +16,9 @@ pub(super) fn section(domains: &[(Policy, &[DomainFigures])]) -> Markup {
                 h2 #domains { "Domains" }
                 @for (policy, figures) in shown() { (table(*policy, figures)) }
                 p.note {
-                    "The worst first, by the lower end of the 95 % interval of false hits. The verdict goes by that interval, "
-                    "too: above the budget, below it, or around it, which is too few hits to tell. Right is the share of what "
-                    "could be answered that got the right answer."
+                    "The worst come first, by the lower end of the 95 % interval of false hits. The verdict uses the "
+                    "same interval: it lies above the budget, below it, or around it, which means too few hits. "
+                    "Right is the share of answerable cases that got the right answer."
                 }
             }
         }

@@ -16,9 +16,9 @@ pub(super) fn section(details: &[Details]) -> Markup {
             section aria-labelledby="examples" {
                 h2 #examples { "What went wrong" }
                 p.note {
-                    "False hits begin with the highest score. Missed paraphrases are those whose threshold was not reached, the "
-                    "nearest to it first, and those that were refused before they had a score, the most similar first. Words "
-                    "that the other question lacks are marked."
+                    "False hits are sorted by score, the highest first. Missed paraphrases are either below the "
+                    "threshold, the nearest to it first, or were refused before they had a score, the most similar "
+                    "first. Words that the other question lacks are marked."
                 }
                 @for (place, one) in shown.iter().enumerate() {
                     details.policy.(figure::class(one.policy)) open[place + 1 == shown.len()] {

@@ -233,9 +233,9 @@ impl<'a> Page<'a> {
                 p.note {
                     "A hit is false if its answer belongs to another question. The budget is kept if the upper end of the "
                     "95 % Wilson interval of false hits is within it, and exceeded if the share itself is above; between "
-                    "the two the hits are too few to tell. The calibration error is how far probabilities are from what "
-                    "came out, on average over ten bins of equal counts. Times are those of a lookup's decision, without "
-                    "embedding and search."
+                    "the two, there are too few hits. The calibration error is the average distance between "
+                    "probabilities and outcomes, over ten bins of equal counts. Times are those of a lookup's "
+                    "decision, without embedding and search."
                     @if with_vcache { " " (OF_VCACHE.replace('`', "")) }
                 }
             }

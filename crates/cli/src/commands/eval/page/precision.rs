@@ -66,10 +66,10 @@ pub(super) fn section(details: &[Details], budget: f64, answerable: f64, asked: 
                     }
                 }
                 figcaption {
-                    "Each line is what other thresholds of a policy would give, its marker stands at the threshold that was "
-                    "set. Lines begin where 2 % of the " (asked) " are hits."
+                    "Each line shows what other thresholds of a policy would give; the marker is at the threshold "
+                    "that was set. Lines begin where 2 % of the " (asked) " are hits."
                     @if details.iter().any(|one| one.policy == Policy::VCache) {
-                        " The line of vcache is what other budgets give."
+                        " The line of vcache shows what other budgets give."
                     }
                 }
             }

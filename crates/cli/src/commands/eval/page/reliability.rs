@@ -20,8 +20,8 @@ pub(super) fn section(details: &[Details]) -> Markup {
                 div.row { @for one in reliable() { (diagram(one)) } }
                 p.note {
                     "The best candidate of each question, in ten bins by its probability: the share that was the same "
-                    "question, with its 95 % Wilson interval. On the diagonal a probability is what it says; above it is too "
-                    "careful, below too sure. Bars count the predictions."
+                    "question, with its 95 % Wilson interval. On the diagonal, probabilities are exact; above it, they "
+                    "are too cautious; below it, too confident. Bars count the predictions."
                 }
             }
         }

@@ -59,7 +59,7 @@ async function main() {
   });
   const page = await open(context, url);
 
-  // A token is asked for, a wrong one is asked for again, and the keyboard is enough.
+  // A token is required, a wrong one is refused, and the keyboard is enough.
   await page.waitForSelector("#token-dialog[open]");
   await page.screenshot({ path: join(folder, "token.png") });
   await page.keyboard.type("guessed");
@@ -88,7 +88,7 @@ async function main() {
     }
   }
 
-  // By keyboard: the skip link, the views, the arrow keys of a chart, a removal with its question.
+  // By keyboard: the skip link, the views, the arrow keys of a chart, a removal with its confirmation.
   await page.setViewportSize({ width: 1280, height: 800 });
   await page.emulateMedia({ colorScheme: "light" });
   await page.reload();
@@ -115,7 +115,7 @@ async function main() {
   await page.waitForSelector("#confirm-dialog[open]");
   await page.screenshot({ path: join(folder, "confirm.png") });
   await page.keyboard.press("Escape");
-  check((await page.locator("details").count()) === before, "an answer went although nobody agreed");
+  check((await page.locator("details").count()) === before, "an answer was removed without confirmation");
   await page.locator("details[open] button.danger").click();
   await page.locator("#confirm-yes").click();
   await page.waitForFunction((count) => document.querySelectorAll("details").length === count - 1, before);
@@ -123,7 +123,7 @@ async function main() {
   await page.waitForSelector(".empty");
   await page.screenshot({ path: join(folder, "nothing-found.png") });
 
-  // The switch goes over the system's colours and outlives the page.
+  // The switch overrides the system's colours and persists after a reload.
   const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   const light = await ground();
   await page.click("#theme");

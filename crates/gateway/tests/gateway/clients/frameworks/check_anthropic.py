@@ -49,7 +49,7 @@ def prompt_caching():
 
 
 def betas():
-    """Those who ask for a beta have answers of their own."""
+    """Callers who ask for a beta have their own answers."""
 
     def ask(betas):
         asked = [{"role": "user", "content": QUESTION}]

@@ -62,7 +62,7 @@ def stream():
     assert text and text == "".join(piece.text for piece in again) == whole.text
     assert whole.usage_metadata["total_tokens"] == 18
     assert sum((piece.usage_metadata or {}).get("total_tokens", 0) for piece in again) == 18
-    # A stream that nobody asked to tell its usage is good for a whole answer without one.
+    # A stream that was requested without its usage serves a whole answer without usage.
     change()
     text = "".join(piece.text for piece in snippet.model.stream("One.", extra_body=named()))
     assert snippet.model.invoke("Two.", extra_body=named()).text == text

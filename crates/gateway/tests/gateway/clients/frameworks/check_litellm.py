@@ -54,7 +54,7 @@ def stream():
         return "".join(piece.choices[0].delta.content or "" for piece in told if piece.choices)
 
     assert text(run()) == text(run()) != ""
-    # Recorded without its usage, it is made again for those who ask for that, and serves all from then on.
+    # Recorded without its usage, it is made again for a caller that asks for it, and serves everyone from then on.
     first, second = (run(stream_options={"include_usage": True}) for _ in range(2))
     assert text(first) == text(second) == text(run())
     for told in [first, second]:

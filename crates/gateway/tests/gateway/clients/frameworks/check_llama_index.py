@@ -46,7 +46,7 @@ def stream():
 
     text = run("One.")
     assert text == run("Two.") != ""
-    # Told without its usage, for nobody asked for that.
+    # Replayed without its usage, because no one asked for it.
     assert snippet.ask(QUESTION, "Three.", sources()) == text
 
 

@@ -1,4 +1,4 @@
-"""What every framework is put through. A snippet is what `docs/clients.md` shows, and is loaded as it stands.
+"""The checks for every framework. A snippet is the code that `docs/clients.md` shows, and is loaded unchanged.
 
 The upstream numbers its answers, so two that are equal came from one call of it.
 """
