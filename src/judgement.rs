@@ -95,27 +95,19 @@ pub struct EntryRecord {
     pub right: u64,
     /// How often it was wrong.
     pub wrong: u64,
-    /// The newest 64 similarities of other questions, each with its judgement, oldest first.
-    pub observations: Vec<(f32, bool)>,
     /// The callers sharing the entry whose word was counted, and what they said.
     #[serde(skip)]
     counted: HashSet<(Option<Arc<str>>, bool)>,
 }
 
-/// The most observations that are kept of an entry; the newest are kept.
-const MAX_OBSERVATIONS: usize = 64;
 /// The most judgements by callers who share an entry that are counted for it.
 const MAX_COUNTED: usize = 1_000;
 
 impl EntryRecord {
-    /// Takes back a judgement of another question with this similarity.
-    pub(crate) fn uncount(&mut self, is_right: bool, similarity: Option<f32>) {
+    /// Takes back a judgement.
+    pub(crate) fn uncount(&mut self, is_right: bool) {
         let count = if is_right { &mut self.right } else { &mut self.wrong };
         *count = count.saturating_sub(1);
-        let said = similarity.map(|similarity| (similarity, is_right));
-        if let Some(at) = self.observations.iter().rposition(|&observed| Some(observed) == said) {
-            self.observations.remove(at);
-        }
     }
 
     /// Counts a judgement. A caller who shares the entry with others counts once for right and once for
@@ -128,12 +120,6 @@ impl EntryRecord {
             return;
         }
         *if is_right { &mut self.right } else { &mut self.wrong } += 1;
-        if let Some(similarity) = judgement.similarity.filter(|_| !judgement.is_exact()) {
-            if self.observations.len() == MAX_OBSERVATIONS {
-                self.observations.remove(0);
-            }
-            self.observations.push((similarity, is_right));
-        }
     }
 }
 

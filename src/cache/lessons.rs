@@ -70,7 +70,6 @@ struct Said {
     word: Word,
     by: Option<Arc<str>>,
     at: Timestamp,
-    similarity: Option<f32>,
     /// How often it was served because a judge approved it.
     served: AtomicU64,
 }
@@ -314,13 +313,8 @@ impl Lessons {
         }
         if known.as_ref().is_none_or(|said| said.word.yields_to(word)) {
             let served = known.map_or(0, |said| said.served.load(Ordering::Relaxed));
-            let said = Said {
-                word,
-                by: judgement.by.clone(),
-                at: judgement.at,
-                similarity: judgement.similarity,
-                served: AtomicU64::new(served),
-            };
+            let said =
+                Said { word, by: judgement.by.clone(), at: judgement.at, served: AtomicU64::new(served) };
             self.pairs.insert(pair, Arc::new(said));
         }
         if (judgement.feedback, judgement.judge) == (Feedback::Right, Judge::NearMiss) {
@@ -351,7 +345,7 @@ impl Lessons {
             let promoted = self.promoted.get(&asked).unwrap_or_else(|| Arc::new([]));
             self.promoted.insert(asked, promoted.iter().copied().filter(|&entry| entry != cached).collect());
             if let (Some(mut record), Word::Judge { is_right }) = (self.records.get(&cached), said.word) {
-                Arc::make_mut(&mut record).uncount(is_right, said.similarity);
+                Arc::make_mut(&mut record).uncount(is_right);
                 self.records.insert(cached, record);
             }
             withdrawn += 1;
@@ -359,8 +353,8 @@ impl Lessons {
         if let Revocation { pair: Some(pair), by: None, since: None, callers: false } = revocation
             && self.pairs.get(pair).is_none_or(|said| said.word < Word::Revoked)
         {
-            let (by, at, similarity) = (None, Timestamp::default(), None);
-            let said = Said { word: Word::Revoked, by, at, similarity, served: AtomicU64::new(0) };
+            let (by, at) = (None, Timestamp::default());
+            let said = Said { word: Word::Revoked, by, at, served: AtomicU64::new(0) };
             self.pairs.insert(*pair, Arc::new(said));
             self.any.store(true, Ordering::Release);
         }

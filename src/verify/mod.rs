@@ -19,7 +19,6 @@ mod scorer;
 mod stage;
 mod text;
 mod threshold;
-mod vcache;
 #[cfg(feature = "_local")]
 mod worker;
 
@@ -41,7 +40,6 @@ pub use self::pipeline::Pipeline;
 pub use self::scorer::{PairScorer, Scored};
 pub use self::stage::{Outcome, Screening, Stage, StageRun};
 pub use self::threshold::Threshold;
-pub use self::vcache::VCache;
 #[cfg(feature = "_local")]
 pub use self::worker::QUEUE_CAPACITY;
 use crate::criterion::Criterion;
@@ -61,9 +59,6 @@ pub struct Candidate<'a> {
     pub similarity: f32,
     /// What the caller accepts.
     pub criterion: Criterion,
-    /// Similarities of questions that the entry's answer was judged for, each with the judgement; empty
-    /// unless there is feedback.
-    pub observations: &'a [(f32, bool)],
     /// How often the entry's answer was judged right.
     pub right: u64,
     /// How often it was judged wrong.
@@ -87,7 +82,6 @@ impl<'a> Candidate<'a> {
             cached_question,
             similarity,
             criterion: criterion.into(),
-            observations: &[],
             right: 0,
             wrong: 0,
             corpus: None,
@@ -114,15 +108,7 @@ impl<'a> Candidate<'a> {
     pub fn record(mut self, record: Option<&'a EntryRecord>) -> Self {
         if let Some(record) = record {
             (self.right, self.wrong) = (record.right, record.wrong);
-            self.observations = &record.observations;
         }
-        self
-    }
-
-    /// Adds earlier judgements of the entry's answer.
-    #[must_use]
-    pub fn observations(mut self, observations: &'a [(f32, bool)]) -> Self {
-        self.observations = observations;
         self
     }
 }

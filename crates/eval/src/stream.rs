@@ -239,7 +239,7 @@ impl<'a> Stream<'a> {
 
     /// The figures of the policy that learns during the run.
     fn run(self, looked: &Looked, terms: Terms) -> (StreamPolicy, Details) {
-        let asked = looked.asked(self);
+        let asked = looked.asked();
         let run = vcache::Run::over(&asked, terms.budget);
         #[expect(clippy::cast_possible_truncation, reason = "a budget needs few digits")]
         let at = CurvePoint::of(run.hits(), asked.len(), terms.budget as f32);

@@ -27,6 +27,9 @@ mod order;
 mod question_word;
 mod units;
 
+use std::fmt;
+use std::str::FromStr;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +39,7 @@ pub(super) use self::question_word::kinds;
 use super::text::Comparison;
 use super::threshold::Threshold;
 use super::{Budgets, Candidate, Check, Outcome, Screening, Stage, Verdict, Verifier};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::Corpus;
 
 /// One kind of difference that makes two similar questions different ones.
@@ -156,6 +159,28 @@ impl Guard {
     }
 }
 
+impl fmt::Display for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Guard {
+    type Err = Error;
+
+    /// The guard of this [name](Self::name).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidInput`] if there is none.
+    fn from_str(name: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|guard| guard.name() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::name).join(", ");
+            Error::new(ErrorKind::InvalidInput, format!("there is no guard {name:?}, only {names}"))
+        })
+    }
+}
+
 /// The plain [`Threshold`], then those guards that are switched on. Like the threshold, it accepts nothing
 /// under a false-hit rate.
 ///
@@ -189,6 +214,11 @@ impl Guards {
         self
     }
 
+    /// The guards that are switched on, in the order in which they run.
+    pub fn enabled(self) -> impl Iterator<Item = Guard> {
+        Guard::ALL.into_iter().filter(move |&guard| self.is_enabled(guard))
+    }
+
     /// Whether `guard` is switched on.
     pub fn is_enabled(self, guard: Guard) -> bool {
         self.enabled[guard as usize]
@@ -217,10 +247,6 @@ impl Guards {
         checks
     }
 
-    fn enabled(self) -> impl Iterator<Item = Guard> {
-        Guard::ALL.into_iter().filter(move |&guard| self.is_enabled(guard))
-    }
-
     /// The threshold, then the guards.
     fn all_checks(self, candidate: &Candidate<'_>, stop: impl Fn(&Check) -> bool) -> Vec<Check> {
         let mut checks = vec![Threshold::check(candidate)];
@@ -229,6 +255,12 @@ impl Guards {
             checks.extend(self.checks(&comparison, stop));
         }
         checks
+    }
+}
+
+impl FromIterator<Guard> for Guards {
+    fn from_iter<I: IntoIterator<Item = Guard>>(guards: I) -> Self {
+        guards.into_iter().fold(Self::none(), Self::with)
     }
 }
 
@@ -285,6 +317,16 @@ mod tests {
         assert_eq!(names.len(), 1 + Guard::ALL.len());
         assert!(explained.checks[..4].iter().all(|check| !check.passed));
         assert!(!verified.accepted && !explained.accepted);
+    }
+
+    #[test]
+    fn guards_are_known_by_their_names() {
+        for guard in Guard::ALL {
+            assert_eq!(guard.to_string().parse::<Guard>().unwrap(), guard);
+        }
+        let error = "Numbers".parse::<Guard>().unwrap_err().to_string();
+        assert!(error.starts_with("there is no guard \"Numbers\", only numbers, negation, "), "{error}");
+        assert_eq!(Guards::default().enabled().collect::<Guards>(), Guards::default());
     }
 
     #[test]

@@ -157,6 +157,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use wellspring::verify::Guard;
+
     use super::*;
 
     fn load(text: &str) -> Result<Loaded> {
@@ -232,7 +234,7 @@ mod tests {
     fn each_layer_lies_over_the_one_below() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.toml");
-        std::fs::write(&path, "[match]\ncandidates = 8\nguards.numbers = false\n[ttl]\ndefault = \"2h\"\n")
+        std::fs::write(&path, "[match]\ncandidates = 8\nguards = [\"negation\"]\n[ttl]\ndefault = \"2h\"\n")
             .unwrap();
         let sources = Sources::default()
             .file(&path)
@@ -243,10 +245,10 @@ mod tests {
         let loaded = Config::load(&sources).unwrap();
         assert_eq!(loaded.config.matching.candidates, 16);
         assert_eq!(loaded.config.ttl.default.as_secs(), 7200);
-        assert!(!loaded.config.guards().is_enabled(wellspring::verify::Guard::Numbers));
+        assert!(!loaded.config.guards().is_enabled(Guard::Numbers));
         assert_eq!(loaded.config.store.url.to_string(), "embedded:a.redb");
         assert_eq!(*origin(&loaded, "store.url"), Origin::Flag("--store"));
-        assert_eq!(*origin(&loaded, "match.guards.numbers"), Origin::File(path, 3));
+        assert_eq!(*origin(&loaded, "match.guards"), Origin::File(path, 3));
         assert_eq!(origin(&loaded, "match.candidates").to_string(), "WELLSPRING_MATCH_CANDIDATES");
         assert_eq!(*origin(&loaded, "ttl.negative"), Origin::Default);
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
@@ -261,8 +263,8 @@ mod tests {
         );
         assert_eq!(message("[matching]\n"), ":1: unknown section `matching`, did you mean `match`?");
         assert_eq!(
-            message("match.guards.number = true"),
-            ":1: unknown field in [match.guards] `number`, did you mean `numbers`?"
+            message("judge.modell = 'm'"),
+            ":1: unknown field in [judge] `modell`, did you mean `model`?"
         );
         assert_eq!(
             message("[admission]\nzzz = 1"),
@@ -340,7 +342,8 @@ mod tests {
         let set = |name: &str, value: &str| Config::load(&Sources::default().variable(name, value));
         assert_eq!(set("WELLSPRING_EMBEDDING_MODEL", "123").unwrap().config.embedding.model, "123");
         assert_eq!(set("WELLSPRING_STORE_MAX_BYTES", "4096").unwrap().config.store.max_bytes.0, 4096);
-        assert!(!set("WELLSPRING_MATCH_GUARDS_NEGATION", "false").unwrap().config.matching.guards.negation);
+        let guards = set("WELLSPRING_MATCH_GUARDS", "numbers order").unwrap().config.guards();
+        assert_eq!(guards.enabled().map(Guard::name).collect::<Vec<_>>(), ["numbers", "order"]);
         let error = set("WELLSPRING_MATCH_CANDIDATES", "many").unwrap_err().to_string();
         assert_eq!(
             error,

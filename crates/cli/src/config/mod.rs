@@ -130,8 +130,7 @@ pub struct MatchConfig {
     #[serde(deserialize_with = "similarity")]
     pub similarity_threshold: Option<f64>,
     /// What reads both questions where similarity and words cannot decide: `bundled`, `none`, the path of a
-    /// model folder (begin it with `.` or `/`), or the name of a reranker that fastembed knows. `vcache`
-    /// decides by the policy of vCache instead, which needs feedback or a judge.
+    /// model folder (begin it with `.` or `/`), or the name of a reranker that fastembed knows.
     #[serde(deserialize_with = "name")]
     pub verifier: String,
     /// What turns similarities, words and the verifier's scores into probabilities: `bundled`, or the path of
@@ -151,8 +150,9 @@ pub struct MatchConfig {
     /// How many near neighbours a lookup considers.
     #[serde(deserialize_with = "candidates")]
     pub candidates: usize,
-    /// The cheap vetoes.
-    pub guards: GuardsConfig,
+    /// The guards that may veto a hit, by their names; `[]` for none.
+    #[serde(with = "list")]
+    pub guards: Vec<Guard>,
 }
 
 impl Default for MatchConfig {
@@ -167,55 +167,7 @@ impl Default for MatchConfig {
             verify_timeout: Duration::from_millis(500),
             follow_ups: FollowUps::default(),
             candidates: 4,
-            guards: GuardsConfig::default(),
-        }
-    }
-}
-
-/// `[match.guards]`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
-pub struct GuardsConfig {
-    /// Veto where numbers differ.
-    pub numbers: bool,
-    /// Veto where one question is negated.
-    pub negation: bool,
-    /// Veto where one question has the opposite of a word in the other.
-    pub antonyms: bool,
-    /// Veto where one number has different units.
-    pub units: bool,
-    /// Veto where times differ.
-    pub dates: bool,
-    /// Veto where the names differ.
-    pub entities: bool,
-    /// Veto where two words have traded roles.
-    pub order: bool,
-    /// Veto where the questions ask for different kinds of answers.
-    pub question_word: bool,
-    /// Veto where the languages differ.
-    pub language: bool,
-    /// Veto where accents or case make a different word.
-    pub letters: bool,
-    /// Veto where codes, signs or labels differ.
-    pub codes: bool,
-}
-
-impl Default for GuardsConfig {
-    fn default() -> Self {
-        Self {
-            numbers: true,
-            negation: true,
-            antonyms: true,
-            units: true,
-            dates: true,
-            entities: false,
-            order: true,
-            question_word: false,
-            language: true,
-            letters: true,
-            codes: true,
+            guards: Guards::default().enabled().collect(),
         }
     }
 }
@@ -389,24 +341,9 @@ impl Config {
         named.into_iter().chain(secrets).any(|named| named == variable)
     }
 
-    /// The vetoes that are switched on.
+    /// The guards that may veto.
     pub fn guards(&self) -> Guards {
-        let guards = self.matching.guards;
-        let switches = [
-            (Guard::Numbers, guards.numbers),
-            (Guard::Negation, guards.negation),
-            (Guard::Antonyms, guards.antonyms),
-            (Guard::Units, guards.units),
-            (Guard::Dates, guards.dates),
-            (Guard::Entities, guards.entities),
-            (Guard::Order, guards.order),
-            (Guard::QuestionWord, guards.question_word),
-            (Guard::Language, guards.language),
-            (Guard::Letters, guards.letters),
-            (Guard::Codes, guards.codes),
-        ];
-        let on = switches.into_iter().filter(|(_, on)| *on);
-        on.fold(Guards::none(), |guards, (guard, _)| guards.with(guard))
+        self.matching.guards.iter().copied().collect()
     }
 
     /// The criterion for serving another question's answer.

@@ -14,7 +14,7 @@ use wellspring::key::Corpus;
 use wellspring::tokens::TokenEncoder;
 use wellspring::verify::{
     BUNDLED_COMPARER, Budgets, CalibratedStage, Calibration, CrossEncoder, LateInteraction, PairScorer,
-    Pipeline, VCache, Verifier, comparer_for,
+    Pipeline, Verifier, comparer_for,
 };
 
 use super::open::blocking;
@@ -75,9 +75,6 @@ impl Config {
     ///
     /// If dropped, loading goes on in the background and its result is dropped.
     pub async fn open_verifier(&self, embedder: &Arc<dyn Embedder>) -> Result<Arc<dyn Verifier>> {
-        if self.matching.verifier == "vcache" {
-            return Ok(Arc::new(VCache::new(rand::random())));
-        }
         let Some(calibration) = self.open_calibration(embedder).await? else {
             if self.matching.calibrations.is_empty() {
                 return Ok(Arc::new(self.guards()));
@@ -113,7 +110,7 @@ impl Config {
         let model = blocking(move || embedding.describe()).await?;
         let encoder = model.as_ref().map(ModelInfo::encoder);
         let (scorer, last) = match self.matching.verifier.as_str() {
-            "none" | "vcache" => (None, CalibratedStage::Cheap),
+            "none" => (None, CalibratedStage::Cheap),
             "bundled" => {
                 let encoder = encoder.clone();
                 let own =
@@ -124,7 +121,6 @@ impl Config {
         };
         let calibration = self.calibration_for(encoder.clone()).await?;
         let budgets = match &calibration {
-            _ if self.matching.verifier == "vcache" => Budgets::Unstated,
             None => Budgets::Uncalibrated,
             Some(calibration) => calibration.budgets(last),
         };
@@ -177,7 +173,7 @@ impl Config {
         let encoder = Arc::clone(embedder).token_encoder();
         blocking(move || {
             let scorer: Arc<dyn PairScorer> = match named.as_str() {
-                "none" | "vcache" => return Ok(None),
+                "none" => return Ok(None),
                 "bundled" => Arc::new(bundled_comparer(encoder)?),
                 "cross-encoder" => CrossEncoder::shared()?,
                 path if path.starts_with(['.', '/']) => Arc::new(CrossEncoder::from_dir(path)?),

@@ -201,16 +201,6 @@ fn why_names_the_least_budget_that_can_be_shown() {
 }
 
 #[test]
-fn the_policy_of_vcache_explores_what_it_knows_nothing_of() {
-    let sandbox = Sandbox::new();
-    sandbox.write("wellspring.toml", b"match.verifier = \"vcache\"\n");
-    sandbox.run(&["put", "How long is the warranty of the device?", "Two years."]).code(0);
-    let why = sandbox.json(&["why", "how long is the device's warranty?"], 0);
-    let check = &why["candidates"][0]["checks"][0];
-    assert_eq!((&check["name"], &check["passed"]), (&json!("vcache"), &json!(false)), "{why}");
-}
-
-#[test]
 fn which_models_decide_and_what_they_cannot_read_is_told() {
     let sandbox = Sandbox::new();
     sandbox.run(&["put", "Why sleep?", "Yes."]).code(0);

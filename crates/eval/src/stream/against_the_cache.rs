@@ -161,7 +161,7 @@ async fn compare(
     let looked = Looked::of(&examiner, stream, &asked, &embeddings, &calibrations).await.unwrap();
 
     // The nearest question of each query, as `asked` gives it for policies that look at no other.
-    let all = looked.asked(stream);
+    let all = looked.asked();
     let (mut hits, mut others) = (0, 0);
     for ((case, query), looked_up) in looked.cases(judge, stream).iter().zip(&asked).zip(&all) {
         let lookup = cache.lookup(wellspring::Query::new(&*query.question)).await.unwrap();
@@ -169,7 +169,7 @@ async fn compare(
         let evaluated = case.served(*threshold).map(|near| near.question);
         assert_eq!(evaluated, served, "{policy:?} by {criterion:?} on {}", query.question);
         hits += usize::from(served.is_some());
-        let nearest = looked_up.nearest.map(|(_, question, _)| question);
+        let nearest = looked_up.nearest.map(|(at, _)| &*cached[at].question);
         others += usize::from(served.is_some() && served != nearest);
     }
     (hits, others)

@@ -125,16 +125,14 @@ impl Looked {
     }
 
     /// The queries with their nearest cached question only.
-    pub(super) fn asked<'a>(&self, stream: Stream<'a>) -> Vec<Asked<'a>> {
-        let asked = |(looked, query): (&LookedUp, &'a Query)| {
-            let nearest = looked
-                .candidates
-                .first()
-                .map(|(at, pair)| (*at, &*stream.cached[*at].question, pair.similarity.unwrap_or_default()));
-            let is_right = nearest.is_some_and(|(at, ..)| looked.expect == Some(at));
-            Asked { question: &query.question, nearest, is_right }
+    pub(super) fn asked(&self) -> Vec<Asked> {
+        let asked = |looked: &LookedUp| {
+            let nearest = looked.candidates.first();
+            let nearest = nearest.map(|(at, pair)| (*at, pair.similarity.unwrap_or_default()));
+            let is_right = nearest.is_some_and(|(at, _)| looked.expect == Some(at));
+            Asked { nearest, is_right }
         };
-        self.0.iter().zip(stream.queries).map(asked).collect()
+        self.0.iter().map(asked).collect()
     }
 
     /// How long the policy's decision on each query takes, in microseconds.

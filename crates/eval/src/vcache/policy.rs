@@ -5,22 +5,10 @@
 //! Once there are six (two of them given), a logistic curve is fitted to them. A question is then served with
 //! a probability that keeps the *share of wrong answers among all requests* within the budget. Otherwise it
 //! is explored: it is a miss, and its answer shows what to learn. This is a weaker promise than a share of
-//! the hits, and it needs four labels per entry before the first hit. So it is not the default; it is for
-//! entries that are asked for often.
-//!
-//! Labels come from [`Cache::feedback`](crate::Cache::feedback) and from a [judge](crate::judge). Give the
-//! judge enough [calls](crate::Shadow::calls_per_hour) to judge what is explored, and give the cache
-//! [`candidates(1)`](crate::CacheBuilder::candidates), because the method uses a single neighbour.
+//! the hits, and it needs four labels per entry before the first hit.
 
-use std::sync::{Mutex, PoisonError};
-
-use async_trait::async_trait;
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
-
-use super::{Candidate, Check, Outcome, Screening, Stage, StageRun, Verdict, Verifier};
-use crate::criterion::{Criterion, DEFAULT_MAX_FALSE_HIT_RATE};
-use crate::error::Result;
 
 /// The fewest observations that a curve is fitted to, the given ones included.
 const FEWEST: usize = 6;
@@ -33,47 +21,37 @@ const RIDGE: f64 = 0.01;
 /// Newton's method needs about ten.
 const MAX_ITERATIONS: usize = 50;
 
-/// The policy of vCache. The budget is the criterion's false-hit rate, here per request.
+/// The policy, with its random numbers.
 #[derive(Debug)]
-pub struct VCache {
-    random: Mutex<SmallRng>,
+pub(super) struct Policy {
+    random: SmallRng,
 }
 
-impl VCache {
+impl Policy {
     /// The policy, with random numbers from `seed`.
-    pub fn new(seed: u64) -> Self {
-        Self { random: Mutex::new(SmallRng::seed_from_u64(seed)) }
+    pub(super) fn new(seed: u64) -> Self {
+        Self { random: SmallRng::seed_from_u64(seed) }
     }
 
-    /// How likely it is that a question is explored, and how likely its answer is right.
-    fn assess(candidate: &Candidate<'_>) -> (f64, f64) {
-        let delta = match candidate.criterion {
-            Criterion::MaxFalseHitRate(rate) => rate,
-            Criterion::SimilarityThreshold(_) => DEFAULT_MAX_FALSE_HIT_RATE,
-        };
-        let observations: Vec<(f64, f64)> = GIVEN
-            .iter()
-            .chain(candidate.observations)
-            .map(|&(similarity, right)| (f64::from(similarity), f64::from(u8::from(right))))
-            .collect();
-        if observations.len() < FEWEST {
-            return (1.0, 0.0);
-        }
-        match Curve::fit(&observations) {
-            Some(curve) => curve.assess(f64::from(candidate.similarity), delta),
-            None => (1.0, 0.0),
-        }
+    /// Whether a question of this similarity to an entry is served, rather than explored. `observations` are
+    /// the similarities of the questions that the entry's answer was judged for, and whether it was right;
+    /// `budget` is the share of wrong answers among all requests.
+    pub(super) fn serves(&mut self, similarity: f32, observations: &[(f32, bool)], budget: f64) -> bool {
+        self.random.random::<f64>() > explore(similarity, observations, budget)
     }
+}
 
-    fn draw(&self) -> f64 {
-        self.random.lock().unwrap_or_else(PoisonError::into_inner).random()
+/// How likely it is that such a question is explored.
+fn explore(similarity: f32, observations: &[(f32, bool)], budget: f64) -> f64 {
+    let observations: Vec<(f64, f64)> = GIVEN
+        .iter()
+        .chain(observations)
+        .map(|&(similarity, right)| (f64::from(similarity), f64::from(u8::from(right))))
+        .collect();
+    if observations.len() < FEWEST {
+        return 1.0;
     }
-
-    fn decide(&self, candidate: &Candidate<'_>) -> (Outcome, f64, f64) {
-        let (explore, right) = Self::assess(candidate);
-        let outcome = if self.draw() <= explore { Outcome::Rejected } else { Outcome::Accepted };
-        (outcome, explore, right)
-    }
+    Curve::fit(&observations).map_or(1.0, |curve| curve.explore(f64::from(similarity), budget))
 }
 
 /// P(right | similarity) = sigmoid(bias + slope × similarity), with the variance of the similarity at which
@@ -126,18 +104,16 @@ impl Curve {
         Some(Self { slope, middle: (-bias / slope).clamp(0.0, 1.0), deviation: variance.max(0.0).sqrt() })
     }
 
-    /// How likely a question with this similarity must be explored to keep `delta`, and how likely its answer
-    /// is right.
-    fn assess(&self, similarity: f64, delta: f64) -> (f64, f64) {
-        let explore = (1..=STEPS)
+    /// How likely a question with this similarity must be explored to keep `delta`.
+    fn explore(&self, similarity: f64, delta: f64) -> f64 {
+        (1..=STEPS)
             .map(|step| {
                 let error = f64::from(step) / f64::from(STEPS + 1);
                 let middle = (self.middle + quantile(1.0 - error) * self.deviation).clamp(0.0, 1.0);
                 let right = (1.0 - error) * sigmoid(self.slope * (similarity - middle));
                 1.0 - delta / (1.0 - right)
             })
-            .fold(1.0, f64::min);
-        (explore, sigmoid(self.slope * (similarity - self.middle)))
+            .fold(1.0, f64::min)
     }
 }
 
@@ -157,44 +133,12 @@ fn quantile(p: f64) -> f64 {
     t - above / below
 }
 
-#[async_trait]
-impl Verifier for VCache {
-    /// No similarity is too low to learn from.
-    fn floor(&self, _criterion: Criterion) -> f32 {
-        0.0
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "a confidence needs no more digits")]
-    fn screen(&self, candidate: &Candidate<'_>) -> Screening {
-        let (outcome, _, right) = self.decide(candidate);
-        Screening::new(Stage::Custom, outcome, right as f32)
-    }
-
-    #[expect(clippy::cast_possible_truncation, reason = "a confidence needs no more digits")]
-    async fn verify(&self, candidate: Candidate<'_>) -> Result<Verdict> {
-        let started = std::time::Instant::now();
-        let (outcome, explore, right) = self.decide(&candidate);
-        let accepted = outcome == Outcome::Accepted;
-        let detail = format!(
-            "explored with probability {:.3}, right with {right:.3}, after {} observations",
-            explore.max(0.0),
-            candidate.observations.len()
-        );
-        let run = StageRun::new(Stage::Custom, outcome, started.elapsed());
-        Ok(Verdict::new(accepted, right as f32, vec![Check::new("vcache", accepted, detail)], vec![run]))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn candidate(observations: &[(f32, bool)], similarity: f32) -> Candidate<'_> {
-        Candidate::new("a", "b", similarity, Criterion::MaxFalseHitRate(0.05)).observations(observations)
-    }
-
     fn explore(observations: &[(f32, bool)], similarity: f32) -> f64 {
-        VCache::assess(&candidate(observations, similarity)).0
+        super::explore(similarity, observations, 0.05)
     }
 
     #[test]
@@ -221,18 +165,13 @@ mod tests {
         assert!(explore(&confused, 0.99) > 0.9);
     }
 
-    #[tokio::test]
-    async fn what_is_served_follows_the_draw() {
+    #[test]
+    fn what_is_served_follows_the_draw() {
         let labels: Vec<_> = [(0.5, false), (0.95, true)].iter().copied().cycle().take(64).collect();
-        let policy = VCache::new(7);
-        let pair = candidate(&labels, 0.9);
-        let share = explore(&labels, 0.9).max(0.0);
-        let mut explored = 0.0;
-        for _ in 0..2_000 {
-            explored += f64::from(u8::from(policy.screen(&pair).outcome == Outcome::Rejected));
-        }
-        assert!((explored / 2_000.0 - share).abs() < 0.05, "{explored} of 2000, expected {share}");
-        assert_eq!(policy.verify(pair).await.unwrap().checks[0].name, "vcache");
+        let mut policy = Policy::new(7);
+        let share = 1.0 - explore(&labels, 0.9).max(0.0);
+        let served = (0..2_000).filter(|_| policy.serves(0.9, &labels, 0.05)).count();
+        assert!((served as f64 / 2_000.0 - share).abs() < 0.05, "{served} of 2000, expected {share}");
     }
 
     #[test]

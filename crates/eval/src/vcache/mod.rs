@@ -6,12 +6,12 @@
 //! inserted; the method itself would store the answer of a query that explored if it differs. It learns on
 //! the stream on which it is measured, as it would in use, and has no threshold.
 
+mod policy;
+
 use std::collections::HashMap;
 use std::time::Instant;
 
-use wellspring::criterion::Criterion;
-use wellspring::verify::{Candidate, Outcome, VCache, Verifier as _};
-
+use self::policy::Policy;
 use super::curve::{CurvePoint, Tally};
 
 /// The same for every run, so that a run can be repeated.
@@ -22,10 +22,9 @@ const BUDGETS: [f32; 9] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.8];
 
 /// A query with its nearest cached question.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked<'a> {
-    pub(super) question: &'a str,
-    /// The position of the nearest cached question, its text and its similarity.
-    pub(super) nearest: Option<(usize, &'a str, f32)>,
+pub(super) struct Asked {
+    /// The position of the nearest cached question, and its similarity.
+    pub(super) nearest: Option<(usize, f32)>,
     /// Whether its answer is right.
     pub(super) is_right: bool,
 }
@@ -42,22 +41,19 @@ pub(super) struct Run {
 impl Run {
     /// Runs the policy over `queries` in their order, with `budget` as the share of wrong answers among all
     /// of them.
-    pub(super) fn over(queries: &[Asked<'_>], budget: f64) -> Self {
-        let policy = VCache::new(SEED);
+    pub(super) fn over(queries: &[Asked], budget: f64) -> Self {
+        let mut policy = Policy::new(SEED);
         let mut known: HashMap<usize, Vec<(f32, bool)>> = HashMap::new();
         let (mut served, mut micros) = (Vec::new(), Vec::new());
         for query in queries {
-            let Some((at, cached, similarity)) = query.nearest else {
+            let Some((at, similarity)) = query.nearest else {
                 served.push(None);
                 micros.push(0.0);
                 continue;
             };
             let known = known.entry(at).or_default();
             let started = Instant::now();
-            let candidate =
-                Candidate::new(query.question, cached, similarity, Criterion::MaxFalseHitRate(budget))
-                    .observations(known);
-            let is_hit = policy.screen(&candidate).outcome == Outcome::Accepted;
+            let is_hit = policy.serves(similarity, known, budget);
             micros.push(started.elapsed().as_secs_f64() * 1e6);
             served.push(is_hit.then_some(query.is_right));
             if !is_hit {
@@ -74,7 +70,7 @@ impl Run {
 }
 
 /// The results with other budgets, from the smallest to the greatest.
-pub(super) fn curve(queries: &[Asked<'_>]) -> Vec<CurvePoint> {
+pub(super) fn curve(queries: &[Asked]) -> Vec<CurvePoint> {
     let point = |budget: f32| CurvePoint::of(Run::over(queries, budget.into()).hits(), queries.len(), budget);
     BUDGETS.into_iter().filter_map(point).collect()
 }
@@ -84,11 +80,11 @@ mod tests {
     use super::*;
 
     /// Two cached questions: queries with a similarity above .8 ask the same, those below do not.
-    fn stream(length: u16) -> Vec<Asked<'static>> {
+    fn stream(length: u16) -> Vec<Asked> {
         let query = |n: u16| {
             let is_right = !n.is_multiple_of(3);
             let similarity = if is_right { 0.9 } else { 0.6 } + f32::from(n * 7 % 50) / 500.0;
-            Asked { question: "q", nearest: Some((usize::from(n % 2), "c", similarity)), is_right }
+            Asked { nearest: Some((usize::from(n % 2), similarity)), is_right }
         };
         (0..length).map(query).collect()
     }
@@ -100,7 +96,7 @@ mod tests {
         let hits = run.hits().hits();
         assert!(hits > 100, "{hits} of 400 are hits");
         // If each question is asked only once, the policy never gets there.
-        let once = (0..400).map(|at| Asked { nearest: Some((at, "c", 0.99)), ..stream(1)[0] });
+        let once = (0..400).map(|at| Asked { nearest: Some((at, 0.99)), ..stream(1)[0] });
         assert_eq!(Run::over(&once.collect::<Vec<_>>(), 0.05).hits(), Tally::default());
     }
 
@@ -124,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_query_without_a_neighbour_is_a_miss() {
-        let alone = Asked { question: "q", nearest: None, is_right: false };
+        let alone = Asked { nearest: None, is_right: false };
         assert_eq!(Run::over(&[alone], 0.5), Run { served: vec![None], micros: vec![0.0] });
     }
 }
