@@ -7,6 +7,7 @@ mod allocations;
 mod beside_changes;
 mod crash;
 mod damage;
+mod earlier;
 mod folder;
 mod round_trip;
 
