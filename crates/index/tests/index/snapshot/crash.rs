@@ -50,7 +50,8 @@ fn load(snapshots: &Snapshots) -> (SegmentedIndex, Vec<PassedOver>) {
 
 fn say(line: std::fmt::Arguments<'_>) {
     let mut output = std::io::stdout().lock();
-    writeln!(output, "{MARK}{line}").unwrap();
+    // On one processor, the harness has begun a line with the test's name.
+    writeln!(output, "\n{MARK}{line}").unwrap();
     output.flush().unwrap();
 }
 
