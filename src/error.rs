@@ -7,6 +7,8 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::index;
+
 /// What kind of failure an [`Error`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -131,6 +133,21 @@ impl Error {
     }
 }
 
+impl From<index::Error> for Error {
+    fn from(error: index::Error) -> Self {
+        let kind = match error.kind() {
+            index::ErrorKind::InvalidInput => ErrorKind::InvalidInput,
+            index::ErrorKind::Config => ErrorKind::Config,
+            index::ErrorKind::Corrupt => ErrorKind::Corrupt,
+            index::ErrorKind::Locked => ErrorKind::Locked,
+            // The files of an index are kept beside the store.
+            _ => ErrorKind::Store,
+        };
+        let message = error.to_string();
+        Self { source: error.into_source(), ..Self::new(kind, message) }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
@@ -151,5 +168,31 @@ impl fmt::Debug for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+    use crate::index::{Embedding, SegmentedIndex};
+
+    #[test]
+    fn an_error_of_the_index_keeps_its_kind_message_and_cause() {
+        let settings = || SegmentedIndex::builder(2);
+        let index = settings().build().unwrap();
+        for (error, kind) in [
+            (Embedding::new(&[]).unwrap_err(), ErrorKind::InvalidInput),
+            (settings().ef_search(0).build().unwrap_err(), ErrorKind::Config),
+            (settings().load(b"", &[0; 64][..], 64).unwrap_err(), ErrorKind::Corrupt),
+            (index.save(b"", &mut [0; 8][..]).unwrap_err(), ErrorKind::Store),
+        ] {
+            let (message, cause) = (error.to_string(), error.source().map(ToString::to_string));
+            assert_eq!(cause.is_some(), kind == ErrorKind::Store);
+            let converted = Error::from(error);
+            assert_eq!((converted.kind(), converted.to_string()), (kind, message));
+            assert_eq!(converted.source().map(ToString::to_string), cause);
+        }
     }
 }

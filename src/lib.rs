@@ -15,11 +15,13 @@
 //!
 //! A module uses only modules of the levels above its own, and parts never use each other.
 //!
-//! 1. data: [`error`], [`clock`], [`criterion`], [`key`], [`embedding`], [`tokens`],
-//!    [`entry`], [`judgement`], [`sealed`]; beside them `onnx`, which loads local models
-//! 2. parts: [`embed`], [`index`], [`verify`], [`judge`], [`store`], `flight`, [`policy`], [`metrics`],
-//!    [`journal`]
+//! 1. data: [`error`], [`clock`], [`criterion`], [`key`], [`tokens`], [`entry`], [`judgement`], [`sealed`];
+//!    beside them `onnx`, which loads local models
+//! 2. parts: [`embed`], [`verify`], [`judge`], [`store`], `flight`, [`policy`], [`metrics`], [`journal`]
 //! 3. composition, where the parts meet: [`cache`], [`invalidate`], and on top of them `events`
+//!
+//! Below all of them is the crate `wellspring-index`, which knows nothing of this one: the vector [`index`] and
+//! the [`embedding`] are from there.
 //!
 //! Surfaces are separate crates, which use only the public interface: `wellspring-gateway` and
 //! `wellspring-eval`, which measures how well questions are distinguished, and on top of them
@@ -56,13 +58,11 @@ pub mod cache;
 pub mod clock;
 pub mod criterion;
 pub mod embed;
-pub mod embedding;
 pub mod entry;
 pub mod error;
 #[cfg(feature = "valkey")]
 pub mod events;
 mod flight;
-pub mod index;
 pub mod invalidate;
 pub mod journal;
 pub mod judge;
@@ -83,7 +83,6 @@ pub use cache::{
 };
 pub use criterion::Criterion;
 pub use embed::Embedder;
-pub use embedding::Embedding;
 pub use entry::{Answer, Change, ContentType, Dependency, DocumentVersion, Entry, Selection, Usage};
 pub use error::{Error, ErrorKind, Result};
 pub use flight::SharedError;
@@ -99,3 +98,4 @@ pub use store::EmbeddedStore;
 pub use store::ValkeyStore;
 pub use store::{Limits, MemoryStore, Store};
 pub use verify::{Guards, Pipeline, Threshold, Verifier};
+pub use wellspring_index::{self as index, Embedding, embedding};

@@ -13,11 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use usearch::{Index, IndexOptions, MetricKind, ScalarKind};
-use wellspring::embedding::Embedding;
-use wellspring::index::{SegmentedIndex, SegmentedIndexBuilder, VectorIndex};
-use wellspring::key::EntryId;
+use wellspring_index::{Embedding, Id, SegmentedIndex, SegmentedIndexBuilder, VectorIndex};
 
-#[path = "../support/mod.rs"]
+#[path = "../../crates/index/benches/support/mod.rs"]
 mod support;
 
 use support::DIMENSIONS;
@@ -30,12 +28,12 @@ const TURN: usize = 300;
 /// The widths of a search: of usearch, and of Wellspring for about the same recall.
 const WIDTHS: [(usize, usize); 4] = [(32, 28), (48, 44), (64, 64), (96, 96)];
 
-fn id(number: usize) -> EntryId {
-    EntryId::from_bytes((number as u128).to_be_bytes())
+fn id(number: usize) -> Id {
+    (number as u128).to_be_bytes()
 }
 
-fn number(id: EntryId) -> usize {
-    usize::try_from(u128::from_be_bytes(*id.as_bytes())).expect("made of a usize")
+fn number(id: Id) -> usize {
+    usize::try_from(u128::from_be_bytes(id)).expect("made of a usize")
 }
 
 fn threads() -> usize {

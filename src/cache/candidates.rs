@@ -111,7 +111,7 @@ impl Inner {
         let found = self.indexes.search((&key.corpus, key.scope), embedding, k, floor, wait).await;
         self.metrics.lookup.search.record(started.elapsed());
         match found {
-            Ok(neighbors) => Ok(neighbors.into_iter().map(|neighbor| neighbor.id).collect()),
+            Ok(neighbors) => Ok(neighbors.into_iter().map(|(id, _)| id).collect()),
             Err(error) => Err(self.broken(BypassReason::Store, &error)),
         }
     }

@@ -170,15 +170,17 @@ impl Cache {
         let Some(embedding) = embedding else { return Ok(Vec::new()) };
         let scope = (&prepared.key.corpus, prepared.key.scope);
         let mut candidates = Vec::new();
-        for neighbor in inner.indexes.search(scope, &embedding, EXPLAINED + 1, -1.0, INDEX_WAIT).await? {
-            if neighbor.id == prepared.key.exact || candidates.len() == EXPLAINED {
+        for (id, similarity) in
+            inner.indexes.search(scope, &embedding, EXPLAINED + 1, -1.0, INDEX_WAIT).await?
+        {
+            if id == prepared.key.exact || candidates.len() == EXPLAINED {
                 continue;
             }
-            let found = inner.store.lookup(&prepared.key.corpus, neighbor.id).await?.found;
+            let found = inner.store.lookup(&prepared.key.corpus, id).await?.found;
             let mut candidate = ExplainedCandidate {
-                entry: neighbor.id,
+                entry: id,
                 question: None,
-                similarity: neighbor.similarity,
+                similarity,
                 state: (&found).into(),
                 checks: Vec::new(),
                 stages: Vec::new(),
@@ -191,7 +193,7 @@ impl Cache {
                 if let Some(cached) = &entry.embedding {
                     candidate.similarity = cached.similarity(&embedding);
                 }
-                let record = inner.lessons.record_of(neighbor.id);
+                let record = inner.lessons.record_of(id);
                 let pair = prepared.candidate(&entry, candidate.similarity, record.as_deref());
                 let screening = inner.verifier.screen(&pair);
                 let verdict = inner.verifier.explain(pair).await?;
@@ -204,11 +206,11 @@ impl Cache {
                 candidate.confidence = verdict.confidence;
                 (candidate.checks, candidate.stages) = (verdict.checks, verdict.stages);
                 candidate.question = Some(entry.question.to_string());
-                if inner.lessons.forbid(prepared.key.exact, neighbor.id) {
+                if inner.lessons.forbid(prepared.key.exact, id) {
                     let detail = "its answer was called wrong for this question";
                     candidate.checks.insert(0, Check::new(Stage::Lessons.name(), false, detail));
                     (candidate.accepted, candidate.screened) = (false, Outcome::Rejected);
-                } else if inner.lessons.promoted(prepared.key.exact).contains(&neighbor.id) {
+                } else if inner.lessons.promoted(prepared.key.exact).contains(&id) {
                     let detail = "a judge approved its answer for this question";
                     candidate.checks.insert(0, Check::new(Stage::Lessons.name(), true, detail));
                     (candidate.accepted, candidate.screened) = (true, Outcome::Accepted);

@@ -284,8 +284,8 @@ impl Cache {
                 && !inner.lessons.is_settled(key.exact, entry)
                 && !judging.put_up.contains_key(&(key.exact, entry))
         };
-        let open = near.iter().filter(|near| is_open(near.id));
-        let fetched = join_all(open.map(|near| inner.store.lookup(&key.corpus, near.id))).await;
+        let open = near.into_iter().map(|(id, _)| id).filter(|&id| is_open(id));
+        let fetched = join_all(open.map(|id| inner.store.lookup(&key.corpus, id))).await;
         let live = fetched.into_iter().filter_map(|fetched| match fetched.ok()?.found {
             Found::Live(entry) => Some(entry),
             _ => None,

@@ -68,7 +68,7 @@ impl FakeEmbedder {
             let component = component(hash(&[text]), vector.len());
             vector[component] = 1.0;
         }
-        Embedding::new(&vector)
+        Ok(Embedding::new(&vector)?)
     }
 }
 

@@ -133,9 +133,9 @@ impl Keeper {
         if index.saved.load(Ordering::Relaxed) == changes {
             return true;
         }
-        let saved = Handle::current()
-            .block_on(self.label(store, &index.corpus, scope))
-            .and_then(|label| self.snapshots.generations(&name(scope, fills))?.save(&index.index(), &label));
+        let saved = Handle::current().block_on(self.label(store, &index.corpus, scope)).and_then(|label| {
+            Ok(self.snapshots.generations(&name(scope, fills))?.save(&index.index(), &label)?)
+        });
         match saved {
             Ok(Saved::Written { .. }) => {
                 index.saved.store(changes, Ordering::Relaxed);
@@ -148,7 +148,8 @@ impl Keeper {
                 self.keep(scope, KEPT);
                 true
             }
-            Ok(Saved::Refused) => false,
+            // This process may not save here.
+            Ok(_) => false,
             Err(error) => {
                 tracing::warn!(%error, %scope, "the index of a scope cannot be saved");
                 false

@@ -222,14 +222,14 @@ impl Load {
             // From now on, the store reports what other processes store.
             store.follow(corpus).await?;
             *self.index.told() = Some(HashSet::new());
-            self.unlisted = self.index.index().ids().into_iter().collect();
+            self.unlisted = self.index.index().ids().into_iter().map(EntryId::from_bytes).collect();
         }
         let page = store.scope_page(corpus, self.scope, self.cursor).await?;
         let (index, known) = (self.index.index(), self.index.loading.known.load(Ordering::Relaxed));
         let mut unread = Vec::new();
         for listed in page.entries {
             self.unlisted.remove(&listed.id);
-            if listed.fill >= known || !index.contains(listed.id) {
+            if listed.fill >= known || !index.contains(*listed.id.as_bytes()) {
                 unread.push(listed.id);
             }
         }

@@ -30,7 +30,7 @@ use self::loading::Loading;
 use crate::embedding::Embedding;
 use crate::entry::Entry;
 use crate::error::Result;
-use crate::index::{Neighbor, SegmentedIndex, VectorIndex};
+use crate::index::{SegmentedIndex, VectorIndex};
 use crate::key::{Corpus, EntryId, ScopeId};
 use crate::store::ChangeListener;
 
@@ -80,8 +80,9 @@ impl Indexes {
         self.removed(&[(id, scope)]);
     }
 
-    /// The `k` nearest entries of `scope` with at least `floor` similarity, nearest first. If the scope is
-    /// not loaded, starts to load it and waits up to `wait` for that; then it searches what is loaded so far.
+    /// The `k` nearest entries of `scope` with at least `floor` similarity, and how similar they are, nearest
+    /// first. If the scope is not loaded, starts to load it and waits up to `wait` for that; then it searches
+    /// what is loaded so far.
     pub(crate) async fn search(
         &self,
         (corpus, scope): (&Corpus, ScopeId),
@@ -89,13 +90,14 @@ impl Indexes {
         k: usize,
         floor: f32,
         wait: Duration,
-    ) -> Result<Vec<Neighbor>> {
+    ) -> Result<Vec<(EntryId, f32)>> {
         let Some(scope) = self.present(corpus, scope) else { return Ok(Vec::new()) };
         if scope.loading.is_running() {
             let _ = tokio::time::timeout(wait, scope.loading.ended()).await;
         }
         // The lock is not held while searching, or a new scope would have to wait for it.
-        scope.index().search(query, k, floor)
+        let found = scope.index().search(query, k, floor)?;
+        Ok(found.into_iter().map(|found| (EntryId::from_bytes(found.id), found.similarity)).collect())
     }
 
     /// Waits until no scope is being loaded.
@@ -191,14 +193,14 @@ impl ScopeIndex {
     fn change(&self, id: EntryId, embedding: Option<&Embedding>) {
         // A scope names its model, so this only passes over entries that no query of this cache can reach.
         let is_changed = match embedding.filter(|embedding| embedding.dimensions() == self.dimensions) {
-            Some(embedding) => match self.index().insert(id, embedding) {
+            Some(embedding) => match self.index().insert(*id.as_bytes(), embedding) {
                 Ok(()) => true,
                 Err(error) => {
                     tracing::error!(%error, "an entry cannot be found by meaning");
                     false
                 }
             },
-            None => self.index().remove(id),
+            None => self.index().remove(*id.as_bytes()),
         };
         self.changes.fetch_add(u64::from(is_changed), Ordering::Relaxed);
     }

@@ -4,5 +4,6 @@
 mod crash;
 mod damage;
 mod disk_full;
+mod earlier;
 mod foreign;
 mod reopen;

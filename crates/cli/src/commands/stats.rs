@@ -261,7 +261,7 @@ impl Indexes {
             Entry::Occupied(slot) => slot.into_mut(),
             Entry::Vacant(slot) => slot.insert(SegmentedIndex::builder(embedding.dimensions()).build()?),
         };
-        index.insert(id, embedding)
+        Ok(index.insert(*id.as_bytes(), embedding)?)
     }
 
     fn memory_bytes(&self) -> u64 {

@@ -19,7 +19,7 @@ impl Embedder for OnePoint {
 
     async fn embed(&self, texts: &[String]) -> Result<Vec<Embedded>> {
         let place = |text: &String| match text.len() {
-            0..=120 => Embedding::new(&[1.0, 0.0]).map(Embedded::Vector),
+            0..=120 => Ok(Embedded::Vector(Embedding::new(&[1.0, 0.0])?)),
             _ => Ok(Embedded::TooLong),
         };
         texts.iter().map(place).collect()

@@ -23,7 +23,7 @@ impl Embedder for Circle {
                     return Ok(Embedded::TooLong);
                 };
                 let (sin, cos) = degrees.to_radians().sin_cos();
-                Embedding::new(&[cos, sin]).map(Embedded::Vector)
+                Ok(Embedded::Vector(Embedding::new(&[cos, sin])?))
             })
             .collect()
     }

@@ -44,7 +44,7 @@ impl Embedder for Words {
     }
 
     async fn embed(&self, texts: &[String]) -> Result<Vec<Embedded>> {
-        texts.iter().map(|text| Embedding::new(&place(text)).map(Embedded::Vector)).collect()
+        texts.iter().map(|text| Ok(Embedded::Vector(Embedding::new(&place(text))?))).collect()
     }
 }
 

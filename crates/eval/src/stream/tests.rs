@@ -20,7 +20,7 @@ impl Embedder for Circle {
         let place = |text: &String| {
             let degrees: f32 = text.split(' ').next().unwrap_or_default().parse().unwrap();
             let (sin, cos) = degrees.to_radians().sin_cos();
-            Embedding::new(&[cos, sin]).map(Embedded::Vector)
+            Ok(Embedded::Vector(Embedding::new(&[cos, sin])?))
         };
         texts.iter().map(place).collect()
     }
