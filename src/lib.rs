@@ -16,7 +16,7 @@
 //! A module uses only modules of the levels above its own, and parts never use each other.
 //!
 //! 1. data: [`error`], [`clock`], [`criterion`], [`key`], [`embedding`], [`tokens`],
-//!    [`entry`], [`judgement`], [`sealed`]; beside them `onnx`, which loads local models
+//!    [`entry`], [`judgement`], [`sealed`]; beside them [`backoff`], and `onnx`, which loads local models
 //! 2. parts: [`embed`], [`index`], [`verify`], [`judge`], [`store`], `flight`, [`policy`], [`metrics`],
 //!    [`journal`]
 //! 3. composition, where the parts meet: [`cache`], [`invalidate`], and on top of them `events`
@@ -52,6 +52,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub mod backoff;
 pub mod cache;
 pub mod clock;
 pub mod criterion;
