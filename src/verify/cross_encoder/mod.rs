@@ -18,13 +18,13 @@ use async_trait::async_trait;
 
 use self::model::{Manifest, OnnxPairs};
 use super::scorer::{PairScorer, Scored};
+use super::worker;
 #[cfg(doc)]
 use super::worker::QUEUE_CAPACITY;
-use super::worker::Worker;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
-use crate::onnx;
+use crate::onnx::{self, Threads};
 
 /// The folder name of the cross-encoder that comes with Wellspring.
 pub const BUNDLED_VERIFIER: &str = "question-verifier";
@@ -35,7 +35,7 @@ pub const BUNDLED_VERIFIER: &str = "question-verifier";
 #[derive(Debug)]
 pub struct CrossEncoder {
     name: String,
-    worker: Worker<(String, String), Scored>,
+    worker: Threads<(String, String), Scored>,
 }
 
 /// How a [`CrossEncoder`] is loaded.
@@ -153,7 +153,7 @@ impl CrossEncoder {
     }
 
     fn start(name: String, mut model: OnnxPairs) -> Result<Self> {
-        let worker = Worker::start(move |(asked, cached): (String, String)| model.score(&asked, &cached))?;
+        let worker = worker::start(move |(asked, cached): (String, String)| model.score(&asked, &cached))?;
         Ok(Self { name, worker })
     }
 }
@@ -165,6 +165,6 @@ impl PairScorer for CrossEncoder {
     }
 
     async fn score(&self, asked: &str, cached: &str) -> Result<Scored> {
-        self.worker.run((asked.to_owned(), cached.to_owned())).await
+        self.worker.run_now((asked.to_owned(), cached.to_owned())).await
     }
 }
