@@ -12,11 +12,11 @@ mod model;
 
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use self::model::{Manifest, OnnxPairs};
+use self::model::OnnxPairs;
 use super::scorer::{PairScorer, Scored};
 use super::worker;
 #[cfg(doc)]
@@ -24,7 +24,7 @@ use super::worker::QUEUE_CAPACITY;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
-use crate::onnx::{self, Threads};
+use crate::onnx::{self, Manifest, Shared, Threads};
 
 /// The folder name of the cross-encoder that comes with Wellspring.
 pub const BUNDLED_VERIFIER: &str = "question-verifier";
@@ -111,16 +111,8 @@ impl CrossEncoder {
     ///
     /// As [`bundled`](Self::bundled).
     pub fn shared() -> Result<Arc<Self>> {
-        static SHARED: Mutex<Weak<CrossEncoder>> = Mutex::new(Weak::new());
-        // Held while loading, so that two concurrent callers load once. Poison is harmless: it is written in
-        // one step.
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(loaded) = shared.upgrade() {
-            return Ok(loaded);
-        }
-        let loaded = Arc::new(Self::bundled()?);
-        *shared = Arc::downgrade(&loaded);
-        Ok(loaded)
+        static SHARED: Shared<CrossEncoder> = Shared::new();
+        SHARED.get_or_load(Self::bundled)
     }
 
     /// Loads the model in `folder`. The folder must hold a `manifest.json` like that of the bundled model,

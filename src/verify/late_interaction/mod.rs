@@ -68,16 +68,16 @@ impl LateInteraction {
     pub fn from_dir(folder: impl AsRef<Path>, encoder: Arc<dyn TokenEncoder>) -> Result<Self> {
         let folder = folder.as_ref();
         let manifest = Manifest::read(folder)?;
-        if manifest.encoder != encoder.name() {
+        if manifest.details.encoder != encoder.name() {
             let message = format!(
                 "the comparer {} reads token states of {}, not of {}",
                 manifest.name,
-                manifest.encoder,
+                manifest.details.encoder,
                 encoder.name()
             );
             return Err(Error::new(Kind::Model, message));
         }
-        let head = Head::read(&manifest.weights(folder)?)?;
+        let head = Head::read(&manifest.details.weights(folder)?)?;
         let worker = worker::start(move |(asked, cached): Pair| head.logit(&asked, &cached))?;
         Ok(Self { name: manifest.fingerprint(), encoder, worker })
     }
