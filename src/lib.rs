@@ -16,7 +16,8 @@
 //! A module uses only modules of the levels above its own, and parts never use each other.
 //!
 //! 1. data: [`error`], [`clock`], [`criterion`], [`key`], [`embedding`], [`tokens`],
-//!    [`entry`], [`judgement`], [`sealed`]; beside them [`backoff`], and `onnx`, which loads local models
+//!    [`entry`], [`judgement`], [`promises`] in `sealed` files; beside them [`backoff`], and
+//!    `onnx`, which loads local models
 //! 2. parts: [`embed`], [`index`], [`verify`], [`judge`], [`store`], `flight`, [`policy`], [`metrics`],
 //!    [`journal`]
 //! 3. composition, where the parts meet: [`cache`], [`invalidate`], and on top of them `events`
@@ -73,7 +74,8 @@ pub mod metrics;
 #[cfg(feature = "_local")]
 mod onnx;
 pub mod policy;
-pub mod sealed;
+pub mod promises;
+mod sealed;
 pub mod store;
 pub mod tokens;
 pub mod verify;

@@ -287,7 +287,7 @@ impl Gateway {
     /// Forgets a job; returns whether there was such a job.
     pub(super) async fn forget(&self, id: u64) -> bool {
         let gateway = self.clone();
-        let done = tokio::task::spawn_blocking(move || gateway.queue().lock().journal.done(id).is_some());
+        let done = tokio::task::spawn_blocking(move || gateway.queue().lock().journal.done(id));
         let done = done.await.unwrap_or(false);
         self.queue().step();
         done
