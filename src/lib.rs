@@ -18,9 +18,8 @@
 //! 1. data: [`error`], [`clock`], [`criterion`], [`key`], [`embedding`], [`tokens`],
 //!    [`entry`], [`judgement`], [`promises`] in `sealed` files; beside them [`backoff`], and
 //!    `onnx`, which loads local models
-//! 2. parts: [`embed`], [`index`], [`verify`], [`judge`], [`store`], `flight`, [`policy`], [`metrics`],
-//!    [`journal`]
-//! 3. composition, where the parts meet: [`cache`], [`invalidate`], and on top of them `events`
+//! 2. parts: [`embed`], [`index`], [`verify`], [`judge`], [`store`], `flight`, [`policy`], [`metrics`]
+//! 3. composition, where the parts meet: [`journal`], [`cache`], [`invalidate`], and on top of them `events`
 //!
 //! Surfaces are separate crates, which use only the public interface: `wellspring-gateway` and
 //! `wellspring-eval`, which measures how well questions are distinguished, and on top of them
