@@ -15,10 +15,10 @@
 //!
 //! A module uses only modules of the levels above its own, and parts never use each other.
 //!
-//! 1. data: [`error`], [`clock`], [`criterion`], [`key`], [`tokens`], [`entry`], [`judgement`], [`sealed`];
-//!    beside them `onnx`, which loads local models
-//! 2. parts: [`embed`], [`verify`], [`judge`], [`store`], `flight`, [`policy`], [`metrics`], [`journal`]
-//! 3. composition, where the parts meet: [`cache`], [`invalidate`], and on top of them `events`
+//! 1. data: [`error`], [`clock`], [`criterion`], [`key`], [`tokens`], [`entry`], [`judgement`],
+//!    [`promises`] in `sealed` files; beside them [`backoff`], and `onnx`, which loads local models
+//! 2. parts: [`embed`], [`verify`], [`judge`], [`store`], `flight`, [`policy`], [`metrics`]
+//! 3. composition, where the parts meet: [`journal`], [`cache`], [`invalidate`], and on top of them `events`
 //!
 //! Below all of them is the crate `wellspring-index`, which knows nothing of this one: the vector [`index`] and
 //! the [`embedding`] are from there.
@@ -54,6 +54,7 @@
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+pub mod backoff;
 pub mod cache;
 pub mod clock;
 pub mod criterion;
@@ -72,7 +73,8 @@ pub mod metrics;
 #[cfg(feature = "_local")]
 mod onnx;
 pub mod policy;
-pub mod sealed;
+pub mod promises;
+mod sealed;
 pub mod store;
 pub mod tokens;
 pub mod verify;

@@ -1,9 +1,7 @@
 //! Files of lines that show whether they are complete: each line begins with the CRC-32 of the rest of it.
 //!
 //! If a crash or a full disk leaves part of a line, that part never stands before another line: it is cut off
-//! before the next line is written, and when the file is opened. Such files are for journals of work that was
-//! promised and is not done yet, such as the outbox of `ValkeyStore` and the gateway's journal of reported
-//! changes.
+//! before the next line is written, and when the file is opened. Such files hold [promises](crate::promises).
 //!
 //! All methods block, so call them only where blocking is allowed.
 
@@ -15,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// A file of sealed lines that is appended to, and that stays locked while it is open.
 #[derive(Debug)]
-pub struct SealedFile {
+pub(crate) struct SealedFile {
     /// What people call the file, such as `journal`.
     what: &'static str,
     path: PathBuf,
@@ -36,7 +34,7 @@ impl SealedFile {
     ///
     /// `Locked` if another process has it open; `Corrupt` if a line other than the last one is damaged;
     /// `Store` if it cannot be opened.
-    pub fn open(path: &Path, what: &'static str) -> Result<(Self, Vec<String>)> {
+    pub(crate) fn open(path: &Path, what: &'static str) -> Result<(Self, Vec<String>)> {
         let failed = |error| {
             let message = format!("{what} {} cannot be opened: {error}", path.display());
             Error::new(ErrorKind::Store, message).with_source(error)
@@ -71,7 +69,7 @@ impl SealedFile {
     }
 
     /// A `Corrupt` error for line `n`, counted from 0, whose content makes no sense to the caller.
-    pub fn damaged(&self, n: usize) -> Error {
+    pub(crate) fn damaged(&self, n: usize) -> Error {
         damaged(self.what, &self.path, n)
     }
 
@@ -81,7 +79,7 @@ impl SealedFile {
     /// # Errors
     ///
     /// `Unavailable` if it cannot be written.
-    pub fn append(&mut self, content: &str) -> Result<()> {
+    pub(crate) fn append(&mut self, content: &str) -> Result<()> {
         let line = sealed(content);
         let written = self.write(&line);
         let appended = written.and_then(|()| {
@@ -100,7 +98,7 @@ impl SealedFile {
 
     /// Adds a line that may be lost in a crash. If it cannot be written now, it is written before the next
     /// one. `content` must not hold a line end.
-    pub fn note(&mut self, content: &str) {
+    pub(crate) fn note(&mut self, content: &str) {
         self.owed += &sealed(content);
         if let Err(error) = self.write("") {
             tracing::warn!(%error, path = %self.path.display(), "the {} cannot be written", self.what);
@@ -108,7 +106,7 @@ impl SealedFile {
     }
 
     /// Removes all lines. If that fails, they may come back, and a warning is logged.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         (self.end, self.is_torn) = (0, true);
         self.owed.clear();
         if let Err(error) = self.mend() {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::backoff::Backoff;
 use crate::cache::lookup::{BypassReason, Exact, Hit, Lookup, Missed, Semantic, Snapshots, Tier};
 use crate::cache::query::{Mode, Prepared};
 use crate::cache::turn::Turn;
@@ -18,8 +19,7 @@ use crate::store::Found;
 /// or is already gone, before it makes its own.
 const MAX_LANDINGS: usize = 3;
 /// How often a caller checks whether another process' answer is there.
-const SHORTEST_WAIT: Duration = Duration::from_millis(5);
-const LONGEST_WAIT: Duration = Duration::from_millis(100);
+const WAITS: Backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(100));
 
 /// The input of a closure that makes an answer.
 #[derive(Debug, Clone)]
@@ -289,12 +289,11 @@ impl Cache {
         started: Instant,
     ) -> Result<Exact, BypassReason> {
         let give_up = Instant::now() + self.inner.settings.follow_timeout;
-        let mut pause = SHORTEST_WAIT;
+        let mut waits = WAITS;
         // The question is embedded already.
         let prepared = Prepared { mode: Mode::ExactOnly, ..prepared.clone() };
         while Instant::now() < give_up {
-            tokio::time::sleep(pause.mul_f64(0.5 + self.inner.random() / 2.0)).await;
-            pause = (pause * 2).min(LONGEST_WAIT);
+            waits.pause().await;
             match self.exact(&prepared, started).await? {
                 Exact::Miss(Missed { turn: Turn::Theirs, .. }) => {}
                 found => return Ok(found),

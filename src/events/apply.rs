@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::OnGap;
 use super::event::{Action, Event};
 use super::report::{GapReason, Observer, Report};
-use super::source::Backoff;
+use super::source::BACKOFF;
+use crate::backoff::Backoff;
 use crate::cache::Cache;
 use crate::entry::{Change, DocumentVersion};
 use crate::error::{Error, ErrorKind, Result};
@@ -111,7 +112,7 @@ impl<'a> Applier<'a> {
 
     /// Tries until it works, or until it can certainly never work.
     async fn until_in_force(&self, corpus: &Corpus, task: Task<'_>) -> Result<Vec<ChangeOutcome>, Failure> {
-        let mut attempts = Attempts::default();
+        let mut attempts = Attempts::NONE;
         loop {
             match self.target.perform(corpus, task).await {
                 Ok(outcomes) => return Ok(outcomes),
@@ -121,7 +122,7 @@ impl<'a> Applier<'a> {
     }
 
     async fn corpora(&self) -> Result<BTreeSet<Corpus>, Failure> {
-        let mut attempts = Attempts::default();
+        let mut attempts = Attempts::NONE;
         loop {
             match self.target.status().await {
                 Ok(status) => return Ok(status.corpora.into_iter().map(|status| status.corpus).collect()),
@@ -155,11 +156,15 @@ impl<'a> Applier<'a> {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Attempts {
     /// Those that failed for a reason of their own.
     failed: u32,
     backoff: Backoff,
+}
+
+impl Attempts {
+    const NONE: Self = Self { failed: 0, backoff: BACKOFF };
 }
 
 /// What is to be done in a corpus.

@@ -15,7 +15,8 @@ use super::OnGap;
 use super::apply::{Applier, Failure, Target};
 use super::event::Event;
 use super::report::{GapReason, Observer, Report};
-use super::source::{Backoff, Server, Source};
+use super::source::{BACKOFF, Server, Source};
+use crate::backoff::Backoff;
 use crate::cache::Cache;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Corpus;
@@ -113,7 +114,7 @@ impl ChannelEvents {
         let mut applier =
             Applier::new(target, self.observer.clone(), self.corpus.clone(), self.on_gap, MAX_ATTEMPTS);
         let listen = async {
-            let mut backoff = Backoff::default();
+            let mut backoff = BACKOFF;
             loop {
                 let why = match self.listen_to(&server, &mut applier, &mut backoff).await {
                     Err(Failure::Closed(error)) => return error,
@@ -154,7 +155,7 @@ impl ChannelEvents {
         applier.tell(&Report::Connected { server: server.name.clone() });
         // After subscribing, so that nothing comes in between.
         applier.gap(GapReason::Subscribed).await?;
-        *backoff = Backoff::default();
+        backoff.reset();
         loop {
             let Ok(push) = tokio::time::timeout(PING, messages.recv()).await else {
                 connection.send(&redis::cmd("PING")).await.map_err(lost)?;

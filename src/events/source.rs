@@ -8,6 +8,7 @@ use redis::{
 };
 use tokio::time::timeout;
 
+use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{ValkeyAddress, ValkeyServer};
 
@@ -16,8 +17,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How long a reply may take, beyond the time that the command itself waits.
 const REPLY: Duration = Duration::from_secs(10);
 /// The pauses between failed attempts.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+pub(super) const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(5));
 
 /// Where to connect to.
 #[derive(Debug, Clone)]
@@ -92,26 +92,4 @@ fn late() -> RedisError {
 /// The error that a caller with a particular request gets for a failure on the way to the server.
 pub(super) fn failed(server: &str, error: &RedisError) -> Error {
     Error::new(ErrorKind::Unavailable, format!("{server} cannot be used: {error}"))
-}
-
-/// Pauses that grow, and are random so that many processes do not come back at the same moment.
-#[derive(Debug)]
-pub(super) struct Backoff(Duration);
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self(SHORTEST_PAUSE)
-    }
-}
-
-impl Backoff {
-    /// Whether the next pause is the first one.
-    pub(super) fn is_first(&self) -> bool {
-        self.0 == SHORTEST_PAUSE
-    }
-
-    pub(super) async fn pause(&mut self) {
-        tokio::time::sleep(self.0.mul_f64(rand::random_range(0.5..1.0))).await;
-        self.0 = (self.0 * 2).min(LONGEST_PAUSE);
-    }
 }

@@ -16,8 +16,9 @@ use super::apply::{Applier, Failure, Target};
 use super::dead_letters::{DeadLetters, Letter};
 use super::event::Event;
 use super::report::{Observer, Report};
-use super::source::{Backoff, Connection, Server, Source};
+use super::source::{BACKOFF, Connection, Server, Source};
 use super::wire::{self, Entry};
+use crate::backoff::Backoff;
 use crate::cache::Cache;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Corpus;
@@ -177,7 +178,7 @@ impl StreamEvents {
         let mut applier =
             Applier::new(target, self.observer.clone(), self.corpus.clone(), self.on_gap, self.max_attempts);
         let read = async {
-            let mut backoff = Backoff::default();
+            let mut backoff = BACKOFF;
             loop {
                 match self.read_from(&server, &mut applier, &mut backoff).await {
                     Stop::Closed(error) => return error,
@@ -224,7 +225,7 @@ impl StreamEvents {
         let mut claims_at = None;
         loop {
             match self.round(&mut connection, applier, &mut claims_at).await {
-                Ok(()) => *backoff = Backoff::default(),
+                Ok(()) => backoff.reset(),
                 Err(stop) => return stop,
             }
         }

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use fastembed::TokenizerFiles;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -25,6 +26,9 @@ const MODELS_VARIABLE: &str = "WELLSPRING_MODELS_DIR";
 /// The model that is too large for the repository, which has only its manifest: `make multilingual` builds
 /// it.
 pub(crate) const BUILT_MODEL: &str = "multilingual-encoder";
+
+/// The greatest `max_tokens` that is plausible in a manifest; a greater one is a typing error.
+const MAX_TOKENS: usize = 1_000_000;
 
 /// The longest manifest that is read.
 const MAX_MANIFEST_BYTES: u64 = 64 * 1024;
@@ -63,17 +67,75 @@ pub(crate) struct ModelFiles {
     pub(crate) tokenizer: TokenizerFiles,
 }
 
-/// Reads the manifest in `folder`, whatever it contains in addition to its files.
+/// What every manifest says; `details` is what it says about its kind of model, which includes its files.
+#[derive(Debug, Clone)]
+pub(crate) struct Manifest<D> {
+    pub(crate) name: String,
+    pub(crate) revision: String,
+    pub(crate) details: D,
+}
+
+impl<D: DeserializeOwned> Manifest<D> {
+    /// Reads the manifest in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Model`] if there is none, or if it is not valid.
+    pub(crate) fn read(folder: &Path) -> Result<Self> {
+        let stated: Stated = read_json(folder)?;
+        // In two steps, because serde cannot refuse unknown fields of a flattened structure.
+        let details =
+            D::deserialize(Value::Object(stated.details)).map_err(|error| no_manifest(folder, error))?;
+        if stated.name.is_empty() || stated.revision.is_empty() {
+            let why = "has an empty name or revision: both identify vectors and calibrations";
+            return Err(bad_manifest(folder, why));
+        }
+        Ok(Self { name: stated.name, revision: stated.revision, details })
+    }
+}
+
+impl<D> Manifest<D> {
+    /// The name of the model in calibrations.
+    pub(crate) fn fingerprint(&self) -> String {
+        format!("{}@{}", self.name, self.revision)
+    }
+}
+
+/// The fields of every manifest, and the others.
+#[derive(Deserialize)]
+struct Stated {
+    name: String,
+    revision: String,
+    /// For people and licence scanners; an SPDX expression.
+    #[serde(rename = "license")]
+    _license: String,
+    /// For people: where the weights come from.
+    #[serde(rename = "source")]
+    _source: String,
+    #[serde(flatten)]
+    details: serde_json::Map<String, Value>,
+}
+
+/// Reads the manifest in `folder` in part.
+fn read_json<M: DeserializeOwned>(folder: &Path) -> Result<M> {
+    let bytes = read_at_most(&folder.join(MANIFEST_FILE), MAX_MANIFEST_BYTES)?;
+    serde_json::from_slice(&bytes).map_err(|error| no_manifest(folder, error))
+}
+
+fn no_manifest(folder: &Path, error: serde_json::Error) -> Error {
+    bad_manifest(folder, "cannot be read: compare it with the one in models/").with_source(error)
+}
+
+/// Checks the greatest number of tokens that a manifest states.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Model`] if there is none, or if it is not valid.
-pub(crate) fn read_manifest<M: DeserializeOwned>(folder: &Path) -> Result<M> {
-    let path = folder.join(MANIFEST_FILE);
-    let bytes = read_at_most(&path, MAX_MANIFEST_BYTES)?;
-    serde_json::from_slice(&bytes).map_err(|error| {
-        bad_manifest(folder, "cannot be read: compare it with the one in models/").with_source(error)
-    })
+/// [`ErrorKind::Model`] if it is not plausible.
+pub(crate) fn check_max_tokens(folder: &Path, max_tokens: usize) -> Result<()> {
+    if (1..=MAX_TOKENS).contains(&max_tokens) {
+        return Ok(());
+    }
+    Err(bad_manifest(folder, &format!("must say 1 to {MAX_TOKENS} as max_tokens")))
 }
 
 impl Files {
@@ -191,9 +253,9 @@ fn find(name: &str, folders: &[PathBuf]) -> Result<PathBuf> {
 fn is_whole(folder: &Path) -> bool {
     #[derive(Deserialize)]
     struct Listed {
-        files: serde_json::Map<String, serde_json::Value>,
+        files: serde_json::Map<String, Value>,
     }
-    read_manifest::<Listed>(folder)
+    read_json::<Listed>(folder)
         .is_ok_and(|manifest| manifest.files.keys().all(|file| folder.join(file).is_file()))
 }
 

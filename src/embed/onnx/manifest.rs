@@ -10,14 +10,14 @@ use serde::Deserialize;
 use crate::embed::{ModelInfo, Scripts};
 use crate::embedding::MAX_DIMENSIONS;
 use crate::error::Result;
-use crate::onnx::{self, Files, MAX_TOKENS};
+use crate::onnx::{self, Files};
 
-/// The description of a model in its folder.
+/// The manifest in the folder of an embedding model.
+pub(super) type Manifest = onnx::Manifest<Details>;
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Manifest {
-    pub(super) name: String,
-    pub(super) revision: String,
+pub(super) struct Details {
     pub(super) dimensions: usize,
     /// Special tokens included.
     pub(super) max_tokens: usize,
@@ -30,12 +30,6 @@ pub(super) struct Manifest {
     /// The scripts that the model was trained on; absent if it accepts any.
     #[serde(default)]
     scripts: Option<Scripts>,
-    /// For people and licence scanners; an SPDX expression.
-    #[serde(rename = "license")]
-    _license: String,
-    /// For people: where the weights come from.
-    #[serde(rename = "source")]
-    _source: String,
     /// Configuration entries of the ONNX Runtime session that runs the model.
     #[serde(default)]
     pub(super) session: BTreeMap<String, String>,
@@ -61,40 +55,25 @@ pub(super) enum Quantization {
     Dynamic,
 }
 
-impl Manifest {
-    /// Reads the manifest of the model in `folder`.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Model`] if there is none, or if it is not valid.
-    pub(super) fn read(folder: &Path) -> Result<Self> {
-        let manifest: Self = onnx::read_manifest(folder)?;
-        manifest.check(folder)?;
-        Ok(manifest)
+/// Reads the manifest of the model in `folder`.
+///
+/// # Errors
+///
+/// [`ErrorKind::Model`](crate::ErrorKind::Model) if there is none, or if it is not valid.
+pub(super) fn read(folder: &Path) -> Result<Manifest> {
+    let manifest = Manifest::read(folder)?;
+    if !(1..=MAX_DIMENSIONS).contains(&manifest.details.dimensions) {
+        return Err(onnx::bad_manifest(folder, &format!("must say 1 to {MAX_DIMENSIONS} dimensions")));
     }
+    onnx::check_max_tokens(folder, manifest.details.max_tokens)?;
+    Ok(manifest)
+}
 
-    pub(super) fn info(self) -> ModelInfo {
-        let mut info = ModelInfo::new(self.name, self.revision, self.dimensions);
-        info.max_tokens = Some(self.max_tokens);
-        info.scripts = self.scripts;
-        info
-    }
-
-    fn check(&self, folder: &Path) -> Result<()> {
-        if self.name.is_empty() || self.revision.is_empty() {
-            return Err(onnx::bad_manifest(
-                folder,
-                "has an empty name or revision: both identify the vectors",
-            ));
-        }
-        if self.dimensions == 0 || self.dimensions > MAX_DIMENSIONS {
-            return Err(onnx::bad_manifest(folder, &format!("must say 1 to {MAX_DIMENSIONS} dimensions")));
-        }
-        if self.max_tokens == 0 || self.max_tokens > MAX_TOKENS {
-            return Err(onnx::bad_manifest(folder, &format!("must say 1 to {MAX_TOKENS} as max_tokens")));
-        }
-        Ok(())
-    }
+pub(super) fn info(manifest: Manifest) -> ModelInfo {
+    let mut info = ModelInfo::new(manifest.name, manifest.revision, manifest.details.dimensions);
+    info.max_tokens = Some(manifest.details.max_tokens);
+    info.scripts = manifest.details.scripts;
+    info
 }
 
 #[cfg(test)]
@@ -112,21 +91,22 @@ mod tests {
     fn read(manifest: &[u8]) -> Result<Manifest> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join(MANIFEST_FILE), manifest).unwrap();
-        Manifest::read(folder.path())
+        super::read(folder.path())
     }
 
     #[test]
     fn bundled_manifest_is_read() {
         let manifest = read(bundled().to_string().as_bytes()).unwrap();
-        assert_eq!((manifest.dimensions, manifest.max_tokens), (384, 256));
-        assert_eq!((manifest.pooling, manifest.quantization), (Pooling::Mean, Quantization::Dynamic));
+        let Details { dimensions, max_tokens, pooling, quantization, .. } = manifest.details;
+        assert_eq!((dimensions, max_tokens), (384, 256));
+        assert_eq!((pooling, quantization), (Pooling::Mean, Quantization::Dynamic));
     }
 
     #[test]
     fn the_scripts_of_a_model_are_known_and_need_not_be_told() {
         let mut manifest = bundled();
         let scripts = |manifest: &serde_json::Value| {
-            let info = read(manifest.to_string().as_bytes()).unwrap().info();
+            let info = info(read(manifest.to_string().as_bytes()).unwrap());
             (info.unknown_script("password"), info.unknown_script("пароль"))
         };
         assert_eq!(scripts(&manifest), (None, Some("Cyrillic")));

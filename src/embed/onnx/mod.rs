@@ -15,17 +15,16 @@ mod worker;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use self::manifest::Manifest;
 use self::model::OnnxModel;
 use self::states::StatesMemo;
 use self::worker::Workers;
 use super::{Embedded, Embedder, ModelInfo};
 use crate::error::{Error, ErrorKind, Result};
-use crate::onnx;
+use crate::onnx::{self, Shared};
 use crate::tokens::{Encoded, TokenEncoder};
 
 /// The folder name of the model that is shipped with Wellspring.
@@ -114,12 +113,12 @@ impl OnnxOptions {
     /// As [`OnnxEmbedder::from_dir`].
     pub fn from_dir(&self, folder: impl AsRef<Path>) -> Result<OnnxEmbedder> {
         let folder = folder.as_ref();
-        let manifest = Manifest::read(folder)?;
-        let files = manifest.files.read(folder)?;
-        let states = manifest.token_states.then(|| StatesMemo::new(self.states_bytes));
+        let manifest = manifest::read(folder)?;
+        let files = manifest.details.files.read(folder)?;
+        let states = manifest.details.token_states.then(|| StatesMemo::new(self.states_bytes));
         let load = |_| OnnxModel::load(&manifest, files.clone(), self.threads.get(), states.clone());
         let models = (0..self.workers.get()).map(load).collect::<Result<Vec<_>>>()?;
-        OnnxEmbedder::start(manifest.info(), models, states)
+        OnnxEmbedder::start(manifest::info(manifest), models, states)
     }
 
     /// Loads a model by its name, as [`OnnxEmbedder::named`] does.
@@ -178,7 +177,7 @@ impl OnnxEmbedder {
     ///
     /// [`ErrorKind::Model`] if the folder has no manifest, or one that is not valid.
     pub fn describe(folder: impl AsRef<Path>) -> Result<ModelInfo> {
-        Ok(Manifest::read(folder.as_ref())?.info())
+        manifest::read(folder.as_ref()).map(manifest::info)
     }
 
     /// Loads a model by its name: [`BUNDLED_MODEL`]; [`MULTILINGUAL_MODEL`], which `make multilingual` builds
@@ -209,16 +208,8 @@ impl OnnxEmbedder {
     ///
     /// As [`bundled`](Self::bundled).
     pub fn shared() -> Result<Arc<Self>> {
-        static SHARED: Mutex<Weak<OnnxEmbedder>> = Mutex::new(Weak::new());
-        // Locked while loading, so that two callers at the same time load it once. Poison is harmless: it is
-        // written in one step.
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(loaded) = shared.upgrade() {
-            return Ok(loaded);
-        }
-        let loaded = Arc::new(Self::bundled()?);
-        *shared = Arc::downgrade(&loaded);
-        Ok(loaded)
+        static SHARED: Shared<OnnxEmbedder> = Shared::new();
+        SHARED.get_or_load(Self::bundled)
     }
 
     /// From `models`, which are one or more copies of one model.

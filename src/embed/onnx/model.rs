@@ -16,7 +16,7 @@ use super::manifest::{self, Manifest, Quantization};
 use super::states::StatesMemo;
 use crate::embed::{ModelInfo, Scripts};
 use crate::error::{Error, ErrorKind, Result};
-use crate::onnx::{MAX_BYTES_PER_TOKEN, ModelFiles, UNKNOWN_TOKENS, environment};
+use crate::onnx::{MAX_BYTES_PER_TOKEN, ModelFiles, UNKNOWN_TOKENS, environment, hub};
 use crate::tokens::TokenStates;
 
 /// Reports how a model sees a text, or that its tokenizer failed.
@@ -67,14 +67,15 @@ impl OnnxModel {
         threads: usize,
         memo: Option<StatesMemo>,
     ) -> Result<Self> {
-        let pooling = match manifest.pooling {
+        let details = &manifest.details;
+        let pooling = match details.pooling {
             manifest::Pooling::Mean => Pooling::Mean,
             manifest::Pooling::Cls => Pooling::Cls,
         };
         let states = memo.map(|memo| (memo, pooling.clone()));
         let model = UserDefinedEmbeddingModel::new(files.model, files.tokenizer).with_pooling(pooling);
         let mut options = InitOptionsUserDefined::new().with_intra_threads(threads);
-        for (key, value) in &manifest.session {
+        for (key, value) in &details.session {
             options = options.with_session_config(key, value);
         }
         if let Some(environment) = environment()? {
@@ -84,7 +85,7 @@ impl OnnxModel {
             let message = format!("model {} cannot be loaded by ONNX Runtime", manifest.name);
             Error::new(ErrorKind::Model, message).with_source(error)
         })?;
-        Self::new(inner, batching(manifest.quantization), manifest.max_tokens, states)
+        Self::new(inner, batching(details.quantization), details.max_tokens, states)
     }
 
     fn new(
@@ -176,8 +177,7 @@ fn states_of(batch: &SingleBatchOutput, row: usize) -> fastembed::Result<Result<
 /// Loads a model by the name that fastembed knows it by.
 #[cfg(not(feature = "hub"))]
 pub(super) fn named(name: &str, _threads: usize) -> Result<(ModelInfo, OnnxModel)> {
-    let message = format!("model {name} cannot be fetched: this build lacks the cargo feature `hub`");
-    Err(Error::new(ErrorKind::Config, message))
+    Err(hub::lacking(name))
 }
 
 /// Loads a model by the name that fastembed knows it by.
@@ -185,28 +185,12 @@ pub(super) fn named(name: &str, _threads: usize) -> Result<(ModelInfo, OnnxModel
 pub(super) fn named(name: &str, threads: usize) -> Result<(ModelInfo, OnnxModel)> {
     use fastembed::{QuantizationMode, TextInitOptions};
 
-    let known = TextEmbedding::list_supported_models()
-        .into_iter()
-        .find(|known| {
-            [known.model_code.as_str(), &format!("{:?}", known.model)]
-                .iter()
-                .any(|one| one.eq_ignore_ascii_case(name))
-        })
-        .ok_or_else(|| {
-            let message = format!("fastembed knows no model {name}: see its list of supported models");
-            Error::new(ErrorKind::Config, message)
-        })?;
-    let mut options = TextInitOptions::new(known.model.clone())
-        .with_intra_threads(threads)
-        .with_show_download_progress(false);
-    if let Some(environment) = environment()? {
-        options = options.with_environment(environment);
-    }
-    let cache = std::env::var_os("HF_HOME").map_or_else(|| options.cache_dir.clone(), Into::into);
-    let inner = TextEmbedding::try_new(options).map_err(|error| {
-        let message = format!("model {name} cannot be fetched or loaded: check the network and the cache");
-        Error::new(ErrorKind::Model, message).with_source(error)
+    let known = hub::find("model", name, TextEmbedding::list_supported_models(), |known| {
+        [known.model_code.clone(), format!("{:?}", known.model)]
     })?;
+    let options = hub::with_limits(TextInitOptions::new(known.model.clone()), threads)?;
+    let cache = std::env::var_os("HF_HOME").map_or_else(|| options.cache_dir.clone(), Into::into);
+    let inner = TextEmbedding::try_new(options).map_err(|error| hub::not_loaded(name, error))?;
     let batching = match TextEmbedding::get_quantization_mode(&known.model) {
         QuantizationMode::Dynamic => Batching::Alone,
         QuantizationMode::None | QuantizationMode::Static => Batching::ByLength,

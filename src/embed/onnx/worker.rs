@@ -1,21 +1,13 @@
-//! The threads that each own a model, and the queue in front of them.
+//! Embedding on threads that each own a copy of the model.
 //!
-//! fastembed takes `&mut self`, so each model needs one owner. Separate threads keep its work off the async
-//! threads, and can process all waiting requests in one round. A lone request never waits for a round to
-//! fill.
+//! A thread processes all that waits, up to its share, in one round.
 //!
-//! Guarantees: every request is answered as soon as its own texts are done, unless its caller has gone; a
-//! failure or panic of the model affects only the requests whose texts caused it; the threads end before
-//! [`Workers`] is dropped. Requests are processed in order of arrival, without any priority.
+//! Guarantees: every request is answered as soon as its own texts are done; a failure or panic of the model
+//! affects only the requests whose texts caused it.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
-
-use tokio::sync::{mpsc, oneshot};
+use std::sync::Arc;
 
 use super::batch::plan;
 use super::model::{Model, Reader, Reading};
@@ -23,6 +15,7 @@ use crate::embed::Embedded;
 use crate::embed::checked::checked;
 use crate::embedding::Embedding;
 use crate::error::{Error, ErrorKind, Result};
+use crate::onnx::{Reply, Request, Settings, Threads};
 
 /// The most requests that wait for the model; further callers wait for room.
 const QUEUE_CAPACITY: usize = 1_024;
@@ -36,26 +29,30 @@ const MAX_REQUEST_TEXTS: usize = 32;
 /// which is busy enough: it takes 50 µs for a question of 16 tokens, and 0.4 ms at most.
 const MAX_CALLER_BYTES: usize = 1_024;
 
-/// A handle to the threads; dropping it ends and joins them. Each thread first ends its current round.
+static SETTINGS: Settings<Job> = Settings {
+    whose: "embedder",
+    thread: "wellspring-embed",
+    kind: ErrorKind::Embedding,
+    capacity: QUEUE_CAPACITY,
+    size: |job| job.texts.len(),
+    round: MAX_REQUEST_TEXTS,
+};
+
+/// A handle to the threads; dropping it ends and joins them.
 pub(super) struct Workers {
-    /// None only while dropping: the threads end when the queue is closed.
-    queue: Option<mpsc::Sender<Request>>,
     reader: Reader,
-    /// Requests that wait or are being worked on.
-    open: Arc<AtomicUsize>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Threads<Job, Vec<Embedded>>,
 }
 
-struct Request {
+struct Job {
     texts: Vec<String>,
     /// How the model sees the only text, if the caller has checked.
     reading: Option<Reading>,
-    reply: oneshot::Sender<Result<Vec<Embedded>>>,
 }
 
 impl fmt::Debug for Workers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Workers").field("threads", &self.threads.len()).finish_non_exhaustive()
+        self.threads.fmt(f)
     }
 }
 
@@ -67,28 +64,12 @@ impl Workers {
     ///
     /// [`ErrorKind::Embedding`] if the system cannot start a thread.
     pub(super) fn start<M: Model>(models: Vec<M>, reader: Reader, dimensions: usize) -> Result<Self> {
-        let (queue, requests) = mpsc::channel(QUEUE_CAPACITY);
-        let shared = Shared {
-            requests: Arc::new(Mutex::new(requests)),
-            open: Arc::new(AtomicUsize::new(0)),
-            workers: models.len(),
-            dimensions,
-            reader: Arc::clone(&reader),
+        let serve = |mut model: M| {
+            let reader = Arc::clone(&reader);
+            move |round| answer(&mut model, &reader, dimensions, round)
         };
-        let open = Arc::clone(&shared.open);
-        // Filled while the threads start, so that if one fails to start, the others are joined.
-        let mut workers = Self { queue: Some(queue), reader, open, threads: Vec::new() };
-        for model in models {
-            let shared = shared.clone();
-            let thread = thread::Builder::new()
-                .name("wellspring-embed".to_owned())
-                .spawn(move || shared.serve(model))
-                .map_err(|error| {
-                    Error::new(ErrorKind::Embedding, "cannot start the embedder's thread").with_source(error)
-                })?;
-            workers.threads.push(thread);
-        }
-        Ok(workers)
+        let threads = Threads::start(&SETTINGS, models.into_iter().map(serve).collect())?;
+        Ok(Self { reader, threads })
     }
 
     /// Embeds `texts`, in their order.
@@ -102,7 +83,7 @@ impl Workers {
     /// A request whose future is dropped is skipped if no thread has begun it.
     pub(super) async fn embed(&self, texts: &[String]) -> Result<Vec<Embedded>> {
         let reading = match texts {
-            [lone] if lone.len() <= MAX_CALLER_BYTES => match catch(|| (self.reader)(lone))? {
+            [lone] if lone.len() <= MAX_CALLER_BYTES => match SETTINGS.catch(|| (self.reader)(lone))? {
                 Reading::TooLong => return Ok(vec![Embedded::TooLong]),
                 Reading::Unreadable => return Ok(vec![Embedded::Unreadable]),
                 reading @ Reading::Tokens(_) => Some(reading),
@@ -111,134 +92,72 @@ impl Workers {
         };
         let mut embedded = Vec::with_capacity(texts.len());
         for part in texts.chunks(MAX_REQUEST_TEXTS) {
-            let (reply, answer) = oneshot::channel();
-            let queue = self.queue.as_ref().ok_or_else(gone)?;
-            let place = queue.reserve().await.map_err(|_| gone())?;
-            // From here on the request is sure to reach a thread, which decrements the counter.
-            self.open.fetch_add(1, Ordering::Relaxed);
-            place.send(Request { texts: part.to_vec(), reading, reply });
-            embedded.extend(answer.await.map_err(|_| gone())??);
+            embedded.extend(self.threads.run(Job { texts: part.to_vec(), reading }).await?);
         }
         Ok(embedded)
     }
 
     /// Whether a thread has nothing to do.
     pub(super) fn is_idle(&self) -> bool {
-        self.open.load(Ordering::Relaxed) < self.threads.len()
+        self.threads.is_idle()
     }
 }
 
-impl Drop for Workers {
-    fn drop(&mut self) {
-        self.queue = None;
-        for thread in self.threads.drain(..) {
-            // The thread catches the model's panics; nothing is left to report here.
-            let _ = thread.join();
-        }
-    }
-}
-
-fn gone() -> Error {
-    Error::new(ErrorKind::Closed, "the embedder's thread has ended")
-}
-
-/// What the threads share.
-#[derive(Clone)]
-struct Shared {
-    /// Locked while a thread waits for a request: the other threads wait for the lock instead.
-    requests: Arc<Mutex<mpsc::Receiver<Request>>>,
-    open: Arc<AtomicUsize>,
-    workers: usize,
+/// Embeds each distinct text of `round` once, and answers each request as soon as its last text is done.
+fn answer(
+    model: &mut impl Model,
+    reader: &Reader,
     dimensions: usize,
-    reader: Reader,
+    round: Vec<Request<Job, Vec<Embedded>>>,
+) {
+    let (asked, replies): (Vec<_>, Vec<_>) =
+        round.into_iter().map(|request| (request.job, request.reply)).unzip();
+    let mut positions: HashMap<&str, usize> = HashMap::new();
+    let mut texts: Vec<(&str, Option<Reading>)> = Vec::new();
+    let mut waiting: Vec<Waiting> = Vec::with_capacity(asked.len());
+    for (job, reply) in asked.iter().zip(replies) {
+        let position = |text| {
+            *positions.entry(text).or_insert_with(|| {
+                texts.push((text, job.reading));
+                texts.len() - 1
+            })
+        };
+        waiting
+            .push(Waiting { positions: job.texts.iter().map(String::as_str).map(position).collect(), reply });
+    }
+    let mut outcomes = Vec::with_capacity(texts.len());
+    // The texts to run: position and length.
+    let mut to_run = Vec::new();
+    for (position, (text, reading)) in texts.iter().enumerate() {
+        let reading = reading.map_or_else(|| SETTINGS.catch(|| reader(text)), Ok);
+        outcomes.push(match reading {
+            Ok(Reading::Tokens(length)) => {
+                to_run.push((position, length));
+                None
+            }
+            Ok(Reading::TooLong) => Some(Outcome::Done(Embedded::TooLong)),
+            Ok(Reading::Unreadable) => Some(Outcome::Done(Embedded::Unreadable)),
+            Err(error) => Some(Err(error).into()),
+        });
+    }
+    reply(&mut waiting, &outcomes);
+    let lengths: Vec<usize> = to_run.iter().map(|&(_, length)| length).collect();
+    for run in plan(&lengths, model.batching()) {
+        let positions: Vec<usize> = run.into_iter().map(|index| to_run[index].0).collect();
+        let run: Vec<&str> = positions.iter().map(|&position| texts[position].0).collect();
+        for (position, outcome) in positions.into_iter().zip(run_model(model, dimensions, &run)) {
+            outcomes[position] = Some(outcome);
+        }
+        reply(&mut waiting, &outcomes);
+    }
 }
 
-impl Shared {
-    fn serve(&self, mut model: impl Model) {
-        while let Some(mut round) = self.next_round() {
-            let taken = round.len();
-            round.retain(|request| !request.reply.is_closed());
-            self.open.fetch_sub(taken - round.len(), Ordering::Relaxed);
-            self.answer(&mut model, round);
-        }
-    }
-
-    /// Waits for a request, and takes this thread's share of the requests waiting behind it; none if the
-    /// queue is closed.
-    fn next_round(&self) -> Option<Vec<Request>> {
-        // Poison is harmless: the queue changes in one step.
-        let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = requests.blocking_recv()?;
-        let share = (requests.len() + 1).div_ceil(self.workers);
-        let mut texts = first.texts.len();
-        let mut round = vec![first];
-        while round.len() < share
-            && texts < MAX_REQUEST_TEXTS
-            && let Ok(request) = requests.try_recv()
-        {
-            texts += request.texts.len();
-            round.push(request);
-        }
-        Some(round)
-    }
-
-    /// Embeds each distinct text of `round` once, and answers each request as soon as its last text is done.
-    fn answer(&self, model: &mut impl Model, round: Vec<Request>) {
-        let (asked, replies): (Vec<_>, Vec<_>) =
-            round.into_iter().map(|request| ((request.texts, request.reading), request.reply)).unzip();
-        let mut positions: HashMap<&str, usize> = HashMap::new();
-        let mut texts: Vec<(&str, Option<Reading>)> = Vec::new();
-        let mut waiting: Vec<Waiting> = Vec::with_capacity(asked.len());
-        for ((request, reading), reply) in asked.iter().zip(replies) {
-            let position = |text| {
-                *positions.entry(text).or_insert_with(|| {
-                    texts.push((text, *reading));
-                    texts.len() - 1
-                })
-            };
-            waiting.push(Waiting {
-                positions: request.iter().map(String::as_str).map(position).collect(),
-                reply,
-            });
-        }
-        let mut outcomes = Vec::with_capacity(texts.len());
-        // The texts to run: position and length.
-        let mut to_run = Vec::new();
-        for (position, (text, reading)) in texts.iter().enumerate() {
-            let reading = reading.map_or_else(|| catch(|| (self.reader)(text)), Ok);
-            outcomes.push(match reading {
-                Ok(Reading::Tokens(length)) => {
-                    to_run.push((position, length));
-                    None
-                }
-                Ok(Reading::TooLong) => Some(Outcome::Done(Embedded::TooLong)),
-                Ok(Reading::Unreadable) => Some(Outcome::Done(Embedded::Unreadable)),
-                Err(error) => Some(Err(error).into()),
-            });
-        }
-        self.reply(&mut waiting, &outcomes);
-        let lengths: Vec<usize> = to_run.iter().map(|&(_, length)| length).collect();
-        for run in plan(&lengths, model.batching()) {
-            let positions: Vec<usize> = run.into_iter().map(|index| to_run[index].0).collect();
-            let run: Vec<&str> = positions.iter().map(|&position| texts[position].0).collect();
-            for (position, outcome) in positions.into_iter().zip(run_model(model, self.dimensions, &run)) {
-                outcomes[position] = Some(outcome);
-            }
-            self.reply(&mut waiting, &outcomes);
-        }
-    }
-
-    /// Answers the requests in `waiting` whose texts are all done.
-    fn reply(&self, waiting: &mut Vec<Waiting>, outcomes: &[Option<Outcome>]) {
-        let is_done = |one: &mut Waiting| one.positions.iter().all(|&position| outcomes[position].is_some());
-        for done in waiting.extract_if(.., is_done) {
-            let outcomes = done.positions.iter().filter_map(|&position| outcomes[position].as_ref());
-            let answer = outcomes.map(Outcome::to_result).collect();
-            // Before the answer, because the caller that gets it may ask at once whether a thread is free.
-            self.open.fetch_sub(1, Ordering::Relaxed);
-            // An error means that the caller has gone.
-            let _ = done.reply.send(answer);
-        }
+/// Answers the requests in `waiting` whose texts are all done.
+fn reply(waiting: &mut Vec<Waiting>, outcomes: &[Option<Outcome>]) {
+    let is_done = |one: &mut Waiting| one.positions.iter().all(|&position| outcomes[position].is_some());
+    for done in waiting.extract_if(.., is_done) {
+        let outcomes = done.positions.iter().filter_map(|&position| outcomes[position].as_ref());
+        done.reply.send(outcomes.map(Outcome::to_result).collect());
     }
 }
 
@@ -246,7 +165,7 @@ impl Shared {
 struct Waiting {
     /// The positions of its texts among the distinct ones of the round.
     positions: Vec<usize>,
-    reply: oneshot::Sender<Result<Vec<Embedded>>>,
+    reply: Reply<Vec<Embedded>>,
 }
 
 /// The outcome for a text; unlike a `Result`, it can answer several requests.
@@ -293,19 +212,12 @@ fn run_model(model: &mut impl Model, dimensions: usize, texts: &[&str]) -> Vec<O
 }
 
 fn try_run(model: &mut impl Model, dimensions: usize, texts: &[&str]) -> Result<Vec<Embedding>> {
-    let vectors = catch(|| model.run(texts))?;
+    let vectors = SETTINGS.catch(|| model.run(texts))?;
     if vectors.len() != texts.len() {
         let message = format!("the model gave {} vectors for {} texts", vectors.len(), texts.len());
         return Err(Error::new(ErrorKind::Embedding, message));
     }
     vectors.iter().map(|vector| checked(vector, dimensions)).collect()
-}
-
-/// Calls `work` and turns a panic into an error. The model is used again afterwards: it consists of a session
-/// and a tokenizer, and neither keeps any state from one text to the next.
-fn catch<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work))
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Embedding, "the model panicked on a text")))
 }
 
 #[cfg(test)]

@@ -18,15 +18,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 pub use self::builder::RemoteBuilder;
 use super::{Embedded, Embedder, ModelInfo};
+use crate::backoff::Backoff;
 use crate::embedding::Embedding;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The upper limit of the first wait before a retry; the limit doubles with each retry, and the wait is a
-/// random part of it.
-const FIRST_BACKOFF: Duration = Duration::from_millis(200);
-
-/// The longest wait that we choose ourselves; a server may ask for more.
-const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// The waits before retries that we choose ourselves; a server may ask for more.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
 
 /// An embedder that asks an `OpenAI`-compatible endpoint: `OpenAI`, vLLM, Ollama, text-embeddings-inference.
 ///
@@ -66,7 +63,7 @@ impl RemoteEmbedder {
                 Err(_) => return Err(self.timed_out()),
             };
             let Retry::After(asked) = failure.retry else { return Err(failure.error) };
-            let wait = asked.unwrap_or_else(|| backoff(attempt));
+            let wait = asked.unwrap_or_else(|| BACKOFF.after(attempt));
             // A wait beyond the limit cannot succeed: report the failure now.
             if attempt == self.max_retries || Instant::now() + wait >= deadline {
                 return Err(failure.error);
@@ -189,11 +186,4 @@ enum Retry {
 fn retry_after(response: &Response) -> Option<Duration> {
     let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
-}
-
-/// A random part of a wait that doubles with each attempt, so that callers that failed together do not retry
-/// together.
-fn backoff(attempt: u32) -> Duration {
-    let most = FIRST_BACKOFF.saturating_mul(2_u32.saturating_pow(attempt)).min(MAX_BACKOFF);
-    most.mul_f64(rand::random_range(0.5..=1.0))
 }

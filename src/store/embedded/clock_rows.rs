@@ -9,8 +9,8 @@ use std::path::Path;
 use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata as _, TableDefinition, WriteTransaction};
 
 use super::Serial;
-use super::file::{corrupt, read_error};
-use super::format::Id;
+use super::encoding::Id;
+use super::failures::{corrupt, read_error};
 use crate::entry::DocumentVersion;
 use crate::error::{Error, Result};
 use crate::key::{Corpus, DependencyId, short_hash};

@@ -4,7 +4,6 @@
 //! expectations of its own pages, and a damaged file can break them at any time.
 
 use std::fs::OpenOptions;
-use std::io;
 use std::io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -12,10 +11,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use redb::backends::FileBackend;
-use redb::{Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase as _, StorageError};
+use redb::{Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase as _};
 use redb::{TableDefinition, WriteTransaction};
 
 use super::backend::Backend;
+use super::failures::{corrupt, open_error, read_error, write_error};
 use super::format;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -198,59 +198,4 @@ fn check_foreign(path: &Path) -> Result<()> {
         Err(DatabaseError::RepairAborted) => Ok(()),
         Err(error) => Err(open_error(path, error)),
     }
-}
-
-pub(super) fn corrupt(path: &Path, why: &str) -> Error {
-    Error::new(
-        ErrorKind::Corrupt,
-        format!(
-            "cannot open the store {}: {why}; move the file away to start an empty store",
-            path.display()
-        ),
-    )
-}
-
-fn open_error(path: &Path, error: DatabaseError) -> Error {
-    match error {
-        DatabaseError::DatabaseAlreadyOpen => Error::new(
-            ErrorKind::Locked,
-            format!(
-                "the store {} is already open, in another process or in this one; close it or use another file",
-                path.display()
-            ),
-        ),
-        DatabaseError::UpgradeRequired(_) => corrupt(path, "it was written by an incompatible version"),
-        DatabaseError::Storage(StorageError::Corrupted(_)) => corrupt(path, "it is damaged"),
-        DatabaseError::Storage(StorageError::Io(e)) if e.kind() == io::ErrorKind::InvalidData => {
-            corrupt(path, "it is not a Wellspring store")
-        }
-        DatabaseError::Storage(StorageError::Io(e)) if e.kind() == io::ErrorKind::UnexpectedEof => {
-            corrupt(path, "it ends too soon")
-        }
-        error => Error::new(
-            ErrorKind::Store,
-            format!("cannot open the store {}; check that the folder is writable", path.display()),
-        )
-        .with_source(error),
-    }
-}
-
-pub(super) fn read_error(error: impl Into<redb::Error>) -> Error {
-    Error::new(ErrorKind::Store, "cannot read the store's file").with_source(error.into())
-}
-
-/// The error for a file that cannot be written, with its cause in the message, since the message is shown to
-/// people.
-fn write_error(error: &redb::Error) -> Error {
-    let advice = match error {
-        redb::Error::Io(e) => match e.kind() {
-            StorageFull | QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                "; free space, and writing resumes by itself"
-            }
-            ReadOnlyFilesystem => "; mount it for writing, and writing resumes by itself",
-            _ => "",
-        },
-        _ => "",
-    };
-    Error::new(ErrorKind::Unavailable, format!("cannot write the store's file: {error}{advice}"))
 }

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Serial;
 use super::clock_rows::{self, ClockRows};
-use super::file::{corrupt, read_error};
+use super::encoding::{Id, seal, unseal, unsealed};
+use super::failures::{corrupt, read_error};
 use super::judgements;
 use crate::clock::Timestamp;
 use crate::embedding::Embedding;
@@ -26,8 +27,6 @@ use crate::store::ledger::{Ledger, Resident};
 
 /// The version of this layout. A file with another version is refused.
 const FORMAT: u64 = 1;
-
-pub(super) type Id = &'static [u8; 16];
 
 /// `format` -> the version of the layout; `fills` -> the number of the next fill, if there was a fill.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("wellspring.meta");
@@ -152,28 +151,6 @@ pub(super) fn decode_body(corpus: &Corpus, id: EntryId, bytes: &[u8]) -> Option<
         recompute: body.recompute,
     };
     Some((body.serial, entry.reached()?))
-}
-
-/// Encodes `value`, which will take about `size` bytes.
-pub(super) fn seal(value: &impl Serialize, size: usize) -> Result<Vec<u8>> {
-    let mut bytes = postcard::to_extend(value, Vec::with_capacity(size))
-        .map_err(|e| Error::new(ErrorKind::Store, "cannot encode an entry").with_source(e))?;
-    bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
-    Ok(bytes)
-}
-
-pub(super) fn unseal<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Option<T> {
-    postcard::from_bytes(unsealed(bytes)?).ok()
-}
-
-/// The encoded value without its checksum; none if it is damaged.
-pub(super) fn unsealed(bytes: &[u8]) -> Option<&[u8]> {
-    let (value, checksum) = bytes.split_last_chunk::<4>()?;
-    if crc32fast::hash(value) != u32::from_le_bytes(*checksum) {
-        tracing::warn!("an entry in the store is damaged and is treated as missing");
-        return None;
-    }
-    Some(value)
 }
 
 /// The changes to the file that one transaction makes.

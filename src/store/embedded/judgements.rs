@@ -9,8 +9,8 @@ use redb::{
     WriteTransaction,
 };
 
-use super::file::read_error;
-use super::format::{seal, unsealed};
+use super::encoding::{seal, unsealed};
+use super::failures::read_error;
 use crate::error::Result;
 use crate::judgement::{Judgement, JudgementCursor, Logged, MAX_JUDGEMENTS, Revocation};
 
@@ -88,7 +88,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::store::embedded::format::seal;
+    use crate::store::embedded::encoding::seal;
 
     #[test]
     fn a_judgement_of_an_older_version_is_read_without_what_it_lacks() {

@@ -18,6 +18,8 @@
 
 mod backend;
 mod clock_rows;
+mod encoding;
+mod failures;
 #[cfg(test)]
 mod faults;
 mod file;
@@ -34,7 +36,8 @@ use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 
-use self::file::{StoreFile, corrupt, read_error};
+use self::failures::{corrupt, read_error};
+use self::file::StoreFile;
 use self::writer::{Step, Writer};
 use crate::clock::{Clock, SystemClock};
 use crate::embedding::Embedding;

@@ -2,7 +2,8 @@
 
 use redb::{Error, ReadableTable};
 
-use super::file::{StoreFile, read_error};
+use super::failures::read_error;
+use super::file::StoreFile;
 use super::format::META;
 use crate::error::Result;
 

@@ -21,14 +21,14 @@ use super::operation::{Applied, Attempt, Operation, sum};
 use super::plan::Plan;
 use super::script::INVALIDATE;
 use super::{Inner, lock, reply};
+use crate::backoff::Backoff;
 use crate::entry::{Change, DocumentVersion, any_change_of, ids_of_document};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Corpus;
 use crate::store::ChangeOutcome;
 
-/// The shortest pause between attempts at the same bucket.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The pauses between attempts at the same bucket.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(10), Duration::from_secs(2));
 /// How many names may be on their way to a server at a time, over all buckets: two or three milliseconds of
 /// a server's time. If all scripts of a large operation arrived at once, other commands would wait longer.
 const NAMES_ON_THE_WAY: usize = 1_024;
@@ -143,7 +143,7 @@ impl Inner {
         let plan = &Plan::new(operation, &self.keys);
         let servers = if self.control.is_cluster() { SERVERS } else { 1 };
         let at_once = (servers * NAMES_ON_THE_WAY / plan.names().max(1)).max(servers);
-        let mut pause = SHORTEST_PAUSE;
+        let mut backoff = BACKOFF;
         let (mut done, mut left, mut why) = (Vec::new(), buckets, String::new());
         loop {
             let give_up = Instant::now() + limit;
@@ -180,14 +180,14 @@ impl Inner {
                 }
                 done.push((number, result));
             }
+            let pause = backoff.next_pause();
             if left.is_empty() || Instant::now() + pause >= deadline {
                 // The server reports the change on another connection, and so perhaps after this call has
                 // returned.
                 self.tier.distrust();
                 return (done, left, why);
             }
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -378,20 +378,19 @@ impl Inner {
 
     /// Tries what is in the outbox again and again until the store is closed.
     pub(super) async fn retry_pending(self: Arc<Self>) {
-        let mut pause = SHORTEST_PAUSE;
+        let mut backoff = BACKOFF;
         loop {
             let before = self.outbox.len();
             if before == 0 {
-                pause = SHORTEST_PAUSE;
+                backoff.reset();
                 self.retry.notified().await;
                 continue;
             }
             self.try_pending().await;
             if self.outbox.len() < before {
-                pause = SHORTEST_PAUSE;
+                backoff.reset();
             }
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            backoff.pause().await;
         }
     }
 

@@ -1,13 +1,8 @@
 //! Invalidations that are not in force everywhere yet, kept until they are.
 //!
-//! Each invalidation is a line of the outbox' file, which begins with the CRC-32 of the rest of the line:
-//! `<crc> add <id> <json>`, and `<crc> done <id> <bucket>` for each bucket in which it is in force. A line is
-//! on disk before its invalidation is reported as incomplete. If a crash left an unfinished last line, that
-//! line is ignored: its invalidation was not reported.
-//!
-//! Losing a `done` is harmless: the invalidation is only made once more.
+//! Each is a promise whose parts are the buckets in which it is not in force.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::operation::Operation;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Corpus;
-use crate::sealed::SealedFile;
+use crate::promises::{Promise, Promises};
 
 /// The most invalidations that are kept. Further ones are still reported as incomplete, but the caller must
 /// repeat them.
@@ -25,16 +20,9 @@ const MAX_PENDING: usize = 100_000;
 
 #[derive(Debug)]
 pub(super) struct Outbox {
-    state: Mutex<State>,
+    promises: Mutex<Promises<Pending>>,
     /// Whether any is pending, so that lookups need no lock.
     is_pending: AtomicBool,
-}
-
-#[derive(Debug)]
-struct State {
-    file: Option<SealedFile>,
-    pending: BTreeMap<u64, Pending>,
-    next: u64,
 }
 
 /// An operation and the buckets in which it is not in force.
@@ -44,63 +32,38 @@ pub(super) struct Pending {
     pub(super) buckets: BTreeSet<u16>,
 }
 
+impl Promise for Pending {
+    fn done(&mut self, bucket: Option<&str>) -> Option<bool> {
+        self.buckets.remove(&bucket?.parse().ok()?);
+        Some(self.buckets.is_empty())
+    }
+}
+
 impl Outbox {
     /// Opens an outbox in memory, or in the file at `path` with what the last process left there.
     pub(super) fn open(path: Option<&Path>) -> Result<Self> {
-        let mut pending = BTreeMap::new();
-        let file = match path {
-            None => None,
-            Some(path) => {
-                let (mut file, lines) = SealedFile::open(path, "outbox")?;
-                pending = read(&file, &lines)?;
-                if pending.is_empty() {
-                    file.clear();
-                }
-                Some(file)
-            }
-        };
-        let next = pending.keys().last().map_or(0, |last| last + 1);
-        let is_pending = AtomicBool::new(!pending.is_empty());
-        Ok(Self { state: State { file, pending, next }.into(), is_pending })
+        let promises = Promises::create(path.map(Path::to_owned), "outbox")?;
+        let is_pending = AtomicBool::new(!promises.kept().is_empty());
+        Ok(Self { promises: promises.into(), is_pending })
     }
 
     /// Keeps `operation` for `buckets`, durably if there is a file. Blocks.
     pub(super) fn add(&self, operation: &Operation, buckets: BTreeSet<u16>) -> Result<()> {
-        let mut state = self.lock();
-        if state.pending.len() >= MAX_PENDING {
+        let mut promises = self.lock();
+        if promises.kept().len() >= MAX_PENDING {
             return Err(Error::new(ErrorKind::Store, "the outbox is full"));
         }
-        let id = state.next;
-        state.next += 1;
-        let pending = Pending { operation: operation.clone(), buckets };
-        let line = added(id, &pending)?;
         // From now on the buckets are bypassed, even if the file cannot be written.
-        state.pending.insert(id, pending);
+        let id = promises.insert(0, Pending { operation: operation.clone(), buckets });
         self.is_pending.store(true, Ordering::Release);
-        match &mut state.file {
-            Some(file) => file.append(&line),
-            None => Ok(()),
-        }
+        promises.write(id)
     }
 
     /// Records that the operation is in force in `bucket`. Blocks.
     pub(super) fn done(&self, id: u64, bucket: u16) {
-        let mut state = self.lock();
-        let state = &mut *state;
-        let Some(pending) = state.pending.get_mut(&id) else { return };
-        pending.buckets.remove(&bucket);
-        if pending.buckets.is_empty() {
-            state.pending.remove(&id);
-        }
-        let is_empty = state.pending.is_empty();
-        self.is_pending.store(!is_empty, Ordering::Release);
-        let Some(file) = &mut state.file else { return };
-        // The file of an empty outbox is started again, so that it does not grow for ever.
-        if is_empty {
-            file.clear();
-        } else {
-            file.note(&format!("done {id} {bucket}"));
-        }
+        let mut promises = self.lock();
+        promises.done(id, Some(&bucket.to_string()));
+        self.is_pending.store(!promises.kept().is_empty(), Ordering::Release);
     }
 
     /// Whether an operation is pending in a bucket.
@@ -108,60 +71,29 @@ impl Outbox {
         self.is_pending.load(Ordering::Acquire)
             && self
                 .lock()
-                .pending
+                .kept()
                 .values()
                 .any(|pending| pending.operation.corpus == *corpus && pending.buckets.contains(&bucket))
     }
 
     /// The buckets of `corpus` in which an operation is pending.
     pub(super) fn pending_buckets(&self, corpus: &Corpus) -> BTreeSet<u16> {
-        let state = self.lock();
-        let of_corpus = state.pending.values().filter(|pending| pending.operation.corpus == *corpus);
+        let promises = self.lock();
+        let of_corpus = promises.kept().values().filter(|pending| pending.operation.corpus == *corpus);
         of_corpus.flat_map(|pending| pending.buckets.iter().copied()).collect()
     }
 
     pub(super) fn pending(&self) -> Vec<(u64, Pending)> {
-        self.lock().pending.iter().map(|(id, pending)| (*id, pending.clone())).collect()
+        self.lock().kept().iter().map(|(id, pending)| (*id, pending.clone())).collect()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.lock().pending.len()
+        self.lock().kept().len()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Promises<Pending>> {
+        self.promises.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The operations that are still pending according to these lines of the file.
-fn read(file: &SealedFile, lines: &[String]) -> Result<BTreeMap<u64, Pending>> {
-    let mut pending: BTreeMap<u64, Pending> = BTreeMap::new();
-    for (n, content) in lines.iter().enumerate() {
-        let mut words = content.splitn(3, ' ');
-        match (words.next(), words.next().and_then(|id| id.parse::<u64>().ok()), words.next()) {
-            (Some("add"), Some(id), Some(json)) => {
-                let added = serde_json::from_str(json).map_err(|error| file.damaged(n).with_source(error))?;
-                pending.insert(id, added);
-            }
-            (Some("done"), Some(id), Some(bucket)) => {
-                if let (Some(found), Ok(bucket)) = (pending.get_mut(&id), bucket.parse()) {
-                    found.buckets.remove(&bucket);
-                    if found.buckets.is_empty() {
-                        pending.remove(&id);
-                    }
-                }
-            }
-            _ => return Err(file.damaged(n)),
-        }
-    }
-    Ok(pending)
-}
-
-fn added(id: u64, pending: &Pending) -> Result<String> {
-    let json = serde_json::to_string(pending).map_err(|error| {
-        Error::new(ErrorKind::Store, "an invalidation cannot be encoded").with_source(error)
-    })?;
-    Ok(format!("add {id} {json}"))
 }
 
 #[cfg(test)]

@@ -12,19 +12,19 @@ mod model;
 
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use self::model::{Manifest, OnnxPairs};
+use self::model::OnnxPairs;
 use super::scorer::{PairScorer, Scored};
+use super::worker;
 #[cfg(doc)]
 use super::worker::QUEUE_CAPACITY;
-use super::worker::Worker;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::Result;
-use crate::onnx;
+use crate::onnx::{self, Manifest, Shared, Threads};
 
 /// The folder name of the cross-encoder that comes with Wellspring.
 pub const BUNDLED_VERIFIER: &str = "question-verifier";
@@ -35,7 +35,7 @@ pub const BUNDLED_VERIFIER: &str = "question-verifier";
 #[derive(Debug)]
 pub struct CrossEncoder {
     name: String,
-    worker: Worker<(String, String), Scored>,
+    worker: Threads<(String, String), Scored>,
 }
 
 /// How a [`CrossEncoder`] is loaded.
@@ -111,16 +111,8 @@ impl CrossEncoder {
     ///
     /// As [`bundled`](Self::bundled).
     pub fn shared() -> Result<Arc<Self>> {
-        static SHARED: Mutex<Weak<CrossEncoder>> = Mutex::new(Weak::new());
-        // Held while loading, so that two concurrent callers load once. Poison is harmless: it is written in
-        // one step.
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(loaded) = shared.upgrade() {
-            return Ok(loaded);
-        }
-        let loaded = Arc::new(Self::bundled()?);
-        *shared = Arc::downgrade(&loaded);
-        Ok(loaded)
+        static SHARED: Shared<CrossEncoder> = Shared::new();
+        SHARED.get_or_load(Self::bundled)
     }
 
     /// Loads the model in `folder`. The folder must hold a `manifest.json` like that of the bundled model,
@@ -153,7 +145,7 @@ impl CrossEncoder {
     }
 
     fn start(name: String, mut model: OnnxPairs) -> Result<Self> {
-        let worker = Worker::start(move |(asked, cached): (String, String)| model.score(&asked, &cached))?;
+        let worker = worker::start(move |(asked, cached): (String, String)| model.score(&asked, &cached))?;
         Ok(Self { name, worker })
     }
 }
@@ -165,6 +157,6 @@ impl PairScorer for CrossEncoder {
     }
 
     async fn score(&self, asked: &str, cached: &str) -> Result<Scored> {
-        self.worker.run((asked.to_owned(), cached.to_owned())).await
+        self.worker.run_now((asked.to_owned(), cached.to_owned())).await
     }
 }

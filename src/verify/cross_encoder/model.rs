@@ -11,52 +11,18 @@ use serde::Deserialize;
 
 use super::super::scorer::Scored;
 use crate::error::{Error, ErrorKind, Result};
-use crate::onnx::{self, Files, MAX_BYTES_PER_TOKEN, MAX_TOKENS, UNKNOWN_TOKENS};
+use crate::onnx::{self, Files, MAX_BYTES_PER_TOKEN, Manifest, UNKNOWN_TOKENS, hub};
 
-/// The manifest in a model folder.
+/// What the manifest says of a cross-encoder.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Manifest {
-    name: String,
-    revision: String,
+pub(super) struct Details {
     /// The most tokens of both questions together, special tokens included.
     max_tokens: usize,
-    /// For people and licence scanners; an SPDX expression.
-    #[serde(rename = "license")]
-    _license: String,
-    /// For people: where the weights come from.
-    #[serde(rename = "source")]
-    _source: String,
     /// Entries of ONNX Runtime's session configuration that the model is run with.
     #[serde(default)]
     session: BTreeMap<String, String>,
     files: Files,
-}
-
-impl Manifest {
-    /// Reads the manifest of the model in `folder`.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Model`] if there is none, or if it is not one.
-    pub(super) fn read(folder: &Path) -> Result<Self> {
-        let manifest: Self = onnx::read_manifest(folder)?;
-        if manifest.name.is_empty() || manifest.revision.is_empty() {
-            return Err(onnx::bad_manifest(
-                folder,
-                "has an empty name or revision: a calibration belongs to both",
-            ));
-        }
-        if !(1..=MAX_TOKENS).contains(&manifest.max_tokens) {
-            return Err(onnx::bad_manifest(folder, &format!("must say 1 to {MAX_TOKENS} as max_tokens")));
-        }
-        Ok(manifest)
-    }
-
-    /// The name of the model in calibrations.
-    pub(super) fn fingerprint(&self) -> String {
-        format!("{}@{}", self.name, self.revision)
-    }
 }
 
 /// A model that runs in ONNX Runtime.
@@ -72,10 +38,12 @@ impl OnnxPairs {
     /// # Errors
     ///
     /// [`ErrorKind::Model`] if the runtime is missing or the files are not a model that it can run.
-    pub(super) fn load(manifest: &Manifest, folder: &Path, threads: usize) -> Result<Self> {
-        let files = manifest.files.read(folder)?;
+    pub(super) fn load(manifest: &Manifest<Details>, folder: &Path, threads: usize) -> Result<Self> {
+        let details = &manifest.details;
+        onnx::check_max_tokens(folder, details.max_tokens)?;
+        let files = details.files.read(folder)?;
         let mut options = RerankInitOptionsUserDefined::new().with_intra_threads(threads);
-        for (key, value) in &manifest.session {
+        for (key, value) in &details.session {
             options = options.with_session_config(key, value);
         }
         if let Some(environment) = onnx::environment()? {
@@ -86,7 +54,7 @@ impl OnnxPairs {
             let message = format!("model {} cannot be loaded by ONNX Runtime", manifest.name);
             Error::new(ErrorKind::Model, message).with_source(error)
         })?;
-        Self::new(inner, manifest.max_tokens)
+        Self::new(inner, details.max_tokens)
     }
 
     fn new(mut inner: TextRerank, max_tokens: usize) -> Result<Self> {
@@ -128,8 +96,7 @@ impl OnnxPairs {
 /// Loads a reranker by its name in fastembed.
 #[cfg(not(feature = "hub"))]
 pub(super) fn named(name: &str, _threads: usize) -> Result<(String, OnnxPairs)> {
-    let message = format!("model {name} cannot be fetched: this build lacks the cargo feature `hub`");
-    Err(Error::new(ErrorKind::Config, message))
+    Err(hub::lacking(name))
 }
 
 /// Loads a reranker by its name in fastembed.
@@ -137,27 +104,11 @@ pub(super) fn named(name: &str, _threads: usize) -> Result<(String, OnnxPairs)> 
 pub(super) fn named(name: &str, threads: usize) -> Result<(String, OnnxPairs)> {
     use fastembed::RerankInitOptions;
 
-    let known = TextRerank::list_supported_models()
-        .into_iter()
-        .find(|known| {
-            [known.model_code.as_str(), &format!("{:?}", known.model)]
-                .iter()
-                .any(|one| one.eq_ignore_ascii_case(name))
-        })
-        .ok_or_else(|| {
-            let message = format!("fastembed knows no reranker {name}: see its list of supported models");
-            Error::new(ErrorKind::Config, message)
-        })?;
-    let mut options = RerankInitOptions::new(known.model.clone())
-        .with_intra_threads(threads)
-        .with_show_download_progress(false);
-    if let Some(environment) = onnx::environment()? {
-        options = options.with_environment(environment);
-    }
-    let inner = TextRerank::try_new(options).map_err(|error| {
-        let message = format!("model {name} cannot be fetched or loaded: check the network and the cache");
-        Error::new(ErrorKind::Model, message).with_source(error)
+    let known = hub::find("reranker", name, TextRerank::list_supported_models(), |known| {
+        [known.model_code.clone(), format!("{:?}", known.model)]
     })?;
+    let options = hub::with_limits(RerankInitOptions::new(known.model.clone()), threads)?;
+    let inner = TextRerank::try_new(options).map_err(|error| hub::not_loaded(name, error))?;
     let max_tokens = inner.tokenizer.get_truncation().map_or(512, |truncation| truncation.max_length);
     Ok((format!("{:?}", known.model), OnnxPairs::new(inner, max_tokens)?))
 }

@@ -34,7 +34,7 @@ impl Bundled {
             match onnx::bundled(name) {
                 Ok(folder) => {
                     let manifest = Manifest::read(&folder)?;
-                    if manifest.encoder == encoder {
+                    if manifest.details.encoder == encoder {
                         return Ok(Some(Self { folder, manifest }));
                     }
                     is_any = true;
@@ -124,7 +124,7 @@ mod tests {
     #[test]
     fn a_comparer_is_found_by_the_model_that_it_reads() {
         let manifest = comparer(Path::new("")).manifest;
-        let found = Bundled::of(&manifest.encoder).unwrap().unwrap();
+        let found = Bundled::of(&manifest.details.encoder).unwrap().unwrap();
         assert_eq!(found.name(), manifest.fingerprint());
         for other in ["multilingual-encoder", "multilingual-encoder@000000000000", "all-MiniLM-L6-v2@1"] {
             assert!(Bundled::of(other).unwrap().is_none(), "{other}");

@@ -23,10 +23,11 @@ use self::head::Head;
 use self::manifest::Manifest;
 use super::calibration::Calibration;
 use super::scorer::{PairScorer, Scored};
-use super::worker::Worker;
+use super::worker;
 #[cfg(doc)]
 use crate::error::ErrorKind;
 use crate::error::{Error, ErrorKind as Kind, Result};
+use crate::onnx::Threads;
 use crate::tokens::{Encoded, TokenEncoder, TokenStates};
 
 /// The folder name of the comparer for the bundled embedding model.
@@ -42,7 +43,7 @@ type Pair = (Arc<TokenStates>, Arc<TokenStates>);
 pub struct LateInteraction {
     name: String,
     encoder: Arc<dyn TokenEncoder>,
-    worker: Worker<Pair, f32>,
+    worker: Threads<Pair, f32>,
 }
 
 impl LateInteraction {
@@ -67,17 +68,17 @@ impl LateInteraction {
     pub fn from_dir(folder: impl AsRef<Path>, encoder: Arc<dyn TokenEncoder>) -> Result<Self> {
         let folder = folder.as_ref();
         let manifest = Manifest::read(folder)?;
-        if manifest.encoder != encoder.name() {
+        if manifest.details.encoder != encoder.name() {
             let message = format!(
                 "the comparer {} reads token states of {}, not of {}",
                 manifest.name,
-                manifest.encoder,
+                manifest.details.encoder,
                 encoder.name()
             );
             return Err(Error::new(Kind::Model, message));
         }
-        let head = Head::read(&manifest.weights(folder)?)?;
-        let worker = Worker::start(move |(asked, cached): Pair| head.logit(&asked, &cached))?;
+        let head = Head::read(&manifest.details.weights(folder)?)?;
+        let worker = worker::start(move |(asked, cached): Pair| head.logit(&asked, &cached))?;
         Ok(Self { name: manifest.fingerprint(), encoder, worker })
     }
 }
@@ -117,7 +118,7 @@ impl PairScorer for LateInteraction {
             }
         }
         let [Some(asked), Some(cached)] = both else { return Ok(Scored::Unreadable) };
-        let logit = self.worker.run((asked, cached)).await?;
+        let logit = self.worker.run_now((asked, cached)).await?;
         if logit.is_finite() {
             Ok(Scored::Logit(logit))
         } else {

@@ -1,30 +1,18 @@
 //! A file that appears only when it is complete.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IntoInnerError, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use atomic_write_file::AtomicWriteFile;
 
-/// A file that is written beside its destination, under its name with `.partial`, and moved there when it is
-/// finished. If it is not finished, nothing is left of it, and the file that was at the destination is still
+/// A file that is written beside its destination, under another name, and moved there when it is finished and
+/// on the disk. If it is not finished, nothing is left of it, and the file that was at the destination is still
 /// there.
 #[derive(Debug)]
 pub(crate) struct WholeFile {
     path: PathBuf,
-    file: BufWriter<File>,
-    // Dropped after the file, which is closed first.
-    partial: Partial,
-}
-
-/// Removes the partial file that is left.
-#[derive(Debug)]
-struct Partial(PathBuf);
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
+    file: BufWriter<AtomicWriteFile>,
 }
 
 impl WholeFile {
@@ -39,11 +27,8 @@ impl WholeFile {
         if path.is_dir() {
             return Err(io::Error::from(io::ErrorKind::IsADirectory)).with_context(cannot);
         }
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let partial = PathBuf::from(partial);
-        let file = File::create(&partial).with_context(cannot)?;
-        Ok(Self { path: path.to_owned(), file: BufWriter::new(file), partial: Partial(partial) })
+        let file = AtomicWriteFile::open(path).with_context(cannot)?;
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
     }
 
     /// The destination of the file.
@@ -57,12 +42,10 @@ impl WholeFile {
     ///
     /// If the rest cannot be written or the file cannot be moved.
     pub(crate) fn finish(self) -> anyhow::Result<()> {
-        let Self { path, file, partial } = self;
-        let moved = || {
-            file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-            std::fs::rename(&partial.0, &path)
-        };
-        moved().with_context(|| format!("cannot write {}", path.display()))
+        let Self { path, file } = self;
+        let finished =
+            file.into_inner().map_err(IntoInnerError::into_error).and_then(AtomicWriteFile::commit);
+        finished.with_context(|| format!("cannot write {}", path.display()))
     }
 }
 

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use wellspring::error::Result;
 
 use super::config_error;
-use super::layers::{Layers, Origin};
+use super::origin::{Layers, Origin};
 use super::settings::{OTHER_VARIABLES, SETTINGS, Setting, nearest};
 use super::value::from_text;
 

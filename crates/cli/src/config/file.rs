@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use wellspring::error::{Error, Result};
 
 use super::config_error;
-use super::layers::{Layers, Origin};
+use super::origin::{Layers, Origin};
 use super::settings::{SETTINGS, Setting, nearest};
 use super::value::{check, shown};
 

@@ -1,16 +1,15 @@
 //! Lays flags over environment over file over defaults, and remembers where each value came from.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize as _, Serialize, Serializer};
-use toml::{Table, Value};
+use serde::Deserialize as _;
+use toml::Table;
 use wellspring::error::Result;
 
 use super::environment::{read_environment, unknown_variable};
 use super::file::read_file;
+use super::origin::{Layers, Origin};
 use super::settings::{SETTINGS, Setting};
 use super::store::without_effect;
 use super::value::{from_text, insert};
@@ -18,50 +17,6 @@ use super::{Config, config_error};
 
 /// The configuration file that is read from the current folder if no other is named.
 pub const FILE_NAME: &str = "wellspring.toml";
-
-/// Where a value came from.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Origin {
-    /// It was not set.
-    #[default]
-    Default,
-    /// A line of a configuration file, counted from 1.
-    File(PathBuf, usize),
-    /// An environment variable.
-    Environment(String),
-    /// A flag of the command line.
-    Flag(&'static str),
-}
-
-impl Origin {
-    /// The rank of its layer; the higher one wins.
-    pub(super) fn layer(&self) -> u8 {
-        match self {
-            Self::Default => 0,
-            Self::File(..) => 1,
-            Self::Environment(_) => 2,
-            Self::Flag(_) => 3,
-        }
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
-            Self::Environment(variable) => f.write_str(variable),
-            Self::Flag(flag) => f.write_str(flag),
-        }
-    }
-}
-
-impl Serialize for Origin {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
 
 /// What the configuration is read from. The default reads nothing.
 #[derive(Debug, Clone, Default)]
@@ -110,9 +65,6 @@ pub struct Loaded {
     /// What is unusual but not an error.
     pub warnings: Vec<String>,
 }
-
-/// The values that are set, each from the topmost layer that sets it so far.
-pub(super) type Layers = BTreeMap<&'static str, (Value, Origin)>;
 
 impl Config {
     /// Reads the configuration.
@@ -219,7 +171,7 @@ mod tests {
         while let Some((prefix, table)) = open.pop() {
             for (name, value) in table {
                 match value {
-                    Value::Table(inner) => open.push((format!("{prefix}{name}."), inner)),
+                    toml::Value::Table(inner) => open.push((format!("{prefix}{name}."), inner)),
                     _ => keys.push(format!("{prefix}{name}")),
                 }
             }

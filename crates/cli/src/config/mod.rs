@@ -9,6 +9,7 @@ mod environment;
 mod file;
 mod layers;
 mod open;
+mod origin;
 mod server;
 mod settings;
 mod store;
@@ -31,9 +32,10 @@ use wellspring::policy::{Admission, Ttls};
 use wellspring::store::Limits;
 use wellspring::verify::{Guard, Guards};
 
-pub use self::layers::{FILE_NAME, Loaded, Origin, Sources};
+pub use self::layers::{FILE_NAME, Loaded, Sources};
 pub use self::open::Opening;
 pub(crate) use self::open::with_advice;
+pub use self::origin::Origin;
 use self::server::list;
 pub use self::server::{
     AnonymousConfig, AnthropicConfig, DisconnectedConfig, OpenAiConfig, ServerConfig, SharingConfig,

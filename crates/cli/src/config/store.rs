@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use wellspring::error::Result;
 use wellspring::store::{EmbeddedOptions, Eviction, Freshness, Limits, ValkeyOptions, ValkeyStore};
 
-use super::layers::Origin;
+use super::origin::Origin;
 use super::{ByteSize, StoreUrl, checked, config_error, units};
 
 /// The longest certificate or key that is read.

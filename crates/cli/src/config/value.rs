@@ -4,7 +4,7 @@ use serde::Deserialize as _;
 use toml::{Table, Value};
 use wellspring::error::Result;
 
-use super::layers::Origin;
+use super::origin::Origin;
 use super::settings::Setting;
 use super::url::without_password;
 use super::{Config, config_error};

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use wellspring::entry::Change;
 use wellspring::key::{Corpus, Namespace};
 
-use super::job::Job;
+use super::job::{Job, weight};
 use crate::error::Problem;
 use crate::extract;
 
@@ -109,13 +109,6 @@ pub(crate) fn read(
 pub(crate) fn miscounted(count: usize) -> Problem {
     let what = if count == 0 { "name what changed" } else { "report them in several requests" };
     Problem::invalid(format!("{count} changes are named, expected 1 to {MOST_CHANGES}: {what}"))
-}
-
-pub(crate) fn weight(change: &Change) -> usize {
-    match change {
-        Change::Chunks { hashes, .. } => hashes.len(),
-        _ => 1,
-    }
 }
 
 #[cfg(test)]

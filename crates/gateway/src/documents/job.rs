@@ -7,8 +7,6 @@ use wellspring::error::{Error, Result};
 use wellspring::invalidate::Invalidation;
 use wellspring::key::Corpus;
 
-use super::changed::weight;
-
 /// Changes of a corpus.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Job {
@@ -89,5 +87,13 @@ impl Job {
                 cache.end_update(&self.corpus, document, version.clone()).await
             }
         }
+    }
+}
+
+/// How many names a change counts as.
+pub(crate) fn weight(change: &Change) -> usize {
+    match change {
+        Change::Chunks { hashes, .. } => hashes.len(),
+        _ => 1,
     }
 }

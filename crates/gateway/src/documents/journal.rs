@@ -1,9 +1,5 @@
 //! Jobs that are not in force yet, in the order in which they were reported; they are on disk before the
 //! gateway promises to keep them.
-//!
-//! Each is a line `<crc> add <id> <json>`, and `<crc> done <id>` ends it; the CRC-32 covers the rest of the
-//! line. An incomplete last line, left by a crash or a full disk, is ignored, because its job was not
-//! promised. The file is created when it is first needed.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,21 +7,15 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use wellspring::clock::{Clock as _, SystemClock, Timestamp};
 use wellspring::error::{Error, ErrorKind, Result};
-use wellspring::sealed::SealedFile;
+use wellspring::promises::{Promise, Promises};
 
 use super::job::Job;
 
-/// What the file is called in messages to people.
-const WHAT: &str = "journal";
 /// The most jobs that are kept. Further jobs are rejected.
 const MAX_KEPT: usize = 100_000;
 
-#[derive(Debug, Default)]
-pub(super) struct Journal {
-    path: Option<PathBuf>,
-    file: Option<SealedFile>,
-    kept: BTreeMap<u64, Kept>,
-}
+#[derive(Debug)]
+pub(super) struct Journal(Promises<Kept>);
 
 /// A job and what has happened to it so far.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -48,86 +38,46 @@ impl Kept {
     }
 }
 
+impl Promise for Kept {
+    fn done(&mut self, part: Option<&str>) -> Option<bool> {
+        part.is_none().then_some(true)
+    }
+}
+
 impl Journal {
     /// Opens a journal in memory, or in the file at `path` with the jobs that the last process left there.
     /// Blocks.
     pub(super) fn open(path: Option<PathBuf>) -> Result<Self> {
-        let mut journal = Self { path, ..Self::default() };
-        if let Some(path) = journal.path.as_ref().filter(|path| path.exists()) {
-            let (mut file, lines) = SealedFile::open(path, WHAT)?;
-            journal.kept = read(&file, &lines)?;
-            if journal.kept.is_empty() {
-                file.clear();
-            }
-            journal.file = Some(file);
-        }
-        Ok(journal)
+        Promises::open(path, "journal").map(Self)
     }
 
     /// Keeps a job after those that are already kept; returns its id. Blocks.
     pub(super) fn add(&mut self, kept: Kept) -> Result<u64> {
-        if self.kept.len() >= MAX_KEPT {
+        if self.kept().len() >= MAX_KEPT {
             return Err(Error::new(ErrorKind::Unavailable, "too many changes wait to be applied"));
         }
         // Ids are not reused after the file was emptied and the process restarted.
-        let id = self.kept.keys().last().map_or(0, |last| last + 1).max(SystemClock.now().as_millis());
-        if let Some(path) = &self.path {
-            let json = serde_json::to_string(&kept).map_err(|error| {
-                Error::new(ErrorKind::Store, "a change cannot be encoded").with_source(error)
-            })?;
-            let file = match &mut self.file {
-                Some(file) => file,
-                file => file.insert(SealedFile::open(path, WHAT)?.0),
-            };
-            file.append(&format!("add {id} {json}"))?;
-        }
-        self.kept.insert(id, kept);
-        Ok(id)
+        let id = self.0.insert(SystemClock.now().as_millis(), kept);
+        self.0.write(id).inspect_err(|_| self.0.forget(id)).map(|()| id)
     }
 
-    /// Removes the job, because it is in force or no longer wanted. Blocks.
-    pub(super) fn done(&mut self, id: u64) -> Option<Kept> {
-        let kept = self.kept.remove(&id)?;
-        if let Some(file) = &mut self.file {
-            // Losing this line is harmless: the job is done once more.
-            if self.kept.is_empty() {
-                file.clear();
-            } else {
-                file.note(&format!("done {id}"));
-            }
-        }
-        Some(kept)
+    /// Removes the job, because it is in force or no longer wanted; returns whether it was there. Blocks.
+    pub(super) fn done(&mut self, id: u64) -> bool {
+        self.0.done(id, None)
     }
 
     pub(super) fn kept(&self) -> &BTreeMap<u64, Kept> {
-        &self.kept
+        self.0.kept()
     }
 
     pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Kept> {
-        self.kept.get_mut(&id)
+        self.0.get_mut(id)
     }
 
     /// The job to try next.
     pub(super) fn next(&self) -> Option<(u64, &Kept)> {
-        self.kept.iter().find(|(_, kept)| !kept.is_put_aside).map(|(id, kept)| (*id, kept))
+        self.kept().iter().find(|(_, kept)| !kept.is_put_aside).map(|(id, kept)| (*id, kept))
     }
-}
-
-/// The jobs that are kept according to the `lines` of the file.
-fn read(file: &SealedFile, lines: &[String]) -> Result<BTreeMap<u64, Kept>> {
-    let mut kept = BTreeMap::new();
-    for (n, content) in lines.iter().enumerate() {
-        let mut words = content.splitn(3, ' ');
-        match (words.next(), words.next().and_then(|id| id.parse().ok()), words.next()) {
-            (Some("add"), Some(id), Some(json)) => {
-                let job = serde_json::from_str(json).map_err(|error| file.damaged(n).with_source(error))?;
-                kept.insert(id, job);
-            }
-            (Some("done"), Some(id), None) => drop(kept.remove(&id)),
-            _ => return Err(file.damaged(n)),
-        }
-    }
-    Ok(kept)
 }
 
 #[cfg(test)]

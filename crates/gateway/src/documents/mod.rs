@@ -24,9 +24,9 @@ use wellspring::entry::{Change, DocumentVersion};
 use wellspring::invalidate::Invalidation;
 use wellspring::key::Corpus;
 
-pub(super) use self::changed::{MOST_CHANGES, miscounted, read, weight};
+pub(super) use self::changed::{MOST_CHANGES, miscounted, read};
 pub(super) use self::idempotency::Keys;
-pub(super) use self::job::{Action, Job};
+pub(super) use self::job::{Action, Job, weight};
 pub(super) use self::queue::{Queue, Submitted};
 use crate::Gateway;
 use crate::auth::{self, Caller, Right};

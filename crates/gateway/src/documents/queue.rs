@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use moka::sync::Cache as Recent;
 use tokio::sync::watch;
+use wellspring::backoff::Backoff;
 use wellspring::entry::Change;
 use wellspring::error::{Error, ErrorKind, Result};
 use wellspring::invalidate::Invalidation;
@@ -22,8 +23,8 @@ use crate::error::Problem;
 
 /// How long a request waits for a job that is behind others.
 const BEHIND: Duration = Duration::from_secs(2);
-/// The pause between attempts: the first, which doubles after each failure, and the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+/// The pauses between attempts.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
 /// How many times a job may fail for a reason of its own before it is put aside.
 const MAX_ATTEMPTS: u32 = 8;
 /// How long applied jobs are remembered, and how many of those with a hundred changes or fewer.
@@ -206,7 +207,7 @@ impl Gateway {
     }
 
     async fn go_through(self, mut was_tried: bool) {
-        let mut backoff = BACKOFF.0;
+        let mut backoff = BACKOFF;
         loop {
             let job = {
                 let mut state = self.queue().lock();
@@ -216,19 +217,18 @@ impl Gateway {
             };
             let Some((id, job)) = job else { return };
             if !was_tried && self.attempt(id, &job).await {
-                backoff = BACKOFF.0;
+                backoff.reset();
                 continue;
             }
             was_tried = false;
             let mut steps = self.queue().steps.subscribe();
             loop {
                 tokio::select! {
-                    () = tokio::time::sleep(backoff) => {}
+                    () = backoff.pause() => {}
                     _ = steps.changed() => {}
                     // The next process retries the jobs that are kept on disk.
                     () = self.draining() => return,
                 }
-                backoff = (backoff * 2).min(BACKOFF.1);
                 // Incomplete invalidations are in the store's outbox. Another attempt before the outbox is
                 // empty would only be added to it.
                 if self.cache().status().await.is_ok_and(|status| status.pending_invalidations == 0) {
@@ -287,7 +287,7 @@ impl Gateway {
     /// Forgets a job; returns whether there was such a job.
     pub(super) async fn forget(&self, id: u64) -> bool {
         let gateway = self.clone();
-        let done = tokio::task::spawn_blocking(move || gateway.queue().lock().journal.done(id).is_some());
+        let done = tokio::task::spawn_blocking(move || gateway.queue().lock().journal.done(id));
         let done = done.await.unwrap_or(false);
         self.queue().step();
         done

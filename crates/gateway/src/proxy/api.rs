@@ -2,10 +2,9 @@
 
 use axum::http::Uri;
 use serde_json::{Map, Value};
-use wellspring::entry::Usage;
 
 use super::path::deployment;
-use super::shapes::{chat, messages, responses};
+use super::shapes::{Folded, Summary, chat, messages, responses};
 use super::sse::Event;
 use super::upstream::Vendor;
 
@@ -20,28 +19,6 @@ pub(super) enum Api {
     Responses,
     /// Anthropic's `/v1/messages`
     Messages,
-}
-
-/// The parts of an answer that matter to the cache.
-#[derive(Debug, PartialEq)]
-pub(super) struct Summary {
-    /// Its text, or its tool calls.
-    pub(super) text: String,
-    pub(super) usage: Option<Usage>,
-    /// Whether the model refused to answer.
-    pub(super) is_refusal: bool,
-    /// Whether a token limit cut it off.
-    pub(super) is_incomplete: bool,
-    /// Whether it calls tools, so that its text is not yet the final answer.
-    pub(super) calls_tools: bool,
-}
-
-/// The answer that a stream holds.
-#[derive(Debug)]
-pub(super) struct Folded {
-    pub(super) answer: Value,
-    /// Whether `answer` holds everything in the stream. Otherwise it is only good for a [`Summary`].
-    pub(super) is_understood: bool,
 }
 
 impl Api {

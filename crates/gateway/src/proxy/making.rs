@@ -20,11 +20,12 @@ use tracing::Instrument as _;
 use wellspring::cache::FillPermit;
 use wellspring::key::ShownId;
 
-use super::api::{Api, Summary};
+use super::api::Api;
 use super::directives::Directives;
 use super::followers::{End, Leading, TOO_SLOW};
 use super::recording::{EVENT_STREAM, Form, Recorder};
 use super::reply::Forward;
+use super::shapes::Summary;
 use super::upstream::{Outgoing, passed_on};
 use crate::error::Problem;
 use crate::limits::RequestLimits;

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use wellspring::entry::Entry;
 
-use super::api::{Api, Folded, Summary};
+use super::api::Api;
 use super::json;
+use super::shapes::{Folded, Summary};
 use super::sse;
 use crate::auth::sha256;
 

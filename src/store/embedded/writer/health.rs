@@ -4,10 +4,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The pause between two attempts to write a file that cannot be written: the first one, and the longest. It
-/// doubles after each attempt. After an error the whole file is checked, which takes a second or more for
-/// each gigabyte.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+use crate::backoff::Backoff;
+
+/// The longest pause between two attempts to write a file that cannot be written. After an error the whole file
+/// is checked, which takes a second or more for each gigabyte.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// What the writer thread shares with all callers.
 #[derive(Debug, Default)]
@@ -41,12 +42,19 @@ impl Health {
 }
 
 /// When writing the file is tried again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Mending {
-    pause: Duration,
+    backoff: Backoff,
     /// None if the file can be written.
     next: Option<Instant>,
     mended: Option<Instant>,
+}
+
+impl Default for Mending {
+    fn default() -> Self {
+        let backoff = Backoff::new(Duration::from_secs(1), LONGEST_PAUSE);
+        Self { backoff, next: None, mended: None }
+    }
 }
 
 impl Mending {
@@ -61,9 +69,10 @@ impl Mending {
     /// Records that the file failed, for the first time or again. A file that was mended only recently counts
     /// as not mended.
     pub(super) fn failed(&mut self) {
-        let goes_on = self.next.is_some() || self.mended.is_some_and(|at| at.elapsed() < PAUSE.1 * 2);
-        self.pause = if goes_on { (self.pause * 2).min(PAUSE.1) } else { PAUSE.0 };
-        self.next = Some(Instant::now() + self.pause);
+        if self.next.is_none() && self.mended.is_none_or(|at| at.elapsed() >= LONGEST_PAUSE * 2) {
+            self.backoff.reset();
+        }
+        self.next = Some(Instant::now() + self.backoff.next_pause());
     }
 
     pub(super) fn mended(&mut self) {

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::backoff::Backoff;
+
 /// The number of failures in a row that open the breaker.
-pub(super) const FAILURES: u32 = 3;
-/// The shortest pause, between the first probes.
-const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
-/// The longest pause, between later probes: a server that is back is noticed within this time.
+const FAILURES: u32 = 3;
+/// The longest pause between probes: a server that is back is noticed within this time.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// The pauses between probes, and between attempts to connect.
+pub(super) const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), LONGEST_PAUSE);
 
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
@@ -49,7 +51,7 @@ impl Breaker {
             Some(at) if Instant::now() < at => Gate::Open,
             Some(_) => {
                 // The next probe is due whether or not this one ever reports.
-                state.probe_at = Some(Instant::now() + pause(state.failures));
+                state.probe_at = Some(Instant::now() + BACKOFF.after(state.failures - FAILURES));
                 Gate::Probe
             }
         }
@@ -86,7 +88,7 @@ impl Breaker {
         state.failed_at = Some(now);
         state.failures = state.failures.saturating_add(1);
         if state.failures >= FAILURES {
-            state.probe_at = Some(now + pause(state.failures));
+            state.probe_at = Some(now + BACKOFF.after(state.failures - FAILURES));
         }
         state.failures == FAILURES
     }
@@ -99,14 +101,6 @@ impl Breaker {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// How long to leave a server alone after this many failures. The pause is random, so that many processes do
-/// not come back at the same moment.
-pub(super) fn pause(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(FAILURES).min(8);
-    let pause = SHORTEST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
-    pause.mul_f64(rand::random_range(0.5..1.0))
 }
 
 #[cfg(test)]
@@ -152,12 +146,5 @@ mod tests {
         assert!(breaker.starts_probe(limit));
         tokio::time::advance(2 * limit).await;
         assert!(breaker.starts_probe(limit), "one that was dropped reports nothing");
-    }
-
-    #[test]
-    fn pauses_grow_to_a_limit() {
-        assert!(pause(FAILURES) < SHORTEST_PAUSE);
-        let long = pause(1_000_000);
-        assert!(long >= LONGEST_PAUSE / 2 && long < LONGEST_PAUSE);
     }
 }

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::breaker::{Breaker, FAILURES, Gate, pause};
+use super::breaker::{BACKOFF, Breaker, Gate};
 use super::{Limits, Pace, Trouble};
 use crate::error::{Error, ErrorKind};
 
@@ -202,7 +202,7 @@ impl Shared {
 
 /// Tries to reach any node, until one answers.
 async fn connect(shared: Arc<Shared>, client: ClusterClient, tried: watch::Sender<bool>) {
-    let mut failures = FAILURES;
+    let mut backoff = BACKOFF;
     loop {
         let connected = timeout(shared.limits.connect, client.get_async_connection()).await;
         let connected = match connected {
@@ -215,8 +215,7 @@ async fn connect(shared: Arc<Shared>, client: ClusterClient, tried: watch::Sende
         if is_up {
             return;
         }
-        tokio::time::sleep(pause(failures)).await;
-        failures += 1;
+        backoff.pause().await;
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::breaker::{Breaker, FAILURES, Gate, pause};
+use super::breaker::{BACKOFF, Breaker, Gate};
 use super::{Limits, Pace, TimedOut, Trouble};
 use crate::error::{Error, ErrorKind};
 use crate::store::valkey::address::{Topology, ValkeyAddress};
@@ -266,7 +266,7 @@ async fn keep(
                 tracing::warn!(server = shared.name, "lost the connection");
                 // A connection that does not last is no better than none.
                 if since.elapsed() < LASTING {
-                    tokio::time::sleep(pause(FAILURES)).await;
+                    tokio::time::sleep(BACKOFF.after(0)).await;
                 }
             }
             Err(why) => {
@@ -274,10 +274,10 @@ async fn keep(
                 if failures == 0 && serial > 0 {
                     tracing::warn!(server = shared.name, why, "no connection");
                 }
-                failures += 1;
                 *shared.lock() = State::Down(why);
                 tried.send_replace(true);
-                tokio::time::sleep(pause(failures + FAILURES - 1)).await;
+                tokio::time::sleep(BACKOFF.after(failures)).await;
+                failures += 1;
             }
         }
     }

@@ -1,7 +1,6 @@
 //! Remembers across restarts which versions of documents were reported.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,7 @@ use wellspring::key::Corpus;
 use wellspring_gateway::rules::Rules;
 
 use crate::commands::context::invalid;
+use crate::commands::whole_file::WholeFile;
 
 /// What was reported so far.
 #[derive(Debug, Serialize, Deserialize)]
@@ -71,14 +71,12 @@ impl State {
 
     /// Writes the state whole or not at all.
     pub(super) fn save(&self, path: &Path) -> Result<()> {
-        let failed = |error: std::io::Error| broken("written", path).with_source(error);
-        let text = serde_json::to_vec(self).map_err(|error| broken("written", path).with_source(error))?;
-        let mut name = path.as_os_str().to_owned();
-        name.push(".new");
-        let new = PathBuf::from(name);
-        let mut file = std::fs::File::create(&new).map_err(failed)?;
-        file.write_all(&text).and_then(|()| file.sync_all()).map_err(failed)?;
-        std::fs::rename(&new, path).map_err(failed)
+        let write = || {
+            let mut file = WholeFile::create(path)?;
+            serde_json::to_writer(&mut file, self)?;
+            file.finish()
+        };
+        write().map_err(|error| broken("written", path).with_source(error))
     }
 
     /// The changes to report: how `files` differ from what was reported before.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
+use wellspring::backoff::Backoff;
 use wellspring::entry::Change as Told;
 use wellspring::error::{Error, ErrorKind, Result};
 use wellspring::key::Corpus;
@@ -17,8 +18,8 @@ use crate::config::Opening;
 
 /// How many changes are reported at a time.
 pub(super) const BATCH: usize = 1_000;
-/// The time between attempts, doubled after each one that fails.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// The pauses between attempts.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
 /// How long a gateway may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -60,7 +61,7 @@ impl Teller {
     /// Reports `changes` and returns when they are in force, or when a gateway has kept them and goes on
     /// trying. As long as an attempt may still succeed, tries for ever, or only `once`.
     pub(super) async fn tell(&self, changes: &[Change], once: bool) -> Result<()> {
-        let mut backoff = BACKOFF.0;
+        let mut backoff = BACKOFF;
         loop {
             let error = match self.try_to_tell(changes).await {
                 Ok(()) => return Ok(()),
@@ -71,9 +72,9 @@ impl Teller {
             if once || !may_pass {
                 return Err(error);
             }
-            output::note(format_args!("{error}; trying again in {} ms", backoff.as_millis()));
-            tokio::time::sleep(backoff).await;
-            backoff = (backoff * 2).min(BACKOFF.1);
+            let pause = backoff.next_pause();
+            output::note(format_args!("{error}; trying again in {} ms", pause.as_millis()));
+            tokio::time::sleep(pause).await;
         }
     }
 

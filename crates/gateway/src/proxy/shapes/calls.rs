@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::chat::{add_parts, append, put};
 use super::is_blank;
+use super::pieces::{add_parts, append, put};
 
 /// The fields of a detail that arrive in parts, and those that arrive whole.
 const DETAIL: ([&str; 2], [&str; 6]) =

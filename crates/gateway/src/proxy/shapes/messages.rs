@@ -3,10 +3,9 @@
 use serde_json::{Map, Value, json};
 use wellspring::entry::Usage;
 
-use super::super::api::{Folded, Summary};
 use super::super::json;
 use super::super::sse::{Event, write};
-use super::{count, text_or};
+use super::{Folded, Summary, count, text_or};
 
 /// A piece of an unknown kind makes the answer not understood.
 pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {

@@ -3,9 +3,33 @@
 mod calls;
 pub(super) mod chat;
 pub(super) mod messages;
+mod pieces;
 pub(super) mod responses;
 
 use serde_json::Value;
+use wellspring::entry::Usage;
+
+/// The parts of an answer that matter to the cache.
+#[derive(Debug, PartialEq)]
+pub(super) struct Summary {
+    /// Its text, or its tool calls.
+    pub(super) text: String,
+    pub(super) usage: Option<Usage>,
+    /// Whether the model refused to answer.
+    pub(super) is_refusal: bool,
+    /// Whether a token limit cut it off.
+    pub(super) is_incomplete: bool,
+    /// Whether it calls tools, so that its text is not yet the final answer.
+    pub(super) calls_tools: bool,
+}
+
+/// The answer that a stream holds.
+#[derive(Debug)]
+pub(super) struct Folded {
+    pub(super) answer: Value,
+    /// Whether `answer` holds everything in the stream. Otherwise it is only good for a [`Summary`].
+    pub(super) is_understood: bool,
+}
 
 /// A number in a usage; 0 if it is missing.
 fn count(usage: &Value, name: &str) -> u64 {

@@ -3,10 +3,9 @@
 use serde_json::{Value, json};
 use wellspring::entry::Usage;
 
-use super::super::api::{Folded, Summary};
 use super::super::json;
 use super::super::sse::{Event, write};
-use super::{count, is_blank, text_or};
+use super::{Folded, Summary, count, is_blank, text_or};
 
 pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {
     let mut last = events.iter().rev().find(|event| event.data != "[DONE]")?.json()?;
