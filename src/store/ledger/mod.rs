@@ -342,7 +342,6 @@ impl<P: Send + Sync + 'static> Ledger<P> {
     }
 
     /// Whether a scope has entries, in any corpus.
-    #[cfg(feature = "embedded")]
     pub(super) fn holds(&self, scope: ScopeId) -> bool {
         self.read().corpora.values().any(|books| books.scopes.contains_key(&scope))
     }
