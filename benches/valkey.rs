@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 use wellspring::clock::{Clock as _, SystemClock};
 use wellspring::embed::FakeEmbedder;
 use wellspring::key::CacheKey;
-use wellspring::store::{Found, Store as _, ValkeyOptions, ValkeyStore};
+use wellspring::store::{Coordination as _, Found, Store as _, ValkeyOptions, ValkeyStore};
 use wellspring::{Answer, Cache, Change, Corpus, Dependency, Embedding, Entry, Lookup, Query, Scope};
 use wellspring_test_support::servers::Server;
 

@@ -29,7 +29,7 @@ use crate::judge::Shadow;
 use crate::key::Corpus;
 use crate::metrics::CacheMetrics;
 use crate::policy::{Admission, EarlyRefresh, Ttls};
-use crate::store::{ChangeListener, Store};
+use crate::store::{ChangeListener, JudgementLog, Store};
 #[cfg(doc)]
 use crate::verify::Pipeline;
 use crate::verify::{Guards, Verifier};
@@ -71,7 +71,7 @@ impl std::fmt::Debug for CacheBuilder {
 
 impl CacheBuilder {
     pub(super) fn new(embedder: Arc<dyn Embedder>, store: Arc<dyn Store>) -> Self {
-        let index_wait = if store.is_shared() { Duration::ZERO } else { INDEX_WAIT };
+        let index_wait = store.coordination().map_or(INDEX_WAIT, |_| Duration::ZERO);
         Self {
             embedder,
             store,
@@ -317,7 +317,7 @@ impl CacheBuilder {
         };
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
         let dimensions = self.embedder.model().dimensions;
-        let is_shared = self.store.is_shared();
+        let is_shared = self.store.coordination().is_some();
         let fingerprint = self.embedder.model().fingerprint();
         let snapshots = self.snapshots.as_ref().map(Snapshots::open).transpose()?;
         let keeper =
@@ -326,7 +326,7 @@ impl CacheBuilder {
         let indexes = Arc::new(Indexes::new(dimensions, loader));
         // Before the first search, so that nothing that changes while a scope is loaded is missed.
         self.store.listen(Arc::clone(&indexes) as Arc<dyn ChangeListener>);
-        let lessons = Arc::new(Lessons::new(Arc::clone(&self.store)));
+        let lessons = Arc::new(Lessons::new(Arc::clone(&self.store) as Arc<dyn JudgementLog>));
         match lessons.read_on().await {
             Err(error) if !is_shared => return Err(error),
             // It is read as soon as it can be. A store that is away has reported that itself.

@@ -21,7 +21,7 @@ use crate::entry::{Answer, Entry};
 use crate::error::{Error, Result};
 use crate::flight::{Leader, Role};
 use crate::key::{EntryId, TenantId, composed};
-use crate::store::{Claim, Filled, Found, Snapshot};
+use crate::store::{Filled, Found, Snapshot};
 
 /// The most principals that are remembered for a question. If there are more, the newest replaces the oldest.
 const MOST: usize = 64;
@@ -190,9 +190,9 @@ impl Inner {
             }
         };
         for _ in 0..PAUSES {
-            match self.store.claim(&entry.corpus, id).await? {
-                Claim::Taken => tokio::time::sleep(PAUSE).await,
-                claim => return Ok((leader, Turn::new(&self.store, &entry.corpus, id, claim).take())),
+            match Turn::claim(&self.store, &entry.corpus, id).await? {
+                Turn::Theirs => tokio::time::sleep(PAUSE).await,
+                turn => return Ok((leader, turn.take())),
             }
         }
         Ok((leader, None))

@@ -25,7 +25,7 @@ use crate::judgement::{
     Revocations,
 };
 use crate::key::EntryId;
-use crate::store::Store;
+use crate::store::JudgementLog;
 use crate::verify::Verifier;
 
 /// How many judgements are read at a time.
@@ -43,7 +43,7 @@ type Pair = (EntryId, EntryId);
 /// What lookups know about pairs.
 #[derive(Debug)]
 pub(crate) struct Lessons {
-    store: Arc<dyn Store>,
+    log: Arc<dyn JudgementLog>,
     pairs: Bounded<Pair, Arc<Said>>,
     /// Maps a question asked to the entries that answer it, although no lookup would find them, the newest
     /// first. Later feedback on the pair overrides it.
@@ -104,10 +104,10 @@ impl Word {
 }
 
 impl Lessons {
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+    pub(crate) fn new(log: Arc<dyn JudgementLog>) -> Self {
         let most = MAX_JUDGEMENTS as u64;
         Self {
-            store,
+            log,
             pairs: Bounded::new(most),
             promoted: Bounded::new(most),
             records: Bounded::new(most),
@@ -172,7 +172,7 @@ impl Lessons {
     pub(crate) async fn learn(&self, judgement: Judgement) -> Result<()> {
         // At once and in any case; the rest is read from the log.
         self.note_pair(&judgement);
-        self.store.record_judgement(&Logged::Judgement(judgement)).await?;
+        self.log.record_judgement(&Logged::Judgement(judgement)).await?;
         self.read_on().await
     }
 
@@ -182,7 +182,7 @@ impl Lessons {
         // back anyway.
         let read = self.read_on().await;
         let withdrawn = self.withdraw(&revocation);
-        self.store.record_judgement(&Logged::Revocation { revoke: revocation }).await?;
+        self.log.record_judgement(&Logged::Revocation { revoke: revocation }).await?;
         read?;
         self.read_on().await?;
         Ok(withdrawn)
@@ -192,7 +192,7 @@ impl Lessons {
     pub(crate) async fn read_on(&self) -> Result<()> {
         let mut read = self.read.lock().await;
         loop {
-            let page = self.store.judgements(*read, PAGE).await?;
+            let page = self.log.judgements(*read, PAGE).await?;
             let Some((last, _)) = page.last() else { break };
             *read = Some(*last);
             for (cursor, logged) in &page {
@@ -231,7 +231,7 @@ impl Lessons {
         self.unlearning.notify_one();
         let mut after = None;
         loop {
-            let page = self.store.judgements(after, PAGE).await?;
+            let page = self.log.judgements(after, PAGE).await?;
             let Some((end, _)) = page.last() else { return Ok(()) };
             after = Some(*end);
             for (cursor, logged) in &page {

@@ -16,7 +16,7 @@ use crate::entry::{Answer, Dependency, Entry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::Leader;
 use crate::key::EntryId;
-use crate::store::{Claim, DeadReason, Fetched, Found, Snapshot};
+use crate::store::{DeadReason, Fetched, Found, Snapshot};
 
 /// What a lookup found.
 #[derive(Debug)]
@@ -327,19 +327,12 @@ impl Inner {
     ) -> Result<(Fetched, Turn, Option<Embedding>), BypassReason> {
         let started = Instant::now();
         let fetch = async {
-            let key = &prepared.key;
-            let fetched = if self.store.is_shared() {
-                self.store.lookup_or_claim(&key.corpus, key.exact).await
-            } else {
-                // There is no one to claim it from, and each call of the store is an allocation.
-                self.store.lookup(&key.corpus, key.exact).await.map(|fetched| (fetched, Claim::Free))
-            };
+            let found = Turn::look_up(&self.store, &prepared.key.corpus, prepared.key.exact).await;
             self.metrics.lookup.store.record(started.elapsed());
-            let (fetched, claim) = fetched.map_err(|error| self.broken_store(&error))?;
-            Ok((fetched, Turn::new(&self.store, &key.corpus, key.exact, claim)))
+            found.map_err(|error| self.broken_store(&error))
         };
         let is_embedded = prepared.is_embedded() && prepared.given.is_none() && !prepared.in_batch;
-        if !(self.store.is_shared() && is_embedded && self.embedder.is_idle()) {
+        if !(self.store.coordination().is_some() && is_embedded && self.embedder.is_idle()) {
             let (fetched, turn) = fetch.await?;
             return Ok((fetched, turn, None));
         }
@@ -366,7 +359,7 @@ impl Inner {
         match found {
             Found::Absent => true,
             Found::Dead(DeadReason::Held) | Found::Live(_) => false,
-            Found::Dead(_) => self.store.is_shared(),
+            Found::Dead(_) => self.store.coordination().is_some(),
         }
     }
 

@@ -256,7 +256,7 @@ impl Inner {
         }
         self.indexes.insert(entry);
         // A store that others share does not evict at once, and asking it would be a round trip.
-        if !self.store.is_shared()
+        if self.store.coordination().is_none()
             && let Ok(Found::Absent) =
                 self.store.lookup(&entry.corpus, entry.id).await.map(|fetched| fetched.found)
         {

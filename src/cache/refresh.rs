@@ -57,12 +57,8 @@ impl Cache {
         let entry = Arc::clone(entry);
         self.spawn(async move {
             // Of all processes, only one refreshes. A process that cannot ask the store need not try.
-            let store = &cache.inner.store;
-            let Ok(claim) = store.claim(&entry.corpus, entry.id).await else { return };
-            let turn = Turn::new(store, &entry.corpus, entry.id, claim);
-            if matches!(turn, Turn::Theirs) {
-                return;
-            }
+            let turn = Turn::claim(&cache.inner.store, &entry.corpus, entry.id).await;
+            let Ok(turn @ (Turn::Free | Turn::Ours(_))) = turn else { return };
             cache.refresh(entry, snapshot, leader, turn.take()).await;
         });
     }
@@ -78,12 +74,8 @@ impl Cache {
                 .for_each_concurrent(CONCURRENT_REFRESHES, |entry| async {
                     let Some(leader) = cache.inner.refreshes.try_lead(refresh_key(&entry)) else { return };
                     // The clock is asked now, after the change and before anything is retrieved.
-                    let found = cache.inner.store.lookup_or_claim(&entry.corpus, entry.id).await;
-                    let Ok((fetched, claim)) = found else { return };
-                    let turn = Turn::new(&cache.inner.store, &entry.corpus, entry.id, claim);
-                    if matches!(turn, Turn::Theirs) {
-                        return;
-                    }
+                    let found = Turn::look_up(&cache.inner.store, &entry.corpus, entry.id).await;
+                    let Ok((fetched, turn @ (Turn::Free | Turn::Ours(_)))) = found else { return };
                     cache.refresh(entry, fetched.snapshot, leader, turn.take()).await;
                 })
                 .await;

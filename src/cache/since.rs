@@ -90,7 +90,10 @@ impl FillPermit {
 
 impl Cache {
     pub(super) fn since(&self, corpus: &Corpus, entry: EntryId, snapshot: Snapshot) -> Since {
-        let owner: &[u8] = if self.inner.store.is_shared() { &[] } else { &self.inner.process };
+        let owner: &[u8] = match self.inner.store.coordination() {
+            Some(_) => &[],
+            None => &self.inner.process,
+        };
         let Snapshot { incarnation, sequence } = snapshot;
         let parts = [
             &incarnation.to_be_bytes()[..],

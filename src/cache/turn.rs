@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::error::Result;
 use crate::key::{Corpus, EntryId};
-use crate::store::{Claim, ClaimEnd, ClaimToken, Store};
+use crate::store::{Claim, ClaimEnd, ClaimToken, Fetched, Store};
 
 /// Who makes the answer.
 #[derive(Debug)]
@@ -24,7 +25,26 @@ pub(super) enum Turn {
 }
 
 impl Turn {
-    pub(super) fn new(store: &Arc<dyn Store>, corpus: &Corpus, id: EntryId, claim: Claim) -> Self {
+    /// Looks `id` up; if there is no live entry, also claims the right to make the answer.
+    pub(super) async fn look_up(
+        store: &Arc<dyn Store>,
+        corpus: &Corpus,
+        id: EntryId,
+    ) -> Result<(Fetched, Self)> {
+        let Some(coordination) = store.coordination() else {
+            return Ok((store.lookup(corpus, id).await?, Self::Free));
+        };
+        let (fetched, claim) = coordination.lookup_or_claim(corpus, id).await?;
+        Ok((fetched, Self::of(claim, store, corpus, id)))
+    }
+
+    /// Claims the right to make an answer, whether or not there already is one.
+    pub(super) async fn claim(store: &Arc<dyn Store>, corpus: &Corpus, id: EntryId) -> Result<Self> {
+        let Some(coordination) = store.coordination() else { return Ok(Self::Free) };
+        Ok(Self::of(coordination.claim(corpus, id).await?, store, corpus, id))
+    }
+
+    fn of(claim: Claim, store: &Arc<dyn Store>, corpus: &Corpus, id: EntryId) -> Self {
         match claim {
             Claim::Free => Self::Free,
             Claim::Taken => Self::Theirs,
@@ -69,10 +89,10 @@ impl Held {
     fn kept_up(mut self) -> Self {
         let Claimed { store, corpus, id, token } = self.claimed.clone();
         let renewal = tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(store.claim_life() / 3).await;
+            while let Some(coordination) = store.coordination() {
+                tokio::time::sleep(coordination.claim_life() / 3).await;
                 // A lost claim is not taken back: someone else may have it.
-                if matches!(store.renew_claim(&corpus, id, token).await, Ok(false)) {
+                if matches!(coordination.renew_claim(&corpus, id, token).await, Ok(false)) {
                     return;
                 }
             }
@@ -91,6 +111,8 @@ impl Drop for Held {
     fn drop(&mut self) {
         self.renewal = None;
         let Claimed { store, corpus, id, token } = &self.claimed;
-        store.end_claim(corpus, *id, *token, self.end);
+        if let Some(coordination) = store.coordination() {
+            coordination.end_claim(corpus, *id, *token, self.end);
+        }
     }
 }

@@ -108,8 +108,9 @@ impl Change {
         }
     }
 
-    /// The dependency ids that the change ends; none for [`Change::Everything`], which needs none.
-    pub(crate) fn dependency_ids(&self) -> Vec<DependencyId> {
+    /// The ids that the change ends: every entry that has one of them among its
+    /// [own](crate::Entry::dependency_ids). None for [`Change::Everything`], which needs none.
+    pub fn dependency_ids(&self) -> Vec<DependencyId> {
         match self {
             Self::Document { id, .. } => ids_of_document(id),
             Self::Chunks { document, hashes, .. } => {

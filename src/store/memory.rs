@@ -14,8 +14,8 @@ use crate::judgement::{JudgementCursor, Logged, MAX_JUDGEMENTS};
 use crate::key::{Corpus, EntryId, ScopeId};
 use crate::store::ledger::{Ledger, Resident};
 use crate::store::{
-    ChangeListener, ChangeOutcome, Fetched, Filled, Found, Limits, ScopeCursor, ScopePage, Snapshot, Store,
-    StoreStatus, StoredEntry, closed,
+    ChangeListener, ChangeOutcome, ConnectionStatus, Coordination, Fetched, Filled, Found, JudgementLog,
+    Limits, ScopeCursor, ScopePage, Snapshot, Store, StoreStatus, StoredEntry, closed,
 };
 
 /// How many changes are applied while others wait, which takes some tens of microseconds.
@@ -164,6 +164,14 @@ impl Store for MemoryStore {
         Ok(ids.iter().map(|id| ledger.listed(*id)?.payload.embedding.clone()).collect())
     }
 
+    fn holds(&self, scope: ScopeId) -> bool {
+        self.ledger.holds(scope)
+    }
+
+    fn fills(&self) -> Option<u64> {
+        None
+    }
+
     fn record_hit(&self, _corpus: &Corpus, id: EntryId) {
         self.ledger.record_hit(id);
     }
@@ -181,6 +189,31 @@ impl Store for MemoryStore {
         Ok(StoreStatus { location: "memory:".into(), ..ledger.status() })
     }
 
+    async fn ready(&self) -> Result<()> {
+        self.ledger().map(drop)
+    }
+
+    fn connection(&self) -> Option<ConnectionStatus> {
+        None
+    }
+
+    fn coordination(&self) -> Option<&dyn Coordination> {
+        None
+    }
+
+    async fn secret(&self, offered: [u8; 32]) -> Result<[u8; 32]> {
+        self.ledger()?;
+        Ok(*self.secret.get_or_init(|| offered))
+    }
+
+    async fn close(&self) -> Result<()> {
+        self.closed.store(true, Ordering::Release);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl JudgementLog for MemoryStore {
     async fn record_judgement(&self, logged: &Logged) -> Result<()> {
         self.ledger()?;
         let mut judgements = self.judgements.lock().unwrap_or_else(PoisonError::into_inner);
@@ -203,16 +236,6 @@ impl Store for MemoryStore {
         let start = judgements.partition_point(|(number, _)| *number < first);
         let page = judgements.range(start..).take(limit);
         Ok(page.map(|(number, logged)| (JudgementCursor(0, *number), logged.clone())).collect())
-    }
-
-    async fn secret(&self, offered: [u8; 32]) -> Result<[u8; 32]> {
-        self.ledger()?;
-        Ok(*self.secret.get_or_init(|| offered))
-    }
-
-    async fn close(&self) -> Result<()> {
-        self.closed.store(true, Ordering::Release);
-        Ok(())
     }
 }
 

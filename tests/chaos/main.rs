@@ -25,7 +25,6 @@ mod question;
 mod report;
 mod scenarios;
 mod starved;
-mod unsound;
 mod updating;
 mod worker;
 mod world;

@@ -17,8 +17,8 @@ use crate::asking::ask;
 use crate::counts::Counts;
 use crate::plan::{Habit, Plan};
 use crate::support::embedder::WordEmbedder;
+use crate::support::faulty::{Fault, FaultyStore};
 use crate::support::valkey::patient_now;
-use crate::unsound::UnsoundStore;
 use crate::updating::{recover, update};
 use crate::world::World;
 
@@ -108,7 +108,8 @@ async fn open(plan: &Plan, clock: &Arc<dyn Clock>) -> Arc<dyn Store> {
         .outbox(plan.folder.join(format!("outbox{}", plan.member)));
     let store = options.connect(plan.url()).await.unwrap();
     match plan.habit {
-        Habit::NoFence | Habit::NoReadCheck => Arc::new(UnsoundStore::new(store, plan.habit)),
+        Habit::NoFence => FaultyStore::new(Fault::NoFence, store),
+        Habit::NoReadCheck => FaultyStore::new(Fault::NoReadCheck, store),
         _ => Arc::new(store),
     }
 }

@@ -20,7 +20,7 @@ async fn is_caught(habit: Habit, fault: Option<Fault>) {
         None => Simulation::new(seed, bench, Limits::default(), habit).await,
         Some(fault) => {
             let inner = MemoryStore::with_clock(Limits::default(), Arc::clone(&bench.clock) as _);
-            let store = Arc::new(FaultyStore::new(fault, inner));
+            let store = FaultyStore::new(fault, inner);
             Simulation::on(seed, bench, Limits::default(), habit, store, World::default()).await
         }
     };

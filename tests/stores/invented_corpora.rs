@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use wellspring::store::{Filled, RefusedReason, Snapshot, Store, ValkeyStore};
+use wellspring::store::{Coordination as _, Filled, RefusedReason, Snapshot, Store, ValkeyStore};
 use wellspring::{Change, Corpus, Dependency, Entry};
 
 use crate::support::servers::{Flavour, Server};

@@ -13,6 +13,7 @@ pub mod embedder;
 pub mod faulty;
 #[cfg(feature = "gateway")]
 pub mod gateway;
+pub mod intercepted;
 #[cfg(unix)]
 pub mod servers;
 #[cfg(feature = "gateway")]

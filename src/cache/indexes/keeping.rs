@@ -57,7 +57,7 @@ impl Keeper {
                     remove(&snapshots, scope, fills);
                 }
             }
-        } else if !store.is_shared() {
+        } else if store.coordination().is_none() {
             return None;
         }
         Some(Self { snapshots, model, kept: Mutex::new(kept) })
@@ -69,7 +69,7 @@ impl Keeper {
 
     /// The label that a snapshot must have: for these embeddings, by this model, in this store.
     async fn label(&self, store: &dyn Store, corpus: &Corpus, scope: ScopeId) -> Result<Vec<u8>> {
-        if store.is_shared() {
+        if store.coordination().is_some() {
             return Ok(format!("{scope} {}", self.model).into_bytes());
         }
         // No question has this id, but every lookup returns a snapshot of the clock.
@@ -85,7 +85,7 @@ impl Keeper {
         index: &Arc<ScopeIndex>,
         scope: ScopeId,
     ) -> Result<()> {
-        let names: Vec<_> = if store.is_shared() {
+        let names: Vec<_> = if store.coordination().is_some() {
             vec![(name(scope, None), u64::MAX)]
         } else {
             let kept = self.kept().get(&scope).cloned().unwrap_or_default();

@@ -199,7 +199,7 @@ impl Load {
         }
         while !self.is_complete && !shutdown.is_cancelled() {
             let _place = places.acquire().await;
-            if store.is_shared() {
+            if store.coordination().is_some() {
                 let page = shutdown.run_until_cancelled(self.page(&*store)).await;
                 let Some(page) = page else { return Ok(()) };
                 self = page?;
@@ -220,7 +220,9 @@ impl Load {
         let corpus = &self.index.corpus;
         if self.cursor.is_none() {
             // From now on, the store reports what other processes store.
-            store.follow(corpus).await?;
+            if let Some(coordination) = store.coordination() {
+                coordination.follow(corpus).await?;
+            }
             *self.index.told() = Some(HashSet::new());
             self.unlisted = self.index.index().ids().into_iter().map(EntryId::from_bytes).collect();
         }

@@ -52,7 +52,8 @@ impl Indexes {
         let is_idle = |index: &ScopeIndex| {
             // An empty index is loaded again quickly from a local store. From a shared one it would be a
             // round trip.
-            let is_empty = index.loading.is_done() && !store.is_shared() && index.index().is_empty();
+            let is_empty =
+                store.coordination().is_none() && index.loading.is_done() && index.index().is_empty();
             !index.loading.is_running() && (is_empty || index.loading.searched() < oldest)
         };
         // Saved first and without the lock, because a large index takes its time.
@@ -60,7 +61,7 @@ impl Indexes {
             let is_saved =
                 self.loader.keeper.as_ref().is_some_and(|keeper| keeper.save(store, &index, scope, fills));
             let is_quick = index.index().graphs() == 0 && index.index().len() < LINKED;
-            if !(is_saved || is_quick || store.is_shared()) {
+            if !(is_saved || is_quick || store.coordination().is_some()) {
                 continue;
             }
             let mut scopes = self.write();

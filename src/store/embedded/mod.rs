@@ -48,8 +48,8 @@ use crate::key::{Corpus, EntryId, ScopeId};
 use crate::store::batches::Batches;
 use crate::store::ledger::{Ledger, Resident};
 use crate::store::{
-    ChangeListener, ChangeOutcome, Fetched, Filled, Found, Limits, ScopeCursor, ScopePage, Snapshot, Store,
-    StoreStatus, StoredEntry,
+    ChangeListener, ChangeOutcome, ConnectionStatus, Coordination, Fetched, Filled, Found, JudgementLog,
+    Limits, ScopeCursor, ScopePage, Snapshot, Store, StoreStatus, StoredEntry,
 };
 
 /// Numbers the writes, so that a body is served only together with the entry in the books that it was written
@@ -337,17 +337,16 @@ impl Store for EmbeddedStore {
         })
     }
 
-    async fn record_judgement(&self, logged: &Logged) -> Result<()> {
-        self.writer.judge(judgements::encode(logged)?).await
+    async fn ready(&self) -> Result<()> {
+        self.status().await.map(drop)
     }
 
-    async fn judgements(
-        &self,
-        after: Option<JudgementCursor>,
-        limit: usize,
-    ) -> Result<Vec<(JudgementCursor, Logged)>> {
-        self.writer.check_open()?;
-        self.database.read(|transaction| judgements::read(transaction, after, limit))
+    fn connection(&self) -> Option<ConnectionStatus> {
+        None
+    }
+
+    fn coordination(&self) -> Option<&dyn Coordination> {
+        None
     }
 
     async fn secret(&self, offered: [u8; 32]) -> Result<[u8; 32]> {
@@ -360,5 +359,21 @@ impl Store for EmbeddedStore {
 
     async fn close(&self) -> Result<()> {
         self.writer.close().await
+    }
+}
+
+#[async_trait]
+impl JudgementLog for EmbeddedStore {
+    async fn record_judgement(&self, logged: &Logged) -> Result<()> {
+        self.writer.judge(judgements::encode(logged)?).await
+    }
+
+    async fn judgements(
+        &self,
+        after: Option<JudgementCursor>,
+        limit: usize,
+    ) -> Result<Vec<(JudgementCursor, Logged)>> {
+        self.writer.check_open()?;
+        self.database.read(|transaction| judgements::read(transaction, after, limit))
     }
 }

@@ -1,4 +1,4 @@
-//! Claims to make an answer: taking, renewing and ending them.
+//! What processes do together: claims to make an answer, and following what others store.
 //!
 //! A claim that no one works under makes everyone who asks the same question wait until the claim runs out.
 //! So if the server is away, the store keeps trying to end the claim. A lookup may also have taken a claim
@@ -8,14 +8,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::script::CLAIM;
-use super::{Inner, reply};
+use super::{Inner, ValkeyStore, reply};
 use crate::error::Result;
 use crate::key::{Corpus, EntryId};
 use crate::store::valkey::link::Trouble;
-use crate::store::{Claim, ClaimEnd, ClaimToken};
+use crate::store::{Claim, ClaimEnd, ClaimToken, Coordination, Fetched};
 
 /// How long the note that an answer cannot be shared is kept, so that the waiting callers see it.
 const UNSHARED_WORD: Duration = Duration::from_secs(1);
@@ -31,33 +32,44 @@ enum Action {
     Open,
 }
 
-impl Inner {
-    pub(super) async fn take_claim(self: &Arc<Self>, corpus: &Corpus, id: EntryId) -> Result<Claim> {
+#[async_trait]
+impl Coordination for ValkeyStore {
+    async fn lookup_or_claim(&self, corpus: &Corpus, id: EntryId) -> Result<(Fetched, Claim)> {
+        self.inner.find(corpus, id, Some(ClaimToken::random())).await
+    }
+
+    async fn claim(&self, corpus: &Corpus, id: EntryId) -> Result<Claim> {
         let token = ClaimToken::random();
-        let unheard = Unheard::new(self, corpus, id, token);
-        let granted = self.act(corpus, id, token, Action::Take).await;
-        if !matches!(&granted, Err(trouble) if trouble.may_have_run()) {
-            unheard.heard();
-        }
+        let unheard = Unheard::new(&self.inner, corpus, id, token);
+        let granted = self.inner.act(corpus, id, token, Action::Take).await;
+        unheard.heard(&granted);
         Ok(if granted? { Claim::Granted(token) } else { Claim::Taken })
     }
 
-    pub(super) async fn renew_claim(&self, corpus: &Corpus, id: EntryId, token: ClaimToken) -> Result<bool> {
-        Ok(self.act(corpus, id, token, Action::Renew).await?)
+    async fn renew_claim(&self, corpus: &Corpus, id: EntryId, token: ClaimToken) -> Result<bool> {
+        Ok(self.inner.act(corpus, id, token, Action::Renew).await?)
     }
 
+    fn end_claim(&self, corpus: &Corpus, id: EntryId, token: ClaimToken, end: ClaimEnd) {
+        self.inner.end_claim(corpus, id, token, end);
+    }
+
+    fn claim_life(&self) -> Duration {
+        self.inner.options.claim_life
+    }
+
+    async fn follow(&self, corpus: &Corpus) -> Result<()> {
+        self.inner.follow(corpus).await
+    }
+}
+
+impl Inner {
     /// Ends a claim in the background.
     ///
     /// On the connection that took the claim, the command to end it arrives after the one that took it. On a
     /// new connection, which is made after the old one was given up, it almost certainly does, too. Otherwise
     /// the claim runs out by itself.
-    pub(super) fn end_claim(
-        self: &Arc<Self>,
-        corpus: &Corpus,
-        id: EntryId,
-        token: ClaimToken,
-        end: ClaimEnd,
-    ) {
+    fn end_claim(self: &Arc<Self>, corpus: &Corpus, id: EntryId, token: ClaimToken, end: ClaimEnd) {
         let action = match end {
             ClaimEnd::Released => Action::End,
             ClaimEnd::Unshared => Action::Open,
@@ -91,7 +103,7 @@ impl Inner {
             Action::Open => ("open", UNSHARED_WORD),
         };
         let names = [self.keys.claim(self.keys.bucket(corpus, id), id)];
-        let call = CLAIM.call(&names).owned(token.bytes()).bytes(name).number(life.as_millis());
+        let call = CLAIM.call(&names).owned(token.to_bytes()).bytes(name).number(life.as_millis());
         let reply = self.link.call(&call, &names[0], self.command_limit()).await?;
         Ok(reply::number(&reply) == Some(1_i64))
     }
@@ -111,9 +123,11 @@ impl Unheard {
         Self { inner: Arc::clone(inner), corpus: corpus.clone(), id, token: Some(token) }
     }
 
-    /// Disarms the guard: the server answered, or was not asked after all.
-    pub(super) fn heard(mut self) {
-        self.token = None;
+    /// Disarms the guard if the server answered, or was not asked after all.
+    pub(super) fn heard<T>(mut self, reply: &Result<T, Trouble>) {
+        if !matches!(reply, Err(trouble) if trouble.may_have_run()) {
+            self.token = None;
+        }
     }
 }
 

@@ -11,9 +11,10 @@ use super::link::Trouble;
 use super::script::FETCH;
 use super::{Inner, lock, record, reply};
 use crate::embedding::Embedding;
-use crate::entry::Change;
+use crate::entry::{Change, any_change_of};
 use crate::error::{Error, Result};
 use crate::key::{Corpus, EntryId, ScopeId};
+use crate::store::invalidation_clock::HELD;
 use crate::store::{Listed, ScopeCursor, ScopePage, StoredEntry};
 
 /// How many members of a set are read at a time.
@@ -47,15 +48,7 @@ impl Inner {
                     _ => change.dependency_ids().iter().map(|id| self.keys.dependants(bucket, *id)).collect(),
                 };
                 for set in sets {
-                    let mut cursor = 0;
-                    loop {
-                        let (page, next) = self.members(&set, cursor).await?;
-                        ids.extend(page);
-                        cursor = next;
-                        if cursor == 0 {
-                            break;
-                        }
-                    }
+                    ids.extend(self.all_members(&set).await?);
                 }
             }
         }
@@ -66,7 +59,7 @@ impl Inner {
     async fn is_unchanged(&self, bucket: Bucket<'_>, change: &Change) -> Result<bool> {
         let Some((document, Some(version))) = change.document_told() else { return Ok(false) };
         let clock = self.keys.clock(bucket);
-        let id = crate::entry::any_change_of(document);
+        let id = any_change_of(document);
         let mut get = redis::cmd("HMGET");
         let field = [b"v".as_slice(), id.as_bytes()].concat();
         get.arg(&clock).arg(field).arg(&id.as_bytes()[..]).arg("f");
@@ -74,9 +67,7 @@ impl Inner {
         let Some([registered, mark, floor]) = reply::items(&reply) else { return Ok(false) };
         let (mark, floor) =
             (reply::number::<u64>(mark).unwrap_or(0), reply::number::<u64>(floor).unwrap_or(0));
-        Ok(reply::text(registered) == Some(version.as_str())
-            && mark > floor
-            && mark != super::super::invalidation_clock::HELD)
+        Ok(reply::text(registered) == Some(version.as_str()) && mark > floor && mark != HELD)
     }
 
     pub(super) async fn scan(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<StoredEntry>> {
@@ -108,15 +99,8 @@ impl Inner {
         let mut entries = Vec::new();
         for corpus in self.corpora().await? {
             for bucket in self.keys.buckets(&corpus) {
-                let (set, mut cursor) = (self.keys.all(bucket), 0);
-                loop {
-                    let (page, next) = self.members(&set, cursor).await?;
-                    entries.extend(page.into_iter().map(|id| (id, corpus.clone())));
-                    cursor = next;
-                    if cursor == 0 {
-                        break;
-                    }
-                }
+                let ids = self.all_members(&self.keys.all(bucket)).await?;
+                entries.extend(ids.into_iter().map(|id| (id, corpus.clone())));
             }
         }
         entries.sort_unstable();
@@ -180,6 +164,18 @@ impl Inner {
             )
         });
         Ok(try_join_all(gets).await?)
+    }
+
+    async fn all_members(&self, set: &str) -> Result<Vec<EntryId>> {
+        let (mut all, mut cursor) = (Vec::new(), 0);
+        loop {
+            let (page, next) = self.members(set, cursor).await?;
+            all.extend(page);
+            cursor = next;
+            if cursor == 0 {
+                return Ok(all);
+            }
+        }
     }
 
     /// Some members of a set of ids, and the cursor to continue with; 0 at the end.

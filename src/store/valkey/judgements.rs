@@ -2,34 +2,39 @@
 //!
 //! It is trimmed to `MAXLEN ~` [`MAX_JUDGEMENTS`]. Each event has one field `j`, a JSON value.
 
+use async_trait::async_trait;
 use redis::Value;
 
-use super::{Inner, reply};
+use super::{ValkeyStore, reply};
 use crate::error::{Error, ErrorKind, Result};
 use crate::judgement::{JudgementCursor, Logged, MAX_JUDGEMENTS};
+use crate::store::JudgementLog;
 
-impl Inner {
-    pub(super) async fn record_judgement(&self, logged: &Logged) -> Result<()> {
-        self.check_open()?;
+#[async_trait]
+impl JudgementLog for ValkeyStore {
+    async fn record_judgement(&self, logged: &Logged) -> Result<()> {
+        let inner = &self.inner;
+        inner.check_open()?;
         let encoded = serde_json::to_vec(logged)
             .map_err(|e| Error::new(ErrorKind::Store, "cannot encode a judgement").with_source(e))?;
-        let key = self.keys.judgements();
+        let key = inner.keys.judgements();
         let mut add = redis::cmd("XADD");
         add.arg(&key).arg("MAXLEN").arg("~").arg(MAX_JUDGEMENTS).arg("*").arg("j").arg(encoded);
-        self.control.send(&add, &key, self.options.invalidate_timeout).await?;
+        inner.control.send(&add, &key, inner.options.invalidate_timeout).await?;
         Ok(())
     }
 
-    pub(super) async fn judgements(
+    async fn judgements(
         &self,
         after: Option<JudgementCursor>,
         limit: usize,
     ) -> Result<Vec<(JudgementCursor, Logged)>> {
-        self.check_open()?;
-        let key = self.keys.judgements();
+        let inner = &self.inner;
+        inner.check_open()?;
+        let key = inner.keys.judgements();
         let first = after.map_or_else(|| "-".to_owned(), |JudgementCursor(ms, n)| format!("({ms}-{n}"));
         let range = redis::cmd("XRANGE").arg(&key).arg(first).arg("+").arg("COUNT").arg(limit).to_owned();
-        let found = self.control.send(&range, &key, self.options.invalidate_timeout).await?;
+        let found = inner.control.send(&range, &key, inner.options.invalidate_timeout).await?;
         let entries = reply::items(&found).ok_or_else(|| reply::unexpected("a range of judgements"))?;
         let mut judgements = Vec::with_capacity(entries.len());
         let mut last = None;
@@ -43,7 +48,7 @@ impl Inner {
         }
         match last {
             // A page of nothing but unknown judgements must not look like the end.
-            Some(last) if judgements.is_empty() => Box::pin(self.judgements(Some(last), limit)).await,
+            Some(last) if judgements.is_empty() => self.judgements(Some(last), limit).await,
             _ => Ok(judgements),
         }
     }

@@ -34,11 +34,14 @@ mod background;
 mod bulk;
 mod claims;
 mod doctor;
+mod fill;
 mod holdings;
 mod invalidation;
 mod judgements;
 mod keys;
+mod layout;
 mod link;
+mod lookup;
 mod operation;
 mod options;
 mod outbox;
@@ -58,13 +61,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::Value;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::address::ValkeyAddress;
-use self::claims::Unheard;
 use self::holdings::Listing;
 pub(crate) use self::invalidation::unannounced;
 use self::keys::{Bucket, Keys};
@@ -72,23 +73,16 @@ use self::link::Link;
 pub(crate) use self::link::ValkeyServer;
 pub use self::options::{Freshness, ValkeyOptions};
 use self::outbox::Outbox;
-use self::script::{ADMIT, FILL, LOOKUP};
 use self::stream::Follower;
-use self::tier::{FillName, MemoryTier};
+use self::tier::MemoryTier;
 use crate::embedding::Embedding;
-use crate::entry::{Change, DocumentVersion, Entry, any_change_of};
+use crate::entry::{Change, DocumentVersion, Entry};
 use crate::error::{Error, ErrorKind, Result};
-use crate::judgement::{JudgementCursor, Logged};
-use crate::key::{Corpus, DependencyId, EntryId, ScopeId};
+use crate::key::{Corpus, EntryId, ScopeId};
 use crate::store::{
-    ChangeListener, ChangeOutcome, Claim, ClaimEnd, ClaimToken, ConnectionStatus, DeadReason, Fetched,
-    Filled, Found, RefusedReason, ScopeCursor, ScopePage, Snapshot, Store, StoreStatus, StoredEntry, closed,
+    ChangeListener, ChangeOutcome, ConnectionStatus, Coordination, Fetched, Filled, ScopeCursor, ScopePage,
+    Snapshot, Store, StoreStatus, StoredEntry, closed,
 };
-
-/// The largest entry. A larger one would hold up every command that comes after it.
-const MAX_ENTRY_BYTES: usize = 8 << 20;
-/// The layout of keys and values. A server that has another layout is refused.
-const FORMAT: &str = "1";
 
 /// A store on Valkey (or Redis 7 and later): a single server, a group behind sentinels, or a cluster.
 ///
@@ -216,46 +210,6 @@ impl Inner {
         self.link.pace().limit()
     }
 
-    /// Makes sure that lookups reach the servers: over their own connection, and within their own time limit.
-    async fn ready(&self) -> Result<()> {
-        self.check_open()?;
-        self.check_layout(&self.link, self.command_limit()).await?;
-        self.link.send_to_all(&redis::cmd("PING"), self.command_limit()).await?;
-        Ok(())
-    }
-
-    /// Makes sure, once, that the server was not used with another layout.
-    async fn check_layout(&self, link: &Link, limit: Duration) -> Result<()> {
-        self.checked.get_or_try_init(|| self.compare_layout(link, limit)).await.copied()
-    }
-
-    async fn compare_layout(&self, link: &Link, limit: Duration) -> Result<()> {
-        let key = self.keys.format();
-        for (field, ours) in
-            [("format", FORMAT.to_owned()), ("buckets", self.keys.bucket_count().to_string())]
-        {
-            let mut get = redis::cmd("HGET");
-            get.arg(&key).arg(field);
-            let mut found = link.send(&get, &key, limit).await?;
-            // A server that is full can still be read.
-            if found == Value::Nil {
-                let mut set = redis::cmd("HSETNX");
-                set.arg(&key).arg(field).arg(&ours);
-                link.send(&set, &key, limit).await?;
-                found = link.send(&get, &key, limit).await?;
-            }
-            if reply::text(&found) != Some(&*ours) {
-                let found = reply::text(&found).unwrap_or("nothing").to_owned();
-                let message = format!(
-                    "{} is in use with {field} {found}, not {ours}: use the same, or another prefix",
-                    self.address
-                );
-                return Err(Error::new(ErrorKind::Config, message));
-            }
-        }
-        Ok(())
-    }
-
     fn check_open(&self) -> Result<()> {
         if self.shutdown.is_cancelled() { Err(closed()) } else { Ok(()) }
     }
@@ -268,158 +222,9 @@ impl Inner {
         Ok(())
     }
 
-    async fn find(
-        self: &Arc<Self>,
-        corpus: &Corpus,
-        id: EntryId,
-        token: Option<ClaimToken>,
-    ) -> Result<(Fetched, Claim)> {
-        self.check_open()?;
-        if !self.checked.initialized() {
-            self.check_layout(&self.link, self.command_limit()).await?;
-        }
-        let bucket = self.keys.bucket(corpus, id);
-        self.check_bucket(bucket)?;
-        let copy = self.tier.get(id);
-        if let Some(copy) = copy.as_ref().filter(|copy| self.tier.is_trusted(copy)) {
-            let found = self.alive(Arc::clone(&copy.entry));
-            return Ok((Fetched { snapshot: copy.validated, found }, Claim::Free));
-        }
-        let distrusts = self.tier.distrusts();
-        let have = copy.as_ref().map_or([].as_slice(), |copy| &copy.fill);
-        let names = [self.keys.clock(bucket), self.keys.entry(bucket, id), self.keys.claim(bucket, id)];
-        let call = LOOKUP
-            .call(&names)
-            .nonce()
-            .bytes(have)
-            .owned(token.map(|token| token.bytes().to_vec()).unwrap_or_default())
-            .number(self.options.claim_life.as_millis());
-        let unheard = token.map(|token| Unheard::new(self, corpus, id, token));
-        let reply = self.link.call(&call, &names[0], self.command_limit()).await;
-        if let Some(unheard) = unheard.filter(|_| !matches!(&reply, Err(trouble) if trouble.may_have_run())) {
-            unheard.heard();
-        }
-        let reply = reply?;
-        let (what, snapshot, rest) = parse_lookup(&reply).ok_or_else(|| reply::unexpected("a lookup"))?;
-        let found = match (what, &copy) {
-            ("same", Some(copy)) => {
-                self.tier.keep(Arc::clone(&copy.entry), copy.fill, snapshot, distrusts);
-                self.alive(Arc::clone(&copy.entry))
-            }
-            ("live", _) => {
-                if let Some((entry, fill)) = parse_live(corpus, id, rest) {
-                    let entry = Arc::new(entry);
-                    self.tier.keep(Arc::clone(&entry), fill, snapshot, distrusts);
-                    self.alive(entry)
-                } else {
-                    tracing::warn!(%id, "an entry on the server is damaged or foreign");
-                    Found::Absent
-                }
-            }
-            ("held", _) => Found::Dead(DeadReason::Held),
-            ("invalidated", _) => Found::Dead(DeadReason::Invalidated),
-            ("clock", _) => Found::Dead(DeadReason::ClockLost),
-            _ => Found::Absent,
-        };
-        if !matches!(found, Found::Live(_)) {
-            self.tier.forget(id);
-        }
-        let claim = match (rest.first().and_then(reply::text), token) {
-            (Some("granted"), Some(token)) => Claim::Granted(token),
-            (Some("taken"), _) => Claim::Taken,
-            _ => Claim::Free,
-        };
-        Ok((Fetched { snapshot, found }, if what == "live" { Claim::Free } else { claim }))
-    }
-
-    /// An entry that is live by the clock, unless it has expired.
-    fn alive(&self, entry: Arc<Entry>) -> Found {
-        if entry.expires_at <= self.options.clock.now() {
-            return Found::Dead(DeadReason::Expired);
-        }
-        self.link.pace().cost(entry.recompute);
-        Found::Live(entry)
-    }
-
-    async fn fill(&self, snapshot: Snapshot, entry: &Entry) -> Result<Filled> {
-        let dependencies = entry.check()?;
-        if entry.size() > MAX_ENTRY_BYTES {
-            let message = format!("answer takes {} bytes, the limit is {MAX_ENTRY_BYTES}", entry.size());
-            return Err(Error::invalid(message));
-        }
-        self.check_open()?;
-        let bucket = self.keys.bucket(&entry.corpus, entry.id);
-        self.check_bucket(bucket)?;
-        let mut names = vec![self.keys.clock(bucket), self.keys.entry(bucket, entry.id)];
-        names.extend([self.keys.all(bucket), self.keys.scope(bucket, entry.scope)]);
-        names.extend(entry.listed_ids().into_iter().map(|name| self.keys.dependants(bucket, name)));
-        let packed: Vec<u8> = dependencies.iter().flat_map(|name| *name.as_bytes()).collect();
-        let ttl = entry.expires_at.saturating_since(self.options.clock.now()).as_millis().max(1);
-        let versions = versions_read(entry);
-        let mut call = FILL
-            .call(&names)
-            .nonce()
-            .owned(snapshot.incarnation.to_be_bytes())
-            .number(snapshot.sequence)
-            .number(ttl)
-            .bytes(&packed)
-            .bytes(entry.id.as_bytes())
-            .number(versions.len());
-        for (document, version) in &versions {
-            call = call.owned(*document.as_bytes()).bytes(version.as_str());
-        }
-        call = call.bytes("u").owned(rand::random::<FillName>());
-        let fields = record::fields(entry)?;
-        for (name, value) in &fields {
-            call = call.bytes(name).bytes(value);
-        }
-        self.link.pace().cost(entry.recompute);
-        let reply = self.link.call(&call, &names[0], self.command_limit()).await?;
-        let refused = match reply::text(&reply) {
-            Some("stored") => {
-                self.stored(entry);
-                return Ok(Filled::Stored);
-            }
-            Some("held") => RefusedReason::Held,
-            Some("invalidated") => RefusedReason::DependencyChanged,
-            Some("clock") => RefusedReason::ClockLost,
-            Some("version") => RefusedReason::VersionMismatch,
-            _ => return Err(reply::unexpected("a fill")),
-        };
-        Ok(Filled::Refused(refused))
-    }
-
-    async fn would_take(&self, snapshot: Snapshot, entry: &Entry) -> Result<bool> {
-        let dependencies = entry.check()?;
-        self.check_open()?;
-        let bucket = self.keys.bucket(&entry.corpus, entry.id);
-        self.check_bucket(bucket)?;
-        let names = [self.keys.clock(bucket)];
-        let packed: Vec<u8> = dependencies.iter().flat_map(|name| *name.as_bytes()).collect();
-        let versions = versions_read(entry);
-        let mut call = ADMIT
-            .call(&names)
-            .nonce()
-            .owned(snapshot.incarnation.to_be_bytes())
-            .number(snapshot.sequence)
-            .bytes(&packed)
-            .number(versions.len());
-        for (document, version) in &versions {
-            call = call.owned(*document.as_bytes()).bytes(version.as_str());
-        }
-        let reply = self.link.call(&call, &names[0], self.command_limit()).await?;
-        Ok(reply::text(&reply) == Some("taken"))
-    }
-
     fn listener(&self) -> Option<Arc<dyn ChangeListener>> {
         self.listener.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
-
-/// The documents that an entry was derived from in a known version.
-fn versions_read(entry: &Entry) -> Vec<(DependencyId, &DocumentVersion)> {
-    let read = entry.documents();
-    read.filter_map(|(document, version)| Some((any_change_of(document), version?))).collect()
 }
 
 #[async_trait]
@@ -474,6 +279,27 @@ impl Store for ValkeyStore {
         self.inner.scan(after, limit).await
     }
 
+    async fn scope_page(
+        &self,
+        corpus: &Corpus,
+        scope: ScopeId,
+        cursor: Option<ScopeCursor>,
+    ) -> Result<ScopePage> {
+        self.inner.scope_page(corpus, scope, cursor).await
+    }
+
+    async fn embeddings(&self, corpus: &Corpus, ids: &[EntryId]) -> Result<Vec<Option<Embedding>>> {
+        self.inner.embeddings(corpus, ids).await
+    }
+
+    fn holds(&self, _scope: ScopeId) -> bool {
+        true
+    }
+
+    fn fills(&self) -> Option<u64> {
+        None
+    }
+
     fn record_hit(&self, corpus: &Corpus, id: EntryId) {
         self.inner.record_hit(corpus, id);
     }
@@ -494,57 +320,8 @@ impl Store for ValkeyStore {
         Some(self.inner.link.status())
     }
 
-    fn is_shared(&self) -> bool {
-        true
-    }
-
-    async fn lookup_or_claim(&self, corpus: &Corpus, id: EntryId) -> Result<(Fetched, Claim)> {
-        self.inner.find(corpus, id, Some(ClaimToken::random())).await
-    }
-
-    async fn claim(&self, corpus: &Corpus, id: EntryId) -> Result<Claim> {
-        self.inner.take_claim(corpus, id).await
-    }
-
-    async fn renew_claim(&self, corpus: &Corpus, id: EntryId, token: ClaimToken) -> Result<bool> {
-        self.inner.renew_claim(corpus, id, token).await
-    }
-
-    fn end_claim(&self, corpus: &Corpus, id: EntryId, token: ClaimToken, end: ClaimEnd) {
-        self.inner.end_claim(corpus, id, token, end);
-    }
-
-    fn claim_life(&self) -> Duration {
-        self.inner.options.claim_life
-    }
-
-    async fn follow(&self, corpus: &Corpus) -> Result<()> {
-        self.inner.follow(corpus).await
-    }
-
-    async fn scope_page(
-        &self,
-        corpus: &Corpus,
-        scope: ScopeId,
-        cursor: Option<ScopeCursor>,
-    ) -> Result<ScopePage> {
-        self.inner.scope_page(corpus, scope, cursor).await
-    }
-
-    async fn embeddings(&self, corpus: &Corpus, ids: &[EntryId]) -> Result<Vec<Option<Embedding>>> {
-        self.inner.embeddings(corpus, ids).await
-    }
-
-    async fn record_judgement(&self, logged: &Logged) -> Result<()> {
-        self.inner.record_judgement(logged).await
-    }
-
-    async fn judgements(
-        &self,
-        after: Option<JudgementCursor>,
-        limit: usize,
-    ) -> Result<Vec<(JudgementCursor, Logged)>> {
-        self.inner.judgements(after, limit).await
+    fn coordination(&self) -> Option<&dyn Coordination> {
+        Some(self)
     }
 
     async fn secret(&self, offered: [u8; 32]) -> Result<[u8; 32]> {
@@ -565,20 +342,4 @@ impl Store for ValkeyStore {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What was found, the clock, and the rest of the reply.
-fn parse_lookup(reply: &Value) -> Option<(&str, Snapshot, &[Value])> {
-    let [what, incarnation, sequence, rest @ ..] = reply::items(reply)? else { return None };
-    Some((reply::text(what)?, parse_snapshot(incarnation, sequence)?, rest))
-}
-
-fn parse_live(corpus: &Corpus, id: EntryId, rest: &[Value]) -> Option<(Entry, FillName)> {
-    let [fill, fields @ ..] = rest else { return None };
-    Some((record::decode(corpus, id, fields)?, reply::bytes(fill)?.try_into().ok()?))
-}
-
-fn parse_snapshot(incarnation: &Value, sequence: &Value) -> Option<Snapshot> {
-    let incarnation = u128::from_be_bytes(reply::bytes(incarnation)?.try_into().ok()?);
-    Some(Snapshot { incarnation, sequence: reply::number(sequence)? })
 }

@@ -33,8 +33,7 @@ impl Inner {
     }
 
     async fn corpus_status(&self, corpus: Corpus) -> Result<CorpusStatus> {
-        let mut status =
-            CorpusStatus { corpus, entries: 0, sequence: 0, marks: 0, held: Vec::new(), events: None };
+        let mut status = CorpusStatus::new(corpus);
         let limit = self.options.invalidate_timeout;
         for bucket in self.keys.buckets(&status.corpus.clone()) {
             let (all, clock) = (self.keys.all(bucket), self.keys.clock(bucket));

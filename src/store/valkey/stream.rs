@@ -39,22 +39,22 @@ pub(super) struct Follower {
     changed: Notify,
 }
 
+impl Follower {
+    fn places(&self) -> Vec<(Corpus, String)> {
+        lock(&self.places).iter().map(|(corpus, place)| (corpus.clone(), place.clone())).collect()
+    }
+}
+
 impl Inner {
     /// Notifies other processes of an entry that was stored.
-    pub(super) fn stored(self: &Inner, entry: &Entry) {
+    pub(super) fn stored(&self, entry: &Entry) {
         // The clock does not report fills, so nothing else would make a copy of an older answer be checked.
         self.tier.forget(entry.id);
-        let corpus = &entry.corpus;
-        let key = self.keys.stream(corpus);
-        let mut add = redis::cmd("XADD");
-        add.arg(&key).arg("MAXLEN").arg("~").arg(LENGTH).arg("*");
-        add.arg("k").arg("put").arg("o").arg(&self.origin.to_be_bytes()[..]);
-        add.arg("e").arg(&entry.id.as_bytes()[..]).arg("s").arg(&entry.scope.as_bytes()[..]);
-        let vector = entry.embedding.as_ref().map(record::vector_bytes);
-        if let Some(vector) = &vector {
-            self.send_later(key, add.arg("v").arg(vector).to_owned());
+        if let Some(embedding) = &entry.embedding {
+            let (id, scope) = (entry.id.as_bytes(), entry.scope.as_bytes());
+            self.publish(&entry.corpus, "put", id, scope, Some(&record::vector_bytes(embedding)));
         }
-        self.list(corpus);
+        self.list(&entry.corpus);
     }
 
     /// Puts a corpus on the server's list when this process first uses it.
@@ -68,19 +68,20 @@ impl Inner {
 
     /// Notifies other processes of entries that were removed.
     pub(super) fn publish_removed(&self, corpus: &Corpus, removed: &[(EntryId, ScopeId)]) {
-        let key = self.keys.stream(corpus);
         let ids: Vec<u8> = removed.iter().flat_map(|(id, _)| *id.as_bytes()).collect();
         let scopes: Vec<u8> = removed.iter().flat_map(|(_, scope)| *scope.as_bytes()).collect();
+        self.publish(corpus, "gone", &ids, &scopes, None);
+    }
+
+    /// Adds an event to the stream of a corpus.
+    fn publish(&self, corpus: &Corpus, kind: &str, ids: &[u8], scopes: &[u8], vector: Option<&[u8]>) {
+        let key = self.keys.stream(corpus);
         let mut add = redis::cmd("XADD");
-        add.arg(&key).arg("MAXLEN").arg("~").arg(LENGTH).arg("*");
-        add.arg("k")
-            .arg("gone")
-            .arg("o")
-            .arg(&self.origin.to_be_bytes()[..])
-            .arg("e")
-            .arg(ids)
-            .arg("s")
-            .arg(scopes);
+        add.arg(&key).arg("MAXLEN").arg("~").arg(LENGTH).arg("*").arg("k").arg(kind);
+        add.arg("o").arg(&self.origin.to_be_bytes()[..]).arg("e").arg(ids).arg("s").arg(scopes);
+        if let Some(vector) = vector {
+            add.arg("v").arg(vector);
+        }
         self.send_later(key, add);
     }
 
@@ -135,10 +136,7 @@ impl Inner {
 
     /// Reads one batch of each stream, and returns how many events there were.
     async fn read_streams(&self, link: &Link) -> Result<usize, Trouble> {
-        let places: Vec<(Corpus, String)> = lock(&self.follower.places)
-            .iter()
-            .map(|(corpus, place)| (corpus.clone(), place.clone()))
-            .collect();
+        let places = self.follower.places();
         if !link.is_cluster() {
             return self.read_batch(link, &places).await;
         }
@@ -223,11 +221,7 @@ impl Inner {
 
     /// After the connection was lost, checks whether each stream can still be read from its last place.
     async fn check_places(&self, link: &Link) {
-        let places: Vec<(Corpus, String)> = lock(&self.follower.places)
-            .iter()
-            .map(|(corpus, place)| (corpus.clone(), place.clone()))
-            .collect();
-        for (corpus, place) in places {
+        for (corpus, place) in self.follower.places() {
             if self.check_gap(link, &corpus, &place).await.is_err() {
                 self.fell_behind(&corpus);
             }

@@ -21,7 +21,7 @@ fn bypassed(served: &wellspring::Served) -> Option<BypassReason> {
 #[tokio::test]
 async fn a_broken_store_is_bypassed() {
     let bench = Bench::new(Kind::Memory);
-    let store = Arc::new(FaultyStore::new(Fault::Breaks, MemoryStore::new(Limits::default())));
+    let store = FaultyStore::new(Fault::Breaks, MemoryStore::new(Limits::default()));
     let fixture = Fixture::on(bench, Arc::clone(&store) as _, |builder| builder).await;
     let llm = Llm::default();
     store.broken.store(true, Ordering::SeqCst);

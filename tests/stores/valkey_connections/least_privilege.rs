@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use redis::Value;
 use wellspring::key::ScopeId;
 use wellspring::store::{
-    ChangeListener, Claim, ClaimEnd, Freshness, Severity, Store, ValkeyOptions, ValkeyStore,
+    ChangeListener, Claim, ClaimEnd, Coordination as _, Freshness, Severity, Store, ValkeyOptions,
+    ValkeyStore,
 };
 use wellspring::{Change, Corpus, Dependency, Embedding, Entry, EntryId};
 

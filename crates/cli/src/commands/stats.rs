@@ -106,7 +106,9 @@ pub(crate) async fn run(_: StatsArgs, context: &Context) -> anyhow::Result<Exit>
             }
             saved.cost_usd += stored.hits as f64 * usage.cost_microusd as f64 / 1e6;
             // With a shared store, each process has the indexes of the scopes that it searches.
-            if let Some(embedding) = stored.entry.embedding.as_ref().filter(|_| !store.is_shared()) {
+            if let Some(embedding) = &stored.entry.embedding
+                && store.coordination().is_none()
+            {
                 indexes.insert(stored.entry.scope, stored.entry.id, embedding)?;
             }
         }

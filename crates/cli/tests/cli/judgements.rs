@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use wellspring::judgement::Logged;
+use wellspring::store::JudgementLog as _;
 use wellspring::{EmbeddedStore, Store as _};
 
 use crate::CAPITAL;

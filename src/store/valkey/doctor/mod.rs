@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use redis::Value;
 
 use self::settings::Settings;
-use super::{FORMAT, Inner, ValkeyStore, reply};
+use super::layout::FORMAT;
+use super::{Inner, ValkeyStore, reply};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Finding, Severity};

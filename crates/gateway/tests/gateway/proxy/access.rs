@@ -130,7 +130,7 @@ async fn it_says_how_it_is_and_ends_when_what_runs_has_ended() {
 
 #[tokio::test]
 async fn readiness_is_what_is_true_of_the_store_and_of_the_end() {
-    let store = Arc::new(FaultyStore::new(Fault::Breaks, MemoryStore::new(Limits::default())));
+    let store = FaultyStore::new(Fault::Breaks, MemoryStore::new(Limits::default()));
     let gateway = Running::over(Arc::clone(&store) as _, |_| {}).await;
     let ready = async || Reply::of(gateway.client.get(gateway.url("/readyz")).send().await.unwrap()).await;
     let until = async |state: &str| {
