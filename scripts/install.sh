@@ -34,10 +34,12 @@ for model in question-encoder question-comparer question-verifier multilingual-c
 done
 
 documents=share/doc/wellspring
-put $documents 644 LICENSE README.md CHANGELOG.md
+put $documents 644 LICENSE README.md CHANGELOG.md SECURITY.md
 put $documents/docs 644 docs/*
 put $documents/onnxruntime 644 "$runtime"/{LICENSE,ThirdPartyNotices.txt,Privacy.md}
+# The notices of what is compiled in: the demo's corpus, and the list from WordNet.
 put $documents/demo 644 crates/cli/src/commands/demo/corpus/README.md
+put $documents/wordnet 644 src/verify/guards/opposites.txt
 
 # In a file first: a command that fails must not leave an empty script behind.
 completions() {
