@@ -1,6 +1,7 @@
 # Thin names over cargo and scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos starved bench bench-peers profile setup multilingual servers clients check clean
+.PHONY: help run build dist install test chaos starved bench bench-peers profile setup multilingual servers clients \
+	check clean
 
 # Official builds of ONNX Runtime send telemetry to their maker; turn this off for everything that make runs.
 export ORT_DISABLE_TELEMETRY := 1
@@ -8,9 +9,21 @@ export ORT_DISABLE_TELEMETRY := 1
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s%s\n", $$1, $$2 }' Makefile
 
+# Where `make install` puts things: below DESTDIR, if that is set.
+PREFIX ?= /usr/local
+
 run: setup ## Build Wellspring and run the demo
 	cargo build --release -p wellspring-cli
 	target/release/wellspring demo
+
+build: setup ## Build the command into target/release/
+	cargo build --release --locked -p wellspring-cli
+
+dist: build ## Pack the command with all that it needs into an archive in target/dist/
+	@scripts/dist.sh target/release/wellspring target/dist
+
+install: ## Put what `make build` has built into PREFIX (/usr/local), below DESTDIR
+	@scripts/install.sh target/release/wellspring "$(DESTDIR)$(PREFIX)"
 
 test: setup multilingual servers clients ## Run all tests, including those in the documentation
 	cargo test

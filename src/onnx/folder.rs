@@ -219,7 +219,7 @@ pub(crate) fn bundled(name: &str) -> Result<PathBuf> {
     let folders = match named {
         // Only these folders: a wrong setting must not go unnoticed.
         Some(folders) => env::split_paths(&folders).collect(),
-        None => model_folders(env::current_exe().ok().as_deref()),
+        None => model_folders(super::executable_folder().as_deref()),
     };
     find(name, &folders)
 }
@@ -243,7 +243,8 @@ fn find(name: &str, folders: &[PathBuf]) -> Result<PathBuf> {
     // If a model is there but incomplete, reading it reports the missing file.
     described().next().ok_or_else(|| {
         let message = format!(
-            "model {name} not found in {searched}: set {MODELS_VARIABLE} to the models/ folder of a Wellspring checkout"
+            "model {name} not found in {searched}: set {MODELS_VARIABLE} to the models/ folder of a Wellspring \
+             checkout, or to share/wellspring/models of an unpacked release"
         );
         Error::new(ErrorKind::Model, message)
     })
@@ -259,10 +260,10 @@ fn is_whole(folder: &Path) -> bool {
         .is_ok_and(|manifest| manifest.files.keys().all(|file| folder.join(file).is_file()))
 }
 
-fn model_folders(executable: Option<&Path>) -> Vec<PathBuf> {
-    let beside = executable.and_then(Path::parent);
-    let mut folders: Vec<PathBuf> =
-        beside.into_iter().flat_map(|b| [b.join("models"), b.join("../share/wellspring/models")]).collect();
+/// Where models are looked for by a program in the folder `beside`, best first.
+fn model_folders(beside: Option<&Path>) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = beside.iter().map(|beside| beside.join("models")).collect();
+    folders.extend(beside.and_then(Path::parent).map(|prefix| prefix.join("share/wellspring/models")));
     for root in [Path::new(""), Path::new(env!("CARGO_MANIFEST_DIR"))] {
         folders.extend([root.join("models"), root.join(".deps/models")]);
     }
@@ -285,6 +286,16 @@ mod tests {
             fs::write(folder.join("model.onnx"), "").unwrap();
         }
         models
+    }
+
+    #[test]
+    fn models_beside_the_program_come_before_those_of_the_source_tree() {
+        let folders = model_folders(Some(Path::new("/opt/wellspring/bin")));
+        assert_eq!(
+            folders[..2],
+            [Path::new("/opt/wellspring/bin/models"), Path::new("/opt/wellspring/share/wellspring/models"),]
+        );
+        assert!(folders[2..].contains(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models")));
     }
 
     #[test]

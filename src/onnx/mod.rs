@@ -9,12 +9,14 @@ pub(crate) mod hub;
 mod runtime;
 mod threads;
 
+use std::env;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 pub(crate) use self::folder::{
     BUILT_MODEL, FileEntry, Files, Manifest, ModelFiles, bad_manifest, bundled, check_max_tokens,
 };
-pub(crate) use self::runtime::environment;
+pub(crate) use self::runtime::{environment, library};
 pub(crate) use self::threads::{Reply, Request, Settings, Threads};
 use crate::error::Result;
 
@@ -24,6 +26,13 @@ pub(crate) const UNKNOWN_TOKENS: [&str; 2] = ["[UNK]", "<unk>"];
 /// A token covers at most this many bytes of ordinary text. Longer texts are not even tokenized, so that a
 /// question of a megabyte costs nothing.
 pub(crate) const MAX_BYTES_PER_TOKEN: usize = 64;
+
+/// The folder of this program's file, where a symbolic link to it does not count; none if it is not known.
+fn executable_folder() -> Option<PathBuf> {
+    let path = env::current_exe().ok()?;
+    let path = path.canonicalize().unwrap_or(path);
+    path.parent().map(PathBuf::from)
+}
 
 /// A model that all its users in this process share at the same time.
 pub(crate) struct Shared<T>(Mutex<Weak<T>>);

@@ -7,6 +7,7 @@
 //! Deliberately does not look into the current folder: anyone who can write there could make the process run
 //! their code.
 
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use ort::environment::{Environment, EnvironmentBuilder};
@@ -27,7 +28,7 @@ pub(crate) fn environment() -> Result<Option<Environment>> {
     if environment.is_none() {
         // Telemetry off: a cache sees the questions of its users. The runtime still reports its own start,
         // unless `ORT_DISABLE_TELEMETRY=1` is in the environment; setting it from here would be a data race.
-        match load()?.with_name("wellspring").with_telemetry(false).build() {
+        match load()?.builder.with_name("wellspring").with_telemetry(false).build() {
             Ok(built) => *environment = Some(built),
             Err(error) if error.message().contains("only one environment") => return Ok(None),
             Err(error) => {
@@ -39,14 +40,30 @@ pub(crate) fn environment() -> Result<Option<Environment>> {
     Ok(environment.clone())
 }
 
+/// The library, which is loaded if it was not; none if it is part of this program.
+///
+/// # Errors
+///
+/// [`ErrorKind::Model`] if no usable library is found.
+pub(crate) fn library() -> Result<Option<PathBuf>> {
+    load().map(|loaded| loaded.library)
+}
+
+/// What an environment is built with.
+struct Loaded {
+    builder: EnvironmentBuilder,
+    /// The file of the library; none if it is part of this program.
+    library: Option<PathBuf>,
+}
+
 #[cfg(not(feature = "onnx"))]
 #[expect(clippy::unnecessary_wraps, reason = "loading at run time, the other form, can fail")]
-fn load() -> Result<EnvironmentBuilder> {
-    Ok(ort::init())
+fn load() -> Result<Loaded> {
+    Ok(Loaded { builder: ort::init(), library: None })
 }
 
 #[cfg(feature = "onnx")]
-fn load() -> Result<EnvironmentBuilder> {
+fn load() -> Result<Loaded> {
     search::load(&search::Places::of_this_process())
 }
 
@@ -56,8 +73,7 @@ mod search {
     use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
     use std::path::{Path, PathBuf};
 
-    use ort::environment::EnvironmentBuilder;
-
+    use super::Loaded;
     use crate::error::{Error, ErrorKind, Result};
 
     /// The variable that names the library; `ort` and fastembed use it too.
@@ -76,8 +92,7 @@ mod search {
     impl Places {
         pub(super) fn of_this_process() -> Self {
             let named = env::var_os(LIBRARY_VARIABLE).filter(|path| !path.is_empty()).map(PathBuf::from);
-            let executable = env::current_exe().ok();
-            Self { named, folders: folders(executable.as_deref()), system: executable.is_some() }
+            Self { named, folders: folders(crate::onnx::executable_folder().as_deref()), system: true }
         }
 
         /// The libraries to try, best first.
@@ -92,16 +107,22 @@ mod search {
             }
             candidates
         }
+
+        /// The places that are searched, for people.
+        fn searched(&self) -> String {
+            let folders = self.folders.iter().map(|folder| folder.display().to_string());
+            let system = self.system.then(|| "the folders of the system".into());
+            folders.chain(system).collect::<Vec<_>>().join(", ")
+        }
     }
 
-    fn folders(executable: Option<&Path>) -> Vec<PathBuf> {
-        let mut folders = Vec::new();
-        if let Some(beside) = executable.and_then(Path::parent) {
-            folders.push(beside.to_path_buf());
-            folders.push(beside.join("../lib"));
+    /// The folders of a program in the folder `beside`, best first.
+    fn folders(beside: Option<&Path>) -> Vec<PathBuf> {
+        let mut folders: Vec<PathBuf> = beside.iter().map(PathBuf::from).collect();
+        if let Some(prefix) = beside.and_then(Path::parent) {
+            folders.extend([prefix.join("lib/wellspring"), prefix.join("lib")]);
             // The root of a checkout, seen from target/release/ and from target/debug/deps/.
-            folders.push(beside.join("../../.deps/onnxruntime"));
-            folders.push(beside.join("../../../.deps/onnxruntime"));
+            folders.extend(prefix.ancestors().skip(1).take(2).map(|root| root.join(".deps/onnxruntime")));
         }
         folders.push(Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps/onnxruntime"));
         folders
@@ -131,11 +152,11 @@ mod search {
     }
 
     /// Loads the first usable library.
-    pub(super) fn load(places: &Places) -> Result<EnvironmentBuilder> {
+    pub(super) fn load(places: &Places) -> Result<Loaded> {
         let mut unusable = None;
         for candidate in places.candidates() {
             match ort::init_from(&candidate) {
-                Ok(builder) => return Ok(builder),
+                Ok(builder) => return Ok(Loaded { builder, library: Some(candidate) }),
                 // The system's loader reports only that it found none; our own message is at least as good.
                 Err(error) if candidate.is_absolute() || places.named.is_some() => {
                     unusable.get_or_insert((candidate, error));
@@ -157,8 +178,10 @@ mod search {
             None => Error::new(
                 ErrorKind::Model,
                 format!(
-                    "no ONNX Runtime library found: run `make setup` in a checkout, or unpack the PyPI wheel \
-                     onnxruntime 1.31.1 and set {LIBRARY_VARIABLE} to its onnxruntime/capi/libonnxruntime file"
+                    "no ONNX Runtime library found in {}: run `make setup` in a checkout, or set {LIBRARY_VARIABLE} to \
+                     lib/wellspring/libonnxruntime of an unpacked release, or to onnxruntime/capi/libonnxruntime of \
+                     the PyPI wheel onnxruntime 1.31.1",
+                    places.searched(),
                 ),
             ),
         })
@@ -182,7 +205,9 @@ mod search {
 
         #[test]
         fn a_missing_library_is_one_sentence_on_how_to_get_it() {
-            let error = load(&Places::default()).err().unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let error = load(&in_folder(folder.path())).err().unwrap();
+            assert!(error.to_string().contains(&folder.path().display().to_string()), "{error}");
             assert_eq!(error.kind(), ErrorKind::Model);
             assert!(error.to_string().contains("make setup"), "{error}");
             assert!(error.to_string().contains("ORT_DYLIB_PATH"), "{error}");
@@ -208,6 +233,20 @@ mod search {
                 .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
                 .collect();
             assert_eq!(names, ["libonnxruntime.so", "libonnxruntime.so.1.31.1", "libonnxruntime.so.1.9.0"]);
+        }
+
+        #[test]
+        fn a_library_beside_the_program_comes_before_that_of_the_source_tree() {
+            let folders = folders(Some(Path::new("/opt/wellspring/bin")));
+            assert_eq!(
+                folders[..3],
+                [
+                    Path::new("/opt/wellspring/bin"),
+                    Path::new("/opt/wellspring/lib/wellspring"),
+                    Path::new("/opt/wellspring/lib"),
+                ]
+            );
+            assert!(folders[3..].contains(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".deps/onnxruntime")));
         }
 
         #[test]

@@ -197,6 +197,20 @@ impl OnnxEmbedder {
         OnnxOptions::default().named(name)
     }
 
+    /// The file of the ONNX Runtime library that models run in, loaded now if it was not; none if it is part
+    /// of this program.
+    ///
+    /// If `$ORT_DYLIB_PATH` is set, only that file is tried. Otherwise the library is looked for beside the
+    /// executable, in `../lib/wellspring` and `../lib`, in `.deps/onnxruntime/` of the source tree that this
+    /// was built from, and where the system looks for libraries.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Model`] if no usable library is found.
+    pub fn library() -> Result<Option<PathBuf>> {
+        onnx::library()
+    }
+
     /// The loading options; set them before loading.
     pub fn options() -> OnnxOptions {
         OnnxOptions::default()

@@ -7,6 +7,7 @@ use std::path::Path;
 use clap::Args;
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
+use wellspring::embed::OnnxEmbedder;
 use wellspring::error::{Error, ErrorKind};
 use wellspring::store::{EmbeddedStore, Finding, Severity, Store as _, StoreStatus};
 
@@ -20,8 +21,8 @@ use crate::config::{Opening, StoreUrl, ValkeyUrl};
 ///
 /// On Valkey or Redis, the doctor logs in as the configured user, tries every command that the store needs, and checks
 /// the servers' settings as far as that user's permissions allow. It leaves nothing behind. It also checks, from the
-/// settings alone, whether the calibration can show the accepted share of false hits; no model is loaded. The exit code
-/// is 1 if there is a problem, and 3 if the store cannot be reached.
+/// settings alone, whether the calibration can show the accepted share of false hits; no model is loaded, only the
+/// library that runs models. The exit code is 1 if there is a problem, and 3 if the store cannot be reached.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {}
 
@@ -46,6 +47,7 @@ pub(crate) async fn run(_: DoctorArgs, context: &Context) -> anyhow::Result<Exit
             )]
         }
     };
+    findings.extend(runtime(context));
     findings.extend(matching(context).await);
     findings.extend(judge(context));
     let verdict = findings.iter().map(|finding| finding.severity).max().unwrap_or(Severity::Ok);
@@ -55,6 +57,18 @@ pub(crate) async fn run(_: DoctorArgs, context: &Context) -> anyhow::Result<Exit
         output::line(text(&url.to_string(), &findings))?;
     }
     Ok(if verdict == Severity::Problem { Exit::Miss } else { Exit::Success })
+}
+
+/// Whether the library is found that models run in; none if an endpoint embeds.
+fn runtime(context: &Context) -> Option<Finding> {
+    if context.config.embedding.url.is_some() {
+        return None;
+    }
+    Some(match OnnxEmbedder::library() {
+        Ok(Some(path)) => Finding::new("runtime", Severity::Ok, path.display().to_string()),
+        Ok(None) => Finding::new("runtime", Severity::Ok, "part of this program"),
+        Err(error) => Finding::new("runtime", Severity::Problem, error.to_string()),
+    })
 }
 
 /// Which models decide and which answers to other wordings are accepted; a problem if this cannot be

@@ -7,6 +7,8 @@ mod answers;
 mod bounds;
 mod clearing;
 mod configuration;
+#[cfg(unix)]
+mod dist;
 mod evaluation;
 mod export_import;
 #[cfg(unix)]
