@@ -17,6 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use rayon::ThreadPoolBuilder;
 
 use self::bundled::Bundled;
 use self::head::Head;
@@ -77,8 +78,13 @@ impl LateInteraction {
             );
             return Err(Error::new(Kind::Model, message));
         }
-        let head = Head::read(&manifest.details.weights(folder)?)?;
-        let worker = worker::start(move |(asked, cached): Pair| head.logit(&asked, &cached))?;
+        let weights = manifest.details.weights(folder)?;
+        let one =
+            ThreadPoolBuilder::new().num_threads(1).thread_name(|_| "wellspring-comparer".into()).build();
+        let one =
+            one.map_err(|e| Error::new(Kind::Model, "cannot start the comparer's thread").with_source(e))?;
+        let head = one.install(|| Head::read(&weights))?;
+        let worker = worker::start(move |(asked, cached): Pair| one.install(|| head.logit(&asked, &cached)))?;
         Ok(Self { name: manifest.fingerprint(), encoder, worker })
     }
 }

@@ -13,7 +13,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use wellspring::judgement::{Logged, Revocation};
 use wellspring::key::TenantId;
-use wellspring::store::{Limits, Store};
+use wellspring::store::{JudgementLog as _, Limits, Store as _};
 use wellspring::{Answer, Change, Corpus, Dependency, Embedding, Entry, Usage};
 
 use crate::support::{Bench, HOUR, Kind, about, entry, entry_in, fill_all, served};
