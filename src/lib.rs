@@ -85,7 +85,7 @@ pub use criterion::Criterion;
 pub use embed::Embedder;
 pub use embedding::Embedding;
 pub use entry::{Answer, Change, ContentType, Dependency, DocumentVersion, Entry, Selection, Usage};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{BoxError, Error, ErrorKind, Result};
 pub use flight::SharedError;
 pub use invalidate::Invalidation;
 pub use judge::{JudgeStatus, Shadow};

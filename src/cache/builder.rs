@@ -21,7 +21,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::criterion::Criterion;
 use crate::embed::{Embedder, Memo};
 use crate::entry::{Answer, Dependency};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::flight::SingleFlight;
 use crate::index::Snapshots;
 use crate::journal::Journal;
@@ -245,18 +245,17 @@ impl CacheBuilder {
 
     /// Sets the closure that makes answers again in the background, for
     /// [`early_refresh`](Self::early_refresh) and [`refresh_on_invalidation`](Self::refresh_on_invalidation).
-    pub fn refresh_with<F, Fut, A, D, E>(mut self, refresh: F) -> Self
+    pub fn refresh_with<F, Fut, A, D>(mut self, refresh: F) -> Self
     where
         F: Fn(Refresh) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(A, D), E>> + Send + 'static,
+        Fut: Future<Output = Result<(A, D), BoxError>> + Send + 'static,
         A: Into<Answer>,
         D: Into<Vec<Dependency>>,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         self.refresher = Some(Arc::new(move |entry| {
             let made = refresh(entry);
             Box::pin(async move {
-                let (answer, dependencies) = made.await.map_err(Into::into)?;
+                let (answer, dependencies) = made.await?;
                 Ok((answer.into(), dependencies.into()))
             })
         }));

@@ -10,6 +10,7 @@ use crate::cache::turn::Turn;
 use crate::cache::{Cache, FillOutcome, FillPermit, Query, Since};
 use crate::embedding::Embedding;
 use crate::entry::{Answer, Dependency};
+use crate::error::BoxError;
 use crate::flight::{Landing, Leader, Role, SharedError};
 use crate::key::EntryId;
 use crate::store::Found;
@@ -81,13 +82,12 @@ impl Cache {
     /// # Cancel safety
     ///
     /// If a caller that computes is dropped, one of those who wait computes next.
-    pub async fn get_or_fill<F, Fut, A, D, E>(&self, query: Query, compute: F) -> Result<Served, SharedError>
+    pub async fn get_or_fill<F, Fut, A, D>(&self, query: Query, compute: F) -> Result<Served, SharedError>
     where
         F: FnOnce(Miss) -> Fut,
-        Fut: Future<Output = Result<(A, D), E>>,
+        Fut: Future<Output = Result<(A, D), BoxError>>,
         A: Into<Answer>,
         D: Into<Vec<Dependency>>,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         match self.plan(query).await {
             Plan::Serve(hit) => Ok(Served { answer: hit.entry.answer.clone(), origin: Origin::Hit(hit) }),
@@ -139,17 +139,16 @@ impl Cache {
         }
     }
 
-    async fn compute<F, Fut, A, D, E>(
+    async fn compute<F, Fut, A, D>(
         &self,
         compute: F,
         miss: Miss,
     ) -> Result<(Answer, Vec<Dependency>), SharedError>
     where
         F: FnOnce(Miss) -> Fut,
-        Fut: Future<Output = Result<(A, D), E>>,
+        Fut: Future<Output = Result<(A, D), BoxError>>,
         A: Into<Answer>,
         D: Into<Vec<Dependency>>,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let metrics = &self.inner.metrics.fill;
         let started = Instant::now();
