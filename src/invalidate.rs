@@ -79,6 +79,20 @@ impl Cache {
         self.report(started, outcomes, ended)
     }
 
+    /// Ends every answer that depends on `document` of the default corpus: [`invalidate`](Self::invalidate)
+    /// for one change of which no version is known. For other corpora, see [`Cache::corpus`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`invalidate`](Self::invalidate).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`invalidate`](Self::invalidate).
+    pub async fn invalidate_document(&self, document: &str) -> Result<Invalidation> {
+        self.invalidate(&Corpus::default(), &[Change::document(document)]).await
+    }
+
     /// Holds `document`: until [`end_update`](Self::end_update), nothing that depends on it is served or
     /// stored. For documents whose new version takes time to become visible to retrieval.
     ///

@@ -78,8 +78,8 @@ pub mod tokens;
 pub mod verify;
 
 pub use cache::{
-    Begun, BypassReason, Cache, CacheBuilder, FillOutcome, FillPermit, FollowUps, Hit, Lookup, Miss, Origin,
-    Principal, Query, Reach, Refresh, Served, Since, Teller, Tier,
+    Begun, BypassReason, Cache, CacheBuilder, CorpusCache, FillOutcome, FillPermit, FollowUps, Hit, Lookup,
+    Miss, Origin, Principal, Query, Reach, Refresh, Served, Since, Teller, Tier,
 };
 pub use criterion::Criterion;
 pub use embed::Embedder;

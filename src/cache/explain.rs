@@ -106,8 +106,8 @@ impl Cache {
     ///
     /// Those of `lookup`, and failures of the store, the embedder or the verifier, which `lookup`
     /// bypasses.
-    pub async fn explain(&self, query: Query) -> Result<Explanation> {
-        let prepared = Prepared::new(query, &self.inner)?;
+    pub async fn explain(&self, query: impl Into<Query>) -> Result<Explanation> {
+        let prepared = Prepared::new(query.into(), &self.inner)?;
         let own = self.explain_prepared(&prepared).await?;
         let Some(prepared) = prepared.of_everybody() else { return Ok(own) };
         let everybodys = self.explain_prepared(&prepared).await?;
@@ -122,7 +122,8 @@ impl Cache {
     /// # Errors
     ///
     /// As for `explain`.
-    pub async fn explain_in(&self, scope: ScopeId, query: Query) -> Result<Explanation> {
+    pub async fn explain_in(&self, scope: ScopeId, query: impl Into<Query>) -> Result<Explanation> {
+        let query = query.into();
         let text = query.text().to_owned();
         let mut prepared = Prepared::new(query, &self.inner)?;
         let key = if prepared.is_exact { CacheKey::exact } else { CacheKey::new };

@@ -82,14 +82,18 @@ impl Cache {
     /// # Cancel safety
     ///
     /// If a caller that computes is dropped, one of those who wait computes next.
-    pub async fn get_or_fill<F, Fut, A, D>(&self, query: Query, compute: F) -> Result<Served, SharedError>
+    pub async fn get_or_fill<F, Fut, A, D>(
+        &self,
+        query: impl Into<Query>,
+        compute: F,
+    ) -> Result<Served, SharedError>
     where
         F: FnOnce(Miss) -> Fut,
         Fut: Future<Output = Result<(A, D), BoxError>>,
         A: Into<Answer>,
         D: Into<Vec<Dependency>>,
     {
-        match self.plan(query).await {
+        match self.plan(query.into()).await {
             Plan::Serve(hit) => Ok(Served { answer: hit.entry.answer.clone(), origin: Origin::Hit(hit) }),
             Plan::Fail(error) => Err(error),
             Plan::Bypass(reason, question) => {
@@ -130,8 +134,8 @@ impl Cache {
     /// # Cancel safety
     ///
     /// Can be dropped at any time.
-    pub async fn lookup_or_wait(&self, query: Query) -> Result<Lookup, SharedError> {
-        match self.plan(query).await {
+    pub async fn lookup_or_wait(&self, query: impl Into<Query>) -> Result<Lookup, SharedError> {
+        match self.plan(query.into()).await {
             Plan::Serve(hit) => Ok(Lookup::Hit(hit)),
             Plan::Make(permit) => Ok(Lookup::Miss(permit)),
             Plan::Bypass(reason, _) => Ok(Lookup::Bypass(reason)),

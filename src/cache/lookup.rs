@@ -114,9 +114,9 @@ impl Cache {
     /// # Cancel safety
     ///
     /// Can be dropped at any time.
-    pub async fn lookup(&self, query: Query) -> Result<Lookup> {
+    pub async fn lookup(&self, query: impl Into<Query>) -> Result<Lookup> {
         let started = Instant::now();
-        let prepared = Prepared::new(query, &self.inner)?;
+        let prepared = Prepared::new(query.into(), &self.inner)?;
         if let Some(reason) = prepared.mode.bypass() {
             return Ok(Lookup::Bypass(self.inner.bypass(reason)));
         }

@@ -9,6 +9,7 @@
 mod builder;
 mod candidates;
 mod confirmations;
+mod corpus;
 mod embedding;
 mod explain;
 mod feedback;
@@ -40,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::builder::{CacheBuilder, DEFAULT_MEMO_BYTES};
+pub use self::corpus::CorpusCache;
 pub use self::explain::{EntryState, ExplainedCandidate, Explanation};
 pub use self::feedback::Teller;
 pub use self::fill::{Begun, FillOutcome, FillPermit};

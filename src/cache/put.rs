@@ -27,13 +27,13 @@ impl Cache {
     /// If dropped, the answer may still be stored.
     pub async fn put(
         &self,
-        query: Query,
+        query: impl Into<Query> + Send,
         answer: impl Into<Answer> + Send,
         dependencies: impl Into<Vec<Dependency>> + Send,
         since: Option<&Since>,
     ) -> Result<FillOutcome> {
         let (answer, dependencies) = (answer.into(), dependencies.into());
-        let prepared = Prepared::new(query, &self.inner)?;
+        let prepared = Prepared::new(query.into(), &self.inner)?;
         match prepared.mode {
             Mode::Nothing => return Err(Error::invalid("the query says that nothing is to be stored")),
             Mode::Detached => {

@@ -17,7 +17,7 @@ use crate::verify::{Candidate, is_follow_up};
 /// The parameter of the scope that holds the fingerprint of a conversation.
 const CONVERSATION: &str = "wellspring.conversation";
 
-/// A question to the cache.
+/// A question to the cache. A text alone is a question in the default corpus and a scope that everyone shares.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Query {
@@ -153,6 +153,12 @@ impl Query {
     pub fn no_store(mut self) -> Self {
         self.mode = Mode::Nothing;
         self
+    }
+}
+
+impl<T: Into<String>> From<T> for Query {
+    fn from(text: T) -> Self {
+        Self::new(text)
     }
 }
 
