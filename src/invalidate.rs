@@ -140,6 +140,10 @@ impl Cache {
     /// # Errors
     ///
     /// `InvalidInput` for a name that is not valid; others if the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn impact(&self, corpus: &Corpus, change: &Change) -> Result<Vec<StoredEntry>> {
         let mut entries = self.inner.store.dependants(corpus, change).await?;
         entries.sort_by_key(|stored| (std::cmp::Reverse(stored.hits), stored.entry.id));

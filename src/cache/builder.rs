@@ -308,6 +308,10 @@ impl CacheBuilder {
     ///
     /// `Config` for settings that are not valid or contradict one another; others if the store cannot
     /// be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn build(self) -> Result<Cache> {
         self.check()?;
         let verifier = match self.verifier {

@@ -106,6 +106,10 @@ impl Cache {
     ///
     /// Those of `lookup`, and failures of the store, the embedder or the verifier, which `lookup`
     /// bypasses.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn explain(&self, query: impl Into<Query>) -> Result<Explanation> {
         let prepared = Prepared::new(query.into(), &self.inner)?;
         let own = self.explain_prepared(&prepared).await?;
@@ -122,6 +126,10 @@ impl Cache {
     /// # Errors
     ///
     /// As for `explain`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn explain_in(&self, scope: ScopeId, query: impl Into<Query>) -> Result<Explanation> {
         let query = query.into();
         let text = query.text().to_owned();

@@ -165,6 +165,10 @@ impl Cache {
     /// # Errors
     ///
     /// If the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn judgements(
         &self,
         mut after: Option<JudgementCursor>,

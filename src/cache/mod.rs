@@ -151,6 +151,10 @@ impl Cache {
     /// # Errors
     ///
     /// If the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn status(&self) -> Result<StoreStatus> {
         self.inner.store.status().await
     }
@@ -160,6 +164,10 @@ impl Cache {
     /// # Errors
     ///
     /// That of the store, if they do not: then they [bypass](Lookup::Bypass) the cache.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn ready(&self) -> Result<()> {
         self.inner.store.ready().await
     }
@@ -179,6 +187,10 @@ impl Cache {
     /// # Errors
     ///
     /// If the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn entries(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<StoredEntry>> {
         self.inner.store.scan(after, limit).await
     }
@@ -188,6 +200,10 @@ impl Cache {
     /// # Errors
     ///
     /// If the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn entry(&self, corpus: &Corpus, id: EntryId) -> Result<Option<StoredEntry>> {
         let change = crate::entry::Change::Entry(id);
         Ok(self.inner.store.dependants(corpus, &change).await?.pop())
@@ -209,6 +225,10 @@ impl Cache {
     /// # Errors
     ///
     /// If the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn settle(&self) -> Result<()> {
         self.inner.store.status().await?;
         let indexes = Arc::clone(&self.inner.indexes);

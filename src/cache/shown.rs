@@ -59,6 +59,10 @@ impl Cache {
     /// # Errors
     ///
     /// If the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn named(&self, corpus: &Corpus, id: EntryId) -> Result<EntryId> {
         if self.entry(corpus, id).await?.is_some() {
             return Ok(id);
