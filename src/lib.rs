@@ -47,10 +47,15 @@
 //! | `hub` | | any model that fastembed knows, by name |
 //! | `remote` | | embeddings from an OpenAI-compatible endpoint, and a judge behind one |
 
-/// Runs the README as a doctest.
+/// Runs the example of the README as a doctest.
 #[cfg(all(doctest, feature = "embedded", feature = "onnx"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Runs the examples of the guide to invalidation as doctests.
+#[cfg(all(doctest, feature = "valkey"))]
+#[doc = include_str!("../docs/invalidation.md")]
+struct InvalidationGuide;
 
 pub mod cache;
 pub mod clock;

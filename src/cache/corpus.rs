@@ -19,7 +19,16 @@ pub struct CorpusCache {
 }
 
 impl Cache {
-    /// A handle that is bound to the corpus named `name`. Costs no more than two reference counts.
+    /// A cheap handle that is bound to the corpus named `name`.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// let acme = cache.corpus("acme")?;
+    /// let served = acme.get_or_fill("Where is the key?", async |_| Ok(("With the porter.", []))).await?;
+    /// assert!(!served.is_hit());
+    /// assert!(cache.corpus("").is_err());
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///
@@ -118,6 +127,14 @@ impl CorpusCache {
 
     /// Ends every answer that depends on `document`: [`invalidate`](Self::invalidate) for one change of
     /// which no version is known.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// // The document of this name in another corpus is another document.
+    /// assert_eq!(cache.corpus("acme")?.invalidate_document("passwords.md").await?.dropped(), 0);
+    /// assert_eq!(cache.corpus("default")?.invalidate_document("passwords.md").await?.dropped(), 1);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///

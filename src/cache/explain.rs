@@ -102,6 +102,14 @@ impl From<&Found> for EntryState {
 impl Cache {
     /// Explains what [`lookup`](Self::lookup) would do with `query`. Counts nothing and stores nothing.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// let explanation = cache.explain("how do I reset my password").await?;
+    /// assert!(explanation.served.is_some());
+    /// println!("{}", explanation.decision);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of `lookup`, and failures of the store, the embedder or the verifier, which `lookup`
@@ -122,6 +130,15 @@ impl Cache {
     }
 
     /// As [`explain`](Self::explain), in the scope that an entry names, whatever the scope of `query`.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// for stored in cache.entries(None, 10).await? {
+    ///     let explanation = cache.explain_in(stored.entry.scope, &*stored.entry.question).await?;
+    ///     assert_eq!(explanation.served, Some(stored.entry.id));
+    /// }
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///

@@ -59,6 +59,17 @@ pub enum Origin {
 
 impl Served {
     /// Whether the answer came from the cache.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::Dependency;
+    ///
+    /// let served = cache.get_or_fill("How do I reset my password?", async |_| {
+    ///     Ok(("By post.", [Dependency::document("passwords.md")]))
+    /// }).await?;
+    /// assert!(served.is_hit(), "the stored answer was served");
+    /// # Ok(()) });
+    /// ```
     pub fn is_hit(&self) -> bool {
         matches!(self.origin, Origin::Hit(_))
     }
@@ -74,6 +85,19 @@ impl Cache {
     /// three times before each makes its own.
     ///
     /// A broken cache never makes this fail: then `compute` is called, and the [`Origin`] says why.
+    ///
+    /// ```
+    /// # async fn ask_llm(_: &str) -> Result<String, std::io::Error> { Ok("With the porter.".into()) }
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::Dependency;
+    ///
+    /// let served = cache.get_or_fill("Where is the key?", async |miss| {
+    ///     let answer = ask_llm(&miss.question).await?;
+    ///     Ok((answer, [Dependency::document("keys.md")]))
+    /// }).await?;
+    /// assert_eq!(&*served.answer.text, "With the porter.");
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///
@@ -126,6 +150,20 @@ impl Cache {
     /// made.
     ///
     /// A caller that is given a permit and cannot make an answer should [decline](FillPermit::decline) it.
+    ///
+    /// ```
+    /// # async fn ask_llm(_: &str) -> Result<String, std::io::Error> { Ok("With the porter.".into()) }
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Dependency, Lookup};
+    ///
+    /// if let Lookup::Miss(permit) = cache.lookup_or_wait("Where is the key?").await? {
+    ///     // While this caller makes its answer and passes it on, others who ask the same wait.
+    ///     let answer = ask_llm(permit.question()).await?;
+    ///     permit.fill(answer, [Dependency::document("keys.md")]).await;
+    /// }
+    /// # assert_eq!(cache.status().await?.entries, 2);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///

@@ -16,6 +16,21 @@ impl Cache {
     /// version that was read, and the answer is stored only if these are the versions that were last
     /// reported, and if that does not change until it is stored.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_permit(async |cache, permit| {
+    /// use wellspring::{Dependency, FillOutcome};
+    ///
+    /// // When the question was looked up:
+    /// let since = permit.since().to_string();
+    /// # drop(permit);
+    /// // Later, and elsewhere if processes share the store:
+    /// let (question, answer) = ("Where is the key?", "With the porter.");
+    /// let sources = [Dependency::document("keys.md")];
+    /// let outcome = cache.put(question, answer, sources, Some(&since.parse()?)).await?;
+    /// assert!(matches!(outcome, FillOutcome::Stored(_)));
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// `InvalidInput` for input that [`lookup`](Self::lookup) rejects, for a follow-up question without its
