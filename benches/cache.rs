@@ -219,7 +219,7 @@ fn concurrency(c: &mut Criterion) {
                 cache.get_or_fill(Query::new(&*question).similarity_threshold(1.0), async |_| {
                     calls.fetch_add(1, Ordering::Relaxed);
                     tokio::task::yield_now().await;
-                    Ok::<_, wellspring::Error>((answer(), document(0)))
+                    Ok((answer(), document(0)))
                 })
             });
             futures::future::join_all(callers).await;

@@ -63,9 +63,12 @@ impl ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    source: Option<BoxError>,
     not_in_force: Vec<Range<usize>>,
 }
+
+/// Any error, as a closure that makes answers returns it: `?` turns every error into one.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -80,7 +83,7 @@ impl Error {
 
     /// The same error with its underlying cause.
     #[must_use]
-    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());
         self
     }

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use crate::error::BoxError;
 use crate::key::EntryId;
 
 /// What is in flight: a question, and the bits of its criterion.
@@ -48,8 +49,8 @@ pub(crate) enum Landing {
 pub struct SharedError(Arc<dyn std::error::Error + Send + Sync>);
 
 impl SharedError {
-    pub(crate) fn new(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self(error.into().into())
+    pub(crate) fn new(error: BoxError) -> Self {
+        Self(error.into())
     }
 
     /// The closure's error, if it is an `E`.

@@ -34,17 +34,41 @@ fn as_micros<S: serde::Serializer>(elapsed: &Duration, serializer: S) -> Result<
 
 impl Invalidation {
     /// How many entries are no longer served.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// assert_eq!(cache.invalidate_document("passwords.md").await?.dropped(), 1);
+    /// assert_eq!(cache.invalidate_document("passwords.md").await?.dropped(), 0, "it is gone already");
+    /// # Ok(()) });
+    /// ```
     pub fn dropped(&self) -> u64 {
         self.outcomes.iter().copied().map(ChangeOutcome::dropped).sum()
     }
 
     /// Whether no stored answer depended on any of the changes. Often a sign that the ingestion hook and
     /// retrieval use different ids.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// let done = cache.invalidate_document("/var/docs/passwords.md").await?;
+    /// assert!(done.matched_nothing(), "answers name it passwords.md");
+    /// # Ok(()) });
+    /// ```
     pub fn matched_nothing(&self) -> bool {
         self.outcomes.contains(&ChangeOutcome::Dropped(0)) && self.dropped() == 0
     }
 
     /// Whether every change reported a version that was already known.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Change, Corpus};
+    ///
+    /// let change = [Change::document_version("passwords.md", "v2")];
+    /// assert!(!cache.invalidate(&Corpus::default(), &change).await?.is_unchanged());
+    /// assert!(cache.invalidate(&Corpus::default(), &change).await?.is_unchanged());
+    /// # Ok(()) });
+    /// ```
     pub fn is_unchanged(&self) -> bool {
         self.outcomes.iter().all(|outcome| *outcome == ChangeOutcome::Unchanged)
     }
@@ -56,6 +80,16 @@ impl Cache {
     /// Once this returns, no lookup that starts later is served such an answer, and no such answer that was
     /// begun before is stored. Call it after the change is visible to retrieval; if retrieval lags behind,
     /// put [`begin_update`](Self::begin_update) and [`end_update`](Self::end_update) around the change.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Change, Corpus, Lookup};
+    ///
+    /// let changes = [Change::document("passwords.md"), Change::tag("accounts")];
+    /// assert_eq!(cache.invalidate(&Corpus::default(), &changes).await?.dropped(), 1);
+    /// assert!(matches!(cache.lookup("How do I reset my password?").await?, Lookup::Miss(_)));
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///
@@ -79,10 +113,42 @@ impl Cache {
         self.report(started, outcomes, ended)
     }
 
+    /// Ends every answer that depends on `document` of the default corpus: [`invalidate`](Self::invalidate)
+    /// for one change of which no version is known. For other corpora, see [`Cache::corpus`].
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// assert_eq!(cache.invalidate_document("passwords.md").await?.dropped(), 1);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for [`invalidate`](Self::invalidate).
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`invalidate`](Self::invalidate).
+    pub async fn invalidate_document(&self, document: &str) -> Result<Invalidation> {
+        self.invalidate(&Corpus::default(), &[Change::document(document)]).await
+    }
+
     /// Holds `document`: until [`end_update`](Self::end_update), nothing that depends on it is served or
     /// stored. For documents whose new version takes time to become visible to retrieval.
     ///
     /// If the process dies in between, the document stays held; [`Cache::status`] lists it.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Corpus, Lookup};
+    ///
+    /// let corpus = Corpus::default();
+    /// cache.begin_update(&corpus, "passwords.md").await?;
+    /// // Change the document, and wait until retrieval sees the new version. Until then:
+    /// assert!(!matches!(cache.lookup("How do I reset my password?").await?, Lookup::Hit(_)));
+    /// cache.end_update(&corpus, "passwords.md", None).await?;
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///
@@ -98,6 +164,16 @@ impl Cache {
     }
 
     /// Ends the hold on `document`, invalidates it and registers its version if one is given.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::Corpus;
+    ///
+    /// let corpus = Corpus::default();
+    /// cache.begin_update(&corpus, "passwords.md").await?;
+    /// cache.end_update(&corpus, "passwords.md", Some("v2".into())).await?;
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///
@@ -123,9 +199,22 @@ impl Cache {
 
     /// The entries that `change` would end, with how often each was hit, the most often first.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Change, Corpus};
+    ///
+    /// let ended = cache.impact(&Corpus::default(), &Change::tag("accounts")).await?;
+    /// assert_eq!(&*ended[0].entry.question, "How do I reset my password?");
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// `InvalidInput` for a name that is not valid; others if the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn impact(&self, corpus: &Corpus, change: &Change) -> Result<Vec<StoredEntry>> {
         let mut entries = self.inner.store.dependants(corpus, change).await?;
         entries.sort_by_key(|stored| (std::cmp::Reverse(stored.hits), stored.entry.id));

@@ -49,10 +49,15 @@
 //! | `hub` | | any model that fastembed knows, by name |
 //! | `remote` | | embeddings from an OpenAI-compatible endpoint, and a judge behind one |
 
-/// Runs the README as a doctest.
+/// Runs the example of the README as a doctest.
 #[cfg(all(doctest, feature = "embedded", feature = "onnx"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// Runs the examples of the guide to invalidation as doctests.
+#[cfg(all(doctest, feature = "valkey"))]
+#[doc = include_str!("../docs/invalidation.md")]
+struct InvalidationGuide;
 
 pub mod backoff;
 pub mod cache;
@@ -80,13 +85,13 @@ pub mod tokens;
 pub mod verify;
 
 pub use cache::{
-    Begun, BypassReason, Cache, CacheBuilder, FillOutcome, FillPermit, FollowUps, Hit, Lookup, Miss, Origin,
-    Principal, Query, Reach, Refresh, Served, Since, Teller, Tier,
+    Begun, BypassReason, Cache, CacheBuilder, CorpusCache, FillOutcome, FillPermit, FollowUps, Hit, Lookup,
+    Miss, Origin, Principal, Query, Reach, Refresh, Served, Since, Teller, Tier,
 };
 pub use criterion::Criterion;
 pub use embed::Embedder;
 pub use entry::{Answer, Change, ContentType, Dependency, DocumentVersion, Entry, Selection, Usage};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{BoxError, Error, ErrorKind, Result};
 pub use flight::SharedError;
 pub use invalidate::Invalidation;
 pub use judge::{JudgeStatus, Shadow};

@@ -13,7 +13,8 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use wellspring::embed::FakeEmbedder;
 use wellspring::{
-    Admission, Answer, Cache, Dependency, EmbeddedStore, Lookup, MemoryStore, Query, Served, Store, Threshold,
+    Admission, Answer, BoxError, Cache, Dependency, EmbeddedStore, Lookup, MemoryStore, Query, Served, Store,
+    Threshold,
 };
 
 const DIMENSIONS: usize = 64;
@@ -135,7 +136,7 @@ fn the_whole_in_one_call_copies_nothing_either() {
     let [small, large] = [SMALL, LARGE].map(|payload| {
         let world = World::new(memory, payload);
         world.least(async || {
-            let never = async |_| -> Result<(Answer, Vec<Dependency>), wellspring::Error> { unreachable!() };
+            let never = async |_| -> Result<(Answer, Vec<Dependency>), BoxError> { unreachable!() };
             let served: Result<Served, _> = world.cache.get_or_fill(Query::new(QUESTION), never).await;
             assert!(served.unwrap().is_hit());
         })

@@ -21,7 +21,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::criterion::Criterion;
 use crate::embed::{Embedder, Memo};
 use crate::entry::{Answer, Dependency};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{BoxError, Error, ErrorKind, Result};
 use crate::flight::SingleFlight;
 use crate::index::Snapshots;
 use crate::journal::Journal;
@@ -110,6 +110,14 @@ impl CacheBuilder {
     /// for a [`Pipeline`] as the [`verifier`](Self::verifier), or set a
     /// [`similarity_threshold`](Self::similarity_threshold). In both cases, [`build`](Self::build) logs a
     /// warning.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// let cache = builder.max_false_hit_rate(0.01).build().await?;
+    /// // No calibration shows how often the fake embedder is wrong. So other wordings are not served.
+    /// assert_eq!(cache.least_similarity(), None);
+    /// # Ok(()) });
+    /// ```
     pub fn max_false_hit_rate(self, rate: f64) -> Self {
         self.criterion(Criterion::MaxFalseHitRate(rate))
     }
@@ -117,17 +125,44 @@ impl CacheBuilder {
     /// Sets the least cosine similarity of another question whose answer may be served, in `-1.0..=1.0`,
     /// instead of an error rate. The meaning of a similarity differs from model to model, and how often it is
     /// wrong differs from topic to topic.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// let cache = builder.similarity_threshold(0.95).build().await?;
+    /// assert_eq!(cache.least_similarity(), Some(0.95));
+    /// # Ok(()) });
+    /// ```
     pub fn similarity_threshold(self, threshold: f32) -> Self {
         self.criterion(Criterion::SimilarityThreshold(threshold))
     }
 
     /// Sets when another question's answer may be served.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// use wellspring::Criterion;
+    ///
+    /// let cache = builder.criterion(Criterion::SimilarityThreshold(0.95)).build().await?;
+    /// assert_eq!(cache.criterion(), Criterion::SimilarityThreshold(0.95));
+    /// # Ok(()) });
+    /// ```
     pub fn criterion(mut self, criterion: Criterion) -> Self {
         self.criterion = criterion;
         self
     }
 
     /// Sets the same for one corpus.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// use wellspring::{Corpus, Criterion, Query};
+    ///
+    /// let (contracts, strict) = (Corpus::new("contracts")?, Criterion::SimilarityThreshold(0.99));
+    /// let cache = builder.corpus_criterion(contracts.clone(), strict).build().await?;
+    /// let query = Query::new("Who pays?").corpus(contracts);
+    /// assert_eq!(cache.explain(query).await?.criterion, strict);
+    /// # Ok(()) });
+    /// ```
     pub fn corpus_criterion(mut self, corpus: Corpus, criterion: Criterion) -> Self {
         self.settings.corpora.insert(corpus, criterion);
         self
@@ -135,12 +170,27 @@ impl CacheBuilder {
 
     /// Sets how to handle follow-up questions ("and in Germany?") that come without their conversation; they
     /// bypass the cache by default.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// use wellspring::{FollowUps, Lookup};
+    ///
+    /// let cache = builder.follow_ups(FollowUps::Match).build().await?;
+    /// assert!(matches!(cache.lookup("And in Germany?").await?, Lookup::Miss(_)));
+    /// # Ok(()) });
+    /// ```
     pub fn follow_ups(mut self, follow_ups: FollowUps) -> Self {
         self.settings.follow_ups = follow_ups;
         self
     }
 
     /// Sets how many near neighbours a lookup looks at, 4 by default and 64 at most.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// let cache = builder.candidates(8).build().await?;
+    /// # Ok(()) });
+    /// ```
     pub fn candidates(mut self, candidates: usize) -> Self {
         self.settings.candidates = candidates;
         self
@@ -149,12 +199,30 @@ impl CacheBuilder {
     /// Sets what decides whether a near neighbour is a hit. The default is [`Pipeline::bundled`] if
     /// Wellspring comes with a calibration for the embedding model; otherwise it is [`Guards`], which need a
     /// similarity threshold.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// use wellspring::Threshold;
+    ///
+    /// let cache = builder.verifier(Threshold::new()).build().await?;
+    /// # Ok(()) });
+    /// ```
     pub fn verifier(mut self, verifier: impl Verifier + 'static) -> Self {
         self.verifier = Some(Arc::new(verifier));
         self
     }
 
     /// The same for a verifier that is shared.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// use std::sync::Arc;
+    /// use wellspring::{Guards, Verifier};
+    ///
+    /// let verifier: Arc<dyn Verifier> = Arc::new(Guards::default());
+    /// let cache = builder.verifier_from(Arc::clone(&verifier)).build().await?;
+    /// # Ok(()) });
+    /// ```
     pub fn verifier_from(mut self, verifier: Arc<dyn Verifier>) -> Self {
         self.verifier = Some(verifier);
         self
@@ -163,6 +231,14 @@ impl CacheBuilder {
     /// Sets how long the verification of all candidates of a lookup may take together, 500 ms by default. If
     /// it takes longer, the lookup is a miss. The bundled model takes a few milliseconds for each candidate;
     /// the rest is for callers who wait for one another.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// use std::time::Duration;
+    ///
+    /// let cache = builder.verify_timeout(Duration::from_millis(100)).build().await?;
+    /// # Ok(()) });
+    /// ```
     pub fn verify_timeout(mut self, timeout: Duration) -> Self {
         self.settings.verify_timeout = timeout;
         self
@@ -170,24 +246,65 @@ impl CacheBuilder {
 
     /// Lets a judge decide, outside the requests, what nothing else can: near misses, and a sample of the
     /// hits. Off by default.
+    ///
+    /// ```
+    /// # async fn ask_judge(_: &str, _: &str) -> Result<bool, wellspring::BoxError> { Ok(true) }
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// use wellspring::Shadow;
+    /// use wellspring::judge::judge_with;
+    ///
+    /// // Asks an LLM whether the answer of `case` also answers its question.
+    /// let judge = judge_with(async |case| ask_judge(&case.question, &case.answer).await);
+    /// let cache = builder.shadow(Shadow::new(judge).calls_per_hour(60)).build().await?;
+    /// # Ok(()) });
+    /// ```
     pub fn shadow(mut self, shadow: Shadow) -> Self {
         self.shadow = Some(shadow);
         self
     }
 
     /// Sets the times to live.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// use std::time::Duration;
+    /// use wellspring::{ContentType, Ttls};
+    ///
+    /// let ttls = Ttls::default().of(ContentType::Documentation, Duration::from_hours(1));
+    /// let cache = builder.ttls(ttls).build().await?;
+    /// # Ok(()) });
+    /// ```
     pub fn ttls(mut self, ttls: Ttls) -> Self {
         self.ttls = ttls;
         self
     }
 
     /// Sets which answers are worth keeping.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// use wellspring::{Admission, FillOutcome};
+    ///
+    /// let cache = builder.admission(Admission::default().max_answer_bytes(10)).build().await?;
+    /// # let permit = wellspring_test_support::example::miss(&cache, "Where is the key?").await?;
+    /// let outcome = permit.fill("With the porter.", []).await;
+    /// assert!(matches!(outcome, FillOutcome::Declined(_)));
+    /// # Ok(()) });
+    /// ```
     pub fn admission(mut self, admission: Admission) -> Self {
         self.admission = admission;
         self
     }
 
     /// Sets how long a lookup waits for the embedder before it bypasses the cache, 5 seconds by default.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// use std::time::Duration;
+    ///
+    /// let cache = builder.embed_timeout(Duration::from_millis(500)).build().await?;
+    /// # Ok(()) });
+    /// ```
     pub fn embed_timeout(mut self, timeout: Duration) -> Self {
         self.settings.embed_timeout = timeout;
         self
@@ -200,6 +317,12 @@ impl CacheBuilder {
     ///
     /// All scopes share the memory, because a text has the same embedding in each of them. A caller that can
     /// measure the time of lookups may find out whether a text was asked before in any scope.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// let cache = builder.remember_embeddings(0).build().await?;
+    /// # Ok(()) });
+    /// ```
     pub fn remember_embeddings(mut self, bytes: u64) -> Self {
         self.memo_bytes = bytes;
         self
@@ -207,6 +330,14 @@ impl CacheBuilder {
 
     /// Sets how long [`Cache::get_or_fill`] waits for another caller's answer to the same question before it
     /// makes its own, 1 minute by default. Set it above the time that an answer may take.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// use std::time::Duration;
+    ///
+    /// let cache = builder.follow_timeout(Duration::from_mins(3)).build().await?;
+    /// # Ok(()) });
+    /// ```
     pub fn follow_timeout(mut self, timeout: Duration) -> Self {
         self.settings.follow_timeout = timeout;
         self
@@ -217,6 +348,14 @@ impl CacheBuilder {
     /// is 1 second for a store that one process owns, which is enough for some 50,000 entries, or for more
     /// that are in a [snapshot](Self::index_snapshots). It is zero for a store that processes share. Set more
     /// for programs that look up once and end.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// use std::time::Duration;
+    ///
+    /// let cache = builder.index_wait(Duration::from_secs(30)).build().await?;
+    /// # Ok(()) });
+    /// ```
     pub fn index_wait(mut self, wait: Duration) -> Self {
         self.settings.index_wait = wait;
         self
@@ -230,6 +369,14 @@ impl CacheBuilder {
     /// Processes that share a store may share the folder: the first one saves, the others load. Different
     /// stores need different folders. The folder holds embeddings of questions: keep it as private as the
     /// store.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// # let folder = tempfile::tempdir()?;
+    /// let cache = builder.index_snapshots(folder.path()).build().await?;
+    /// cache.close().await?; // saves the indexes
+    /// # Ok(()) });
+    /// ```
     pub fn index_snapshots(mut self, folder: impl Into<PathBuf>) -> Self {
         self.snapshots = Some(folder.into());
         self
@@ -238,6 +385,14 @@ impl CacheBuilder {
     /// Sets after how long without lookups the index of a scope is unloaded, 30 minutes by default. It is
     /// loaded again when it is needed. An index with graphs takes long to build, so it stays in memory if one
     /// process owns the store and the index cannot be [kept](Self::index_snapshots).
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// use std::time::Duration;
+    ///
+    /// let cache = builder.unload_idle_scopes(Duration::from_mins(5)).build().await?;
+    /// # Ok(()) });
+    /// ```
     pub fn unload_idle_scopes(mut self, after: Duration) -> Self {
         self.unload_after = after;
         self
@@ -245,18 +400,33 @@ impl CacheBuilder {
 
     /// Sets the closure that makes answers again in the background, for
     /// [`early_refresh`](Self::early_refresh) and [`refresh_on_invalidation`](Self::refresh_on_invalidation).
-    pub fn refresh_with<F, Fut, A, D, E>(mut self, refresh: F) -> Self
+    ///
+    /// ```
+    /// # async fn ask_llm(_: &str) -> Result<String, std::io::Error> { Ok("With the porter.".into()) }
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// use wellspring::{Dependency, EarlyRefresh};
+    ///
+    /// let cache = builder
+    ///     .refresh_with(async |refresh| {
+    ///         let answer = ask_llm(&refresh.question).await?;
+    ///         Ok((answer, [Dependency::document("keys.md")]))
+    ///     })
+    ///     .early_refresh(EarlyRefresh::default())
+    ///     .build()
+    ///     .await?;
+    /// # Ok(()) });
+    /// ```
+    pub fn refresh_with<F, Fut, A, D>(mut self, refresh: F) -> Self
     where
         F: Fn(Refresh) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(A, D), E>> + Send + 'static,
+        Fut: Future<Output = Result<(A, D), BoxError>> + Send + 'static,
         A: Into<Answer>,
         D: Into<Vec<Dependency>>,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         self.refresher = Some(Arc::new(move |entry| {
             let made = refresh(entry);
             Box::pin(async move {
-                let (answer, dependencies) = made.await.map_err(Into::into)?;
+                let (answer, dependencies) = made.await?;
                 Ok((answer.into(), dependencies.into()))
             })
         }));
@@ -265,6 +435,16 @@ impl CacheBuilder {
 
     /// Refreshes entries near their end in the background when they are hit. Off by default; needs
     /// [`refresh_with`](Self::refresh_with).
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// use wellspring::{Dependency, EarlyRefresh};
+    ///
+    /// let builder = builder.early_refresh(EarlyRefresh::default().beta(2.0));
+    /// let refresh = async |_| Ok(("With the porter.", [Dependency::document("keys.md")]));
+    /// let cache = builder.refresh_with(refresh).build().await?;
+    /// # Ok(()) });
+    /// ```
     pub fn early_refresh(mut self, early_refresh: EarlyRefresh) -> Self {
         self.settings.early_refresh = Some(early_refresh);
         self
@@ -274,6 +454,16 @@ impl CacheBuilder {
     /// most often first. Until an answer is made again, it is not served. 0, the default, only drops the
     /// answers. Needs [`refresh_with`](Self::refresh_with). If a call reports more than 256 changes, only the
     /// first 256 count.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// use wellspring::Dependency;
+    ///
+    /// let builder = builder.refresh_on_invalidation(10);
+    /// let refresh = async |_| Ok(("With the porter.", [Dependency::document("keys.md")]));
+    /// let cache = builder.refresh_with(refresh).build().await?;
+    /// # Ok(()) });
+    /// ```
     pub fn refresh_on_invalidation(mut self, entries: usize) -> Self {
         self.settings.refresh_on_invalidation = entries;
         self
@@ -283,18 +473,54 @@ impl CacheBuilder {
     /// stored. 0, the default, stores each fill before it returns.
     ///
     /// [`Cache::close`] writes the fills that still wait. A crash loses them: those answers are made again.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// use wellspring::{Dependency, FillOutcome};
+    ///
+    /// let cache = builder.write_behind(1_000).build().await?;
+    /// # let permit = wellspring_test_support::example::miss(&cache, "Where is the key?").await?;
+    /// let outcome = permit.fill("With the porter.", [Dependency::document("keys.md")]).await;
+    /// assert!(matches!(outcome, FillOutcome::Queued(_)));
+    /// cache.close().await?; // writes what is queued
+    /// # Ok(()) });
+    /// ```
     pub fn write_behind(mut self, queue: usize) -> Self {
         self.write_behind = queue;
         self
     }
 
     /// Sets the clock that ages and expiry are measured by. Give the store the same clock.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::run(async || {
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    /// use wellspring::clock::{ManualClock, Timestamp};
+    /// use wellspring::embed::FakeEmbedder;
+    /// use wellspring::{Cache, Lookup, MemoryStore};
+    ///
+    /// let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_700_000_000_000)));
+    /// let store = MemoryStore::with_clock(Default::default(), clock.clone());
+    /// let cache = Cache::builder(FakeEmbedder::new(64), store).clock(clock.clone()).build().await?;
+    /// # let permit = wellspring_test_support::example::miss(&cache, "Where is the key?").await?;
+    /// permit.fill("With the porter.", []).await;
+    /// clock.advance(Duration::from_hours(2));
+    /// assert!(matches!(cache.lookup("Where is the key?").await?, Lookup::Miss(_)));
+    /// # Ok(()) });
+    /// ```
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
         self
     }
 
     /// Seeds the random numbers of jitter and early refresh, for tests.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// let cache = builder.seed(7).build().await?;
+    /// # Ok(()) });
+    /// ```
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
@@ -305,10 +531,21 @@ impl CacheBuilder {
     /// Reads no entries: a scope is read when it is first searched. Must be called within a Tokio runtime
     /// with time enabled.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// let cache = builder.build().await?;
+    /// assert_eq!(cache.status().await?.entries, 0);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// `Config` for settings that are not valid or contradict one another; others if the store cannot
     /// be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn build(self) -> Result<Cache> {
         self.check()?;
         let verifier = match self.verifier {

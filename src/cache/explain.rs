@@ -102,12 +102,24 @@ impl From<&Found> for EntryState {
 impl Cache {
     /// Explains what [`lookup`](Self::lookup) would do with `query`. Counts nothing and stores nothing.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// let explanation = cache.explain("how do I reset my password").await?;
+    /// assert!(explanation.served.is_some());
+    /// println!("{}", explanation.decision);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// Those of `lookup`, and failures of the store, the embedder or the verifier, which `lookup`
     /// bypasses.
-    pub async fn explain(&self, query: Query) -> Result<Explanation> {
-        let prepared = Prepared::new(query, &self.inner)?;
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
+    pub async fn explain(&self, query: impl Into<Query>) -> Result<Explanation> {
+        let prepared = Prepared::new(query.into(), &self.inner)?;
         let own = self.explain_prepared(&prepared).await?;
         let Some(prepared) = prepared.of_everybody() else { return Ok(own) };
         let everybodys = self.explain_prepared(&prepared).await?;
@@ -119,10 +131,24 @@ impl Cache {
 
     /// As [`explain`](Self::explain), in the scope that an entry names, whatever the scope of `query`.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// for stored in cache.entries(None, 10).await? {
+    ///     let explanation = cache.explain_in(stored.entry.scope, &*stored.entry.question).await?;
+    ///     assert_eq!(explanation.served, Some(stored.entry.id));
+    /// }
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for `explain`.
-    pub async fn explain_in(&self, scope: ScopeId, query: Query) -> Result<Explanation> {
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
+    pub async fn explain_in(&self, scope: ScopeId, query: impl Into<Query>) -> Result<Explanation> {
+        let query = query.into();
         let text = query.text().to_owned();
         let mut prepared = Prepared::new(query, &self.inner)?;
         let key = if prepared.is_exact { CacheKey::exact } else { CacheKey::new };

@@ -47,6 +47,16 @@ impl Cache {
     /// ([`MAX_JUDGEMENTS`](crate::judgement::MAX_JUDGEMENTS)). All feedback also counts for the entry, and
     /// for calibration.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Feedback, Lookup};
+    ///
+    /// let Lookup::Hit(hit) = cache.lookup("how do I reset my password").await? else { panic!("no hit") };
+    /// cache.feedback(&hit, Feedback::Wrong).await?;
+    /// assert!(matches!(cache.lookup("how do I reset my password").await?, Lookup::Miss(_)));
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// If the store cannot be written. Even then, this process does not serve the pair.
@@ -72,6 +82,16 @@ impl Cache {
     /// The same for an entry of which only the id is known, and the question that it was served for; without
     /// a question, its own. Returns whether the entry exists: an entry that is gone is not served anyway.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Corpus, Feedback, Query};
+    ///
+    /// let id = cache.entry_id(&Query::new("How do I reset my password?"))?;
+    /// assert!(cache.feedback_on(&Corpus::default(), id, None, Feedback::Right).await?);
+    /// assert_eq!(cache.record_of(id).right, 1);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`feedback`](Self::feedback), and `InvalidInput` for a question that is not valid.
@@ -95,6 +115,16 @@ impl Cache {
 
     /// The same, but does not remove a wrong answer: for callers that remove it in their own way.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Corpus, Feedback, Query};
+    ///
+    /// let id = cache.entry_id(&Query::new("How do I reset my password?"))?;
+    /// cache.remember_feedback(&Corpus::default(), id, Some("Where is the key?"), Feedback::Wrong).await?;
+    /// assert!(cache.entry(&Corpus::default(), id).await?.is_some(), "it still answers its own question");
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for [`feedback_on`](Self::feedback_on).
@@ -115,6 +145,16 @@ impl Cache {
     /// The same as [`remember_feedback`](Self::remember_feedback), from someone who is not trusted to decide
     /// what others are served. The caller must check, by the entry's [`tenant`](Entry::tenant), whether they
     /// may report on the entry at all.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Corpus, Feedback, Query, Teller};
+    ///
+    /// let id = cache.entry_id(&Query::new("How do I reset my password?"))?;
+    /// let alice = Teller::new().name("alice");
+    /// assert!(cache.feedback_from(alice, &Corpus::default(), id, None, Feedback::Right).await?);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///
@@ -155,6 +195,16 @@ impl Cache {
     }
 
     /// The feedback on an entry's answer so far.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::Query;
+    ///
+    /// let id = cache.entry_id(&Query::new("How do I reset my password?"))?;
+    /// let record = cache.record_of(id);
+    /// assert_eq!((record.right, record.wrong), (0, 0));
+    /// # Ok(()) });
+    /// ```
     pub fn record_of(&self, entry: EntryId) -> EntryRecord {
         self.inner.lessons.record_of(entry).map(|record| (*record).clone()).unwrap_or_default()
     }
@@ -162,9 +212,24 @@ impl Cache {
     /// Up to `limit` judgements that follow `after` and were not revoked, oldest first, over all corpora:
     /// labelled pairs to calibrate with, and the decisions of a judge. None at the end.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Corpus, Feedback, Query};
+    ///
+    /// let id = cache.entry_id(&Query::new("How do I reset my password?"))?;
+    /// cache.feedback_on(&Corpus::default(), id, None, Feedback::Right).await?;
+    /// let (_, judgement) = &cache.judgements(None, 100).await?[0];
+    /// assert_eq!((judgement.cached, judgement.feedback), (id, Feedback::Right));
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// If the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn judgements(
         &self,
         mut after: Option<JudgementCursor>,
@@ -194,6 +259,15 @@ impl Cache {
     /// decides for itself. Later decisions of a judge count, unless a [pair](Revocation::of_pair) was named:
     /// that pair is not put to the judge again.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::Revocation;
+    ///
+    /// // Everything that the judge of this name decided; it decided nothing yet.
+    /// assert_eq!(cache.revoke(Revocation::everything().by("gpt-4o-mini")).await?, 0);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// If the store cannot be read or written. Even then, what this process knew of is taken back until it
@@ -213,6 +287,16 @@ impl Cache {
 
     /// How often this process has served the answer of `cached` for the question `asked` because a judge
     /// approved it.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::Query;
+    ///
+    /// let asked = cache.entry_id(&Query::new("Where is the key?"))?;
+    /// let cached = cache.entry_id(&Query::new("How do I reset my password?"))?;
+    /// assert_eq!(cache.served_as_approved(asked, cached), 0);
+    /// # Ok(()) });
+    /// ```
     pub fn served_as_approved(&self, asked: EntryId, cached: EntryId) -> u64 {
         self.inner.lessons.served(asked, cached)
     }

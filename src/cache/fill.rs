@@ -50,6 +50,17 @@ impl Begun {
     /// Whether the answer may be given to a caller that asks now: it could be stored if it were complete. If
     /// the store cannot answer, it may not.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_permit(async |cache, permit| {
+    /// use wellspring::Dependency;
+    ///
+    /// let begun = permit.begun([Dependency::document("keys.md")]).ok_or("it will not be stored")?;
+    /// assert!(begun.is_fresh().await);
+    /// cache.invalidate_document("keys.md").await?;
+    /// assert!(!begun.is_fresh().await);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Cancel safety
     ///
     /// Can be dropped at any time.
@@ -98,34 +109,83 @@ impl FillPermit {
     }
 
     /// The question, normalised.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_permit(async |_, permit| {
+    /// assert_eq!(permit.question(), "Where is the key?");
+    /// # Ok(()) });
+    /// ```
     pub fn question(&self) -> &str {
         self.prepared.question()
     }
 
     /// The id that the answer will be stored under.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_permit(async |_, permit| {
+    /// use wellspring::{Dependency, FillOutcome};
+    ///
+    /// let id = permit.entry_id();
+    /// let outcome = permit.fill("With the porter.", [Dependency::document("keys.md")]).await;
+    /// assert!(matches!(outcome, FillOutcome::Stored(stored) if stored == id));
+    /// # Ok(()) });
+    /// ```
     pub fn entry_id(&self) -> EntryId {
         self.prepared.key.exact
     }
 
     /// The question's embedding, for retrieval; none if the question is too long for the model, or was only
     /// looked up exactly.
+    ///
+    /// ```
+    /// # fn retrieve(_: Option<&wellspring::Embedding>) -> Vec<String> { Vec::new() }
+    /// # wellspring_test_support::example::with_permit(async |_, permit| {
+    /// let documents = retrieve(permit.embedding());
+    /// # Ok(()) });
+    /// ```
     pub fn embedding(&self) -> Option<&Embedding> {
         self.embedding.as_ref()
     }
 
     /// Whether no one else is known to be making this answer.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_permit(async |_, permit| {
+    /// assert!(permit.is_leader());
+    /// # Ok(()) });
+    /// ```
     pub fn is_leader(&self) -> bool {
         self.leader.is_some()
     }
 
     /// A handle that checks, while the answer is being made from `dependencies`, whether it may be given to a
     /// caller that asks now. None if the answer will not be stored, and so cannot be given to anyone else.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_permit(async |_, permit| {
+    /// use wellspring::Dependency;
+    ///
+    /// // While the answer is being made, someone else asks the same question:
+    /// let begun = permit.begun([Dependency::document("keys.md")]).ok_or("it will not be stored")?;
+    /// assert!(begun.is_fresh().await, "they may be given what is there so far");
+    /// # Ok(()) });
+    /// ```
     pub fn begun(&self, dependencies: impl Into<Vec<Dependency>>) -> Option<Begun> {
         let entry = self.entry(Answer::new("not made yet"), dependencies.into()).ok()?;
         Some(Begun { cache: self.cache.clone(), snapshot: self.snapshots.own, entry })
     }
 
     /// Stores `answer`, which was derived from `dependencies`.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_permit(async |cache, permit| {
+    /// use wellspring::{Dependency, FillOutcome, Lookup};
+    ///
+    /// let outcome = permit.fill("With the porter.", [Dependency::document("keys.md")]).await;
+    /// assert!(matches!(outcome, FillOutcome::Stored(_)));
+    /// assert!(matches!(cache.lookup("Where is the key?").await?, Lookup::Hit(_)));
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Cancel safety
     ///
@@ -171,6 +231,16 @@ impl FillPermit {
 
     /// Gives the permit back without an answer. Callers that wait for it each make their own answer, all at
     /// once; if the permit were dropped, they would try one after another.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_permit(async |cache, permit| {
+    /// use wellspring::Lookup;
+    ///
+    /// // The LLM is not there.
+    /// permit.decline();
+    /// assert!(matches!(cache.lookup("Where is the key?").await?, Lookup::Miss(_)));
+    /// # Ok(()) });
+    /// ```
     pub fn decline(mut self) {
         self.land(Landing::Unshared);
     }

@@ -11,6 +11,7 @@ use crate::cache::turn::Turn;
 use crate::cache::{Cache, FillOutcome, FillPermit, Query, Since};
 use crate::embedding::Embedding;
 use crate::entry::{Answer, Dependency};
+use crate::error::BoxError;
 use crate::flight::{Landing, Leader, Role, SharedError};
 use crate::key::EntryId;
 use crate::store::Found;
@@ -58,6 +59,17 @@ pub enum Origin {
 
 impl Served {
     /// Whether the answer came from the cache.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::Dependency;
+    ///
+    /// let served = cache.get_or_fill("How do I reset my password?", async |_| {
+    ///     Ok(("By post.", [Dependency::document("passwords.md")]))
+    /// }).await?;
+    /// assert!(served.is_hit(), "the stored answer was served");
+    /// # Ok(()) });
+    /// ```
     pub fn is_hit(&self) -> bool {
         matches!(self.origin, Origin::Hit(_))
     }
@@ -74,6 +86,19 @@ impl Cache {
     ///
     /// A broken cache never makes this fail: then `compute` is called, and the [`Origin`] says why.
     ///
+    /// ```
+    /// # async fn ask_llm(_: &str) -> Result<String, std::io::Error> { Ok("With the porter.".into()) }
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::Dependency;
+    ///
+    /// let served = cache.get_or_fill("Where is the key?", async |miss| {
+    ///     let answer = ask_llm(&miss.question).await?;
+    ///     Ok((answer, [Dependency::document("keys.md")]))
+    /// }).await?;
+    /// assert_eq!(&*served.answer.text, "With the porter.");
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// The error of `compute`, shared with those who waited for it. Nothing is stored then.
@@ -81,15 +106,18 @@ impl Cache {
     /// # Cancel safety
     ///
     /// If a caller that computes is dropped, one of those who wait computes next.
-    pub async fn get_or_fill<F, Fut, A, D, E>(&self, query: Query, compute: F) -> Result<Served, SharedError>
+    pub async fn get_or_fill<F, Fut, A, D>(
+        &self,
+        query: impl Into<Query>,
+        compute: F,
+    ) -> Result<Served, SharedError>
     where
         F: FnOnce(Miss) -> Fut,
-        Fut: Future<Output = Result<(A, D), E>>,
+        Fut: Future<Output = Result<(A, D), BoxError>>,
         A: Into<Answer>,
         D: Into<Vec<Dependency>>,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        match self.plan(query).await {
+        match self.plan(query.into()).await {
             Plan::Serve(hit) => Ok(Served { answer: hit.entry.answer.clone(), origin: Origin::Hit(hit) }),
             Plan::Fail(error) => Err(error),
             Plan::Bypass(reason, question) => {
@@ -123,6 +151,20 @@ impl Cache {
     ///
     /// A caller that is given a permit and cannot make an answer should [decline](FillPermit::decline) it.
     ///
+    /// ```
+    /// # async fn ask_llm(_: &str) -> Result<String, std::io::Error> { Ok("With the porter.".into()) }
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Dependency, Lookup};
+    ///
+    /// if let Lookup::Miss(permit) = cache.lookup_or_wait("Where is the key?").await? {
+    ///     // While this caller makes its answer and passes it on, others who ask the same wait.
+    ///     let answer = ask_llm(permit.question()).await?;
+    ///     permit.fill(answer, [Dependency::document("keys.md")]).await;
+    /// }
+    /// # assert_eq!(cache.status().await?.entries, 2);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// The error of another caller's closure that was making the same answer.
@@ -130,8 +172,8 @@ impl Cache {
     /// # Cancel safety
     ///
     /// Can be dropped at any time.
-    pub async fn lookup_or_wait(&self, query: Query) -> Result<Lookup, SharedError> {
-        match self.plan(query).await {
+    pub async fn lookup_or_wait(&self, query: impl Into<Query>) -> Result<Lookup, SharedError> {
+        match self.plan(query.into()).await {
             Plan::Serve(hit) => Ok(Lookup::Hit(hit)),
             Plan::Make(permit) => Ok(Lookup::Miss(permit)),
             Plan::Bypass(reason, _) => Ok(Lookup::Bypass(reason)),
@@ -139,17 +181,16 @@ impl Cache {
         }
     }
 
-    async fn compute<F, Fut, A, D, E>(
+    async fn compute<F, Fut, A, D>(
         &self,
         compute: F,
         miss: Miss,
     ) -> Result<(Answer, Vec<Dependency>), SharedError>
     where
         F: FnOnce(Miss) -> Fut,
-        Fut: Future<Output = Result<(A, D), E>>,
+        Fut: Future<Output = Result<(A, D), BoxError>>,
         A: Into<Answer>,
         D: Into<Vec<Dependency>>,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let metrics = &self.inner.metrics.fill;
         let started = Instant::now();

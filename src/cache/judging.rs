@@ -224,6 +224,17 @@ impl Judging {
 
 impl Cache {
     /// The state of the judge and its queue; none if there is no judge.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_builder(async |builder| {
+    /// use wellspring::Shadow;
+    /// use wellspring::judge::judge_with;
+    ///
+    /// let judge = judge_with(async |case| Ok(case.question == case.cached_question));
+    /// let cache = builder.shadow(Shadow::new(judge).calls_per_hour(60)).build().await?;
+    /// assert_eq!(cache.judge_status().map(|status| status.calls_per_hour), Some(60));
+    /// # Ok(()) });
+    /// ```
     pub fn judge_status(&self) -> Option<JudgeStatus> {
         self.inner.judging.as_ref().map(|judging| judging.status())
     }

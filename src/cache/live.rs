@@ -53,12 +53,26 @@ impl Inner {
 
 impl Cache {
     /// When another question's answer is served, unless query, scope or corpus say otherwise.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::Criterion;
+    ///
+    /// assert_eq!(cache.criterion(), Criterion::SimilarityThreshold(0.9));
+    /// # Ok(()) });
+    /// ```
     pub fn criterion(&self) -> Criterion {
         self.inner.live.criterion()
     }
 
     /// The least similarity at which another question is looked at. None if no other question is, because the
     /// [criterion](Self::criterion) is a false-hit rate that cannot be shown.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// assert_eq!(cache.least_similarity(), Some(0.9));
+    /// # Ok(()) });
+    /// ```
     pub fn least_similarity(&self) -> Option<f32> {
         let criterion = self.criterion();
         let can_show = self.inner.verifier.budgets(None).can_show(criterion);
@@ -69,15 +83,11 @@ impl Cache {
     /// or a query, only exact matches are served.
     ///
     /// ```
-    /// use wellspring::embed::FakeEmbedder;
+    /// # wellspring_test_support::example::with_builder(async |builder| {
     /// use wellspring::verify::{Calibration, Pipeline};
-    /// use wellspring::{Cache, Corpus, Criterion, MemoryStore};
+    /// use wellspring::{Corpus, Criterion};
     ///
-    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-    /// let cache = Cache::builder(FakeEmbedder::new(64), MemoryStore::default())
-    ///     .verifier(Pipeline::new(Calibration::bundled()))
-    ///     .build()
-    ///     .await?;
+    /// let cache = builder.verifier(Pipeline::new(Calibration::bundled())).build().await?;
     /// let budgets = cache.budgets(&Corpus::default());
     /// if let Some(unshown) = budgets.unshown(Criterion::MaxFalseHitRate(0.000_001)) {
     ///     // "max_false_hit_rate = 0.000001 cannot be shown by the calibration in force: …"
@@ -87,9 +97,7 @@ impl Cache {
     ///     cache.set_criterion(Criterion::MaxFalseHitRate(least))?;
     /// }
     /// assert!(budgets.can_show(cache.criterion()));
-    /// # Ok::<_, wellspring::Error>(())
-    /// # })?;
-    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # Ok(()) });
     /// ```
     pub fn budgets(&self, corpus: &Corpus) -> Budgets {
         self.inner.verifier.budgets(Some(corpus))
@@ -97,6 +105,15 @@ impl Cache {
 
     /// Sets when another question's answer is served, for lookups that start from now on. A false-hit rate
     /// that [cannot be shown](Self::budgets) is logged as a warning.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::Criterion;
+    ///
+    /// cache.set_criterion(Criterion::SimilarityThreshold(0.95))?;
+    /// assert!(cache.set_criterion(Criterion::SimilarityThreshold(2.0)).is_err());
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///
@@ -109,12 +126,28 @@ impl Cache {
     }
 
     /// Sets the times to live of answers that are stored from now on. Stored answers keep theirs.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use std::time::Duration;
+    /// use wellspring::{ContentType, Ttls};
+    ///
+    /// cache.set_ttls(Ttls::default().of(ContentType::Documentation, Duration::from_hours(1)));
+    /// # Ok(()) });
+    /// ```
     pub fn set_ttls(&self, ttls: Ttls) {
         *self.inner.live.ttls.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ttls);
     }
 
     /// The newest invalidations, holds and refused fills of this process, the newest first; at most
     /// [`journal::CAPACITY`](crate::journal::CAPACITY).
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// cache.invalidate_document("passwords.md").await?;
+    /// assert_eq!(cache.journal(10).len(), 1);
+    /// # Ok(()) });
+    /// ```
     pub fn journal(&self, limit: usize) -> Vec<Record> {
         self.inner.journal.newest(limit)
     }

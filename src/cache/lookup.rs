@@ -90,11 +90,29 @@ pub struct Hit {
 
 impl Hit {
     /// The answer.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::Lookup;
+    ///
+    /// let Lookup::Hit(hit) = cache.lookup("How do I reset my password?").await? else { panic!("no hit") };
+    /// assert_eq!(&*hit.answer().text, "In the settings.");
+    /// # Ok(()) });
+    /// ```
     pub fn answer(&self) -> &Answer {
         &self.entry.answer
     }
 
     /// What the answer was derived from.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Dependency, Lookup};
+    ///
+    /// let Lookup::Hit(hit) = cache.lookup("How do I reset my password?").await? else { panic!("no hit") };
+    /// assert_eq!(hit.dependencies()[0], Dependency::document("passwords.md"));
+    /// # Ok(()) });
+    /// ```
     pub fn dependencies(&self) -> &[Dependency] {
         &self.entry.dependencies
     }
@@ -106,6 +124,25 @@ impl Cache {
     /// Does not wait for others who ask the same; [`get_or_fill`](Self::get_or_fill) does. Call it *before*
     /// anything is retrieved for the answer: the permit of a miss remembers the state of the documents.
     ///
+    /// ```
+    /// # async fn ask_llm(_: &str) -> Result<String, std::io::Error> { Ok("With the porter.".into()) }
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Dependency, Lookup};
+    ///
+    /// let answer = match cache.lookup("Where is the key?").await? {
+    ///     Lookup::Hit(hit) => hit.answer().text.to_string(),
+    ///     Lookup::Miss(permit) => {
+    ///         let answer = ask_llm(permit.question()).await?;
+    ///         permit.fill(&*answer, [Dependency::document("keys.md")]).await;
+    ///         answer
+    ///     }
+    ///     // Make the answer, and do not store it.
+    ///     _ => ask_llm("Where is the key?").await?,
+    /// };
+    /// assert_eq!(answer, "With the porter.");
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// `InvalidInput` for a question, scope, embedding or threshold that is not valid. Failures of the
@@ -114,9 +151,9 @@ impl Cache {
     /// # Cancel safety
     ///
     /// Can be dropped at any time.
-    pub async fn lookup(&self, query: Query) -> Result<Lookup> {
+    pub async fn lookup(&self, query: impl Into<Query>) -> Result<Lookup> {
         let started = Instant::now();
-        let prepared = Prepared::new(query, &self.inner)?;
+        let prepared = Prepared::new(query.into(), &self.inner)?;
         if let Some(reason) = prepared.mode.bypass() {
             return Ok(Lookup::Bypass(self.inner.bypass(reason)));
         }
@@ -147,6 +184,16 @@ impl Cache {
     }
 
     /// The entry that holds the answer to exactly `query`, if there is one.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Lookup, Query};
+    ///
+    /// let id = cache.entry_id(&Query::new("How do I reset my password?"))?;
+    /// let Lookup::Hit(hit) = cache.lookup("How do I reset my password?").await? else { panic!("no hit") };
+    /// assert_eq!(hit.entry.id, id);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///

@@ -9,6 +9,7 @@
 mod builder;
 mod candidates;
 mod confirmations;
+mod corpus;
 mod embedding;
 mod explain;
 mod feedback;
@@ -40,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::builder::{CacheBuilder, DEFAULT_MEMO_BYTES};
+pub use self::corpus::CorpusCache;
 pub use self::explain::{EntryState, ExplainedCandidate, Explanation};
 pub use self::feedback::Teller;
 pub use self::fill::{Begun, FillOutcome, FillPermit};
@@ -130,68 +132,176 @@ impl fmt::Debug for Cache {
 
 impl Cache {
     /// A builder of a cache that embeds with `embedder` and keeps its answers in `store`.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::run(async || {
+    /// use wellspring::embed::FakeEmbedder;
+    /// use wellspring::{Cache, MemoryStore};
+    ///
+    /// // For tests. `OnnxEmbedder::bundled()?` loads the model that Wellspring comes with.
+    /// let cache = Cache::builder(FakeEmbedder::new(64), MemoryStore::default()).build().await?;
+    /// assert_eq!(cache.status().await?.entries, 0);
+    /// # Ok(()) });
+    /// ```
     pub fn builder(embedder: impl Embedder + 'static, store: impl Store + 'static) -> CacheBuilder {
         CacheBuilder::new(Arc::new(embedder), Arc::new(store))
     }
 
     /// The same for parts that are shared.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::run(async || {
+    /// use std::sync::Arc;
+    /// use wellspring::embed::FakeEmbedder;
+    /// use wellspring::{Cache, MemoryStore};
+    ///
+    /// let embedder = Arc::new(FakeEmbedder::new(64));
+    /// let cache = Cache::builder_from(embedder.clone(), Arc::new(MemoryStore::default())).build().await?;
+    /// cache.lookup("Where is the key?").await?;
+    /// assert_eq!(embedder.embedded(), 1);
+    /// # Ok(()) });
+    /// ```
     pub fn builder_from(embedder: Arc<dyn Embedder>, store: Arc<dyn Store>) -> CacheBuilder {
         CacheBuilder::new(embedder, store)
     }
 
     /// What the cache did since it was built.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// cache.lookup("How do I reset my password?").await?;
+    /// assert_eq!(cache.metrics().exact_hits, 1);
+    /// # Ok(()) });
+    /// ```
     pub fn metrics(&self) -> Metrics {
         self.inner.metrics.read()
     }
 
     /// What the store holds.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// assert_eq!(cache.status().await?.entries, 1);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// If the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn status(&self) -> Result<StoreStatus> {
         self.inner.store.status().await
     }
 
     /// Makes sure that lookups reach the store now, over the connection that they use.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// if let Err(error) = cache.ready().await {
+    ///     println!("answers are made without the cache: {error}");
+    /// }
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// That of the store, if they do not: then they [bypass](Lookup::Bypass) the cache.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn ready(&self) -> Result<()> {
         self.inner.store.ready().await
     }
 
     /// The state of the connection to a shared store; none if the store is local.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// assert!(cache.store_connection().is_none(), "a store in memory is local");
+    /// # Ok(()) });
+    /// ```
     pub fn store_connection(&self) -> Option<ConnectionStatus> {
         self.inner.store.connection()
     }
 
     /// About how many bytes of memory the loaded vector indexes take.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// println!("{} KiB", cache.index_bytes() / 1024);
+    /// # Ok(()) });
+    /// ```
     pub fn index_bytes(&self) -> usize {
         self.inner.indexes.memory_bytes()
     }
 
     /// Up to `limit` live entries whose ids follow `after`, ordered by id, over all corpora.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// let mut after = None;
+    /// loop {
+    ///     let page = cache.entries(after, 100).await?;
+    ///     let Some(last) = page.last() else { break };
+    ///     after = Some(last.entry.id);
+    ///     for stored in &page {
+    ///         println!("{} was hit {} times", stored.entry.question, stored.hits);
+    ///     }
+    /// }
+    /// # assert!(after.is_some());
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// If the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn entries(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<StoredEntry>> {
         self.inner.store.scan(after, limit).await
     }
 
     /// The live entry `id`, if there is one. Does not count as a hit.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Corpus, Query};
+    ///
+    /// let id = cache.entry_id(&Query::new("How do I reset my password?"))?;
+    /// let stored = cache.entry(&Corpus::default(), id).await?.ok_or("it is gone")?;
+    /// assert_eq!(&*stored.entry.answer.text, "In the settings.");
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// If the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn entry(&self, corpus: &Corpus, id: EntryId) -> Result<Option<StoredEntry>> {
         let change = crate::entry::Change::Entry(id);
         Ok(self.inner.store.dependants(corpus, &change).await?.pop())
     }
 
     /// The id of `scope` in `corpus`, which its entries have as their [scope](Entry::scope).
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Corpus, Scope};
+    ///
+    /// let acme = cache.scope_id(&Corpus::default(), &Scope::new().tenant("acme"))?;
+    /// let of_acme = cache.entries(None, 100).await?.into_iter().filter(|stored| stored.entry.scope == acme);
+    /// assert_eq!(of_acme.count(), 0);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///
@@ -204,9 +314,21 @@ impl Cache {
     /// indexes, and asking the judge what it may be asked now. For the end of an import, for benchmarks and
     /// for tests.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// cache.invalidate_document("passwords.md").await?;
+    /// cache.settle().await?;
+    /// assert_eq!(cache.status().await?.entries, 0);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// If the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn settle(&self) -> Result<()> {
         self.inner.store.status().await?;
         let indexes = Arc::clone(&self.inner.indexes);
@@ -224,6 +346,16 @@ impl Cache {
     ///
     /// Without it, dropping the last handle abandons refreshes and answers that wait to be written; answers
     /// that were stored stay stored.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::Lookup;
+    ///
+    /// cache.close().await?;
+    /// // Whoever still has a handle makes answers without the cache.
+    /// assert!(matches!(cache.lookup("Where is the key?").await?, Lookup::Bypass(_)));
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///

@@ -16,6 +16,21 @@ impl Cache {
     /// version that was read, and the answer is stored only if these are the versions that were last
     /// reported, and if that does not change until it is stored.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_permit(async |cache, permit| {
+    /// use wellspring::{Dependency, FillOutcome};
+    ///
+    /// // When the question was looked up:
+    /// let since = permit.since().to_string();
+    /// # drop(permit);
+    /// // Later, and elsewhere if processes share the store:
+    /// let (question, answer) = ("Where is the key?", "With the porter.");
+    /// let sources = [Dependency::document("keys.md")];
+    /// let outcome = cache.put(question, answer, sources, Some(&since.parse()?)).await?;
+    /// assert!(matches!(outcome, FillOutcome::Stored(_)));
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// `InvalidInput` for input that [`lookup`](Self::lookup) rejects, for a follow-up question without its
@@ -27,13 +42,13 @@ impl Cache {
     /// If dropped, the answer may still be stored.
     pub async fn put(
         &self,
-        query: Query,
+        query: impl Into<Query> + Send,
         answer: impl Into<Answer> + Send,
         dependencies: impl Into<Vec<Dependency>> + Send,
         since: Option<&Since>,
     ) -> Result<FillOutcome> {
         let (answer, dependencies) = (answer.into(), dependencies.into());
-        let prepared = Prepared::new(query, &self.inner)?;
+        let prepared = Prepared::new(query.into(), &self.inner)?;
         match prepared.mode {
             Mode::Nothing => return Err(Error::invalid("the query says that nothing is to be stored")),
             Mode::Detached => {

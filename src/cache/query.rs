@@ -17,7 +17,7 @@ use crate::verify::{Candidate, is_follow_up};
 /// The parameter of the scope that holds the fingerprint of a conversation.
 const CONVERSATION: &str = "wellspring.conversation";
 
-/// A question to the cache.
+/// A question to the cache. A text alone converts to one: see [`new`](Self::new).
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Query {
@@ -60,6 +60,14 @@ pub(crate) enum Mode {
 
 impl Query {
     /// A question in the default corpus and a scope that everyone shares.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Lookup, Query};
+    ///
+    /// assert!(matches!(cache.lookup(Query::new("How do I reset my password?")).await?, Lookup::Hit(_)));
+    /// # Ok(()) });
+    /// ```
     pub fn new(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
@@ -80,12 +88,31 @@ impl Query {
     }
 
     /// Sets the corpus that the answer derives from.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Corpus, Lookup, Query};
+    ///
+    /// let query = Query::new("How do I reset my password?").corpus(Corpus::new("acme")?);
+    /// assert!(matches!(cache.lookup(query).await?, Lookup::Miss(_)));
+    /// # Ok(()) });
+    /// ```
     pub fn corpus(mut self, corpus: Corpus) -> Self {
         self.corpus = corpus;
         self
     }
 
     /// Sets who may share the answer.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Lookup, Query, Scope};
+    ///
+    /// let scope = Scope::new().tenant("acme").parameter("model", "gpt-4o-mini");
+    /// let query = Query::new("How do I reset my password?").scope(scope);
+    /// assert!(matches!(cache.lookup(query).await?, Lookup::Miss(_)));
+    /// # Ok(()) });
+    /// ```
     pub fn scope(mut self, scope: Scope) -> Self {
         self.scope = scope;
         self
@@ -93,6 +120,16 @@ impl Query {
 
     /// Gives the question's embedding, made by the cache's own model, so that it is not computed again.
     /// It need not have unit length.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::Query;
+    ///
+    /// let query = Query::new("Where is the key?");
+    /// cache.lookup(query.clone().embedding([0.5; 64])).await?;
+    /// assert!(cache.lookup(query.embedding([0.5; 2])).await.is_err(), "the model has 64 dimensions");
+    /// # Ok(()) });
+    /// ```
     pub fn embedding(mut self, components: impl Into<Vec<f32>>) -> Self {
         self.embedding = Some(components.into());
         self
@@ -100,6 +137,15 @@ impl Query {
 
     /// Sets the least cosine similarity of another question whose answer may be served, in `-1.0..=1.0`,
     /// instead of an error rate. Overrides the settings of the scope, the corpus and the cache.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Lookup, Query};
+    ///
+    /// let query = Query::new("how do I reset my password now").similarity_threshold(0.99);
+    /// assert!(matches!(cache.lookup(query).await?, Lookup::Miss(_)));
+    /// # Ok(()) });
+    /// ```
     pub fn similarity_threshold(mut self, threshold: f32) -> Self {
         self.criterion = Some(Criterion::SimilarityThreshold(threshold));
         self
@@ -107,6 +153,16 @@ impl Query {
 
     /// Sets the greatest share of wrong answers among hits on other wordings that is accepted, greater than 0
     /// and less than 1. Overrides the settings of the scope, the corpus and the cache.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Lookup, Query};
+    ///
+    /// // No calibration shows how often the fake embedder is wrong. So other wordings are not served.
+    /// let query = Query::new("how do I reset my password").max_false_hit_rate(0.01);
+    /// assert!(matches!(cache.lookup(query).await?, Lookup::Miss(_)));
+    /// # Ok(()) });
+    /// ```
     pub fn max_false_hit_rate(mut self, rate: f64) -> Self {
         self.criterion = Some(Criterion::MaxFalseHitRate(rate));
         self
@@ -114,6 +170,15 @@ impl Query {
 
     /// Sets when another question's answer may be served. Overrides the settings of the scope, the corpus and
     /// the cache.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Criterion, Lookup, Query};
+    ///
+    /// let query = Query::new("how do I reset my password").criterion(Criterion::SimilarityThreshold(0.95));
+    /// assert!(matches!(cache.lookup(query).await?, Lookup::Hit(_)));
+    /// # Ok(()) });
+    /// ```
     pub fn criterion(mut self, criterion: Criterion) -> Self {
         self.criterion = Some(criterion);
         self
@@ -124,6 +189,16 @@ impl Query {
     ///
     /// A follow-up question ("and in Germany?") is matched only if the fingerprint is the same; without one
     /// it bypasses the cache. A question that stands alone is shared by all conversations.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{BypassReason, Lookup, Query};
+    ///
+    /// let query = Query::new("And in Germany?");
+    /// assert!(matches!(cache.lookup(query.clone()).await?, Lookup::Bypass(BypassReason::FollowUp)));
+    /// assert!(matches!(cache.lookup(query.conversation("thread 17, turn 2")).await?, Lookup::Miss(_)));
+    /// # Ok(()) });
+    /// ```
     pub fn conversation(mut self, fingerprint: impl Into<String>) -> Self {
         self.conversation = Some(fingerprint.into());
         self
@@ -131,6 +206,19 @@ impl Query {
 
     /// Sets whose pipeline asks, and makes the answer if there is none: someone who is not trusted with
     /// everything that others in the scope are served.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Dependency, Lookup, Principal, Query, Reach};
+    ///
+    /// let ask = |name| Query::new("Where is the key?").principal(Principal::new(name).reach(Reach::Own));
+    /// if let Lookup::Miss(permit) = cache.lookup(ask("alice")).await? {
+    ///     permit.fill("In her bag.", [Dependency::document("keys.md")]).await;
+    /// }
+    /// assert!(matches!(cache.lookup(ask("alice")).await?, Lookup::Hit(_)));
+    /// assert!(matches!(cache.lookup(ask("bob")).await?, Lookup::Miss(_)));
+    /// # Ok(()) });
+    /// ```
     pub fn principal(mut self, principal: Principal) -> Self {
         self.principal = Some(principal);
         self
@@ -138,21 +226,58 @@ impl Query {
 
     /// Looks for exactly this question only, which may then have any length: a question longer than
     /// [`MAX_QUESTION_BYTES`](crate::key::MAX_QUESTION_BYTES) is identified by its hash.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Lookup, Query};
+    ///
+    /// let query = Query::new("how do I reset my password");
+    /// assert!(matches!(cache.lookup(query.clone()).await?, Lookup::Hit(_)));
+    /// assert!(matches!(cache.lookup(query.exact_only()).await?, Lookup::Miss(_)));
+    /// # Ok(()) });
+    /// ```
     pub fn exact_only(mut self) -> Self {
         self.is_exact = true;
         self
     }
 
     /// Does not look for an answer, but stores the new one in place of the old.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Dependency, Query};
+    ///
+    /// let query = Query::new("How do I reset my password?").renew();
+    /// let served = cache.get_or_fill(query, async |_| {
+    ///     Ok(("By post.", [Dependency::document("passwords.md")]))
+    /// }).await?;
+    /// assert_eq!(&*served.answer.text, "By post.");
+    /// # Ok(()) });
+    /// ```
     pub fn renew(mut self) -> Self {
         self.mode = Mode::Renew;
         self
     }
 
     /// Neither looks for an answer nor stores one.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{BypassReason, Lookup, Query};
+    ///
+    /// let query = Query::new("Where is the key?").no_store();
+    /// assert!(matches!(cache.lookup(query).await?, Lookup::Bypass(BypassReason::NoStore)));
+    /// # Ok(()) });
+    /// ```
     pub fn no_store(mut self) -> Self {
         self.mode = Mode::Nothing;
         self
+    }
+}
+
+impl<T: Into<String>> From<T> for Query {
+    fn from(text: T) -> Self {
+        Self::new(text)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::cache::query::{Mode, Prepared};
 use crate::cache::turn::{Held, Turn};
 use crate::embedding::Embedding;
 use crate::entry::{Answer, Dependency, Entry};
+use crate::error::BoxError;
 use crate::flight::{FlightKey, Leader};
 use crate::key::CacheKey;
 use crate::store::Snapshot;
@@ -37,7 +38,6 @@ pub struct Refresh {
     pub entry: Arc<Entry>,
 }
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The closure that makes answers again.

@@ -25,6 +25,16 @@ impl Cache {
     /// The key for the ids that callers are shown: a secret that the store keeps, the same for all processes
     /// that share it.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::Query;
+    ///
+    /// let id = cache.entry_id(&Query::new("How do I reset my password?"))?;
+    /// let key = cache.id_key().await?;
+    /// assert_eq!(key.entry(key.show(id)), id);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// If the store cannot be asked, and was never asked successfully before.
@@ -56,9 +66,23 @@ impl Cache {
 
     /// The entry that an operator means by `id`: its own id, or the id that callers are shown.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Corpus, EntryId, Query};
+    ///
+    /// let id = cache.entry_id(&Query::new("How do I reset my password?"))?;
+    /// let shown = cache.id_key().await?.show(id);
+    /// assert_eq!(cache.named(&Corpus::default(), EntryId::from_bytes(*shown.as_bytes())).await?, id);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// If the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn named(&self, corpus: &Corpus, id: EntryId) -> Result<EntryId> {
         if self.entry(corpus, id).await?.is_some() {
             return Ok(id);

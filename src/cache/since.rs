@@ -68,6 +68,15 @@ impl<'de> Deserialize<'de> for Since {
 
 impl FillPermit {
     /// When the question was looked up, for storing an answer to it by [`Cache::put`] without this permit.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_permit(async |_, permit| {
+    /// use wellspring::Since;
+    ///
+    /// let since: Since = permit.since().to_string().parse()?;
+    /// assert_eq!(since, permit.since());
+    /// # Ok(()) });
+    /// ```
     pub fn since(&self) -> Since {
         let key = &self.prepared.key;
         self.cache.since(&key.corpus, key.exact, self.snapshots.own)
@@ -76,6 +85,21 @@ impl FillPermit {
     /// Fences the fill by `since` instead of the lookup that gave this permit: for an answer that was begun
     /// before the lookup. Returns whether that was possible: if not, the clock that `since` was given under
     /// is gone, and the permit is unchanged.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_permit(async |cache, permit| {
+    /// use wellspring::{Dependency, FillOutcome};
+    ///
+    /// let since = permit.since();
+    /// # drop(permit);
+    /// cache.invalidate_document("keys.md").await?;
+    /// # let mut permit = wellspring_test_support::example::miss(&cache, "Where is the key?").await?;
+    /// // The permit of a later lookup knows nothing of the change, but `since` does.
+    /// assert!(permit.fence(&since)?);
+    /// let outcome = permit.fill("With the porter.", [Dependency::document("keys.md")]).await;
+    /// assert!(matches!(outcome, FillOutcome::Refused(_)));
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     ///

@@ -21,6 +21,16 @@ impl Cache {
     ///
     /// If a question comes twice, one of its misses is the leader.
     ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Lookup, Query};
+    ///
+    /// let queries = ["How do I reset my password?", "Where is the key?"].map(Query::new);
+    /// let found = cache.lookup_all(queries.into()).await;
+    /// assert!(matches!(found[..], [Ok(Lookup::Hit(_)), Ok(Lookup::Miss(_))]));
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     ///
     /// As for `lookup`, each for its own question.
@@ -73,6 +83,18 @@ impl Cache {
 impl Cache {
     /// Returns `queries`, with embeddings for those that are compared by meaning, made together. A query that
     /// has none after this is embedded, and fails, by itself.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::Query;
+    ///
+    /// let queries = ["Where is the key?", "When does the office open?"].map(Query::new);
+    /// for query in cache.embed_all(queries.into()).await {
+    ///     // Does not embed the question again.
+    ///     cache.lookup(query).await?;
+    /// }
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Cancel safety
     ///

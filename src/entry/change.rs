@@ -14,6 +14,21 @@ const MAX_CHANGES: usize = 1_000_000;
 const MAX_CHUNKS: usize = 10_000;
 
 /// A change in the outside world that ends answers.
+///
+/// ```
+/// use wellspring::Change;
+///
+/// let changes = [
+///     Change::document("handbook.md"),
+///     Change::document_version("prices.md", "v8"),
+///     Change::chunks("manual.pdf", ["9c1185a5"]),
+///     Change::collection("handbooks"),
+///     Change::tag("accounts"),
+///     Change::namespace("docs:technical")?,
+/// ];
+/// Change::check_all(&changes)?;
+/// # Ok::<_, wellspring::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -58,6 +73,31 @@ impl Change {
     /// A document may have changed; `version` is its version or content hash from now on.
     pub fn document_version(id: impl Into<String>, version: impl Into<DocumentVersion>) -> Self {
         Self::Document { id: id.into(), version: Some(version.into()) }
+    }
+
+    /// Chunks of a document changed, which had these `hashes`; its new version is not known.
+    pub fn chunks(document: impl Into<String>, hashes: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let hashes = hashes.into_iter().map(Into::into).collect();
+        Self::Chunks { document: document.into(), hashes, version: None }
+    }
+
+    /// A collection gained, lost or changed a document.
+    pub fn collection(name: impl Into<String>) -> Self {
+        Self::Collection(name.into())
+    }
+
+    /// Everything with this tag changed.
+    pub fn tag(name: impl Into<String>) -> Self {
+        Self::Tag(name.into())
+    }
+
+    /// Everything in the namespace with this path and below it changed.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Namespace::new`].
+    pub fn namespace(path: &str) -> Result<Self> {
+        Namespace::new(path).map(Self::Namespace)
     }
 
     /// Checks the changes of one call, as [`Cache::invalidate`](crate::Cache::invalidate) does first. For

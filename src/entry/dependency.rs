@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use crate::error::Result;
+#[cfg(doc)]
+use crate::key::MAX_NAME_BYTES;
 use crate::key::{DependencyId, EntryId, Namespace, check_name, composed};
 
 /// A version, revision or content hash of a document. Versions are only compared for equality; they have no
@@ -31,6 +33,29 @@ impl<T: Into<String>> From<T> for DocumentVersion {
 }
 
 /// Something that an answer was derived from or belongs to: when it changes, the answer is dropped.
+///
+/// Names are checked when the answer is stored. So a name that cannot be kept, such as a document id of more
+/// than [`MAX_NAME_BYTES`], costs the stored copy and never the answer:
+/// [`get_or_fill`](crate::Cache::get_or_fill) returns it with [`FillOutcome::Failed`](crate::FillOutcome),
+/// whose error names the limit. To refuse such a name earlier, [`check`](Self::check) the dependency.
+///
+/// ```
+/// use wellspring::Dependency;
+///
+/// let sources = [
+///     Dependency::document("handbook.md"),
+///     Dependency::document_version("prices.md", "v7"),
+///     Dependency::chunk("manual.pdf", "9c1185a5"),
+///     Dependency::collection("handbooks"),
+///     Dependency::tag("accounts"),
+///     Dependency::namespace("docs:technical")?,
+/// ];
+/// assert!(sources.iter().all(|source| source.check().is_ok()));
+///
+/// let error = Dependency::tag("x".repeat(2_000)).check().unwrap_err();
+/// assert_eq!(error.to_string(), "tag has 2000 bytes, the limit is 1024");
+/// # Ok::<_, wellspring::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -75,6 +100,25 @@ impl Dependency {
         Self::Chunk { document: document.into(), hash: hash.into() }
     }
 
+    /// A set of documents.
+    pub fn collection(name: impl Into<String>) -> Self {
+        Self::Collection(name.into())
+    }
+
+    /// A free label.
+    pub fn tag(name: impl Into<String>) -> Self {
+        Self::Tag(name.into())
+    }
+
+    /// A namespace, by its path.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Namespace::new`].
+    pub fn namespace(path: &str) -> Result<Self> {
+        Namespace::new(path).map(Self::Namespace)
+    }
+
     /// The names that an entry with this dependency carries.
     ///
     /// An answer that depends on a *whole* document carries the name [`any_change`]; one that depends on a
@@ -111,7 +155,12 @@ impl Dependency {
         self.names().into_iter().all(Name::is_in_one_form)
     }
 
-    pub(super) fn check(&self) -> Result<()> {
+    /// Checks the names in the dependency, as storing an answer does.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if a name is empty, longer than [`MAX_NAME_BYTES`] or holds a control character.
+    pub fn check(&self) -> Result<()> {
         match self {
             Self::Document { id, version } => {
                 check_name("document id", id)?;

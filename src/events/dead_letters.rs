@@ -73,6 +73,10 @@ impl DeadLetters {
     /// # Errors
     ///
     /// `Config` for an address that is not valid, `Unavailable` if the server cannot be used.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn list(&self, after: Option<&str>, limit: usize) -> Result<Vec<DeadLetter>> {
         let mut open = self.open().await?;
         let letters = open.page(after, "+", limit).await?;

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 #[cfg(feature = "remote")]
 pub use self::llm::{DEFAULT_BATCH, DEFAULT_PROMPT, LlmJudge, LlmJudgeBuilder};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{BoxError, Error, ErrorKind, Result};
 
 /// What a judge is asked about.
 #[derive(Debug, Clone)]
@@ -137,12 +137,11 @@ pub trait AnswerJudge: fmt::Debug + Send + Sync {
 }
 
 /// A judge made from a closure that returns yes or no, the probability of yes, or a [`Ruling`].
-pub fn judge_with<F, Fut, R, E>(judge: F) -> impl AnswerJudge + 'static
+pub fn judge_with<F, Fut, R>(judge: F) -> impl AnswerJudge + 'static
 where
     F: Fn(Case) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<R, E>> + Send + 'static,
+    Fut: Future<Output = Result<R, BoxError>> + Send + 'static,
     R: Into<Ruling> + 'static,
-    E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
 {
     Closure(judge)
 }
@@ -156,12 +155,11 @@ impl<F> fmt::Debug for Closure<F> {
 }
 
 #[async_trait]
-impl<F, Fut, R, E> AnswerJudge for Closure<F>
+impl<F, Fut, R> AnswerJudge for Closure<F>
 where
     F: Fn(Case) -> Fut + Send + Sync,
-    Fut: Future<Output = Result<R, E>> + Send,
+    Fut: Future<Output = Result<R, BoxError>> + Send,
     R: Into<Ruling>,
-    E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     async fn judge(&self, case: &Case) -> Result<Ruling> {
         let judged = (self.0)(case.clone()).await.map(Into::into);

@@ -43,7 +43,7 @@ fn judge(shown: &Shown, confidence: f32) -> impl AnswerJudge + use<> {
     judge_with(move |case: Case| {
         shown.lock().unwrap().push((case.question.to_string(), case.cached_question.to_string()));
         let ruling = Ruling::new(same_ending(&case), confidence);
-        async move { Ok::<_, std::io::Error>(ruling) }
+        async move { Ok(ruling) }
     })
 }
 
@@ -182,8 +182,7 @@ async fn an_approval_needs_the_confidence_that_is_asked_for() {
         assert_eq!(cache.judgements(None, 10).await.unwrap().len(), usize::from(is_approved));
     }
     // A closure may say how likely it is.
-    let likely =
-        |case: Case| async move { Ok::<_, std::io::Error>(if same_ending(&case) { 0.95 } else { 0.2 }) };
+    let likely = |case: Case| async move { Ok(if same_ending(&case) { 0.95 } else { 0.2 }) };
     let cache = memory(shadow(judge_with(likely))).await;
     fill(&cache, CACHED).await;
     for question in [NEAR, NEAR_WRONGLY] {
@@ -459,7 +458,7 @@ async fn a_judge_that_fails_is_asked_three_times_and_then_left_alone() {
     let counted = Arc::clone(&calls);
     let failing = judge_with(move |_: Case| {
         counted.fetch_add(1, Ordering::SeqCst);
-        async { Err::<bool, _>(std::io::Error::other("away")) }
+        async { Err::<bool, _>("away".into()) }
     });
     let store = MemoryStore::with_clock(Limits::default(), Arc::clone(&clock) as _);
     let cache =

@@ -5,6 +5,7 @@
 use wellspring_test_support as support;
 
 mod confirmations;
+mod corpora;
 #[cfg(feature = "onnx")]
 mod cross_encoder;
 mod embed;

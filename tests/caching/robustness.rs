@@ -223,7 +223,7 @@ proptest! {
                 }
                 // The one call always answers.
                 let served = cache.get_or_fill(query.clone(), async |_| {
-                    Ok::<_, std::io::Error>((answer.clone(), dependencies.clone()))
+                    Ok((answer.clone(), dependencies.clone()))
                 });
                 let served = served.await.unwrap();
                 assert_eq!(&served.answer, &answer);
@@ -319,7 +319,7 @@ proptest! {
                 .similarity_threshold(threshold)
                 .candidates(candidates)
                 .early_refresh(EarlyRefresh::default().beta(beta))
-                .refresh_with(async |_| Ok::<_, std::io::Error>(("again", Vec::<Dependency>::new())))
+                .refresh_with(async |_| Ok(("again", Vec::<Dependency>::new())))
                 .write_behind(write_behind)
                 .embed_timeout(timeout)
                 .ttls(ttls)
@@ -331,7 +331,7 @@ proptest! {
                 Ok(cache) => {
                     for _ in 0..3 {
                         let served = cache.get_or_fill(Query::new("question"), async |_| {
-                            Ok::<_, std::io::Error>(("answer", Vec::<Dependency>::new()))
+                            Ok(("answer", Vec::<Dependency>::new()))
                         });
                         let served = served.await.unwrap();
                         assert!(["answer", "again"].contains(&&*served.answer.text));

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::watch;
-use wellspring::{Answer, BypassReason, Dependency, FillOutcome, Hit, Lookup, Miss, Origin, Query, Tier};
+use wellspring::{
+    Answer, BoxError, BypassReason, Dependency, FillOutcome, Hit, Lookup, Miss, Origin, Query, Tier,
+};
 
 use crate::plan::Habit;
 use crate::question::{Question, Reading};
@@ -91,7 +93,7 @@ impl Request<'_> {
         Ok(reading)
     }
 
-    async fn answer(&self, _: Miss) -> io::Result<(Answer, Vec<Dependency>)> {
+    async fn answer(&self, _: Miss) -> Result<(Answer, Vec<Dependency>), BoxError> {
         let reading = self.make().await?;
         Ok((reading.answer(), reading.dependencies()))
     }

@@ -184,7 +184,7 @@ impl Simulation {
         let served = cache
             .get_or_fill(Query::new(question.text()), async |_| {
                 let reading = self.make(question, slowness).await;
-                Ok::<_, std::io::Error>((reading.answer(), reading.dependencies()))
+                Ok((reading.answer(), reading.dependencies()))
             })
             .await
             .unwrap();
@@ -234,7 +234,7 @@ impl Simulation {
         let served = cache
             .get_or_fill(Query::new(question.text()), async |_| {
                 let reading = self.make(question, slowness).await;
-                Ok::<_, std::io::Error>((reading.answer(), reading.dependencies()))
+                Ok((reading.answer(), reading.dependencies()))
             })
             .await
             .unwrap();

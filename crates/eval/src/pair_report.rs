@@ -175,6 +175,10 @@ impl<'a> Labelled<'a> {
     /// # Errors
     ///
     /// If a model fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future abandons the work; nothing is kept of it.
     pub async fn of(
         embedder: &dyn Embedder,
         examiner: &Examiner,

@@ -125,6 +125,10 @@ impl Gateway {
     }
 
     /// What the store can do, as of at most a second ago.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn store_state(&self) -> StoreState {
         self.inner.store_check.state(&self.inner.cache).await
     }

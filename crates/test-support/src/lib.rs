@@ -1,5 +1,6 @@
 //! What the test suites share: entries, stores to run on, an embedder without a model and real servers; with
-//! the feature `gateway`, also fake upstreams and a gateway in front of them.
+//! the feature `gateway`, also fake upstreams and a gateway in front of them. The examples in the documentation
+//! share their set-up.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![expect(
@@ -10,6 +11,7 @@
 )]
 
 pub mod embedder;
+pub mod example;
 pub mod faulty;
 #[cfg(feature = "gateway")]
 pub mod gateway;

@@ -207,6 +207,10 @@ impl ValkeyOptions {
     ///
     /// `Config` if the address or the settings are not valid, or contradict those that the server was used
     /// with; `Locked`, `Corrupt` or `Store` if the outbox cannot be used.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn connect(self, address: &str) -> Result<ValkeyStore> {
         self.check()?;
         ValkeyStore::open(address.parse()?, self).await

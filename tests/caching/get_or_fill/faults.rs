@@ -95,9 +95,8 @@ async fn a_question_that_cannot_be_looked_up_is_still_answered() {
 async fn invalid_dependencies_are_the_fills_error_and_no_ones_else() {
     let fixture = Fixture::new(Kind::Memory).await;
     let too_many: Vec<_> = (0..300).map(|n| Dependency::Tag(n.to_string())).collect();
-    let served = fixture
-        .cache
-        .get_or_fill(Query::new("question"), async |_| Ok::<_, std::io::Error>(("answer", too_many.clone())));
+    let served =
+        fixture.cache.get_or_fill(Query::new("question"), async |_| Ok(("answer", too_many.clone())));
     let served = served.await.unwrap();
     assert_eq!(&*served.answer.text, "answer");
     let Origin::Made(FillOutcome::Failed(error)) = served.origin else { panic!("{:?}", served.origin) };

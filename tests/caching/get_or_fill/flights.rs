@@ -95,7 +95,7 @@ async fn a_failing_leader_tells_its_waiters_and_stores_nothing() {
         fixture.cache.get_or_fill(Query::new(QUESTION), async |_| {
             calls.fetch_add(1, Ordering::SeqCst);
             drop(gate.acquire().await);
-            Err::<(Answer, Vec<Dependency>), _>(std::io::Error::other("out of tokens"))
+            Err::<(Answer, Vec<Dependency>), _>(std::io::Error::other("out of tokens").into())
         })
     });
     let callers = futures::future::join_all(callers);
@@ -197,7 +197,7 @@ async fn a_private_error_is_not_shared() {
     let callers = (0..10).map(|n| {
         fixture.cache.get_or_fill(personal.clone(), async move |_| {
             joined().await;
-            Err::<(Answer, Vec<Dependency>), _>(std::io::Error::other(format!("about {n}")))
+            Err::<(Answer, Vec<Dependency>), _>(std::io::Error::other(format!("about {n}")).into())
         })
     });
     for (n, error) in futures::future::join_all(callers).await.into_iter().enumerate() {

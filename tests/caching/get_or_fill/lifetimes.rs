@@ -32,9 +32,7 @@ async fn each_type_lives_as_long_as_it_should_within_the_jitter() {
             let query = || Query::new(format!("question number{n}")).exact_only().renew();
             let served = fixture
                 .cache
-                .get_or_fill(query(), async |_| {
-                    Ok::<_, std::io::Error>((answer.clone(), Vec::<Dependency>::new()))
-                })
+                .get_or_fill(query(), async |_| Ok((answer.clone(), Vec::<Dependency>::new())))
                 .await
                 .unwrap();
             assert!(!served.is_hit());
@@ -73,7 +71,7 @@ async fn an_answer_near_its_end_is_made_anew_once() {
         let gate = Arc::clone(&waited_for);
         async move {
             gate.acquire().await.unwrap().forget();
-            Ok::<_, std::io::Error>(("refreshed", vec![Dependency::document("a")]))
+            Ok(("refreshed", vec![Dependency::document("a")]))
         }
     };
     let eager = EarlyRefresh::default().beta(1e12);

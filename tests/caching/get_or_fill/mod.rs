@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wellspring::store::{Limits, Store};
-use wellspring::{Answer, Cache, CacheBuilder, Dependency, Lookup, Query, Served, SharedError};
+use wellspring::{Answer, BoxError, Cache, CacheBuilder, Dependency, Lookup, Query, Served, SharedError};
 
 use crate::support::embedder::WordEmbedder;
 use crate::support::{Bench, Kind};
@@ -73,7 +73,7 @@ impl Llm {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "it is what a closure that can fail returns")]
-fn made(text: &str) -> Result<(Answer, Vec<Dependency>), std::io::Error> {
+fn made(text: &str) -> Result<(Answer, Vec<Dependency>), BoxError> {
     Ok((Answer::new(text), vec![Dependency::document("a")]))
 }
 

@@ -99,7 +99,7 @@ async fn a_question_of_any_length_is_matched_exactly() {
         .cache
         .get_or_fill(query(&format!("{long}!")), async |miss| {
             assert!(miss.question.len() > MAX_QUESTION_BYTES && miss.question.ends_with('!'));
-            Ok::<_, std::io::Error>(("other", vec![Dependency::document("d")]))
+            Ok(("other", vec![Dependency::document("d")]))
         })
         .await
         .unwrap();

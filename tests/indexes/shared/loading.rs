@@ -100,7 +100,7 @@ async fn ten_thousand_ask_the_same_and_one_answers() {
                 let answer = cache.get_or_fill(Query::new(ASKED), async |_| {
                     calls.fetch_add(1, Ordering::SeqCst);
                     tokio::time::sleep(Duration::from_millis(300)).await;
-                    Ok::<_, std::io::Error>((Answer::new("one"), vec![Dependency::document("a")]))
+                    Ok((Answer::new("one"), vec![Dependency::document("a")]))
                 });
                 answer.await.unwrap().answer.text.to_string()
             })

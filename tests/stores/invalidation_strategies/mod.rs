@@ -63,7 +63,7 @@ impl Llm {
     ) -> Served {
         let compute = async |_| {
             self.0.fetch_add(1, Ordering::SeqCst);
-            Ok::<_, std::io::Error>((text.into(), dependencies))
+            Ok((text.into(), dependencies))
         };
         cache.get_or_fill(query, compute).await.unwrap()
     }

@@ -49,7 +49,7 @@ async fn write_through(flavour: Flavour) {
     let source = Arc::clone(&content);
     let refresh = move |_: Refresh| {
         let text = source.load(Ordering::SeqCst).to_string();
-        async move { Ok::<_, std::io::Error>((text, vec![Dependency::document("a")])) }
+        async move { Ok((text, vec![Dependency::document("a")])) }
     };
     let writer = process_with(&server.url(), patient_now(), |builder| {
         builder.refresh_with(refresh).refresh_on_invalidation(10)

@@ -37,7 +37,7 @@ impl Source {
             async move {
                 let call = source.calls.fetch_add(1, Ordering::SeqCst) + 1;
                 source.gate.acquire().await.unwrap().forget();
-                Ok::<_, std::io::Error>((format!("refreshed {call}"), vec![Dependency::document("a")]))
+                Ok((format!("refreshed {call}"), vec![Dependency::document("a")]))
             }
         };
         process_with(&server.url(), patient_now(), |builder| {

@@ -51,7 +51,7 @@ impl Slow {
             let compute = async |_| {
                 slow.calls.fetch_add(1, Ordering::SeqCst);
                 slow.gate.acquire().await.unwrap().forget();
-                Ok::<_, std::io::Error>(("answer", vec![Dependency::document("a")]))
+                Ok(("answer", vec![Dependency::document("a")]))
             };
             cache.get_or_fill(Query::new(QUESTION), compute).await.unwrap()
         })

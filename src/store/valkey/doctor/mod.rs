@@ -44,6 +44,10 @@ impl ValkeyStore {
     /// this store in: for example because of a wrong password, a missing permission that connecting needs, or
     /// a certificate from an authority that is not trusted. The message names the address without its
     /// password.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
     pub async fn ping(&self) -> Result<Duration> {
         self.inner.ping().await
     }

@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use wellspring::key::normalise;
-use wellspring::{Cache, Change, Corpus, Error, Origin, Query, Served, Tier};
+use wellspring::{Cache, Change, Corpus, Origin, Query, Served, Tier};
 
 use super::answerer::Answerer;
 use super::freshness::{Freshness, FreshnessChecker};
@@ -134,7 +134,7 @@ impl Player<'_> {
                 tally.call_time += called.elapsed();
                 drop(tally);
                 let dependencies = generated.dependencies();
-                Ok::<_, Error>((generated.answer, dependencies))
+                Ok((generated.answer, dependencies))
             })
             .await;
         let waited = started.elapsed();

@@ -20,7 +20,7 @@ const NEAR_ALSO: &str = "which parcels can be sent abroad";
 /// A gateway whose judge approves questions about money.
 async fn start() -> Running {
     let upstream = Upstream::start().await;
-    let judge = judge_with(async |case: Case| Ok::<_, std::io::Error>(case.question.contains("money")));
+    let judge = judge_with(async |case: Case| Ok(case.question.contains("money")));
     let shadow = Shadow::new(judge).hits(0.0).near_miss_floor(-1.0).calls_per_hour(60);
     let builder = Cache::builder_from(Arc::new(FakeEmbedder::new(128)), Arc::new(MemoryStore::default()));
     let cache = builder.similarity_threshold(0.8).shadow(shadow).build().await.unwrap();

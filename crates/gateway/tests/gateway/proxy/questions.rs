@@ -181,7 +181,7 @@ async fn a_permit_of_a_lookup_before_retrieval_is_filled() {
     assert_eq!(gateway.ask(CHAT, &asked).await.tier(), "miss");
     let found = gateway
         .cache
-        .get_or_fill(query(), |_| async { Err::<(&str, Vec<_>), _>("not found") })
+        .get_or_fill(query(), |_| async { Err::<(&str, Vec<_>), _>("not found".into()) })
         .await
         .unwrap();
     assert_eq!(&*found.answer.text, crate::upstream::wire::text(1));
