@@ -1,5 +1,6 @@
 //! What the test suites share: entries, stores to run on, an embedder without a model and real servers; with
-//! the feature `gateway`, also fake upstreams and a gateway in front of them.
+//! the feature `gateway`, also fake upstreams and a gateway in front of them; with the feature `fuzz`, inputs at
+//! random for parsers.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![expect(
@@ -11,6 +12,8 @@
 
 pub mod embedder;
 pub mod faulty;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 #[cfg(unix)]

@@ -138,7 +138,9 @@ fn read(file: &SealedFile, lines: &[String]) -> Result<BTreeMap<u64, Pending>> {
     let mut pending: BTreeMap<u64, Pending> = BTreeMap::new();
     for (n, content) in lines.iter().enumerate() {
         let mut words = content.splitn(3, ' ');
-        match (words.next(), words.next().and_then(|id| id.parse::<u64>().ok()), words.next()) {
+        // There must be a greater id for the next one.
+        let id = |word: &str| word.parse::<u64>().ok().filter(|id| *id < u64::MAX);
+        match (words.next(), words.next().and_then(id), words.next()) {
             (Some("add"), Some(id), Some(json)) => {
                 let added = serde_json::from_str(json).map_err(|error| file.damaged(n).with_source(error))?;
                 pending.insert(id, added);
@@ -166,6 +168,8 @@ fn added(id: u64, pending: &Pending) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use wellspring_test_support::fuzz::Target;
+
     use super::*;
     use crate::entry::Change;
 
@@ -228,5 +232,32 @@ mod tests {
             std::fs::write(&path, damaged).unwrap();
             assert!(Outbox::open(Some(&path)).unwrap_err().is_corrupt(), "flipped at {at}");
         }
+    }
+
+    #[test]
+    fn whatever_lines_it_holds_they_are_read_and_kept_or_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("outbox");
+        let opened = |lines: &[String]| {
+            drop(std::fs::remove_file(&path));
+            let mut file = SealedFile::open(&path, "outbox").unwrap().0;
+            lines.iter().for_each(|line| file.note(line));
+            drop(file);
+            Outbox::open(Some(&path))
+        };
+        Target::new("outbox").room(64 << 10, 256).run(|input| {
+            let lines: Vec<_> = String::from_utf8_lossy(input).lines().map(str::to_owned).collect();
+            let Ok(outbox) = opened(&lines) else { return false };
+            let kept = |outbox: &Outbox| -> Vec<String> {
+                outbox.pending().iter().map(|(id, pending)| added(*id, pending).unwrap()).collect()
+            };
+            let before = kept(&outbox);
+            drop(outbox);
+            let outbox = opened(&before).unwrap();
+            assert_eq!(kept(&outbox), before);
+            outbox.add(&operation("a"), [1].into()).unwrap();
+            assert_eq!(outbox.len(), before.len() + 1);
+            true
+        });
     }
 }

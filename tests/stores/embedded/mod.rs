@@ -5,4 +5,5 @@ mod crash;
 mod damage;
 mod disk_full;
 mod foreign;
+mod pages;
 mod reopen;
