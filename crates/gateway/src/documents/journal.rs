@@ -118,7 +118,9 @@ fn read(file: &SealedFile, lines: &[String]) -> Result<BTreeMap<u64, Kept>> {
     let mut kept = BTreeMap::new();
     for (n, content) in lines.iter().enumerate() {
         let mut words = content.splitn(3, ' ');
-        match (words.next(), words.next().and_then(|id| id.parse().ok()), words.next()) {
+        // There must be a greater id for the next one.
+        let id = |word: &str| word.parse::<u64>().ok().filter(|id| *id < u64::MAX);
+        match (words.next(), words.next().and_then(id), words.next()) {
             (Some("add"), Some(id), Some(json)) => {
                 let job = serde_json::from_str(json).map_err(|error| file.damaged(n).with_source(error))?;
                 kept.insert(id, job);
@@ -134,6 +136,7 @@ fn read(file: &SealedFile, lines: &[String]) -> Result<BTreeMap<u64, Kept>> {
 mod tests {
     use wellspring::entry::Change;
     use wellspring::key::Corpus;
+    use wellspring_test_support::fuzz::Target;
 
     use super::*;
 
@@ -190,5 +193,31 @@ mod tests {
             std::fs::write(&path, damaged).unwrap();
             assert!(Journal::open(Some(path.clone())).unwrap_err().is_corrupt(), "flipped at {at}");
         }
+    }
+
+    #[test]
+    fn whatever_lines_it_holds_they_are_read_and_kept_or_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let opened = |lines: &[String]| {
+            drop(std::fs::remove_file(&path));
+            let mut file = SealedFile::open(&path, WHAT).unwrap().0;
+            lines.iter().for_each(|line| file.note(line));
+            drop(file);
+            Journal::open(Some(path.clone()))
+        };
+        Target::new("journal").room(64 << 10, 256).run(|input| {
+            let lines: Vec<_> = String::from_utf8_lossy(input).lines().map(str::to_owned).collect();
+            let Ok(mut journal) = opened(&lines) else { return false };
+            let before = jobs(&journal);
+            let written =
+                |(id, kept): (&u64, &Kept)| format!("add {id} {}", serde_json::to_string(kept).unwrap());
+            let lines: Vec<_> = journal.kept().iter().map(written).collect();
+            let last = journal.add(kept("a")).unwrap();
+            assert!(journal.kept().keys().all(|id| *id <= last));
+            drop(journal);
+            assert_eq!(jobs(&opened(&lines).unwrap()), before);
+            true
+        });
     }
 }
