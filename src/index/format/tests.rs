@@ -252,7 +252,9 @@ fn whatever_bytes_have_the_right_checksums_they_are_an_index_or_refused() {
     let mut small = Vec::new();
     let few = builder().build().unwrap();
     let mut random = SmallRng::seed_from_u64(3);
-    (0..3).for_each(|number| few.insert(id(number), &vector(&mut random)).unwrap());
+    for number in 0..3 {
+        few.insert(id(number), &vector(&mut random)).unwrap();
+    }
     few.save(LABEL, &mut small).unwrap();
     let question = vector(&mut random);
     // Reading and writing pass through buffers of their own, in addition to what is read.

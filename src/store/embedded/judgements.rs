@@ -124,7 +124,9 @@ mod tests {
                 "question": "asked", "cached_question": "cached", "similarity": 0.5, "feedback": "wrong",
                 "judge": "near_miss", "at": 7,
             });
-            more.iter().for_each(|(name, value)| fields[name] = value.clone());
+            for (name, value) in more {
+                fields[name] = value.clone();
+            }
             Logged::Judgement(serde_json::from_value(fields).unwrap())
         };
         let mut target = Target::new("judgement");

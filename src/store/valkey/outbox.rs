@@ -241,7 +241,9 @@ mod tests {
         let opened = |lines: &[String]| {
             drop(std::fs::remove_file(&path));
             let mut file = SealedFile::open(&path, "outbox").unwrap().0;
-            lines.iter().for_each(|line| file.note(line));
+            for line in lines {
+                file.note(line);
+            }
             drop(file);
             Outbox::open(Some(&path))
         };

@@ -202,7 +202,9 @@ mod tests {
         let opened = |lines: &[String]| {
             drop(std::fs::remove_file(&path));
             let mut file = SealedFile::open(&path, WHAT).unwrap().0;
-            lines.iter().for_each(|line| file.note(line));
+            for line in lines {
+                file.note(line);
+            }
             drop(file);
             Journal::open(Some(path.clone()))
         };
