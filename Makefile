@@ -59,10 +59,10 @@ clients: ## Fetch what tests of the gateway need: client libraries, and a browse
 	@scripts/fetch-clients.sh
 	@scripts/fetch-chromium.sh
 
-check: ## Check formatting, lints, documentation, deployment files and dependencies
+check: ## Check formatting, lints, features, packages, documentation, deployment files and dependencies
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	cargo clippy -p wellspring --lib --no-default-features -- -D warnings
+	scripts/check-packages.sh
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 	scripts/check-deploy.sh
 	scripts/check-dependencies.sh

@@ -137,7 +137,9 @@ fn read<T: Promise>(file: &SealedFile, lines: &[String]) -> Result<BTreeMap<u64,
     let mut kept: BTreeMap<u64, T> = BTreeMap::new();
     for (n, line) in lines.iter().enumerate() {
         let mut words = line.splitn(3, ' ');
-        match (words.next(), words.next().and_then(|id| id.parse().ok()), words.next()) {
+        // There must be a greater id for the next one.
+        let id = |word: &str| word.parse::<u64>().ok().filter(|id| *id < u64::MAX);
+        match (words.next(), words.next().and_then(id), words.next()) {
             (Some("add"), Some(id), Some(json)) => {
                 let promise = serde_json::from_str(json);
                 kept.insert(id, promise.map_err(|error| file.damaged(n).with_source(error))?);

@@ -168,6 +168,8 @@ fn unsealed(line: &[u8]) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use wellspring_test_support::fuzz::Target;
+
     use super::*;
 
     const CHILD: &str = "WELLSPRING_TEST_SEALED_FILE";
@@ -246,5 +248,28 @@ mod tests {
         assert!(file.append("small").is_err(), "what is owed comes first");
         file.owed = sealed("owed");
         file.append("small").unwrap();
+    }
+
+    #[test]
+    fn whatever_a_file_holds_its_lines_are_whole_or_it_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, again) = (folder.path().join("file"), folder.path().join("again"));
+        // Into a new file each time: some file systems write a file at once that is cut and filled again.
+        let write = |path: &Path, bytes: &[u8]| {
+            drop(std::fs::remove_file(path));
+            std::fs::write(path, bytes).unwrap();
+        };
+        let sealed_all = |lines: &[String]| lines.iter().map(|line| sealed(line)).collect::<String>();
+        Target::new("sealed").run(|input| {
+            // Lines at random hardly ever have the right checksum, so they are also given it.
+            let contents: Vec<_> = String::from_utf8_lossy(input).split('\n').map(str::to_owned).collect();
+            write(&path, sealed_all(&contents).as_bytes());
+            assert_eq!(lines(&path), contents);
+            write(&path, input);
+            let Ok((_, read)) = SealedFile::open(&path, "journal") else { return false };
+            write(&again, sealed_all(&read).as_bytes());
+            assert_eq!(lines(&again), read);
+            true
+        });
     }
 }

@@ -227,6 +227,8 @@ impl Action {
 
 #[cfg(test)]
 mod tests {
+    use wellspring_test_support::fuzz::Target;
+
     use super::*;
 
     fn json(text: &str) -> Result<Action, String> {
@@ -312,5 +314,28 @@ mod tests {
         let hashes = vec!["h"; MAX_CHANGES + 1];
         let many = serde_json::json!({"id": "a", "chunks": hashes}).to_string();
         assert!(json(&many).unwrap_err().contains("reports 10001 changes"));
+    }
+
+    #[test]
+    fn whatever_bytes_arrive_they_are_an_event_or_say_why_not() {
+        Target::new("event").run(|input| {
+            let fields: Vec<_> =
+                input.split(|byte| *byte == b',').map(|part| (part.to_vec(), part.to_vec())).collect();
+            drop(Event::from_fields(&fields));
+            let Ok(Event { corpus, action, .. }) = Event::from_json(input) else { return false };
+            let mut written = match &action {
+                Action::Invalidate(changes) => serde_json::json!({ "v": FORMAT, "changes": changes }),
+                Action::Begin(id) => serde_json::json!({ "type": "begin", "id": id }),
+                Action::End(id, version) => {
+                    serde_json::json!({ "type": "end", "id": id, "version": version })
+                }
+            };
+            if let Some(corpus) = &corpus {
+                written["corpus"] = corpus.as_str().into();
+            }
+            let again = Event::from_json(written.to_string().as_bytes()).unwrap();
+            assert_eq!((again.corpus, again.action), (corpus, action));
+            true
+        });
     }
 }

@@ -61,8 +61,7 @@ pub(super) async fn exact_object(gateway: &Gateway, request: Request) -> Result<
     apart(gateway, body.len(), move || {
         limits.check_json(&body)?;
         match std::str::from_utf8(&body).ok().and_then(json::read) {
-            Some(Value::Object(fields)) => Ok(fields),
-            Some(_) => Err(no_object()),
+            Some(value) => json::fields(value).ok_or_else(no_object),
             // This call reports what is wrong.
             None => fields(&body),
         }

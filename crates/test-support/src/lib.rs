@@ -1,6 +1,6 @@
 //! What the test suites share: entries, stores to run on, an embedder without a model and real servers; with
-//! the feature `gateway`, also fake upstreams and a gateway in front of them. The examples in the documentation
-//! share their set-up.
+//! the feature `gateway`, also fake upstreams and a gateway in front of them; with the feature `fuzz`, inputs at
+//! random for parsers. The examples in the documentation share their set-up.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![expect(
@@ -13,6 +13,8 @@
 pub mod embedder;
 pub mod example;
 pub mod faulty;
+#[cfg(feature = "fuzz")]
+pub mod fuzz;
 #[cfg(feature = "gateway")]
 pub mod gateway;
 pub mod intercepted;

@@ -282,3 +282,80 @@ fn load_heads(transaction: &redb::ReadTransaction, ledger: &Ledger<Serial>) -> R
     }
     Ok(next)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use wellspring_test_support::fuzz::Target;
+
+    use super::*;
+
+    fn sample() -> Entry {
+        let dependencies = vec![
+            Dependency::document_version("a", "2"),
+            Dependency::chunk("b", "h"),
+            Dependency::Collection("c".into()),
+            Dependency::Tag("t".into()),
+        ];
+        let usage = Usage { prompt_tokens: 3, completion_tokens: 300, cost_microusd: 70_000 };
+        let answer =
+            Answer::new("Paris.").usage(usage).ttl(Duration::from_secs(90)).metadata(json!({ "a": [1.5] }));
+        Entry {
+            id: EntryId::from_bytes([1; 16]),
+            corpus: Corpus::default(),
+            scope: ScopeId::from_bytes([7; 16]),
+            tenant: Some(TenantId::from_bytes([9; 16])),
+            question: "What is the capital of France?".into(),
+            embedding: Embedding::new(&[0.6, 0.8]).ok(),
+            answer,
+            dependencies,
+            created_at: Timestamp::from_millis(1_700_000_000_000),
+            expires_at: Timestamp::from_millis(1_700_003_600_000),
+            recompute: Duration::from_millis(500),
+        }
+    }
+
+    fn record(entry: &Entry, serial: Serial) -> Record {
+        let snapshot = Snapshot { incarnation: 1, sequence: 300 };
+        let dependencies = entry.dependency_ids().unwrap_or_default();
+        Record::new(&Resident::new(entry, snapshot, dependencies, serial), entry).unwrap()
+    }
+
+    /// Without the checksum.
+    fn value(bytes: &[u8]) -> Vec<u8> {
+        unsealed(bytes).unwrap().to_vec()
+    }
+
+    #[test]
+    fn whatever_bytes_have_the_right_checksum_they_are_an_entry_or_none() {
+        let entry = sample();
+        let bare = Entry {
+            tenant: None,
+            embedding: None,
+            dependencies: Vec::new(),
+            answer: Answer::new(""),
+            ..entry.clone()
+        };
+        let mut target = Target::new("entry");
+        for entry in [&entry, &bare] {
+            let record = record(entry, 7);
+            target = target.input(value(&record.body)).input(value(&record.head));
+        }
+        target.run(|input| {
+            let sealed = [input, &crc32fast::hash(input).to_le_bytes()].concat();
+            let head = unseal::<Head>(&sealed);
+            if let Some(head) = &head {
+                let written = seal(head, HEAD_BYTES).unwrap();
+                let again = unseal::<Head>(&written).unwrap();
+                assert_eq!(seal(&again, HEAD_BYTES).unwrap(), written);
+            }
+            drop(decode_body(&entry.corpus, entry.id, input));
+            let body = decode_body(&entry.corpus, entry.id, &sealed);
+            if let Some((serial, read)) = &body {
+                let written = record(read, *serial).body;
+                assert_eq!(decode_body(&entry.corpus, entry.id, &written).unwrap(), (*serial, read.clone()));
+            }
+            head.is_some() || body.is_some()
+        });
+    }
+}

@@ -86,6 +86,7 @@ pub(super) fn read(
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use wellspring_test_support::fuzz::Target;
 
     use super::*;
     use crate::store::embedded::encoding::seal;
@@ -113,5 +114,38 @@ mod tests {
             let revocation = Logged::Revocation { revoke };
             assert_eq!(decode(&encode(&revocation).unwrap()), Some(revocation));
         }
+    }
+
+    #[test]
+    fn whatever_bytes_have_the_right_checksum_they_are_a_record_or_none() {
+        let judgement = |more: &[(&str, serde_json::Value)]| {
+            let mut fields = json!({
+                "corpus": "default", "scope": "07".repeat(16), "asked": "01".repeat(16), "cached": "02".repeat(16),
+                "question": "asked", "cached_question": "cached", "similarity": 0.5, "feedback": "wrong",
+                "judge": "near_miss", "at": 7,
+            });
+            for (name, value) in more {
+                fields[name] = value.clone();
+            }
+            Logged::Judgement(serde_json::from_value(fields).unwrap())
+        };
+        let mut target = Target::new("judgement");
+        for logged in [
+            judgement(&[]),
+            judgement(&[("confidence", json!(0.75)), ("by", json!("small")), ("shared", json!(true))]),
+            Logged::Revocation { revoke: Revocation::everything().by("small") },
+            Logged::Revocation { revoke: Revocation::feedback() },
+        ] {
+            target = target.input(unsealed(&encode(&logged).unwrap()).unwrap().to_vec());
+        }
+        target.run(|input| {
+            drop(decode(input));
+            let checksum = crc32fast::hash(input).to_le_bytes();
+            let Some(logged) = decode(&[input, &checksum].concat()) else { return false };
+            let written = encode(&logged).unwrap();
+            // Compared in bytes: a similarity may be no number.
+            assert_eq!(decode(&written).map(|again| encode(&again).unwrap()), Some(written));
+            true
+        });
     }
 }

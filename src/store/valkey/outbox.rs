@@ -98,8 +98,11 @@ impl Outbox {
 
 #[cfg(test)]
 mod tests {
+    use wellspring_test_support::fuzz::Target;
+
     use super::*;
     use crate::entry::Change;
+    use crate::sealed::SealedFile;
 
     fn operation(document: &str) -> Operation {
         Operation::changes(&Corpus::default(), &[Change::document(document)])
@@ -160,5 +163,37 @@ mod tests {
             std::fs::write(&path, damaged).unwrap();
             assert!(Outbox::open(Some(&path)).unwrap_err().is_corrupt(), "flipped at {at}");
         }
+    }
+
+    #[test]
+    fn whatever_lines_it_holds_they_are_read_and_kept_or_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("outbox");
+        let opened = |lines: &[String]| {
+            drop(std::fs::remove_file(&path));
+            let mut file = SealedFile::open(&path, "outbox").unwrap().0;
+            for line in lines {
+                file.note(line);
+            }
+            drop(file);
+            Outbox::open(Some(&path))
+        };
+        Target::new("outbox").room(64 << 10, 256).run(|input| {
+            let lines: Vec<_> = String::from_utf8_lossy(input).lines().map(str::to_owned).collect();
+            let Ok(outbox) = opened(&lines) else { return false };
+            let kept = |outbox: &Outbox| -> Vec<String> {
+                let added = |(id, pending): &(u64, Pending)| {
+                    format!("add {id} {}", serde_json::to_string(pending).unwrap())
+                };
+                outbox.pending().iter().map(added).collect()
+            };
+            let before = kept(&outbox);
+            drop(outbox);
+            let outbox = opened(&before).unwrap();
+            assert_eq!(kept(&outbox), before);
+            outbox.add(&operation("a"), [1].into()).unwrap();
+            assert_eq!(outbox.len(), before.len() + 1);
+            true
+        });
     }
 }

@@ -6,4 +6,5 @@ mod damage;
 mod disk_full;
 mod earlier;
 mod foreign;
+mod pages;
 mod reopen;

@@ -84,6 +84,7 @@ impl Journal {
 mod tests {
     use wellspring::entry::Change;
     use wellspring::key::Corpus;
+    use wellspring_test_support::fuzz::Target;
 
     use super::*;
 
@@ -140,5 +141,30 @@ mod tests {
             std::fs::write(&path, damaged).unwrap();
             assert!(Journal::open(Some(path.clone())).unwrap_err().is_corrupt(), "flipped at {at}");
         }
+    }
+
+    #[test]
+    fn whatever_lines_it_holds_they_are_read_and_kept_or_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let opened = |lines: &[String]| {
+            drop(std::fs::remove_file(&path));
+            let sealed = |line: &String| format!("{:08x} {line}\n", crc32fast::hash(line.as_bytes()));
+            std::fs::write(&path, lines.iter().map(sealed).collect::<String>()).unwrap();
+            Journal::open(Some(path.clone()))
+        };
+        Target::new("journal").room(64 << 10, 256).run(|input| {
+            let lines: Vec<_> = String::from_utf8_lossy(input).lines().map(str::to_owned).collect();
+            let Ok(mut journal) = opened(&lines) else { return false };
+            let before = jobs(&journal);
+            let written =
+                |(id, kept): (&u64, &Kept)| format!("add {id} {}", serde_json::to_string(kept).unwrap());
+            let lines: Vec<_> = journal.kept().iter().map(written).collect();
+            let last = journal.add(kept("a")).unwrap();
+            assert!(journal.kept().keys().all(|id| *id <= last));
+            drop(journal);
+            assert_eq!(jobs(&opened(&lines).unwrap()), before);
+            true
+        });
     }
 }

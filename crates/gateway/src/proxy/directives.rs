@@ -218,6 +218,7 @@ pub(crate) fn fields() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use wellspring_test_support::fuzz::{Target, head_and_body};
 
     use super::*;
 
@@ -287,5 +288,26 @@ mod tests {
         ] {
             assert!(read(&bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn whatever_a_request_holds_it_is_understood_or_refused() {
+        let limits = RequestLimits::default();
+        // A number such as 1.50 is kept as an object with its text.
+        Target::new("directives").room(64 << 10, 1_024).run(|input| {
+            let (headers, body) = head_and_body(input);
+            if limits.check_json(body).is_err() {
+                return false;
+            }
+            let Some(mut fields) = json::object(body) else { return false };
+            let written = json::write(&Value::Object(fields.clone()));
+            assert_eq!(json::object(written.as_bytes()).as_ref(), Some(&fields));
+            let field = fields.remove("wellspring");
+            assert_eq!(json::has(body, "wellspring"), field.is_some());
+            assert_eq!(json::object(&json::without(body, "wellspring").unwrap()), Some(fields));
+            let Ok(directives) = Directives::new(field, &headers, &limits) else { return false };
+            drop((directives.dependencies(), directives.answer(String::new(), None, Value::Null)));
+            true
+        });
     }
 }

@@ -25,8 +25,8 @@ const ESCAPED: &str = "\\u0000";
 /// two readers could then see different values.
 pub(super) fn object(body: &[u8]) -> Option<Map<String, Value>> {
     match serde_json::from_str(&guarded(std::str::from_utf8(body).ok()?)) {
-        Ok(Unambiguous(Value::Object(fields))) => Some(fields),
-        _ => None,
+        Ok(Unambiguous(value)) => fields(value),
+        Err(_) => None,
     }
 }
 
@@ -110,6 +110,19 @@ impl Serialize for Written<'_> {
             value => value.serialize(serializer),
         }
     }
+}
+
+/// The fields of a value that was [read](read); none if it is no object.
+pub(crate) fn fields(value: Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(fields) if number(&fields).is_none() => Some(fields),
+        _ => None,
+    }
+}
+
+/// Whether a value that was [read](read) is an object, and not one that stands for a number.
+pub(super) fn is_object(value: &Value) -> bool {
+    value.as_object().is_some_and(|fields| number(fields).is_none())
 }
 
 /// The text of the number that an object stands for.
@@ -401,6 +414,9 @@ mod tests {
     fn a_name_that_stands_twice_is_no_object() {
         assert!(object(br#"{"a":{"b":1,"c":[null,true,-1,2.5,"x"]}}"#).is_some());
         assert!(object(br#"{"a":[{"b":1,"b":1}]}"#).is_none());
-        assert!(object(b"[1]").is_none());
+        // A number that is kept as an object used to be taken for one.
+        for other in ["[1]", "7", "1.50", "1e400"] {
+            assert!(object(other.as_bytes()).is_none(), "{other}");
+        }
     }
 }

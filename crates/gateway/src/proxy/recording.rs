@@ -191,3 +191,55 @@ impl AsRef<[u8]> for Recorded {
         self.0.answer.metadata[RECORDING]["body"].as_str().unwrap_or_default().as_bytes()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wellspring_test_support::fuzz::Target;
+
+    use super::*;
+
+    const APIS: [Api; 4] = [Api::Chat, Api::Completions, Api::Responses, Api::Messages];
+
+    /// What is written for a caller who wants a stream must be events again.
+    fn check_stream(api: Api, answer: &Value) {
+        if api.summary(answer).is_none() {
+            return;
+        }
+        for with_usage in [false, true] {
+            let Ok(stream) = api.unfold(answer, with_usage) else { continue };
+            let events = sse::events(&stream);
+            assert!(events.iter().all(|event| event.data == "[DONE]" || event.json().is_some()), "{stream}");
+            drop(api.fold(&events));
+        }
+    }
+
+    #[test]
+    fn whatever_an_upstream_sends_it_is_an_answer_or_none() {
+        Target::new("sse").room(256 << 10, 1_024).run(|input| {
+            let Ok(text) = std::str::from_utf8(input) else { return false };
+            let events = sse::events(text);
+            for event in &events {
+                let Some(data) = event.json() else { continue };
+                let mut written = String::new();
+                sse::write(&mut written, event.name, &data);
+                let again = sse::events(&written);
+                let again: Vec<_> = again.iter().map(|event| (event.name, event.json())).collect();
+                assert_eq!(again, [(event.name, Some(data))]);
+            }
+            let mut is_read = false;
+            for api in APIS {
+                if let Some(folded) = api.fold(&events) {
+                    is_read = true;
+                    if folded.is_understood {
+                        check_stream(api, &folded.answer);
+                    }
+                }
+                if let Some(answer) = json::read(text) {
+                    is_read = true;
+                    check_stream(api, &answer);
+                }
+            }
+            is_read
+        });
+    }
+}

@@ -28,7 +28,7 @@ pub(super) fn events(stream: &str) -> Vec<Event<'_>> {
     let mut events = Vec::new();
     let (mut name, mut data) = ("", None::<String>);
     let stream = stream.strip_prefix('\u{feff}').unwrap_or(stream);
-    for line in stream.lines().chain([""]) {
+    for line in lines(stream).chain([""]) {
         if line.is_empty() {
             if let Some(data) = data.take() {
                 events.push(Event { name, data });
@@ -51,6 +51,11 @@ pub(super) fn events(stream: &str) -> Vec<Event<'_>> {
     events
 }
 
+/// Lines may end in any of three ways.
+fn lines(stream: &str) -> impl Iterator<Item = &str> {
+    stream.split("\r\n").flat_map(|lines| lines.split(['\r', '\n']))
+}
+
 /// Writes an event, with a name unless `name` is empty.
 pub(super) fn write(stream: &mut String, name: &str, data: &Value) {
     if !name.is_empty() {
@@ -69,5 +74,11 @@ mod tests {
         let stream = ": hello\n\nevent: a\ndata: 1\ndata:2\n\nid: 3\r\ndata: x\r\n\r\ndata: [DONE]";
         let read: Vec<_> = events(stream).into_iter().map(|event| (event.name, event.data)).collect();
         assert_eq!(read, [("a", "1\n2".to_owned()), ("", "x".to_owned()), ("", "[DONE]".to_owned())]);
+        // A carriage return alone used to be taken for a part of the line.
+        let read: Vec<_> = events("event: a\rdata: 1\r\rdata: 2")
+            .into_iter()
+            .map(|event| (event.name, event.data))
+            .collect();
+        assert_eq!(read, [("a", "1".to_owned()), ("", "2".to_owned())]);
     }
 }

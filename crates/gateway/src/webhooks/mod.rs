@@ -215,3 +215,63 @@ fn nothing(why: &str) -> Response {
 fn malformed(error: &serde_json::Error) -> Problem {
     Problem::invalid(format!("the body is not what this webhook expects: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use wellspring_test_support::fuzz::{Target, head_and_body};
+
+    use super::*;
+    use crate::limits::RequestLimits;
+    use crate::rules::{Pattern, Rule};
+
+    #[test]
+    fn whatever_a_sender_sends_it_is_changes_or_refused() {
+        let rule = |pattern: Pattern, document: &str, collection: Option<&str>| Rule {
+            pattern,
+            document: Some(document.into()),
+            collection: collection.map(Into::into),
+        };
+        let rules = Rules::new(&[
+            rule(Pattern::Regex("^docs/(.*)[.]md$".into()), "${1}", Some("${dir}")),
+            rule(Pattern::Glob("**".into()), "${path}", None),
+        ]);
+        let (header, time) = (HeaderName::from_static("wellspring-signature"), "wellspring-time");
+        let timestamp = Some((HeaderName::from_static(time), Duration::from_mins(5)));
+        let webhook = Webhook {
+            name: "docs".into(),
+            kind: WebhookKind::Hmac { header: header.clone(), timestamp: timestamp.clone() },
+            secret: "secret".into(),
+            corpus: Corpus::default(),
+            rules: rules.unwrap(),
+        };
+        let limits = RequestLimits::default();
+        Target::new("webhooks").room(256 << 10, 512).run(|input| {
+            let (headers, body) = head_and_body(input);
+            // Whether it is signed or not: who knows the secret may send anything.
+            drop(signature::check_shown(&header, &headers));
+            drop(signature::check_timed(&webhook, &header, timestamp.as_ref(), &headers, body));
+            drop(signature::check(&webhook, &signature::GITHUB, &headers, body));
+            drop(signature::check_bearer(&webhook, &headers));
+            if limits.check_json(body).is_err() {
+                return false;
+            }
+            let rename = |id: String| webhook.rules.map(&id, &[]).map(|mapped| mapped.document);
+            let posted = extract::fields(body)
+                .and_then(|fields| documents::read(fields, Some(&webhook.corpus), rename));
+            let told =
+                [github::read(&headers, body, None), s3::read(body), cloudevents::read(&headers, body)];
+            let jobs = told.into_iter().filter_map(|told| match told {
+                Ok(Told::Files(files)) => {
+                    Some(Job::invalidate(webhook.corpus.clone(), changes(&webhook.rules, files)))
+                }
+                _ => None,
+            });
+            let jobs: Vec<Job> = jobs.chain(posted).collect();
+            for job in &jobs {
+                let kept = serde_json::to_string(job).unwrap();
+                assert_eq!(serde_json::from_str::<Job>(&kept).unwrap(), *job);
+            }
+            !jobs.is_empty()
+        });
+    }
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
+use wellspring_test_support::fuzz::Target;
 
 use super::*;
 use crate::{Embedding, Id, SegmentedIndex, SegmentedIndexBuilder, VectorIndex};
@@ -236,4 +237,56 @@ fn contents_at_random_do_no_harm() {
         assert!(index.is_empty());
     }
     assert!(loaded > 300 && refused > 300, "{loaded} loaded, {refused} refused");
+}
+
+/// The same with correct checksums, as far as the file goes.
+fn mended(bytes: &[u8]) -> Vec<u8> {
+    let mut mended = bytes.to_vec();
+    let Some(len) = bytes.get(12..16).and_then(|len| len.try_into().ok()).map(u32::from_le_bytes) else {
+        return mended;
+    };
+    let begin = PREFIX_BYTES + len as usize;
+    let Some(header) = bytes.get(PREFIX_BYTES..begin) else { return mended };
+    let mut checksum = checksum_without_itself(&bytes[..begin]);
+    mended[PREFIX_BYTES - 4..PREFIX_BYTES].copy_from_slice(&checksum.to_le_bytes());
+    let Ok(header) = postcard::from_bytes::<Header>(header) else { return mended };
+    if header.section_bytes() != (bytes.len() - begin) as u128 {
+        return mended;
+    }
+    let mut at = begin;
+    for len in section_lens(&header) {
+        checksum = crc32fast::hash(&[&checksum.to_le_bytes(), &bytes[at..at + len]].concat());
+        mended[at + len..at + len + CHECKSUM_BYTES].copy_from_slice(&checksum.to_le_bytes());
+        at += len + CHECKSUM_BYTES;
+    }
+    mended
+}
+
+#[test]
+fn whatever_bytes_have_the_right_checksums_they_are_an_index_or_refused() {
+    let (_, bytes) = sample();
+    let mut small = Vec::new();
+    let few = builder().build().unwrap();
+    let mut random = SmallRng::seed_from_u64(3);
+    for number in 0..3 {
+        few.insert(id(number), &vector(&mut random)).unwrap();
+    }
+    few.save(LABEL, &mut small).unwrap();
+    let question = vector(&mut random);
+    // Reading and writing pass through buffers of their own, in addition to what is read.
+    Target::new("index").room(2 << 20, 64).input(bytes).input(small).run(|input| {
+        drop(load(input));
+        let Ok(index) = load(&mended(input)) else { return false };
+        let found = index.search(&question, 8, -1.0).unwrap();
+        assert_eq!(found.len(), index.len().min(8));
+        let mut again = Vec::new();
+        index.save(LABEL, &mut again).unwrap();
+        let again = load(&again).unwrap();
+        let sorted = |mut ids: Vec<Id>| {
+            ids.sort_unstable();
+            ids
+        };
+        assert_eq!(sorted(again.ids()), sorted(index.ids()));
+        true
+    });
 }

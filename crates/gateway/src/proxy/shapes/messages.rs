@@ -16,18 +16,18 @@ pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {
         let mut data = event.json()?;
         let place = usize::try_from(count(&data, "index")).ok()?;
         match data["type"].as_str()? {
-            "message_start" => answer = Some(data["message"].take()),
+            "message_start" => answer = Some(object(&mut data, "message")?),
             "content_block_start" => {
                 if place != blocks.len() {
                     return None;
                 }
-                blocks.push(Block { block: data["content_block"].take(), input: String::new() });
+                blocks.push(Block { block: object(&mut data, "content_block")?, input: String::new() });
             }
             "content_block_delta" => is_understood &= blocks.get_mut(place)?.add(&mut data["delta"])?,
             "message_delta" => {
                 let answer = answer.as_mut()?;
-                update(answer, &data["delta"]);
-                update(&mut answer["usage"], &data["usage"]);
+                update(answer, &data["delta"])?;
+                update(&mut answer["usage"], &data["usage"])?;
             }
             "message_stop" => is_whole = true,
             "error" => return None,
@@ -38,6 +38,11 @@ pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {
     let mut answer = answer.filter(|_| is_whole)?;
     answer["content"] = blocks.into_iter().map(Block::whole).collect::<Option<_>>()?;
     Some(Folded { answer, is_understood })
+}
+
+/// Takes the field `name`; none if it is no object.
+fn object(data: &mut Value, name: &str) -> Option<Value> {
+    Some(data[name].take()).filter(json::is_object)
 }
 
 /// A block of content that is arriving.
@@ -68,8 +73,11 @@ impl Block {
             "signature_delta" => "signature",
             _ => return Some(false),
         };
-        let so_far = self.block[field].as_str().unwrap_or_default();
-        self.block[field] = format!("{so_far}{}", delta[field].as_str()?).into();
+        let part = delta[field].as_str()?;
+        match &mut self.block[field] {
+            Value::String(so_far) => so_far.push_str(part),
+            other => *other = part.into(),
+        }
         Some(true)
     }
 
@@ -81,13 +89,21 @@ impl Block {
     }
 }
 
-fn update(whole: &mut Value, piece: &Value) {
+/// Sets the fields of `piece`, if it has any; none if one of the two is no object.
+fn update(whole: &mut Value, piece: &Value) -> Option<()> {
+    if piece.is_null() {
+        return Some(());
+    }
+    if !json::is_object(piece) || !(whole.is_null() || json::is_object(whole)) {
+        return None;
+    }
     for (name, value) in piece.as_object().into_iter().flatten() {
         if value.is_null() && whole.get(name).is_some() {
             continue;
         }
         whole[name] = value.clone();
     }
+    Some(())
 }
 
 pub(in super::super) fn unfold(answer: &Value) -> String {
@@ -118,10 +134,12 @@ pub(in super::super) fn unfold(answer: &Value) -> String {
 
 /// A block as it begins, and the pieces that complete it. Blocks of unknown kinds are sent whole at once.
 fn pieces(block: &Value) -> (Value, Vec<Value>) {
+    // Other vendors that speak this API sign nothing.
+    let has_plain_signature = block["signature"].is_string() || block["signature"].is_null();
     let mut begun = block.clone();
     let mut deltas = Vec::new();
     match block["type"].as_str() {
-        Some("text") => {
+        Some("text") if block["text"].is_string() => {
             begun["text"] = "".into();
             if let Some(citations) = begun.get_mut("citations").filter(|citations| citations.is_array()) {
                 *citations = json!([]);
@@ -131,10 +149,9 @@ fn pieces(block: &Value) -> (Value, Vec<Value>) {
                 .extend(citations.map(|citation| json!({ "type": "citations_delta", "citation": citation })));
             deltas.push(json!({ "type": "text_delta", "text": block["text"] }));
         }
-        Some("thinking") => {
+        Some("thinking") if block["thinking"].is_string() && has_plain_signature => {
             begun["thinking"] = "".into();
             deltas.push(json!({ "type": "thinking_delta", "thinking": block["thinking"] }));
-            // Other vendors that speak this API sign nothing.
             if let Some(signature) = begun.get_mut("signature").filter(|signature| !signature.is_null()) {
                 *signature = "".into();
                 deltas.push(json!({ "type": "signature_delta", "signature": block["signature"] }));
@@ -169,8 +186,8 @@ pub(in super::super) fn summary(answer: &Value) -> Option<Summary> {
     let calls: Vec<&Value> = content.iter().filter(|block| block["type"] != "thinking").collect();
     let usage = answer.get("usage").filter(|usage| usage.is_object()).map(|usage| Usage {
         prompt_tokens: count(usage, "input_tokens")
-            + count(usage, "cache_creation_input_tokens")
-            + count(usage, "cache_read_input_tokens"),
+            .saturating_add(count(usage, "cache_creation_input_tokens"))
+            .saturating_add(count(usage, "cache_read_input_tokens")),
         completion_tokens: count(usage, "output_tokens"),
         cost_microusd: 0,
     });
@@ -218,6 +235,44 @@ mod tests {
         );
         assert!(fold(&events(&broken)).is_none());
         assert!(!fold(&events(&stream.replace("signature_delta", "novelty_delta"))).unwrap().is_understood);
+    }
+
+    /// A part that is no object where there must be one used to be indexed by a name, which panics.
+    #[test]
+    fn a_stream_whose_parts_are_no_objects_is_none() {
+        let stream = unfold(&answer());
+        for part in ["message", "content_block", "delta", "usage"] {
+            let at = stream.find(&format!("\"{part}\":{{")).unwrap() + part.len() + 3;
+            let mut read = serde_json::Deserializer::from_str(&stream[at..]).into_iter::<Value>();
+            read.next().unwrap().unwrap();
+            let end = at + read.byte_offset();
+            for strange in ["1", "1.50", "\"x\"", "[]"] {
+                let broken = format!("{}{strange}{}", &stream[..at], &stream[end..]);
+                assert!(fold(&events(&broken)).is_none(), "{broken}");
+            }
+        }
+    }
+
+    /// Such a block used to be written as a piece without a text, which no one can read.
+    #[test]
+    fn a_block_that_lacks_its_text_is_sent_whole() {
+        for block in [
+            json!({ "type": "text" }),
+            json!({ "type": "text", "text": 1 }),
+            json!({ "type": "thinking", "signature": "s" }),
+            json!({ "type": "thinking", "thinking": "hm", "signature": 1 }),
+        ] {
+            let mut answer = answer();
+            answer["content"][0] = block;
+            assert_eq!(fold(&events(&unfold(&answer))).unwrap().answer, answer);
+        }
+    }
+
+    #[test]
+    fn tokens_that_no_number_can_count_are_the_most_that_one_can() {
+        let mut answer = answer();
+        answer["usage"]["input_tokens"] = u64::MAX.into();
+        assert_eq!(summary(&answer).unwrap().usage.unwrap().prompt_tokens, u64::MAX);
     }
 
     #[test]
