@@ -72,7 +72,7 @@ async fn full_cache(embedder: Arc<dyn Embedder>, store: impl Store + 'static) ->
         })
         .await;
     fill(&cache, Query::new(QUESTION), document(0)).await;
-    cache.settle().await.expect("a settled cache");
+    cache.wait_idle().await.expect("an idle cache");
     let per_entry = |bytes: usize| bytes as f64 / ENTRIES as f64;
     println!(
         "{ENTRIES} entries of 1 KB under {source}: index {:.0} bytes per entry, the whole process {:.0}",
@@ -192,13 +192,13 @@ async fn one_invalidation(cache: &Cache, dependants: usize, scopes: usize) -> Du
             fill(cache, query, document(0)).await;
         })
         .await;
-    cache.settle().await.expect("a settled cache");
+    cache.wait_idle().await.expect("an idle cache");
     let started = Instant::now();
     let changes = [Change::document("document-0")];
     let invalidation = cache.invalidate(&Corpus::default(), &changes).await.expect("invalidated");
     let elapsed = started.elapsed();
     assert_eq!(invalidation.dropped(), dependants as u64);
-    cache.settle().await.expect("a settled cache");
+    cache.wait_idle().await.expect("an idle cache");
     elapsed
 }
 

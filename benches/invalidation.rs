@@ -93,8 +93,8 @@ fn entry(question: &str, document: &str) -> Entry {
 }
 
 async fn fill(store: &dyn Store, entry: Entry) {
-    let snapshot = store.lookup(&entry.corpus, entry.id).await.expect("a lookup").snapshot;
-    store.fill(snapshot, Arc::new(entry)).await.expect("a fill");
+    let read_version = store.lookup(&entry.corpus, entry.id).await.expect("a lookup").read_version;
+    store.fill(read_version, Arc::new(entry)).await.expect("a fill");
 }
 
 /// The median and the 99th percentile of what lookups of `id` take until `stop`.
@@ -115,8 +115,8 @@ fn lookups(store: &dyn Store, id: EntryId, stop: &AtomicBool) -> (Duration, Dura
 /// The same while `work` runs.
 fn beside<T>(stores: &Stores, id: EntryId, work: impl FnOnce() -> T) -> (T, (Duration, Duration)) {
     let stop = Arc::new(AtomicBool::new(false));
-    let (store, told) = (Arc::clone(&stores.beside), Arc::clone(&stop));
-    let lookups = std::thread::spawn(move || lookups(&*store, id, &told));
+    let (store, reported) = (Arc::clone(&stores.beside), Arc::clone(&stop));
+    let lookups = std::thread::spawn(move || lookups(&*store, id, &reported));
     let result = work();
     stop.store(true, Ordering::Relaxed);
     (result, lookups.join().expect("lookups"))

@@ -251,7 +251,7 @@ async fn measure(
     futures::stream::iter(stored)
         .for_each_concurrent(FILLS, async |row| bench.put(&row, &row.answer).await)
         .await;
-    bench.cache.settle().await.unwrap();
+    bench.cache.wait_idle().await.unwrap();
     let (filled, after) = (started.elapsed(), resident_bytes());
     let mut results = Vec::new();
     for verified in [false, true] {

@@ -143,7 +143,7 @@ async fn entries(count: usize) {
     if cache.status().await.expect("read").entries < count as u64 {
         fill_all(&cache, &vectors, 0..count).await;
         let filled = started.elapsed();
-        cache.settle().await.expect("settled");
+        cache.wait_idle().await.expect("an idle cache");
         println!("| filled | {:.0} /s |", count as f64 / filled.as_secs_f64());
         println!(
             "| graphs stand | {:.0} s after that |",
@@ -282,7 +282,7 @@ async fn churn(cache: &Cache, vectors: &Vectors, count: usize, folder: &Path) {
 /// Closes, and starts again with the snapshot of the index and without: in processes of their own, whose memory holds
 /// nothing from before.
 async fn starts(cache: Cache, count: usize, folder: &Path) {
-    cache.settle().await.expect("settled");
+    cache.wait_idle().await.expect("an idle cache");
     let started = Instant::now();
     cache.close().await.expect("closed");
     drop(cache);
@@ -313,7 +313,7 @@ async fn start(folder: &OsStr) {
     let (started, before) = (Instant::now(), resident_bytes());
     assert!(is_hit(&cache, query).await, "what was stored is found by meaning");
     let hit = (started.elapsed(), resident_bytes().saturating_sub(before));
-    cache.settle().await.expect("settled");
+    cache.wait_idle().await.expect("an idle cache");
     println!(
         "| {name} | {:.2} s | {:.3} s | {:.2} s | {:.1} s later | {} | {} |",
         opened.0.as_secs_f64(),
@@ -343,7 +343,7 @@ async fn scopes(count: usize) {
         })
         .await;
     let filled = started.elapsed();
-    cache.settle().await.expect("settled");
+    cache.wait_idle().await.expect("an idle cache");
     println!("| | |\n|---|---|");
     println!("| filled | {:.0} /s |", (count * ENTRIES_PER_SCOPE) as f64 / filled.as_secs_f64());
     println!(

@@ -66,8 +66,8 @@ fn entry(question: &str, documents: &[String], embedding: Option<Embedding>) -> 
 }
 
 async fn fill(store: &ValkeyStore, entry: Entry) {
-    let snapshot = store.lookup(&entry.corpus, entry.id).await.expect("a lookup").snapshot;
-    store.fill(snapshot, Arc::new(entry)).await.expect("a fill");
+    let read_version = store.lookup(&entry.corpus, entry.id).await.expect("a lookup").read_version;
+    store.fill(read_version, Arc::new(entry)).await.expect("a fill");
 }
 
 async fn fill_many(store: &ValkeyStore, count: usize, documents: &[String]) {
@@ -291,7 +291,7 @@ fn starting_again(_: &mut Criterion) {
     println!("filled in {:.1?}", started.elapsed());
     // Its first search compares what it filled with what the server lists.
     runtime.block_on(async { drop(cache.lookup(query(0).similarity_threshold(0.999)).await) });
-    runtime.block_on(cache.settle()).expect("an index");
+    runtime.block_on(cache.wait_idle()).expect("an index");
     println!("filled and linked in {:.1?}", started.elapsed());
     let started = Instant::now();
     runtime.block_on(cache.close()).expect("a snapshot");

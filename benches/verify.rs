@@ -34,7 +34,7 @@ fn stages(criterion: &mut Criterion) {
     let embedder = OnnxEmbedder::bundled().expect("run make setup first");
     let scorer = CrossEncoder::shared().expect("the bundled cross-encoder");
     let pipeline = Pipeline::new(Calibration::bundled()).scorer(scorer.clone());
-    let candidate = Candidate::new(ASKED, CACHED, 0.9, wellspring::Criterion::MaxFalseHitRate(RATE));
+    let candidate = Candidate::new(ASKED, CACHED, 0.9, wellspring::MatchPolicy::MaxFalseHitRate(RATE));
     assert_eq!(pipeline.screen(&candidate).outcome, Outcome::Undecided);
     let mut group = criterion.benchmark_group("verify");
     group.bench_function("embedding (reference)", |bencher| {

@@ -1,11 +1,11 @@
 //! One flight per question: if several callers ask the same at the same time, one makes the answer.
 //!
-//! The first to [join](SingleFlight::join) leads, the others wait for it to land. A landing never carries an
-//! answer. It only says where to look, so that a follower who joined after an invalidation returned is not
-//! given what the leader read before the invalidation: the follower asks the store, and the store asks the
-//! clock.
+//! The first to [join](SingleFlight::join) leads, the others wait for it to complete. An outcome never
+//! carries an answer. It only says where to look, so that a follower who joined after an invalidation
+//! returned is not given what the leader read before the invalidation: the follower asks the store, and the
+//! store asks the clock.
 //!
-//! A leader that is dropped lands too, and one of its followers leads next.
+//! A leader that is dropped completes the flight too, and one of its followers leads next.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,12 +17,12 @@ use tokio::sync::watch;
 use crate::error::BoxError;
 use crate::key::EntryId;
 
-/// What is in flight: a question, and the bits of its criterion.
+/// What is in flight: a question, and the bits of its match policy.
 pub(crate) type FlightKey = (EntryId, u64);
 
 /// How a flight ended.
 #[derive(Debug, Clone)]
-pub(crate) enum Landing {
+pub(crate) enum FlightOutcome {
     /// The answer is stored: look it up.
     Stored,
     /// Another question's answer serves: look that entry up.
@@ -77,21 +77,21 @@ impl std::error::Error for SharedError {
     }
 }
 
-type Flights = Arc<Mutex<HashMap<FlightKey, watch::Receiver<Option<Landing>>>>>;
+type Flights = Arc<Mutex<HashMap<FlightKey, watch::Receiver<Option<FlightOutcome>>>>>;
 
-/// How many counters of landings the keys share.
+/// How many counters of completions the keys share.
 const STRIPES: usize = 256;
 
 #[derive(Debug)]
 pub(crate) struct SingleFlight {
     flights: Flights,
-    /// How many flights landed, by the key's first byte.
-    landings: Arc<[AtomicU64; STRIPES]>,
+    /// How many flights completed, by the key's first byte.
+    completions: Arc<[AtomicU64; STRIPES]>,
 }
 
 impl Default for SingleFlight {
     fn default() -> Self {
-        Self { flights: Flights::default(), landings: Arc::new([const { AtomicU64::new(0) }; STRIPES]) }
+        Self { flights: Flights::default(), completions: Arc::new([const { AtomicU64::new(0) }; STRIPES]) }
     }
 }
 
@@ -102,22 +102,22 @@ pub(crate) enum Role {
 }
 
 impl SingleFlight {
-    /// Changes whenever a flight of `key` lands. A caller that reads it, finds no answer, and then reads the
-    /// same value can be sure that no flight stored an answer in between.
-    pub(crate) fn landings(&self, key: FlightKey) -> u64 {
-        self.landings[stripe(key)].load(Ordering::Acquire)
+    /// Changes whenever a flight of `key` completes. A caller that reads it, finds no answer, and then reads
+    /// the same value can be sure that no flight stored an answer in between.
+    pub(crate) fn completions(&self, key: FlightKey) -> u64 {
+        self.completions[stripe(key)].load(Ordering::Acquire)
     }
 
     /// Joins the flight of `key`, or opens it.
     pub(crate) fn join(&self, key: FlightKey) -> Role {
         let mut flights = lock(&self.flights);
-        if let Some(landing) = flights.get(&key) {
-            return Role::Follower(Follower { landing: landing.clone() });
+        if let Some(outcome) = flights.get(&key) {
+            return Role::Follower(Follower { outcome: outcome.clone() });
         }
         let (sender, receiver) = watch::channel(None);
         flights.insert(key, receiver);
-        let landings = Arc::clone(&self.landings);
-        Role::Leader(Leader { key, flights: Arc::clone(&self.flights), landings, sender })
+        let completions = Arc::clone(&self.completions);
+        Role::Leader(Leader { key, flights: Arc::clone(&self.flights), completions, sender })
     }
 
     /// Leads the flight of `key` if no one does.
@@ -135,27 +135,27 @@ impl SingleFlight {
 pub(crate) struct Leader {
     key: FlightKey,
     flights: Flights,
-    landings: Arc<[AtomicU64; STRIPES]>,
-    sender: watch::Sender<Option<Landing>>,
+    completions: Arc<[AtomicU64; STRIPES]>,
+    sender: watch::Sender<Option<FlightOutcome>>,
 }
 
 impl Leader {
     /// Ends the flight. The next caller opens another.
-    pub(crate) fn land(self, landing: Landing) {
-        self.finish(landing);
+    pub(crate) fn complete(self, outcome: FlightOutcome) {
+        self.finish(outcome);
     }
 
-    fn finish(&self, landing: Landing) {
-        // Removed from the table first: no one may join a flight that has landed. Counted while the lock is
-        // held, so that the next leader sees the count.
+    fn finish(&self, outcome: FlightOutcome) {
+        // Removed from the table first: no one may join a flight that has completed. Counted while the lock
+        // is held, so that the next leader sees the count.
         let mut flights = lock(&self.flights);
         flights.remove(&self.key);
-        self.landings[stripe(self.key)].fetch_add(1, Ordering::Release);
+        self.completions[stripe(self.key)].fetch_add(1, Ordering::Release);
         drop(flights);
         self.sender.send_if_modified(|current| {
             let first = current.is_none();
             if first {
-                *current = Some(landing);
+                *current = Some(outcome);
             }
             first
         });
@@ -165,22 +165,22 @@ impl Leader {
 impl Drop for Leader {
     fn drop(&mut self) {
         if self.sender.borrow().is_none() {
-            self.finish(Landing::Abandoned);
+            self.finish(FlightOutcome::Abandoned);
         }
     }
 }
 
 /// A caller that waits for the leader.
 pub(crate) struct Follower {
-    landing: watch::Receiver<Option<Landing>>,
+    outcome: watch::Receiver<Option<FlightOutcome>>,
 }
 
 impl Follower {
-    /// Waits until the flight has landed. Safe to drop at any time.
-    pub(crate) async fn landing(mut self) -> Landing {
-        match self.landing.wait_for(Option::is_some).await {
-            Ok(landing) => landing.clone().unwrap_or(Landing::Abandoned),
-            Err(_) => Landing::Abandoned,
+    /// Waits until the flight has completed. Safe to drop at any time.
+    pub(crate) async fn outcome(mut self) -> FlightOutcome {
+        match self.outcome.wait_for(Option::is_some).await {
+            Ok(outcome) => outcome.clone().unwrap_or(FlightOutcome::Abandoned),
+            Err(_) => FlightOutcome::Abandoned,
         }
     }
 }
@@ -211,9 +211,9 @@ mod tests {
         let flight = SingleFlight::default();
         let leader = flight.try_lead(KEY).unwrap();
         let waiting = follower(&flight);
-        leader.land(Landing::Stored);
-        assert!(matches!(waiting.landing().await, Landing::Stored));
-        assert!(flight.try_lead(KEY).is_some(), "a flight that landed is over");
+        leader.complete(FlightOutcome::Stored);
+        assert!(matches!(waiting.outcome().await, FlightOutcome::Stored));
+        assert!(flight.try_lead(KEY).is_some(), "a flight that completed is over");
     }
 
     #[tokio::test]
@@ -221,20 +221,20 @@ mod tests {
         let flight = SingleFlight::default();
         let leader = flight.try_lead(KEY).unwrap();
         let waiting = follower(&flight);
-        let before = flight.landings(KEY);
+        let before = flight.completions(KEY);
         drop(leader);
-        assert_ne!(flight.landings(KEY), before);
-        assert!(matches!(waiting.landing().await, Landing::Abandoned));
+        assert_ne!(flight.completions(KEY), before);
+        assert!(matches!(waiting.outcome().await, FlightOutcome::Abandoned));
         assert!(lock(&flight.flights).is_empty(), "nothing is left behind");
     }
 
     #[tokio::test]
     async fn a_late_drop_does_not_end_the_next_flight() {
         let flight = SingleFlight::default();
-        flight.try_lead(KEY).unwrap().land(Landing::Refused);
+        flight.try_lead(KEY).unwrap().complete(FlightOutcome::Refused);
         let next = flight.try_lead(KEY).unwrap();
         let waiting = follower(&flight);
-        next.land(Landing::Stored);
-        assert!(matches!(waiting.landing().await, Landing::Stored));
+        next.complete(FlightOutcome::Stored);
+        assert!(matches!(waiting.outcome().await, FlightOutcome::Stored));
     }
 }

@@ -80,7 +80,7 @@ impl Event {
             Change::Entry(id) => ("entry", id.to_string()),
             Change::Everything => ("everything", String::new()),
         };
-        let version = change.document_told().and_then(|(_, version)| version.cloned());
+        let version = change.reported_document().and_then(|(_, version)| version.cloned());
         Self::Invalidated { kind, name, version, outcome }
     }
 }

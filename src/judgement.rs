@@ -67,7 +67,7 @@ pub struct Judgement {
     #[serde(default)]
     pub confidence: Option<f32>,
     /// The judge's [name](crate::judge::AnswerJudge::name), or that of the
-    /// [caller](crate::cache::Teller::name) if it is known.
+    /// [caller](crate::cache::FeedbackSource::name) if it is known.
     #[serde(default)]
     pub by: Option<Arc<str>>,
     /// Whether what is learned from it also affects callers other than the one who said it.

@@ -15,7 +15,7 @@
 //!
 //! A module uses only modules of the levels above its own, and parts never use each other.
 //!
-//! 1. data: [`error`], [`clock`], [`criterion`], [`key`], [`tokens`], [`entry`], [`judgement`],
+//! 1. data: [`error`], [`clock`], [`match_policy`], [`key`], [`tokens`], [`entry`], [`judgement`],
 //!    [`promises`] in `sealed` files; beside them [`backoff`], and `onnx`, which loads local models
 //! 2. parts: [`embed`], [`verify`], [`judge`], [`store`], `flight`, [`policy`], [`metrics`]
 //! 3. composition, where the parts meet: [`journal`], [`cache`], [`invalidate`], and on top of them `events`
@@ -31,8 +31,8 @@
 //!
 //! 1. An id becomes findable last: entry and dependency links in the store, then index. The permit is
 //!    released after the write.
-//! 2. A fill is fenced: nothing is stored if a dependency changed since the permit's snapshot, and nothing
-//!    is served unless the entry is live when it is read.
+//! 2. A fill is fenced: nothing is stored if a dependency changed since the permit's read version, and
+//!    nothing is served unless the entry is live when it is read.
 //! 3. Removing entries early and notifying other processes only free memory; freshness never depends on them.
 //! 4. Search never crosses a scope.
 //! 5. No lock is held across an await. Embedding and building indexes stay off the async threads.
@@ -61,8 +61,8 @@ struct InvalidationGuide;
 
 pub mod backoff;
 pub mod cache;
+mod checksummed;
 pub mod clock;
-pub mod criterion;
 pub mod embed;
 pub mod entry;
 pub mod error;
@@ -74,21 +74,20 @@ pub mod journal;
 pub mod judge;
 pub mod judgement;
 pub mod key;
+pub mod match_policy;
 pub mod metrics;
 #[cfg(feature = "_local")]
 mod onnx;
 pub mod policy;
 pub mod promises;
-mod sealed;
 pub mod store;
 pub mod tokens;
 pub mod verify;
 
 pub use cache::{
-    Begun, BypassReason, Cache, CacheBuilder, CorpusCache, FillOutcome, FillPermit, FollowUps, Hit, Lookup,
-    Miss, Origin, Principal, Query, Reach, Refresh, Served, Since, Teller, Tier,
+    BypassReason, Cache, CacheBuilder, CorpusCache, FeedbackSource, FillOutcome, FillPermit, FollowUps, Hit,
+    Lookup, Miss, Origin, PendingFill, Principal, Query, Refresh, Served, Since, Tier, Visibility,
 };
-pub use criterion::Criterion;
 pub use embed::Embedder;
 pub use entry::{Answer, Change, ContentType, Dependency, DocumentVersion, Entry, Selection, Usage};
 pub use error::{BoxError, Error, ErrorKind, Result};
@@ -97,6 +96,7 @@ pub use invalidate::Invalidation;
 pub use judge::{JudgeStatus, Shadow};
 pub use judgement::{EntryRecord, Feedback, Judgement, Revocation};
 pub use key::{Corpus, EntryId, Namespace, Scope};
+pub use match_policy::MatchPolicy;
 pub use metrics::Metrics;
 pub use policy::{Admission, EarlyRefresh, Ttls};
 #[cfg(feature = "embedded")]

@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::checksummed::ChecksummedFile;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sealed::SealedFile;
 
 /// Work that is promised.
 pub trait Promise: Serialize + DeserializeOwned {
@@ -31,7 +31,7 @@ pub struct Promises<T> {
     /// What people call the file, such as `journal`.
     what: &'static str,
     path: Option<PathBuf>,
-    file: Option<SealedFile>,
+    file: Option<ChecksummedFile>,
     kept: BTreeMap<u64, T>,
     next: u64,
 }
@@ -61,7 +61,7 @@ impl<T: Promise> Promises<T> {
     fn new(path: Option<PathBuf>, what: &'static str, opens: bool) -> Result<Self> {
         let mut promises = Self { what, path, file: None, kept: BTreeMap::new(), next: 0 };
         if let Some(path) = promises.path.as_ref().filter(|_| opens) {
-            let (mut file, lines) = SealedFile::open(path, what)?;
+            let (mut file, lines) = ChecksummedFile::open(path, what)?;
             promises.kept = read(&file, &lines)?;
             if promises.kept.is_empty() {
                 file.clear();
@@ -94,7 +94,7 @@ impl<T: Promise> Promises<T> {
         })?;
         let file = match &mut self.file {
             Some(file) => file,
-            file => file.insert(SealedFile::open(path, self.what)?.0),
+            file => file.insert(ChecksummedFile::open(path, self.what)?.0),
         };
         file.append(&format!("add {id} {json}"))
     }
@@ -133,7 +133,7 @@ impl<T: Promise> Promises<T> {
 }
 
 /// What is not done yet according to `lines` of the file.
-fn read<T: Promise>(file: &SealedFile, lines: &[String]) -> Result<BTreeMap<u64, T>> {
+fn read<T: Promise>(file: &ChecksummedFile, lines: &[String]) -> Result<BTreeMap<u64, T>> {
     let mut kept: BTreeMap<u64, T> = BTreeMap::new();
     for (n, line) in lines.iter().enumerate() {
         let mut words = line.splitn(3, ' ');

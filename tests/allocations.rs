@@ -54,7 +54,7 @@ impl World {
             permit.fill(answer, [Dependency::document("warranty.md")]).await;
             // The index of a store that processes share is loaded when it is first searched.
             let _ = cache.lookup(Query::new("Unknown?").embedding(direction(1))).await;
-            cache.settle().await.unwrap();
+            cache.wait_idle().await.unwrap();
             cache
         });
         Self { runtime, cache, _folder: folder }

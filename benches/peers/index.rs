@@ -93,7 +93,7 @@ fn build(entries: &[Embedding]) -> SegmentedIndex {
     for (number, entry) in entries.iter().enumerate() {
         index.insert(id(number), entry).expect("the same dimensions");
     }
-    index.settle();
+    index.wait_idle();
     index
 }
 

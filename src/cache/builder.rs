@@ -10,15 +10,14 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::cache::indexes::{Indexes, Keeper, Loader};
+use crate::cache::feedback_index::FeedbackIndex;
+use crate::cache::indexes::{Indexes, Loader, SnapshotManager};
 use crate::cache::judging::Judging;
-use crate::cache::lessons::Lessons;
-use crate::cache::live::Live;
 use crate::cache::query::FollowUps;
 use crate::cache::refresh::{Refresh, Refresher};
+use crate::cache::runtime_settings::RuntimeSettings;
 use crate::cache::{Cache, Inner, Settings, seeded};
 use crate::clock::{Clock, SystemClock};
-use crate::criterion::Criterion;
 use crate::embed::{Embedder, Memo};
 use crate::entry::{Answer, Dependency};
 use crate::error::{BoxError, Error, ErrorKind, Result};
@@ -27,6 +26,7 @@ use crate::index::Snapshots;
 use crate::journal::Journal;
 use crate::judge::Shadow;
 use crate::key::Corpus;
+use crate::match_policy::MatchPolicy;
 use crate::metrics::CacheMetrics;
 use crate::policy::{Admission, EarlyRefresh, Ttls};
 use crate::store::{ChangeListener, JudgementLog, Store};
@@ -50,7 +50,7 @@ pub struct CacheBuilder {
     store: Arc<dyn Store>,
     verifier: Option<Arc<dyn Verifier>>,
     clock: Arc<dyn Clock>,
-    criterion: Criterion,
+    match_policy: MatchPolicy,
     ttls: Ttls,
     admission: Admission,
     settings: Settings,
@@ -77,7 +77,7 @@ impl CacheBuilder {
             store,
             verifier: None,
             clock: Arc::new(SystemClock),
-            criterion: Criterion::default(),
+            match_policy: MatchPolicy::default(),
             ttls: Ttls::default(),
             admission: Admission::default(),
             settings: Settings {
@@ -119,7 +119,7 @@ impl CacheBuilder {
     /// # Ok(()) });
     /// ```
     pub fn max_false_hit_rate(self, rate: f64) -> Self {
-        self.criterion(Criterion::MaxFalseHitRate(rate))
+        self.match_policy(MatchPolicy::MaxFalseHitRate(rate))
     }
 
     /// Sets the least cosine similarity of another question whose answer may be served, in `-1.0..=1.0`,
@@ -133,21 +133,21 @@ impl CacheBuilder {
     /// # Ok(()) });
     /// ```
     pub fn similarity_threshold(self, threshold: f32) -> Self {
-        self.criterion(Criterion::SimilarityThreshold(threshold))
+        self.match_policy(MatchPolicy::SimilarityThreshold(threshold))
     }
 
     /// Sets when another question's answer may be served.
     ///
     /// ```
     /// # wellspring_test_support::example::with_builder(async |builder| {
-    /// use wellspring::Criterion;
+    /// use wellspring::MatchPolicy;
     ///
-    /// let cache = builder.criterion(Criterion::SimilarityThreshold(0.95)).build().await?;
-    /// assert_eq!(cache.criterion(), Criterion::SimilarityThreshold(0.95));
+    /// let cache = builder.match_policy(MatchPolicy::SimilarityThreshold(0.95)).build().await?;
+    /// assert_eq!(cache.match_policy(), MatchPolicy::SimilarityThreshold(0.95));
     /// # Ok(()) });
     /// ```
-    pub fn criterion(mut self, criterion: Criterion) -> Self {
-        self.criterion = criterion;
+    pub fn match_policy(mut self, match_policy: MatchPolicy) -> Self {
+        self.match_policy = match_policy;
         self
     }
 
@@ -155,16 +155,16 @@ impl CacheBuilder {
     ///
     /// ```
     /// # wellspring_test_support::example::with_builder(async |builder| {
-    /// use wellspring::{Corpus, Criterion, Query};
+    /// use wellspring::{Corpus, MatchPolicy, Query};
     ///
-    /// let (contracts, strict) = (Corpus::new("contracts")?, Criterion::SimilarityThreshold(0.99));
-    /// let cache = builder.corpus_criterion(contracts.clone(), strict).build().await?;
+    /// let (contracts, strict) = (Corpus::new("contracts")?, MatchPolicy::SimilarityThreshold(0.99));
+    /// let cache = builder.corpus_match_policy(contracts.clone(), strict).build().await?;
     /// let query = Query::new("Who pays?").corpus(contracts);
-    /// assert_eq!(cache.explain(query).await?.criterion, strict);
+    /// assert_eq!(cache.explain(query).await?.match policy, strict);
     /// # Ok(()) });
     /// ```
-    pub fn corpus_criterion(mut self, corpus: Corpus, criterion: Criterion) -> Self {
-        self.settings.corpora.insert(corpus, criterion);
+    pub fn corpus_match_policy(mut self, corpus: Corpus, match_policy: MatchPolicy) -> Self {
+        self.settings.corpora.insert(corpus, match_policy);
         self
     }
 
@@ -557,14 +557,14 @@ impl CacheBuilder {
         let is_shared = self.store.coordination().is_some();
         let fingerprint = self.embedder.model().fingerprint();
         let snapshots = self.snapshots.as_ref().map(Snapshots::open).transpose()?;
-        let keeper =
-            snapshots.and_then(|snapshots| Keeper::new(snapshots, fingerprint.clone(), &*self.store));
-        let loader = Loader::new(&self.store, keeper, tasks.clone(), shutdown.clone());
+        let snapshot_manager = snapshots
+            .and_then(|snapshots| SnapshotManager::new(snapshots, fingerprint.clone(), &*self.store));
+        let loader = Loader::new(&self.store, snapshot_manager, tasks.clone(), shutdown.clone());
         let indexes = Arc::new(Indexes::new(dimensions, loader));
         // Before the first search, so that nothing that changes while a scope is loaded is missed.
         self.store.listen(Arc::clone(&indexes) as Arc<dyn ChangeListener>);
-        let lessons = Arc::new(Lessons::new(Arc::clone(&self.store) as Arc<dyn JudgementLog>));
-        match lessons.read_on().await {
+        let feedback_index = Arc::new(FeedbackIndex::new(Arc::clone(&self.store) as Arc<dyn JudgementLog>));
+        match feedback_index.read_on().await {
             Err(error) if !is_shared => return Err(error),
             // It is read as soon as it can be. A store that is away has reported that itself.
             Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout) => {}
@@ -572,9 +572,9 @@ impl CacheBuilder {
             Ok(()) => {}
         }
         if is_shared {
-            tasks.spawn(Arc::clone(&lessons).follow(shutdown.clone()));
+            tasks.spawn(Arc::clone(&feedback_index).follow(shutdown.clone()));
         }
-        tasks.spawn(Arc::clone(&lessons).teach(Arc::clone(&verifier), shutdown.clone()));
+        tasks.spawn(Arc::clone(&feedback_index).teach(Arc::clone(&verifier), shutdown.clone()));
         let judging = self.shadow.map(|shadow| Arc::new(Judging::new(shadow, Arc::clone(&self.clock))));
         let inner = Inner {
             fingerprint,
@@ -583,10 +583,10 @@ impl CacheBuilder {
             memo: Memo::new(self.memo_bytes),
             verifier,
             indexes,
-            lessons,
+            feedback_index,
             flights: SingleFlight::default(),
             refreshes: SingleFlight::default(),
-            live: Live::new(self.criterion, self.ttls),
+            runtime: RuntimeSettings::new(self.match_policy, self.ttls),
             admission: self.admission,
             metrics: CacheMetrics::default(),
             journal: Journal::default(),
@@ -614,8 +614,8 @@ impl CacheBuilder {
 
     fn check(&self) -> Result<()> {
         let config = |message: &str| Err(Error::new(ErrorKind::Config, message));
-        for criterion in std::iter::once(&self.criterion).chain(self.settings.corpora.values()) {
-            criterion.checked().map_err(|e| Error::new(ErrorKind::Config, e.to_string()))?;
+        for match_policy in std::iter::once(&self.match_policy).chain(self.settings.corpora.values()) {
+            match_policy.checked().map_err(|e| Error::new(ErrorKind::Config, e.to_string()))?;
         }
         if !(1..=MAX_CANDIDATES).contains(&self.settings.candidates) {
             return config("candidates is not in 1..=64");

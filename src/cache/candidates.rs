@@ -17,14 +17,14 @@ use crate::entry::Entry;
 use crate::error::ErrorKind;
 use crate::index;
 use crate::key::EntryId;
-use crate::store::{Fetched, Found, Snapshot};
+use crate::store::{Fetched, Found, ReadVersion};
 use crate::verify::{Outcome, Stage};
 
 /// An entry near the question.
 pub(super) struct Near {
     pub(super) entry: Arc<Entry>,
     /// The state of the invalidation clock when the entry was found live.
-    pub(super) snapshot: Snapshot,
+    pub(super) read_version: ReadVersion,
     pub(super) similarity: f32,
     pub(super) confidence: f32,
 }
@@ -68,7 +68,7 @@ impl Inner {
 
     /// Whether another question's answer may be served at all.
     pub(super) fn can_show(&self, prepared: &Prepared) -> bool {
-        self.verifier.budgets(Some(&prepared.key.corpus)).can_show(prepared.criterion)
+        self.verifier.budgets(Some(&prepared.key.corpus)).can_show(prepared.match_policy)
     }
 
     /// An entry that a judge approved for this question, if one is live.
@@ -78,21 +78,21 @@ impl Inner {
         embedding: &Embedding,
     ) -> Result<Option<Near>, BypassReason> {
         let asked = prepared.key.exact;
-        let promoted = self.lessons.promoted(asked);
+        let promoted = self.feedback_index.promoted(asked);
         if promoted.is_empty() {
             return Ok(None);
         }
         for fetched in join_all(promoted.iter().map(|&entry| self.fetch(prepared, entry))).await {
-            let Fetched { found: Found::Live(entry), snapshot } = fetched? else { continue };
-            // Searches never cross a scope, and lessons learned in one scope do not either.
+            let Fetched { found: Found::Live(entry), read_version } = fetched? else { continue };
+            // Searches never cross a scope, and neither does feedback.
             let Some(cached) = entry.embedding.as_ref().filter(|_| entry.scope == prepared.key.scope) else {
                 continue;
             };
             let similarity = cached.similarity(embedding);
-            let (stage, outcome) = (Stage::Lessons.name(), Outcome::Accepted.name());
+            let (stage, outcome) = (Stage::Feedback.name(), Outcome::Accepted.name());
             self.metrics.verification.outcomes.increment(stage, outcome);
-            self.lessons.count_served(asked, entry.id);
-            return Ok(Some(Near { entry, snapshot, similarity, confidence: 1.0 }));
+            self.feedback_index.count_served(asked, entry.id);
+            return Ok(Some(Near { entry, read_version, similarity, confidence: 1.0 }));
         }
         Ok(None)
     }
@@ -105,7 +105,7 @@ impl Inner {
         embedding: &Embedding,
     ) -> Result<Vec<EntryId>, BypassReason> {
         let started = Instant::now();
-        let floor = self.verifier.floor(prepared.criterion) - index::ERROR;
+        let floor = self.verifier.floor(prepared.match_policy) - index::ERROR;
         let key = &prepared.key;
         let (k, wait) = (self.settings.candidates, self.settings.index_wait);
         let found = self.indexes.search((&key.corpus, key.scope), embedding, k, floor, wait).await;
@@ -133,19 +133,20 @@ impl Inner {
             }
             return None;
         };
-        if self.lessons.forbid(prepared.key.exact, id) {
-            let (stage, outcome) = (Stage::Lessons.name(), Outcome::Rejected.name());
+        if self.feedback_index.forbid(prepared.key.exact, id) {
+            let (stage, outcome) = (Stage::Feedback.name(), Outcome::Rejected.name());
             self.metrics.verification.outcomes.increment(stage, outcome);
             self.metrics.lookup.rejected.increment();
             return None;
         }
         let similarity = entry.embedding.as_ref()?.similarity(embedding);
         let started = Instant::now();
-        let record = self.lessons.record_of(id);
+        let record = self.feedback_index.record_of(id);
         let screening = self.verifier.screen(&prepared.candidate(&entry, similarity, record.as_deref()));
         self.metrics.verification.screen.record(started.elapsed());
         self.metrics.verification.outcomes.increment(screening.stage.name(), screening.outcome.name());
-        let near = Near { entry, snapshot: fetched.snapshot, similarity, confidence: screening.confidence };
+        let near =
+            Near { entry, read_version: fetched.read_version, similarity, confidence: screening.confidence };
         match screening.outcome {
             Outcome::Accepted => return Some(near),
             Outcome::Undecided => undecided.push(near),
@@ -179,7 +180,7 @@ impl Inner {
                 break;
             }
             let started = Instant::now();
-            let record = self.lessons.record_of(near.entry.id);
+            let record = self.feedback_index.record_of(near.entry.id);
             let candidate = prepared.candidate(&near.entry, near.similarity, record.as_deref());
             let verdict = tokio::time::timeout_at(deadline, self.verifier.verify(candidate)).await;
             takes = started.elapsed();

@@ -13,15 +13,15 @@ use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::cache::principal::Reach;
+use crate::cache::claim::{ClaimGuard, ClaimStatus};
+use crate::cache::principal::Visibility;
 use crate::cache::query::Shared;
-use crate::cache::turn::{Held, Turn};
 use crate::cache::{Cache, Inner};
 use crate::entry::{Answer, Entry};
 use crate::error::{Error, Result};
 use crate::flight::{Leader, Role};
 use crate::key::{EntryId, TenantId, composed};
-use crate::store::{Filled, Found, Snapshot};
+use crate::store::{Filled, Found, ReadVersion};
 
 /// The most principals that are remembered for a question. If there are more, the newest replaces the oldest.
 const MOST: usize = 64;
@@ -42,9 +42,9 @@ struct Confirming {
 /// An answer that a principal filled for itself, and that everybody may be served if others have the same.
 pub(super) struct Offer {
     pub(super) shared: Shared,
-    pub(super) reach: Reach,
+    pub(super) visibility: Visibility,
     /// Of the clock that applies to everybody's answer, from before anything was retrieved.
-    pub(super) snapshot: Snapshot,
+    pub(super) read_version: ReadVersion,
     pub(super) entry: Arc<Entry>,
 }
 
@@ -122,12 +122,12 @@ impl Inner {
     /// Stores an answer for everybody, which `same` confirm: it is valid as long as all of them could be
     /// served.
     async fn confirmed(&self, offer: &Offer, same: Vec<Arc<Entry>>) {
-        let Offer { shared, reach, snapshot, entry } = offer;
+        let Offer { shared, visibility, read_version, entry } = offer;
         let mut everybodys = Entry {
             id: shared.key.exact,
             scope: shared.key.scope,
             tenant: shared.tenant,
-            embedding: entry.embedding.clone().filter(|_| *reach == Reach::Everybody),
+            embedding: entry.embedding.clone().filter(|_| *visibility == Visibility::Everyone),
             ..(**entry).clone()
         };
         for other in same {
@@ -139,7 +139,7 @@ impl Inner {
             }
         }
         let everybodys = Arc::new(everybodys);
-        match self.store.fill(*snapshot, Arc::clone(&everybodys)).await {
+        match self.store.fill(*read_version, Arc::clone(&everybodys)).await {
             Ok(Filled::Stored) => {
                 self.index(&everybodys).await;
                 self.metrics.fill.confirmed.increment();
@@ -153,8 +153,8 @@ impl Inner {
     async fn join_confirming(&self, shared: &Shared, entry: &Entry) -> Result<Vec<Confirming>> {
         let id = shared.key.exact.confirmations();
         let own = Confirming { principal: TenantId::of(&shared.counts_as), entry: entry.id };
-        let _turn = self.turn_to_confirm(entry, id).await?;
-        // The list is not an answer, so the snapshot may be as new as the clock is now.
+        let _guard = self.claim_confirmation(entry, id).await?;
+        // The list is not an answer, so the read version may be as new as the clock is now.
         let fetched = self.store.lookup(&entry.corpus, id).await?;
         let (mut others, mut expires_at) = (Vec::new(), entry.expires_at);
         if let Found::Live(list) = fetched.found {
@@ -176,23 +176,23 @@ impl Inner {
             expires_at,
             ..entry.clone()
         };
-        self.store.fill(fetched.snapshot, Arc::new(list)).await?;
+        self.store.fill(fetched.read_version, Arc::new(list)).await?;
         Ok(others)
     }
 
     /// Waits until no one else writes the list `id`, in this process or another one; after a while it is
     /// written anyway.
-    async fn turn_to_confirm(&self, entry: &Entry, id: EntryId) -> Result<(Leader, Option<Held>)> {
+    async fn claim_confirmation(&self, entry: &Entry, id: EntryId) -> Result<(Leader, Option<ClaimGuard>)> {
         let leader = loop {
             match self.refreshes.join((id, 0)) {
                 Role::Leader(leader) => break leader,
-                Role::Follower(follower) => drop(follower.landing().await),
+                Role::Follower(follower) => drop(follower.outcome().await),
             }
         };
         for _ in 0..PAUSES {
-            match Turn::claim(&self.store, &entry.corpus, id).await? {
-                Turn::Theirs => tokio::time::sleep(PAUSE).await,
-                turn => return Ok((leader, turn.take())),
+            match ClaimStatus::claim(&self.store, &entry.corpus, id).await? {
+                ClaimStatus::Theirs => tokio::time::sleep(PAUSE).await,
+                claim_status => return Ok((leader, claim_status.into_guard())),
             }
         }
         Ok((leader, None))

@@ -7,9 +7,9 @@ use serde::Serialize;
 use crate::cache::lookup::BypassReason;
 use crate::cache::query::Prepared;
 use crate::cache::{Cache, Query};
-use crate::criterion::Criterion;
 use crate::error::Result;
 use crate::key::{CacheKey, Corpus, EntryId, ScopeId};
+use crate::match_policy::MatchPolicy;
 use crate::store::{DeadReason, Found};
 use crate::verify::{Check, Outcome, Stage, StageRun, Unshown};
 
@@ -33,7 +33,7 @@ pub struct Explanation {
     /// Whether it can be served: `live`, `absent` or why it is dead.
     pub exact_state: EntryState,
     /// What is accepted.
-    pub criterion: Criterion,
+    pub match_policy: MatchPolicy,
     /// Set if the false-hit rate that was asked for cannot be shown: then only exact matches are served.
     pub unshown: Option<Unshown>,
     /// A script of the question that the embedding model does not know: then only exact matches are served.
@@ -160,7 +160,7 @@ impl Cache {
         let inner = &self.inner;
         let key = &prepared.key;
         let exact = inner.store.lookup(&key.corpus, key.exact).await?.found;
-        let unshown = inner.verifier.budgets(Some(&key.corpus)).unshown(prepared.criterion);
+        let unshown = inner.verifier.budgets(Some(&key.corpus)).unshown(prepared.match_policy);
         let unknown_script = inner.unknown_script(&key.text);
         let is_searched = unshown.is_none() && unknown_script.is_none();
         let mut explanation = Explanation {
@@ -169,8 +169,8 @@ impl Cache {
             scope: key.scope,
             exact: key.exact,
             exact_state: (&exact).into(),
-            criterion: prepared.criterion,
-            threshold: is_searched.then(|| inner.verifier.floor(prepared.criterion)),
+            match_policy: prepared.match_policy,
+            threshold: is_searched.then(|| inner.verifier.floor(prepared.match_policy)),
             unshown,
             unknown_script,
             candidates: self.candidates(prepared).await?,
@@ -219,7 +219,7 @@ impl Cache {
                 if let Some(cached) = &entry.embedding {
                     candidate.similarity = cached.similarity(&embedding);
                 }
-                let record = inner.lessons.record_of(id);
+                let record = inner.feedback_index.record_of(id);
                 let pair = prepared.candidate(&entry, candidate.similarity, record.as_deref());
                 let screening = inner.verifier.screen(&pair);
                 let verdict = inner.verifier.explain(pair).await?;
@@ -232,13 +232,13 @@ impl Cache {
                 candidate.confidence = verdict.confidence;
                 (candidate.checks, candidate.stages) = (verdict.checks, verdict.stages);
                 candidate.question = Some(entry.question.to_string());
-                if inner.lessons.forbid(prepared.key.exact, id) {
+                if inner.feedback_index.forbid(prepared.key.exact, id) {
                     let detail = "its answer was called wrong for this question";
-                    candidate.checks.insert(0, Check::new(Stage::Lessons.name(), false, detail));
+                    candidate.checks.insert(0, Check::new(Stage::Feedback.name(), false, detail));
                     (candidate.accepted, candidate.screened) = (false, Outcome::Rejected);
-                } else if inner.lessons.promoted(prepared.key.exact).contains(&id) {
+                } else if inner.feedback_index.promoted(prepared.key.exact).contains(&id) {
                     let detail = "a judge approved its answer for this question";
-                    candidate.checks.insert(0, Check::new(Stage::Lessons.name(), true, detail));
+                    candidate.checks.insert(0, Check::new(Stage::Feedback.name(), true, detail));
                     (candidate.accepted, candidate.screened) = (true, Outcome::Accepted);
                 } else if !inner.can_show(prepared) {
                     // A lookup would not have looked at it.

@@ -12,12 +12,12 @@ use crate::key::{CacheKey, Corpus, EntryId};
 /// Someone who reports whether answers were right, but is not trusted to decide what others are served.
 #[derive(Debug, Clone)]
 #[must_use]
-pub struct Teller {
+pub struct FeedbackSource {
     name: Option<Arc<str>>,
     shares: bool,
 }
 
-impl Teller {
+impl FeedbackSource {
     /// One of several who are served the same answers. All without a [name](Self::name) count as one.
     #[expect(clippy::new_without_default, reason = "what is shared is said")]
     pub fn new() -> Self {
@@ -148,10 +148,10 @@ impl Cache {
     ///
     /// ```
     /// # wellspring_test_support::example::with_cache(async |cache| {
-    /// use wellspring::{Corpus, Feedback, Query, Teller};
+    /// use wellspring::{Corpus, Feedback, Query, FeedbackSource};
     ///
     /// let id = cache.entry_id(&Query::new("How do I reset my password?"))?;
-    /// let alice = Teller::new().name("alice");
+    /// let alice = FeedbackSource::new().name("alice");
     /// assert!(cache.feedback_from(alice, &Corpus::default(), id, None, Feedback::Right).await?);
     /// # Ok(()) });
     /// ```
@@ -165,18 +165,18 @@ impl Cache {
     /// As for [`feedback`](Self::feedback).
     pub async fn feedback_from(
         &self,
-        teller: Teller,
+        source: FeedbackSource,
         corpus: &Corpus,
         entry: EntryId,
         question: Option<&str>,
         feedback: Feedback,
     ) -> Result<bool> {
-        self.remember(Some(teller), corpus, entry, question, feedback).await
+        self.remember(Some(source), corpus, entry, question, feedback).await
     }
 
     async fn remember(
         &self,
-        teller: Option<Teller>,
+        source: Option<FeedbackSource>,
         corpus: &Corpus,
         entry: EntryId,
         question: Option<&str>,
@@ -187,8 +187,8 @@ impl Cache {
         let asked = asked(&entry, question)?;
         let similarity = self.similarity(&asked, &entry).await;
         let mut judgement = self.inner.judgement(&asked, &entry, similarity, feedback, Judge::Caller);
-        if let Some(teller) = teller {
-            (judgement.by, judgement.shared) = (teller.name, teller.shares);
+        if let Some(source) = source {
+            (judgement.by, judgement.shared) = (source.name, source.shares);
         }
         self.learn(judgement).await?;
         Ok(true)
@@ -206,7 +206,7 @@ impl Cache {
     /// # Ok(()) });
     /// ```
     pub fn record_of(&self, entry: EntryId) -> EntryRecord {
-        self.inner.lessons.record_of(entry).map(|record| (*record).clone()).unwrap_or_default()
+        self.inner.feedback_index.record_of(entry).map(|record| (*record).clone()).unwrap_or_default()
     }
 
     /// Up to `limit` judgements that follow `after` and were not revoked, oldest first, over all corpora:
@@ -236,7 +236,7 @@ impl Cache {
         limit: usize,
     ) -> Result<Vec<(JudgementCursor, Judgement)>> {
         // So that every revocation in the log is known.
-        self.inner.lessons.read_on().await?;
+        self.inner.feedback_index.read_on().await?;
         let mut found = Vec::new();
         while found.len() < limit {
             let page = self.inner.store.judgements(after, limit - found.len()).await?;
@@ -244,7 +244,7 @@ impl Cache {
             after = Some(*last);
             found.extend(page.into_iter().filter_map(|(cursor, logged)| match logged {
                 Logged::Judgement(judgement) => {
-                    let is_revoked = self.inner.lessons.is_revoked(cursor, &judgement);
+                    let is_revoked = self.inner.feedback_index.is_revoked(cursor, &judgement);
                     (!is_revoked).then_some((cursor, judgement))
                 }
                 Logged::Revocation { .. } => None,
@@ -278,7 +278,7 @@ impl Cache {
     /// If dropped, part of it may be done; revoking again completes it.
     pub async fn revoke(&self, revocation: Revocation) -> Result<u64> {
         let is_of_pair = revocation.pair.is_some();
-        let withdrawn = self.inner.lessons.revoke(revocation).await?;
+        let withdrawn = self.inner.feedback_index.revoke(revocation).await?;
         if let Some(judging) = self.inner.judging.as_ref().filter(|_| !is_of_pair) {
             judging.reopen();
         }
@@ -298,12 +298,12 @@ impl Cache {
     /// # Ok(()) });
     /// ```
     pub fn served_as_approved(&self, asked: EntryId, cached: EntryId) -> u64 {
-        self.inner.lessons.served(asked, cached)
+        self.inner.feedback_index.served(asked, cached)
     }
 
     async fn learn(&self, judgement: Judgement) -> Result<()> {
         self.inner.metrics.verification.feedback.increment(&judgement.feedback);
-        self.inner.lessons.learn(judgement).await
+        self.inner.feedback_index.learn(judgement).await
     }
 
     /// How similar the question is to that of the entry; none if that cannot be determined.

@@ -6,19 +6,19 @@ use std::time::Instant;
 use tracing::Instrument as _;
 
 use crate::cache::Cache;
+use crate::cache::claim::ClaimGuard;
 use crate::cache::confirmations::Offer;
-use crate::cache::lookup::Snapshots;
-use crate::cache::principal::Reach;
+use crate::cache::lookup::ReadVersions;
+use crate::cache::principal::Visibility;
 use crate::cache::query::Prepared;
-use crate::cache::turn::Held;
 use crate::embedding::Embedding;
 use crate::entry::{Answer, Dependency, Entry};
 use crate::error::{Error, ErrorKind};
-use crate::flight::{Landing, Leader};
+use crate::flight::{FlightOutcome, Leader};
 use crate::journal::Event;
 use crate::key::EntryId;
 use crate::policy::DeclinedReason;
-use crate::store::{Filled, RefusedReason, Snapshot};
+use crate::store::{Filled, ReadVersion, RefusedReason};
 
 /// The permission to store the answer to one question, and the only way to do it.
 ///
@@ -30,23 +30,23 @@ use crate::store::{Filled, RefusedReason, Snapshot};
 pub struct FillPermit {
     pub(super) cache: Cache,
     pub(super) prepared: Prepared,
-    pub(super) snapshots: Snapshots,
+    pub(super) read_versions: ReadVersions,
     embedding: Option<Embedding>,
     leader: Option<Leader>,
-    claim: Option<Held>,
+    claim: Option<ClaimGuard>,
     started: Instant,
 }
 
 /// An answer that is being made.
 #[derive(Debug, Clone)]
-pub struct Begun {
+pub struct PendingFill {
     cache: Cache,
-    snapshot: Snapshot,
+    read_version: ReadVersion,
     /// The entry as it will be stored, except for the answer.
     entry: Arc<Entry>,
 }
 
-impl Begun {
+impl PendingFill {
     /// Whether the answer may be given to a caller that asks now: it could be stored if it were complete. If
     /// the store cannot answer, it may not.
     ///
@@ -54,7 +54,7 @@ impl Begun {
     /// # wellspring_test_support::example::with_permit(async |cache, permit| {
     /// use wellspring::Dependency;
     ///
-    /// let begun = permit.begun([Dependency::document("keys.md")]).ok_or("it will not be stored")?;
+    /// let begun = permit.pending_fill([Dependency::document("keys.md")]).ok_or("it will not be stored")?;
     /// assert!(begun.is_fresh().await);
     /// cache.invalidate_document("keys.md").await?;
     /// assert!(!begun.is_fresh().await);
@@ -65,7 +65,7 @@ impl Begun {
     ///
     /// Can be dropped at any time.
     pub async fn is_fresh(&self) -> bool {
-        self.cache.inner.store.would_take(self.snapshot, &self.entry).await.unwrap_or(false)
+        self.cache.inner.store.would_take(self.read_version, &self.entry).await.unwrap_or(false)
     }
 }
 
@@ -100,12 +100,12 @@ impl FillPermit {
     pub(super) fn new(
         cache: Cache,
         prepared: Prepared,
-        snapshots: Snapshots,
+        read_versions: ReadVersions,
         embedding: Option<Embedding>,
         leader: Option<Leader>,
-        claim: Option<Held>,
+        claim: Option<ClaimGuard>,
     ) -> Self {
-        Self { cache, prepared, snapshots, embedding, leader, claim, started: Instant::now() }
+        Self { cache, prepared, read_versions, embedding, leader, claim, started: Instant::now() }
     }
 
     /// The question, normalised.
@@ -166,13 +166,13 @@ impl FillPermit {
     /// use wellspring::Dependency;
     ///
     /// // While the answer is being made, someone else asks the same question:
-    /// let begun = permit.begun([Dependency::document("keys.md")]).ok_or("it will not be stored")?;
+    /// let begun = permit.pending_fill([Dependency::document("keys.md")]).ok_or("it will not be stored")?;
     /// assert!(begun.is_fresh().await, "they may be given what is there so far");
     /// # Ok(()) });
     /// ```
-    pub fn begun(&self, dependencies: impl Into<Vec<Dependency>>) -> Option<Begun> {
+    pub fn pending_fill(&self, dependencies: impl Into<Vec<Dependency>>) -> Option<PendingFill> {
         let entry = self.entry(Answer::new("not made yet"), dependencies.into()).ok()?;
-        Some(Begun { cache: self.cache.clone(), snapshot: self.snapshots.own, entry })
+        Some(PendingFill { cache: self.cache.clone(), read_version: self.read_versions.own, entry })
     }
 
     /// Stores `answer`, which was derived from `dependencies`.
@@ -199,7 +199,7 @@ impl FillPermit {
             Ok(entry) => entry,
             Err(reason) => {
                 self.cache.inner.metrics.fill.declined.increment(&reason);
-                self.land(Landing::Unshared);
+                self.complete(FlightOutcome::Unshared);
                 return FillOutcome::Declined(reason);
             }
         };
@@ -242,37 +242,37 @@ impl FillPermit {
     /// # Ok(()) });
     /// ```
     pub fn decline(mut self) {
-        self.land(Landing::Unshared);
+        self.complete(FlightOutcome::Unshared);
     }
 
     /// Passes the error of a closure that made no answer to those who waited for it.
     pub(super) fn fail(mut self, error: crate::SharedError) {
-        self.land(Landing::Failed(error));
+        self.complete(FlightOutcome::Failed(error));
     }
 
     async fn store(mut self, entry: Arc<Entry>) -> FillOutcome {
         let inner = Arc::clone(&self.cache.inner);
         let metrics = &inner.metrics.fill;
         let started = Instant::now();
-        let filled = inner.store.fill(self.snapshots.own, Arc::clone(&entry)).await;
+        let filled = inner.store.fill(self.read_versions.own, Arc::clone(&entry)).await;
         metrics.fill.record(started.elapsed());
         match filled {
             Ok(Filled::Stored) => {
                 inner.index(&entry).await;
                 metrics.stored.increment();
-                self.land(Landing::Stored);
+                self.complete(FlightOutcome::Stored);
                 self.offer(&entry).await;
                 FillOutcome::Stored(entry.id)
             }
             Ok(Filled::Refused(reason)) => {
                 self.cache.refused(&self.prepared, reason);
-                self.land(Landing::Refused);
+                self.complete(FlightOutcome::Refused);
                 FillOutcome::Refused(reason)
             }
             Err(error) => {
                 tracing::warn!(%error, "an answer is not stored");
                 metrics.failed.increment();
-                self.land(Landing::Unshared);
+                self.complete(FlightOutcome::Unshared);
                 FillOutcome::Failed(error)
             }
         }
@@ -280,12 +280,12 @@ impl FillPermit {
 
     /// Lets others be served this principal's answer, if enough principals have the same one.
     async fn offer(&self, entry: &Arc<Entry>) {
-        let Prepared { shared, reach, .. } = &self.prepared;
-        if let (Some(shared), Some(snapshot)) = (shared, self.snapshots.shared)
-            && *reach != Reach::Own
+        let Prepared { shared, visibility, .. } = &self.prepared;
+        if let (Some(shared), Some(read_version)) = (shared, self.read_versions.shared)
+            && *visibility != Visibility::Own
         {
-            let (shared, reach, entry) = (shared.clone(), *reach, Arc::clone(entry));
-            self.cache.offer(Offer { shared, reach, snapshot, entry }).await;
+            let (shared, visibility, entry) = (shared.clone(), *visibility, Arc::clone(entry));
+            self.cache.offer(Offer { shared, visibility, read_version, entry }).await;
         }
     }
 
@@ -298,11 +298,11 @@ impl FillPermit {
         if self.prepared.lacks_tenant {
             return Err(DeclinedReason::PrivateWithoutTenant);
         }
-        if self.prepared.reach == Reach::Nobody {
+        if self.prepared.visibility == Visibility::NoOne {
             return Err(DeclinedReason::UnknownPrincipal);
         }
-        let ttls = inner.live.ttls();
-        let is_for_same_question = self.prepared.reach == Reach::SameQuestion;
+        let ttls = inner.runtime.ttls();
+        let is_for_same_question = self.prepared.visibility == Visibility::SameQuestion;
         if is_for_same_question && let Some(ttl) = answer.ttl.take() {
             answer.ttl = Some(ttl.min(ttls.base(&answer)));
         }
@@ -335,14 +335,14 @@ impl FillPermit {
         }))
     }
 
-    fn land(&mut self, landing: Landing) {
+    fn complete(&mut self, outcome: FlightOutcome) {
         // Other processes first: ending a claim does not wait.
-        match (&landing, self.claim.take()) {
-            (Landing::Refused | Landing::Unshared, Some(claim)) => claim.unshared(),
+        match (&outcome, self.claim.take()) {
+            (FlightOutcome::Refused | FlightOutcome::Unshared, Some(claim)) => claim.unshared(),
             (_, claim) => drop(claim),
         }
         if let Some(leader) = self.leader.take() {
-            leader.land(landing);
+            leader.complete(outcome);
         }
     }
 }

@@ -5,20 +5,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
-use crate::cache::lookup::{BypassReason, Exact, Hit, Lookup, Missed, Semantic, Snapshots, Tier};
+use crate::cache::claim::ClaimStatus;
+use crate::cache::lookup::{BypassReason, Exact, Hit, Lookup, Missed, ReadVersions, Semantic, Tier};
 use crate::cache::query::{Mode, Prepared};
-use crate::cache::turn::Turn;
 use crate::cache::{Cache, FillOutcome, FillPermit, Query, Since};
 use crate::embedding::Embedding;
 use crate::entry::{Answer, Dependency};
 use crate::error::BoxError;
-use crate::flight::{Landing, Leader, Role, SharedError};
+use crate::flight::{FlightOutcome, Leader, Role, SharedError};
 use crate::key::EntryId;
 use crate::store::Found;
 
 /// How many times a caller waits for another one's answer and then does not find it, because it was refused
 /// or is already gone, before it makes its own.
-const MAX_LANDINGS: usize = 3;
+const MAX_COMPLETIONS: usize = 3;
 /// How often a caller checks whether another process' answer is there.
 const WAITS: Backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(100));
 
@@ -224,10 +224,10 @@ impl Cache {
         if prepared.lacks_tenant {
             return self.lead(prepared, None, None, started).await;
         }
-        let mut landings = 0;
+        let mut completions = 0;
         let mut waited = false;
         loop {
-            let landed = self.inner.flights.landings(prepared.flight_key());
+            let completed = self.inner.flights.completions(prepared.flight_key());
             let missed = match self.exact(&prepared, started).await {
                 Ok(Exact::Hit(hit)) => return self.serve(hit, waited),
                 Ok(Exact::Miss(missed)) => missed,
@@ -235,26 +235,26 @@ impl Cache {
             };
             let leader = match self.inner.flights.join(prepared.flight_key()) {
                 Role::Leader(leader) => Some(leader),
-                Role::Follower(_) if landings == MAX_LANDINGS || prepared.mode == Mode::Renew => None,
+                Role::Follower(_) if completions == MAX_COMPLETIONS || prepared.mode == Mode::Renew => None,
                 Role::Follower(follower) => {
                     waited = true;
                     // The leader may want the claim.
                     drop(missed);
                     let limit = self.inner.settings.follow_timeout;
-                    let landing = tokio::time::timeout(limit, follower.landing()).await;
-                    match landing.unwrap_or(Landing::Unshared) {
-                        Landing::Abandoned => continue,
-                        Landing::Stored | Landing::Refused => {
-                            landings += 1;
+                    let outcome = tokio::time::timeout(limit, follower.outcome()).await;
+                    match outcome.unwrap_or(FlightOutcome::Unshared) {
+                        FlightOutcome::Abandoned => continue,
+                        FlightOutcome::Stored | FlightOutcome::Refused => {
+                            completions += 1;
                             continue;
                         }
                         // Another question's answer is not what was asked for.
-                        Landing::Near { .. } if prepared.mode == Mode::ExactOnly => {
-                            landings += 1;
+                        FlightOutcome::Near { .. } if prepared.mode == Mode::ExactOnly => {
+                            completions += 1;
                             continue;
                         }
-                        Landing::Near { entry, similarity, confidence } => {
-                            landings += 1;
+                        FlightOutcome::Near { entry, similarity, confidence } => {
+                            completions += 1;
                             match self
                                 .follow(&prepared, entry, Tier::Semantic { similarity, confidence })
                                 .await
@@ -263,19 +263,20 @@ impl Cache {
                                 None => continue,
                             }
                         }
-                        Landing::Failed(error) => return Plan::Fail(error),
+                        FlightOutcome::Failed(error) => return Plan::Fail(error),
                         // There is nothing to share: waiting for one another would only form a queue.
-                        Landing::Unshared => return self.lead(prepared, None, None, started).await,
+                        FlightOutcome::Unshared => return self.lead(prepared, None, None, started).await,
                     }
                 }
             };
             // Another flight may have landed between the miss and the lead.
-            let is_news = leader.is_some() && self.inner.flights.landings(prepared.flight_key()) != landed;
+            let is_news =
+                leader.is_some() && self.inner.flights.completions(prepared.flight_key()) != completed;
             return self.lead(prepared, leader, (!is_news).then_some(missed), started).await;
         }
     }
 
-    /// Looks once more unless it just `missed`, then by meaning, then waits for its turn.
+    /// Looks once more unless it just `missed`, then by meaning, then waits for the claim.
     async fn lead(
         &self,
         prepared: Prepared,
@@ -287,7 +288,7 @@ impl Cache {
             Some(missed) => Ok(Exact::Miss(missed)),
             None => self.exact(&prepared, started).await,
         };
-        let Missed { snapshots, turn, embedding } = match missed {
+        let Missed { read_versions, claim_status, embedding } = match missed {
             Ok(Exact::Hit(hit)) => return self.serve(hit, false),
             Ok(Exact::Miss(missed)) => missed,
             Err(reason) => return bypass(reason, &prepared, leader),
@@ -295,38 +296,38 @@ impl Cache {
         match self.semantic(&prepared, embedding, started).await {
             Ok(Semantic::Hit(hit)) => {
                 if let (Some(leader), Tier::Semantic { similarity, confidence }) = (leader, hit.tier) {
-                    leader.land(Landing::Near { entry: hit.entry.id, similarity, confidence });
+                    leader.complete(FlightOutcome::Near { entry: hit.entry.id, similarity, confidence });
                 }
                 self.serve(hit, false)
             }
             Ok(Semantic::Miss(embedding)) => {
-                let (snapshots, turn) = match turn {
+                let (read_versions, claim_status) = match claim_status {
                     // Only one of those who ask in this process waits for another one.
-                    Turn::Theirs if leader.is_some() && prepared.mode != Mode::Renew => {
-                        match self.wait_for_turn(&prepared, snapshots, started).await {
+                    ClaimStatus::Theirs if leader.is_some() && prepared.mode != Mode::Renew => {
+                        match self.wait_for_claim(&prepared, read_versions, started).await {
                             Ok(Exact::Hit(hit)) => {
                                 if let Some(leader) = leader {
-                                    leader.land(Landing::Stored);
+                                    leader.complete(FlightOutcome::Stored);
                                 }
                                 return self.serve(hit, true);
                             }
-                            Ok(Exact::Miss(missed)) => (missed.snapshots, missed.turn),
+                            Ok(Exact::Miss(missed)) => (missed.read_versions, missed.claim_status),
                             Err(reason) => return bypass(reason, &prepared, leader),
                         }
                     }
-                    turn => (snapshots, turn),
+                    claim_status => (read_versions, claim_status),
                 };
-                Plan::Make(self.permit(prepared, snapshots, embedding, leader, turn, started))
+                Plan::Make(self.permit(prepared, read_versions, embedding, leader, claim_status, started))
             }
             Err(reason) => bypass(reason, &prepared, leader),
         }
     }
 
-    /// Waits until another process' answer is there, or until it is this one's turn to make it.
-    async fn wait_for_turn(
+    /// Waits until another process' answer is there, or until this process may make it.
+    async fn wait_for_claim(
         &self,
         prepared: &Prepared,
-        snapshots: Snapshots,
+        read_versions: ReadVersions,
         started: Instant,
     ) -> Result<Exact, BypassReason> {
         let give_up = Instant::now() + self.inner.settings.follow_timeout;
@@ -336,12 +337,12 @@ impl Cache {
         while Instant::now() < give_up {
             waits.pause().await;
             match self.exact(&prepared, started).await? {
-                Exact::Miss(Missed { turn: Turn::Theirs, .. }) => {}
+                Exact::Miss(Missed { claim_status: ClaimStatus::Theirs, .. }) => {}
                 found => return Ok(found),
             }
         }
         // It takes longer than anyone should wait.
-        Ok(Exact::Miss(Missed { snapshots, turn: Turn::Free, embedding: None }))
+        Ok(Exact::Miss(Missed { read_versions, claim_status: ClaimStatus::Free, embedding: None }))
     }
 
     /// Serves the entry that another caller's search found, if it is still live.
@@ -349,7 +350,7 @@ impl Cache {
         let fetched = self.inner.fetch(prepared, id).await.ok()?;
         let Found::Live(entry) = fetched.found else { return None };
         self.inner.metrics.lookup.semantic_hits.increment();
-        Some(self.hit(prepared, entry, tier, fetched.snapshot))
+        Some(self.hit(prepared, entry, tier, fetched.read_version))
     }
 
     fn serve(&self, hit: Hit, waited: bool) -> Plan {
@@ -373,7 +374,7 @@ enum Plan {
 /// Goes without the cache, and lets those who wait do the same at once.
 fn bypass(reason: BypassReason, prepared: &Prepared, leader: Option<Leader>) -> Plan {
     if let Some(leader) = leader {
-        leader.land(Landing::Unshared);
+        leader.complete(FlightOutcome::Unshared);
     }
     Plan::Bypass(reason, Arc::clone(prepared.question()))
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::future::join_all;
-use moka::sync::Cache as Bounded;
+use moka::sync::Cache as BoundedCache;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::cache::candidates::{Near, Unlikely};
@@ -56,7 +56,7 @@ pub(crate) struct Judging {
     /// Near misses that are being looked at.
     looks: Arc<Semaphore>,
     /// The question that was asked, and the entry.
-    put_up: Bounded<(EntryId, EntryId), ()>,
+    put_up: BoundedCache<(EntryId, EntryId), ()>,
     /// Notifies that something waits.
     waiting: Notify,
     /// Notifies that something is done.
@@ -111,7 +111,7 @@ impl Judging {
             state: Mutex::new(state),
             places: Arc::new(Semaphore::new(shadow.max_concurrent.min(Semaphore::MAX_PERMITS))),
             looks: Arc::new(Semaphore::new(MAX_LOOKS)),
-            put_up: Bounded::builder().max_capacity(MAX_PUT_UP).time_to_live(PUT_UP_FOR).build(),
+            put_up: BoundedCache::builder().max_capacity(MAX_PUT_UP).time_to_live(PUT_UP_FOR).build(),
             waiting: Notify::new(),
             done: Notify::new(),
             shadow,
@@ -166,7 +166,7 @@ impl Judging {
     }
 
     /// Waits until no pairs wait that the judge may be asked about now.
-    pub(crate) async fn settled(&self) {
+    pub(crate) async fn wait_idle(&self) {
         loop {
             let done = self.done.notified();
             {
@@ -243,7 +243,9 @@ impl Cache {
     pub(super) fn maybe_judge_hit(&self, prepared: &Prepared, near: &Near) {
         let Some(judging) = &self.inner.judging else { return };
         let (asked, entry) = (prepared.key.exact, near.entry.id);
-        if self.inner.random() >= judging.shadow.hits || self.inner.lessons.is_out_of_court(asked, entry) {
+        if self.inner.random() >= judging.shadow.hits
+            || self.inner.feedback_index.is_out_of_court(asked, entry)
+        {
             return;
         }
         let (similarity, likelihood) = (near.similarity, near.confidence);
@@ -292,7 +294,7 @@ impl Cache {
         let near = near.await.unwrap_or_default();
         let is_open = |entry: EntryId| {
             entry != key.exact
-                && !inner.lessons.is_settled(key.exact, entry)
+                && !inner.feedback_index.is_decided(key.exact, entry)
                 && !judging.put_up.contains_key(&(key.exact, entry))
         };
         let open = near.into_iter().map(|(id, _)| id).filter(|&id| is_open(id));
@@ -322,7 +324,7 @@ impl Cache {
         let likelihood = if let Some(&(_, scored)) = scored {
             scored
         } else {
-            let record = self.inner.lessons.record_of(entry.id);
+            let record = self.inner.feedback_index.record_of(entry.id);
             let candidate = prepared.candidate(entry, similarity, record.as_deref());
             let screening = self.inner.verifier.screen(&candidate);
             let is_vetoed = screening.stage == Stage::Guards && screening.outcome == Outcome::Rejected;
@@ -372,8 +374,8 @@ impl Cache {
         let is_open = |pair: &Pair| {
             let (asked, cached) = (pair.key.exact, pair.neighbour.entry);
             match pair.judge {
-                Judge::NearMiss => !inner.lessons.is_settled(asked, cached),
-                _ => !inner.lessons.is_out_of_court(asked, cached),
+                Judge::NearMiss => !inner.feedback_index.is_decided(asked, cached),
+                _ => !inner.feedback_index.is_out_of_court(asked, cached),
             }
         };
         let pairs: Vec<Pair> = pairs.into_iter().filter(is_open).collect();
@@ -413,7 +415,7 @@ impl Cache {
         let mut judgement = self.inner.judgement(&pair.key, entry, similarity, feedback, pair.judge);
         judgement.confidence = Some(ruling.confidence);
         judgement.by = Some(judging.shadow.judge.name().into());
-        if let Err(error) = self.inner.lessons.learn(judgement).await {
+        if let Err(error) = self.inner.feedback_index.learn(judgement).await {
             tracing::warn!(%error, "a judgement was not saved");
         }
     }

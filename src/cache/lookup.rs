@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use futures::future::{Either, select};
 use serde::Serialize;
 
+use crate::cache::claim::ClaimStatus;
 use crate::cache::fill::FillPermit;
 use crate::cache::query::{Mode, Prepared, Shared};
-use crate::cache::turn::Turn;
 use crate::cache::{Cache, Inner, Query};
 use crate::embedding::Embedding;
 use crate::entry::{Answer, Dependency, Entry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::flight::Leader;
 use crate::key::EntryId;
-use crate::store::{DeadReason, Fetched, Found, Snapshot};
+use crate::store::{DeadReason, Fetched, Found, ReadVersion};
 
 /// What a lookup found.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ pub enum BypassReason {
     /// The store failed.
     Store,
     /// The store cannot be reached, or is left alone for a moment because it did not answer lately.
-    StoreAway,
+    StoreUnavailable,
     /// The store did not answer in time.
     StoreTimeout,
     /// An invalidation that concerns the question is not complete yet.
@@ -167,7 +167,7 @@ impl Cache {
     /// Continues after an exact miss.
     pub(super) async fn beyond_exact(&self, prepared: Prepared, missed: Missed, started: Instant) -> Lookup {
         let leader = self.inner.flights.try_lead(prepared.flight_key());
-        let Missed { snapshots, turn, embedding } = missed;
+        let Missed { read_versions, claim_status, embedding } = missed;
         match self.semantic(&prepared, embedding, started).await {
             Ok(Semantic::Hit(hit)) => {
                 // Those who joined meanwhile look for the same hit.
@@ -176,8 +176,8 @@ impl Cache {
             }
             Ok(Semantic::Miss(embedding)) => {
                 // A miss that is not the first in this process is not the first of all.
-                let turn = if leader.is_some() { turn } else { Turn::Theirs };
-                Lookup::Miss(self.permit(prepared, snapshots, embedding, leader, turn, started))
+                let claim_status = if leader.is_some() { claim_status } else { ClaimStatus::Theirs };
+                Lookup::Miss(self.permit(prepared, read_versions, embedding, leader, claim_status, started))
             }
             Err(reason) => Lookup::Bypass(reason),
         }
@@ -205,16 +205,16 @@ impl Cache {
     pub(super) fn permit(
         &self,
         prepared: Prepared,
-        snapshots: Snapshots,
+        read_versions: ReadVersions,
         embedding: Option<Embedding>,
         leader: Option<Leader>,
-        turn: Turn,
+        claim_status: ClaimStatus,
         started: Instant,
     ) -> FillPermit {
         self.inner.metrics.lookup.misses.increment();
         self.inner.metrics.lookup.miss.record(started.elapsed());
-        // For those who wait in this process, it does not matter which process has the turn.
-        FillPermit::new(self.clone(), prepared, snapshots, embedding, leader, turn.take())
+        // For those who wait in this process, it does not matter which process holds the claim.
+        FillPermit::new(self.clone(), prepared, read_versions, embedding, leader, claim_status.into_guard())
     }
 
     /// Looks for the same question, among everybody's answers first.
@@ -222,16 +222,20 @@ impl Cache {
         let inner = &self.inner;
         let mut shared = None;
         if let Some(Shared { key, .. }) = &prepared.shared {
-            let Fetched { found, snapshot } = inner.fetch(prepared, key.exact).await?;
-            if let Some(hit) = self.exact_hit(prepared, found, snapshot, started) {
+            let Fetched { found, read_version } = inner.fetch(prepared, key.exact).await?;
+            if let Some(hit) = self.exact_hit(prepared, found, read_version, started) {
                 return Ok(Exact::Hit(hit));
             }
-            shared = Some(snapshot);
+            shared = Some(read_version);
         }
-        let (Fetched { found, snapshot }, turn, embedding) = inner.fetch_first(prepared).await?;
-        Ok(match self.exact_hit(prepared, found, snapshot, started) {
+        let (Fetched { found, read_version }, claim_status, embedding) = inner.fetch_first(prepared).await?;
+        Ok(match self.exact_hit(prepared, found, read_version, started) {
             Some(hit) => Exact::Hit(hit),
-            None => Exact::Miss(Missed { snapshots: Snapshots { own: snapshot, shared }, turn, embedding }),
+            None => Exact::Miss(Missed {
+                read_versions: ReadVersions { own: read_version, shared },
+                claim_status,
+                embedding,
+            }),
         })
     }
 
@@ -239,7 +243,7 @@ impl Cache {
         &self,
         prepared: &Prepared,
         found: Found,
-        snapshot: Snapshot,
+        read_version: ReadVersion,
         started: Instant,
     ) -> Option<Hit> {
         let Found::Live(entry) = found else { return None };
@@ -247,7 +251,7 @@ impl Cache {
         if prepared.mode == Mode::Renew || entry.question != prepared.key.text {
             return None;
         }
-        let hit = self.hit(prepared, entry, Tier::Exact, snapshot);
+        let hit = self.hit(prepared, entry, Tier::Exact, read_version);
         self.inner.metrics.lookup.exact_hits.increment();
         self.inner.metrics.lookup.exact_hit.record(started.elapsed());
         Some(hit)
@@ -282,7 +286,7 @@ impl Cache {
             if let Some(near) = inner.accepted(prepared, &embedding, &mut unlikely).await? {
                 self.maybe_judge_hit(prepared, &near);
                 let tier = Tier::Semantic { similarity: near.similarity, confidence: near.confidence };
-                let hit = self.hit(prepared, near.entry, tier, near.snapshot);
+                let hit = self.hit(prepared, near.entry, tier, near.read_version);
                 inner.metrics.lookup.semantic_hits.increment();
                 inner.metrics.lookup.semantic_hit.record(started.elapsed());
                 return Ok(Semantic::Hit(hit));
@@ -292,8 +296,14 @@ impl Cache {
         Ok(Semantic::Miss(Some(embedding)))
     }
 
-    /// Serves `entry`, which the store just found live at `snapshot`.
-    pub(super) fn hit(&self, prepared: &Prepared, entry: Arc<Entry>, tier: Tier, snapshot: Snapshot) -> Hit {
+    /// Serves `entry`, which the store just found live at `read_version`.
+    pub(super) fn hit(
+        &self,
+        prepared: &Prepared,
+        entry: Arc<Entry>,
+        tier: Tier,
+        read_version: ReadVersion,
+    ) -> Hit {
         let inner = &self.inner;
         inner.store.record_hit(&entry.corpus, entry.id);
         if let Tier::Semantic { similarity, .. } = tier {
@@ -304,7 +314,7 @@ impl Cache {
             inner.metrics.lookup.completion_tokens_saved.add(usage.completion_tokens);
             inner.metrics.lookup.cost_saved_microusd.add(usage.cost_microusd);
         }
-        self.maybe_refresh(&entry, snapshot);
+        self.maybe_refresh(&entry, read_version);
         let age = inner.clock.now().saturating_since(entry.created_at);
         Hit { tier, age, question: Arc::clone(&prepared.key.text), entry }
     }
@@ -318,8 +328,8 @@ pub(super) enum Exact {
 
 /// What an exact miss passes on to the next steps.
 pub(super) struct Missed {
-    pub(super) snapshots: Snapshots,
-    pub(super) turn: Turn,
+    pub(super) read_versions: ReadVersions,
+    pub(super) claim_status: ClaimStatus,
     /// Set if it was made during the lookup.
     pub(super) embedding: Option<Embedding>,
 }
@@ -327,14 +337,14 @@ pub(super) struct Missed {
 /// The state of the invalidation clock before anything was retrieved, for each place where an answer may be
 /// stored.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Snapshots {
-    pub(super) own: Snapshot,
+pub(super) struct ReadVersions {
+    pub(super) own: ReadVersion,
     /// For everybody, if the principal's answer is kept apart.
-    pub(super) shared: Option<Snapshot>,
+    pub(super) shared: Option<ReadVersion>,
 }
 
-impl From<Snapshot> for Snapshots {
-    fn from(own: Snapshot) -> Self {
+impl From<ReadVersion> for ReadVersions {
+    fn from(own: ReadVersion) -> Self {
         Self { own, shared: None }
     }
 }
@@ -371,31 +381,31 @@ impl Inner {
     async fn fetch_first(
         &self,
         prepared: &Prepared,
-    ) -> Result<(Fetched, Turn, Option<Embedding>), BypassReason> {
+    ) -> Result<(Fetched, ClaimStatus, Option<Embedding>), BypassReason> {
         let started = Instant::now();
         let fetch = async {
-            let found = Turn::look_up(&self.store, &prepared.key.corpus, prepared.key.exact).await;
+            let found = ClaimStatus::look_up(&self.store, &prepared.key.corpus, prepared.key.exact).await;
             self.metrics.lookup.store.record(started.elapsed());
             found.map_err(|error| self.broken_store(&error))
         };
         let is_embedded = prepared.is_embedded() && prepared.given.is_none() && !prepared.in_batch;
         if !(self.store.coordination().is_some() && is_embedded && self.embedder.is_idle()) {
-            let (fetched, turn) = fetch.await?;
-            return Ok((fetched, turn, None));
+            let (fetched, claim_status) = fetch.await?;
+            return Ok((fetched, claim_status, None));
         }
         let (fetch, embed) = (pin!(fetch), pin!(self.embedding(prepared)));
         match select(fetch, embed).await {
             Either::Left((fetched, embed)) => {
-                let (fetched, turn) = fetched?;
+                let (fetched, claim_status) = fetched?;
                 // An exact hit needs no embedding; the one that is being made is abandoned.
                 let is_hit = matches!(fetched.found, Found::Live(_)) && prepared.mode != Mode::Renew;
-                Ok((fetched, turn, if is_hit { None } else { embed.await? }))
+                Ok((fetched, claim_status, if is_hit { None } else { embed.await? }))
             }
             Either::Right((embedding, fetch)) => {
                 // An exact hit is served even if the embedder is broken; after a miss, the embedder is asked
                 // again.
-                let (fetched, turn) = fetch.await?;
-                Ok((fetched, turn, embedding.ok().flatten()))
+                let (fetched, claim_status) = fetch.await?;
+                Ok((fetched, claim_status, embedding.ok().flatten()))
             }
         }
     }
@@ -413,7 +423,7 @@ impl Inner {
     fn broken_store(&self, error: &Error) -> BypassReason {
         match error.kind() {
             // The store reports once that it is away; a warning for every lookup would be too much.
-            ErrorKind::Unavailable => self.bypass(BypassReason::StoreAway),
+            ErrorKind::Unavailable => self.bypass(BypassReason::StoreUnavailable),
             ErrorKind::Incomplete => self.bypass(BypassReason::InvalidationPending),
             ErrorKind::Timeout => self.broken(BypassReason::StoreTimeout, error),
             _ => self.broken(BypassReason::Store, error),
@@ -440,6 +450,6 @@ impl Prepared {
 
     /// What two callers must have in common to ask the same: the question, and the required certainty.
     pub(super) fn flight_key(&self) -> crate::flight::FlightKey {
-        (self.key.exact, self.criterion.bits())
+        (self.key.exact, self.match_policy.bits())
     }
 }

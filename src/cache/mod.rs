@@ -8,26 +8,26 @@
 
 mod builder;
 mod candidates;
+mod claim;
 mod confirmations;
 mod corpus;
 mod embedding;
 mod explain;
 mod feedback;
+mod feedback_index;
 mod fill;
 mod get_or_fill;
 mod indexes;
 mod judging;
-mod lessons;
-mod live;
 mod lookup;
 mod principal;
 mod put;
 mod query;
 mod refresh;
+mod runtime_settings;
 mod shown;
 mod since;
 mod together;
-mod turn;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -43,27 +43,27 @@ use tokio_util::task::TaskTracker;
 pub use self::builder::{CacheBuilder, DEFAULT_MEMO_BYTES};
 pub use self::corpus::CorpusCache;
 pub use self::explain::{EntryState, ExplainedCandidate, Explanation};
-pub use self::feedback::Teller;
-pub use self::fill::{Begun, FillOutcome, FillPermit};
+pub use self::feedback::FeedbackSource;
+use self::feedback_index::FeedbackIndex;
+pub use self::fill::{FillOutcome, FillPermit, PendingFill};
 pub use self::get_or_fill::{Miss, Origin, Served};
 use self::indexes::Indexes;
 use self::judging::Judging;
-use self::lessons::Lessons;
-use self::live::Live;
 pub use self::lookup::{BypassReason, Hit, Lookup, Tier};
-pub use self::principal::{Principal, Reach};
+pub use self::principal::{Principal, Visibility};
 pub use self::query::{FollowUps, Query};
 pub use self::refresh::Refresh;
 use self::refresh::Refresher;
+use self::runtime_settings::RuntimeSettings;
 pub use self::since::Since;
 use crate::clock::Clock;
-use crate::criterion::Criterion;
 use crate::embed::{Embedder, Memo};
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::flight::SingleFlight;
 use crate::journal::Journal;
 use crate::key::{Corpus, EntryId, ScopeId};
+use crate::match_policy::MatchPolicy;
 use crate::metrics::{CacheMetrics, Metrics};
 use crate::policy::{Admission, EarlyRefresh};
 use crate::store::{ConnectionStatus, Found, Store, StoreStatus, StoredEntry};
@@ -83,10 +83,10 @@ pub(crate) struct Inner {
     pub(crate) fingerprint: String,
     pub(crate) verifier: Arc<dyn Verifier>,
     pub(crate) indexes: Arc<Indexes>,
-    pub(crate) lessons: Arc<Lessons>,
+    pub(crate) feedback_index: Arc<FeedbackIndex>,
     pub(crate) flights: SingleFlight,
     pub(crate) refreshes: SingleFlight,
-    pub(crate) live: Live,
+    pub(crate) runtime: RuntimeSettings,
     pub(crate) admission: Admission,
     pub(crate) metrics: CacheMetrics,
     pub(crate) journal: Journal,
@@ -109,8 +109,8 @@ pub(crate) struct Inner {
 pub(crate) struct Settings {
     pub(crate) candidates: usize,
     pub(crate) follow_ups: FollowUps,
-    /// The criteria of corpora that have their own.
-    pub(crate) corpora: HashMap<Corpus, Criterion>,
+    /// The match policies of corpora that have their own.
+    pub(crate) corpora: HashMap<Corpus, MatchPolicy>,
     pub(crate) embed_timeout: Duration,
     /// How long the verification of a lookup's candidates may take in all.
     pub(crate) verify_timeout: Duration,
@@ -317,7 +317,7 @@ impl Cache {
     /// ```
     /// # wellspring_test_support::example::with_cache(async |cache| {
     /// cache.invalidate_document("passwords.md").await?;
-    /// cache.settle().await?;
+    /// cache.wait_idle().await?;
     /// assert_eq!(cache.status().await?.entries, 0);
     /// # Ok(()) });
     /// ```
@@ -329,14 +329,14 @@ impl Cache {
     /// # Cancel safety
     ///
     /// Can be dropped at any time.
-    pub async fn settle(&self) -> Result<()> {
+    pub async fn wait_idle(&self) -> Result<()> {
         self.inner.store.status().await?;
         let indexes = Arc::clone(&self.inner.indexes);
         indexes.all_loaded().await;
         // It fails only if the runtime ends, or if it panics itself.
-        drop(tokio::task::spawn_blocking(move || indexes.settle()).await);
+        drop(tokio::task::spawn_blocking(move || indexes.wait_idle()).await);
         if let Some(judging) = &self.inner.judging {
-            self.inner.shutdown.run_until_cancelled(judging.settled()).await;
+            self.inner.shutdown.run_until_cancelled(judging.wait_idle()).await;
         }
         Ok(())
     }

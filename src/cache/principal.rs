@@ -10,15 +10,15 @@ use std::sync::Arc;
 pub struct Principal {
     pub(super) name: Arc<str>,
     pub(super) counts_as: Arc<str>,
-    pub(super) reach: Reach,
+    pub(super) visibility: Visibility,
 }
 
 /// Who is served what a principal fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub enum Reach {
+pub enum Visibility {
     /// No one: it is not stored. For principals that cannot be distinguished from others.
-    Nobody,
+    NoOne,
     /// The principal alone.
     Own,
     /// Everybody who asks the very same question. It is never the answer to another one, and its time to live
@@ -26,14 +26,14 @@ pub enum Reach {
     SameQuestion,
     /// Everybody in the scope, also for other questions of the same meaning.
     #[default]
-    Everybody,
+    Everyone,
 }
 
 impl Principal {
     /// The principal named `name`, whose answers are served to everybody.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         let name = name.into();
-        Self { counts_as: Arc::clone(&name), name, reach: Reach::default() }
+        Self { counts_as: Arc::clone(&name), name, visibility: Visibility::default() }
     }
 
     /// Sets the name under which its answers [confirm](crate::Admission::confirmations()) those of others;
@@ -45,8 +45,8 @@ impl Principal {
 
     /// Sets who is served the answers that it fills. If that is not everybody, an embedding that the query
     /// gives is not used but made again, because the embedding decides which questions find the answer.
-    pub fn reach(mut self, reach: Reach) -> Self {
-        self.reach = reach;
+    pub fn visibility(mut self, visibility: Visibility) -> Self {
+        self.visibility = visibility;
         self
     }
 }

@@ -1,6 +1,6 @@
 //! Storing an answer that was made without a permit.
 
-use crate::cache::lookup::Snapshots;
+use crate::cache::lookup::ReadVersions;
 use crate::cache::query::{Mode, Prepared};
 use crate::cache::{Cache, FillOutcome, FillPermit, Query, Since};
 use crate::entry::{Answer, Dependency, DocumentVersion};
@@ -61,21 +61,21 @@ impl Cache {
         let read = if since.is_none() { versions_read(&prepared, &dependencies)? } else { Vec::new() };
         let key = &prepared.key;
         let store = &self.inner.store;
-        let now = store.lookup(&key.corpus, key.exact).await?.snapshot;
+        let now = store.lookup(&key.corpus, key.exact).await?.read_version;
         let fence = if let Some(since) = since {
             // Everybody's answer has another clock, and `since` does not cover it. So this answer confirms no
             // other.
-            let own = self.snapshot_of(since, &key.corpus, key.exact, now)?;
-            own.map(Snapshots::from).ok_or(RefusedReason::ClockLost)
+            let own = self.read_version_of(since, &key.corpus, key.exact, now)?;
+            own.map(ReadVersions::from).ok_or(RefusedReason::ClockLost)
         } else {
             let shared = match &prepared.shared {
-                Some(shared) => Some(store.lookup(&key.corpus, shared.key.exact).await?.snapshot),
+                Some(shared) => Some(store.lookup(&key.corpus, shared.key.exact).await?.read_version),
                 None => None,
             };
-            self.current(&prepared, &read).await?.map_or(Ok(Snapshots { own: now, shared }), Err)
+            self.current(&prepared, &read).await?.map_or(Ok(ReadVersions { own: now, shared }), Err)
         };
-        let snapshots = match fence {
-            Ok(snapshots) => snapshots,
+        let read_versions = match fence {
+            Ok(read_versions) => read_versions,
             Err(reason) => return Ok(FillOutcome::Refused(self.refused(&prepared, reason))),
         };
         let embedding = match &prepared.given {
@@ -83,14 +83,14 @@ impl Cache {
             None if prepared.is_embedded() => self.inner.embed(&key.text).await?,
             _ => None,
         };
-        Ok(FillPermit::new(self.clone(), prepared, snapshots, embedding, None, None)
+        Ok(FillPermit::new(self.clone(), prepared, read_versions, embedding, None, None)
             .fill(answer, dependencies)
             .await)
     }
 
     /// Why an answer that read these versions may be stale; none if they are the ones that were last
-    /// reported. Call it after the snapshot was taken: any change after this call then also comes after the
-    /// snapshot.
+    /// reported. Call it after the read version was taken: any change after this call then also comes after
+    /// the read version.
     async fn current(
         &self,
         prepared: &Prepared,

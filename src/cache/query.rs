@@ -5,13 +5,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::cache::Inner;
-use crate::cache::principal::{Principal, Reach};
-use crate::criterion::Criterion;
+use crate::cache::principal::{Principal, Visibility};
 use crate::embedding::Embedding;
 use crate::entry::Entry;
 use crate::error::{Error, Result};
 use crate::judgement::EntryRecord;
 use crate::key::{CacheKey, Corpus, Namespace, Scope, TenantId, folded};
+use crate::match_policy::MatchPolicy;
 use crate::verify::{Candidate, is_follow_up};
 
 /// The parameter of the scope that holds the fingerprint of a conversation.
@@ -25,7 +25,7 @@ pub struct Query {
     corpus: Corpus,
     scope: Scope,
     embedding: Option<Vec<f32>>,
-    criterion: Option<Criterion>,
+    match_policy: Option<MatchPolicy>,
     conversation: Option<String>,
     is_exact: bool,
     principal: Option<Principal>,
@@ -74,7 +74,7 @@ impl Query {
             corpus: Corpus::default(),
             scope: Scope::new(),
             embedding: None,
-            criterion: None,
+            match_policy: None,
             conversation: None,
             is_exact: false,
             principal: None,
@@ -147,7 +147,7 @@ impl Query {
     /// # Ok(()) });
     /// ```
     pub fn similarity_threshold(mut self, threshold: f32) -> Self {
-        self.criterion = Some(Criterion::SimilarityThreshold(threshold));
+        self.match_policy = Some(MatchPolicy::SimilarityThreshold(threshold));
         self
     }
 
@@ -164,7 +164,7 @@ impl Query {
     /// # Ok(()) });
     /// ```
     pub fn max_false_hit_rate(mut self, rate: f64) -> Self {
-        self.criterion = Some(Criterion::MaxFalseHitRate(rate));
+        self.match_policy = Some(MatchPolicy::MaxFalseHitRate(rate));
         self
     }
 
@@ -173,14 +173,14 @@ impl Query {
     ///
     /// ```
     /// # wellspring_test_support::example::with_cache(async |cache| {
-    /// use wellspring::{Criterion, Lookup, Query};
+    /// use wellspring::{MatchPolicy, Lookup, Query};
     ///
-    /// let query = Query::new("how do I reset my password").criterion(Criterion::SimilarityThreshold(0.95));
+    /// let query = Query::new("how do I reset my password").match_policy(MatchPolicy::SimilarityThreshold(0.95));
     /// assert!(matches!(cache.lookup(query).await?, Lookup::Hit(_)));
     /// # Ok(()) });
     /// ```
-    pub fn criterion(mut self, criterion: Criterion) -> Self {
-        self.criterion = Some(criterion);
+    pub fn match_policy(mut self, match_policy: MatchPolicy) -> Self {
+        self.match_policy = Some(match_policy);
         self
     }
 
@@ -209,9 +209,9 @@ impl Query {
     ///
     /// ```
     /// # wellspring_test_support::example::with_cache(async |cache| {
-    /// use wellspring::{Dependency, Lookup, Principal, Query, Reach};
+    /// use wellspring::{Dependency, Lookup, Principal, Query, Visibility};
     ///
-    /// let ask = |name| Query::new("Where is the key?").principal(Principal::new(name).reach(Reach::Own));
+    /// let ask = |name| Query::new("Where is the key?").principal(Principal::new(name).visibility(Visibility::Own));
     /// if let Lookup::Miss(permit) = cache.lookup(ask("alice")).await? {
     ///     permit.fill("In her bag.", [Dependency::document("keys.md")]).await;
     /// }
@@ -291,13 +291,13 @@ pub(crate) struct Prepared {
     pub(crate) tenant: Option<TenantId>,
     /// The key of everybody's answer, if that is stored elsewhere.
     pub(crate) shared: Option<Shared>,
-    pub(crate) reach: Reach,
+    pub(crate) visibility: Visibility,
     /// The namespace that the answer will belong to.
     pub(crate) namespace: Option<Namespace>,
     /// Whether the scope is private, and nothing says whose it is.
     pub(crate) lacks_tenant: bool,
     pub(crate) given: Option<Embedding>,
-    pub(crate) criterion: Criterion,
+    pub(crate) match_policy: MatchPolicy,
     pub(crate) mode: Mode,
     /// Whether only the same question is wanted, whatever the mode.
     pub(crate) is_exact: bool,
@@ -333,7 +333,7 @@ impl Prepared {
         similarity: f32,
         record: Option<&'a EntryRecord>,
     ) -> Candidate<'a> {
-        Candidate::new(&self.key.text, &entry.question, similarity, self.criterion)
+        Candidate::new(&self.key.text, &entry.question, similarity, self.match_policy)
             .in_corpus(&self.key.corpus)
             .in_scope(self.key.scope)
             .record(record)
@@ -357,8 +357,10 @@ impl Prepared {
         let key_of = if query.is_exact { CacheKey::exact } else { CacheKey::new };
         let key = key_of(query.corpus, scope, &query.text)?;
         let whole = if key.is_whole() { None } else { Some(folded(&query.text)?.into()) };
-        let reach = query.principal.as_ref().map_or(Reach::Everybody, |principal| principal.reach);
-        let is_apart = reach == Reach::Own || cache.admission.confirmations > 1 && reach != Reach::Nobody;
+        let visibility =
+            query.principal.as_ref().map_or(Visibility::Everyone, |principal| principal.visibility);
+        let is_apart = visibility == Visibility::Own
+            || cache.admission.confirmations > 1 && visibility != Visibility::NoOne;
         let (key, tenant, shared) = match query.principal.filter(|_| is_apart) {
             None => (key, tenant, None),
             Some(Principal { name, counts_as, .. }) => {
@@ -381,20 +383,20 @@ impl Prepared {
         }
         // The embedding decides which questions find the answer. Only those who may decide what others are
         // served may set it.
-        let given = given.filter(|_| reach == Reach::Everybody);
+        let given = given.filter(|_| visibility == Visibility::Everyone);
         let of_corpus = || cache.settings.corpora.get(&key.corpus).copied();
-        let criterion = query.criterion.or(query.scope.criterion()).or_else(of_corpus);
-        let criterion = criterion.unwrap_or_else(|| cache.live.criterion()).checked()?;
+        let match_policy = query.match_policy.or(query.scope.match_policy()).or_else(of_corpus);
+        let match_policy = match_policy.unwrap_or_else(|| cache.runtime.match_policy()).checked()?;
         Ok(Self {
             key,
             whole,
             tenant,
             shared,
-            reach,
+            visibility,
             namespace: query.scope.as_namespace().cloned(),
             lacks_tenant: query.scope.lacks_tenant(),
             given,
-            criterion,
+            match_policy,
             mode: query.mode,
             is_exact: query.is_exact,
             in_batch: false,

@@ -11,16 +11,16 @@ use std::time::Instant;
 use futures::StreamExt as _;
 
 use crate::cache::Cache;
+use crate::cache::claim::{ClaimGuard, ClaimStatus};
 use crate::cache::fill::FillPermit;
-use crate::cache::principal::Reach;
+use crate::cache::principal::Visibility;
 use crate::cache::query::{Mode, Prepared};
-use crate::cache::turn::{Held, Turn};
 use crate::embedding::Embedding;
 use crate::entry::{Answer, Dependency, Entry};
 use crate::error::BoxError;
 use crate::flight::{FlightKey, Leader};
 use crate::key::CacheKey;
-use crate::store::Snapshot;
+use crate::store::ReadVersion;
 
 /// How many answers are made again at the same time after a change.
 const CONCURRENT_REFRESHES: usize = 4;
@@ -45,8 +45,8 @@ pub(crate) type Refresher =
     Arc<dyn Fn(Refresh) -> BoxFuture<Result<(Answer, Vec<Dependency>), BoxError>> + Send + Sync>;
 
 impl Cache {
-    /// Refreshes `entry` in the background if its end is near. `snapshot` was taken for this hit.
-    pub(super) fn maybe_refresh(&self, entry: &Arc<Entry>, snapshot: Snapshot) {
+    /// Refreshes `entry` in the background if its end is near. `read_version` was taken for this hit.
+    pub(super) fn maybe_refresh(&self, entry: &Arc<Entry>, read_version: ReadVersion) {
         let Some(early) = self.inner.settings.early_refresh else { return };
         let left = entry.expires_at.saturating_since(self.inner.clock.now());
         if !early.is_due(left, entry.recompute, self.inner.random()) {
@@ -57,9 +57,9 @@ impl Cache {
         let entry = Arc::clone(entry);
         self.spawn(async move {
             // Of all processes, only one refreshes. A process that cannot ask the store need not try.
-            let turn = Turn::claim(&cache.inner.store, &entry.corpus, entry.id).await;
-            let Ok(turn @ (Turn::Free | Turn::Ours(_))) = turn else { return };
-            cache.refresh(entry, snapshot, leader, turn.take()).await;
+            let claim_status = ClaimStatus::claim(&cache.inner.store, &entry.corpus, entry.id).await;
+            let Ok(claim_status @ (ClaimStatus::Free | ClaimStatus::Ours(_))) = claim_status else { return };
+            cache.refresh(entry, read_version, leader, claim_status.into_guard()).await;
         });
     }
 
@@ -74,15 +74,24 @@ impl Cache {
                 .for_each_concurrent(CONCURRENT_REFRESHES, |entry| async {
                     let Some(leader) = cache.inner.refreshes.try_lead(refresh_key(&entry)) else { return };
                     // The clock is asked now, after the change and before anything is retrieved.
-                    let found = Turn::look_up(&cache.inner.store, &entry.corpus, entry.id).await;
-                    let Ok((fetched, turn @ (Turn::Free | Turn::Ours(_)))) = found else { return };
-                    cache.refresh(entry, fetched.snapshot, leader, turn.take()).await;
+                    let found = ClaimStatus::look_up(&cache.inner.store, &entry.corpus, entry.id).await;
+                    let Ok((fetched, claim_status @ (ClaimStatus::Free | ClaimStatus::Ours(_)))) = found
+                    else {
+                        return;
+                    };
+                    cache.refresh(entry, fetched.read_version, leader, claim_status.into_guard()).await;
                 })
                 .await;
         });
     }
 
-    async fn refresh(&self, entry: Arc<Entry>, snapshot: Snapshot, leader: Leader, claim: Option<Held>) {
+    async fn refresh(
+        &self,
+        entry: Arc<Entry>,
+        read_version: ReadVersion,
+        leader: Leader,
+        claim: Option<ClaimGuard>,
+    ) {
         let Some(refresher) = &self.inner.refresher else { return };
         let key = CacheKey {
             corpus: entry.corpus.clone(),
@@ -100,18 +109,24 @@ impl Cache {
             whole: None,
             tenant: entry.tenant,
             shared: None,
-            reach: Reach::Everybody,
+            visibility: Visibility::Everyone,
             namespace: None,
             lacks_tenant: false,
             given: None,
-            criterion: 1.0.into(),
+            match_policy: 1.0.into(),
             mode: Mode::Renew,
             is_exact: false,
             in_batch: false,
         };
         let embedding = entry.embedding.clone();
-        let permit =
-            FillPermit::new(self.clone(), prepared, snapshot.into(), embedding.clone(), Some(leader), claim);
+        let permit = FillPermit::new(
+            self.clone(),
+            prepared,
+            read_version.into(),
+            embedding.clone(),
+            Some(leader),
+            claim,
+        );
         let started = Instant::now();
         let namespaces = entry.dependencies.iter().filter(|d| matches!(d, Dependency::Namespace(_))).cloned();
         let mut kept: Vec<Dependency> = namespaces.collect();

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::cache::{Cache, FillPermit};
 use crate::error::{Error, Result};
 use crate::key::{Corpus, EntryId, sealing_hash};
-use crate::store::Snapshot;
+use crate::store::ReadVersion;
 
 /// When a question was looked up, by the invalidation clock: returned by [`FillPermit::since`] and accepted
 /// by [`Cache::put`].
@@ -79,7 +79,7 @@ impl FillPermit {
     /// ```
     pub fn since(&self) -> Since {
         let key = &self.prepared.key;
-        self.cache.since(&key.corpus, key.exact, self.snapshots.own)
+        self.cache.since(&key.corpus, key.exact, self.read_versions.own)
     }
 
     /// Fences the fill by `since` instead of the lookup that gave this permit: for an answer that was begun
@@ -106,19 +106,20 @@ impl FillPermit {
     /// `InvalidInput` if `since` was given for another question, corpus or scope.
     pub fn fence(&mut self, since: &Since) -> Result<bool> {
         let key = &self.prepared.key;
-        let snapshot = self.cache.snapshot_of(since, &key.corpus, key.exact, self.snapshots.own)?;
+        let read_version =
+            self.cache.read_version_of(since, &key.corpus, key.exact, self.read_versions.own)?;
         // Everybody's answer has another clock, and `since` does not cover it.
-        Ok(snapshot.inspect(|&snapshot| self.snapshots = snapshot.into()).is_some())
+        Ok(read_version.inspect(|&read_version| self.read_versions = read_version.into()).is_some())
     }
 }
 
 impl Cache {
-    pub(super) fn since(&self, corpus: &Corpus, entry: EntryId, snapshot: Snapshot) -> Since {
+    pub(super) fn since(&self, corpus: &Corpus, entry: EntryId, read_version: ReadVersion) -> Since {
         let owner: &[u8] = match self.inner.store.coordination() {
             Some(_) => &[],
             None => &self.inner.process,
         };
-        let Snapshot { incarnation, sequence } = snapshot;
+        let ReadVersion { incarnation, sequence } = read_version;
         let parts = [
             &incarnation.to_be_bytes()[..],
             owner,
@@ -130,22 +131,22 @@ impl Cache {
         Since { sequence, entry: [a, b, c, d], seal: sealing_hash("wellspring.since.1", &parts) }
     }
 
-    /// The snapshot that `since` stands for, if the clock is now at `now`; none if it does not belong to that
-    /// clock.
-    pub(super) fn snapshot_of(
+    /// The read version that `since` stands for, if the clock is now at `now`; none if it does not belong to
+    /// that clock.
+    pub(super) fn read_version_of(
         &self,
         since: &Since,
         corpus: &Corpus,
         entry: EntryId,
-        now: Snapshot,
-    ) -> Result<Option<Snapshot>> {
-        let snapshot = Snapshot { sequence: since.sequence, ..now };
-        let expected = self.since(corpus, entry, snapshot);
+        now: ReadVersion,
+    ) -> Result<Option<ReadVersion>> {
+        let read_version = ReadVersion { sequence: since.sequence, ..now };
+        let expected = self.since(corpus, entry, read_version);
         if expected.entry != since.entry {
             return Err(Error::invalid(
                 "since was given for another question, corpus or scope: look this one up before you retrieve",
             ));
         }
-        Ok((expected == *since).then_some(snapshot))
+        Ok((expected == *since).then_some(read_version))
     }
 }

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use moka::sync::Cache;
+use moka::sync::Cache as BoundedCache;
 
 use super::Embedded;
 
@@ -15,7 +15,7 @@ const OVERHEAD_BYTES: usize = 256;
 
 /// Embeddings by text. Texts that are requested often stay; a text that is seen once does not displace them.
 #[derive(Debug)]
-pub(crate) struct Memo(Option<Cache<Arc<str>, Embedded>>);
+pub(crate) struct Memo(Option<BoundedCache<Arc<str>, Embedded>>);
 
 impl Memo {
     /// Remembers up to `bytes` bytes; with 0, nothing.
@@ -28,7 +28,7 @@ impl Memo {
             let bytes = text.len() + components * size_of::<f32>() + OVERHEAD_BYTES;
             u32::try_from(bytes).unwrap_or(u32::MAX)
         };
-        Self((bytes > 0).then(|| Cache::builder().max_capacity(bytes).weigher(weigh).build()))
+        Self((bytes > 0).then(|| BoundedCache::builder().max_capacity(bytes).weigher(weigh).build()))
     }
 
     /// The embedding of `text`, if it is remembered.

@@ -167,7 +167,7 @@ impl Change {
     }
 
     /// The document that changed, and its new version if the change reports one.
-    pub(crate) fn document_told(&self) -> Option<(&str, Option<&DocumentVersion>)> {
+    pub(crate) fn reported_document(&self) -> Option<(&str, Option<&DocumentVersion>)> {
         match self {
             Self::Document { id: document, version } | Self::Chunks { document, version, .. } => {
                 Some((document, version.as_ref()))

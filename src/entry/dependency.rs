@@ -193,8 +193,8 @@ impl Name<'_> {
     }
 
     /// The id of the name in NFC, and its id in NFD if that is different. Names were once hashed as they were
-    /// given, and other processes that share the store may still do so. A mark or an entry from them may have
-    /// either form, and with both ids it meets its counterpart.
+    /// given, and other processes that share the store may still do so. A tombstone or an entry from them may
+    /// have either form, and with both ids it meets its counterpart.
     pub(super) fn ids(self) -> impl Iterator<Item = DependencyId> {
         let decomposed = (!self.is(str::is_ascii)).then(|| {
             let decompose = |part: &str| part.nfd().collect::<String>();

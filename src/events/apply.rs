@@ -53,8 +53,8 @@ impl<'a> Applier<'a> {
         Self { target, observer, corpus, on_gap, max_attempts, seen }
     }
 
-    pub(super) fn tell(&self, report: &Report) {
-        self.observer.tell(report);
+    pub(super) fn notify(&self, report: &Report) {
+        self.observer.notify(report);
     }
 
     /// Whether the second event may be applied together with the first.
@@ -106,7 +106,7 @@ impl<'a> Applier<'a> {
                 ended += dropped(&self.until_in_force(&corpus, Task::Invalidate(&everything)).await?);
             }
         }
-        self.tell(&Report::Gap { reason, dropped: ended });
+        self.notify(&Report::Gap { reason, dropped: ended });
         Ok(())
     }
 
@@ -145,7 +145,7 @@ impl<'a> Applier<'a> {
                 }
             }
         }
-        self.tell(&Report::Waiting { why: error.to_string() });
+        self.notify(&Report::Waiting { why: error.to_string() });
         attempts.backoff.pause().await;
         // An incomplete invalidation is in the store's outbox. Another attempt before it is done would only
         // add to the outbox.

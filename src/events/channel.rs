@@ -73,8 +73,8 @@ impl ChannelEvents {
 
     /// Sets a function that receives reports of what happens. It is called between messages, so it must be
     /// quick.
-    pub fn observe(mut self, tell: impl Fn(&Report) + Send + Sync + 'static) -> Self {
-        self.observer = Observer::new(tell);
+    pub fn observe(mut self, notify: impl Fn(&Report) + Send + Sync + 'static) -> Self {
+        self.observer = Observer::new(notify);
         self
     }
 
@@ -122,7 +122,7 @@ impl ChannelEvents {
                     Ok(()) => "the connection was closed".into(),
                 };
                 if backoff.is_first() {
-                    applier.tell(&Report::Disconnected { server: server.name.clone(), why });
+                    applier.notify(&Report::Disconnected { server: server.name.clone(), why });
                 }
                 backoff.pause().await;
             }
@@ -152,7 +152,7 @@ impl ChannelEvents {
         };
         let mut connection = server.connect_listening(listen).await.map_err(lost)?;
         connection.send(redis::cmd("SUBSCRIBE").arg(&self.channel)).await.map_err(lost)?;
-        applier.tell(&Report::Connected { server: server.name.clone() });
+        applier.notify(&Report::Connected { server: server.name.clone() });
         // After subscribing, so that nothing comes in between.
         applier.gap(GapReason::Subscribed).await?;
         backoff.reset();
@@ -179,8 +179,8 @@ impl ChannelEvents {
             Err(reason) => Err(Failure::Rejected(reason)),
         };
         match outcome {
-            Ok(dropped) => applier.tell(&Report::Applied { id: None, dropped: dropped.iter().sum() }),
-            Err(Failure::Rejected(reason)) => applier.tell(&Report::Ignored { reason }),
+            Ok(dropped) => applier.notify(&Report::Applied { id: None, dropped: dropped.iter().sum() }),
+            Err(Failure::Rejected(reason)) => applier.notify(&Report::Ignored { reason }),
             Err(closed) => return Err(closed),
         }
         Ok(())

@@ -154,19 +154,19 @@ impl Event {
     /// How many changes it reports.
     pub(super) fn changes(&self) -> usize {
         match &self.action {
-            Action::Invalidate(changes) => told(changes),
+            Action::Invalidate(changes) => count(changes),
             Action::Begin(_) | Action::End(..) => 1,
         }
     }
 }
 
 /// How many changes these are; each chunk is one.
-fn told(changes: &[Change]) -> usize {
-    let told = changes.iter().map(|change| match change {
+fn count(changes: &[Change]) -> usize {
+    let count = changes.iter().map(|change| match change {
         Change::Chunks { hashes, .. } => hashes.len(),
         _ => 1,
     });
-    told.sum()
+    count.sum()
 }
 
 impl Spelled {
@@ -211,9 +211,9 @@ impl Action {
         let check = |change: &Change| change.check().map_err(|error| error.to_string());
         match self {
             Self::Invalidate(changes) => {
-                let told = told(changes);
-                if told > MAX_CHANGES {
-                    return Err(format!("it reports {told} changes, the limit is {MAX_CHANGES}"));
+                let count = count(changes);
+                if count > MAX_CHANGES {
+                    return Err(format!("it reports {count} changes, the limit is {MAX_CHANGES}"));
                 }
                 changes.iter().try_for_each(check)
             }

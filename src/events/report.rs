@@ -92,18 +92,18 @@ pub(super) struct Observer(Option<Arc<Tell>>);
 type Tell = dyn Fn(&Report) + Send + Sync;
 
 impl Observer {
-    pub(super) fn new(tell: impl Fn(&Report) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(tell)))
+    pub(super) fn new(notify: impl Fn(&Report) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(notify)))
     }
 
-    pub(super) fn tell(&self, report: &Report) {
+    pub(super) fn notify(&self, report: &Report) {
         match report {
             Report::Applied { .. } => tracing::debug!(?report, "events"),
             Report::Connected { .. } => tracing::info!(?report, "events"),
             _ => tracing::warn!(?report, "events"),
         }
-        if let Some(tell) = &self.0 {
-            tell(report);
+        if let Some(notify) = &self.0 {
+            notify(report);
         }
     }
 }

@@ -134,8 +134,8 @@ impl StreamEvents {
 
     /// Sets a function that receives reports of what happens. It is called between events, so it must be
     /// quick.
-    pub fn observe(mut self, tell: impl Fn(&Report) + Send + Sync + 'static) -> Self {
-        self.observer = Observer::new(tell);
+    pub fn observe(mut self, notify: impl Fn(&Report) + Send + Sync + 'static) -> Self {
+        self.observer = Observer::new(notify);
         self
     }
 
@@ -183,7 +183,7 @@ impl StreamEvents {
                 match self.read_from(&server, &mut applier, &mut backoff).await {
                     Stop::Closed(error) => return error,
                     Stop::Lost(why) if backoff.is_first() => {
-                        applier.tell(&Report::Disconnected { server: server.name.clone(), why });
+                        applier.notify(&Report::Disconnected { server: server.name.clone(), why });
                     }
                     Stop::Lost(_) => {}
                 }
@@ -221,7 +221,7 @@ impl StreamEvents {
             Ok(connection) => connection,
             Err(error) => return error.into(),
         };
-        applier.tell(&Report::Connected { server: server.name.clone() });
+        applier.notify(&Report::Connected { server: server.name.clone() });
         let mut claims_at = None;
         loop {
             match self.round(&mut connection, applier, &mut claims_at).await {
@@ -384,7 +384,7 @@ impl StreamEvents {
         let ids: Vec<&str> = entries.iter().map(|(entry, _)| &*entry.id).collect();
         self.acknowledge(connection, &ids).await?;
         for ((entry, _), &dropped) in entries.iter().zip(dropped) {
-            applier.tell(&Report::Applied { id: Some(entry.id.clone()), dropped });
+            applier.notify(&Report::Applied { id: Some(entry.id.clone()), dropped });
         }
         Ok(())
     }
@@ -416,7 +416,7 @@ impl StreamEvents {
         };
         connection.send(&letter.add_to(&self.stream, self.max_dead_letters)).await?;
         self.acknowledge(connection, &[&entry.id]).await?;
-        applier.tell(&Report::DeadLettered { id: entry.id.clone(), reason });
+        applier.notify(&Report::DeadLettered { id: entry.id.clone(), reason });
         Ok(())
     }
 

@@ -9,8 +9,8 @@ use super::{
     Corpus, MAX_JSON_DEPTH, MAX_PARAMETER_BYTES, Namespace, ScopeId, TenantId, check_name, first_half, hash,
     is_deeper_than,
 };
-use crate::criterion::Criterion;
 use crate::error::{Error, Result};
+use crate::match_policy::MatchPolicy;
 
 /// The canonical JSON of no parameters, as most scopes have none.
 const NO_PARAMETERS: &[u8] = b"{}";
@@ -26,7 +26,7 @@ pub struct Scope {
     namespace: Option<Namespace>,
     private: bool,
     parameters: BTreeMap<String, Value>,
-    criterion: Option<Criterion>,
+    match_policy: Option<MatchPolicy>,
 }
 
 impl Scope {
@@ -80,7 +80,7 @@ impl Scope {
     /// place of the cache's. It is not part of the scope's identity.
     #[must_use]
     pub fn similarity_threshold(mut self, threshold: f32) -> Self {
-        self.criterion = Some(Criterion::SimilarityThreshold(threshold));
+        self.match_policy = Some(MatchPolicy::SimilarityThreshold(threshold));
         self
     }
 
@@ -89,12 +89,12 @@ impl Scope {
     /// identity.
     #[must_use]
     pub fn max_false_hit_rate(mut self, rate: f64) -> Self {
-        self.criterion = Some(Criterion::MaxFalseHitRate(rate));
+        self.match_policy = Some(MatchPolicy::MaxFalseHitRate(rate));
         self
     }
 
-    pub(crate) fn criterion(&self) -> Option<Criterion> {
-        self.criterion
+    pub(crate) fn match_policy(&self) -> Option<MatchPolicy> {
+        self.match_policy
     }
 
     /// The tenant that its answers belong to; none if they are for everyone.

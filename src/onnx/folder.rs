@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_told_with_what_to_do() {
+    fn what_is_not_there_is_reported_with_what_to_do() {
         let (small, large) = (models("question-encoder", false), models("multilingual-encoder", false));
         let folders = [small.path().to_path_buf(), large.path().to_path_buf()];
         let error = |name| find(name, &folders).unwrap_err().to_string();

@@ -23,7 +23,7 @@ pub trait Coordination: fmt::Debug + Send + Sync {
     /// - Cost: one round trip, the same as the lookup alone.
     /// - If dropped: a claim that was granted is ended, now or when the servers can be reached; at the latest,
     ///   it runs out.
-    /// - Freshness: rules 1 and 3. The snapshot is taken together with the claim.
+    /// - Freshness: rules 1 and 3. The read version is taken together with the claim.
     ///
     /// # Errors
     ///
@@ -34,7 +34,7 @@ pub trait Coordination: fmt::Debug + Send + Sync {
     ///
     /// - Cost: one round trip.
     /// - If dropped: as for [`lookup_or_claim`](Self::lookup_or_claim).
-    /// - Freshness: no rule. It returns no snapshot, so the fill needs one from a lookup.
+    /// - Freshness: no rule. It returns no read version, so the fill needs one from a lookup.
     ///
     /// # Errors
     ///
@@ -65,7 +65,7 @@ pub trait Coordination: fmt::Debug + Send + Sync {
 
     /// Starts to notify the [listener](super::Store::listen) of what other processes store in `corpus`, if
     /// that corpus was not followed before. Everything that they store after this returns is reported, or
-    /// [reported as missed](super::ChangeListener::fell_behind).
+    /// [reported as missed](super::ChangeListener::lagged).
     ///
     /// - Cost: one round trip for a corpus that was not followed before, otherwise none.
     /// - If dropped: the corpus may be followed or not.

@@ -12,10 +12,10 @@ use crate::entry::{Change, DocumentVersion, Entry};
 use crate::error::Result;
 use crate::judgement::{JudgementCursor, Logged, MAX_JUDGEMENTS};
 use crate::key::{Corpus, EntryId, ScopeId};
-use crate::store::ledger::{Ledger, Resident};
+use crate::store::entry_table::{EntryMeta, EntryTable};
 use crate::store::{
     ChangeListener, ChangeOutcome, ConnectionStatus, Coordination, Fetched, Filled, Found, JudgementLog,
-    Limits, ScopeCursor, ScopePage, Snapshot, Store, StoreStatus, StoredEntry, closed,
+    Limits, ReadVersion, ScopeCursor, ScopePage, Store, StoreStatus, StoredEntry, closed,
 };
 
 /// How many changes are applied while others wait, which takes some tens of microseconds.
@@ -27,7 +27,7 @@ const CHANGES_AT_ONCE: usize = 64;
 /// wait only for a short lock.
 #[derive(Debug)]
 pub struct MemoryStore {
-    ledger: Ledger<Arc<Entry>>,
+    entry_table: EntryTable<Arc<Entry>>,
     /// The newest records of the log of judgements with their numbers, oldest first.
     judgements: Mutex<VecDeque<(u64, Logged)>>,
     secret: OnceLock<[u8; 32]>,
@@ -43,22 +43,22 @@ impl MemoryStore {
     /// An empty store in which `clock` decides when entries expire.
     pub fn with_clock(limits: Limits, clock: Arc<dyn Clock>) -> Self {
         Self {
-            ledger: Ledger::new(limits, clock),
+            entry_table: EntryTable::new(limits, clock),
             judgements: Mutex::default(),
             secret: OnceLock::new(),
             closed: AtomicBool::new(false),
         }
     }
 
-    fn ledger(&self) -> Result<&Ledger<Arc<Entry>>> {
-        if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(&self.ledger) }
+    fn entry_table(&self) -> Result<&EntryTable<Arc<Entry>>> {
+        if self.closed.load(Ordering::Acquire) { Err(closed()) } else { Ok(&self.entry_table) }
     }
 
     /// Does one bounded step of cleaning up, and returns whether there is more to do.
     fn clean(&self) -> bool {
-        let (_, more_dead) = self.ledger.drain();
-        let (_, more_expired) = self.ledger.sweep();
-        let evicted = self.ledger.evict();
+        let (_, more_dead) = self.entry_table.drain();
+        let (_, more_expired) = self.entry_table.sweep();
+        let evicted = self.entry_table.evict();
         more_dead || more_expired || !evicted.is_empty()
     }
 }
@@ -72,21 +72,21 @@ impl Default for MemoryStore {
 #[async_trait]
 impl Store for MemoryStore {
     async fn lookup(&self, corpus: &Corpus, id: EntryId) -> Result<Fetched> {
-        let (snapshot, found) = self.ledger()?.lookup(corpus, id);
+        let (read_version, found) = self.entry_table()?.lookup(corpus, id);
         let found = match found {
             None => Found::Absent,
-            Some(Ok(resident)) => Found::Live(Arc::clone(&resident.payload)),
+            Some(Ok(meta)) => Found::Live(Arc::clone(&meta.payload)),
             Some(Err(reason)) => Found::Dead(reason),
         };
-        Ok(Fetched { snapshot, found })
+        Ok(Fetched { read_version, found })
     }
 
-    async fn fill(&self, snapshot: Snapshot, entry: Arc<Entry>) -> Result<Filled> {
-        let ledger = self.ledger()?;
+    async fn fill(&self, read_version: ReadVersion, entry: Arc<Entry>) -> Result<Filled> {
+        let entry_table = self.entry_table()?;
         let dependencies = entry.check()?;
-        ledger.check_size(&entry)?;
-        let resident = Resident::new(&entry, snapshot, dependencies, Arc::clone(&entry));
-        let filled = match ledger.fill(&entry, resident) {
+        entry_table.check_size(&entry)?;
+        let meta = EntryMeta::new(&entry, read_version, dependencies, Arc::clone(&entry));
+        let filled = match entry_table.fill(&entry, meta) {
             Ok(()) => Filled::Stored,
             Err(reason) => Filled::Refused(reason),
         };
@@ -94,8 +94,8 @@ impl Store for MemoryStore {
         Ok(filled)
     }
 
-    async fn would_take(&self, snapshot: Snapshot, entry: &Entry) -> Result<bool> {
-        self.ledger()?.would_take(snapshot, entry)
+    async fn would_take(&self, read_version: ReadVersion, entry: &Entry) -> Result<bool> {
+        self.entry_table()?.would_take(read_version, entry)
     }
 
     async fn versions(
@@ -104,7 +104,7 @@ impl Store for MemoryStore {
         _id: EntryId,
         documents: &[&str],
     ) -> Result<Vec<Option<DocumentVersion>>> {
-        Ok(self.ledger()?.versions(corpus, documents))
+        Ok(self.entry_table()?.versions(corpus, documents))
     }
 
     async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Vec<ChangeOutcome>> {
@@ -115,7 +115,7 @@ impl Store for MemoryStore {
             if n > 0 {
                 tokio::task::yield_now().await;
             }
-            outcomes.extend(self.ledger()?.invalidate(corpus, some));
+            outcomes.extend(self.entry_table()?.invalidate(corpus, some));
             self.clean();
         }
         Ok(outcomes)
@@ -123,7 +123,7 @@ impl Store for MemoryStore {
 
     async fn begin_update(&self, corpus: &Corpus, document: &str) -> Result<()> {
         Change::document(document).check()?;
-        self.ledger()?.begin_update(corpus, document);
+        self.entry_table()?.begin_update(corpus, document);
         Ok(())
     }
 
@@ -135,18 +135,18 @@ impl Store for MemoryStore {
     ) -> Result<ChangeOutcome> {
         let change = Change::Document { id: document.to_owned(), version };
         change.check()?;
-        let outcome = self.ledger()?.end_update(corpus, document, &change);
+        let outcome = self.entry_table()?.end_update(corpus, document, &change);
         self.clean();
         Ok(outcome)
     }
 
     async fn dependants(&self, corpus: &Corpus, change: &Change) -> Result<Vec<StoredEntry>> {
         change.check()?;
-        Ok(self.ledger()?.dependants(corpus, change).iter().map(|(_, resident)| stored(resident)).collect())
+        Ok(self.entry_table()?.dependants(corpus, change).iter().map(|(_, meta)| stored(meta)).collect())
     }
 
     async fn scan(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<StoredEntry>> {
-        Ok(self.ledger()?.page(after, limit).iter().map(|(_, resident)| stored(resident)).collect())
+        Ok(self.entry_table()?.page(after, limit).iter().map(|(_, meta)| stored(meta)).collect())
     }
 
     async fn scope_page(
@@ -155,17 +155,17 @@ impl Store for MemoryStore {
         scope: ScopeId,
         cursor: Option<ScopeCursor>,
     ) -> Result<ScopePage> {
-        Ok(self.ledger()?.scope_page(corpus, scope, cursor, |_| 0))
+        Ok(self.entry_table()?.scope_page(corpus, scope, cursor, |_| 0))
     }
 
     async fn embeddings(&self, _corpus: &Corpus, ids: &[EntryId]) -> Result<Vec<Option<Embedding>>> {
-        let ledger = self.ledger()?;
+        let entry_table = self.entry_table()?;
         // Not a lookup, because that would count as a use.
-        Ok(ids.iter().map(|id| ledger.listed(*id)?.payload.embedding.clone()).collect())
+        Ok(ids.iter().map(|id| entry_table.listed(*id)?.payload.embedding.clone()).collect())
     }
 
     fn holds(&self, scope: ScopeId) -> bool {
-        self.ledger.holds(scope)
+        self.entry_table.holds(scope)
     }
 
     fn fills(&self) -> Option<u64> {
@@ -173,24 +173,24 @@ impl Store for MemoryStore {
     }
 
     fn record_hit(&self, _corpus: &Corpus, id: EntryId) {
-        self.ledger.record_hit(id);
+        self.entry_table.record_hit(id);
     }
 
     fn listen(&self, listener: Arc<dyn ChangeListener>) {
-        self.ledger.listen(listener);
+        self.entry_table.listen(listener);
     }
 
     async fn status(&self) -> Result<StoreStatus> {
-        let ledger = self.ledger()?;
+        let entry_table = self.entry_table()?;
         // Otherwise dead entries that are not cleaned up yet would be counted.
         while self.clean() {
             tokio::task::yield_now().await;
         }
-        Ok(StoreStatus { location: "memory:".into(), ..ledger.status() })
+        Ok(StoreStatus { location: "memory:".into(), ..entry_table.status() })
     }
 
     async fn ready(&self) -> Result<()> {
-        self.ledger().map(drop)
+        self.entry_table().map(drop)
     }
 
     fn connection(&self) -> Option<ConnectionStatus> {
@@ -202,7 +202,7 @@ impl Store for MemoryStore {
     }
 
     async fn secret(&self, offered: [u8; 32]) -> Result<[u8; 32]> {
-        self.ledger()?;
+        self.entry_table()?;
         Ok(*self.secret.get_or_init(|| offered))
     }
 
@@ -215,7 +215,7 @@ impl Store for MemoryStore {
 #[async_trait]
 impl JudgementLog for MemoryStore {
     async fn record_judgement(&self, logged: &Logged) -> Result<()> {
-        self.ledger()?;
+        self.entry_table()?;
         let mut judgements = self.judgements.lock().unwrap_or_else(PoisonError::into_inner);
         let number = judgements.back().map_or(0, |(number, _)| number + 1);
         judgements.push_back((number, logged.clone()));
@@ -230,7 +230,7 @@ impl JudgementLog for MemoryStore {
         after: Option<JudgementCursor>,
         limit: usize,
     ) -> Result<Vec<(JudgementCursor, Logged)>> {
-        self.ledger()?;
+        self.entry_table()?;
         let judgements = self.judgements.lock().unwrap_or_else(PoisonError::into_inner);
         let first = after.map_or(0, |JudgementCursor(_, number)| number + 1);
         let start = judgements.partition_point(|(number, _)| *number < first);
@@ -239,6 +239,6 @@ impl JudgementLog for MemoryStore {
     }
 }
 
-fn stored(resident: &Resident<Arc<Entry>>) -> StoredEntry {
-    StoredEntry { entry: Arc::clone(&resident.payload), hits: resident.hits.load(Ordering::Relaxed) }
+fn stored(meta: &EntryMeta<Arc<Entry>>) -> StoredEntry {
+    StoredEntry { entry: Arc::clone(&meta.payload), hits: meta.hits.load(Ordering::Relaxed) }
 }

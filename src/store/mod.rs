@@ -6,11 +6,12 @@
 //!
 //! # The rules of freshness
 //!
-//! 1. *Snapshot first.* A lookup returns a [`Snapshot`] of the corpus' invalidation clock, and so a miss has
-//!    one before anything is retrieved.
-//! 2. *Fence.* A fill is stored only if none of the answer's dependencies was invalidated since its snapshot.
+//! 1. *Read version first.* A lookup returns a [`ReadVersion`] of the corpus' invalidation clock, and so a
+//!    miss has one before anything is retrieved.
+//! 2. *Fence.* A fill is stored only if none of the answer's dependencies was invalidated since its read
+//!    version.
 //! 3. *Check at every read.* An entry is served only if none of its dependencies was invalidated since the
-//!    snapshot with which it was stored.
+//!    read version with which it was stored.
 //! 4. *In force before return.* Once an invalidation has returned, no lookup that starts later, in any process,
 //!    is served an answer that it ended.
 //! 5. *A lost clock is not trusted again.* A clock that was lost or put back gets a new incarnation, and what
@@ -24,10 +25,10 @@ mod batches;
 mod coordination;
 #[cfg(feature = "embedded")]
 mod embedded;
+mod entry_table;
 mod finding;
 mod invalidation_clock;
 mod judgement_log;
-mod ledger;
 mod limits;
 mod listing;
 mod memory;
@@ -50,7 +51,7 @@ pub use self::judgement_log::JudgementLog;
 pub use self::limits::{Eviction, Limits};
 pub use self::listing::{Listed, ScopeCursor, ScopePage, StoredEntry};
 pub use self::memory::MemoryStore;
-pub use self::outcome::{ChangeOutcome, DeadReason, Fetched, Filled, Found, RefusedReason, Snapshot};
+pub use self::outcome::{ChangeOutcome, DeadReason, Fetched, Filled, Found, ReadVersion, RefusedReason};
 pub use self::server_status::{ReplicaStatus, ServerStatus};
 pub use self::status::{ConnectionStatus, CorpusStatus, StoreStatus};
 #[cfg(feature = "valkey")]
@@ -86,7 +87,7 @@ pub trait Store: JudgementLog + fmt::Debug + Send + Sync {
     /// If the store cannot be read. The caller then continues without the cache.
     async fn lookup(&self, corpus: &Corpus, id: EntryId) -> Result<Fetched>;
 
-    /// Stores `entry`, unless one of its dependencies changed since `snapshot`.
+    /// Stores `entry`, unless one of its dependencies changed since `read_version`.
     ///
     /// Once this returns [`Filled::Stored`], lookups find the entry; an embedded store has it on disk.
     ///
@@ -99,9 +100,9 @@ pub trait Store: JudgementLog + fmt::Debug + Send + Sync {
     /// `InvalidInput` for an entry that has invalid dependencies or metadata, or that is larger than the
     /// whole store: nothing is stored. Other errors if the store cannot be written: if a reply did not come in
     /// time, the entry may be stored all the same.
-    async fn fill(&self, snapshot: Snapshot, entry: Arc<Entry>) -> Result<Filled>;
+    async fn fill(&self, read_version: ReadVersion, entry: Arc<Entry>) -> Result<Filled>;
 
-    /// Whether [`fill`](Self::fill) would take `entry` with `snapshot` now, given its dependencies. It
+    /// Whether [`fill`](Self::fill) would take `entry` with `read_version` now, given its dependencies. It
     /// decides whether an answer may be given to callers while it is still being made. `false` if the store
     /// cannot know.
     ///
@@ -112,7 +113,7 @@ pub trait Store: JudgementLog + fmt::Debug + Send + Sync {
     /// # Errors
     ///
     /// As for [`lookup`](Self::lookup), and `InvalidInput` for names that are not valid.
-    async fn would_take(&self, snapshot: Snapshot, entry: &Entry) -> Result<bool>;
+    async fn would_take(&self, read_version: ReadVersion, entry: &Entry) -> Result<bool>;
 
     /// The registered version of each of `documents`, in their order, by the clock that decides about `id`.
     /// None for a document for which no version was ever reported, or which has since changed without a
@@ -120,7 +121,7 @@ pub trait Store: JudgementLog + fmt::Debug + Send + Sync {
     ///
     /// - Cost: one round trip.
     /// - If dropped: nothing has changed.
-    /// - Freshness: no rule by itself. A fill that relies on it needs a snapshot from before this call.
+    /// - Freshness: no rule by itself. A fill that relies on it needs a read version from before this call.
     ///
     /// # Errors
     ///
@@ -312,7 +313,7 @@ pub trait ChangeListener: Send + Sync {
     fn stored(&self, _corpus: &Corpus, _scope: ScopeId, _id: EntryId, _embedding: &Embedding) {}
 
     /// Changes by other processes may have been missed: compare what is known of the corpus with the store.
-    fn fell_behind(&self, _corpus: &Corpus) {}
+    fn lagged(&self, _corpus: &Corpus) {}
 }
 
 fn closed() -> Error {

@@ -9,10 +9,10 @@ use crate::entry::Entry;
 
 /// The state of a corpus' invalidation clock at one moment.
 ///
-/// Which documents an answer needs is known only after they were read, and a snapshot taken then could miss a
-/// change that came in between. So it is taken at the miss, before retrieval.
+/// Which documents an answer needs is known only after they were read, and a read version taken then could
+/// miss a change that came in between. So it is taken at the miss, before retrieval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Snapshot {
+pub struct ReadVersion {
     /// Identifies the clock; a new clock trusts nothing that was stored under another one.
     pub incarnation: u128,
     /// How many invalidations the clock had counted.
@@ -23,7 +23,7 @@ pub struct Snapshot {
 #[derive(Debug, Clone)]
 pub struct Fetched {
     /// The clock at the time of the lookup. A fill that starts now must carry it.
-    pub snapshot: Snapshot,
+    pub read_version: ReadVersion,
     /// The entry, or why there is none to serve.
     pub found: Found,
 }
@@ -47,7 +47,7 @@ pub enum Found {
 pub enum DeadReason {
     /// Its time to live is over.
     Expired,
-    /// Something that it depends on was invalidated after its snapshot.
+    /// Something that it depends on was invalidated after its read version.
     Invalidated,
     /// Something that it depends on is being updated.
     Held,
@@ -59,7 +59,7 @@ impl fmt::Display for DeadReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Expired => "expired",
-            Self::Invalidated => "a dependency was invalidated after its snapshot",
+            Self::Invalidated => "a dependency was invalidated after its read version",
             Self::Held => "a dependency is being updated",
             Self::ClockLost => "its clock is gone",
         })
@@ -89,7 +89,7 @@ pub enum RefusedReason {
     VersionMismatch,
     /// No version of a document was reported, so the answer's version could not be compared with one.
     VersionUnknown,
-    /// The clock that the snapshot was taken from is gone.
+    /// The clock that the read version was taken from is gone.
     ClockLost,
 }
 
@@ -115,7 +115,7 @@ impl fmt::Display for RefusedReason {
             Self::VersionUnknown => {
                 "no version of a document is registered: report its version, or look the question up before retrieval"
             }
-            Self::ClockLost => "the clock of the snapshot is gone",
+            Self::ClockLost => "the clock of the read version is gone",
         })
     }
 }

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_servers_tell_is_read() {
+    fn what_servers_report_is_read() {
         let info = "# Server\r\nredis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.0.1\r\n\
                     used_memory:10\r\nused_memory_human:10B\r\nmaxmemory_policy:noeviction\r\nrole:master\r\n\
                     slave0:ip=10.0.0.2,port=6379,state=online,offset=14,lag=1\r\nslave_repl_offset:3\r\n";

@@ -48,7 +48,7 @@ pub struct CorpusStatus {
     /// Invalidations that the clock has counted.
     pub sequence: u64,
     /// Names that the clock remembers as invalidated.
-    pub marks: u64,
+    pub tombstones: u64,
     /// Documents held by [`Store::begin_update`](super::Store::begin_update).
     pub held: Vec<String>,
     /// Changes in the stream for other processes; none if there is no such stream.
@@ -59,7 +59,7 @@ pub struct CorpusStatus {
 impl CorpusStatus {
     /// The status of a corpus in which nothing was stored and nothing changed.
     pub fn new(corpus: Corpus) -> Self {
-        Self { corpus, entries: 0, sequence: 0, marks: 0, held: Vec::new(), events: None }
+        Self { corpus, entries: 0, sequence: 0, tombstones: 0, held: Vec::new(), events: None }
     }
 }
 

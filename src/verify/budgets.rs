@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::criterion::Criterion;
+use crate::match_policy::MatchPolicy;
 
 /// Which false-hit rates a [`Verifier`](super::Verifier) can show that it keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -24,13 +24,13 @@ pub enum Budgets {
 }
 
 impl Budgets {
-    /// Whether answers to other wordings may be served at all under `criterion`. A plain similarity promises
-    /// nothing, so there is nothing to show.
-    pub fn can_show(self, criterion: Criterion) -> bool {
-        match (self, criterion) {
-            (Self::Unstated, _) | (_, Criterion::SimilarityThreshold(_)) => true,
-            (Self::Uncalibrated, Criterion::MaxFalseHitRate(_)) => false,
-            (Self::From(least), Criterion::MaxFalseHitRate(rate)) => rate >= least,
+    /// Whether answers to other wordings may be served at all under `match_policy`. A plain similarity
+    /// promises nothing, so there is nothing to show.
+    pub fn can_show(self, match_policy: MatchPolicy) -> bool {
+        match (self, match_policy) {
+            (Self::Unstated, _) | (_, MatchPolicy::SimilarityThreshold(_)) => true,
+            (Self::Uncalibrated, MatchPolicy::MaxFalseHitRate(_)) => false,
+            (Self::From(least), MatchPolicy::MaxFalseHitRate(rate)) => rate >= least,
         }
     }
 
@@ -43,10 +43,10 @@ impl Budgets {
         }
     }
 
-    /// The rate of `criterion` if it cannot be shown.
-    pub fn unshown(self, criterion: Criterion) -> Option<Unshown> {
-        match criterion {
-            Criterion::MaxFalseHitRate(rate) if !self.can_show(criterion) => {
+    /// The rate of `match_policy` if it cannot be shown.
+    pub fn unshown(self, match_policy: MatchPolicy) -> Option<Unshown> {
+        match match_policy {
+            MatchPolicy::MaxFalseHitRate(rate) if !self.can_show(match_policy) => {
                 Some(Unshown { max_false_hit_rate: rate, least: self.least(), budgets: self })
             }
             _ => None,
@@ -106,7 +106,7 @@ fn rounded_up(rate: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const RATE: Criterion = Criterion::MaxFalseHitRate(0.01);
+    const RATE: MatchPolicy = MatchPolicy::MaxFalseHitRate(0.01);
 
     #[test]
     fn a_rate_is_compared_with_the_least_and_a_similarity_with_nothing() {
@@ -126,12 +126,13 @@ mod tests {
 
     #[test]
     fn the_least_is_short_and_can_be_set() {
-        for (least, told) in [(0.014_956, "0.015"), (0.015, "0.015"), (0.000_123, "0.00013"), (0.31, "0.31")]
+        for (least, message) in
+            [(0.014_956, "0.015"), (0.015, "0.015"), (0.000_123, "0.00013"), (0.31, "0.31")]
         {
             let budgets = Budgets::From(least);
             let rounded = budgets.least().unwrap();
-            assert_eq!(rounded.to_string(), told);
-            assert!(budgets.can_show(Criterion::MaxFalseHitRate(rounded)), "{least}");
+            assert_eq!(rounded.to_string(), message);
+            assert!(budgets.can_show(MatchPolicy::MaxFalseHitRate(rounded)), "{least}");
         }
         assert_eq!(Budgets::From(0.999).least(), Some(0.999));
         for none in [Budgets::Unstated, Budgets::Uncalibrated, Budgets::From(1.0), Budgets::From(0.0)] {
@@ -141,14 +142,14 @@ mod tests {
 
     #[test]
     fn it_says_what_follows_and_what_can_be_had() {
-        let told = |budgets: Budgets| budgets.unshown(RATE).unwrap().to_string();
+        let message = |budgets: Budgets| budgets.unshown(RATE).unwrap().to_string();
         assert_eq!(
-            told(Budgets::From(0.0152)),
+            message(Budgets::From(0.0152)),
             "max_false_hit_rate = 0.01 cannot be shown by the calibration in force: only exact matches are served; \
              the lowest that it can show is 0.016"
         );
-        assert!(told(Budgets::From(1.0)).ends_with("only exact matches are served; it can show none"));
-        let uncalibrated = told(Budgets::Uncalibrated);
+        assert!(message(Budgets::From(1.0)).ends_with("only exact matches are served; it can show none"));
+        let uncalibrated = message(Budgets::Uncalibrated);
         assert!(uncalibrated.contains("without a calibration for the embedding model"), "{uncalibrated}");
         assert!(
             uncalibrated.ends_with("until there is one or a similarity threshold is set"),

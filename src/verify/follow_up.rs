@@ -69,8 +69,8 @@ pub fn is_follow_up(question: &str) -> bool {
     // "No Word, como …" is Portuguese, and names a program. If the language is not certain, it may be
     // English.
     let may_be = || {
-        let told = language(words.iter().copied());
-        !told.is_sure || told.language.is_none_or(|told| told == Language::English)
+        let detected = language(words.iter().copied());
+        !detected.is_sure || detected.language.is_none_or(|detected| detected == Language::English)
     };
     (is_english && may_be()) || foreign::is_follow_up(&lower)
 }

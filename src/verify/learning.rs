@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use moka::policy::EvictionPolicy;
-use moka::sync::Cache as Bounded;
+use moka::sync::Cache as BoundedCache;
 
 use self::agreed::{Voice, Word};
 use super::calibration::{Calibration, LEAST_PER_LABEL, Sample};
@@ -49,19 +49,19 @@ type Place = (Corpus, ScopeId);
 pub(super) struct Learner {
     /// Most caches learn nothing; this flag spares their lookups the search.
     any: AtomicBool,
-    learned: Bounded<Place, Arc<Calibration>>,
-    courses: Bounded<Place, Arc<Course>>,
+    learned: BoundedCache<Place, Arc<Calibration>>,
+    training_sets: BoundedCache<Place, Arc<TrainingSet>>,
 }
 
 /// The judged pairs of a scope.
 #[derive(Debug, Default, Clone)]
-struct Course {
+struct TrainingSet {
     words: VecDeque<Word>,
     /// How many of them are new since the calibration was last learned.
     new: usize,
 }
 
-impl Course {
+impl TrainingSet {
     /// The pairs to learn from, if there are enough and enough of them are new.
     fn due(&mut self) -> Option<Vec<Word>> {
         let right = self.words.iter().filter(|word| word.sample.is_same).count();
@@ -76,14 +76,16 @@ impl Course {
 
 impl Default for Learner {
     fn default() -> Self {
-        let weigh = |_: &Place, course: &Arc<Course>| u32::try_from(course.words.len()).unwrap_or(u32::MAX);
+        let weigh = |_: &Place, training_set: &Arc<TrainingSet>| {
+            u32::try_from(training_set.words.len()).unwrap_or(u32::MAX)
+        };
         Self {
             any: AtomicBool::new(false),
-            learned: Bounded::builder()
+            learned: BoundedCache::builder()
                 .max_capacity(MOST_LEARNED)
                 .eviction_policy(EvictionPolicy::lru())
                 .build(),
-            courses: Bounded::builder()
+            training_sets: BoundedCache::builder()
                 .max_capacity(MAX_JUDGEMENTS as u64)
                 .weigher(weigh)
                 .eviction_policy(EvictionPolicy::lru())
@@ -108,8 +110,8 @@ impl Learner {
     /// Forgets everything that was learned and the pairs that it was learned from.
     pub(super) fn forget(&self) {
         self.any.store(false, Ordering::Release);
-        for (place, _) in &self.courses {
-            self.courses.invalidate(&*place);
+        for (place, _) in &self.training_sets {
+            self.training_sets.invalidate(&*place);
         }
         for (place, _) in &self.learned {
             self.learned.invalidate(&*place);
@@ -131,16 +133,17 @@ impl Learner {
         }
         for (place, mut judged) in by_place {
             agreed::shorten(&mut judged, MOST_SAMPLES, |judged| Voice::of(&judged.judgement));
-            let mut course = self.courses.get(&place).map(Arc::unwrap_or_clone).unwrap_or_default();
+            let mut training_set =
+                self.training_sets.get(&place).map(Arc::unwrap_or_clone).unwrap_or_default();
             for judged in &judged {
                 if let Some(sample) = sample(scorer, judged).await {
-                    course.words.push_back(Word { sample, voice: Voice::of(&judged.judgement) });
-                    course.new += 1;
+                    training_set.words.push_back(Word { sample, voice: Voice::of(&judged.judgement) });
+                    training_set.new += 1;
                 }
             }
-            agreed::shorten(&mut course.words, MOST_SAMPLES, |word| word.voice.clone());
-            let due = course.due();
-            self.courses.insert(place.clone(), Arc::new(course));
+            agreed::shorten(&mut training_set.words, MOST_SAMPLES, |word| word.voice.clone());
+            let due = training_set.due();
+            self.training_sets.insert(place.clone(), Arc::new(training_set));
             if let Some(words) = due {
                 self.recalibrate(base(&place.0), place, words).await?;
             }

@@ -42,10 +42,10 @@ pub use self::stage::{Outcome, Screening, Stage, StageRun};
 pub use self::threshold::Threshold;
 #[cfg(feature = "_local")]
 pub use self::worker::QUEUE_CAPACITY;
-use crate::criterion::Criterion;
 use crate::error::Result;
 use crate::judgement::{EntryRecord, Judged};
 use crate::key::{Corpus, ScopeId};
+use crate::match_policy::MatchPolicy;
 
 /// A near neighbour of a question.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +58,7 @@ pub struct Candidate<'a> {
     /// Cosine similarity of their embeddings, in `-1.0..=1.0`.
     pub similarity: f32,
     /// What the caller accepts.
-    pub criterion: Criterion,
+    pub match_policy: MatchPolicy,
     /// How often the entry's answer was judged right.
     pub right: u64,
     /// How often it was judged wrong.
@@ -75,13 +75,13 @@ impl<'a> Candidate<'a> {
         question: &'a str,
         cached_question: &'a str,
         similarity: f32,
-        criterion: impl Into<Criterion>,
+        match_policy: impl Into<MatchPolicy>,
     ) -> Self {
         Self {
             question,
             cached_question,
             similarity,
-            criterion: criterion.into(),
+            match_policy: match_policy.into(),
             right: 0,
             wrong: 0,
             corpus: None,
@@ -171,10 +171,10 @@ impl Verdict {
 #[async_trait]
 pub trait Verifier: fmt::Debug + Send + Sync {
     /// The least similarity at which a candidate is worth checking: nothing below it is fetched. By default
-    /// that of `criterion`; if a false-hit rate is requested, every near neighbour is checked, however far it
-    /// is.
-    fn floor(&self, criterion: Criterion) -> f32 {
-        criterion.similarity().unwrap_or(-1.0)
+    /// that of `match_policy`; if a false-hit rate is requested, every near neighbour is checked, however far
+    /// it is.
+    fn floor(&self, match_policy: MatchPolicy) -> f32 {
+        match_policy.similarity().unwrap_or(-1.0)
     }
 
     /// Which false-hit rates it can show that it keeps in `corpus`, which is none if it is not known. Under

@@ -27,17 +27,17 @@ use super::stage::{Outcome, Screening, Stage, StageRun};
 use super::text::Comparison;
 use super::threshold::Threshold;
 use super::{Budgets, Candidate, Check, Verdict, Verifier};
-use crate::criterion::Criterion;
 use crate::error::Result;
 use crate::judgement::Judged;
 use crate::key::{Corpus, ScopeId};
+use crate::match_policy::MatchPolicy;
 
 /// How many inputs an explanation names; they are those that weigh most.
 const REASONS: usize = 4;
 
 /// The verifier that keeps an error budget.
 ///
-/// For a plain [`Criterion::SimilarityThreshold`] it only compares the similarity and runs the guards.
+/// For a plain [`MatchPolicy::SimilarityThreshold`] it only compares the similarity and runs the guards.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Pipeline {
@@ -152,10 +152,10 @@ impl Pipeline {
         corpus.and_then(|corpus| self.corpora.get(corpus)).unwrap_or(&self.base)
     }
 
-    fn least_similarity(&self, criterion: Criterion) -> f32 {
-        match criterion {
-            Criterion::SimilarityThreshold(threshold) => threshold,
-            Criterion::MaxFalseHitRate(_) => self.floor,
+    fn least_similarity(&self, match_policy: MatchPolicy) -> f32 {
+        match match_policy {
+            MatchPolicy::SimilarityThreshold(threshold) => threshold,
+            MatchPolicy::MaxFalseHitRate(_) => self.floor,
         }
     }
 
@@ -166,11 +166,11 @@ impl Pipeline {
 
     /// Whether the similarity is high enough for a check.
     fn floor_check(&self, candidate: &Candidate<'_>) -> Check {
-        let least = self.least_similarity(candidate.criterion).into();
-        let check = Threshold::check(&Candidate { criterion: least, ..*candidate });
-        match candidate.criterion {
-            Criterion::MaxFalseHitRate(_) => Check { name: Stage::Floor.name(), ..check },
-            Criterion::SimilarityThreshold(_) => check,
+        let least = self.least_similarity(candidate.match_policy).into();
+        let check = Threshold::check(&Candidate { match_policy: least, ..*candidate });
+        match candidate.match_policy {
+            MatchPolicy::MaxFalseHitRate(_) => Check { name: Stage::Floor.name(), ..check },
+            MatchPolicy::SimilarityThreshold(_) => check,
         }
     }
 
@@ -262,7 +262,8 @@ impl Pipeline {
             checks.extend(self.guards.checks(comparison, |check| !all && !check.passed));
         }
         let passes = checks.iter().all(|check| check.passed);
-        let (Criterion::MaxFalseHitRate(rate), Some(comparison)) = (candidate.criterion, comparison) else {
+        let (MatchPolicy::MaxFalseHitRate(rate), Some(comparison)) = (candidate.match_policy, comparison)
+        else {
             let outcome = if passes { Outcome::Accepted } else { Outcome::Rejected };
             stages.push(StageRun::new(Stage::Guards, outcome, started.elapsed()));
             return Ok(Verdict::new(passes, candidate.similarity, checks, stages));
@@ -311,8 +312,8 @@ fn lossy(probability: f64) -> f32 {
 
 #[async_trait]
 impl Verifier for Pipeline {
-    fn floor(&self, criterion: Criterion) -> f32 {
-        self.least_similarity(criterion)
+    fn floor(&self, match_policy: MatchPolicy) -> f32 {
+        self.least_similarity(match_policy)
     }
 
     fn budgets(&self, corpus: Option<&Corpus>) -> Budgets {
@@ -321,7 +322,7 @@ impl Verifier for Pipeline {
 
     fn screen(&self, candidate: &Candidate<'_>) -> Screening {
         // NaN is not near, either.
-        let is_near = candidate.similarity >= self.least_similarity(candidate.criterion);
+        let is_near = candidate.similarity >= self.least_similarity(candidate.match_policy);
         if !is_near {
             return Screening::new(Stage::Floor, Outcome::Rejected, candidate.similarity);
         }
@@ -329,7 +330,7 @@ impl Verifier for Pipeline {
         if self.guards.vetoes(&comparison) {
             return Screening::new(Stage::Guards, Outcome::Rejected, candidate.similarity);
         }
-        let Criterion::MaxFalseHitRate(rate) = candidate.criterion else {
+        let MatchPolicy::MaxFalseHitRate(rate) = candidate.match_policy else {
             return Screening::new(Stage::Guards, Outcome::Accepted, candidate.similarity);
         };
         let features = Features::compared(&comparison, candidate.similarity)
@@ -393,11 +394,11 @@ mod tests {
         Arc::new(Always { scored, asked: AtomicUsize::new(0) })
     }
 
-    fn candidate(similarity: f32, criterion: Criterion) -> Candidate<'static> {
-        Candidate::new("how do i enable it?", "how can i enable it?", similarity, criterion)
+    fn candidate(similarity: f32, match_policy: MatchPolicy) -> Candidate<'static> {
+        Candidate::new("how do i enable it?", "how can i enable it?", similarity, match_policy)
     }
 
-    const BUDGET: Criterion = Criterion::MaxFalseHitRate(0.05);
+    const BUDGET: MatchPolicy = MatchPolicy::MaxFalseHitRate(0.05);
 
     /// A pair and a similarity that the cheap stages cannot decide on.
     fn unsure(pipeline: &Pipeline) -> Candidate<'static> {
@@ -480,18 +481,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_rate_that_cannot_be_shown_is_told_with_the_least_that_can() {
+    async fn a_rate_that_cannot_be_shown_is_reported_with_the_least_that_can() {
         let pipeline = Pipeline::new(Calibration::bundled()).scorer(always(Scored::Logit(20.0)));
-        let pair = candidate(0.99, Criterion::MaxFalseHitRate(1e-6));
-        assert!(!pipeline.budgets(None).can_show(pair.criterion) && pipeline.budgets(None).can_show(BUDGET));
+        let pair = candidate(0.99, MatchPolicy::MaxFalseHitRate(1e-6));
+        assert!(
+            !pipeline.budgets(None).can_show(pair.match_policy) && pipeline.budgets(None).can_show(BUDGET)
+        );
         let explained = pipeline.explain(pair).await.unwrap();
         assert!(!explained.accepted);
         let least =
             |stage| Budgets::From(pipeline.base.calibration.least_budget(stage).unwrap()).least().unwrap();
         for (name, stage) in [("cheap", CalibratedStage::Cheap), ("scorer", CalibratedStage::Full)] {
             let check = explained.checks.iter().find(|check| check.name == name).unwrap();
-            let told = format!("no probability shows a false-hit rate below {}", least(stage));
-            assert!(!check.passed && check.detail.contains(&told), "{check:?}");
+            let message = format!("no probability shows a false-hit rate below {}", least(stage));
+            assert!(!check.passed && check.detail.contains(&message), "{check:?}");
         }
         // Without the scorer, its stage shows nothing.
         let without = pipeline.clone().without_scorer().budgets(None);
@@ -502,8 +505,8 @@ mod tests {
     async fn screening_and_verification_agree() {
         let pipeline = Pipeline::new(Calibration::bundled()).scorer(always(Scored::Logit(0.0)));
         for hundredths in 50..=100_u8 {
-            for criterion in [BUDGET, Criterion::MaxFalseHitRate(0.3), 0.8.into()] {
-                let candidate = candidate(f32::from(hundredths) / 100.0, criterion);
+            for match_policy in [BUDGET, MatchPolicy::MaxFalseHitRate(0.3), 0.8.into()] {
+                let candidate = candidate(f32::from(hundredths) / 100.0, match_policy);
                 let screened = pipeline.screen(&candidate).outcome;
                 let accepted = pipeline.verify(candidate).await.unwrap().accepted;
                 match screened {

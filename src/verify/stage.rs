@@ -10,7 +10,7 @@ use serde::Serialize;
 #[non_exhaustive]
 pub enum Stage {
     /// What was learned about exactly this pair.
-    Lessons,
+    Feedback,
     /// The least similarity at which a candidate is checked.
     Floor,
     /// The vetoes.
@@ -27,7 +27,7 @@ impl Stage {
     /// The stage's name.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Lessons => "lessons",
+            Self::Feedback => "feedback",
             Self::Floor => "floor",
             Self::Guards => "guards",
             Self::Cheap => "cheap",

@@ -26,7 +26,7 @@ impl Threshold {
 
     /// Compares the similarity with the threshold. NaN never passes.
     pub(super) fn check(candidate: &Candidate<'_>) -> Check {
-        let Some(threshold) = candidate.criterion.similarity() else {
+        let Some(threshold) = candidate.match_policy.similarity() else {
             let detail = "without a calibration for the embedding model no similarity shows a false-hit rate";
             return Check::new("threshold", false, detail);
         };
@@ -48,7 +48,7 @@ impl Verifier for Threshold {
 
     fn screen(&self, candidate: &Candidate<'_>) -> Screening {
         let accepted =
-            candidate.criterion.similarity().is_some_and(|threshold| candidate.similarity >= threshold);
+            candidate.match_policy.similarity().is_some_and(|threshold| candidate.similarity >= threshold);
         let outcome = if accepted { Outcome::Accepted } else { Outcome::Rejected };
         Screening::new(Stage::Cheap, outcome, candidate.similarity)
     }
@@ -62,7 +62,7 @@ impl Verifier for Threshold {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::criterion::Criterion;
+    use crate::match_policy::MatchPolicy;
 
     async fn verdict(similarity: f32, threshold: f32) -> Verdict {
         Threshold::new().verify(Candidate::new("a", "b", similarity, threshold)).await.unwrap()
@@ -93,12 +93,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_false_hit_rate_is_no_similarity() {
-        let candidate = Candidate::new("a", "b", 1.0, Criterion::MaxFalseHitRate(0.5));
+        let candidate = Candidate::new("a", "b", 1.0, MatchPolicy::MaxFalseHitRate(0.5));
         assert_eq!(Threshold::new().screen(&candidate).outcome, Outcome::Rejected);
         let verdict = Threshold::new().verify(candidate).await.unwrap();
         assert!(!verdict.accepted);
         assert!(verdict.checks[0].detail.contains("without a calibration"), "{verdict:?}");
-        assert!(!Threshold::new().budgets(None).can_show(candidate.criterion));
+        assert!(!Threshold::new().budgets(None).can_show(candidate.match_policy));
     }
 
     #[tokio::test]

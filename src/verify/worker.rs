@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_queue_is_told_at_once_and_who_gave_up_is_skipped() {
+    async fn a_full_queue_is_reported_at_once_and_who_gave_up_is_skipped() {
         let scored = Arc::new(Mutex::new(Vec::new()));
         let ((began, has_begun), (leave, leaves)) = (channel(), channel());
         let worker = start(double(Arc::clone(&scored), Some((began, leaves)))).unwrap();

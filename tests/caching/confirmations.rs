@@ -7,7 +7,7 @@ use wellspring::embed::FakeEmbedder;
 use wellspring::judge::{AnswerJudge, Case, Ruling};
 use wellspring::{
     Admission, Cache, Change, Corpus, Dependency, Error, ErrorKind, FillOutcome, FillPermit, Lookup,
-    MemoryStore, Principal, Query, Reach, Result, Shadow,
+    MemoryStore, Principal, Query, Result, Shadow, Visibility,
 };
 
 const QUESTION: &str = "where is the key";
@@ -47,7 +47,7 @@ async fn fill(cache: &Cache, principal: &str, answer: &str) {
     let filled =
         permit(cache, Principal::new(principal)).await.fill(answer, [Dependency::document("d")]).await;
     assert!(matches!(filled, FillOutcome::Stored(_)), "{filled:?}");
-    cache.settle().await.unwrap();
+    cache.wait_idle().await.unwrap();
 }
 
 /// What a caller that is not a principal is served.
@@ -119,18 +119,18 @@ async fn each_reach_serves_whom_it_says() {
     let served = async |question: &str, principal: Option<&str>| {
         let query = Query::new(question);
         let query = match principal {
-            Some(name) => query.principal(Principal::new(name).reach(Reach::Own)),
+            Some(name) => query.principal(Principal::new(name).visibility(Visibility::Own)),
             None => query,
         };
         matches!(cache.lookup(query).await.unwrap(), Lookup::Hit(_))
     };
-    let own = permit(&cache, Principal::new("eve").reach(Reach::Own)).await;
+    let own = permit(&cache, Principal::new("eve").visibility(Visibility::Own)).await;
     own.fill("under the mat", vec![]).await;
     assert!(served(QUESTION, Some("eve")).await && served("Where is the key?", Some("eve")).await);
     assert!(!served(QUESTION, None).await && !served(QUESTION, Some("bob")).await);
-    let nobodys = permit(&cache, Principal::new("nobody").reach(Reach::Nobody)).await;
+    let nobodys = permit(&cache, Principal::new("nobody").visibility(Visibility::NoOne)).await;
     assert!(matches!(nobodys.fill("under the mat", vec![]).await, FillOutcome::Declined(_)));
-    let exact = permit(&cache, Principal::new("eve").reach(Reach::SameQuestion)).await;
+    let exact = permit(&cache, Principal::new("eve").visibility(Visibility::SameQuestion)).await;
     exact.fill("in the drawer", vec![]).await;
     assert!(served(QUESTION, None).await && served(QUESTION, Some("bob")).await);
     assert!(!served("Where is the key?", None).await && !served("Where is the key?", Some("bob")).await);

@@ -80,7 +80,7 @@ async fn hit(cache: &Cache, question: &str) -> Option<Hit> {
 /// Asks, and lets the judge decide what it may.
 async fn ask(cache: &Cache, question: &str) -> Option<Hit> {
     let hit = hit(cache, question).await;
-    cache.settle().await.unwrap();
+    cache.wait_idle().await.unwrap();
     hit
 }
 
@@ -99,7 +99,7 @@ async fn an_approved_near_miss_is_served_from_then_on() {
     assert!(ask(&cache, NEAR).await.is_none());
     let served = hit(&cache, NEAR).await.expect("it is approved");
     assert_eq!(&*served.entry.question, CACHED);
-    assert_eq!(cache.metrics().verifications["lessons"]["accepted"], 1);
+    assert_eq!(cache.metrics().verifications["feedback"]["accepted"], 1);
     // A caller's feedback overrides the judge.
     cache.remember_feedback(&Corpus::default(), served.entry.id, Some(NEAR), Feedback::Wrong).await.unwrap();
     assert!(hit(&cache, NEAR).await.is_none());
@@ -157,7 +157,7 @@ async fn the_budget_holds_and_goes_to_what_is_asked_for_most() {
     assert_eq!(cache.judge_status().unwrap().waiting, 3);
     for wanted in [NEAR_WRONGLY, NEAR] {
         clock.advance(Duration::from_mins(5));
-        cache.settle().await.unwrap();
+        cache.wait_idle().await.unwrap();
         let questions = questions(&shown);
         if wanted == NEAR_WRONGLY {
             // It was asked twice, so it comes before a question that was asked once, however near.
@@ -415,7 +415,7 @@ async fn cases_go_together_and_those_of_a_failed_call_come_again_alone() {
         }
         for _ in 0..6 {
             clock.advance(Duration::from_mins(10));
-            cache.settle().await.unwrap();
+            cache.wait_idle().await.unwrap();
         }
         assert_eq!(*sizes.lock().unwrap(), [1, 3, 1, 1, 1]);
         assert!(hit(&cache, NEAR).await.is_some() && hit(&cache, NEAR_ALSO).await.is_some());
@@ -435,16 +435,16 @@ async fn a_batch_never_mixes_scopes() {
         fill_with(&cache, tenant(name, CACHED), "an answer").await;
     }
     assert!(matches!(cache.lookup(tenant("a", FILLERS[0])).await.unwrap(), Lookup::Miss(_)));
-    cache.settle().await.unwrap();
+    cache.wait_idle().await.unwrap();
     for question in [NEAR, NEAR_ALSO] {
         for name in ["a", "b"] {
             assert!(matches!(cache.lookup(tenant(name, question)).await.unwrap(), Lookup::Miss(_)));
-            cache.settle().await.unwrap();
+            cache.wait_idle().await.unwrap();
         }
     }
     for _ in 0..2 {
         clock.advance(Duration::from_mins(10));
-        cache.settle().await.unwrap();
+        cache.wait_idle().await.unwrap();
     }
     assert_eq!(*sizes.lock().unwrap(), [1, 2, 2]);
     for name in ["a", "b"] {
@@ -468,7 +468,7 @@ async fn a_judge_that_fails_is_asked_three_times_and_then_left_alone() {
     for expected in [1, 2, 3, 3] {
         assert_eq!(calls.load(Ordering::SeqCst), expected, "it rests after each failure");
         clock.advance(Duration::from_mins(1));
-        cache.settle().await.unwrap();
+        cache.wait_idle().await.unwrap();
     }
     assert_eq!((cache.metrics().judge_calls, cache.metrics().unjudged), (3, 1));
     assert_eq!(cache.judge_status().unwrap().waiting, 0);

@@ -9,8 +9,8 @@ use wellspring::key::Scope;
 use wellspring::store::Limits;
 use wellspring::verify::Calibration;
 use wellspring::{
-    BypassReason, Cache, Corpus, Dependency, Feedback, FillOutcome, FollowUps, Hit, Lookup, Pipeline, Query,
-    Store, Teller,
+    BypassReason, Cache, Corpus, Dependency, Feedback, FeedbackSource, FillOutcome, FollowUps, Hit, Lookup,
+    Pipeline, Query, Store,
 };
 
 /// Near each other by their words, though the answers differ.
@@ -50,9 +50,9 @@ async fn a_wrong_answer_is_removed_and_never_served_again_for_the_question() {
     assert!(hit(&cache, ASKED).await.is_none(), "the pair is remembered");
     let explained = cache.explain(Query::new(ASKED)).await.unwrap();
     assert_eq!(explained.served, None);
-    assert_eq!(explained.candidates[0].checks[0].name, "lessons");
+    assert_eq!(explained.candidates[0].checks[0].name, "feedback");
     assert_eq!(cache.metrics().feedback["wrong"], 1);
-    assert!(cache.metrics().verifications["lessons"]["rejected"] >= 1);
+    assert!(cache.metrics().verifications["feedback"]["rejected"] >= 1);
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn processes_that_share_a_store_learn_from_each_other() {
 #[cfg(all(unix, feature = "valkey"))]
 async fn cache_knows(cache: &Cache, question: &str) -> bool {
     let explained = cache.explain(Query::new(question)).await.unwrap();
-    explained.candidates.iter().any(|near| near.checks.first().is_some_and(|check| check.name == "lessons"))
+    explained.candidates.iter().any(|near| near.checks.first().is_some_and(|check| check.name == "feedback"))
 }
 
 #[tokio::test]
@@ -205,8 +205,8 @@ async fn what_callers_said_can_be_taken_back_and_what_is_left_still_counts() {
     let entry = hit(&first, CACHED).await.unwrap().entry.id;
     let corpus = Corpus::default();
     let say = async |by: &str, asked: &str, feedback| {
-        let teller = Teller::new().name(by).alone();
-        assert!(first.feedback_from(teller, &corpus, entry, Some(asked), feedback).await.unwrap());
+        let source = FeedbackSource::new().name(by).alone();
+        assert!(first.feedback_from(source, &corpus, entry, Some(asked), feedback).await.unwrap());
     };
     for n in 0..20 {
         for (ending, feedback) in [("house", Feedback::Right), ("car", Feedback::Wrong)] {
@@ -220,7 +220,7 @@ async fn what_callers_said_can_be_taken_back_and_what_is_left_still_counts() {
     say("eve", other, Feedback::Wrong).await;
     let forbidden = async |cache: &Cache, asked: &str| {
         let explained = cache.explain(Query::new(asked)).await.unwrap();
-        explained.candidates[0].checks.iter().any(|check| check.name == "lessons" && !check.passed)
+        explained.candidates[0].checks.iter().any(|check| check.name == "feedback" && !check.passed)
     };
     let near = "how do i open the black door of the house";
     let learned = async |cache: &Cache| reasons(cache, near).await.contains("learned from");
@@ -258,9 +258,9 @@ async fn nothing_is_learned_from_one_tenant_for_another() {
     for n in 0..150 {
         let feedback = if n < 20 { Feedback::Right } else { Feedback::Wrong };
         let asked = format!("how do i open the blue door number {n} of the house");
-        let teller = Teller::new().name("eve").alone();
+        let source = FeedbackSource::new().name("eve").alone();
         let corpus = Corpus::default();
-        assert!(cache.feedback_from(teller, &corpus, entries[0], Some(&asked), feedback).await.unwrap());
+        assert!(cache.feedback_from(source, &corpus, entries[0], Some(&asked), feedback).await.unwrap());
     }
     let says = async |tenant: &str| {
         let explained = cache.explain(of(ASKED, tenant)).await.unwrap();
@@ -275,18 +275,18 @@ async fn a_caller_who_shares_an_entry_counts_once_for_it() {
     let cache = cache(Arc::new(wellspring::MemoryStore::default())).await;
     fill(&cache, CACHED).await;
     let entry = hit(&cache, CACHED).await.unwrap().entry.id;
-    let say = async |teller: Teller, n: u32| {
+    let say = async |source: FeedbackSource, n: u32| {
         let (corpus, asked) = (Corpus::default(), format!("how do i open door {n}"));
-        let said = cache.feedback_from(teller, &corpus, entry, Some(&asked), Feedback::Wrong).await;
+        let said = cache.feedback_from(source, &corpus, entry, Some(&asked), Feedback::Wrong).await;
         assert!(said.unwrap());
     };
     for n in 0..30 {
-        say(Teller::new().name("eve"), n).await;
+        say(FeedbackSource::new().name("eve"), n).await;
     }
     assert_eq!(cache.record_of(entry).wrong, 1);
     for n in 0..3 {
-        say(Teller::new(), n).await;
-        say(Teller::new().name("bob").alone(), n).await;
+        say(FeedbackSource::new(), n).await;
+        say(FeedbackSource::new().name("bob").alone(), n).await;
     }
     assert_eq!(cache.record_of(entry).wrong, 1 + 1 + 3);
 }

@@ -103,7 +103,7 @@ async fn a_reply_of_another_shape_rules_on_none_of_its_cases() {
 }
 
 #[tokio::test]
-async fn what_is_no_ruling_is_an_error_that_tells_nothing() {
+async fn what_is_no_ruling_is_an_error_that_reveals_nothing() {
     let bad = [
         (200, said("It depends on the private question")),
         (200, "not json".to_owned()),
@@ -115,7 +115,7 @@ async fn what_is_no_ruling_is_an_error_that_tells_nothing() {
         let (judge, _) = judge(status, body).await;
         let error = judge.judge(&case()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Upstream);
-        let told = format!("{error:?} {judge:?}");
-        assert!(!told.contains("private") && !told.contains("secret-key"), "{told}");
+        let message = format!("{error:?} {judge:?}");
+        assert!(!message.contains("private") && !message.contains("secret-key"), "{message}");
     }
 }

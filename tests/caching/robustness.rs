@@ -7,7 +7,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use wellspring::clock::Timestamp;
 use wellspring::key::ScopeId;
-use wellspring::store::{Found, Limits, MemoryStore, Snapshot, Store};
+use wellspring::store::{Found, Limits, MemoryStore, ReadVersion, Store};
 use wellspring::{
     Admission, Answer, Cache, Change, ContentType, Corpus, Dependency, EarlyRefresh, EmbeddedStore,
     Embedding, Entry, EntryId, FillOutcome, Lookup, Namespace, Origin, Query, Scope, Ttls,
@@ -285,9 +285,9 @@ proptest! {
                     expires_at: Timestamp::from_millis(times[1]),
                     recompute,
                 };
-                let now = store.lookup(&entry.corpus, entry.id).await.unwrap().snapshot;
-                let snapshot = Snapshot { sequence, ..now };
-                let filled = store.fill(snapshot, Arc::new(entry.clone())).await;
+                let now = store.lookup(&entry.corpus, entry.id).await.unwrap().read_version;
+                let read_version = ReadVersion { sequence, ..now };
+                let filled = store.fill(read_version, Arc::new(entry.clone())).await;
                 match store.lookup(&entry.corpus, entry.id).await.unwrap().found {
                     Found::Live(found) => {
                         assert!(filled.is_ok());

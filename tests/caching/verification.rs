@@ -9,7 +9,7 @@ use wellspring::verify::{
     Budgets, Calibration, Candidate, Check, Outcome, Screening, Stage, Verdict, Verifier,
 };
 use wellspring::{
-    Cache, Corpus, Criterion, FillOutcome, Hit, Lookup, MemoryStore, Pipeline, Query, Result, Scope,
+    Cache, Corpus, FillOutcome, Hit, Lookup, MatchPolicy, MemoryStore, Pipeline, Query, Result, Scope,
 };
 
 /// Four questions near each other, and one near all of them.
@@ -31,23 +31,23 @@ struct Recorder {
     right: &'static str,
     hangs: bool,
     verified: Arc<Mutex<Vec<String>>>,
-    criteria: Arc<Mutex<Vec<Criterion>>>,
+    match_policies: Arc<Mutex<Vec<MatchPolicy>>>,
 }
 
 impl Recorder {
     fn new(opinion: Opinion, right: &'static str) -> Self {
-        Self { opinion, right, hangs: false, verified: Arc::default(), criteria: Arc::default() }
+        Self { opinion, right, hangs: false, verified: Arc::default(), match_policies: Arc::default() }
     }
 }
 
 #[async_trait]
 impl Verifier for Recorder {
-    fn floor(&self, _criterion: Criterion) -> f32 {
+    fn floor(&self, _criterion: MatchPolicy) -> f32 {
         0.3
     }
 
     fn screen(&self, candidate: &Candidate<'_>) -> Screening {
-        self.criteria.lock().unwrap().push(candidate.criterion);
+        self.match_policies.lock().unwrap().push(candidate.match_policy);
         let (outcome, confidence) = (self.opinion)(candidate.cached_question);
         Screening::new(Stage::Custom, outcome, confidence)
     }
@@ -146,23 +146,23 @@ async fn a_verifier_that_hangs_makes_a_miss_and_holds_nobody_up() {
 #[tokio::test]
 async fn query_scope_corpus_and_cache_say_what_is_accepted_in_this_order() {
     let recorder = Recorder::new(|_| (Outcome::Rejected, 0.0), "");
-    let criteria = Arc::clone(&recorder.criteria);
+    let match_policies = Arc::clone(&recorder.match_policies);
     let corpus = Corpus::new("faq").unwrap();
-    let rate = Criterion::MaxFalseHitRate;
+    let rate = MatchPolicy::MaxFalseHitRate;
     let embedder = Arc::new(WordEmbedder::default());
     let cache = Cache::builder_from(embedder, Arc::new(MemoryStore::default()))
         .verifier(recorder)
-        .corpus_criterion(corpus.clone(), rate(0.03))
+        .corpus_match_policy(corpus.clone(), rate(0.03))
         .build()
         .await
         .unwrap();
     let accepted = async |query: Query| {
         let Lookup::Miss(permit) = cache.lookup(query.clone().renew()).await.unwrap() else { panic!() };
         permit.fill("an answer", vec![]).await;
-        criteria.lock().unwrap().clear();
+        match_policies.lock().unwrap().clear();
         let near = query.clone();
         let _ = cache.explain(near).await.unwrap();
-        criteria.lock().unwrap().first().copied()
+        match_policies.lock().unwrap().first().copied()
     };
     // A neighbour to look at, in each place.
     let ask = |question: &str, scope: Scope| Query::new(question).scope(scope);
@@ -174,8 +174,8 @@ async fn query_scope_corpus_and_cache_say_what_is_accepted_in_this_order() {
     let strict = Scope::new().max_false_hit_rate(0.01);
     assert_eq!(accepted(ask(ASKED, strict.clone()).corpus(corpus.clone())).await, Some(rate(0.01)));
     let query = ask(ASKED, strict).corpus(corpus).similarity_threshold(0.9);
-    assert_eq!(accepted(query).await, Some(Criterion::SimilarityThreshold(0.9)));
-    cache.set_criterion(rate(0.1)).unwrap();
+    assert_eq!(accepted(query).await, Some(MatchPolicy::SimilarityThreshold(0.9)));
+    cache.set_match_policy(rate(0.1)).unwrap();
     assert_eq!(accepted(ask(ASKED, Scope::new())).await, Some(rate(0.1)));
     for wrong in [Query::new(ASKED).max_false_hit_rate(0.0), Query::new(ASKED).similarity_threshold(2.0)] {
         assert!(cache.lookup(wrong).await.unwrap_err().is_invalid_input());
@@ -192,7 +192,7 @@ async fn an_embedding_model_without_a_calibration_gives_exact_matches_until_a_si
     assert!(hit(&cache, CACHED[0]).await.is_some(), "the same question");
     let nearest = same_words();
     for rate in [0.001, 0.02, 0.999] {
-        cache.set_criterion(Criterion::MaxFalseHitRate(rate)).unwrap();
+        cache.set_match_policy(MatchPolicy::MaxFalseHitRate(rate)).unwrap();
         assert!(hit(&cache, &nearest).await.is_none(), "{rate}");
     }
     assert_eq!(cache.metrics().unshown_budgets, 3);
@@ -209,20 +209,20 @@ async fn an_embedding_model_without_a_calibration_gives_exact_matches_until_a_si
     // A threshold that is set is used unchanged, for one query or for all.
     let query = Query::new(nearest.as_str()).similarity_threshold(0.9);
     assert!(matches!(cache.lookup(query).await.unwrap(), Lookup::Hit(_)));
-    cache.set_criterion(0.9.into()).unwrap();
+    cache.set_match_policy(0.9.into()).unwrap();
     assert!(hit(&cache, &nearest).await.is_some());
     assert_eq!(cache.least_similarity(), Some(0.9));
     assert_eq!(cache.metrics().unshown_budgets, 3);
 }
 
 #[tokio::test]
-async fn a_budget_that_cannot_be_shown_is_told_and_counted_wherever_it_is_set() {
+async fn a_budget_that_cannot_be_shown_is_reported_and_counted_wherever_it_is_set() {
     let embedder = Arc::new(WordEmbedder::default());
-    let (faq, unshown) = (Corpus::new("faq").unwrap(), Criterion::MaxFalseHitRate(0.000_1));
+    let (faq, unshown) = (Corpus::new("faq").unwrap(), MatchPolicy::MaxFalseHitRate(0.000_1));
     let cache = Cache::builder_from(embedder, Arc::new(MemoryStore::default()))
         .verifier(Pipeline::new(Calibration::bundled()))
         .max_false_hit_rate(0.5)
-        .corpus_criterion(faq.clone(), unshown)
+        .corpus_match_policy(faq.clone(), unshown)
         .build()
         .await
         .unwrap();
@@ -237,7 +237,7 @@ async fn a_budget_that_cannot_be_shown_is_told_and_counted_wherever_it_is_set() 
         (asked(), true),
         (asked().max_false_hit_rate(least), true),
         (asked().corpus(faq.clone()).similarity_threshold(0.99), true),
-        (asked().criterion(unshown), false),
+        (asked().match_policy(unshown), false),
         (asked().scope(Scope::new().max_false_hit_rate(0.000_1)), false),
         (asked().corpus(faq), false),
     ] {
@@ -281,7 +281,7 @@ mod bundled {
     }
 
     #[tokio::test]
-    async fn twins_are_told_from_paraphrases() {
+    async fn twins_are_distinguished_from_paraphrases() {
         let cache = filled(&[
             "How do I enable two-factor authentication?",
             "When did the Normans conquer England?",

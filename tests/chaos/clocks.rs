@@ -49,7 +49,7 @@ async fn a_full_server_does_not_begin_an_update_that_it_cannot_hold() {
     store.invalidate(&corpus, &[Change::document("a")]).await.unwrap();
     server.command(&["CONFIG", "SET", "maxmemory", "0"]);
     let fetched = fetch(&store, entry.id).await;
-    let filled = store.fill(fetched.snapshot, Arc::new(entry.clone())).await.unwrap();
+    let filled = store.fill(fetched.read_version, Arc::new(entry.clone())).await.unwrap();
     assert!(begun.is_err() || filled == Filled::Refused(RefusedReason::Held), "{begun:?}, {filled:?}");
     eventually("the update begins", async || store.begin_update(&corpus, "a").await.is_ok()).await;
     assert!(!serves(&store, &entry).await);

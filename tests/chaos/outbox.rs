@@ -42,8 +42,8 @@ async fn change(store: &dyn Store, version: &str) -> wellspring::Result<Vec<Chan
 }
 
 async fn fill(store: &dyn Store, entry: &Entry) -> Filled {
-    let snapshot = fetch(store, entry.id).await.snapshot;
-    store.fill(snapshot, Arc::new(entry.clone())).await.unwrap()
+    let read_version = fetch(store, entry.id).await.read_version;
+    store.fill(read_version, Arc::new(entry.clone())).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

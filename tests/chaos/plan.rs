@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum Habit {
     /// As the documentation says.
     Sound,
-    /// Fills carry the snapshot of the moment that they are made at, not that of the miss.
+    /// Fills carry the read version of the moment that they are made at, not that of the miss.
     NoFence,
     /// The documents are read first, and the cache is asked afterwards.
     SnapshotAfterRetrieval,

@@ -47,14 +47,14 @@ pub(crate) async fn recover(worker: &Worker) {
         let version = worker.world.content(document);
         let is_held = matches!(Way::of(document), Way::Held | Way::HeldInVersion);
         // Not the versions in between, which the last process may or may not have reported.
-        let told = try_until_done(worker, &mut random, async || match Way::of(document) {
+        let reported = try_until_done(worker, &mut random, async || match Way::of(document) {
             _ if is_held => end_update(&worker.cache, document, None).await,
             Way::Chunk | Way::WholeInVersion => {
                 invalidate(&worker.cache, Change::document(name(document))).await
             }
             _ => invalidate(&worker.cache, change(document, version)).await,
         });
-        if told.await {
+        if reported.await {
             worker.world.settle(document, version);
         }
     }
@@ -68,14 +68,14 @@ pub(crate) async fn update(worker: &Worker, task: usize, tasks: usize) {
         let document = documents[random.random_range(0..documents.len())];
         match Way::of(document) {
             Way::Held | Way::HeldInVersion => change_held(worker, &mut random, document).await,
-            _ => change_told(worker, &mut random, document).await,
+            _ => report_change(worker, &mut random, document).await,
         }
         let rests = random.random_bool(RESTS);
         pause(&mut random, if rests { RESTS_MS } else { PAUSES_MS }).await;
     }
 }
 
-async fn change_told(worker: &Worker, random: &mut SmallRng, document: usize) {
+async fn report_change(worker: &Worker, random: &mut SmallRng, document: usize) {
     let version = worker.world.publish(document);
     let is_everything = random.random_bool(EVERYTHING);
     let change = if is_everything { Change::Everything } else { change(document, version) };
@@ -110,9 +110,9 @@ async fn change_held(worker: &Worker, random: &mut SmallRng, document: usize) {
     }
     pause(random, 1..10).await;
     let version = worker.world.publish(document);
-    let told = (Way::of(document) == Way::HeldInVersion).then(|| label(version));
+    let reported = (Way::of(document) == Way::HeldInVersion).then(|| label(version));
     let ended =
-        try_until_done(worker, random, async || end_update(cache, document, told.clone()).await).await;
+        try_until_done(worker, random, async || end_update(cache, document, reported.clone()).await).await;
     if ended {
         settle(worker, document, version);
     }

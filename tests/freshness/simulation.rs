@@ -261,9 +261,9 @@ impl Simulation {
             cache.begin_update(&corpus, &name).await.unwrap();
             dawdle(3).await;
             let version = self.world.publish(n);
-            let told = (how == 0).then(|| label(version).into());
-            cache.end_update(&corpus, &name, told).await.unwrap();
-            return self.settle(n, version);
+            let reported = (how == 0).then(|| label(version).into());
+            cache.end_update(&corpus, &name, reported).await.unwrap();
+            return self.wait_idle(n, version);
         }
         let version = self.world.publish(n);
         let change = match how {
@@ -272,12 +272,12 @@ impl Simulation {
             _ => Change::document(name),
         };
         cache.invalidate(&corpus, &[change]).await.unwrap();
-        self.settle(n, version);
+        self.wait_idle(n, version);
     }
 
-    fn settle(&self, n: usize, version: u64) {
+    fn wait_idle(&self, n: usize, version: u64) {
         crate::kills::say(format_args!("changed {n} {version}"));
-        self.world.settle(n, version);
+        self.world.wait_idle(n, version);
     }
 
     /// Time passes, and now and then the store is closed and opened again.

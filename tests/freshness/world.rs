@@ -127,7 +127,7 @@ impl World {
     }
 
     /// The invalidation of `version` has returned.
-    pub(crate) fn settle(&self, document: usize, version: u64) {
+    pub(crate) fn wait_idle(&self, document: usize, version: u64) {
         self.floors[document].fetch_max(version, Ordering::SeqCst);
         self.changes.fetch_add(1, Ordering::SeqCst);
     }

@@ -1,6 +1,6 @@
 //! The protocol as designed: nothing stale is ever served.
 
-use crate::protocol::{Fault, Landing, Layout, Promise, Protocol, Scenario, Versions};
+use crate::protocol::{Fault, FlightOutcome, Layout, Promise, Protocol, Scenario, Versions};
 use crate::search::{distinct_names, search, search_without_renaming};
 use crate::{LOSSES, holds, quiet, with_faults};
 
@@ -59,8 +59,8 @@ fn a_slot_may_move_there_and_back() {
     is_fresh(&Scenario { layout: Layout::TwoNodes, requests: 1, ..with_faults(4, MOVES) });
 }
 
-/// The payload of a tier is served if the store has an entry of the same snapshot and dependencies, and it is
-/// live. Liveness depends on nothing else, so the payload is live then, no matter who stored the entry.
+/// The payload of a tier is served if the store has an entry of the same read version and dependencies, and
+/// it is live. Liveness depends on nothing else, so the payload is live then, no matter who stored the entry.
 #[test]
 fn a_memory_tier_that_asks_is_as_fresh_as_the_store() {
     let tier = Scenario { memory_tier: true, other_sources: true, ..quiet() };
@@ -69,13 +69,13 @@ fn a_memory_tier_that_asks_is_as_fresh_as_the_store() {
 }
 
 #[test]
-fn versions_told_out_of_order_do_no_harm_to_who_has_a_snapshot() {
+fn versions_reported_out_of_order_do_no_harm_to_who_has_a_snapshot() {
     is_fresh(&Scenario { versions: Versions::ToldByUpdates, ..with_faults(2, LOSSES) });
     is_fresh(&Scenario { versions: Versions::ToldByAll, ..with_faults(2, LOSSES) });
 }
 
 #[test]
-fn a_change_that_restores_a_version_is_noticed_where_fills_tell_theirs() {
+fn a_change_that_restores_a_version_is_noticed_where_fills_report_theirs() {
     is_fresh(&Scenario { versions: Versions::ToldByAll, versions_recur: true, ..with_faults(2, LOSSES) });
 }
 
@@ -136,7 +136,7 @@ fn who_joins_a_stream_while_a_document_is_held_is_not_given_what_retrieval_still
     is_fresh(&Scenario { streams: true, ..held });
 }
 
-/// A proxy that has an old document in its request has a new snapshot all the same.
+/// A proxy that has an old document in its request has a new read version all the same.
 #[test]
 fn who_joins_the_stream_of_a_proxy_is_protected_by_the_version_that_it_read() {
     let proxies = Scenario { proxies: true, versions: Versions::ToldByAll, updates_in_turn: true, ..quiet() };
@@ -155,7 +155,7 @@ fn an_outbox_keeps_its_own_process_fresh() {
     });
 }
 
-/// The entry carries the snapshot of its miss and is checked when it is read. That a fill which is dead
+/// The entry carries the read version of its miss and is checked when it is read. That a fill which is dead
 /// already is refused spares a write, and is reported to its caller.
 #[test]
 fn refusing_dead_fills_is_not_what_keeps_answers_fresh() {
@@ -174,7 +174,7 @@ fn renaming_loses_nothing() {
         Protocol { incarnation: false, ..designed },
         Protocol { replication_id: false, ..designed },
         Protocol { fresh_nonce_per_attempt: false, ..designed },
-        Protocol { landing: Landing::CarriesTheAnswer, ..designed },
+        Protocol { outcome: FlightOutcome::CarriesTheAnswer, ..designed },
     ];
     let scenario = with_faults(2, &[Fault::RollBack, Fault::LoseClock, Fault::LoseReply]);
     for protocol in parts_left_out {

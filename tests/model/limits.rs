@@ -16,8 +16,8 @@ fn invalidated_too_early() -> Scenario {
     Scenario { lagging_index: true, versions: Versions::ToldByAll, updates_in_turn: true, ..quiet() }
 }
 
-/// Registered versions go with the clock, and a reader that read the old one before has a snapshot of the new clock.
-/// It helps to refuse a version while none is registered.
+/// Registered versions go with the clock, and a reader that read the old one before has a read version of the
+/// new clock. It helps to refuse a version while none is registered.
 #[test]
 fn comparing_versions_does_not_survive_the_loss_of_a_clock() {
     let lost = Scenario { faults: 1, kinds: &[Fault::LoseClock], ..proxies() };
@@ -41,7 +41,7 @@ fn comparing_versions_stands_in_for_a_hold_until_the_clock_is_lost() {
 /// Versions have no order. The one registered is the last that arrived, which is the latest only if changes are
 /// reported one after the other and no call arrives twice.
 #[test]
-fn versions_told_out_of_order_let_a_proxy_store_the_older() {
+fn versions_reported_out_of_order_let_a_proxy_store_the_older() {
     let strict = Protocol { unknown_version_refused: true, ..DESIGNED };
     for protocol in [DESIGNED, strict] {
         breaks_in(9, &Scenario { updates_in_turn: false, ..proxies() }, &protocol);
@@ -54,7 +54,7 @@ fn versions_told_out_of_order_let_a_proxy_store_the_older() {
 /// An invalidation with the registered version does nothing. If the document has left that version and returned to
 /// it unnoticed, what was derived in between stays. It helps if fills state the version that they read.
 #[test]
-fn a_change_undone_before_it_is_told_looks_like_none() {
+fn a_change_undone_before_it_is_reported_looks_like_none() {
     let undone = Scenario { versions: Versions::ToldByUpdates, versions_recur: true, ..quiet() };
     breaks_in(7, &undone, &DESIGNED);
     let in_turn = Scenario { updates_in_turn: true, updates: 3, ..undone };

@@ -4,7 +4,7 @@
 
 use crate::protocol::Fault;
 use crate::server::{Call, Found};
-use crate::state::{Answer, Entry, Incarnation, Phase, Snapshot, World};
+use crate::state::{Answer, Entry, Incarnation, Phase, ReadVersion, World};
 use crate::steps::{Model, Origin, Step, Successors};
 
 /// A request that is about to ask the store.
@@ -64,8 +64,8 @@ impl Model<'_> {
             successors.push((Step::LookupReplyLost { reader, nonce }, lost));
         }
         match found {
-            Found::Live(entry, snapshot) => self.hit(&next, asking, (entry, snapshot), successors),
-            Found::Miss(snapshot) => self.miss(&next, asking, (place, snapshot), successors),
+            Found::Live(entry, read_version) => self.hit(&next, asking, (entry, read_version), successors),
+            Found::Miss(read_version) => self.miss(&next, asking, (place, read_version), successors),
         }
     }
 
@@ -73,7 +73,7 @@ impl Model<'_> {
         &self,
         world: &World,
         asking: Asking,
-        (stored, snapshot): (Entry, Snapshot),
+        (stored, read_version): (Entry, ReadVersion),
         successors: &mut Successors,
     ) {
         let Asking { reader, bucket, .. } = asking;
@@ -88,7 +88,7 @@ impl Model<'_> {
         let step = self.served(world, asking, from, entry.answer);
         successors.push((step, next));
         if self.scenario.refreshes {
-            next.readers[reader].phase = Phase::Missed { bucket, snapshot: Some(snapshot) };
+            next.readers[reader].phase = Phase::Missed { bucket, read_version: Some(read_version) };
             successors.push((step, next));
         }
     }
@@ -97,7 +97,7 @@ impl Model<'_> {
         &self,
         world: &World,
         asking: Asking,
-        (place, snapshot): (usize, Snapshot),
+        (place, read_version): (usize, ReadVersion),
         successors: &mut Successors,
     ) {
         let Asking { reader, bucket, owed, made, .. } = asking;
@@ -113,13 +113,13 @@ impl Model<'_> {
             next.readers[reader].has_lock = true;
         }
         next.readers[reader].phase = match made {
-            Some(answer) => Phase::Made { bucket, snapshot: Some(snapshot), answer },
+            Some(answer) => Phase::Made { bucket, read_version: Some(read_version), answer },
             None => Phase::Missed {
                 bucket,
-                snapshot: self.protocol.snapshot_before_retrieval.then_some(snapshot),
+                read_version: self.protocol.snapshot_before_retrieval.then_some(read_version),
             },
         };
-        successors.push((Step::Missed { reader, snapshot }, next));
+        successors.push((Step::Missed { reader, read_version }, next));
         let mut others = (0..world.readers.len()).filter(|&other| other != reader);
         if let Some(leader) = others.find(|&other| world.readers[other].phase.is_flight_of(bucket)) {
             let mut next = *world;

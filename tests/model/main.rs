@@ -10,8 +10,8 @@
 //! - One document, which changes, and is invalidated, several times; the changes may overlap.
 //! - Readers, which look up, retrieve, make an answer and fill, and may be gone at any moment. Answers
 //!   that a reader made itself need no check: whatever it retrieved was there after its request began.
-//! - What a server keeps: per bucket the clock with its replication id, incarnation, sequence, floor and
-//!   mark, one entry, and the stampede lock. Each script is one atomic step.
+//! - What a server keeps: per bucket the clock with its replication id, incarnation, sequence, low-water mark
+//!   and tombstone, one entry, and the stampede lock. Each script is one atomic step.
 //! - What goes wrong: see [`Fault`]. Entries vanish for free, by expiry, eviction or a drain.
 //! - What else a [`Scenario`] turns on: two buckets, a slot that moves between two nodes, compaction, clocks
 //!   that run out, a retrieval index that lags behind the source, holds, registered versions, a memory tier, refreshes,
@@ -21,9 +21,9 @@
 //!
 //! - Wall time: whatever may take long may take forever, and what expires may do so at once.
 //! - Other names that an answer may depend on: it is live when it is for each of them. A change of
-//!   everything is an invalidation after which the floor rises. A script that applies many changes, and gives
-//!   them one mark, is one step as well: to each document it is an invalidation after which the clock has
-//!   counted further, as it has after others.
+//!   everything is an invalidation after which the low-water mark rises. A script that applies many changes,
+//!   and gives them one tombstone, is one step as well: to each document it is an invalidation after which
+//!   the clock has counted further, as it has after others.
 //! - The search by meaning: a candidate is fetched and checked like any other entry.
 //! - Calls in transit: that a reply is on its way matters only if it is lost, and that is a fault.
 //! - Hash collisions, damaged memory, a primary that serves on while it is cut off from its cluster.
@@ -35,8 +35,8 @@
 //! is missed; [`limits`] shows where the promise of a part ends, with what would be needed beyond.
 //!
 //! `cargo test --test model -- --nocapture` prints how much was searched, and the traces. In a trace, readers
-//! have letters and updaters numbers, `(i1, 2)` is the snapshot of incarnation 1 and sequence 2, version 0
-//! of the document is what it begins with, and a place is a bucket, or a node where a slot moves.
+//! have letters and updaters numbers, `(i1, 2)` is the read version of incarnation 1 and sequence 2, version
+//! 0 of the document is what it begins with, and a place is a bucket, or a node where a slot moves.
 
 #![expect(clippy::expect_used, reason = "a panic is how a test fails")]
 

@@ -58,21 +58,21 @@ impl World {
                 visit(&mut clock.incarnation);
             }
             if let Some(entry) = &mut keys.entry {
-                visit(&mut entry.snapshot.incarnation);
+                visit(&mut entry.read_version.incarnation);
             }
         }
         for reader in &mut self.readers {
             match &mut reader.phase {
                 Phase::Resending { nonce, .. } => visit(nonce),
-                Phase::Missed { snapshot, .. } | Phase::Made { snapshot, .. } => {
-                    if let Some(snapshot) = snapshot {
-                        visit(&mut snapshot.incarnation);
+                Phase::Missed { read_version, .. } | Phase::Made { read_version, .. } => {
+                    if let Some(read_version) = read_version {
+                        visit(&mut read_version.incarnation);
                     }
                 }
-                Phase::Idle | Phase::Following { .. } | Phase::Landing { .. } => {}
+                Phase::Idle | Phase::Following { .. } | Phase::Completing { .. } => {}
             }
             if let Some(entry) = &mut reader.kept {
-                visit(&mut entry.snapshot.incarnation);
+                visit(&mut entry.read_version.incarnation);
             }
         }
     }

@@ -7,12 +7,12 @@
     reason = "each part is there or is left out, whatever the others are"
 )]
 pub(crate) struct Protocol {
-    /// The fence: an entry carries the snapshot of its miss. Otherwise it is stamped with what the clock
+    /// The fence: an entry carries the read version of its miss. Otherwise it is stamped with what the clock
     /// reads at the fill.
     pub(crate) fence: bool,
-    /// A fill whose snapshot is dead already is refused. Otherwise it is stored, with that snapshot.
+    /// A fill whose read version is dead already is refused. Otherwise it is stored, with that read version.
     pub(crate) refuse_dead_fills: bool,
-    /// The snapshot is taken at the miss, before retrieval. Otherwise it is taken after.
+    /// The read version is taken at the miss, before retrieval. Otherwise it is taken after.
     pub(crate) snapshot_before_retrieval: bool,
     /// A new clock gets an incarnation that was never used.
     pub(crate) fresh_nonces: bool,
@@ -27,9 +27,9 @@ pub(crate) struct Protocol {
     /// An entry is validated when it is read. Otherwise an invalidation deletes those that the reverse
     /// set lists, and what is there is served.
     pub(crate) read_check: bool,
-    /// Marks are dropped only once the floor lies at or above them.
-    pub(crate) floor_before_drop: bool,
-    /// Reading a mark and dropping it is one step. Otherwise what a scan saw is dropped later, whatever
+    /// Tombstones are dropped only once the low-water mark lies at or above them.
+    pub(crate) low_water_mark_before_drop: bool,
+    /// Reading a tombstone and dropping it is one step. Otherwise what a scan saw is dropped later, whatever
     /// it has become.
     pub(crate) drop_in_one_step: bool,
     /// `invalidate` has returned only when every bucket has done it. Otherwise the first is enough.
@@ -48,8 +48,8 @@ pub(crate) struct Protocol {
     pub(crate) compare_versions: bool,
     /// A fill that states a version is refused while none is registered. Not part of the design: a remedy.
     pub(crate) unknown_version_refused: bool,
-    /// What a landing flight hands to its followers.
-    pub(crate) landing: Landing,
+    /// What a completed flight hands to its followers.
+    pub(crate) outcome: FlightOutcome,
     /// What the follower of a stream asks before it joins.
     pub(crate) join: Join,
     /// Every script names the clock among its keys, so that a cluster never runs it where the clock is not.
@@ -74,7 +74,7 @@ impl Protocol {
         keeps_clocks: true,
         incarnation: true,
         read_check: true,
-        floor_before_drop: true,
+        low_water_mark_before_drop: true,
         drop_in_one_step: true,
         every_bucket: true,
         wait_for_retrieval: true,
@@ -84,7 +84,7 @@ impl Protocol {
         tier_identity: Identity::SnapshotAndDependencies,
         compare_versions: true,
         unknown_version_refused: false,
-        landing: Landing::SaysWhereToLook,
+        outcome: FlightOutcome::SaysWhereToLook,
         join: Join::Clock,
         clock_is_named: true,
         bypass_pending: true,
@@ -102,16 +102,16 @@ impl Default for Protocol {
 /// What makes two payloads of one key the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Identity {
-    /// The same snapshot and the same dependencies: all that liveness depends on. What names each fill is
+    /// The same read version and the same dependencies: all that liveness depends on. What names each fill is
     /// stricter still.
     SnapshotAndDependencies,
-    /// The same snapshot.
-    Snapshot,
+    /// The same read version.
+    ReadVersion,
 }
 
-/// What a landing flight hands to its followers.
+/// What a completed flight hands to its followers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Landing {
+pub(crate) enum FlightOutcome {
     /// Nothing: they look up again.
     SaysWhereToLook,
     /// The leader's answer if its fill was stored.
@@ -123,9 +123,9 @@ pub(crate) enum Landing {
 /// What the follower of a stream asks before it joins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Join {
-    /// Whether the leader's answer would be stored now, with the snapshot that the leader has.
+    /// Whether the leader's answer would be stored now, with the read version that the leader has.
     Clock,
-    /// The same, with a snapshot that the follower took.
+    /// The same, with a read version that the follower took.
     ClockWithOwnSnapshot,
     /// Nothing.
     Nobody,
@@ -170,7 +170,7 @@ pub(crate) enum Layout {
 /// Who states versions of the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Versions {
-    Untold,
+    Unreported,
     /// Invalidations register the new version; fills say nothing.
     ToldByUpdates,
     /// Invalidations register the new version, and fills state the one that was read.
@@ -246,7 +246,7 @@ impl Default for Scenario {
             layout: Layout::OneBucket,
             promise: Promise::Returned,
             lagging_index: false,
-            versions: Versions::Untold,
+            versions: Versions::Unreported,
             versions_recur: false,
             proxies: false,
             other_sources: false,

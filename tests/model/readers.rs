@@ -1,12 +1,12 @@
 //! The readers: look up, retrieve, make an answer, fill. Each may be gone at any moment.
 
 use crate::lookups::Asking;
-use crate::protocol::{Fault, Landing, Scenario, Versions};
-use crate::state::{Answer, Entry, Phase, Snapshot, World};
+use crate::protocol::{Fault, FlightOutcome, Scenario, Versions};
+use crate::state::{Answer, Entry, Phase, ReadVersion, World};
 use crate::steps::{Model, Origin, Step, Successors};
 
 impl Scenario {
-    pub(crate) fn told_by(&self, answer: Answer) -> Option<u8> {
+    pub(crate) fn reported_by(&self, answer: Answer) -> Option<u8> {
         match answer {
             Answer::Document(change) if self.versions == Versions::ToldByAll => Some(self.content(change)),
             Answer::Document(_) | Answer::Other => None,
@@ -39,21 +39,21 @@ impl Model<'_> {
                     self.join(world, reader, (bucket, owed), successors);
                 }
             }
-            Phase::Missed { bucket, snapshot } => {
-                self.retrieve(world, reader, bucket, snapshot, successors);
+            Phase::Missed { bucket, read_version } => {
+                self.retrieve(world, reader, bucket, read_version, successors);
             }
-            Phase::Made { bucket, snapshot: None, answer } if self.scenario.proxies => {
+            Phase::Made { bucket, read_version: None, answer } if self.scenario.proxies => {
                 let asking = Asking { made: Some(answer), ..asking(bucket, world.owed(reader)) };
                 self.ask(world, asking, successors);
             }
-            Phase::Made { bucket, snapshot: None, answer } => {
+            Phase::Made { bucket, read_version: None, answer } => {
                 self.take_snapshot(world, reader, bucket, answer, successors);
             }
-            Phase::Made { bucket, snapshot: Some(snapshot), answer } => {
-                self.fill(world, reader, bucket, (snapshot, answer), successors);
+            Phase::Made { bucket, read_version: Some(read_version), answer } => {
+                self.fill(world, reader, bucket, (read_version, answer), successors);
             }
-            Phase::Landing { bucket, answer, stored } => {
-                self.land(world, reader, bucket, (answer, stored), successors);
+            Phase::Completing { bucket, answer, stored } => {
+                self.complete(world, reader, bucket, (answer, stored), successors);
             }
         }
         let mut gone = *world;
@@ -68,12 +68,12 @@ impl Model<'_> {
         world: &World,
         reader: usize,
         bucket: u8,
-        snapshot: Option<Snapshot>,
+        read_version: Option<ReadVersion>,
         successors: &mut Successors,
     ) {
         let mut make = |answer| {
             let mut next = *world;
-            next.readers[reader].phase = Phase::Made { bucket, snapshot, answer };
+            next.readers[reader].phase = Phase::Made { bucket, read_version, answer };
             successors.push((Step::Retrieved { reader, answer }, next));
         };
         make(Answer::Document(world.index));
@@ -92,9 +92,9 @@ impl Model<'_> {
     ) {
         let Some(place) = self.place_of_clock(world, bucket) else { return };
         let mut next = *world;
-        let snapshot = next.places[place].open(self.call(world, place)).snapshot();
-        next.readers[reader].phase = Phase::Made { bucket, snapshot: Some(snapshot), answer };
-        successors.push((Step::SnapshotTaken { reader, snapshot }, next));
+        let read_version = next.places[place].open(self.call(world, place)).read_version();
+        next.readers[reader].phase = Phase::Made { bucket, read_version: Some(read_version), answer };
+        successors.push((Step::SnapshotTaken { reader, read_version }, next));
     }
 
     fn fill(
@@ -102,14 +102,14 @@ impl Model<'_> {
         world: &World,
         reader: usize,
         bucket: u8,
-        (snapshot, answer): (Snapshot, Answer),
+        (read_version, answer): (ReadVersion, Answer),
         successors: &mut Successors,
     ) {
         let mut next = *world;
         let place = self.place_of_entry(world, bucket);
         let stored = place.is_some_and(|place| {
-            let told = self.scenario.told_by(answer);
-            next.places[place].fill(snapshot, answer, told, self.call(world, place))
+            let reported = self.scenario.reported_by(answer);
+            next.places[place].fill(read_version, answer, reported, self.call(world, place))
         });
         if let Some(place) = place {
             self.unlock(&mut next, reader, place);
@@ -120,21 +120,21 @@ impl Model<'_> {
             successors.push((Step::FillReplyLost { reader, stored }, next));
         }
         let filler = &mut next.readers[reader];
-        filler.phase = match self.protocol.landing {
+        filler.phase = match self.protocol.outcome {
             // Followers look up again whenever they like, so nothing hangs on when the flight lands.
-            Landing::SaysWhereToLook => Phase::Idle,
-            Landing::CarriesWhatWasStored | Landing::CarriesTheAnswer => {
-                Phase::Landing { bucket, answer, stored }
+            FlightOutcome::SaysWhereToLook => Phase::Idle,
+            FlightOutcome::CarriesWhatWasStored | FlightOutcome::CarriesTheAnswer => {
+                Phase::Completing { bucket, answer, stored }
             }
         };
         if self.scenario.memory_tier && stored {
-            filler.kept = Some(Entry { snapshot, answer, listed: true });
+            filler.kept = Some(Entry { read_version, answer, listed: true });
         }
         successors.push((Step::Filled { reader, stored }, next));
     }
 
     /// Ends the flight of `leader`; a follower may be handed its answer.
-    fn land(
+    fn complete(
         &self,
         world: &World,
         leader: usize,
@@ -145,7 +145,7 @@ impl Model<'_> {
         let mut next = *world;
         next.readers[leader].phase = Phase::Idle;
         successors.push((Step::Landed { reader: leader }, next));
-        if self.protocol.landing == Landing::CarriesWhatWasStored && !stored {
+        if self.protocol.outcome == FlightOutcome::CarriesWhatWasStored && !stored {
             return;
         }
         for (reader, follower) in world.readers.iter().enumerate() {

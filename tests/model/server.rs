@@ -3,7 +3,7 @@
 //! A script is given the node that it runs on, whose replication id it reads, and a nonce from its caller.
 
 use crate::protocol::{Identity, Protocol};
-use crate::state::{Answer, Clock, Entry, HELD, Incarnation, Keys, Snapshot};
+use crate::state::{Answer, Clock, Entry, HELD, Incarnation, Keys, ReadVersion};
 
 /// What a script knows beside the keys.
 #[derive(Clone, Copy)]
@@ -17,8 +17,8 @@ pub(crate) struct Call<'a> {
 #[derive(Clone, Copy)]
 pub(crate) enum Found {
     /// The entry, and what the clock reads now.
-    Live(Entry, Snapshot),
-    Miss(Snapshot),
+    Live(Entry, ReadVersion),
+    Miss(ReadVersion),
 }
 
 /// What an invalidation did in a bucket.
@@ -38,8 +38,8 @@ impl Keys {
             primary: Some(call.node),
             incarnation: call.nonce,
             sequence: 0,
-            floor: 0,
-            mark: None,
+            low_water_mark: 0,
+            tombstone: None,
             version: None,
             kept: false,
         }))
@@ -56,25 +56,31 @@ impl Keys {
         let clock = *self.open(call);
         match self.entry {
             Some(entry) if !call.protocol.read_check || clock.is_live(entry, call.protocol) => {
-                Found::Live(entry, clock.snapshot())
+                Found::Live(entry, clock.read_version())
             }
             _ => {
                 self.entry = None;
-                Found::Miss(clock.snapshot())
+                Found::Miss(clock.read_version())
             }
         }
     }
 
-    /// Stores `answer`, unless that must be refused; whether it did. `told` is the version of the
+    /// Stores `answer`, unless that must be refused; whether it did. `reported` is the version of the
     /// document that the answer says it was derived from.
-    pub(crate) fn fill(&mut self, snapshot: Snapshot, answer: Answer, told: Option<u8>, call: Call) -> bool {
+    pub(crate) fn fill(
+        &mut self,
+        read_version: ReadVersion,
+        answer: Answer,
+        reported: Option<u8>,
+        call: Call,
+    ) -> bool {
         let clock = *self.open(call);
-        let snapshot = if call.protocol.fence { snapshot } else { clock.snapshot() };
-        let entry = Entry { snapshot, answer, listed: true };
+        let read_version = if call.protocol.fence { read_version } else { clock.read_version() };
+        let entry = Entry { read_version, answer, listed: true };
         if call.protocol.refuse_dead_fills && !clock.is_live(entry, call.protocol) {
             return false;
         }
-        if clock.contradicts(told, call.protocol) {
+        if clock.contradicts(reported, call.protocol) {
             return false;
         }
         self.keep(call);
@@ -85,27 +91,27 @@ impl Keys {
     /// Whether a fill of `answer` would not be refused now.
     pub(crate) fn would_take(
         &mut self,
-        snapshot: Snapshot,
+        read_version: ReadVersion,
         answer: Answer,
-        told: Option<u8>,
+        reported: Option<u8>,
         call: Call,
     ) -> bool {
         let clock = *self.open(call);
-        let entry = Entry { snapshot, answer, listed: true };
-        clock.is_live(entry, call.protocol) && !clock.contradicts(told, call.protocol)
+        let entry = Entry { read_version, answer, listed: true };
+        clock.is_live(entry, call.protocol) && !clock.contradicts(reported, call.protocol)
     }
 
-    /// Ends what was derived from the document before now. `told` is its version from now on.
-    pub(crate) fn invalidate(&mut self, told: Option<u8>, call: Call) -> Invalidated {
+    /// Ends what was derived from the document before now. `reported` is its version from now on.
+    pub(crate) fn invalidate(&mut self, reported: Option<u8>, call: Call) -> Invalidated {
         let clock = self.keep(call);
-        let held = clock.mark == Some(HELD);
-        if told.is_some() && clock.version == told && !held {
+        let held = clock.tombstone == Some(HELD);
+        if reported.is_some() && clock.version == reported && !held {
             return Invalidated::Unchanged;
         }
         clock.sequence += 1;
         let stays_held = held && call.protocol.hold_outlives_invalidation;
-        clock.mark = Some(if stays_held { HELD } else { clock.sequence });
-        clock.version = told;
+        clock.tombstone = Some(if stays_held { HELD } else { clock.sequence });
+        clock.version = reported;
         if !call.protocol.read_check {
             // With the clock, the entries go some time or other; without it, now or never.
             self.entry = self.entry.filter(|entry| !entry.listed);
@@ -114,38 +120,38 @@ impl Keys {
     }
 
     pub(crate) fn begin_update(&mut self, call: Call) {
-        self.keep(call).mark = Some(HELD);
+        self.keep(call).tombstone = Some(HELD);
     }
 
-    pub(crate) fn end_update(&mut self, told: Option<u8>, call: Call) -> Invalidated {
+    pub(crate) fn end_update(&mut self, reported: Option<u8>, call: Call) -> Invalidated {
         let clock = self.keep(call);
-        clock.mark = None;
+        clock.tombstone = None;
         clock.version = None;
-        self.invalidate(told, call)
+        self.invalidate(reported, call)
     }
 }
 
 impl Clock {
     /// Whether `entry` may be served.
     pub(crate) fn is_live(&self, entry: Entry, protocol: &Protocol) -> bool {
-        let Snapshot { incarnation, sequence } = entry.snapshot;
+        let ReadVersion { incarnation, sequence } = entry.read_version;
         let depends = entry.answer != Answer::Other;
         (incarnation == self.incarnation || !protocol.incarnation)
-            && sequence >= self.floor
-            && !(depends && self.mark.is_some_and(|mark| mark > sequence))
+            && sequence >= self.low_water_mark
+            && !(depends && self.tombstone.is_some_and(|tombstone| tombstone > sequence))
     }
 
     /// Whether the version that an answer states is a reason to refuse it.
-    fn contradicts(&self, told: Option<u8>, protocol: &Protocol) -> bool {
-        told.is_some_and(|told| match self.version {
-            Some(known) => protocol.compare_versions && known != told,
+    fn contradicts(&self, reported: Option<u8>, protocol: &Protocol) -> bool {
+        reported.is_some_and(|reported| match self.version {
+            Some(known) => protocol.compare_versions && known != reported,
             None => protocol.unknown_version_refused,
         })
     }
 
-    /// Drops the mark and what goes with it.
+    /// Drops the tombstone and what goes with it.
     pub(crate) fn drop_mark(&mut self) {
-        self.mark = None;
+        self.tombstone = None;
         self.version = None;
     }
 }
@@ -154,7 +160,7 @@ impl Entry {
     /// Whether a memory tier may serve the payload of this entry when `stored` is live.
     pub(crate) fn is_same(self, stored: Self, identity: Identity) -> bool {
         let dependencies = |entry: Self| entry.answer != Answer::Other;
-        self.snapshot == stored.snapshot
-            && (identity == Identity::Snapshot || dependencies(self) == dependencies(stored))
+        self.read_version == stored.read_version
+            && (identity == Identity::ReadVersion || dependencies(self) == dependencies(stored))
     }
 }

@@ -6,7 +6,7 @@ pub(crate) const MAX_READERS: usize = 3;
 pub(crate) const MAX_UPDATES: usize = 3;
 /// Two buckets on one node, or one bucket on two nodes.
 pub(crate) const PLACES: usize = 2;
-/// The mark of a held document: above every sequence.
+/// The tombstone of a held document: above every sequence.
 pub(crate) const HELD: u8 = u8::MAX;
 
 /// The incarnation of a clock, of which equality alone means anything.
@@ -21,12 +21,12 @@ impl Incarnation {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Snapshot {
+pub(crate) struct ReadVersion {
     pub(crate) incarnation: Incarnation,
     pub(crate) sequence: u8,
 }
 
-/// The invalidation clock of a bucket. There is one document, hence at most one mark.
+/// The invalidation clock of a bucket. There is one document, hence at most one tombstone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Clock {
     /// Whose replication id the clock was made under: that of a node, by its number, or one that no node has
@@ -34,17 +34,17 @@ pub(crate) struct Clock {
     pub(crate) primary: Option<u8>,
     pub(crate) incarnation: Incarnation,
     pub(crate) sequence: u8,
-    pub(crate) floor: u8,
-    pub(crate) mark: Option<u8>,
-    /// The registered version. Goes with the mark.
+    pub(crate) low_water_mark: u8,
+    pub(crate) tombstone: Option<u8>,
+    /// The registered version. Goes with the tombstone.
     pub(crate) version: Option<u8>,
     /// Whether it stays for good: an answer was stored under it, or it received a change.
     pub(crate) kept: bool,
 }
 
 impl Clock {
-    pub(crate) fn snapshot(&self) -> Snapshot {
-        Snapshot { incarnation: self.incarnation, sequence: self.sequence }
+    pub(crate) fn read_version(&self) -> ReadVersion {
+        ReadVersion { incarnation: self.incarnation, sequence: self.sequence }
     }
 }
 
@@ -59,7 +59,7 @@ pub(crate) enum Answer {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Entry {
-    pub(crate) snapshot: Snapshot,
+    pub(crate) read_version: ReadVersion,
     pub(crate) answer: Answer,
     /// Whether the reverse set lists it.
     pub(crate) listed: bool,
@@ -101,19 +101,19 @@ pub(crate) enum Phase {
         bucket: u8,
         owed: u8,
     },
-    /// It will retrieve. With the protocol as designed it has a snapshot.
+    /// It will retrieve. With the protocol as designed it has a read version.
     Missed {
         bucket: u8,
-        snapshot: Option<Snapshot>,
+        read_version: Option<ReadVersion>,
     },
-    /// It has made an answer, and fills when it has a snapshot.
+    /// It has made an answer, and fills when it has a read version.
     Made {
         bucket: u8,
-        snapshot: Option<Snapshot>,
+        read_version: Option<ReadVersion>,
         answer: Answer,
     },
     /// Its fill is done, and its flight has not landed yet.
-    Landing {
+    Completing {
         bucket: u8,
         answer: Answer,
         stored: bool,
@@ -125,7 +125,7 @@ impl Phase {
     pub(crate) fn is_flight_of(self, asked: u8) -> bool {
         match self {
             Self::Idle | Self::Resending { .. } | Self::Following { .. } => false,
-            Self::Missed { bucket, .. } | Self::Made { bucket, .. } | Self::Landing { bucket, .. } => {
+            Self::Missed { bucket, .. } | Self::Made { bucket, .. } | Self::Completing { bucket, .. } => {
                 bucket == asked
             }
         }
@@ -189,7 +189,7 @@ pub(crate) struct World {
     pub(crate) updates: [Update; MAX_UPDATES],
     pub(crate) faults_left: u8,
     pub(crate) touches_left: u8,
-    /// Whether a compaction has seen a mark that it is about to drop.
+    /// Whether a compaction has seen a tombstone that it is about to drop.
     pub(crate) scanned: bool,
 }
 
@@ -201,8 +201,8 @@ impl World {
                 primary: Some(0),
                 incarnation: Incarnation(1),
                 sequence: 1,
-                floor: 0,
-                mark: Some(1),
+                low_water_mark: 0,
+                tombstone: Some(1),
                 version: Some(0),
                 kept: true,
             });

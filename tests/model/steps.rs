@@ -2,7 +2,7 @@
 
 use crate::protocol::{Fault, Layout, Protocol, Scenario};
 use crate::server::{Call, Invalidated};
-use crate::state::{Answer, Incarnation, Keys, Snapshot, World};
+use crate::state::{Answer, Incarnation, Keys, ReadVersion, World};
 use crate::surroundings::moves;
 
 /// One step, as it stands in a trace.
@@ -12,13 +12,13 @@ use crate::surroundings::moves;
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Step {
     Served { reader: usize, from: Origin, answer: Answer, owed: u8, stale: bool },
-    Missed { reader: usize, snapshot: Snapshot },
+    Missed { reader: usize, read_version: ReadVersion },
     Follows { reader: usize, leader: usize },
     Waits { reader: usize },
     Bypassed { reader: usize, why: &'static str },
     LookupReplyLost { reader: usize, nonce: Incarnation },
     Retrieved { reader: usize, answer: Answer },
-    SnapshotTaken { reader: usize, snapshot: Snapshot },
+    SnapshotTaken { reader: usize, read_version: ReadVersion },
     Filled { reader: usize, stored: bool },
     FillReplyLost { reader: usize, stored: bool },
     Landed { reader: usize },
@@ -31,9 +31,9 @@ pub(crate) enum Step {
     Touched { bucket: u8 },
     IndexShows { change: u8 },
 
-    FloorRaised { floor: u8 },
-    MarkScanned,
-    MarkDropped,
+    LowWaterMarkRaised { low_water_mark: u8 },
+    TombstoneScanned,
+    TombstoneDropped,
     EntryGone { place: usize },
     ClockExpired { place: usize },
     LockExpired,

@@ -6,7 +6,7 @@
 
 use crate::lookups::is_pending;
 use crate::protocol::Join;
-use crate::state::{Answer, Phase, Snapshot, World};
+use crate::state::{Answer, Phase, ReadVersion, World};
 use crate::steps::{Model, Origin, Step, Successors};
 
 impl Model<'_> {
@@ -19,12 +19,14 @@ impl Model<'_> {
         successors: &mut Successors,
     ) {
         for (leader, other) in world.readers.iter().enumerate() {
-            let Phase::Made { bucket, snapshot: Some(snapshot), answer } = other.phase else { continue };
+            let Phase::Made { bucket, read_version: Some(read_version), answer } = other.phase else {
+                continue;
+            };
             if leader == reader || bucket != asked {
                 continue;
             }
             let mut next = *world;
-            if self.may_join(&mut next, reader, bucket, (snapshot, answer)) {
+            if self.may_join(&mut next, reader, bucket, (read_version, answer)) {
                 next.readers[reader].phase = Phase::Idle;
                 let stale = world.is_stale(answer, owed, self.scenario);
                 let from = Origin::Stream(leader);
@@ -38,7 +40,7 @@ impl Model<'_> {
         world: &mut World,
         reader: usize,
         bucket: u8,
-        (snapshot, answer): (Snapshot, Answer),
+        (read_version, answer): (ReadVersion, Answer),
     ) -> bool {
         if self.protocol.join == Join::Nobody {
             return true;
@@ -49,10 +51,10 @@ impl Model<'_> {
         let Some(place) = self.place_of_clock(world, bucket) else { return false };
         let call = self.call(world, place);
         let keys = &mut world.places[place];
-        let snapshot = match self.protocol.join {
-            Join::ClockWithOwnSnapshot => keys.open(call).snapshot(),
-            Join::Clock | Join::Nobody => snapshot,
+        let read_version = match self.protocol.join {
+            Join::ClockWithOwnSnapshot => keys.open(call).read_version(),
+            Join::Clock | Join::Nobody => read_version,
         };
-        keys.would_take(snapshot, answer, self.scenario.told_by(answer), call)
+        keys.would_take(read_version, answer, self.scenario.reported_by(answer), call)
     }
 }

@@ -44,7 +44,7 @@ impl Model<'_> {
 
     /// In the first place only: that is enough to compact a clock.
     ///
-    /// The floor may rise to any sequence, as nothing says how much time passes between two steps.
+    /// The low-water mark may rise to any sequence, as nothing says how much time passes between two steps.
     fn compaction(&self, world: &World, successors: &mut Successors) {
         let compact = |work: &dyn Fn(&mut Clock)| {
             let mut next = *world;
@@ -52,13 +52,15 @@ impl Model<'_> {
             next
         };
         let Some(clock) = world.places[0].clock else { return };
-        for floor in clock.floor + 1..=clock.sequence {
+        for low_water_mark in clock.low_water_mark + 1..=clock.sequence {
             // The clock may turn out to be another one, which has not counted that far.
-            let raise = |clock: &mut Clock| clock.floor = floor.min(clock.sequence);
-            successors.push((Step::FloorRaised { floor }, compact(&raise)));
+            let raise = |clock: &mut Clock| clock.low_water_mark = low_water_mark.min(clock.sequence);
+            successors.push((Step::LowWaterMarkRaised { low_water_mark }, compact(&raise)));
         }
-        let limit = if self.protocol.floor_before_drop { clock.floor } else { clock.sequence };
-        let may_go = |clock: &Clock| clock.mark.is_some_and(|mark| mark <= limit && mark != HELD);
+        let limit =
+            if self.protocol.low_water_mark_before_drop { clock.low_water_mark } else { clock.sequence };
+        let may_go =
+            |clock: &Clock| clock.tombstone.is_some_and(|tombstone| tombstone <= limit && tombstone != HELD);
         if self.protocol.drop_in_one_step {
             if may_go(&clock) {
                 let drop = |clock: &mut Clock| {
@@ -66,16 +68,16 @@ impl Model<'_> {
                         clock.drop_mark();
                     }
                 };
-                successors.push((Step::MarkDropped, compact(&drop)));
+                successors.push((Step::TombstoneDropped, compact(&drop)));
             }
         } else if world.scanned {
             let mut next = compact(&Clock::drop_mark);
             next.scanned = false;
-            successors.push((Step::MarkDropped, next));
+            successors.push((Step::TombstoneDropped, next));
         } else if may_go(&clock) {
             let mut next = *world;
             next.scanned = true;
-            successors.push((Step::MarkScanned, next));
+            successors.push((Step::TombstoneScanned, next));
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::server::Invalidated;
-use crate::state::{Answer, Snapshot};
+use crate::state::{Answer, ReadVersion};
 use crate::steps::{Origin, Step, Then};
 
 /// Readers are called by letters, updaters by numbers from 1.
@@ -23,7 +23,7 @@ impl fmt::Display for Updater {
     }
 }
 
-impl fmt::Display for Snapshot {
+impl fmt::Display for ReadVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "(i{}, {})", self.incarnation.0, self.sequence)
     }
@@ -72,8 +72,8 @@ impl fmt::Display for Step {
                 write!(f, "{} is served {answer}, {from}", Reader(*reader))?;
                 if *stale { write!(f, ": STALE, it is owed version {owed}") } else { Ok(()) }
             }
-            Self::Missed { reader, snapshot } => {
-                write!(f, "{} looks up: a miss, with snapshot {snapshot}", Reader(*reader))
+            Self::Missed { reader, read_version } => {
+                write!(f, "{} looks up: a miss, with read version {read_version}", Reader(*reader))
             }
             Self::Follows { reader, leader } => {
                 write!(f, "{} looks up: a miss, and follows {}", Reader(*reader), Reader(*leader))
@@ -86,8 +86,8 @@ impl fmt::Display for Step {
                 write!(f, "{} looks up with nonce i{}, and the reply is lost", Reader(*reader), nonce.0)
             }
             Self::Retrieved { reader, answer } => write!(f, "{} retrieves {answer}", Reader(*reader)),
-            Self::SnapshotTaken { reader, snapshot } => {
-                write!(f, "{} takes snapshot {snapshot}", Reader(*reader))
+            Self::SnapshotTaken { reader, read_version } => {
+                write!(f, "{} takes read version {read_version}", Reader(*reader))
             }
             Self::Filled { reader, stored } => write!(f, "{} fills: {}", Reader(*reader), outcome(*stored)),
             Self::FillReplyLost { reader, stored } => {
@@ -113,9 +113,11 @@ impl fmt::Display for Step {
             }
             Self::Touched { bucket } => write!(f, "another caller invalidates in bucket {bucket}"),
             Self::IndexShows { change } => write!(f, "retrieval now shows version {change}"),
-            Self::FloorRaised { floor } => write!(f, "compaction raises the floor to {floor}"),
-            Self::MarkScanned => f.write_str("compaction sees a mark that may go"),
-            Self::MarkDropped => f.write_str("compaction drops the mark"),
+            Self::LowWaterMarkRaised { low_water_mark } => {
+                write!(f, "compaction raises the low-water mark to {low_water_mark}")
+            }
+            Self::TombstoneScanned => f.write_str("compaction sees a tombstone that may go"),
+            Self::TombstoneDropped => f.write_str("compaction drops the tombstone"),
             Self::EntryGone { place } => write!(f, "the entry in place {place} is gone"),
             Self::ClockExpired { place } => write!(f, "the clock in place {place} has run out"),
             Self::LockExpired => f.write_str("the lock expires"),

@@ -148,9 +148,10 @@ impl Model<'_> {
 
     fn invalidate_in(&self, world: &mut World, place: usize, change: u8) -> Invalidated {
         let call = self.call(world, place);
-        let told = (self.scenario.versions != Versions::Untold).then(|| self.scenario.content(change));
+        let reported =
+            (self.scenario.versions != Versions::Unreported).then(|| self.scenario.content(change));
         let keys = &mut world.places[place];
-        if self.uses_holds() { keys.end_update(told, call) } else { keys.invalidate(told, call) }
+        if self.uses_holds() { keys.end_update(reported, call) } else { keys.invalidate(reported, call) }
     }
 
     /// The document is invalidated without a change.

@@ -1,6 +1,6 @@
 //! Each part of the protocol left out, and what happens then. A part whose absence no test shows would be unnecessary.
 
-use crate::protocol::{Fault, Identity, Join, Landing, Layout, Promise, Protocol, Scenario, Versions};
+use crate::protocol::{Fault, FlightOutcome, Identity, Join, Layout, Promise, Protocol, Scenario, Versions};
 use crate::search::search;
 use crate::{breaks_in, holds, quiet, with_faults};
 
@@ -15,7 +15,7 @@ fn a_fill_without_the_fence() {
     assert_eq!(
         trace,
         [
-            "reader A looks up: a miss, with snapshot (i1, 0)",
+            "reader A looks up: a miss, with read version (i1, 0)",
             "reader A retrieves version 0",
             "updater 1 changes the document to version 1",
             "updater 1 invalidates in bucket 0 and has returned",
@@ -52,7 +52,7 @@ fn no_replication_id() {
 
 /// As long as nonces are fresh, a clock that runs out costs answers only, and holds.
 #[test]
-fn clocks_that_run_out_although_they_were_told_of_a_change() {
+fn clocks_that_run_out_although_they_had_a_change() {
     let protocol = Protocol { keeps_clocks: false, ..DESIGNED };
     let scenario = Scenario { clocks_run_out: true, ..quiet() };
     holds(&scenario, &protocol);
@@ -83,14 +83,14 @@ fn deleting_the_dependants_in_place_of_the_check_at_reading() {
 
 #[test]
 fn followers_who_are_handed_the_leaders_answer() {
-    breaks_in(7, &quiet(), &Protocol { landing: Landing::CarriesTheAnswer, ..DESIGNED });
+    breaks_in(7, &quiet(), &Protocol { outcome: FlightOutcome::CarriesTheAnswer, ..DESIGNED });
 }
 
 /// Between the moment when the fill is stored and the moment when its flight lands, an invalidation may
 /// return, and a follower join.
 #[test]
 fn followers_who_are_handed_the_leaders_answer_if_it_was_stored() {
-    breaks_in(7, &quiet(), &Protocol { landing: Landing::CarriesWhatWasStored, ..DESIGNED });
+    breaks_in(7, &quiet(), &Protocol { outcome: FlightOutcome::CarriesWhatWasStored, ..DESIGNED });
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn followers_of_a_stream_who_ask_nobody() {
     breaks_in(6, &streams, &Protocol { join: Join::Nobody, ..DESIGNED });
 }
 
-/// What the clock reads when the follower joins is above the mark that ended what the leader has.
+/// What the clock reads when the follower joins is above the tombstone that ended what the leader has.
 #[test]
 fn followers_of_a_stream_who_ask_with_a_snapshot_of_their_own() {
     let streams = Scenario { streams: true, ..quiet() };
@@ -122,10 +122,10 @@ fn an_invalidation_that_returns_before_every_bucket_has_done_it() {
 #[test]
 fn marks_dropped_before_the_floor_rises() {
     let scenario = Scenario { compaction: true, ..quiet() };
-    breaks_in(7, &scenario, &Protocol { floor_before_drop: false, ..DESIGNED });
+    breaks_in(7, &scenario, &Protocol { low_water_mark_before_drop: false, ..DESIGNED });
 }
 
-/// An invalidation between the scan and the drop renews the mark that is then dropped.
+/// An invalidation between the scan and the drop renews the tombstone that is then dropped.
 #[test]
 fn marks_dropped_because_of_what_a_scan_saw() {
     let scenario = Scenario { compaction: true, ..quiet() };
@@ -157,11 +157,11 @@ fn a_memory_tier_that_asks_nobody() {
     breaks_in(6, &scenario, &Protocol { tier_validates: false, ..DESIGNED });
 }
 
-/// Two fills of one key may carry the same snapshot and depend on different things. If the second, which
+/// Two fills of one key may carry the same read version and depend on different things. If the second, which
 /// is stored, does not depend on what changed, it vouches for the first, which does.
 #[test]
 fn a_memory_tier_that_knows_payloads_by_their_snapshot_alone() {
-    let protocol = Protocol { tier_identity: Identity::Snapshot, ..DESIGNED };
+    let protocol = Protocol { tier_identity: Identity::ReadVersion, ..DESIGNED };
     let scenario = Scenario { memory_tier: true, ..quiet() };
     holds(&scenario, &protocol);
     breaks_in(9, &Scenario { other_sources: true, ..scenario }, &protocol);

@@ -47,12 +47,12 @@ impl Served {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let mut told = String::new();
-        while !told.trim_end().ends_with('}') {
-            assert_ne!(lines.read_line(&mut told).unwrap(), 0, "the gateway ended");
+        let mut printed = String::new();
+        while !printed.trim_end().ends_with('}') {
+            assert_ne!(lines.read_line(&mut printed).unwrap(), 0, "the gateway ended");
         }
-        let told: Value = serde_json::from_str(&told).unwrap();
-        let url = |name: &str| told[name].as_str().unwrap().to_owned();
+        let printed: Value = serde_json::from_str(&printed).unwrap();
+        let url = |name: &str| printed[name].as_str().unwrap().to_owned();
         Self { child, proxy: url("proxy"), admin: url("admin") }
     }
 

@@ -1,7 +1,7 @@
 //! Shows which budgets a calibration that was fitted to labelled pairs can support.
 
 use serde::Serialize;
-use wellspring::criterion::Criterion;
+use wellspring::match_policy::MatchPolicy;
 use wellspring::verify::{CalibratedStage, Calibration};
 
 /// The budgets that are reported for a calibration.
@@ -41,13 +41,13 @@ impl Report {
     pub fn of(calibration: &Calibration) -> Self {
         let budgets = calibration.budgets(CalibratedStage::Full);
         let budget = |max_false_hit_rate: f64| {
-            let criterion = Criterion::MaxFalseHitRate(max_false_hit_rate);
+            let match_policy = MatchPolicy::MaxFalseHitRate(max_false_hit_rate);
             let threshold = calibration.threshold(CalibratedStage::Full, max_false_hit_rate);
             Budget {
                 max_false_hit_rate,
                 threshold,
                 threshold_without_scorer: calibration.threshold(CalibratedStage::Cheap, max_false_hit_rate),
-                verdict: match budgets.can_show(criterion) {
+                verdict: match budgets.can_show(match_policy) {
                     _ if calibration.is_shown(max_false_hit_rate) => "sufficient",
                     true => "unconfirmed",
                     false => "insufficient",

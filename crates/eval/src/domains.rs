@@ -11,7 +11,7 @@ use wellspring::verify::wilson_upper95;
 
 use super::curve::Tally;
 use super::metrics::{Scored, roc_auc};
-use super::stream::Kept;
+use super::stream::BudgetVerdict;
 
 /// The outcome of a pair or a query.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +47,7 @@ pub struct DomainFigures {
     /// How well scores rank right above wrong; none without both.
     pub roc_auc: Option<f64>,
     /// Whether the budget was kept, by the interval: `insufficient` where there are too few hits to decide.
-    pub budget: Kept,
+    pub budget: BudgetVerdict,
 }
 
 impl DomainFigures {
@@ -66,9 +66,9 @@ impl DomainFigures {
             right_of_answerable: (answerable > 0).then(|| tally.right() as f64 / answerable as f64),
             roc_auc: roc_auc(&scored),
             budget: match wilson_upper95(wrong, hits) {
-                upper if upper <= budget => Kept::Within,
-                _ if lower95(wrong, hits) > budget => Kept::Exceeded,
-                _ => Kept::Insufficient,
+                upper if upper <= budget => BudgetVerdict::Within,
+                _ if lower95(wrong, hits) > budget => BudgetVerdict::Exceeded,
+                _ => BudgetVerdict::Insufficient,
             },
         }
     }
@@ -76,8 +76,8 @@ impl DomainFigures {
     /// The name of the verdict on its budget.
     pub fn verdict(&self) -> &'static str {
         match self.budget {
-            Kept::Insufficient => "too few hits",
-            told => told.name(),
+            BudgetVerdict::Insufficient => "too few hits",
+            reported => reported.name(),
         }
     }
 

@@ -277,7 +277,7 @@ impl<Open: AsyncFn(Arc<ManualClock>) -> Result<CacheBuilder>> Replay<'_, Open> {
                 }
                 _ => figures.made += 1,
             }
-            cache.settle().await?;
+            cache.wait_idle().await?;
             step();
             if plan.lengths.contains(&number) {
                 all.push(figures.clone().complete(&cache, number, meanings).await?);
@@ -295,8 +295,8 @@ impl Figures {
         self.hit_rate = (self.exact + self.semantic) as f64 / questions as f64;
         self.false_hits_per_hit = (self.semantic > 0).then(|| self.false_hits as f64 / self.semantic as f64);
         self.false_hits_per_hit_upper95 = wilson_upper95(self.false_hits, self.semantic);
-        let lessons = metrics.verifications.get("lessons");
-        self.approved_hits = lessons.and_then(|said| said.get("accepted")).copied().unwrap_or_default();
+        let feedback = metrics.verifications.get("feedback");
+        self.approved_hits = feedback.and_then(|said| said.get("accepted")).copied().unwrap_or_default();
         self.judge_calls = metrics.judge_calls;
         self.judged = metrics.judged.values().sum();
         for (_, said) in cache.judgements(None, usize::MAX).await? {

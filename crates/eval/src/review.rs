@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use wellspring::criterion::Criterion;
 use wellspring::error::Result;
+use wellspring::match_policy::MatchPolicy;
 use wellspring::verify::{Calibration, Candidate, Check, Pipeline, Verifier as _};
 
 use super::examined::{Examined, Examiner};
@@ -104,7 +104,7 @@ impl Review {
         }
         let mut lines = Vec::with_capacity(self.found.len());
         for Disagreement { a, b, is_same, probability, similarity, domain } in &self.found {
-            let candidate = Candidate::new(b, a, *similarity, Criterion::MaxFalseHitRate(budget));
+            let candidate = Candidate::new(b, a, *similarity, MatchPolicy::MaxFalseHitRate(budget));
             let line = Line {
                 a,
                 b,

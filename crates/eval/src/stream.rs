@@ -79,7 +79,7 @@ pub struct StreamPolicy {
     pub calibration_error: Option<f64>,
     /// Whether the budget was kept: `kept` or `exceeded` by the bound, `insufficient` where the hits are too
     /// few to show it.
-    pub budget: Kept,
+    pub budget: BudgetVerdict,
     /// The median time of the decision on a query, without embedding and search, in milliseconds.
     pub p50_ms: f64,
     /// The time that 99 % of the decisions took at most, in milliseconds.
@@ -95,7 +95,7 @@ pub struct StreamPolicy {
 /// Whether a budget was kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kept {
+pub enum BudgetVerdict {
     /// The upper bound is within the budget.
     #[serde(rename = "kept")]
     Within,
@@ -105,7 +105,7 @@ pub enum Kept {
     Insufficient,
 }
 
-impl Kept {
+impl BudgetVerdict {
     /// Whether `budget` was kept by a rate with this upper bound.
     pub fn of(rate: Option<f64>, upper: f64, budget: f64) -> Self {
         match rate {
@@ -281,7 +281,7 @@ impl<'a> Stream<'a> {
             correct_on_positives: (answerable > 0).then(|| tally.right() as f64 / answerable as f64),
             roc_auc: roc_auc(&scored),
             calibration_error: details.calibration_error,
-            budget: Kept::of(rate, upper, terms.budget),
+            budget: BudgetVerdict::of(rate, upper, terms.budget),
             p50_ms: quantile(&micros, 0.5) / 1e3,
             p99_ms: quantile(&micros, 0.99) / 1e3,
             domains: by_domain(members, terms.budget),

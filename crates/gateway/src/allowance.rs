@@ -3,8 +3,8 @@
 //!
 //! A clock that remembers too many names forgets the older half, and with it every answer that was stored
 //! before. So a caller that reports changes of documents that no one ever asked for could empty the cache,
-//! and a caller that asks in corpora that do not exist could fill the memory. Callers that have the right to
-//! do either anyway are not counted.
+//! and a caller that asks in corpora that do not exist could fill the memory. Callers that have the
+//! permission to do either anyway are not counted.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use moka::sync::Cache as Recent;
+use moka::sync::Cache as BoundedCache;
 use wellspring::key::Corpus;
 
 use crate::Gateway;
-use crate::auth::{Caller, Right, sha256};
+use crate::auth::{Caller, Permission, sha256};
 use crate::error::Problem;
 use crate::limits::{RequestLimits, identity};
 
@@ -41,15 +41,15 @@ pub(super) struct Served {
 
 impl Served {
     pub(super) fn of(gateway: &Gateway, request: &Request) -> Self {
-        let may = |right| match request.extensions().get::<Caller>() {
-            Some(caller) if caller.token.is_some() => caller.may(right),
+        let may = |permission| match request.extensions().get::<Caller>() {
+            Some(caller) if caller.token.is_some() => caller.may(permission),
             // Without tokens, only this machine is served.
             _ => gateway.tokens().is_empty(),
         };
         Self {
             identity: identity(request),
-            may_invalidate: may(Right::Invalidate),
-            is_admin: may(Right::Admin),
+            may_invalidate: may(Permission::Invalidate),
+            is_admin: may(Permission::Admin),
         }
     }
 }
@@ -60,7 +60,7 @@ pub(super) struct Allowances {
     changes: Option<DefaultKeyedRateLimiter<[u8; 32]>>,
     corpora: Option<DefaultKeyedRateLimiter<[u8; 32]>>,
     /// The corpora that each caller used lately.
-    known: Recent<[u8; 32], ()>,
+    known: BoundedCache<[u8; 32], ()>,
 }
 
 impl Allowances {
@@ -69,7 +69,7 @@ impl Allowances {
         Self {
             changes: hourly(limits.changes_per_hour),
             corpora: hourly(limits.corpora_per_hour),
-            known: Recent::builder().time_to_idle(KNOWN.0).max_capacity(KNOWN.1).build(),
+            known: BoundedCache::builder().time_to_idle(KNOWN.0).max_capacity(KNOWN.1).build(),
         }
     }
 

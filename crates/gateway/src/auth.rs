@@ -26,7 +26,7 @@ pub const API_KEY_HEADER: HeaderName = HeaderName::from_static("x-api-key");
 
 /// What a token allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Right {
+pub enum Permission {
     /// Look answers up.
     Read,
     /// Ask through the proxy and store answers.
@@ -39,7 +39,7 @@ pub enum Right {
     Admin,
 }
 
-impl FromStr for Right {
+impl FromStr for Permission {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Self> {
@@ -54,7 +54,7 @@ impl FromStr for Right {
     }
 }
 
-impl fmt::Display for Right {
+impl fmt::Display for Permission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Read => "read",
@@ -70,14 +70,14 @@ impl fmt::Display for Right {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token {
     name: Arc<str>,
-    rights: Arc<[Right]>,
+    permissions: Arc<[Permission]>,
     hash: [u8; 32],
 }
 
 impl Token {
     /// The token whose holder shows `secret`.
-    pub fn new(name: &str, rights: &[Right], secret: &str) -> Self {
-        Self { name: name.into(), rights: rights.into(), hash: sha256(secret) }
+    pub fn new(name: &str, permissions: &[Permission], secret: &str) -> Self {
+        Self { name: name.into(), permissions: permissions.into(), hash: sha256(secret) }
     }
 
     /// The name, for logs.
@@ -91,24 +91,24 @@ impl FromStr for Token {
 
     fn from_str(text: &str) -> Result<Self> {
         let mut parts = text.splitn(3, ':');
-        let (Some(name), Some(rights), Some(hex)) = (parts.next(), parts.next(), parts.next()) else {
+        let (Some(name), Some(permissions), Some(hex)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(bad_token("write it as NAME:SCOPES:SHA256"));
         };
         if name.is_empty() {
             return Err(bad_token("its name is empty"));
         }
-        let rights = rights.split(',').map(str::parse).collect::<Result<Arc<[Right]>>>()?;
+        let permissions = permissions.split(',').map(str::parse).collect::<Result<Arc<[Permission]>>>()?;
         let mut hash = [0; 32];
         hex::decode_to_slice(hex, &mut hash)
             .map_err(|_| bad_token("its hash is not 64 hexadecimal digits"))?;
-        Ok(Self { name: name.into(), rights, hash })
+        Ok(Self { name: name.into(), permissions, hash })
     }
 }
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let rights: Vec<String> = self.rights.iter().map(ToString::to_string).collect();
-        write!(f, "{}:{}:{}", self.name, rights.join(","), hex::encode(self.hash))
+        let permissions: Vec<String> = self.permissions.iter().map(ToString::to_string).collect();
+        write!(f, "{}:{}:{}", self.name, permissions.join(","), hex::encode(self.hash))
     }
 }
 
@@ -129,7 +129,7 @@ fn bad_token(why: &str) -> Error {
 
 /// The listener that a request came in through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum Listener {
     /// The proxy's listener.
     Public,
     /// The listener of administration and ingestion.
@@ -157,10 +157,12 @@ impl Caller {
         Self { token, shown_in, is_trusted: false, refused: None }
     }
 
-    /// Whether the caller may do what `right` is needed for.
-    pub fn may(&self, right: Right) -> bool {
+    /// Whether the caller may do what `permission` is needed for.
+    pub fn may(&self, permission: Permission) -> bool {
         match &self.token {
-            Some(token) => token.rights.contains(&right) || token.rights.contains(&Right::Admin),
+            Some(token) => {
+                token.permissions.contains(&permission) || token.permissions.contains(&Permission::Admin)
+            }
             None => self.is_trusted,
         }
     }
@@ -168,7 +170,7 @@ impl Caller {
 
 /// Attaches the [`Caller`] to the request.
 pub(super) async fn identify(
-    State((gateway, door)): State<(Gateway, Door)>,
+    State((gateway, listener)): State<(Gateway, Listener)>,
     mut request: Request,
     next: Next,
 ) -> std::result::Result<Response, Problem> {
@@ -179,11 +181,11 @@ pub(super) async fn identify(
     let is_trusted = tokens.is_empty()
         || match options.anonymous {
             Anonymous::None => false,
-            Anonymous::Proxy => door == Door::Public,
+            Anonymous::Proxy => listener == Listener::Public,
             Anonymous::All => true,
         };
     let is_ambient = token.is_none() && is_trusted;
-    let origins = if door == Door::Public { options.cors.as_slice() } else { &[] };
+    let origins = if listener == Listener::Public { options.cors.as_slice() } else { &[] };
     let checked = hosts::check(&options.hosts, origins, request.uri(), request.headers());
     let refused = checked.err().filter(|_| is_ambient);
     request.extensions_mut().insert(Caller { token, shown_in, is_trusted, refused });
@@ -219,28 +221,28 @@ fn without_scheme(value: &str) -> &str {
     }
 }
 
-/// `routes`, for callers with `right` only, whose bodies must be declared as JSON.
-pub fn requiring(routes: Router<Gateway>, right: Right) -> Router<Gateway> {
-    requiring_any_body(routes.route_layer(from_fn(hosts::only_json)), right)
+/// `routes`, for callers with `permission` only, whose bodies must be declared as JSON.
+pub fn requiring(routes: Router<Gateway>, permission: Permission) -> Router<Gateway> {
+    requiring_any_body(routes.route_layer(from_fn(hosts::only_json)), permission)
 }
 
-/// `routes`, for callers with `right` only, with bodies that are not for the gateway to read.
-pub fn requiring_any_body(routes: Router<Gateway>, right: Right) -> Router<Gateway> {
-    routes.route_layer(from_fn_with_state(right, check))
+/// `routes`, for callers with `permission` only, with bodies that are not for the gateway to read.
+pub fn requiring_any_body(routes: Router<Gateway>, permission: Permission) -> Router<Gateway> {
+    routes.route_layer(from_fn_with_state(permission, check))
 }
 
 async fn check(
-    State(right): State<Right>,
+    State(permission): State<Permission>,
     request: Request,
     next: Next,
 ) -> std::result::Result<Response, Problem> {
     match request.extensions().get::<Caller>() {
         Some(Caller { refused: Some(problem), .. }) => Err(problem.clone()),
-        Some(caller) if caller.may(right) => Ok(next.run(request).await),
+        Some(caller) if caller.may(permission) => Ok(next.run(request).await),
         Some(Caller { token: Some(_), .. }) => Err(Problem::new(
             StatusCode::FORBIDDEN,
             "forbidden",
-            format!("this token lacks the scope {right}"),
+            format!("this token lacks the scope {permission}"),
         )),
         _ => Err(Problem::new(
             StatusCode::UNAUTHORIZED,
@@ -256,7 +258,7 @@ mod tests {
 
     #[test]
     fn tokens_read_back_what_they_print_and_hide_their_hash() {
-        let token = Token::new("ci", &[Right::Read, Right::Fill], "secret");
+        let token = Token::new("ci", &[Permission::Read, Permission::Fill], "secret");
         assert_eq!(token.to_string().parse::<Token>().unwrap(), token);
         assert_eq!(format!("{token:?}"), "Token(ci)");
         for bad in ["", "ci", "ci:read", "ci:read:12", ":read:00", "ci:write:00"] {
@@ -266,7 +268,8 @@ mod tests {
 
     #[test]
     fn a_token_is_found_in_each_of_its_places() {
-        let tokens = [Token::new("ci", &[Right::Fill], "s1"), Token::new("ops", &[Right::Admin], "s2")];
+        let tokens =
+            [Token::new("ci", &[Permission::Fill], "s1"), Token::new("ops", &[Permission::Admin], "s2")];
         let find = |name: &str, value: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
@@ -280,13 +283,13 @@ mod tests {
 
     #[test]
     fn the_admin_scope_allows_everything() {
-        let caller = |rights: &[Right]| Caller {
-            token: Some(Token::new("t", rights, "s")),
+        let caller = |permissions: &[Permission]| Caller {
+            token: Some(Token::new("t", permissions, "s")),
             shown_in: Vec::new(),
             is_trusted: true,
             refused: None,
         };
-        assert!(caller(&[Right::Admin]).may(Right::Invalidate));
-        assert!(!caller(&[Right::Read]).may(Right::Fill));
+        assert!(caller(&[Permission::Admin]).may(Permission::Invalidate));
+        assert!(!caller(&[Permission::Read]).may(Permission::Fill));
     }
 }

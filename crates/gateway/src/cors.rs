@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origins_are_what_browsers_tell() {
+    fn origins_are_what_browsers_send() {
         for text in ["*", "https://app.example", "http://localhost:3000", "http://[::1]:80"] {
             assert_eq!(text.parse::<Origin>().unwrap().to_string(), text);
         }

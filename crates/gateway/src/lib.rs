@@ -6,7 +6,7 @@
 //! else: they are not logged, and are stored only as part of a hash.
 //!
 //! Routes for a new subject belong in a module of their own with a function `routes() -> Router<Gateway>`,
-//! each under the [right](auth::Right) that it needs, and are merged in [`public_router`] or
+//! each under the [permission](auth::Permission) that it needs, and are merged in [`public_router`] or
 //! [`admin_router`].
 
 mod admin;
@@ -45,13 +45,13 @@ pub use self::listen::{Listeners, Tls, serve};
 pub use self::options::{Anonymous, Disconnected, Options, Sharing, Upstream};
 pub use self::price::Price;
 pub use self::state::Gateway;
-use crate::auth::{Door, Right};
+use crate::auth::{Listener, Permission};
 
 /// What the public listener serves: the proxy, the cache itself and the health checks.
 pub fn public_router(gateway: &Gateway) -> Router {
-    let proxy = auth::requiring_any_body(proxy::routes(), Right::Fill);
+    let proxy = auth::requiring_any_body(proxy::routes(), Permission::Fill);
     let routes = proxy.merge(cache_api::routes()).merge(openapi::routes()).merge(health::routes());
-    let router = finish(routes, gateway, Door::Public);
+    let router = finish(routes, gateway, Listener::Public);
     // Outermost, because a browser must be able to read errors too, and asks for permission before it shows a
     // token.
     match cors::layer(&gateway.options().cors) {
@@ -71,21 +71,21 @@ pub fn admin_router(gateway: &Gateway, listeners: &Listeners) -> Router {
         .merge(dashboard::routes())
         .merge(openapi::routes())
         .merge(health::routes());
-    finish(routes, gateway, Door::Admin)
+    finish(routes, gateway, Listener::Admin)
 }
 
 /// What the listener of webhooks serves, where they have one of their own.
 pub fn webhook_router(gateway: &Gateway) -> Router {
-    finish(webhooks::routes().merge(health::routes()), gateway, Door::Webhooks)
+    finish(webhooks::routes().merge(health::routes()), gateway, Listener::Webhooks)
 }
 
 /// Wraps `routes` in what every request passes through: who is calling, then how much they may use.
-fn finish(routes: Router<Gateway>, gateway: &Gateway, door: Door) -> Router {
+fn finish(routes: Router<Gateway>, gateway: &Gateway, listener: Listener) -> Router {
     routes
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method)
-        .layer(from_fn_with_state((gateway.clone(), door), limits::admit))
-        .layer(from_fn_with_state((gateway.clone(), door), auth::identify))
+        .layer(from_fn_with_state((gateway.clone(), listener), limits::admit))
+        .layer(from_fn_with_state((gateway.clone(), listener), auth::identify))
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(from_fn_with_state(gateway.clone(), telemetry::observe))
         .layer(from_fn(error::in_dialect))

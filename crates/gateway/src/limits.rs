@@ -19,7 +19,7 @@ use http_body_util::{BodyExt as _, Limited};
 use tokio::sync::Semaphore;
 
 use crate::allowance::{SERVED, Served};
-use crate::auth::{Caller, Door, sha256};
+use crate::auth::{Caller, Listener, sha256};
 use crate::error::Problem;
 use crate::{Gateway, health};
 
@@ -262,7 +262,7 @@ fn too_often() -> Problem {
 /// Admits a request, or says why not. Its place is free again once its whole response was sent. Callers do
 /// not take places of administration, and health checks need none.
 pub(super) async fn admit(
-    State((gateway, door)): State<(Gateway, Door)>,
+    State((gateway, listener)): State<(Gateway, Listener)>,
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
@@ -272,7 +272,7 @@ pub(super) async fn admit(
     let admission = gateway.admission();
     admission.check_rate(|| identity(&request))?;
     let served = Served::of(&gateway, &request);
-    if door != Door::Public {
+    if listener != Listener::Public {
         return Ok(SERVED.scope(served, next.run(request)).await);
     }
     let Ok(place) = Arc::clone(&admission.places).try_acquire_owned() else {
@@ -315,7 +315,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_caller_that_asks_too_often_is_told_when_to_come_back() {
+    fn a_caller_that_asks_too_often_learns_when_to_come_back() {
         let limits = RequestLimits { rate_per_second: 2, ..RequestLimits::default() };
         let admission = Admission::new(&limits);
         let ask = |caller| admission.check_rate(|| [caller; 32]).is_ok();

@@ -227,12 +227,12 @@ fn check_addresses(gateway: &Gateway, listeners: &Listeners) -> Result<()> {
     let asks_for_certificate = listeners.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
     let asks_who = !options.tokens.is_empty() || asks_for_certificate;
     let open = |address: SocketAddr| !address.ip().is_loopback() && !asks_who;
-    let refused = |setting: &str, address: SocketAddr, told: &str| {
+    let refused = |setting: &str, address: SocketAddr, advice: &str| {
         Err(Error::new(
             ErrorKind::Config,
             format!(
                 "{setting} is {address}, which other machines can reach, but callers are not authenticated: set \
-                 server.tokens or server.tls_client_ca, or server.anonymous to {told}"
+                 server.tokens or server.tls_client_ca, or server.anonymous to {advice}"
             ),
         ))
     };

@@ -35,9 +35,9 @@ pub struct Options {
     /// Which callers share answers.
     pub sharing: Sharing,
     /// The names of tokens whose holders may fill answers for others where answers are shared; `*` for
-    /// everyone. Callers with the right to administer may do so too, and everyone may if there are no tokens.
-    /// What other callers fill is served to themselves only, and what the upstream says to a plain request of
-    /// theirs serves the same request only.
+    /// everyone. Callers with the permission to administer may do so too, and everyone may if there are no
+    /// tokens. What other callers fill is served to themselves only, and what the upstream says to a plain
+    /// request of theirs serves the same request only.
     pub writers: Vec<String>,
     /// Headers that go upstream but do not change the answer. Callers that send different values of any other
     /// header do not share answers. By default, the headers that clients, browsers, proxies and tracing add.

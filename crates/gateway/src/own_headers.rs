@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_is_not_known_is_told_the_nearest() {
+    fn a_name_that_is_not_known_gets_the_nearest_as_a_hint() {
         let check = |options: &Options, name: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, "x".parse().unwrap());

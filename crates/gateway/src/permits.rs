@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use moka::policy::EvictionPolicy;
-use moka::sync::Cache as Waiting;
+use moka::sync::Cache as BoundedCache;
 use subtle::ConstantTimeEq as _;
 use wellspring::cache::FillPermit;
 use wellspring::key::folded;
@@ -19,11 +19,11 @@ use crate::error::Problem;
 
 /// Permits that wait for their answers.
 pub struct Permits {
-    waiting: Waiting<String, Arc<Kept>>,
+    waiting: BoundedCache<String, Arc<HeldPermit>>,
     ttl: Duration,
 }
 
-struct Kept {
+struct HeldPermit {
     permit: Mutex<Option<FillPermit>>,
     /// Who may use it; none if anyone who knows its name may.
     holder: Option<String>,
@@ -33,7 +33,7 @@ struct Kept {
 impl Permits {
     pub(super) fn new(most: u64, ttl: Duration) -> Self {
         Self {
-            waiting: Waiting::builder()
+            waiting: BoundedCache::builder()
                 .max_capacity(most)
                 // The newest permit is the one most likely to be used.
                 .eviction_policy(EvictionPolicy::lru())
@@ -47,24 +47,24 @@ impl Permits {
     /// guess.
     pub fn keep(&self, permit: FillPermit, holder: Option<String>) -> String {
         let name = hex::encode(rand::random::<[u8; 16]>());
-        let kept = Kept { permit: Mutex::new(Some(permit)), holder, until: Instant::now() + self.ttl };
-        self.waiting.insert(name.clone(), kept.into());
+        let held = HeldPermit { permit: Mutex::new(Some(permit)), holder, until: Instant::now() + self.ttl };
+        self.waiting.insert(name.clone(), held.into());
         name
     }
 
     /// Takes the permit named `name`, which works once; none if it was taken before, waited too long, or was
     /// given to someone other than `holder`.
     pub fn take(&self, name: &str, holder: Option<&str>) -> Option<FillPermit> {
-        let kept = self.waiting.get(name)?;
-        if let Some(wanted) = &kept.holder {
+        let held = self.waiting.get(name)?;
+        if let Some(wanted) = &held.holder {
             let shown = holder.unwrap_or_default();
             if !bool::from(wanted.as_bytes().ct_eq(shown.as_bytes())) {
                 return None;
             }
         }
         self.waiting.invalidate(name);
-        let permit = kept.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
-        permit.filter(|_| Instant::now() < kept.until)
+        let permit = held.permit.lock().unwrap_or_else(PoisonError::into_inner).take();
+        permit.filter(|_| Instant::now() < held.until)
     }
 }
 

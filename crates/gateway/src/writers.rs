@@ -9,10 +9,10 @@
 //! the same request only.
 
 use axum::http::HeaderMap;
-use wellspring::cache::{Principal, Reach};
+use wellspring::cache::{Principal, Visibility};
 use wellspring::key::{Scope, TenantId};
 
-use crate::auth::{Caller, Right};
+use crate::auth::{Caller, Permission};
 use crate::proxy::{Directives, holder};
 use crate::{Gateway, Sharing};
 
@@ -52,15 +52,15 @@ pub(super) fn principal(
         return None;
     }
     let holder = holder(caller, headers);
-    let reach = match said {
-        _ if is_writer(gateway, caller) => Reach::Everybody,
-        Said::ByUpstream => Reach::SameQuestion,
-        Said::ByCaller if holder.is_some() => Reach::Own,
-        Said::ByCaller => Reach::Nobody,
+    let visibility = match said {
+        _ if is_writer(gateway, caller) => Visibility::Everyone,
+        Said::ByUpstream => Visibility::SameQuestion,
+        Said::ByCaller if holder.is_some() => Visibility::Own,
+        Said::ByCaller => Visibility::NoOne,
     };
     let counts_as = caller.token.as_ref().map_or(NO_TOKEN.into(), |token| format!("token:{}", token.name()));
-    let name = if reach == Reach::Own { of_word(holder) } else { of_all_else(holder) };
-    Some(Principal::new(name).counts_as(counts_as).reach(reach))
+    let name = if visibility == Visibility::Own { of_word(holder) } else { of_all_else(holder) };
+    Some(Principal::new(name).counts_as(counts_as).visibility(visibility))
 }
 
 /// The tenants whose answers `caller` is served: those of `tenant`, and the caller's own within it.
@@ -93,6 +93,6 @@ fn is_writer(gateway: &Gateway, caller: &Caller) -> bool {
     let writers = &gateway.options().writers;
     let is_named = |name: &str| writers.iter().any(|writer| writer == name);
     let is_known =
-        caller.token.as_ref().is_some_and(|token| is_named(token.name()) || caller.may(Right::Admin));
+        caller.token.as_ref().is_some_and(|token| is_named(token.name()) || caller.may(Permission::Admin));
     is_known || is_named(EVERYBODY) || gateway.tokens().is_empty()
 }

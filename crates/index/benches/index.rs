@@ -87,14 +87,14 @@ fn recall(found: &[Option<Id>], queries: &[Embedding], truth: &[f32], entries: &
 }
 
 /// Fills an index; the time of one insertion, and of one entry until all graphs are built.
-fn fill(index: &dyn VectorIndex, entries: &[Embedding], settle: impl Fn()) -> (Duration, Duration) {
+fn fill(index: &dyn VectorIndex, entries: &[Embedding], wait_idle: impl Fn()) -> (Duration, Duration) {
     let count = u32::try_from(entries.len()).expect("at most 10^5");
     let begin = Instant::now();
     for (number, entry) in entries.iter().enumerate() {
         index.insert(id(number), entry).expect("the same dimensions");
     }
     let inserted = begin.elapsed();
-    settle();
+    wait_idle();
     (inserted / count, begin.elapsed() / count)
 }
 
@@ -207,9 +207,9 @@ fn search(criterion: &mut Criterion) {
         let segmented =
             SegmentedIndex::builder(DIMENSIONS).build_threads(threads).build().expect("valid settings");
         let indexes: [(&str, &dyn VectorIndex, &dyn Fn()); 2] =
-            [("FlatIndex", &flat, &|| ()), ("SegmentedIndex", &segmented, &|| segmented.settle())];
-        for (name, index, settle) in indexes {
-            let (insert, built) = fill(index, entries, settle);
+            [("FlatIndex", &flat, &|| ()), ("SegmentedIndex", &segmented, &|| segmented.wait_idle())];
+        for (name, index, wait_idle) in indexes {
+            let (insert, built) = fill(index, entries, wait_idle);
             let (found, times) = measure(&queries, |query| nearest(index, query));
             let p50 = median(&times);
             eprintln!(

@@ -314,7 +314,7 @@ impl Rows {
     }
 
     /// Prepares the rows for many walks.
-    pub(super) fn settle(&self) {
+    pub(super) fn prepare(&self) {
         in_large_pages(&self.upper);
         in_large_pages(&self.lower);
         in_large_pages(&self.scales);

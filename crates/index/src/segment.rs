@@ -65,7 +65,7 @@ impl Captured {
 impl Segment {
     pub(super) fn new(rows: Rows, graph: Option<Graph>) -> Self {
         let dead = (0..rows.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        Self { dead, live: AtomicUsize::new(rows.len()), rows, graph }.settled()
+        Self { dead, live: AtomicUsize::new(rows.len()), rows, graph }.prepared()
     }
 
     /// Restores a segment from its stored parts, with one bit of `dead` per row. Fails with the reason if the
@@ -80,14 +80,14 @@ impl Segment {
         }
         let count: usize = dead.iter().map(|word| word.count_ones() as usize).sum();
         let dead = dead.into_iter().map(AtomicU64::new).collect();
-        Ok(Self { dead, live: AtomicUsize::new(rows.len() - count), rows, graph }.settled())
+        Ok(Self { dead, live: AtomicUsize::new(rows.len() - count), rows, graph }.prepared())
     }
 
     /// Prepares the segment for many searches.
-    fn settled(self) -> Self {
+    fn prepared(self) -> Self {
         if let Some(graph) = &self.graph {
-            self.rows.settle();
-            graph.settle();
+            self.rows.prepare();
+            graph.prepare();
         }
         self
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use wellspring::store::{Fetched, Filled, Found, Snapshot};
+use wellspring::store::{Fetched, Filled, Found, ReadVersion};
 use wellspring::{Entry, EntryId, Error, ErrorKind, Result, Store};
 
 use crate::intercepted::{Intercept, Intercepted};
@@ -15,7 +15,7 @@ use crate::intercepted::{Intercept, Intercepted};
 pub enum Fault {
     /// Works correctly until it is [broken](Faulty::broken); then every call fails.
     Breaks,
-    /// Fills are stored whatever changed since their snapshot. This is the cookbook's way of deleting the
+    /// Fills are stored whatever changed since their read version. This is the cookbook's way of deleting the
     /// dependants, which does not notice a fill that comes later.
     NoFence,
     /// Entries are served without asking the clock.
@@ -48,10 +48,15 @@ impl Intercept for Faulty {
         Ok(())
     }
 
-    async fn before_fill(&self, store: &dyn Store, snapshot: Snapshot, entry: &Entry) -> Result<Snapshot> {
+    async fn before_fill(
+        &self,
+        store: &dyn Store,
+        read_version: ReadVersion,
+        entry: &Entry,
+    ) -> Result<ReadVersion> {
         match self.fault {
-            Fault::NoFence => Ok(store.lookup(&entry.corpus, entry.id).await?.snapshot),
-            Fault::Breaks | Fault::NoReadCheck => Ok(snapshot),
+            Fault::NoFence => Ok(store.lookup(&entry.corpus, entry.id).await?.read_version),
+            Fault::Breaks | Fault::NoReadCheck => Ok(read_version),
         }
     }
 

@@ -10,7 +10,7 @@ use wellspring::judgement::{JudgementCursor, Logged};
 use wellspring::key::ScopeId;
 use wellspring::store::{
     ChangeListener, ChangeOutcome, Claim, ClaimEnd, ClaimToken, ConnectionStatus, Coordination, Fetched,
-    Filled, JudgementLog, ScopeCursor, ScopePage, Snapshot, StoreStatus, StoredEntry,
+    Filled, JudgementLog, ReadVersion, ScopeCursor, ScopePage, StoreStatus, StoredEntry,
 };
 use wellspring::{Change, Corpus, DocumentVersion, Embedding, Entry, EntryId, Result, Store};
 
@@ -28,9 +28,14 @@ pub trait Intercept: fmt::Debug + Send + Sync {
         Ok(())
     }
 
-    /// Returns the snapshot that `store` gets in place of the caller's.
-    async fn before_fill(&self, _store: &dyn Store, snapshot: Snapshot, _entry: &Entry) -> Result<Snapshot> {
-        Ok(snapshot)
+    /// Returns the read version that `store` gets in place of the caller's.
+    async fn before_fill(
+        &self,
+        _store: &dyn Store,
+        read_version: ReadVersion,
+        _entry: &Entry,
+    ) -> Result<ReadVersion> {
+        Ok(read_version)
     }
 
     /// Sees what became of a fill.
@@ -84,16 +89,16 @@ impl<I: Intercept> Store for Intercepted<I> {
         Ok(self.hooks.after_lookup(id, self.inner()?.lookup(corpus, id).await?))
     }
 
-    async fn fill(&self, snapshot: Snapshot, entry: Arc<Entry>) -> Result<Filled> {
+    async fn fill(&self, read_version: ReadVersion, entry: Arc<Entry>) -> Result<Filled> {
         let inner = self.inner()?;
-        let snapshot = self.hooks.before_fill(inner, snapshot, &entry).await?;
-        let filled = inner.fill(snapshot, Arc::clone(&entry)).await?;
+        let read_version = self.hooks.before_fill(inner, read_version, &entry).await?;
+        let filled = inner.fill(read_version, Arc::clone(&entry)).await?;
         self.hooks.after_fill(entry, filled);
         Ok(filled)
     }
 
-    async fn would_take(&self, snapshot: Snapshot, entry: &Entry) -> Result<bool> {
-        self.inner()?.would_take(snapshot, entry).await
+    async fn would_take(&self, read_version: ReadVersion, entry: &Entry) -> Result<bool> {
+        self.inner()?.would_take(read_version, entry).await
     }
 
     async fn versions(

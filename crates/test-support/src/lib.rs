@@ -32,7 +32,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use wellspring::clock::{ManualClock, Timestamp};
 use wellspring::key::{CacheKey, ScopeId};
-use wellspring::store::{EmbeddedStore, Fetched, Found, Limits, MemoryStore, Snapshot, Store};
+use wellspring::store::{EmbeddedStore, Fetched, Found, Limits, MemoryStore, ReadVersion, Store};
 use wellspring::{Answer, Corpus, Dependency, Entry, EntryId};
 
 /// The folder of the repository.
@@ -119,8 +119,8 @@ impl Bench {
         options.open(self.path()).unwrap()
     }
 
-    /// A store on a server, with keys of its own. It has one bucket, so that one snapshot is valid for every
-    /// entry.
+    /// A store on a server, with keys of its own. It has one bucket, so that one read version is valid for
+    /// every entry.
     fn remote(&self, url: &str) -> Arc<dyn Store> {
         let prefix = self.folder.path().file_name().unwrap().to_string_lossy().into_owned() + ":";
         let options = valkey::patient().prefix(prefix).buckets(1).clock(Arc::clone(&self.clock) as _);
@@ -133,8 +133,8 @@ impl Bench {
 }
 
 /// The current clock of the default corpus.
-pub async fn snapshot(store: &dyn Store) -> Snapshot {
-    fetch(store, EntryId::from_bytes([0; 16])).await.snapshot
+pub async fn read_version(store: &dyn Store) -> ReadVersion {
+    fetch(store, EntryId::from_bytes([0; 16])).await.read_version
 }
 
 pub async fn fetch(store: &dyn Store, id: EntryId) -> Fetched {
@@ -156,11 +156,11 @@ pub async fn serves(store: &dyn Store, entry: &Entry) -> bool {
     }
 }
 
-/// Stores each entry with its own snapshot; the store must accept every one.
+/// Stores each entry with its own read version; the store must accept every one.
 pub async fn fill_all(store: &dyn Store, entries: &[Entry]) {
     for entry in entries {
-        let snapshot = store.lookup(&entry.corpus, entry.id).await.unwrap().snapshot;
-        let filled = store.fill(snapshot, Arc::new(entry.clone())).await.unwrap();
+        let read_version = store.lookup(&entry.corpus, entry.id).await.unwrap().read_version;
+        let filled = store.fill(read_version, Arc::new(entry.clone())).await.unwrap();
         assert_eq!(filled, wellspring::store::Filled::Stored, "{}", entry.question);
     }
 }

@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Keeper, ScopeIndex};
+use super::{ScopeIndex, SnapshotManager};
 use crate::error::{Error, ErrorKind, Result};
 use crate::index::VectorIndex as _;
 use crate::key::{EntryId, ScopeId};
@@ -35,7 +35,7 @@ pub(crate) struct Loader {
     /// Weak: a store that is no longer used must be closed, and the store itself holds the indexes as its
     /// listener.
     pub(super) store: Weak<dyn Store>,
-    pub(super) keeper: Option<Arc<Keeper>>,
+    pub(super) snapshot_manager: Option<Arc<SnapshotManager>>,
     pub(super) tasks: TaskTracker,
     pub(super) shutdown: CancellationToken,
     places: Arc<Semaphore>,
@@ -147,13 +147,13 @@ impl Loading {
 impl Loader {
     pub(crate) fn new(
         store: &Arc<dyn Store>,
-        keeper: Option<Keeper>,
+        snapshot_manager: Option<SnapshotManager>,
         tasks: TaskTracker,
         shutdown: CancellationToken,
     ) -> Self {
-        let (store, keeper) = (Arc::downgrade(store), keeper.map(Arc::new));
+        let (store, snapshot_manager) = (Arc::downgrade(store), snapshot_manager.map(Arc::new));
         let places = Arc::new(Semaphore::new(CONCURRENT_LOADS));
-        Self { store, keeper, tasks, shutdown, places, since: Instant::now() }
+        Self { store, snapshot_manager, tasks, shutdown, places, since: Instant::now() }
     }
 
     /// The time since it was made.
@@ -171,10 +171,10 @@ impl Loader {
         let Some(store) = self.store.upgrade().filter(|_| index.loading.begin()) else { return };
         let (index, unlisted) = (Arc::clone(index), HashSet::new());
         let load = Load { index, scope, unlisted, cursor: None, is_complete: false };
-        let (places, keeper, shutdown) =
-            (Arc::clone(&self.places), self.keeper.clone(), self.shutdown.clone());
+        let (places, snapshot_manager, shutdown) =
+            (Arc::clone(&self.places), self.snapshot_manager.clone(), self.shutdown.clone());
         self.tasks.spawn(async move {
-            if let Err(error) = load.run(store, keeper, &places, &shutdown).await {
+            if let Err(error) = load.run(store, snapshot_manager, &places, &shutdown).await {
                 tracing::warn!(%error, %scope, "the index of a scope cannot be loaded yet");
             }
         });
@@ -186,16 +186,16 @@ impl Load {
     async fn run(
         mut self,
         store: Arc<dyn Store>,
-        keeper: Option<Arc<Keeper>>,
+        snapshot_manager: Option<Arc<SnapshotManager>>,
         places: &Semaphore,
         shutdown: &CancellationToken,
     ) -> Result<()> {
-        if let Some(keeper) = keeper
+        if let Some(snapshot_manager) = snapshot_manager
             && !self.index.loading.restored.swap(true, Ordering::Relaxed)
         {
             // It is never closed.
             let _place = places.acquire().await;
-            keeper.restore(&*store, &self.index, self.scope).await?;
+            snapshot_manager.restore(&*store, &self.index, self.scope).await?;
         }
         while !self.is_complete && !shutdown.is_cancelled() {
             let _place = places.acquire().await;
@@ -223,7 +223,7 @@ impl Load {
             if let Some(coordination) = store.coordination() {
                 coordination.follow(corpus).await?;
             }
-            *self.index.told() = Some(HashSet::new());
+            *self.index.changed() = Some(HashSet::new());
             self.unlisted = self.index.index().ids().into_iter().map(EntryId::from_bytes).collect();
         }
         let page = store.scope_page(corpus, self.scope, self.cursor).await?;
@@ -238,13 +238,13 @@ impl Load {
         for ids in unread.chunks(FETCHED) {
             let embeddings = store.embeddings(corpus, ids).await?;
             for (&id, embedding) in ids.iter().zip(embeddings) {
-                self.index.take(id, embedding.as_ref());
+                self.index.apply_loaded(id, embedding.as_ref());
             }
         }
         self.cursor = page.next;
         if self.cursor.is_none() {
             for id in self.unlisted.drain() {
-                self.index.take(id, None);
+                self.index.apply_loaded(id, None);
             }
             self.is_complete = true;
         }
@@ -254,7 +254,7 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        *self.index.told() = None;
+        *self.index.changed() = None;
         self.index.loading.end(self.is_complete);
     }
 }

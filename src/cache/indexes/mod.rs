@@ -3,7 +3,7 @@
 //! Indexes are hints: they propose candidates, and the store decides whether an entry may be served. A
 //! candidate may be missing for a moment after a fill, or may be an entry that is gone.
 //!
-//! A scope is [loaded](loading) when it is first searched, from what was [kept](keeping) of it where
+//! A scope is [loaded](loading) when it is first searched, from what was [kept](snapshot_manager) of it where
 //! possible. It follows fills and removals from then on, and is [unloaded](unloading) when no one searches
 //! it. So a start reads no entries, and a scope that no one asks takes no memory here.
 //!
@@ -13,8 +13,8 @@
 //! which are newer than what is being read. A fill or a search that still holds an index which was unloaded
 //! does no harm: the store has what the index had, and the next search loads it.
 
-mod keeping;
 mod loading;
+mod snapshot_manager;
 mod unloading;
 
 use std::collections::hash_map::Entry as Slot;
@@ -24,9 +24,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-pub(crate) use self::keeping::Keeper;
 pub(crate) use self::loading::Loader;
 use self::loading::Loading;
+pub(crate) use self::snapshot_manager::SnapshotManager;
 use crate::embedding::Embedding;
 use crate::entry::Entry;
 use crate::error::Result;
@@ -51,7 +51,7 @@ struct ScopeIndex {
     /// The ids of the changes that the index was notified of since the current load began; none while it is
     /// not being loaded. Held while the index is changed, so that what was read never replaces what was
     /// notified.
-    told: Mutex<Option<HashSet<EntryId>>>,
+    changed: Mutex<Option<HashSet<EntryId>>>,
     /// Insertions and removals since it was made.
     changes: AtomicU64,
     /// How many of these changes the last snapshot has.
@@ -127,7 +127,7 @@ impl Indexes {
                     dimensions: self.dimensions,
                     index: RwLock::new(Arc::new(index)),
                     loading: Loading::default(),
-                    told: Mutex::default(),
+                    changed: Mutex::default(),
                     changes: AtomicU64::new(0),
                     saved: AtomicU64::new(0),
                 })))),
@@ -153,9 +153,9 @@ impl Indexes {
     }
 
     /// Waits until no index is being built.
-    pub(crate) fn settle(&self) {
+    pub(crate) fn wait_idle(&self) {
         for (_, scope) in self.all() {
-            scope.index().settle();
+            scope.index().wait_idle();
         }
     }
 
@@ -169,23 +169,23 @@ impl ScopeIndex {
         Arc::clone(&self.index.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn told(&self) -> MutexGuard<'_, Option<HashSet<EntryId>>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn changed(&self) -> MutexGuard<'_, Option<HashSet<EntryId>>> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Adds an entry that was just stored, or forgets one that was just removed.
-    fn tell(&self, id: EntryId, embedding: Option<&Embedding>) {
-        let mut told = self.told();
-        if let Some(told) = &mut *told {
-            told.insert(id);
+    fn apply_change(&self, id: EntryId, embedding: Option<&Embedding>) {
+        let mut changed = self.changed();
+        if let Some(changed) = &mut *changed {
+            changed.insert(id);
         }
         self.change(id, embedding);
     }
 
     /// The same for an entry that was read from the store, unless the index was notified of something newer.
-    fn take(&self, id: EntryId, embedding: Option<&Embedding>) {
-        let told = self.told();
-        if told.as_ref().is_none_or(|told| !told.contains(&id)) {
+    fn apply_loaded(&self, id: EntryId, embedding: Option<&Embedding>) {
+        let changed = self.changed();
+        if changed.as_ref().is_none_or(|changed| !changed.contains(&id)) {
             self.change(id, embedding);
         }
     }
@@ -211,7 +211,7 @@ impl ChangeListener for Indexes {
         let scopes = self.read();
         for (id, scope) in entries {
             if let Some(found) = scopes.get(scope) {
-                found.tell(*id, None);
+                found.apply_change(*id, None);
             }
         }
     }
@@ -222,11 +222,11 @@ impl ChangeListener for Indexes {
         if let Some(found) = self.read().get(&scope)
             && found.corpus == *corpus
         {
-            found.tell(id, Some(embedding));
+            found.apply_change(id, Some(embedding));
         }
     }
 
-    fn fell_behind(&self, corpus: &Corpus) {
+    fn lagged(&self, corpus: &Corpus) {
         for scope in self.read().values().filter(|scope| scope.corpus == *corpus) {
             scope.loading.expire();
         }

@@ -58,8 +58,11 @@ impl Indexes {
         };
         // Saved first and without the lock, because a large index takes its time.
         for (scope, index) in self.all().into_iter().filter(|(_, index)| is_idle(index)) {
-            let is_saved =
-                self.loader.keeper.as_ref().is_some_and(|keeper| keeper.save(store, &index, scope, fills));
+            let is_saved = self
+                .loader
+                .snapshot_manager
+                .as_ref()
+                .is_some_and(|snapshot_manager| snapshot_manager.save(store, &index, scope, fills));
             let is_quick = index.index().graphs() == 0 && index.index().len() < LINKED;
             if !(is_saved || is_quick || store.coordination().is_some()) {
                 continue;
@@ -80,10 +83,10 @@ impl Indexes {
     }
 
     fn save(&self, store: &dyn Store, fills: Option<u64>) {
-        let Some(keeper) = &self.loader.keeper else { return };
+        let Some(snapshot_manager) = &self.loader.snapshot_manager else { return };
         for (scope, index) in self.all() {
-            keeper.save(store, &index, scope, fills);
+            snapshot_manager.save(store, &index, scope, fills);
         }
-        keeper.forget(|scope| !self.read().contains_key(&scope) && !store.holds(scope));
+        snapshot_manager.forget(|scope| !self.read().contains_key(&scope) && !store.holds(scope));
     }
 }

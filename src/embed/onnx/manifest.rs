@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scripts_of_a_model_are_known_and_need_not_be_told() {
+    fn the_scripts_of_a_model_are_known_and_need_not_be_set() {
         let mut manifest = bundled();
         let scripts = |manifest: &serde_json::Value| {
             let info = info(read(manifest.to_string().as_bytes()).unwrap());

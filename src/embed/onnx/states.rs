@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use moka::policy::EvictionPolicy;
-use moka::sync::Cache;
+use moka::sync::Cache as BoundedCache;
 
 use crate::tokens::TokenStates;
 
@@ -17,7 +17,7 @@ const OVERHEAD_BYTES: usize = 256;
 /// Token states by text. Unlike in the memo of embeddings, the newest always stay: a text is looked up here
 /// right after its states are stored.
 #[derive(Debug, Clone)]
-pub(super) struct StatesMemo(Cache<Arc<str>, Arc<TokenStates>>);
+pub(super) struct StatesMemo(BoundedCache<Arc<str>, Arc<TokenStates>>);
 
 impl StatesMemo {
     /// Keeps up to `bytes` bytes.
@@ -26,7 +26,7 @@ impl StatesMemo {
             u32::try_from(text.len() + states.bytes() + OVERHEAD_BYTES).unwrap_or(u32::MAX)
         };
         let cache =
-            Cache::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru());
+            BoundedCache::builder().max_capacity(bytes).weigher(weigh).eviction_policy(EvictionPolicy::lru());
         Self(cache.build())
     }
 

@@ -2,7 +2,7 @@
 //! the same lock.
 //!
 //! After any disk error, redb refuses every call until the database is opened again. No other process may
-//! have the file in between: the books of this process would not know what the other one changed.
+//! have the file in between: the table of this process would not know what the other one changed.
 
 use std::io;
 use std::ops::Bound;
@@ -15,15 +15,15 @@ type Range = (Bound<u64>, Bound<u64>);
 /// A file that stays locked while databases over it are opened and closed. It is unlocked when the last clone
 /// is dropped.
 #[derive(Debug, Clone)]
-pub(super) struct Backend(Arc<Kept>);
+pub(super) struct Backend(Arc<LockedFile>);
 
 #[derive(Debug)]
-struct Kept {
+struct LockedFile {
     file: Box<dyn StorageBackend>,
     locks: Mutex<Vec<Range>>,
 }
 
-impl Drop for Kept {
+impl Drop for LockedFile {
     fn drop(&mut self) {
         // The locks end with the file in any case.
         drop(self.file.close());
@@ -32,7 +32,7 @@ impl Drop for Kept {
 
 impl Backend {
     pub(super) fn new(file: impl StorageBackend) -> Self {
-        Self(Arc::new(Kept { file: Box::new(file), locks: Mutex::default() }))
+        Self(Arc::new(LockedFile { file: Box::new(file), locks: Mutex::default() }))
     }
 
     fn lock(

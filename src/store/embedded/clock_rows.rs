@@ -14,13 +14,14 @@ use super::failures::{corrupt, read_error};
 use crate::entry::DocumentVersion;
 use crate::error::{Error, Result};
 use crate::key::{Corpus, DependencyId, short_hash};
+use crate::store::entry_table::EntryTable;
 use crate::store::invalidation_clock::InvalidationClock;
-use crate::store::ledger::Ledger;
 
-/// Corpus -> incarnation, sequence, floor, and the [`Digest`] of these and of the rows below.
+/// Corpus -> incarnation, sequence, low-water mark, and the [`Digest`] of these and of the rows below.
 const CLOCKS: TableDefinition<&str, (u128, u64, u64, u64)> = TableDefinition::new("wellspring.clocks");
-/// Corpus and dependency -> mark. Marks at or below the floor have no effect and are dropped on loading.
-const MARKS: TableDefinition<(&str, Id), u64> = TableDefinition::new("wellspring.marks");
+/// Corpus and dependency -> tombstone. Tombstones at or below the low-water mark have no effect and are
+/// dropped on loading.
+const TOMBSTONES: TableDefinition<(&str, Id), u64> = TableDefinition::new("wellspring.marks");
 /// Corpus and document -> registered version.
 const VERSIONS: TableDefinition<(&str, Id), &str> = TableDefinition::new("wellspring.versions");
 /// Corpus and document -> its name, while it is held.
@@ -32,7 +33,7 @@ pub(super) struct ClockRows {
     /// Whether all other rows of the clock are removed.
     whole: bool,
     header: (u128, u64, u64),
-    marks: Vec<(DependencyId, Option<u64>)>,
+    tombstones: Vec<(DependencyId, Option<u64>)>,
     versions: Vec<(DependencyId, Option<String>)>,
     held: Vec<(DependencyId, Option<String>)>,
 }
@@ -43,8 +44,8 @@ impl ClockRows {
         Self {
             corpus: corpus.clone(),
             whole: false,
-            header: (clock.incarnation, clock.sequence, clock.floor),
-            marks: ids.iter().map(|id| (*id, clock.marks.get(id).copied())).collect(),
+            header: (clock.incarnation, clock.sequence, clock.low_water_mark),
+            tombstones: ids.iter().map(|id| (*id, clock.tombstones.get(id).copied())).collect(),
             versions: ids
                 .iter()
                 .map(|id| (*id, clock.versions.get(id).map(|version| version.as_str().to_owned())))
@@ -56,38 +57,38 @@ impl ClockRows {
     /// The header and every row.
     pub(super) fn all(corpus: &Corpus, clock: &InvalidationClock) -> Self {
         let ids: Vec<DependencyId> =
-            clock.marks.keys().chain(clock.versions.keys()).chain(clock.held.keys()).copied().collect();
+            clock.tombstones.keys().chain(clock.versions.keys()).chain(clock.held.keys()).copied().collect();
         Self { whole: true, ..Self::of(corpus, clock, &ids) }
     }
 
     pub(super) fn write(&self, transaction: &WriteTransaction) -> Result<(), redb::Error> {
         let corpus = self.corpus.as_str();
         let mut clocks = transaction.open_table(CLOCKS)?;
-        let mut marks = transaction.open_table(MARKS)?;
+        let mut tombstones = transaction.open_table(TOMBSTONES)?;
         let mut versions = transaction.open_table(VERSIONS)?;
         let mut held = transaction.open_table(HELD_DOCUMENTS)?;
         let mut digest = Digest::default();
         if self.whole {
             let all = || (corpus, &[u8::MIN; 16])..=(corpus, &[u8::MAX; 16]);
-            marks.retain_in(all(), |_, _| false)?;
+            tombstones.retain_in(all(), |_, _| false)?;
             versions.retain_in(all(), |_, _| false)?;
             held.retain_in(all(), |_, _| false)?;
         } else if let Some(old) = clocks.get(corpus)? {
-            let (incarnation, sequence, floor, rows) = old.value();
+            let (incarnation, sequence, low_water_mark, rows) = old.value();
             digest = Digest(rows);
-            digest.remove_header(corpus, (incarnation, sequence, floor));
+            digest.remove_header(corpus, (incarnation, sequence, low_water_mark));
         }
-        for (id, mark) in &self.marks {
+        for (id, tombstone) in &self.tombstones {
             let key = (corpus, id.as_bytes());
-            let old = match mark {
-                Some(mark) => {
-                    digest.add(Row::Mark, key, &mark.to_le_bytes());
-                    marks.insert(key, mark)?
+            let old = match tombstone {
+                Some(tombstone) => {
+                    digest.add(Row::Tombstone, key, &tombstone.to_le_bytes());
+                    tombstones.insert(key, tombstone)?
                 }
-                None => marks.remove(key)?,
+                None => tombstones.remove(key)?,
             };
             if let Some(old) = old {
-                digest.remove(Row::Mark, key, &old.value().to_le_bytes());
+                digest.remove(Row::Tombstone, key, &old.value().to_le_bytes());
             }
         }
         for (table, row, names) in
@@ -112,8 +113,8 @@ impl ClockRows {
             }
         }
         digest.add_header(corpus, self.header);
-        let (incarnation, sequence, floor) = self.header;
-        clocks.insert(corpus, (incarnation, sequence, floor, digest.0))?;
+        let (incarnation, sequence, low_water_mark) = self.header;
+        clocks.insert(corpus, (incarnation, sequence, low_water_mark, digest.0))?;
         Ok(())
     }
 }
@@ -121,13 +122,13 @@ impl ClockRows {
 /// The kinds of rows that a clock consists of.
 #[derive(Debug, Clone, Copy)]
 enum Row {
-    Mark,
+    Tombstone,
     Version,
     Held,
 }
 
 /// The sum of the hashes of a clock's header and rows. It can be updated with each change without reading the
-/// other rows. It shows when a row was damaged or lost: a mark that is too low would bring answers back.
+/// other rows. It shows when a row was damaged or lost: a tombstone that is too low would bring answers back.
 #[derive(Debug, Default, PartialEq)]
 struct Digest(u64);
 
@@ -150,16 +151,20 @@ impl Digest {
 
     fn of(row: Row, (corpus, id): (&str, &[u8; 16]), value: &[u8]) -> u64 {
         let label = match row {
-            Row::Mark => "wellspring.mark.1",
+            Row::Tombstone => "wellspring.mark.1",
             Row::Version => "wellspring.version.1",
             Row::Held => "wellspring.held.1",
         };
         short_hash(label, &[corpus.as_bytes(), id, value])
     }
 
-    fn of_header(corpus: &str, (incarnation, sequence, floor): (u128, u64, u64)) -> u64 {
-        let parts: [&[u8]; 4] =
-            [corpus.as_bytes(), &incarnation.to_le_bytes(), &sequence.to_le_bytes(), &floor.to_le_bytes()];
+    fn of_header(corpus: &str, (incarnation, sequence, low_water_mark): (u128, u64, u64)) -> u64 {
+        let parts: [&[u8]; 4] = [
+            corpus.as_bytes(),
+            &incarnation.to_le_bytes(),
+            &sequence.to_le_bytes(),
+            &low_water_mark.to_le_bytes(),
+        ];
         short_hash("wellspring.clock.1", &parts)
     }
 }
@@ -167,7 +172,7 @@ impl Digest {
 /// Creates the tables, so that readers find them.
 pub(super) fn create(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.open_table(CLOCKS)?;
-    transaction.open_table(MARKS)?;
+    transaction.open_table(TOMBSTONES)?;
     transaction.open_table(VERSIONS)?;
     transaction.open_table(HELD_DOCUMENTS)?;
     Ok(())
@@ -180,16 +185,20 @@ fn stored_corpus(name: &str) -> Result<Option<Corpus>> {
     Ok(Some(Corpus::new(name)?).filter(|corpus| corpus.as_str() == name))
 }
 
-/// Reads the clocks into `ledger`.
-pub(super) fn load(transaction: &ReadTransaction, ledger: &Ledger<Serial>, path: &Path) -> Result<()> {
+/// Reads the clocks into `entry_table`.
+pub(super) fn load(
+    transaction: &ReadTransaction,
+    entry_table: &EntryTable<Serial>,
+    path: &Path,
+) -> Result<()> {
     let damaged = || corrupt(path, "the invalidation clock in it is damaged");
     let mut clocks: HashMap<Corpus, (InvalidationClock, Digest, Digest)> = HashMap::new();
     for row in transaction.open_table(CLOCKS).map_err(read_error)?.iter().map_err(read_error)? {
         let (corpus, header) = row.map_err(read_error)?;
-        let (incarnation, sequence, floor, stated) = header.value();
-        let clock = InvalidationClock { sequence, floor, ..InvalidationClock::new(incarnation) };
+        let (incarnation, sequence, low_water_mark, stated) = header.value();
+        let clock = InvalidationClock { sequence, low_water_mark, ..InvalidationClock::new(incarnation) };
         let mut found = Digest::default();
-        found.add_header(corpus.value(), (incarnation, sequence, floor));
+        found.add_header(corpus.value(), (incarnation, sequence, low_water_mark));
         let Some(corpus) = stored_corpus(corpus.value()).map_err(|_| damaged())? else { continue };
         clocks.insert(corpus, (clock, Digest(stated), found));
     }
@@ -200,12 +209,12 @@ pub(super) fn load(transaction: &ReadTransaction, ledger: &Ledger<Serial>, path:
         keep(clock);
         Ok::<_, Error>(())
     };
-    for row in transaction.open_table(MARKS).map_err(read_error)?.iter().map_err(read_error)? {
-        let (key, mark) = row.map_err(read_error)?;
-        let (key, mark) = (key.value(), mark.value());
-        clock_of(Row::Mark, key, &mark.to_le_bytes(), &|clock| {
-            if mark > clock.floor {
-                clock.marks.insert(DependencyId::from_bytes(*key.1), mark);
+    for row in transaction.open_table(TOMBSTONES).map_err(read_error)?.iter().map_err(read_error)? {
+        let (key, tombstone) = row.map_err(read_error)?;
+        let (key, tombstone) = (key.value(), tombstone.value());
+        clock_of(Row::Tombstone, key, &tombstone.to_le_bytes(), &|clock| {
+            if tombstone > clock.low_water_mark {
+                clock.tombstones.insert(DependencyId::from_bytes(*key.1), tombstone);
             }
         })?;
     }
@@ -214,8 +223,8 @@ pub(super) fn load(transaction: &ReadTransaction, ledger: &Ledger<Serial>, path:
         let (key, version) = (key.value(), version.value());
         clock_of(Row::Version, key, version.as_bytes(), &|clock| {
             let id = DependencyId::from_bytes(*key.1);
-            // A version is dropped together with its mark, see `InvalidationClock`.
-            if clock.marks.contains_key(&id) {
+            // A version is dropped together with its tombstone, see `InvalidationClock`.
+            if clock.tombstones.contains_key(&id) {
                 clock.versions.insert(id, DocumentVersion::new(version));
             }
         })?;
@@ -231,7 +240,7 @@ pub(super) fn load(transaction: &ReadTransaction, ledger: &Ledger<Serial>, path:
         if stated != found {
             return Err(damaged());
         }
-        ledger.restore_clock(corpus, clock);
+        entry_table.restore_clock(corpus, clock);
     }
     Ok(())
 }
@@ -257,13 +266,13 @@ mod tests {
             let transaction = database.begin_write().unwrap();
             // A digest that does not match, as when the rows of two corpora are taken for those of one.
             transaction.open_table(CLOCKS).unwrap().insert(name, (1, 2, 0, 4)).unwrap();
-            transaction.open_table(MARKS).unwrap().insert((name, &[7; 16]), 2).unwrap();
+            transaction.open_table(TOMBSTONES).unwrap().insert((name, &[7; 16]), 2).unwrap();
             transaction.commit().unwrap();
-            let ledger = Ledger::new(Limits::default(), Arc::new(SystemClock));
-            load(&database.begin_read().unwrap(), &ledger, &path).map(|()| ledger)
+            let entry_table = EntryTable::new(Limits::default(), Arc::new(SystemClock));
+            load(&database.begin_read().unwrap(), &entry_table, &path).map(|()| entry_table)
         };
-        let ledger = load_with("a\u{308}").unwrap();
-        let sequence = ledger.with_clock(&Corpus::new("a\u{308}").unwrap(), |clock| clock.sequence);
+        let entry_table = load_with("a\u{308}").unwrap();
+        let sequence = entry_table.with_clock(&Corpus::new("a\u{308}").unwrap(), |clock| clock.sequence);
         assert_eq!(sequence, 0, "a clock of its own");
         assert!(load_with("\u{e4}").unwrap_err().is_corrupt());
     }

@@ -128,8 +128,8 @@ fn entry(n: usize) -> Entry {
 
 async fn fill(store: &EmbeddedStore, n: usize) -> Result<()> {
     let entry = entry(n);
-    let snapshot = store.lookup(&entry.corpus, entry.id).await?.snapshot;
-    let filled = store.fill(snapshot, Arc::new(entry)).await?;
+    let read_version = store.lookup(&entry.corpus, entry.id).await?.read_version;
+    let filled = store.fill(read_version, Arc::new(entry)).await?;
     assert_eq!(filled, Filled::Stored);
     Ok(())
 }

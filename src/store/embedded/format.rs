@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Serial;
 use super::clock_rows::{self, ClockRows};
-use super::encoding::{Id, seal, unseal, unsealed};
+use super::encoding::{Id, decode_checksummed, encode_checksummed, without_checksum};
 use super::failures::{corrupt, read_error};
 use super::judgements;
 use crate::clock::Timestamp;
@@ -22,15 +22,15 @@ use crate::embedding::Embedding;
 use crate::entry::{Answer, ContentType, Dependency, Entry, Usage};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Corpus, DependencyId, EntryId, ScopeId, TenantId};
-use crate::store::Snapshot;
-use crate::store::ledger::{Ledger, Resident};
+use crate::store::ReadVersion;
+use crate::store::entry_table::{EntryMeta, EntryTable};
 
 /// The version of this layout. A file with another version is refused.
 const FORMAT: u64 = 1;
 
 /// `format` -> the version of the layout; `fills` -> the number of the next fill, if there was a fill.
 pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("wellspring.meta");
-/// Entry -> what the books need to know.
+/// Entry -> what the entry table needs to know.
 const HEADS: TableDefinition<Id, &[u8]> = TableDefinition::new("wellspring.heads");
 /// Entry -> the rest.
 pub(super) const BODIES: TableDefinition<Id, &[u8]> = TableDefinition::new("wellspring.bodies");
@@ -82,19 +82,19 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn new(resident: &Resident<Serial>, entry: &Entry) -> Result<Self> {
+    pub(super) fn new(meta: &EntryMeta<Serial>, entry: &Entry) -> Result<Self> {
         let head = Head {
-            serial: resident.payload,
+            serial: meta.payload,
             corpus: entry.corpus.clone(),
             scope: *entry.scope.as_bytes(),
-            incarnation: resident.snapshot.incarnation,
-            sequence: resident.snapshot.sequence,
-            dependencies: resident.dependencies.iter().map(|id| *id.as_bytes()).collect(),
+            incarnation: meta.read_version.incarnation,
+            sequence: meta.read_version.sequence,
+            dependencies: meta.dependencies.iter().map(|id| *id.as_bytes()).collect(),
             expires_at: entry.expires_at,
-            bytes: resident.bytes,
+            bytes: meta.bytes,
         };
         let body = Body {
-            serial: resident.payload,
+            serial: meta.payload,
             corpus: entry.corpus.as_str(),
             scope: *entry.scope.as_bytes(),
             question: &entry.question,
@@ -111,14 +111,18 @@ impl Record {
             recompute: entry.recompute,
         };
         let body = (body, entry.tenant.map(|tenant| *tenant.as_bytes()));
-        Ok(Self { id: entry.id, head: seal(&head, HEAD_BYTES)?, body: seal(&body, entry.size())? })
+        Ok(Self {
+            id: entry.id,
+            head: encode_checksummed(&head, HEAD_BYTES)?,
+            body: encode_checksummed(&body, entry.size())?,
+        })
     }
 }
 
 /// The entry of `corpus` in a body, and the serial number that it was written with; none if the body is
 /// damaged.
 pub(super) fn decode_body(corpus: &Corpus, id: EntryId, bytes: &[u8]) -> Option<(Serial, Entry)> {
-    let (body, tenant): (Body<'_>, _) = postcard::take_from_bytes(unsealed(bytes)?).ok()?;
+    let (body, tenant): (Body<'_>, _) = postcard::take_from_bytes(without_checksum(bytes)?).ok()?;
     // Bodies that were written before tenants were kept end here.
     let tenant: Option<[u8; 16]> =
         if tenant.is_empty() { None } else { postcard::from_bytes(tenant).ok()? };
@@ -204,16 +208,16 @@ impl Batch {
     }
 }
 
-/// Reads clocks and heads into `ledger`; returns the next serial number.
-pub(super) fn load(database: &Database, ledger: &Ledger<Serial>, path: &Path) -> Result<Serial> {
+/// Reads clocks and heads into `entry_table`; returns the next serial number.
+pub(super) fn load(database: &Database, entry_table: &EntryTable<Serial>, path: &Path) -> Result<Serial> {
     if !check_format(database, path)? {
         create(database).map_err(|e| {
             Error::new(ErrorKind::Store, format!("cannot write the store {}", path.display())).with_source(e)
         })?;
     }
     let transaction = database.begin_read().map_err(read_error)?;
-    clock_rows::load(&transaction, ledger, path)?;
-    load_heads(&transaction, ledger)
+    clock_rows::load(&transaction, entry_table, path)?;
+    load_heads(&transaction, entry_table)
 }
 
 /// Whether the file is a store of this layout rather than a new one. Fails if it is anything else.
@@ -252,33 +256,33 @@ pub(super) fn create(database: &Database) -> Result<(), redb::Error> {
     Ok(())
 }
 
-fn load_heads(transaction: &redb::ReadTransaction, ledger: &Ledger<Serial>) -> Result<Serial> {
+fn load_heads(transaction: &redb::ReadTransaction, entry_table: &EntryTable<Serial>) -> Result<Serial> {
     let hits = transaction.open_table(HITS).map_err(read_error)?;
-    let mut residents = Vec::new();
+    let mut metas = Vec::new();
     for row in transaction.open_table(HEADS).map_err(read_error)?.iter().map_err(read_error)? {
         let (id, head) = row.map_err(read_error)?;
-        let Some(head) = unseal::<Head>(head.value()) else { continue };
+        let Some(head) = decode_checksummed::<Head>(head.value()) else { continue };
         let (count, used_at) = hits.get(id.value()).map_err(read_error)?.map_or((0, 0), |hits| hits.value());
-        let resident = Resident {
+        let meta = EntryMeta {
             corpus: head.corpus,
             scope: ScopeId::from_bytes(head.scope),
-            snapshot: Snapshot { incarnation: head.incarnation, sequence: head.sequence },
+            read_version: ReadVersion { incarnation: head.incarnation, sequence: head.sequence },
             dependencies: head.dependencies.into_iter().map(DependencyId::from_bytes).collect(),
             expires_at: head.expires_at,
             bytes: head.bytes,
             hits: 0.into(),
             payload: head.serial,
         };
-        resident.hits.store(count, Ordering::Relaxed);
-        residents.push((used_at, EntryId::from_bytes(*id.value()), resident));
+        meta.hits.store(count, Ordering::Relaxed);
+        metas.push((used_at, EntryId::from_bytes(*id.value()), meta));
     }
     // The least recently used entries come first, so that they are also evicted first.
-    residents.sort_unstable_by_key(|&(used_at, id, _)| (used_at, id));
+    metas.sort_unstable_by_key(|&(used_at, id, _)| (used_at, id));
     let meta = transaction.open_table(META).map_err(read_error)?;
     let stated = meta.get("fills").map_err(read_error)?.map_or(0, |fills| fills.value());
-    let next = residents.iter().map(|(_, _, resident)| resident.payload + 1).fold(stated, Serial::max);
-    for (_, id, resident) in residents {
-        ledger.insert(id, resident);
+    let next = metas.iter().map(|(_, _, meta)| meta.payload + 1).fold(stated, Serial::max);
+    for (_, id, meta) in metas {
+        entry_table.insert(id, meta);
     }
     Ok(next)
 }
@@ -316,14 +320,14 @@ mod tests {
     }
 
     fn record(entry: &Entry, serial: Serial) -> Record {
-        let snapshot = Snapshot { incarnation: 1, sequence: 300 };
+        let read_version = ReadVersion { incarnation: 1, sequence: 300 };
         let dependencies = entry.dependency_ids().unwrap_or_default();
-        Record::new(&Resident::new(entry, snapshot, dependencies, serial), entry).unwrap()
+        Record::new(&EntryMeta::new(entry, read_version, dependencies, serial), entry).unwrap()
     }
 
     /// Without the checksum.
     fn value(bytes: &[u8]) -> Vec<u8> {
-        unsealed(bytes).unwrap().to_vec()
+        without_checksum(bytes).unwrap().to_vec()
     }
 
     #[test]
@@ -342,15 +346,15 @@ mod tests {
             target = target.input(value(&record.body)).input(value(&record.head));
         }
         target.run(|input| {
-            let sealed = [input, &crc32fast::hash(input).to_le_bytes()].concat();
-            let head = unseal::<Head>(&sealed);
+            let content = [input, &crc32fast::hash(input).to_le_bytes()].concat();
+            let head = decode_checksummed::<Head>(&content);
             if let Some(head) = &head {
-                let written = seal(head, HEAD_BYTES).unwrap();
-                let again = unseal::<Head>(&written).unwrap();
-                assert_eq!(seal(&again, HEAD_BYTES).unwrap(), written);
+                let written = encode_checksummed(head, HEAD_BYTES).unwrap();
+                let again = decode_checksummed::<Head>(&written).unwrap();
+                assert_eq!(encode_checksummed(&again, HEAD_BYTES).unwrap(), written);
             }
             drop(decode_body(&entry.corpus, entry.id, input));
-            let body = decode_body(&entry.corpus, entry.id, &sealed);
+            let body = decode_body(&entry.corpus, entry.id, &content);
             if let Some((serial, read)) = &body {
                 let written = record(read, *serial).body;
                 assert_eq!(decode_body(&entry.corpus, entry.id, &written).unwrap(), (*serial, read.clone()));

@@ -9,7 +9,7 @@ use redb::{
     WriteTransaction,
 };
 
-use super::encoding::{seal, unsealed};
+use super::encoding::{encode_checksummed, without_checksum};
 use super::failures::read_error;
 use crate::error::Result;
 use crate::judgement::{Judgement, JudgementCursor, Logged, MAX_JUDGEMENTS, Revocation};
@@ -26,19 +26,19 @@ const REVOKES: u8 = 0;
 /// The record as it is written to the file.
 pub(super) fn encode(logged: &Logged) -> Result<Vec<u8>> {
     match logged {
-        Logged::Judgement(judgement) => seal(judgement, ENCODED_BYTES),
-        Logged::Revocation { revoke } => seal(&(REVOKES, revoke), ENCODED_BYTES),
+        Logged::Judgement(judgement) => encode_checksummed(judgement, ENCODED_BYTES),
+        Logged::Revocation { revoke } => encode_checksummed(&(REVOKES, revoke), ENCODED_BYTES),
     }
 }
 
 fn decode(bytes: &[u8]) -> Option<Logged> {
-    let sealed = unsealed(bytes)?;
-    if sealed.first() == Some(&REVOKES) {
+    let content = without_checksum(bytes)?;
+    if content.first() == Some(&REVOKES) {
         // The last field is written only if it is set, so the byte added here stands for it.
-        let (_, revoke) = postcard::from_bytes::<(u8, Revocation)>(&[sealed, &[0]].concat()).ok()?;
+        let (_, revoke) = postcard::from_bytes::<(u8, Revocation)>(&[content, &[0]].concat()).ok()?;
         return Some(Logged::Revocation { revoke });
     }
-    let padded = |fields: &[u8]| postcard::from_bytes::<Judgement>(&[sealed, fields].concat()).ok();
+    let padded = |fields: &[u8]| postcard::from_bytes::<Judgement>(&[content, fields].concat()).ok();
     padded(&[]).or_else(|| padded(&[0])).or_else(|| padded(&[0; 3])).map(Logged::Judgement)
 }
 
@@ -89,7 +89,7 @@ mod tests {
     use wellspring_test_support::fuzz::Target;
 
     use super::*;
-    use crate::store::embedded::encoding::seal;
+    use crate::store::embedded::encoding::encode_checksummed;
 
     #[test]
     fn a_judgement_of_an_older_version_is_read_without_what_it_lacks() {
@@ -107,9 +107,9 @@ mod tests {
         let pair = (question, cached_question, similarity);
         let old = (corpus, scope, asked, cached, pair, feedback, judge, at);
         let known = Judgement { confidence: None, by: None, ..judgement.clone() };
-        assert_eq!(decode(&seal(&old, 0).unwrap()), Some(Logged::Judgement(known)));
+        assert_eq!(decode(&encode_checksummed(&old, 0).unwrap()), Some(Logged::Judgement(known)));
         let old = (old, judgement.confidence, judgement.by.as_deref());
-        assert_eq!(decode(&seal(&old, 0).unwrap()), Some(Logged::Judgement(judgement)));
+        assert_eq!(decode(&encode_checksummed(&old, 0).unwrap()), Some(Logged::Judgement(judgement)));
         for revoke in [Revocation::everything().by("small"), Revocation::feedback()] {
             let revocation = Logged::Revocation { revoke };
             assert_eq!(decode(&encode(&revocation).unwrap()), Some(revocation));
@@ -136,7 +136,7 @@ mod tests {
             Logged::Revocation { revoke: Revocation::everything().by("small") },
             Logged::Revocation { revoke: Revocation::feedback() },
         ] {
-            target = target.input(unsealed(&encode(&logged).unwrap()).unwrap().to_vec());
+            target = target.input(without_checksum(&encode(&logged).unwrap()).unwrap().to_vec());
         }
         target.run(|input| {
             drop(decode(input));

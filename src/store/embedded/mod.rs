@@ -1,6 +1,6 @@
 //! A store in one file on disk, for one process at a time.
 //!
-//! A read takes the entry's place in the books from memory and its body from the file, in a redb read
+//! A read takes the entry's place in the table from memory and its body from the file, in a redb read
 //! transaction, which never waits. Writes go through one thread, which gathers the waiting commands into one
 //! transaction and one fsync. So once a fill or an invalidation has returned, it is on disk.
 //!
@@ -46,13 +46,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::judgement::{JudgementCursor, Logged};
 use crate::key::{Corpus, EntryId, ScopeId};
 use crate::store::batches::Batches;
-use crate::store::ledger::{Ledger, Resident};
+use crate::store::entry_table::{EntryMeta, EntryTable};
 use crate::store::{
     ChangeListener, ChangeOutcome, ConnectionStatus, Coordination, Fetched, Filled, Found, JudgementLog,
-    Limits, ScopeCursor, ScopePage, Snapshot, Store, StoreStatus, StoredEntry,
+    Limits, ReadVersion, ScopeCursor, ScopePage, Store, StoreStatus, StoredEntry,
 };
 
-/// Numbers the writes, so that a body is served only together with the entry in the books that it was written
+/// Numbers the writes, so that a body is served only together with the entry in the table that it was written
 /// with.
 type Serial = u64;
 
@@ -121,11 +121,11 @@ impl EmbeddedOptions {
     }
 
     fn over(self, file: StoreFile, path: &Path) -> Result<EmbeddedStore> {
-        let ledger = Arc::new(Ledger::new(self.limits, Arc::clone(&self.clock)));
-        let next_serial = file.with(|database| format::load(database, &ledger, path))?;
+        let entry_table = Arc::new(EntryTable::new(self.limits, Arc::clone(&self.clock)));
+        let next_serial = file.with(|database| format::load(database, &entry_table, path))?;
         let database = Arc::new(file);
-        let writer = Writer::spawn(Arc::clone(&database), Arc::clone(&ledger), self.clock, next_serial)?;
-        Ok(EmbeddedStore { database, ledger, writer, path: path.to_owned() })
+        let writer = Writer::spawn(Arc::clone(&database), Arc::clone(&entry_table), self.clock, next_serial)?;
+        Ok(EmbeddedStore { database, entry_table, writer, path: path.to_owned() })
     }
 }
 
@@ -140,7 +140,7 @@ pub struct EmbeddedStore {
     // Dropped first: the writer ends before the database closes.
     writer: Writer,
     database: Arc<StoreFile>,
-    ledger: Arc<Ledger<Serial>>,
+    entry_table: Arc<EntryTable<Serial>>,
     path: PathBuf,
 }
 
@@ -178,20 +178,20 @@ impl EmbeddedStore {
 
     /// The body of an entry; none if it was replaced or removed since its place was looked up, or if it is
     /// damaged. Reading takes some microseconds and runs on the caller's thread.
-    fn body(&self, id: EntryId, resident: &Resident<Serial>) -> Result<Option<Arc<Entry>>> {
+    fn body(&self, id: EntryId, meta: &EntryMeta<Serial>) -> Result<Option<Arc<Entry>>> {
         let body = self.database.read(|transaction| {
             let bodies = transaction.open_table(format::BODIES).map_err(read_error)?;
             let body = bodies.get(id.as_bytes()).map_err(read_error)?;
-            Ok(body.and_then(|body| format::decode_body(&resident.corpus, id, body.value())))
+            Ok(body.and_then(|body| format::decode_body(&meta.corpus, id, body.value())))
         })?;
-        Ok(body.filter(|&(written, _)| written == resident.payload).map(|(_, entry)| Arc::new(entry)))
+        Ok(body.filter(|&(written, _)| written == meta.payload).map(|(_, entry)| Arc::new(entry)))
     }
 
-    fn bodies(&self, residents: Vec<(EntryId, Arc<Resident<Serial>>)>) -> Result<Vec<StoredEntry>> {
-        let mut entries = Vec::with_capacity(residents.len());
-        for (id, resident) in residents {
-            if let Some(entry) = self.body(id, &resident)? {
-                entries.push(StoredEntry { entry, hits: resident.hits.load(Ordering::Relaxed) });
+    fn bodies(&self, metas: Vec<(EntryId, Arc<EntryMeta<Serial>>)>) -> Result<Vec<StoredEntry>> {
+        let mut entries = Vec::with_capacity(metas.len());
+        for (id, meta) in metas {
+            if let Some(entry) = self.body(id, &meta)? {
+                entries.push(StoredEntry { entry, hits: meta.hits.load(Ordering::Relaxed) });
             }
         }
         Ok(entries)
@@ -202,23 +202,23 @@ impl EmbeddedStore {
 impl Store for EmbeddedStore {
     async fn lookup(&self, corpus: &Corpus, id: EntryId) -> Result<Fetched> {
         self.writer.check_open()?;
-        let (snapshot, found) = self.ledger.lookup(corpus, id);
+        let (read_version, found) = self.entry_table.lookup(corpus, id);
         let found = match found {
             None => Found::Absent,
             Some(Err(reason)) => Found::Dead(reason),
-            Some(Ok(resident)) => self.body(id, &resident)?.map_or(Found::Absent, Found::Live),
+            Some(Ok(meta)) => self.body(id, &meta)?.map_or(Found::Absent, Found::Live),
         };
-        Ok(Fetched { snapshot, found })
+        Ok(Fetched { read_version, found })
     }
 
-    async fn fill(&self, snapshot: Snapshot, entry: Arc<Entry>) -> Result<Filled> {
+    async fn fill(&self, read_version: ReadVersion, entry: Arc<Entry>) -> Result<Filled> {
         let dependencies = entry.check()?;
-        self.ledger.check_size(&entry)?;
-        self.writer.fill(snapshot, dependencies, entry).await
+        self.entry_table.check_size(&entry)?;
+        self.writer.fill(read_version, dependencies, entry).await
     }
 
-    async fn would_take(&self, snapshot: Snapshot, entry: &Entry) -> Result<bool> {
-        self.ledger.would_take(snapshot, entry)
+    async fn would_take(&self, read_version: ReadVersion, entry: &Entry) -> Result<bool> {
+        self.entry_table.would_take(read_version, entry)
     }
 
     async fn versions(
@@ -228,7 +228,7 @@ impl Store for EmbeddedStore {
         documents: &[&str],
     ) -> Result<Vec<Option<DocumentVersion>>> {
         self.writer.check_open()?;
-        Ok(self.ledger.versions(corpus, documents))
+        Ok(self.entry_table.versions(corpus, documents))
     }
 
     async fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Result<Vec<ChangeOutcome>> {
@@ -262,14 +262,14 @@ impl Store for EmbeddedStore {
     async fn dependants(&self, corpus: &Corpus, change: &Change) -> Result<Vec<StoredEntry>> {
         self.writer.check_open()?;
         change.check()?;
-        self.bodies(self.ledger.dependants(corpus, change))
+        self.bodies(self.entry_table.dependants(corpus, change))
     }
 
     async fn scan(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<StoredEntry>> {
         self.writer.check_open()?;
         let mut after = after;
         loop {
-            let page = self.ledger.page(after, limit);
+            let page = self.entry_table.page(after, limit);
             let Some(&(last, _)) = page.last() else { return Ok(Vec::new()) };
             let entries = self.bodies(page)?;
             // All entries of a page may have been removed meanwhile, or be damaged, and an empty page would
@@ -288,11 +288,11 @@ impl Store for EmbeddedStore {
         cursor: Option<ScopeCursor>,
     ) -> Result<ScopePage> {
         self.writer.check_open()?;
-        Ok(self.ledger.scope_page(corpus, scope, cursor, |resident| resident.payload))
+        Ok(self.entry_table.scope_page(corpus, scope, cursor, |meta| meta.payload))
     }
 
     fn holds(&self, scope: ScopeId) -> bool {
-        self.ledger.holds(scope)
+        self.entry_table.holds(scope)
     }
 
     fn fills(&self) -> Option<u64> {
@@ -303,19 +303,19 @@ impl Store for EmbeddedStore {
         self.writer.check_open()?;
         let embedding = |id: &EntryId| {
             // Not a lookup, because that would count as a use.
-            let Some(resident) = self.ledger.listed(*id) else { return Ok(None) };
-            Ok(self.body(*id, &resident)?.and_then(|entry| entry.embedding.clone()))
+            let Some(meta) = self.entry_table.listed(*id) else { return Ok(None) };
+            Ok(self.body(*id, &meta)?.and_then(|entry| entry.embedding.clone()))
         };
         ids.iter().map(embedding).collect()
     }
 
     fn record_hit(&self, _corpus: &Corpus, id: EntryId) {
-        self.ledger.record_hit(id);
+        self.entry_table.record_hit(id);
         self.writer.record_hit(id);
     }
 
     fn listen(&self, listener: Arc<dyn ChangeListener>) {
-        self.ledger.listen(listener);
+        self.entry_table.listen(listener);
     }
 
     async fn status(&self) -> Result<StoreStatus> {
@@ -323,7 +323,7 @@ impl Store for EmbeddedStore {
         // While the file cannot be written, nothing in it is cleaned up, and opening it again may take
         // seconds.
         if unwritable.is_none() {
-            self.writer.settle().await?;
+            self.writer.wait_idle().await?;
         } else {
             self.writer.check_open()?;
             // If the file could not be opened again either, nothing is served.
@@ -333,7 +333,7 @@ impl Store for EmbeddedStore {
             location: format!("embedded:{}", self.path.display()),
             pending_invalidations: self.writer.pending_invalidations(),
             unwritable,
-            ..self.ledger.status()
+            ..self.entry_table.status()
         })
     }
 

@@ -9,15 +9,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::keys::Bucket;
-use super::link::Trouble;
+use super::link::CommandError;
 use super::script::{COMPACT, HITS};
 use super::{Inner, lock, reply};
 use crate::key::{Corpus, EntryId};
 
-/// The most marks and versions that the clock of a bucket keeps, about 70 bytes each. Above this limit, the
-/// older half is dropped, and with it every entry that was stored before those marks. A document has two
-/// marks, and a version if one was given.
-pub(super) const MAX_MARKS: u64 = 1 << 19;
+/// The most tombstones and versions that the clock of a bucket keeps, about 70 bytes each. Above this limit,
+/// the older half is dropped, and with it every entry that was stored before those tombstones. A document has
+/// two tombstones, and a version if one was given.
+pub(super) const MAX_TOMBSTONES: u64 = 1 << 19;
 /// How many entries are removed at a time, so that no one waits long for the server.
 pub(super) const STEP: usize = 128;
 /// How many sets are examined at a time.
@@ -29,7 +29,7 @@ const HITS_EVERY: Duration = Duration::from_secs(1);
 const DELAY_EVERY: Duration = Duration::from_millis(100);
 
 /// What an invalidation ended: the sets of entries that it moved away, and the entries from the sets that it
-/// emptied. Also a clock that may have marks to drop.
+/// emptied. Also a clock that may have tombstones to drop.
 #[derive(Debug)]
 pub(super) struct Drain {
     pub(super) corpus: Corpus,
@@ -41,7 +41,7 @@ pub(super) struct Drain {
 
 /// The background tasks that are done one after another.
 #[derive(Debug)]
-pub(super) enum Chore {
+pub(super) enum BackgroundTask {
     Drain(Drain),
     /// Signals that everything before it is done.
     Mark(oneshot::Sender<()>),
@@ -52,7 +52,7 @@ impl Inner {
     /// take.
     pub(super) async fn drained(&self) {
         let (done, is_done) = oneshot::channel();
-        if self.drains.send(Chore::Mark(done)).is_ok() {
+        if self.drains.send(BackgroundTask::Mark(done)).is_ok() {
             let _ = tokio::time::timeout(self.options.invalidate_timeout, is_done).await;
         }
     }
@@ -69,7 +69,7 @@ impl Inner {
 
     pub(super) fn start(
         self: &Arc<Self>,
-        drains: mpsc::UnboundedReceiver<Chore>,
+        drains: mpsc::UnboundedReceiver<BackgroundTask>,
         pushes: mpsc::UnboundedReceiver<PushInfo>,
     ) {
         self.spawn(Arc::clone(self).drain(drains));
@@ -82,11 +82,11 @@ impl Inner {
         }
     }
 
-    async fn drain(self: Arc<Self>, mut drains: mpsc::UnboundedReceiver<Chore>) {
+    async fn drain(self: Arc<Self>, mut drains: mpsc::UnboundedReceiver<BackgroundTask>) {
         while let Some(chore) = drains.recv().await {
             let drain = match chore {
-                Chore::Drain(drain) => drain,
-                Chore::Mark(done) => {
+                BackgroundTask::Drain(drain) => drain,
+                BackgroundTask::Mark(done) => {
                     let _ = done.send(());
                     continue;
                 }
@@ -96,8 +96,8 @@ impl Inner {
             self.drain_sets(bucket, drain.sets).await;
             if drain.compacts {
                 lock(&self.compacting).remove(&(drain.corpus.clone(), drain.bucket));
-                if let Err(trouble) = self.compact(bucket).await {
-                    tracing::debug!(%trouble, "a clock is left with old marks");
+                if let Err(error) = self.compact(bucket).await {
+                    tracing::debug!(%error, "a clock is left with old tombstones");
                 }
             }
         }
@@ -117,7 +117,7 @@ impl Inner {
                         }
                         ids.extend(popped);
                     }
-                    Err(trouble) => tracing::debug!(%trouble, set, "a set of dead entries is left to expire"),
+                    Err(error) => tracing::debug!(%error, set, "a set of dead entries is left to expire"),
                 }
             }
             self.reap_all(bucket, ids).await;
@@ -130,14 +130,14 @@ impl Inner {
         ids.sort_unstable();
         ids.dedup();
         for ids in ids.chunks(STEP) {
-            if let Err(trouble) = self.reap(bucket, ids).await {
-                tracing::debug!(%trouble, "dead entries are left to expire");
+            if let Err(error) = self.reap(bucket, ids).await {
+                tracing::debug!(%error, "dead entries are left to expire");
             }
         }
     }
 
     /// Takes up to [`STEP`] ids from a set.
-    async fn pop(&self, set: &str) -> Result<Vec<EntryId>, Trouble> {
+    async fn pop(&self, set: &str) -> Result<Vec<EntryId>, CommandError> {
         let mut pop = redis::cmd("SPOP");
         pop.arg(set).arg(STEP);
         let popped = self.control.send(&pop, set, self.options.invalidate_timeout).await?;
@@ -145,7 +145,7 @@ impl Inner {
         Ok(popped.filter_map(|id| Some(EntryId::from_bytes(reply::bytes(id)?.try_into().ok()?))).collect())
     }
 
-    async fn compact(&self, bucket: Bucket<'_>) -> Result<(), Trouble> {
+    async fn compact(&self, bucket: Bucket<'_>) -> Result<(), CommandError> {
         let names = [self.keys.clock(bucket)];
         let mut cursor = "0".to_owned();
         loop {

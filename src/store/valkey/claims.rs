@@ -15,7 +15,7 @@ use super::script::CLAIM;
 use super::{Inner, ValkeyStore, reply};
 use crate::error::Result;
 use crate::key::{Corpus, EntryId};
-use crate::store::valkey::link::Trouble;
+use crate::store::valkey::link::CommandError;
 use crate::store::{Claim, ClaimEnd, ClaimToken, Coordination, Fetched};
 
 /// How long the note that an answer cannot be shared is kept, so that the waiting callers see it.
@@ -40,9 +40,9 @@ impl Coordination for ValkeyStore {
 
     async fn claim(&self, corpus: &Corpus, id: EntryId) -> Result<Claim> {
         let token = ClaimToken::random();
-        let unheard = Unheard::new(&self.inner, corpus, id, token);
+        let unconfirmed = UnconfirmedClaim::new(&self.inner, corpus, id, token);
         let granted = self.inner.act(corpus, id, token, Action::Take).await;
-        unheard.heard(&granted);
+        unconfirmed.heard(&granted);
         Ok(if granted? { Claim::Granted(token) } else { Claim::Taken })
     }
 
@@ -95,7 +95,7 @@ impl Inner {
         id: EntryId,
         token: ClaimToken,
         action: Action,
-    ) -> Result<bool, Trouble> {
+    ) -> Result<bool, CommandError> {
         let (name, life) = match action {
             Action::Take => ("take", self.options.claim_life),
             Action::Renew => ("renew", self.options.claim_life),
@@ -110,28 +110,28 @@ impl Inner {
 }
 
 /// A claim that the server may have granted without anyone knowing of it yet. Dropping it ends it.
-pub(super) struct Unheard {
+pub(super) struct UnconfirmedClaim {
     inner: Arc<Inner>,
     corpus: Corpus,
     id: EntryId,
     token: Option<ClaimToken>,
 }
 
-impl Unheard {
+impl UnconfirmedClaim {
     /// Creates the guard; call this before the server is asked.
     pub(super) fn new(inner: &Arc<Inner>, corpus: &Corpus, id: EntryId, token: ClaimToken) -> Self {
         Self { inner: Arc::clone(inner), corpus: corpus.clone(), id, token: Some(token) }
     }
 
     /// Disarms the guard if the server answered, or was not asked after all.
-    pub(super) fn heard<T>(mut self, reply: &Result<T, Trouble>) {
-        if !matches!(reply, Err(trouble) if trouble.may_have_run()) {
+    pub(super) fn heard<T>(mut self, reply: &Result<T, CommandError>) {
+        if !matches!(reply, Err(error) if error.may_have_run()) {
             self.token = None;
         }
     }
 }
 
-impl Drop for Unheard {
+impl Drop for UnconfirmedClaim {
     fn drop(&mut self) {
         let Some(token) = self.token else { return };
         self.inner.end_claim(&self.corpus, self.id, token, ClaimEnd::Released);

@@ -5,13 +5,13 @@ use super::tier::FillName;
 use super::{Inner, record, reply};
 use crate::entry::{Entry, any_change_of};
 use crate::error::{Error, Result};
-use crate::store::{Filled, RefusedReason, Snapshot};
+use crate::store::{Filled, ReadVersion, RefusedReason};
 
 /// The largest entry. A larger one would hold up every command that comes after it.
 const MAX_ENTRY_BYTES: usize = 8 << 20;
 
 impl Inner {
-    pub(super) async fn fill(&self, snapshot: Snapshot, entry: &Entry) -> Result<Filled> {
+    pub(super) async fn fill(&self, read_version: ReadVersion, entry: &Entry) -> Result<Filled> {
         let dependencies = entry.check()?;
         if entry.size() > MAX_ENTRY_BYTES {
             let message = format!("answer takes {} bytes, the limit is {MAX_ENTRY_BYTES}", entry.size());
@@ -25,7 +25,7 @@ impl Inner {
         names.extend(entry.listed_ids().into_iter().map(|name| self.keys.dependants(bucket, name)));
         let packed: Vec<u8> = dependencies.iter().flat_map(|name| *name.as_bytes()).collect();
         let ttl = entry.expires_at.saturating_since(self.options.clock.now()).as_millis().max(1);
-        let call = FILL.call(&names).nonce().snapshot(snapshot).number(ttl);
+        let call = FILL.call(&names).nonce().read_version(read_version).number(ttl);
         let call = call.bytes(&packed).bytes(entry.id.as_bytes()).versions_read(entry);
         let call = call.bytes("u").owned(rand::random::<FillName>());
         let fields = record::fields(entry)?;
@@ -46,22 +46,22 @@ impl Inner {
         Ok(Filled::Refused(refused))
     }
 
-    pub(super) async fn would_take(&self, snapshot: Snapshot, entry: &Entry) -> Result<bool> {
+    pub(super) async fn would_take(&self, read_version: ReadVersion, entry: &Entry) -> Result<bool> {
         let dependencies = entry.check()?;
         self.check_open()?;
         let bucket = self.keys.bucket(&entry.corpus, entry.id);
         self.check_bucket(bucket)?;
         let names = [self.keys.clock(bucket)];
         let packed: Vec<u8> = dependencies.iter().flat_map(|name| *name.as_bytes()).collect();
-        let call = ADMIT.call(&names).nonce().snapshot(snapshot).bytes(&packed).versions_read(entry);
+        let call = ADMIT.call(&names).nonce().read_version(read_version).bytes(&packed).versions_read(entry);
         let reply = self.link.call(&call, &names[0], self.command_limit()).await?;
         Ok(reply::text(&reply) == Some("taken"))
     }
 }
 
 impl<'a> Call<'a> {
-    fn snapshot(self, snapshot: Snapshot) -> Self {
-        self.owned(snapshot.incarnation.to_be_bytes()).number(snapshot.sequence)
+    fn read_version(self, read_version: ReadVersion) -> Self {
+        self.owned(read_version.incarnation.to_be_bytes()).number(read_version.sequence)
     }
 
     /// Adds the documents that were read in a known version: how many there are, and each with its version.

@@ -14,9 +14,9 @@ use futures::future::join_all;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::background::{Chore, Drain, STEP};
+use super::background::{BackgroundTask, Drain, STEP};
 use super::keys::Bucket;
-use super::link::Trouble;
+use super::link::CommandError;
 use super::operation::{Applied, Attempt, Operation, sum};
 use super::plan::Plan;
 use super::script::INVALIDATE;
@@ -64,7 +64,7 @@ impl Inner {
         let behind = self.outbox.pending_buckets(&operation.corpus);
         buckets.retain(|bucket| !behind.contains(bucket));
         let (applied, mut left, mut why) = self.apply_everywhere(&operation, buckets, Attempt::First).await;
-        let outcomes = self.settle(&operation, &applied).await;
+        let outcomes = self.complete(&operation, &applied).await;
         let behind: BTreeSet<u16> = operation.buckets(&self.keys).intersection(&behind).copied().collect();
         if !behind.is_empty() {
             left.extend(behind);
@@ -167,7 +167,7 @@ impl Inner {
             for (number, result) in results {
                 match result {
                     Ok(result) => applied.push((number, result)),
-                    Err(trouble) => why = trouble.to_string(),
+                    Err(error) => why = error.to_string(),
                 }
             }
             let unconfirmed = self.confirm(operation, &applied).await;
@@ -199,38 +199,38 @@ impl Inner {
         bucket: Bucket<'_>,
         attempt: Attempt,
         give_up: Instant,
-    ) -> Result<Applied, Trouble> {
+    ) -> Result<Applied, CommandError> {
         let limit = give_up.saturating_duration_since(Instant::now());
         if limit.is_zero() {
-            return Err(Trouble::Late { starved: false });
+            return Err(CommandError::Late { starved: false });
         }
         let names = [self.keys.clock(bucket)];
         let call = INVALIDATE
             .call(&names)
             .nonce()
             .number(self.options.max_ttl.as_millis())
-            .number(super::background::MAX_MARKS)
+            .number(super::background::MAX_TOMBSTONES)
             .bytes(attempt.word())
             .owned(self.keys.sets(bucket))
             .owned(self.keys.detached(bucket, rand::random()));
         let call = plan.arguments(call, bucket.number);
         let reply = match self.control.call(&call, &names[0], limit).await {
             // The node that has the key did not run the script, so its random bits are still fresh.
-            Err(Trouble::Moving { ask: Some((host, port)) }) => {
+            Err(CommandError::Moving { ask: Some((host, port)) }) => {
                 self.control.ask(&call.whole(), (&host, port), limit).await
             }
             result => result,
         };
         match reply {
-            Ok(reply) => plan
-                .applied(bucket, &reply)
-                .ok_or_else(|| Trouble::Away("it gave an unexpected reply to an invalidation".into())),
+            Ok(reply) => plan.applied(bucket, &reply).ok_or_else(|| {
+                CommandError::Unavailable("it gave an unexpected reply to an invalidation".into())
+            }),
             // A hold that failed is no hold. All other operations end answers, and may end more of them than
             // requested.
-            Err(Trouble::Refused(error)) if !operation.is_hold() => {
+            Err(CommandError::Refused(error)) if !operation.is_hold() => {
                 self.chill(&names[0], &error, operation).await
             }
-            Err(trouble) => Err(trouble),
+            Err(error) => Err(error),
         }
     }
 
@@ -241,7 +241,7 @@ impl Inner {
         clock: &str,
         error: &redis::RedisError,
         operation: &Operation,
-    ) -> Result<Applied, Trouble> {
+    ) -> Result<Applied, CommandError> {
         tracing::warn!(%error, bucket = clock, "an invalidation failed, so everything in the bucket is dropped");
         let mut unlink = redis::cmd("UNLINK");
         unlink.arg(clock);
@@ -275,7 +275,7 @@ impl Inner {
     }
 
     /// Sums up what was done, and schedules the removal of dead entries.
-    async fn settle(&self, operation: &Operation, applied: &[(u16, Applied)]) -> Vec<ChangeOutcome> {
+    async fn complete(&self, operation: &Operation, applied: &[(u16, Applied)]) -> Vec<ChangeOutcome> {
         let mut outcomes: Vec<ChangeOutcome> = (0..operation.steps.len())
             .map(|n| {
                 sum(applied.iter().filter_map(|(_, applied)| applied.outcomes.get(n).copied().flatten()))
@@ -287,13 +287,13 @@ impl Inner {
                 bucket: *number,
                 sets: applied.detached.clone(),
                 dead: applied.dead.clone(),
-                // If this clock already waits for compaction, that run also drops the marks that were added
-                // since.
+                // If this clock already waits for compaction, that run also drops the tombstones that were
+                // added since.
                 compacts: applied.compacts
                     && lock(&self.compacting).insert((operation.corpus.clone(), *number)),
             };
             if !drain.sets.is_empty() || !drain.dead.is_empty() || drain.compacts {
-                let _ = self.drains.send(Chore::Drain(drain));
+                let _ = self.drains.send(BackgroundTask::Drain(drain));
             }
         }
         let mut entries = BTreeMap::<u16, Vec<_>>::new();
@@ -348,8 +348,8 @@ impl Inner {
         publish.arg(&channel).arg(message.to_string());
         let (control, limit) = (self.control.clone(), self.command_limit());
         let announce = async move {
-            if let Err(trouble) = control.send(&publish, &channel, limit).await {
-                tracing::debug!(%trouble, "an invalidation was not announced");
+            if let Err(error) = control.send(&publish, &channel, limit).await {
+                tracing::debug!(%error, "an invalidation was not announced");
             }
         };
         // In the background: freshness does not depend on who receives the announcement.
@@ -418,7 +418,7 @@ impl Inner {
                 // The servers are away for this operation, so they are away for the others, too.
                 return;
             }
-            let outcomes = self.settle(&pending.operation, &applied).await;
+            let outcomes = self.complete(&pending.operation, &applied).await;
             let outbox = Arc::clone(&self.outbox);
             let is_last = done.len() == pending.buckets.len();
             let note = move || done.iter().for_each(|bucket| outbox.done(id, *bucket));
@@ -435,7 +435,7 @@ impl Inner {
         &self,
         bucket: Bucket<'_>,
         ids: &[crate::key::EntryId],
-    ) -> Result<Vec<(crate::key::EntryId, crate::key::ScopeId)>, Trouble> {
+    ) -> Result<Vec<(crate::key::EntryId, crate::key::ScopeId)>, CommandError> {
         let mut names = vec![self.keys.clock(bucket), self.keys.all(bucket)];
         names.extend(ids.iter().map(|id| self.keys.entry(bucket, *id)));
         let call = super::script::REAP.call(&names).nonce();

@@ -2,7 +2,7 @@
 //!
 //! | key | what it holds |
 //! |---|---|
-//! | `c:{corpus:b}` | the clock of bucket `b`: `r`, `i`, `s`, `f`, marks by name, versions by `v` and document |
+//! | `c:{corpus:b}` | the clock of bucket `b`: `r`, `i`, `s`, `f`, tombstones by name, versions by `v` and document |
 //! | `e:{corpus:b}:<id>` | an entry, see [`record`](super::record) |
 //! | `r:{corpus:b}:<name>` | the ids of the entries that depend on a name, of a scope, or all |
 //! | `d:{corpus:b}:<random>` | such a set, moved away, until it is drained |

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use redis::Value;
 
-use super::claims::Unheard;
+use super::claims::UnconfirmedClaim;
 use super::script::LOOKUP;
 use super::tier::FillName;
 use super::{Inner, record, reply};
 use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::{Corpus, EntryId};
-use crate::store::{Claim, ClaimToken, DeadReason, Fetched, Found, Snapshot};
+use crate::store::{Claim, ClaimToken, DeadReason, Fetched, Found, ReadVersion};
 
 impl Inner {
     pub(super) async fn find(
@@ -29,7 +29,7 @@ impl Inner {
         let copy = self.tier.get(id);
         if let Some(copy) = copy.as_ref().filter(|copy| self.tier.is_trusted(copy)) {
             let found = self.alive(Arc::clone(&copy.entry));
-            return Ok((Fetched { snapshot: copy.validated, found }, Claim::Free));
+            return Ok((Fetched { read_version: copy.validated, found }, Claim::Free));
         }
         let distrusts = self.tier.distrusts();
         let have = copy.as_ref().map_or([].as_slice(), |copy| &copy.fill);
@@ -40,22 +40,22 @@ impl Inner {
             .bytes(have)
             .owned(token.map(|token| token.to_bytes().to_vec()).unwrap_or_default())
             .number(self.options.claim_life.as_millis());
-        let unheard = token.map(|token| Unheard::new(self, corpus, id, token));
+        let unconfirmed = token.map(|token| UnconfirmedClaim::new(self, corpus, id, token));
         let reply = self.link.call(&call, &names[0], self.command_limit()).await;
-        if let Some(unheard) = unheard {
-            unheard.heard(&reply);
+        if let Some(unconfirmed) = unconfirmed {
+            unconfirmed.heard(&reply);
         }
         let reply = reply?;
-        let (what, snapshot, rest) = parse_lookup(&reply).ok_or_else(|| reply::unexpected("a lookup"))?;
+        let (what, read_version, rest) = parse_lookup(&reply).ok_or_else(|| reply::unexpected("a lookup"))?;
         let found = match (what, &copy) {
             ("same", Some(copy)) => {
-                self.tier.keep(Arc::clone(&copy.entry), copy.fill, snapshot, distrusts);
+                self.tier.keep(Arc::clone(&copy.entry), copy.fill, read_version, distrusts);
                 self.alive(Arc::clone(&copy.entry))
             }
             ("live", _) => {
                 if let Some((entry, fill)) = parse_live(corpus, id, rest) {
                     let entry = Arc::new(entry);
-                    self.tier.keep(Arc::clone(&entry), fill, snapshot, distrusts);
+                    self.tier.keep(Arc::clone(&entry), fill, read_version, distrusts);
                     self.alive(entry)
                 } else {
                     tracing::warn!(%id, "an entry on the server is damaged or foreign");
@@ -75,7 +75,7 @@ impl Inner {
             (Some("taken"), _) => Claim::Taken,
             _ => Claim::Free,
         };
-        Ok((Fetched { snapshot, found }, if what == "live" { Claim::Free } else { claim }))
+        Ok((Fetched { read_version, found }, if what == "live" { Claim::Free } else { claim }))
     }
 
     /// An entry that is live by the clock, unless it has expired.
@@ -89,7 +89,7 @@ impl Inner {
 }
 
 /// What was found, the clock, and the rest of the reply.
-fn parse_lookup(reply: &Value) -> Option<(&str, Snapshot, &[Value])> {
+fn parse_lookup(reply: &Value) -> Option<(&str, ReadVersion, &[Value])> {
     let [what, incarnation, sequence, rest @ ..] = reply::items(reply)? else { return None };
     Some((reply::text(what)?, parse_snapshot(incarnation, sequence)?, rest))
 }
@@ -99,7 +99,7 @@ fn parse_live(corpus: &Corpus, id: EntryId, rest: &[Value]) -> Option<(Entry, Fi
     Some((record::decode(corpus, id, fields)?, reply::bytes(fill)?.try_into().ok()?))
 }
 
-fn parse_snapshot(incarnation: &Value, sequence: &Value) -> Option<Snapshot> {
+fn parse_snapshot(incarnation: &Value, sequence: &Value) -> Option<ReadVersion> {
     let incarnation = u128::from_be_bytes(reply::bytes(incarnation)?.try_into().ok()?);
-    Some(Snapshot { incarnation, sequence: reply::number(sequence)? })
+    Some(ReadVersion { incarnation, sequence: reply::number(sequence)? })
 }

@@ -35,12 +35,12 @@ mod bulk;
 mod claims;
 mod doctor;
 mod fill;
-mod holdings;
 mod invalidation;
 mod judgements;
 mod keys;
 mod layout;
 mod link;
+mod listing;
 mod lookup;
 mod operation;
 mod options;
@@ -66,11 +66,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::address::ValkeyAddress;
-use self::holdings::Listing;
 pub(crate) use self::invalidation::unannounced;
 use self::keys::{Bucket, Keys};
 use self::link::Link;
 pub(crate) use self::link::ValkeyServer;
+use self::listing::Listing;
 pub use self::options::{Freshness, ValkeyOptions};
 use self::outbox::Outbox;
 use self::stream::Follower;
@@ -80,8 +80,8 @@ use crate::entry::{Change, DocumentVersion, Entry};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Corpus, EntryId, ScopeId};
 use crate::store::{
-    ChangeListener, ChangeOutcome, ConnectionStatus, Coordination, Fetched, Filled, ScopeCursor, ScopePage,
-    Snapshot, Store, StoreStatus, StoredEntry, closed,
+    ChangeListener, ChangeOutcome, ConnectionStatus, Coordination, Fetched, Filled, ReadVersion, ScopeCursor,
+    ScopePage, Store, StoreStatus, StoredEntry, closed,
 };
 
 /// A store on Valkey (or Redis 7 and later): a single server, a group behind sentinels, or a cluster.
@@ -118,8 +118,8 @@ struct Inner {
     listed: Mutex<std::collections::HashSet<Corpus>>,
     /// Set once the server's layout was found to be this one.
     checked: tokio::sync::OnceCell<()>,
-    drains: mpsc::UnboundedSender<background::Chore>,
-    /// The clocks that wait for their old marks to be dropped.
+    drains: mpsc::UnboundedSender<background::BackgroundTask>,
+    /// The clocks that wait for their old tombstones to be dropped.
     compacting: Mutex<std::collections::HashSet<(Corpus, u16)>>,
     retry: tokio::sync::Notify,
     /// Held while the outbox is processed.
@@ -233,12 +233,12 @@ impl Store for ValkeyStore {
         Ok(self.inner.find(corpus, id, None).await?.0)
     }
 
-    async fn fill(&self, snapshot: Snapshot, entry: Arc<Entry>) -> Result<Filled> {
-        self.inner.fill(snapshot, &entry).await
+    async fn fill(&self, read_version: ReadVersion, entry: Arc<Entry>) -> Result<Filled> {
+        self.inner.fill(read_version, &entry).await
     }
 
-    async fn would_take(&self, snapshot: Snapshot, entry: &Entry) -> Result<bool> {
-        self.inner.would_take(snapshot, entry).await
+    async fn would_take(&self, read_version: ReadVersion, entry: &Entry) -> Result<bool> {
+        self.inner.would_take(read_version, entry).await
     }
 
     async fn versions(

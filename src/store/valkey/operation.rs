@@ -48,7 +48,7 @@ impl Attempt {
 pub(super) struct Applied {
     /// The number of replicas that must also have it.
     pub(super) replicas: u64,
-    /// Whether the clock has marks to drop.
+    /// Whether the clock has tombstones to drop.
     pub(super) compacts: bool,
     /// What each step did, as far as it concerned the bucket.
     pub(super) outcomes: Vec<Option<ChangeOutcome>>,

@@ -101,8 +101,8 @@ mod tests {
     use wellspring_test_support::fuzz::Target;
 
     use super::*;
+    use crate::checksummed::ChecksummedFile;
     use crate::entry::Change;
-    use crate::sealed::SealedFile;
 
     fn operation(document: &str) -> Operation {
         Operation::changes(&Corpus::default(), &[Change::document(document)])
@@ -171,7 +171,7 @@ mod tests {
         let path = folder.path().join("outbox");
         let opened = |lines: &[String]| {
             drop(std::fs::remove_file(&path));
-            let mut file = SealedFile::open(&path, "outbox").unwrap().0;
+            let mut file = ChecksummedFile::open(&path, "outbox").unwrap().0;
             for line in lines {
                 file.note(line);
             }

@@ -1,7 +1,7 @@
 //! An operation in the form that the script takes: similar changes are grouped into runs.
 //!
 //! The plan is made once and sent to every bucket. The server then spends little more on a change than
-//! writing its marks.
+//! writing its tombstones.
 
 use std::collections::HashSet;
 
@@ -122,15 +122,15 @@ impl Run {
     }
 
     fn arguments<'a>(&'a self, call: Call<'a>) -> Call<'a> {
-        let tells = self.versions.iter().any(|version| !version.is_empty());
-        let told = match (self.shape.is_of_documents, tells) {
+        let reports = self.versions.iter().any(|version| !version.is_empty());
+        let reported = match (self.shape.is_of_documents, reports) {
             (true, true) => "versions",
             (true, false) => "documents",
             (false, _) => "",
         };
-        let call = call.bytes(self.shape.kind).number(self.changes).number(self.shape.names).bytes(told);
+        let call = call.bytes(self.shape.kind).number(self.changes).number(self.shape.names).bytes(reported);
         let call = call.bytes(&self.ids).bytes(&self.spelled);
-        self.versions.iter().filter(|_| tells).fold(call, Call::bytes)
+        self.versions.iter().filter(|_| reports).fold(call, Call::bytes)
     }
 }
 
@@ -142,9 +142,9 @@ fn arguments(
         Step::Change(Change::Everything) => ("everything", None, None, Vec::new()),
         Step::Change(change @ Change::Entry(_)) => ("entry", None, None, change.dependency_ids()),
         Step::Change(change) => {
-            let told = change.document_told();
-            let document = told.map(|(document, _)| any_change_of(document));
-            ("change", document, told.and_then(|(_, version)| version), change.dependency_ids())
+            let reported = change.reported_document();
+            let document = reported.map(|(document, _)| any_change_of(document));
+            ("change", document, reported.and_then(|(_, version)| version), change.dependency_ids())
         }
         Step::Hold(document) => ("hold", None, None, ids_of_document(document)),
         Step::Release { document, version } => {

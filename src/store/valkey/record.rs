@@ -2,7 +2,7 @@
 //!
 //! | field | what it holds |
 //! |---|---|
-//! | `i`, `s` | incarnation and sequence of the snapshot |
+//! | `i`, `s` | incarnation and sequence of the read version |
 //! | `d` | the ids that it can be invalidated by, 16 bytes each |
 //! | `u` | the name of the fill, 8 random bytes, to distinguish it from others of the same question |
 //! | `p` | its scope, 16 bytes |

@@ -50,8 +50,9 @@ impl Inner {
             // A change advances the sequence of every bucket, but a change of a single entry advances only
             // one.
             status.sequence = status.sequence.max(reply::number(&sequence).unwrap_or(0));
-            // Not all fields are marks: some are the clock itself and the versions of documents.
-            status.marks = status.marks.max(reply::number::<u64>(&fields).unwrap_or(0).saturating_sub(6));
+            // Not all fields are tombstones: some are the clock itself and the versions of documents.
+            status.tombstones =
+                status.tombstones.max(reply::number::<u64>(&fields).unwrap_or(0).saturating_sub(6));
         }
         let held = self.keys.held(&status.corpus);
         let names = redis::cmd("HVALS").arg(&held).to_owned();

@@ -15,7 +15,7 @@ use std::time::Duration;
 use redis::Value;
 use tokio::sync::Notify;
 
-use super::link::{Link, Trouble};
+use super::link::{CommandError, Link};
 use super::{Inner, lock, record, reply};
 use crate::entry::Entry;
 use crate::error::Result;
@@ -89,8 +89,8 @@ impl Inner {
         let link = self.control.clone();
         let limit = self.options.invalidate_timeout;
         let send = async move {
-            if let Err(trouble) = link.send(&command, &key, limit).await {
-                tracing::debug!(%trouble, key, "other processes were not notified of a change");
+            if let Err(error) = link.send(&command, &key, limit).await {
+                tracing::debug!(%error, key, "other processes were not notified of a change");
             }
         };
         // Closing waits for this, so a process that stores an answer and ends has sent its event.
@@ -135,7 +135,7 @@ impl Inner {
     }
 
     /// Reads one batch of each stream, and returns how many events there were.
-    async fn read_streams(&self, link: &Link) -> Result<usize, Trouble> {
+    async fn read_streams(&self, link: &Link) -> Result<usize, CommandError> {
         let places = self.follower.places();
         if !link.is_cluster() {
             return self.read_batch(link, &places).await;
@@ -148,7 +148,7 @@ impl Inner {
         Ok(read)
     }
 
-    async fn read_batch(&self, link: &Link, places: &[(Corpus, String)]) -> Result<usize, Trouble> {
+    async fn read_batch(&self, link: &Link, places: &[(Corpus, String)]) -> Result<usize, CommandError> {
         let keys: Vec<String> = places.iter().map(|(corpus, _)| self.keys.stream(corpus)).collect();
         let Some(first) = keys.first() else {
             tokio::time::sleep(WAIT).await;
@@ -223,13 +223,13 @@ impl Inner {
     async fn check_places(&self, link: &Link) {
         for (corpus, place) in self.follower.places() {
             if self.check_gap(link, &corpus, &place).await.is_err() {
-                self.fell_behind(&corpus);
+                self.lagged(&corpus);
             }
         }
     }
 
     /// Reports that events after `place` may be lost, unless `place` is still in the stream.
-    async fn check_gap(&self, link: &Link, corpus: &Corpus, place: &str) -> Result<(), Trouble> {
+    async fn check_gap(&self, link: &Link, corpus: &Corpus, place: &str) -> Result<(), CommandError> {
         let key = self.keys.stream(corpus);
         let mut first = redis::cmd("XRANGE");
         first.arg(&key).arg("-").arg("+").arg("COUNT").arg(1);
@@ -244,18 +244,18 @@ impl Inner {
                 // The stream is gone. Everything that comes next is new.
                 lock(&self.follower.places).insert(corpus.clone(), START.to_owned());
             }
-            self.fell_behind(corpus);
+            self.lagged(corpus);
         }
         Ok(())
     }
 
-    fn fell_behind(&self, corpus: &Corpus) {
+    fn lagged(&self, corpus: &Corpus) {
         if let Some(listener) = self.listener() {
-            listener.fell_behind(corpus);
+            listener.lagged(corpus);
         }
     }
 
-    async fn last_event(&self, link: &Link, corpus: &Corpus) -> Result<String, Trouble> {
+    async fn last_event(&self, link: &Link, corpus: &Corpus) -> Result<String, CommandError> {
         let key = self.keys.stream(corpus);
         let mut last = redis::cmd("XREVRANGE");
         last.arg(&key).arg("+").arg("-").arg("COUNT").arg(1);

@@ -1,7 +1,7 @@
 //! Answers kept in this process, so that the server need not send an unchanged answer again.
 //!
 //! A copy is identified by the id of its entry and the random name of its fill: two fills of one question may
-//! carry the same snapshot, and then the later one must be served.
+//! carry the same read version, and then the later one must be served.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::entry::Entry;
 use crate::key::EntryId;
-use crate::store::Snapshot;
+use crate::store::ReadVersion;
 use crate::store::valkey::Freshness;
 
 /// The name that distinguishes one fill from another of the same question.
@@ -21,7 +21,7 @@ pub(super) struct Copy {
     /// The name of the fill that stored it.
     pub(super) fill: FillName,
     /// The clock when the server last confirmed that the entry is live.
-    pub(super) validated: Snapshot,
+    pub(super) validated: ReadVersion,
     at: Instant,
     /// The value of the tier's `distrusts` before that.
     distrusts: u64,
@@ -62,7 +62,7 @@ impl MemoryTier {
     }
 
     /// Keeps an entry that the server has just confirmed to be live.
-    pub(super) fn keep(&self, entry: Arc<Entry>, fill: FillName, validated: Snapshot, distrusts: u64) {
+    pub(super) fn keep(&self, entry: Arc<Entry>, fill: FillName, validated: ReadVersion, distrusts: u64) {
         let copy = Copy { fill, validated, at: Instant::now(), distrusts, entry };
         self.copies.insert(copy.entry.id, copy);
     }

@@ -8,8 +8,8 @@ use crate::key::{Corpus, EntryId};
 impl Inner {
     /// Reads the registered versions of documents.
     ///
-    /// It does not check whether the clock may still be trusted: if it was not, a fill with the snapshot of
-    /// an earlier lookup is refused anyway.
+    /// It does not check whether the clock may still be trusted: if it was not, a fill with the read version
+    /// of an earlier lookup is refused anyway.
     pub(super) async fn versions(
         &self,
         corpus: &Corpus,
@@ -28,15 +28,15 @@ impl Inner {
         }
         let found = self.link.send(&get, &clock, self.command_limit()).await?;
         let unexpected = || reply::unexpected("a look at versions");
-        let Some([floor, registered @ ..]) = reply::items(&found) else { return Err(unexpected()) };
-        let floor: u64 = reply::number(floor).unwrap_or_default();
+        let Some([low_water_mark, registered @ ..]) = reply::items(&found) else { return Err(unexpected()) };
+        let low_water_mark: u64 = reply::number(low_water_mark).unwrap_or_default();
         let (pairs, rest) = registered.as_chunks::<2>();
         if pairs.len() != documents.len() || !rest.is_empty() {
             return Err(unexpected());
         }
-        // A version lives as long as the mark that it came with.
-        let version = |[version, mark]: &[redis::Value; 2]| {
-            let lives = reply::number::<u64>(mark).is_some_and(|mark| mark > floor);
+        // A version lives as long as the tombstone that it came with.
+        let version = |[version, tombstone]: &[redis::Value; 2]| {
+            let lives = reply::number::<u64>(tombstone).is_some_and(|tombstone| tombstone > low_water_mark);
             reply::text(version).filter(|_| lives).map(Into::into)
         };
         Ok(pairs.iter().map(version).collect())

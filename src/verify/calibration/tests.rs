@@ -20,7 +20,7 @@ fn fit(count: u32) -> Calibration {
 }
 
 #[test]
-fn what_was_fitted_tells_the_labels_apart() {
+fn what_was_fitted_separates_the_labels() {
     let calibration = fit(600);
     for sample in samples(60) {
         let (cheap, full) =

@@ -94,7 +94,7 @@ fn mentions(
     (times, kind_of_times): (&[(&'static str, &[&str])], Times),
     counts: impl Fn(usize, &str) -> bool,
 ) -> Vec<Mention> {
-    let foreign = |word: &str| foreign::time(kind_of_times, word, reading.told().language);
+    let foreign = |word: &str| foreign::time(kind_of_times, word, reading.detected().language);
     let english = |at: usize, word: &str| {
         let (time, _) = times.iter().find(|(_, spellings)| spellings.contains(&word))?;
         (reading.foreign().is_none() && counts(at, reading.text(at))).then_some(*time)

@@ -10,7 +10,8 @@ use crate::verify::text::{Comparison, Reading, script};
 /// Which languages or scripts the questions are in, if they differ.
 pub(super) fn difference(comparison: &Comparison) -> Option<String> {
     let sides = [&comparison.asked, &comparison.cached];
-    let [asked, cached] = sides.map(|reading| reading.told().language.filter(|_| reading.told().is_sure));
+    let [asked, cached] =
+        sides.map(|reading| reading.detected().language.filter(|_| reading.detected().is_sure));
     if let (Some(asked), Some(cached)) = (asked, cached)
         && asked != cached
     {
@@ -65,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn names_and_titles_tell_no_language() {
+    fn names_and_titles_show_no_language() {
         for (a, b) in [
             ("Who wrote Der Ring des Nibelungen?", "What is the author of Der Ring des Nibelungen called?"),
             ("Warsaw", "What is Warsaw?"),

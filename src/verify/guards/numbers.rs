@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn times_of_day_match_in_any_way_of_telling_them() {
+    fn times_of_day_match_in_any_way_of_writing_them() {
         for (a, b) in [
             ("open at 7 am", "open at 07:00"),
             ("open at 7pm", "open at 19:00"),

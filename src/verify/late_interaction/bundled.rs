@@ -106,10 +106,10 @@ mod tests {
     }
 
     #[test]
-    fn a_calibration_for_another_comparer_or_none_at_all_is_told_with_its_file() {
+    fn a_calibration_for_another_comparer_or_none_at_all_is_reported_with_its_file() {
         let folder = tempfile::tempdir().unwrap();
         let comparer = comparer(folder.path());
-        for (text, told) in [
+        for (text, detected) in [
             (Calibration::default().to_json(), "was made for scores of question-comparer@"),
             ("{}".to_owned(), "is not a calibration"),
         ] {
@@ -117,7 +117,7 @@ mod tests {
             let error = comparer.calibration().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Model);
             let error = error.to_string();
-            assert!(error.contains(CALIBRATION_FILE) && error.contains(told), "{error}");
+            assert!(error.contains(CALIBRATION_FILE) && error.contains(detected), "{error}");
         }
     }
 

@@ -71,7 +71,7 @@ impl Language {
 
 /// What is known about the language of a text.
 #[derive(Debug, Clone, Copy, Default)]
-pub(in crate::verify) struct Told {
+pub(in crate::verify) struct DetectedLanguage {
     /// The most likely language; none if nothing reveals it.
     pub(in crate::verify) language: Option<Language>,
     /// Whether any other language is out of the question.
@@ -118,8 +118,8 @@ pub(in crate::verify) fn is_function_word(word: &str, language: Language) -> boo
 }
 
 /// The language of a text with these lower-case words.
-pub(in crate::verify) fn language<'a>(words: impl Iterator<Item = &'a str> + Clone) -> Told {
-    let sure = |language| Told { language: Some(language), is_sure: true };
+pub(in crate::verify) fn language<'a>(words: impl Iterator<Item = &'a str> + Clone) -> DetectedLanguage {
+    let sure = |language| DetectedLanguage { language: Some(language), is_sure: true };
     let has = |letters: &str| words.clone().any(|word| word.contains(|letter| letters.contains(letter)));
     match script(words.clone()) {
         Some(Script::Latin) | None => latin(words),
@@ -127,13 +127,13 @@ pub(in crate::verify) fn language<'a>(words: impl Iterator<Item = &'a str> + Clo
         Some(Script::Arabic) => sure(if has("پچژگکیٹڈے") { Persian } else { Arabic }),
         Some(Script::Hiragana | Script::Katakana) => sure(Japanese),
         // Characters that Japanese does not have, or hardly without kana beside them.
-        Some(Script::Han) => Told { language: Some(Chinese), is_sure: has(CHINESE) },
+        Some(Script::Han) => DetectedLanguage { language: Some(Chinese), is_sure: has(CHINESE) },
         Some(Script::Hangul) => sure(Korean),
         Some(Script::Devanagari) => sure(Hindi),
         Some(Script::Greek) => sure(Greek),
         Some(Script::Hebrew) => sure(Hebrew),
         Some(Script::Thai) => sure(Thai),
-        Some(_) => Told::default(),
+        Some(_) => DetectedLanguage::default(),
     }
 }
 
@@ -163,7 +163,7 @@ fn is_kana(script: Script) -> bool {
     matches!(script, Script::Hiragana | Script::Katakana)
 }
 
-fn latin<'a>(words: impl Iterator<Item = &'a str>) -> Told {
+fn latin<'a>(words: impl Iterator<Item = &'a str>) -> DetectedLanguage {
     let mut weights = [0.0_f32; LATIN.len()];
     let mut counts = [0_usize; LATIN.len()];
     // The weights of words that English does not have.
@@ -201,14 +201,14 @@ fn latin<'a>(words: impl Iterator<Item = &'a str>) -> Told {
     let (best, second) = (order[0], order[1]);
     let is_english = LATIN[best].0 == English;
     if weights[best] < LEAST || weights[best] < AHEAD * weights[second] || !is_english && own[best] < OWN {
-        return Told::default();
+        return DetectedLanguage::default();
     }
     // A title or a name has a word or two of its own language.
     let enough = counts[best] >= 2 && weights[best] >= 2.0 || counts[best] >= 3 && weights[best] >= SURE;
     // English words hardly ever have marks.
     let enough = enough || is_marked && own[best] >= 1.0;
     let is_sure = enough && weights[best] >= 2.0 * weights[second];
-    Told { language: Some(LATIN[best].0), is_sure }
+    DetectedLanguage { language: Some(LATIN[best].0), is_sure }
 }
 
 /// Simplified characters that Japanese writes differently, and some that are in hardly any Japanese word.
@@ -234,7 +234,7 @@ mod tests {
     use crate::verify::text::Reading;
 
     #[test]
-    fn languages_are_told_by_script_and_function_words() {
+    fn languages_are_recognised_by_script_and_function_words() {
         for (text, language) in [
             ("How do I reset my password?", English),
             ("Wie lange kann ich einen Artikel zurückgeben?", German),
@@ -255,18 +255,18 @@ mod tests {
             ("iPhone 15 的价格是多少", Chinese),
             ("Windowsのパスワード", Japanese),
         ] {
-            assert_eq!(Reading::of(text).told().language, Some(language), "{text}");
+            assert_eq!(Reading::of(text).detected().language, Some(language), "{text}");
         }
         for text in ["Warsaw", "", "404 ?!", "Amharic ሰላም ነው"] {
-            assert_eq!(Reading::of(text).told().language, None, "{text}");
+            assert_eq!(Reading::of(text).detected().language, None, "{text}");
         }
     }
 
     #[test]
     fn a_title_or_a_name_is_not_sure() {
         for text in ["Who wrote Der Ring des Nibelungen?", "Las Vegas", "passwort ohne mail", "料金表"] {
-            let told = Reading::of(text).told();
-            assert!(!told.is_sure || told.language == Some(English), "{text}: {told:?}");
+            let detected = Reading::of(text).detected();
+            assert!(!detected.is_sure || detected.language == Some(English), "{text}: {detected:?}");
         }
     }
 }

@@ -14,7 +14,7 @@ use unicode_normalization::char::is_combining_mark;
 use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::digits::digit;
-use super::language::{Language, Told, language};
+use super::language::{DetectedLanguage, Language, language};
 use super::unspaced::is_unspaced;
 
 /// A word of a question.
@@ -34,7 +34,7 @@ pub(in crate::verify) struct Reading {
     written: String,
     lower: String,
     spans: Vec<Span>,
-    told: Told,
+    detected: DetectedLanguage,
     retracted: usize,
 }
 
@@ -54,23 +54,23 @@ impl Reading {
             written: question.to_owned(),
             lower: String::with_capacity(question.len()),
             spans: Vec::new(),
-            told: Told::default(),
+            detected: DetectedLanguage::default(),
             retracted: 0,
         };
         reading.split(question);
-        reading.told = language(reading.words().map(|word| word.text));
+        reading.detected = language(reading.words().map(|word| word.text));
         reading.retracted = reading.find_retracted();
         reading
     }
 
     /// What is known about its language.
-    pub(in crate::verify) fn told(&self) -> Told {
-        self.told
+    pub(in crate::verify) fn detected(&self) -> DetectedLanguage {
+        self.detected
     }
 
     /// Its language, if that is not English.
     pub(in crate::verify) fn foreign(&self) -> Option<Language> {
-        self.told.language.filter(|language| *language != Language::English)
+        self.detected.language.filter(|language| *language != Language::English)
     }
 
     /// How many words the question has.

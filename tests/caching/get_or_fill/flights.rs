@@ -87,7 +87,7 @@ async fn a_cancelled_leader_hands_over() {
 }
 
 #[tokio::test]
-async fn a_failing_leader_tells_its_waiters_and_stores_nothing() {
+async fn a_failing_leader_reports_its_waiters_and_stores_nothing() {
     let fixture = Fixture::new(Kind::Memory).await;
     let calls = AtomicUsize::new(0);
     let gate = Semaphore::new(0);
@@ -207,7 +207,7 @@ async fn a_private_error_is_not_shared() {
 
 #[tokio::test]
 async fn who_asks_for_exactly_its_question_is_not_served_a_near_one() {
-    // A follower was served the near answer that its leader had found, regardless of its own criterion.
+    // A follower was served the near answer that its leader had found, regardless of its own match policy.
     let fixture = Fixture::with(Kind::Memory, |builder| builder.similarity_threshold(0.6)).await;
     let llm = Llm::default();
     llm.ask(&fixture.cache, Query::new("reset my password today please"), "near").await.unwrap();

@@ -13,7 +13,7 @@ async fn without(folder: &Path, store: &str) -> Run {
 
 /// Waits for the graphs of a cache and closes it, so that they are kept.
 async fn close(run: Run) {
-    run.cache.settle().await.unwrap();
+    run.cache.wait_idle().await.unwrap();
     run.close().await;
 }
 

@@ -88,7 +88,7 @@ async fn a_lookup_that_does_not_wait_is_a_miss_until_the_scope_is_loaded() {
     eventually("the other scope is loaded", async || run.found("b", 20).await == Some(20)).await;
     assert_eq!(run.found("a", 20).await, None);
     run.store.release();
-    run.cache.settle().await.unwrap();
+    run.cache.wait_idle().await.unwrap();
     assert_eq!(run.found("a", 20).await, Some(20));
 }
 

@@ -30,7 +30,7 @@ async fn graphs_are_not_built_again_for_having_been_idle() {
     let run = Run::open(folder.path(), "store", |builder| builder.unload_idle_scopes(IDLE)).await;
     run.fill_all("a", 0..ENTRIES).await;
     assert_eq!(run.found("a", 20).await, Some(20));
-    run.cache.settle().await.unwrap();
+    run.cache.wait_idle().await.unwrap();
     run.fill_all("b", 0..30).await;
     let bytes = run.cache.index_bytes();
     assert_eq!(run.found("b", 20).await, Some(20));

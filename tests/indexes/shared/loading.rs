@@ -15,7 +15,7 @@ async fn an_answer_is_found_that_comes_later_and_not_after_it_went() {
     let server = Server::start();
     let (one, other) = (Process::start(&server).await, Process::start(&server).await);
     assert_eq!(other.finds(NEAR).await, None);
-    other.cache.settle().await.unwrap();
+    other.cache.wait_idle().await.unwrap();
     one.answer(ASKED, "a").await;
     other.comes_to_find(NEAR, ANSWER).await;
     one.invalidate("a").await;

@@ -17,7 +17,7 @@ async fn what_was_stored_while_it_was_cut_off_is_found() {
     let proxy = Proxy::start(server.port());
     let (one, other) = (Process::start(&server).await, behind(&proxy).await);
     assert_eq!(other.finds(NEAR).await, None);
-    other.cache.settle().await.unwrap();
+    other.cache.wait_idle().await.unwrap();
     proxy.cut();
     one.answer(ASKED, "a").await;
     proxy.heal();

@@ -31,7 +31,7 @@ async fn only_what_changed_is_fetched() {
     for n in 0..MANY {
         first.answer(&numbered(n), &format!("d{}", n % 10)).await;
     }
-    first.cache.settle().await.unwrap();
+    first.cache.wait_idle().await.unwrap();
     first.cache.close().await.unwrap();
     drop(first);
     assert!(std::fs::read_dir(folder.path()).unwrap().count() > 1, "an index is saved");
@@ -40,7 +40,7 @@ async fn only_what_changed_is_fetched() {
     let other = Process::start(&server).await;
     other.answer(ASKED, "a").await;
     other.invalidate("d3").await;
-    other.cache.settle().await.unwrap();
+    other.cache.wait_idle().await.unwrap();
 
     let before = fetched(&server);
     let again = start().await;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use wellspring::store::{ChangeOutcome, Filled, Limits, RefusedReason};
 use wellspring::{Change, Corpus, Dependency, Namespace};
 
-use crate::support::{Bench, entry, fill_all, served, serves, snapshot};
+use crate::support::{Bench, entry, fill_all, read_version, served, serves};
 
 on_every_store!(
     each_change_ends_what_depends_on_it,
     changes_take_effect_together,
-    a_told_version_is_a_change_only_once,
-    a_version_is_forgotten_by_a_change_that_tells_none,
+    a_reported_version_is_a_change_only_once,
+    a_version_is_forgotten_by_a_change_that_reports_none,
     a_document_read_in_another_version_is_refused,
     invalidating_costs_the_same_for_many,
 );
@@ -54,7 +54,7 @@ async fn each_change_ends_what_depends_on_it(bench: Bench) {
     ];
     for (change, expected) in cases {
         fill_all(&*store, &entries).await;
-        let before = snapshot(&*store).await;
+        let before = read_version(&*store).await;
         let listed = store.dependants(&Corpus::default(), &change).await.unwrap();
         let mut ids: Vec<_> = expected.iter().map(|&place| entries[place].id).collect();
         ids.sort();
@@ -83,42 +83,42 @@ async fn changes_take_effect_together(bench: Bench) {
     assert_eq!(store.invalidate(&Corpus::default(), &[]).await.unwrap(), []);
 }
 
-async fn a_told_version_is_a_change_only_once(bench: Bench) {
+async fn a_reported_version_is_a_change_only_once(bench: Bench) {
     let store = bench.open(Limits::default());
-    let told = |version: &str| [Change::document_version("a", version)];
+    let reported = |version: &str| [Change::document_version("a", version)];
     let corpus = Corpus::default();
-    assert_eq!(store.invalidate(&corpus, &told("1")).await.unwrap(), [ChangeOutcome::Dropped(0)]);
+    assert_eq!(store.invalidate(&corpus, &reported("1")).await.unwrap(), [ChangeOutcome::Dropped(0)]);
     let answer = crate::support::about("question", "a");
     fill_all(&*store, std::slice::from_ref(&answer)).await;
-    let before = snapshot(&*store).await;
-    assert_eq!(store.invalidate(&corpus, &told("1")).await.unwrap(), [ChangeOutcome::Unchanged]);
-    assert!(store.dependants(&corpus, &told("1")[0]).await.unwrap().is_empty());
+    let before = read_version(&*store).await;
+    assert_eq!(store.invalidate(&corpus, &reported("1")).await.unwrap(), [ChangeOutcome::Unchanged]);
+    assert!(store.dependants(&corpus, &reported("1")[0]).await.unwrap().is_empty());
     assert!(serves(&*store, &answer).await);
-    assert_eq!(snapshot(&*store).await, before, "nothing happened");
-    assert_eq!(store.invalidate(&corpus, &told("2")).await.unwrap(), [ChangeOutcome::Dropped(1)]);
+    assert_eq!(read_version(&*store).await, before, "nothing happened");
+    assert_eq!(store.invalidate(&corpus, &reported("2")).await.unwrap(), [ChangeOutcome::Dropped(1)]);
     assert!(!serves(&*store, &answer).await);
 }
 
-async fn a_version_is_forgotten_by_a_change_that_tells_none(bench: Bench) {
+async fn a_version_is_forgotten_by_a_change_that_reports_none(bench: Bench) {
     // The registered version outlived a change without a version. When the document returned to it, the change was
     // taken for none, and answers from the version in between were still served.
     let store = bench.open(Limits::default());
     let corpus = Corpus::default();
-    let told = [Change::document_version("a", "1")];
+    let reported = [Change::document_version("a", "1")];
     let chunks = Change::Chunks { document: "a".into(), hashes: vec!["x".into()], version: None };
     let between = crate::support::about("derived from the version in between", "a");
-    for untold in [Change::document("a"), chunks, Change::Everything] {
-        store.invalidate(&corpus, &told).await.unwrap();
-        store.invalidate(&corpus, std::slice::from_ref(&untold)).await.unwrap();
+    for unreported in [Change::document("a"), chunks, Change::Everything] {
+        store.invalidate(&corpus, &reported).await.unwrap();
+        store.invalidate(&corpus, std::slice::from_ref(&unreported)).await.unwrap();
         fill_all(&*store, std::slice::from_ref(&between)).await;
-        let outcome = store.invalidate(&corpus, &told).await.unwrap();
-        assert_eq!(outcome, [ChangeOutcome::Dropped(1)], "after {untold:?}");
-        assert!(!serves(&*store, &between).await, "after {untold:?}");
+        let outcome = store.invalidate(&corpus, &reported).await.unwrap();
+        assert_eq!(outcome, [ChangeOutcome::Dropped(1)], "after {unreported:?}");
+        assert!(!serves(&*store, &between).await, "after {unreported:?}");
     }
     store.begin_update(&corpus, "a").await.unwrap();
     store.end_update(&corpus, "a", None).await.unwrap();
     fill_all(&*store, std::slice::from_ref(&between)).await;
-    assert_eq!(store.invalidate(&corpus, &told).await.unwrap(), [ChangeOutcome::Dropped(1)]);
+    assert_eq!(store.invalidate(&corpus, &reported).await.unwrap(), [ChangeOutcome::Dropped(1)]);
 }
 
 async fn a_document_read_in_another_version_is_refused(bench: Bench) {
@@ -131,13 +131,13 @@ async fn a_document_read_in_another_version_is_refused(bench: Bench) {
         (Dependency::document_version("b", "1"), Filled::Stored),
     ] {
         let answer = entry("question", vec![dependency.clone()]);
-        let filled = store.fill(snapshot(&*store).await, Arc::new(answer)).await.unwrap();
+        let filled = store.fill(read_version(&*store).await, Arc::new(answer)).await.unwrap();
         assert_eq!(filled, expected, "{dependency:?}");
     }
 }
 
 async fn invalidating_costs_the_same_for_many(bench: Bench) {
-    // Counted, not timed: the clock gains as many marks and counts as often, whatever depends on a name.
+    // Counted, not timed: the clock gains as many tombstones and counts as often, whatever depends on a name.
     let store = bench.open(Limits::default());
     let entries: Vec<_> = (0..600).map(|n| crate::support::about(&format!("question {n}"), "a")).collect();
     let fills = entries.iter().map(|entry| fill_all(&*store, std::slice::from_ref(entry)));
@@ -147,7 +147,7 @@ async fn invalidating_costs_the_same_for_many(bench: Bench) {
     let many = store.status().await.unwrap();
     store.invalidate(&Corpus::default(), &[Change::document("none")]).await.unwrap();
     let none = store.status().await.unwrap();
-    assert_eq!((many.corpora[0].sequence, many.corpora[0].marks), (1, 2));
-    assert_eq!((none.corpora[0].sequence, none.corpora[0].marks), (2, 4));
+    assert_eq!((many.corpora[0].sequence, many.corpora[0].tombstones), (1, 2));
+    assert_eq!((none.corpora[0].sequence, none.corpora[0].tombstones), (2, 4));
     assert_eq!(none.entries, 0, "all are cleaned up in steps");
 }

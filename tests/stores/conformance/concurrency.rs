@@ -1,7 +1,7 @@
 //! Threads that fill, look up, hold and invalidate at once, with a checker.
 //!
 //! Each document has a counter that stands for its content. A writer raises it and then invalidates; a
-//! filler takes a snapshot and then reads it. Any entry served must have been read at or after the
+//! filler takes a read version and then reads it. Any entry served must have been read at or after the
 //! content whose invalidation had returned when its lookup began.
 
 use std::sync::Arc;
@@ -64,7 +64,7 @@ async fn ask(store: &dyn Store, world: &World, random: &mut SmallRng) {
         store.record_hit(&entry.corpus, entry.id);
         return;
     }
-    // Read some time after the snapshot and some time before the fill.
+    // Read some time after the read version and some time before the fill.
     for _ in 0..random.random_range(0..3) {
         tokio::task::yield_now().await;
     }
@@ -72,7 +72,7 @@ async fn ask(store: &dyn Store, world: &World, random: &mut SmallRng) {
     for _ in 0..random.random_range(0..3) {
         tokio::task::yield_now().await;
     }
-    store.fill(fetched.snapshot, Arc::new(answer)).await.unwrap();
+    store.fill(fetched.read_version, Arc::new(answer)).await.unwrap();
 }
 
 async fn update(store: &dyn Store, world: &World, random: &mut SmallRng) {
@@ -126,7 +126,7 @@ async fn no_interleaving_serves_what_was_invalidated(bench: Bench) {
         assert!(checked >= 100, "only {checked} hits were checked");
         let status = store.status().await.unwrap();
         assert!(status.entries <= status.max_entries || !bench.kind.is_local(), "{status:?}");
-        // The books agree with what is served.
+        // The counts agree with what is served.
         let listed = store.scan(None, 1_000).await.unwrap();
         assert_eq!(listed.len() as u64, status.entries);
         for stored in listed {
@@ -141,7 +141,7 @@ async fn what_was_invalidated_is_cleaned_up(bench: Bench) {
     for round in 0..3 {
         let fills = (0..QUESTIONS).map(async |n| {
             let fetched = store.lookup(&Corpus::default(), world.answer(n).id).await.unwrap();
-            store.fill(fetched.snapshot, Arc::new(world.answer(n))).await.unwrap()
+            store.fill(fetched.read_version, Arc::new(world.answer(n))).await.unwrap()
         });
         let changes: Vec<_> = (0..DOCUMENTS).map(|n| Change::document(format!("d{n}"))).collect();
         let (_, outcome) =

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use wellspring::store::{ChangeOutcome, DeadReason, Filled, Found, Limits, RefusedReason, Snapshot};
+use wellspring::store::{ChangeOutcome, DeadReason, Filled, Found, Limits, ReadVersion, RefusedReason};
 use wellspring::{Answer, Change, Corpus, Dependency, Entry, EntryId};
 
-use crate::support::{Bench, about, entry, entry_in, fill_all, found, serves, snapshot};
+use crate::support::{Bench, about, entry, entry_in, fill_all, found, read_version, serves};
 
 on_every_store!(
     a_stored_entry_is_served_as_it_was,
@@ -57,7 +57,7 @@ async fn a_later_fill_replaces_the_entry(bench: Bench) {
 
 async fn a_fill_that_a_change_overtook_is_refused(bench: Bench) {
     let store = bench.open(Limits::default());
-    let before = snapshot(&*store).await;
+    let before = read_version(&*store).await;
     store.invalidate(&Corpus::default(), &[Change::document("a")]).await.unwrap();
     let late = about("question", "a");
     let filled = store.fill(before, Arc::new(late.clone())).await.unwrap();
@@ -71,19 +71,23 @@ async fn a_fill_that_a_change_overtook_is_refused(bench: Bench) {
 async fn what_would_be_taken_is_what_is_taken(bench: Bench) {
     let store = bench.open(Limits::default());
     let corpus = Corpus::default();
-    let before = snapshot(&*store).await;
+    let before = read_version(&*store).await;
     let read = |version: &str| vec![Dependency::document_version("a", version), Dependency::chunk("b", "c")];
     let of = |version: &str| entry(&format!("version {version}"), read(version));
     store.invalidate(&corpus, &[Change::document_version("a", "2")]).await.unwrap();
-    let after = snapshot(&*store).await;
-    let foreign = Snapshot { incarnation: after.incarnation ^ 1, ..after };
-    for (snapshot, version, is_taken) in
+    let after = read_version(&*store).await;
+    let foreign = ReadVersion { incarnation: after.incarnation ^ 1, ..after };
+    for (read_version, version, is_taken) in
         [(before, "2", false), (after, "1", false), (foreign, "2", false), (after, "2", true)]
     {
         let entry = of(version);
-        assert_eq!(store.would_take(snapshot, &entry).await.unwrap(), is_taken, "{snapshot:?} {version}");
+        assert_eq!(
+            store.would_take(read_version, &entry).await.unwrap(),
+            is_taken,
+            "{read_version:?} {version}"
+        );
         assert!(!serves(&*store, &entry).await, "asking stores nothing");
-        let filled = store.fill(snapshot, Arc::new(entry)).await.unwrap();
+        let filled = store.fill(read_version, Arc::new(entry)).await.unwrap();
         assert_eq!(filled == Filled::Stored, is_taken);
     }
     store.begin_update(&corpus, "b").await.unwrap();
@@ -127,7 +131,7 @@ async fn names_are_the_same_in_every_form(bench: Bench) {
 
 async fn a_change_of_something_else_refuses_nothing(bench: Bench) {
     let store = bench.open(Limits::default());
-    let before = snapshot(&*store).await;
+    let before = read_version(&*store).await;
     let others =
         [Change::document("b"), Change::Tag("a".into()), Change::Entry(EntryId::from_bytes([9; 16]))];
     store.invalidate(&Corpus::default(), &others).await.unwrap();
@@ -136,7 +140,7 @@ async fn a_change_of_something_else_refuses_nothing(bench: Bench) {
 
 async fn a_refused_fill_leaves_the_entry_that_is_there(bench: Bench) {
     let store = bench.open(Limits::default());
-    let before = snapshot(&*store).await;
+    let before = read_version(&*store).await;
     store.invalidate(&Corpus::default(), &[Change::document("a")]).await.unwrap();
     let good = about("question", "a");
     fill_all(&*store, std::slice::from_ref(&good)).await;
@@ -147,8 +151,8 @@ async fn a_refused_fill_leaves_the_entry_that_is_there(bench: Bench) {
 
 async fn a_snapshot_of_another_clock_is_refused(bench: Bench) {
     let store = bench.open(Limits::default());
-    let own = snapshot(&*store).await;
-    let foreign = Snapshot { incarnation: own.incarnation ^ 1, sequence: u64::MAX };
+    let own = read_version(&*store).await;
+    let foreign = ReadVersion { incarnation: own.incarnation ^ 1, sequence: u64::MAX };
     let filled = store.fill(foreign, Arc::new(entry("question", vec![]))).await.unwrap();
     assert_eq!(filled, Filled::Refused(RefusedReason::ClockLost));
 }
@@ -156,8 +160,8 @@ async fn a_snapshot_of_another_clock_is_refused(bench: Bench) {
 async fn a_snapshot_that_is_yet_to_come_is_refused(bench: Bench) {
     // One with a higher sequence than the clock's was stored, and outlived the changes up to that number.
     let store = bench.open(Limits::default());
-    let now = snapshot(&*store).await;
-    let ahead = Snapshot { sequence: now.sequence + 1, ..now };
+    let now = read_version(&*store).await;
+    let ahead = ReadVersion { sequence: now.sequence + 1, ..now };
     let answer = Arc::new(about("question", "a"));
     assert!(!store.would_take(ahead, &answer).await.unwrap());
     let filled = store.fill(ahead, Arc::clone(&answer)).await.unwrap();
@@ -169,7 +173,7 @@ async fn versions_are_those_that_were_last_reported(bench: Bench) {
     let store = bench.open(Limits::default());
     let (corpus, id) = (Corpus::default(), about("question", "a").id);
     let versions = async || {
-        snapshot(&*store).await;
+        read_version(&*store).await;
         let found = store.versions(&corpus, id, &["a", "e\u{301}", "c"]).await.unwrap();
         found
             .iter()
@@ -177,8 +181,8 @@ async fn versions_are_those_that_were_last_reported(bench: Bench) {
             .collect::<Vec<_>>()
     };
     assert_eq!(versions().await, [None, None, None]);
-    let told = [Change::document_version("a", "1"), Change::document_version("\u{e9}", "2")];
-    store.invalidate(&corpus, &told).await.unwrap();
+    let reported = [Change::document_version("a", "1"), Change::document_version("\u{e9}", "2")];
+    store.invalidate(&corpus, &reported).await.unwrap();
     assert_eq!(versions().await, [Some("1".into()), Some("2".into()), None]);
     store.invalidate(&corpus, &[Change::document_version("a", "3")]).await.unwrap();
     assert_eq!(versions().await[0], Some("3".into()));
@@ -232,7 +236,7 @@ async fn invalid_dependencies_store_nothing(bench: Bench) {
     ];
     for dependencies in bad {
         let bad = entry("question", dependencies);
-        let error = store.fill(snapshot(&*store).await, Arc::new(bad.clone())).await.unwrap_err();
+        let error = store.fill(read_version(&*store).await, Arc::new(bad.clone())).await.unwrap_err();
         assert!(error.is_invalid_input(), "{error}");
         assert!(matches!(found(&*store, &bad).await, Found::Absent));
     }
@@ -264,7 +268,7 @@ async fn an_entry_that_cannot_be_kept_is_an_error(bench: Bench) {
             continue;
         }
         let bad = Entry { answer, ..entry("question", vec![]) };
-        let error = store.fill(snapshot(&*store).await, Arc::new(bad.clone())).await.unwrap_err();
+        let error = store.fill(read_version(&*store).await, Arc::new(bad.clone())).await.unwrap_err();
         assert!(error.is_invalid_input(), "{error}");
         assert!(matches!(found(&*store, &bad).await, Found::Absent));
     }
@@ -274,7 +278,7 @@ async fn an_entry_that_cannot_be_kept_is_an_error(bench: Bench) {
 async fn a_closed_store_fails(bench: Bench) {
     let store = bench.open(Limits::default());
     let (corpus, stored) = (Corpus::default(), entry("question", vec![]));
-    let before = snapshot(&*store).await;
+    let before = read_version(&*store).await;
     fill_all(&*store, std::slice::from_ref(&stored)).await;
     store.close().await.unwrap();
     let closed = |error: wellspring::Error| error.kind() == wellspring::ErrorKind::Closed;

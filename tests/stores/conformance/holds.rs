@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wellspring::store::{ChangeOutcome, DeadReason, Filled, Found, Limits, RefusedReason};
 use wellspring::{Change, Corpus, Dependency};
 
-use crate::support::{Bench, about, entry, fill_all, found, serves, snapshot};
+use crate::support::{Bench, about, entry, fill_all, found, read_version, serves};
 
 on_every_store!(
     nothing_is_served_or_stored_while_a_document_is_held,
@@ -28,13 +28,13 @@ async fn nothing_is_served_or_stored_while_a_document_is_held(bench: Bench) {
     store.begin_update(&corpus(), "a").await.unwrap();
     for held in [&whole, &chunk] {
         assert!(matches!(found(&*store, held).await, Found::Dead(DeadReason::Held)));
-        let filled = store.fill(snapshot(&*store).await, Arc::new(held.clone())).await.unwrap();
+        let filled = store.fill(read_version(&*store).await, Arc::new(held.clone())).await.unwrap();
         assert_eq!(filled, Filled::Refused(RefusedReason::Held));
     }
     assert!(serves(&*store, &other).await);
     assert_eq!(store.status().await.unwrap().corpora[0].held, ["a"]);
 
-    let during = snapshot(&*store).await;
+    let during = read_version(&*store).await;
     let outcome = store.end_update(&corpus(), "a", Some("2".into())).await.unwrap();
     assert!(matches!(outcome, ChangeOutcome::Dropped(_)));
     assert!(!serves(&*store, &whole).await, "it derives from the old version");
@@ -43,8 +43,8 @@ async fn nothing_is_served_or_stored_while_a_document_is_held(bench: Bench) {
     fill_all(&*store, &[whole.clone(), chunk.clone()]).await;
     assert!(serves(&*store, &whole).await);
     assert!(store.status().await.unwrap().corpora[0].held.is_empty());
-    let told = [Change::document_version("a", "2")];
-    assert_eq!(store.invalidate(&corpus(), &told).await.unwrap(), [ChangeOutcome::Unchanged]);
+    let reported = [Change::document_version("a", "2")];
+    assert_eq!(store.invalidate(&corpus(), &reported).await.unwrap(), [ChangeOutcome::Unchanged]);
 }
 
 async fn changes_do_not_end_a_hold(bench: Bench) {
@@ -57,7 +57,7 @@ async fn changes_do_not_end_a_hold(bench: Bench) {
     for change in changes {
         let outcome = store.invalidate(&corpus(), std::slice::from_ref(&change)).await.unwrap();
         assert_eq!(outcome, [ChangeOutcome::Dropped(0)], "{change:?}");
-        let filled = store.fill(snapshot(&*store).await, Arc::new(answer.clone())).await.unwrap();
+        let filled = store.fill(read_version(&*store).await, Arc::new(answer.clone())).await.unwrap();
         assert_eq!(filled, Filled::Refused(RefusedReason::Held), "{change:?}");
     }
 }
@@ -81,8 +81,8 @@ async fn a_hold_that_ends_unheld_is_a_change(bench: Bench) {
 }
 
 async fn a_hold_that_ended_with_everything_is_over(bench: Bench) {
-    // Released, and its new mark dropped below the floor by a change of everything in the same
-    // transaction, the hold left its old mark in the file: held for good after a restart, and listed
+    // Released, and its new tombstone dropped below the low-water mark by a change of everything in the same
+    // transaction, the hold left its old tombstone in the file: held for good after a restart, and listed
     // nowhere. Both are sent before the writer can take the first, often enough that they share one.
     let answer = about("question", "a");
     for _ in 0..8 {

@@ -8,7 +8,9 @@ use wellspring::key::ScopeId;
 use wellspring::store::{ChangeListener, DeadReason, Eviction, Found, Limits};
 use wellspring::{Change, Corpus, Embedding, Entry, EntryId};
 
-use crate::support::{Bench, HOUR, SCOPE, START, about, entry, fill_all, found, served, serves, snapshot};
+use crate::support::{
+    Bench, HOUR, SCOPE, START, about, entry, fill_all, found, read_version, served, serves,
+};
 
 on_every_store!(an_entry_expires_and_no_hit_extends_it);
 on_every_local_store!(
@@ -176,7 +178,7 @@ async fn the_listener_hears_of_every_removal(bench: Bench) {
     heard.take(&first[..2]);
 
     // A refused fill and a replaced entry do not count as removals.
-    let before = snapshot(&*store).await;
+    let before = read_version(&*store).await;
     fill_all(&*store, &second[..1]).await;
     store.begin_update(&Corpus::default(), "f").await.unwrap();
     store.fill(before, Arc::new(about("held", "f"))).await.unwrap();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wellspring::store::{ChangeOutcome, Filled, Limits, MemoryStore, RefusedReason, Store};
 use wellspring::{Change, Corpus, Dependency, Entry};
 
-use crate::support::{Bench, about, entry, fill_all, serves, snapshot};
+use crate::support::{Bench, about, entry, fill_all, read_version, serves};
 
 on_every_store!(
     a_call_of_many_does_what_calls_of_one_do,
@@ -94,7 +94,7 @@ async fn a_call_of_many_does_what_calls_of_one_do(bench: Bench) {
         let sequence = async |store: &dyn Store| store.status().await.unwrap().corpora[0].sequence;
         assert_eq!(sequence(&*store).await, sequence(&alone).await, "round {round}");
         let still = about("about what is held", &held);
-        let refused = store.fill(snapshot(&*store).await, Arc::new(still)).await.unwrap();
+        let refused = store.fill(read_version(&*store).await, Arc::new(still)).await.unwrap();
         assert_eq!(refused, Filled::Refused(RefusedReason::Held));
         for to in [&*store, &alone] {
             to.end_update(&corpus, &held, None).await.unwrap();
@@ -103,11 +103,11 @@ async fn a_call_of_many_does_what_calls_of_one_do(bench: Bench) {
 }
 
 async fn a_fill_on_its_way_is_refused_wherever_in_a_large_call_its_document_is(bench: Bench) {
-    // Nothing that is stored depends on any of them: only the marks can say so.
+    // Nothing that is stored depends on any of them: only the tombstones can say so.
     let store = bench.open(Limits::default());
     let other = about("about another document", "another");
     fill_all(&*store, std::slice::from_ref(&other)).await;
-    let before = snapshot(&*store).await;
+    let before = read_version(&*store).await;
     let changes: Vec<Change> = (0..1_500).map(|n| Change::document(n.to_string())).collect();
     let outcomes = store.invalidate(&Corpus::default(), &changes).await.unwrap();
     assert_eq!(outcomes, vec![ChangeOutcome::Dropped(0); 1_500]);

@@ -6,9 +6,9 @@ use crate::document_events::{STREAM, add, cache, events, is_hit, pending, put, r
 use crate::support::eventually;
 use crate::support::servers::Flavour;
 
-on_every_server!(malformed_events_are_put_aside, dead_letters_are_replayed, dead_letters_are_discarded);
+on_every_server!(malformed_events_are_dead_lettered, dead_letters_are_replayed, dead_letters_are_discarded);
 
-async fn malformed_events_are_put_aside(flavour: Flavour) {
+async fn malformed_events_are_dead_lettered(flavour: Flavour) {
     let server = server(flavour);
     let cache = cache(flavour).await;
     let reader = reading(&server, &cache).await;

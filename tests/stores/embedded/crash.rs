@@ -107,7 +107,7 @@ async fn child_process() {
             let known = settled[n % DOCUMENTS].load(Ordering::SeqCst);
             let fetched = fetch(&store, answer(n, 0).id).await;
             let version = content[n % DOCUMENTS].load(Ordering::SeqCst);
-            let filled = store.fill(fetched.snapshot, Arc::new(answer(n, version))).await.unwrap();
+            let filled = store.fill(fetched.read_version, Arc::new(answer(n, version))).await.unwrap();
             if filled == Filled::Stored {
                 say(format_args!("filled {n} {known}"));
             }

@@ -24,8 +24,8 @@ async fn child_process() {
     let mut stored = Vec::new();
     let failed = loop {
         let entry = answer(stored.len());
-        let snapshot = fetch(&store, entry.id).await.snapshot;
-        match store.fill(snapshot, Arc::new(entry.clone())).await {
+        let read_version = fetch(&store, entry.id).await.read_version;
+        match store.fill(read_version, Arc::new(entry.clone())).await {
             Ok(_) => stored.push(entry),
             Err(_) => break entry,
         }
@@ -61,8 +61,8 @@ async fn child_process() {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        let snapshot = fetch(&store, failed.id).await.snapshot;
-        store.fill(snapshot, Arc::new(failed)).await.unwrap();
+        let read_version = fetch(&store, failed.id).await.read_version;
+        store.fill(read_version, Arc::new(failed)).await.unwrap();
         println_stored(stored.len() + 1);
     } else {
         println_stored(stored.len());

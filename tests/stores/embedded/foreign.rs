@@ -94,7 +94,7 @@ fn a_place_that_cannot_be_written_is_a_clear_error() {
 }
 
 #[tokio::test]
-async fn a_second_opener_is_told_so() {
+async fn a_second_opener_gets_an_error() {
     let bench = Bench::new(Kind::Embedded);
     let entry = entry("q", vec![]);
     let first = bench.embedded(Limits::default());
@@ -108,7 +108,7 @@ async fn a_second_opener_is_told_so() {
 }
 
 #[test]
-fn a_second_process_is_told_so() {
+fn a_second_process_gets_an_error() {
     let bench = Bench::new(Kind::Embedded);
     let child = crate::embedded::crash::Child::spawn(&bench.path(), 1);
     is_refused(&bench.path(), ErrorKind::Locked);

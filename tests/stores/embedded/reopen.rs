@@ -5,7 +5,9 @@ use std::sync::Arc;
 use wellspring::store::{ChangeOutcome, Filled, Limits, RefusedReason, Store};
 use wellspring::{Change, Corpus, Dependency, Entry};
 
-use crate::support::{Bench, HOUR, Kind, START, about, entry, entry_in, fill_all, served, serves, snapshot};
+use crate::support::{
+    Bench, HOUR, Kind, START, about, entry, entry_in, fill_all, read_version, served, serves,
+};
 
 #[tokio::test]
 async fn entries_clock_versions_holds_and_hits_are_durable() {
@@ -14,26 +16,26 @@ async fn entries_clock_versions_holds_and_hits_are_durable() {
     let store = bench.embedded(Limits::default());
     let entries: Vec<Entry> = (0..20).map(|n| about(&format!("q{n}"), &format!("d{n}"))).collect();
     fill_all(&store, &entries).await;
-    let before = snapshot(&store).await;
+    let before = read_version(&store).await;
     store.invalidate(&corpus, &[Change::document("d0")]).await.unwrap();
     store.invalidate(&corpus, &[Change::document_version("d1", "2")]).await.unwrap();
     store.begin_update(&corpus, "d2").await.unwrap();
     for _ in 0..5 {
         store.record_hit(&entries[3].corpus, entries[3].id);
     }
-    let now = snapshot(&store).await;
+    let now = read_version(&store).await;
     store.close().await.unwrap();
     drop(store);
 
     let store = bench.embedded(Limits::default());
-    assert_eq!(snapshot(&store).await, now);
+    assert_eq!(read_version(&store).await, now);
     assert_eq!(served(&store, &entries).await, (3..20).collect::<Vec<_>>());
-    let told = [Change::document_version("d1", "2")];
-    assert_eq!(store.invalidate(&corpus, &told).await.unwrap(), [ChangeOutcome::Unchanged]);
+    let reported = [Change::document_version("d1", "2")];
+    assert_eq!(store.invalidate(&corpus, &reported).await.unwrap(), [ChangeOutcome::Unchanged]);
     assert_eq!(store.status().await.unwrap().corpora[0].held, ["d2"]);
     let hits = store.dependants(&corpus, &Change::Entry(entries[3].id)).await.unwrap()[0].hits;
     assert_eq!(hits, 5);
-    // The fence holds against snapshots from before the restart.
+    // The fence holds against read versions from before the restart.
     for (entry, reason) in
         [(&entries[0], RefusedReason::DependencyChanged), (&entries[2], RefusedReason::Held)]
     {
@@ -124,8 +126,8 @@ async fn a_dropped_fill_is_stored_whole_or_not_at_all() {
     let store = bench.embedded(Limits::default());
     let entries: Vec<Entry> = (0..60).map(|n| about(&format!("q{n}"), "a")).collect();
     for (n, entry) in entries.iter().enumerate() {
-        let snapshot = snapshot(&store).await;
-        let mut fill = std::pin::pin!(store.fill(snapshot, Arc::new(entry.clone())));
+        let read_version = read_version(&store).await;
+        let mut fill = std::pin::pin!(store.fill(read_version, Arc::new(entry.clone())));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         for _ in 0..n % 3 {
             if fill.as_mut().poll(&mut context).is_ready() {

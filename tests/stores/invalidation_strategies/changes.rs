@@ -136,7 +136,7 @@ async fn bulk_by_namespace_prefix(flavour: Flavour) {
     assert_eq!((live("docs:technical").await, live("docs:legal").await), (0, 100));
     change(&one, &[Change::Namespace(namespace("docs"))]).await;
     assert_eq!((live("docs:legal").await, live("documents").await), (0, 100), "a prefix ends at a level");
-    one.settle().await.unwrap();
+    one.wait_idle().await.unwrap();
     // The server counts what scripts call, too.
     for command in ["keys", "scan", "flushdb", "flushall"] {
         assert_eq!(calls_of(&server, command), 0, "{command}");

@@ -18,7 +18,7 @@ on_every_server!(
     a_claim_is_renewed_while_the_answer_is_made,
     a_holder_that_dies_frees_its_claim,
     a_fill_after_the_claim_was_lost_is_fenced,
-    who_is_in_line_is_told_of_a_failure,
+    who_is_in_line_hears_of_a_failure,
     a_permit_may_be_dropped_outside_of_a_runtime,
 );
 
@@ -137,7 +137,7 @@ async fn a_fill_after_the_claim_was_lost_is_fenced(flavour: Flavour) {
     assert_eq!(&*crate::invalidation_strategies::hit(&one, QUESTION).await.unwrap().answer().text, "new");
 }
 
-async fn who_is_in_line_is_told_of_a_failure(flavour: Flavour) {
+async fn who_is_in_line_hears_of_a_failure(flavour: Flavour) {
     let server = server(flavour);
     let (one, two) = (process(&server).await, process(&server).await);
     let slow = Slow::new();

@@ -104,7 +104,7 @@ async fn live(url: &str, server: &Server) {
         [&first, &with_vector("second", read), &with_vector("first", vec![Dependency::document("a")])]
     {
         let Ok((fetched, claim)) = store.lookup_or_claim(&corpus, entry.id).await else { break };
-        let _ = store.fill(fetched.snapshot, Arc::new(entry.clone())).await;
+        let _ = store.fill(fetched.read_version, Arc::new(entry.clone())).await;
         if let Claim::Granted(token) = claim {
             let _ = store.renew_claim(&corpus, entry.id, token).await;
             store.end_claim(&corpus, entry.id, token, ClaimEnd::Released);
@@ -114,7 +114,7 @@ async fn live(url: &str, server: &Server) {
     for n in 0..40 {
         let many = with_vector(&n.to_string(), vec![Dependency::document("a")]);
         let Ok(fetched) = store.lookup(&corpus, many.id).await else { break };
-        let _ = store.fill(fetched.snapshot, Arc::new(many)).await;
+        let _ = store.fill(fetched.read_version, Arc::new(many)).await;
     }
     if let Ok(Claim::Granted(token)) = store.claim(&corpus, EntryId::from_bytes([9; 16])).await {
         store.end_claim(&corpus, EntryId::from_bytes([9; 16]), token, ClaimEnd::Unshared);

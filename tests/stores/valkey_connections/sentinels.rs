@@ -35,7 +35,7 @@ async fn survives(how: Failover) {
     // The old primary may turn writes away only a moment after the new one is known.
     eventually("answers are stored again", async || {
         let Ok(fetched) = store.lookup(&stays.corpus, stays.id).await else { return false };
-        store.fill(fetched.snapshot, stays.clone().into()).await.is_ok()
+        store.fill(fetched.read_version, stays.clone().into()).await.is_ok()
     })
     .await;
     eventually("answers are served again", async || {
@@ -55,7 +55,7 @@ async fn a_primary_that_dies_is_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_no_sentinel_knows_is_told() {
+async fn a_name_that_no_sentinel_knows_is_reported() {
     let group = Sentinels::start(1);
     let host = group.urls()[0].trim_start_matches("redis://").to_owned();
     let store = patient().connect(&format!("valkey-sentinel://{host}/nobody")).await.unwrap();

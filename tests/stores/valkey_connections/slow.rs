@@ -41,7 +41,7 @@ async fn behind_a_proxy(entry: &Entry) -> (Server, Proxy, ValkeyStore) {
 async fn fill(store: &ValkeyStore, entry: &Entry) {
     eventually("the answer is stored", async || {
         let Ok(fetched) = store.lookup(&entry.corpus, entry.id).await else { return false };
-        matches!(store.fill(fetched.snapshot, Arc::new(entry.clone())).await, Ok(Filled::Stored))
+        matches!(store.fill(fetched.read_version, Arc::new(entry.clone())).await, Ok(Filled::Stored))
     })
     .await;
 }

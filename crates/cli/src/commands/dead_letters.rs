@@ -69,11 +69,11 @@ pub(crate) async fn run(args: DeadLettersArgs, context: &Context) -> anyhow::Res
         Action::List { limit, after } => list(&letters, after.as_deref(), limit, context.json).await?,
         Action::Replay(which) => {
             let replayed = letters.replay(which.ids()).await?;
-            tell("replayed", replayed, context.json)?;
+            print_outcome("replayed", replayed, context.json)?;
         }
         Action::Drop(which) => {
             let dropped = letters.discard(which.ids()).await?;
-            tell("dropped", dropped, context.json)?;
+            print_outcome("dropped", dropped, context.json)?;
         }
     }
     Ok(Exit::Success)
@@ -107,7 +107,7 @@ fn event(letter: &DeadLetter) -> String {
     }
 }
 
-fn tell(what: &str, count: u64, json: bool) -> anyhow::Result<()> {
+fn print_outcome(what: &str, count: u64, json: bool) -> anyhow::Result<()> {
     if json {
         return output::json(&json!({ what: count }));
     }

@@ -76,7 +76,7 @@ async fn write_all(
                 continue;
             }
             let scope = (!scopes.is_default(&entry.corpus, entry.scope)?).then_some(entry.scope);
-            serde_json::to_writer(&mut *target, &Record::new(&stored, scope, fetched.snapshot))
+            serde_json::to_writer(&mut *target, &Record::new(&stored, scope, fetched.read_version))
                 .map_err(io::Error::from)?;
             target.write_all(b"\n")?;
             exported += 1;

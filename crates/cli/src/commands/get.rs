@@ -8,9 +8,9 @@ use serde_json::json;
 use wellspring::cache::{BypassReason, Cache, Hit, Lookup, Query, Tier};
 
 use crate::commands::context::{Context, invalid};
-use crate::commands::criterion::CriterionArgs;
 use crate::commands::entry_view::{EntryJson, age, dependencies, left};
 use crate::commands::exit::Exit;
+use crate::commands::match_policy::MatchPolicyArgs;
 use crate::commands::scope::ScopeArgs;
 use crate::commands::{input, output, units};
 use crate::config::Opening;
@@ -23,7 +23,7 @@ pub(crate) struct GetArgs {
     /// The question; - reads it from standard input
     question: String,
     #[command(flatten)]
-    criterion: CriterionArgs,
+    match_policy: MatchPolicyArgs,
     /// Accept only an exact match
     #[arg(long, conflicts_with_all = ["threshold", "max_false_hit_rate"])]
     exact: bool,
@@ -45,7 +45,7 @@ struct HitJson<'a> {
 }
 
 pub(crate) async fn run(args: GetArgs, context: &Context) -> anyhow::Result<Exit> {
-    let mut query = args.criterion.apply(args.scope.query(input::question(args.question)?));
+    let mut query = args.match_policy.apply(args.scope.query(input::question(args.question)?));
     if args.exact {
         query = query.exact_only();
     }

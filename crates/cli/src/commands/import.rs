@@ -91,7 +91,7 @@ pub(crate) async fn run(args: ImportArgs, context: &Context) -> anyhow::Result<E
     if context.json {
         output::json(&report)?;
     } else {
-        tell(&report)?;
+        print_outcome(&report)?;
     }
     result?;
     closed?;
@@ -224,7 +224,7 @@ async fn fill(store: &dyn Store, ready: Ready) -> Result<Option<Filled>> {
     {
         return Ok(None);
     }
-    store.fill(record.snapshot(fetched.snapshot), Arc::new(entry)).await.map(Some)
+    store.fill(record.read_version(fetched.read_version), Arc::new(entry)).await.map(Some)
 }
 
 /// The reason as it is written in JSON.
@@ -256,7 +256,7 @@ impl Report {
     }
 }
 
-fn tell(report: &Report) -> anyhow::Result<()> {
+fn print_outcome(report: &Report) -> anyhow::Result<()> {
     for bad in &report.bad_lines {
         output::note(format_args!("line {}: {}", bad.line, bad.message));
     }

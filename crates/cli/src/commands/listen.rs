@@ -66,7 +66,7 @@ pub(crate) async fn run(args: ListenArgs, context: &Context) -> anyhow::Result<E
     // A gap must also end answers that are stored later, so a store has to exist.
     let store = context.config.open_store(Opening::Create).await?;
     let json = context.json;
-    let tell = move |report: &Report| {
+    let print_outcome = move |report: &Report| {
         // The work goes on even if the pipe is closed.
         let _ = if json { output::json_line(report) } else { output::line(text(report)) };
     };
@@ -74,7 +74,7 @@ pub(crate) async fn run(args: ListenArgs, context: &Context) -> anyhow::Result<E
     if let Some(channel) = args.channel {
         let events = DocumentEvents::channel(from, channel).corpus(args.corpus).on_gap(args.on_gap.into());
         with_authority(context, events, ChannelEvents::tls_ca)?
-            .observe(tell)
+            .observe(print_outcome)
             .run_on_store(&*store, stopped)
             .await?;
     } else {
@@ -84,7 +84,7 @@ pub(crate) async fn run(args: ListenArgs, context: &Context) -> anyhow::Result<E
             .on_gap(args.on_gap.into())
             .max_attempts(args.max_attempts);
         with_authority(context, events, StreamEvents::tls_ca)?
-            .observe(tell)
+            .observe(print_outcome)
             .run_on_store(&*store, stopped)
             .await?;
     }
@@ -145,7 +145,7 @@ fn text(report: &Report) -> String {
             format!("{} {id}: {} dropped", "applied".green().bold(), units::counted(*dropped, "answer"))
         }
         Report::DeadLettered { id, reason } => {
-            format!("{} {id}: {reason}; see wellspring dead-letters", "put aside".red().bold())
+            format!("{} {id}: {reason}; see wellspring dead-letters", "dead-lettered".red().bold())
         }
         Report::Ignored { reason } => format!("{} a message: {reason}", "ignored".red().bold()),
         Report::Waiting { why } => format!("{} {why}", "waiting".yellow().bold()),

@@ -5,9 +5,9 @@
 //! loaded for this.
 
 use serde::Serialize;
-use wellspring::criterion::Criterion;
 use wellspring::embed::Scripts;
 use wellspring::error::Result;
+use wellspring::match_policy::MatchPolicy;
 use wellspring::store::{Finding, Severity};
 use wellspring::verify::Unshown;
 
@@ -24,7 +24,7 @@ pub(crate) struct Matching {
     scorer: Option<String>,
     /// The name of the calibration; none if there is none for the embedding model.
     calibration: Option<String>,
-    criterion: Criterion,
+    match_policy: MatchPolicy,
     /// The lowest false-hit rate that can be shown, rounded up; none if no rate can be, or if the verifier
     /// does not say.
     least_max_false_hit_rate: Option<f64>,
@@ -41,18 +41,18 @@ impl Matching {
     ///
     /// If the calibration or what describes the embedding model cannot be read.
     pub(crate) async fn of(config: &Config) -> Result<Self> {
-        Ok(Self::new(config.criterion(), config.deciding().await?))
+        Ok(Self::new(config.match_policy(), config.deciding().await?))
     }
 
-    fn new(criterion: Criterion, deciding: Deciding) -> Self {
+    fn new(match_policy: MatchPolicy, deciding: Deciding) -> Self {
         let Deciding { embedding, scripts, scorer, calibration, budgets } = deciding;
-        let unshown = budgets.unshown(criterion);
+        let unshown = budgets.unshown(match_policy);
         Self {
             embedding,
             scripts,
             scorer,
             calibration,
-            criterion,
+            match_policy,
             least_max_false_hit_rate: budgets.least(),
             warning: unshown.map(|unshown| format!("match.{unshown}")),
             unshown,
@@ -61,7 +61,7 @@ impl Matching {
 
     /// What is accepted, in a few words.
     pub(crate) fn accepted(&self) -> String {
-        self.criterion.to_string()
+        self.match_policy.to_string()
     }
 
     /// Says that only exact matches are served, and why; none if that is not so.
@@ -98,13 +98,13 @@ impl Matching {
         if let (Some(warning), Some(remedy)) = (self.warning(), self.remedy()) {
             return Finding::new("matching", Severity::Warning, warning).remedy(remedy);
         }
-        let least = match (self.criterion, self.least_max_false_hit_rate) {
-            (Criterion::MaxFalseHitRate(_), Some(least)) => {
+        let least = match (self.match_policy, self.least_max_false_hit_rate) {
+            (MatchPolicy::MaxFalseHitRate(_), Some(least)) => {
                 format!("; the lowest that the calibration can show is {least}")
             }
             _ => String::new(),
         };
-        Finding::new("matching", Severity::Ok, format!("{}{least}", self.criterion))
+        Finding::new("matching", Severity::Ok, format!("{}{least}", self.match_policy))
     }
 
     /// What to do about the warning.
@@ -142,11 +142,11 @@ mod tests {
     }
 
     #[test]
-    fn the_models_are_told_with_the_scripts_that_they_know() {
+    fn the_models_are_reported_with_the_scripts_that_they_know() {
         let matching = Matching::new(RATE, deciding(Budgets::Uncalibrated));
-        let told = matching.models_finding().reason;
+        let message = matching.models_finding().reason;
         assert_eq!(
-            told,
+            message,
             "a-model@1, scorer a-comparer@2, no calibration; it knows Latin, Han; questions in other scripts only \
              match exactly"
         );
@@ -156,7 +156,7 @@ mod tests {
         );
     }
 
-    const RATE: Criterion = Criterion::MaxFalseHitRate(0.01);
+    const RATE: MatchPolicy = MatchPolicy::MaxFalseHitRate(0.01);
 
     #[test]
     fn what_cannot_be_shown_is_a_warning_with_a_remedy() {
@@ -181,18 +181,18 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_shown_is_told_with_the_least() {
-        let told = |criterion, budgets| {
-            let matching = Matching::new(criterion, deciding(budgets));
+    fn what_can_be_shown_is_reported_with_the_least() {
+        let message = |match_policy, budgets| {
+            let matching = Matching::new(match_policy, deciding(budgets));
             assert_eq!((matching.warning(), matching.finding().severity), (None, Severity::Ok));
             matching.finding().reason
         };
         assert_eq!(
-            told(RATE, Budgets::From(0.005)),
+            message(RATE, Budgets::From(0.005)),
             "at most 1 % false hits; the lowest that the calibration can show is 0.005"
         );
-        assert_eq!(told(RATE, Budgets::Unstated), "at most 1 % false hits");
-        assert_eq!(told(0.9.into(), Budgets::Uncalibrated), "similarity 0.900 and up");
-        assert_eq!(told(0.9.into(), Budgets::From(0.05)), "similarity 0.900 and up");
+        assert_eq!(message(RATE, Budgets::Unstated), "at most 1 % false hits");
+        assert_eq!(message(0.9.into(), Budgets::Uncalibrated), "similarity 0.900 and up");
+        assert_eq!(message(0.9.into(), Budgets::From(0.05)), "similarity 0.900 and up");
     }
 }

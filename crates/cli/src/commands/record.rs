@@ -10,7 +10,7 @@ use wellspring::entry::{Answer, ContentType, Dependency, Entry, Usage};
 use wellspring::error::Result;
 use wellspring::key::{CacheKey, Corpus, ScopeId, TenantId};
 use wellspring::policy::{MAX_TTL, Ttls};
-use wellspring::store::{Snapshot, StoredEntry};
+use wellspring::store::{ReadVersion, StoredEntry};
 
 use crate::commands::context::invalid;
 use crate::commands::units;
@@ -56,7 +56,7 @@ pub(crate) struct Record {
     clock: Option<ClockReading>,
 }
 
-/// A [`Snapshot`] as JSON.
+/// A [`ReadVersion`] as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ClockReading {
@@ -66,8 +66,8 @@ struct ClockReading {
 }
 
 impl Record {
-    /// The record of an entry that is live at `snapshot`.
-    pub(crate) fn new(stored: &StoredEntry, scope: Option<ScopeId>, snapshot: Snapshot) -> Self {
+    /// The record of an entry that is live at `read_version`.
+    pub(crate) fn new(stored: &StoredEntry, scope: Option<ScopeId>, read_version: ReadVersion) -> Self {
         let Entry {
             corpus, tenant, question, answer, dependencies, created_at, expires_at, recompute, ..
         } = &*stored.entry;
@@ -88,8 +88,8 @@ impl Record {
             recompute_ms: u64::try_from(recompute.as_millis()).unwrap_or(u64::MAX),
             hits: stored.hits,
             clock: Some(ClockReading {
-                incarnation: format!("{:032x}", snapshot.incarnation),
-                sequence: snapshot.sequence,
+                incarnation: format!("{:032x}", read_version.incarnation),
+                sequence: read_version.sequence,
             }),
         }
     }
@@ -138,12 +138,12 @@ impl Record {
         Ok(answer)
     }
 
-    /// The snapshot to store the answer under: its own if it was taken from the same clock as `present`.
+    /// The read version to store the answer under: its own if it was taken from the same clock as `present`.
     /// Nothing can say what has changed since then under another clock.
-    pub(crate) fn snapshot(&self, present: Snapshot) -> Snapshot {
+    pub(crate) fn read_version(&self, present: ReadVersion) -> ReadVersion {
         let own = self.clock.as_ref().and_then(|clock| {
             let incarnation = u128::from_str_radix(&clock.incarnation, 16).ok()?;
-            Some(Snapshot { incarnation, sequence: clock.sequence.min(present.sequence) })
+            Some(ReadVersion { incarnation, sequence: clock.sequence.min(present.sequence) })
         });
         own.filter(|own| own.incarnation == present.incarnation).unwrap_or(present)
     }

@@ -26,7 +26,7 @@ pub(super) async fn on_hangup(gateway: &Gateway, sources: &Sources, mut config: 
 /// Applies what can be applied; returns the configuration that is then in force.
 fn apply(gateway: &Gateway, old: &Config, new: &Config) -> Config {
     let mut in_force = old.clone();
-    if gateway.cache().set_criterion(new.criterion()).is_ok() {
+    if gateway.cache().set_match_policy(new.match_policy()).is_ok() {
         in_force.matching.similarity_threshold = new.matching.similarity_threshold;
         in_force.matching.max_false_hit_rate = new.matching.max_false_hit_rate;
     }

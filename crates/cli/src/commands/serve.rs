@@ -66,11 +66,11 @@ pub(crate) async fn run(_: ServeArgs, context: &Context) -> anyhow::Result<Exit>
     let webhooks = bound.webhooks()?.map(|address| format!("{scheme}://{address}"));
     if context.json {
         let (proxy, admin) = (format!("{scheme}://{public}"), format!("{scheme}://{admin}"));
-        let mut told = json!({ "proxy": proxy, "admin": admin });
+        let mut printed = json!({ "proxy": proxy, "admin": admin });
         if let Some(webhooks) = webhooks {
-            told["webhooks"] = webhooks.into();
+            printed["webhooks"] = webhooks.into();
         }
-        output::json(&told)?;
+        output::json(&printed)?;
     } else {
         output::note(format_args!("proxy at {scheme}://{public}/v1, administration at {scheme}://{admin}"));
         if let Some(webhooks) = webhooks {

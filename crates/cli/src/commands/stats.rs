@@ -230,7 +230,7 @@ fn corpora(corpora: &[CorpusStatus]) -> String {
         Column::Left("CORPUS"),
         Column::Right("ANSWERS"),
         Column::Right("CHANGES"),
-        Column::Right("MARKS"),
+        Column::Right("TOMBSTONES"),
         Column::Rest("HELD DOCUMENTS"),
     ];
     if has_events {
@@ -242,7 +242,7 @@ fn corpora(corpora: &[CorpusStatus]) -> String {
             corpus.corpus.to_string(),
             units::count(corpus.entries),
             units::count(corpus.sequence),
-            units::count(corpus.marks),
+            units::count(corpus.tombstones),
             held,
         ];
         if has_events {

@@ -3,7 +3,7 @@
 use clap::{Args, ValueEnum};
 use owo_colors::OwoColorize as _;
 use serde_json::json;
-use wellspring_gateway::auth::{Right, Token};
+use wellspring_gateway::auth::{Permission, Token};
 
 use crate::commands::context::Context;
 use crate::commands::exit::Exit;
@@ -37,7 +37,7 @@ enum Scope {
     Admin,
 }
 
-impl From<Scope> for Right {
+impl From<Scope> for Permission {
     fn from(scope: Scope) -> Self {
         match scope {
             Scope::Read => Self::Read,
@@ -51,8 +51,8 @@ impl From<Scope> for Right {
 
 pub(crate) fn run(args: TokenArgs, context: &Context) -> anyhow::Result<Exit> {
     let secret = format!("ws-{}", hex::encode(rand::random::<[u8; 32]>()));
-    let rights: Vec<Right> = args.scopes.into_iter().map(Right::from).collect();
-    let token = Token::new(&args.name, &rights, &secret).to_string();
+    let permissions: Vec<Permission> = args.scopes.into_iter().map(Permission::from).collect();
+    let token = Token::new(&args.name, &permissions, &secret).to_string();
     if context.json {
         output::json(&json!({ "token": secret, "configured": token }))?;
     } else {

@@ -7,8 +7,8 @@ use owo_colors::OwoColorize as _;
 use wellspring::cache::{EntryState, ExplainedCandidate, Explanation};
 
 use crate::commands::context::Context;
-use crate::commands::criterion::CriterionArgs;
 use crate::commands::exit::Exit;
+use crate::commands::match_policy::MatchPolicyArgs;
 use crate::commands::scope::ScopeArgs;
 use crate::commands::{input, output, units};
 use crate::config::Opening;
@@ -21,13 +21,13 @@ pub(crate) struct WhyArgs {
     /// The question; - reads it from standard input
     question: String,
     #[command(flatten)]
-    criterion: CriterionArgs,
+    match_policy: MatchPolicyArgs,
     #[command(flatten)]
     scope: ScopeArgs,
 }
 
 pub(crate) async fn run(args: WhyArgs, context: &Context) -> anyhow::Result<Exit> {
-    let query = args.criterion.apply(args.scope.query(input::question(args.question)?));
+    let query = args.match_policy.apply(args.scope.query(input::question(args.question)?));
     let cache = context.config.open_cache(Opening::Existing).await?;
     let explanation = cache.explain(query).await?;
     cache.close().await?;
@@ -48,7 +48,7 @@ fn text(explanation: &Explanation) -> String {
         ("question", explanation.question.clone()),
         ("corpus", explanation.corpus.to_string()),
         ("scope", explanation.scope.to_string()),
-        ("accepted", explanation.criterion.to_string()),
+        ("accepted", explanation.match_policy.to_string()),
         ("exact", exact),
     ]);
     if !explanation.candidates.is_empty() {

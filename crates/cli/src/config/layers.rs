@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_another_kind_of_store_are_told_unless_the_store_was_named_over_them() {
+    fn settings_of_another_kind_of_store_are_reported_unless_the_store_was_named_over_them() {
         let file =
             "store.url = \"valkey://h\"\nstore.max_entries = 7\nstore.eviction = \"least_recently_used\"\n";
         assert_eq!(
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_needs_no_quotes_and_unknown_names_are_told() {
+    fn the_environment_needs_no_quotes_and_unknown_names_are_reported() {
         let set = |name: &str, value: &str| Config::load(&Sources::default().variable(name, value));
         assert_eq!(set("WELLSPRING_EMBEDDING_MODEL", "123").unwrap().config.embedding.model, "123");
         assert_eq!(set("WELLSPRING_STORE_MAX_BYTES", "4096").unwrap().config.store.max_bytes.0, 4096);

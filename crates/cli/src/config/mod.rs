@@ -23,11 +23,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use wellspring::cache::{DEFAULT_MEMO_BYTES, FollowUps};
-use wellspring::criterion::{Criterion, DEFAULT_MAX_FALSE_HIT_RATE};
 use wellspring::entry::ContentType;
 use wellspring::error::{Error, ErrorKind};
 use wellspring::judge::{DEFAULT_BATCH, Shadow};
 use wellspring::key::MAX_NAME_BYTES;
+use wellspring::match_policy::{DEFAULT_MAX_FALSE_HIT_RATE, MatchPolicy};
 use wellspring::policy::{Admission, Ttls};
 use wellspring::store::Limits;
 use wellspring::verify::{Guard, Guards};
@@ -348,12 +348,12 @@ impl Config {
         self.matching.guards.iter().copied().collect()
     }
 
-    /// The criterion for serving another question's answer.
+    /// The match policy for serving another question's answer.
     #[expect(clippy::cast_possible_truncation, reason = "similarities are `f32`")]
-    pub fn criterion(&self) -> Criterion {
+    pub fn match_policy(&self) -> MatchPolicy {
         match self.matching.similarity_threshold {
-            Some(threshold) => Criterion::SimilarityThreshold(threshold as f32),
-            None => Criterion::MaxFalseHitRate(self.matching.max_false_hit_rate),
+            Some(threshold) => MatchPolicy::SimilarityThreshold(threshold as f32),
+            None => MatchPolicy::MaxFalseHitRate(self.matching.max_false_hit_rate),
         }
     }
 }
@@ -417,7 +417,7 @@ mod tests {
         assert_eq!(config.ttls(), Ttls::default());
         assert_eq!(config.admission(), Admission::default());
         assert_eq!(config.guards(), Guards::default());
-        assert_eq!(config.criterion(), Criterion::default());
+        assert_eq!(config.match_policy(), MatchPolicy::default());
         let confidence = f64::from(Shadow::DEFAULT_MIN_CONFIDENCE);
         assert!((config.judge.min_confidence - confidence).abs() < 1e-6);
     }

@@ -166,7 +166,7 @@ impl Config {
             builder = builder.index_snapshots(folder);
         }
         Ok(builder
-            .criterion(self.criterion())
+            .match_policy(self.match_policy())
             .candidates(self.matching.candidates)
             .remember_embeddings(self.embedding.memo.0)
             .follow_ups(self.matching.follow_ups)

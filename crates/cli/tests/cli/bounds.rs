@@ -87,8 +87,8 @@ async fn a_gateway_on_a_full_disk_serves_says_so_and_goes_on_when_there_is_room(
     caller.until("/metrics", |said| said.contains("wellspring_store_writable 0")).await;
     assert!(caller.get("/admin/overview").await.contains("cannot write the store's file"));
     assert_eq!(caller.look(1).await["status"], "hit");
-    let told = json!({ "id": "d0" });
-    let (status, kept) = caller.post(&served.admin, "/v1/documents/changed", &told).await;
+    let reported = json!({ "id": "d0" });
+    let (status, kept) = caller.post(&served.admin, "/v1/documents/changed", &reported).await;
     assert_eq!((status, &kept["state"]), (202, &json!("waiting")), "it is not on disk: {kept}");
     assert_eq!(caller.look(0).await["status"], "miss");
 

@@ -74,7 +74,7 @@ fn answers_go_by_what_they_belong_to() {
 #[test]
 fn nothing_goes_without_being_named_and_confirmed() {
     let sandbox = filled();
-    for (flags, told) in [
+    for (flags, reported) in [
         (&[][..], "give --corpus"),
         (&["--yes"], "invalidate --everything"),
         (&["--tenant", "acme"], "add --yes"),
@@ -83,7 +83,7 @@ fn nothing_goes_without_being_named_and_confirmed() {
         (&["--older-than", "old", "--yes"], "--older-than"),
     ] {
         let refused = sandbox.run(&[&["clear"], flags].concat()).code(2);
-        assert!(refused.stderr.contains(told), "{flags:?}: {}", refused.stderr);
+        assert!(refused.stderr.contains(reported), "{flags:?}: {}", refused.stderr);
     }
     let text = sandbox.run(&["clear", "--tenant", "acme", "--dry-run"]).code(0).stdout;
     assert_eq!(text, "3 answers would be removed, of 7\n");

@@ -133,17 +133,17 @@ fn a_corpus_may_have_a_calibration_of_its_own() {
     }
     sandbox.run(&["get", asked, "--corpus", "support"]).code(0);
     sandbox.run(&["get", asked, "--corpus", "other"]).code(1);
-    for (wrong, told) in
+    for (wrong, printed) in
         [("support", "expected a list such as"), ("support:none.json", "none.json cannot be read")]
     {
         sandbox.write("wellspring.toml", settings.replace("support:support.json", wrong).as_bytes());
         let stderr = sandbox.run(&["get", asked]).code(2).stderr;
-        assert!(stderr.contains(told), "{stderr}");
+        assert!(stderr.contains(printed), "{stderr}");
     }
 }
 
 #[test]
-fn what_cannot_be_shown_is_told_wherever_the_settings_are_looked_at() {
+fn what_cannot_be_shown_is_reported_wherever_the_settings_are_looked_at() {
     let sandbox = Sandbox::new();
     sandbox.run(&["put", "Why sleep?", "Yes."]).code(0);
     let matching = |report: &serde_json::Value| {
@@ -176,8 +176,8 @@ fn what_cannot_be_shown_is_told_wherever_the_settings_are_looked_at() {
         assert!(stats["matching"]["warning"].as_str().unwrap().starts_with(expected), "{stats}");
         let text = sandbox.run(&["stats"]).code(0).stdout;
         assert!(text.contains("accepted") && text.contains(expected), "{text}");
-        let told = sandbox.run(&["config"]).code(0).stderr;
-        assert!(told.starts_with("warning: ") && told.contains(expected), "{told}");
+        let printed = sandbox.run(&["config"]).code(0).stderr;
+        assert!(printed.starts_with("warning: ") && printed.contains(expected), "{printed}");
     }
     // A similarity, or the user's own calibration, is used as it is.
     sandbox.write("wellspring.toml", format!("{remote}match.similarity_threshold = 0.9\n").as_bytes());
@@ -192,16 +192,16 @@ fn why_names_the_least_budget_that_can_be_shown() {
     let sandbox = Sandbox::new();
     sandbox.run(&["put", "How long is the warranty of the device?", "Two years."]).code(0);
     let why = ["why", "how long is the device's warranty?", "--max-false-hit-rate", "0.0001"];
-    let told = sandbox.run(&why).code(0).stdout;
+    let printed = sandbox.run(&why).code(0).stdout;
     let decision = "miss: max_false_hit_rate = 0.0001 cannot be shown by the calibration in force";
     assert!(
-        told.contains(decision) && told.contains("no probability shows a false-hit rate below 0.0"),
-        "{told}"
+        printed.contains(decision) && printed.contains("no probability shows a false-hit rate below 0.0"),
+        "{printed}"
     );
 }
 
 #[test]
-fn which_models_decide_and_what_they_cannot_read_is_told() {
+fn which_models_decide_and_what_they_cannot_read_is_reported() {
     let sandbox = Sandbox::new();
     sandbox.run(&["put", "Why sleep?", "Yes."]).code(0);
     sandbox.run(&["put", "Зачем спать?", "Да."]).code(0);
@@ -209,10 +209,10 @@ fn which_models_decide_and_what_they_cannot_read_is_told() {
     let why = sandbox.run(&["why", "Зачем мне спать?"]).code(0).stdout;
     assert!(why.contains("the model does not know Cyrillic: exact matches only"), "{why}");
     let doctor = sandbox.run(&["doctor"]).code(0).stdout;
-    for told in
+    for printed in
         ["question-encoder@", "scorer question-comparer@", "calibration question-comparer", "it knows Latin"]
     {
-        assert!(doctor.contains(told), "{doctor}");
+        assert!(doctor.contains(printed), "{doctor}");
     }
     let stats = sandbox.json(&["stats"], 0);
     assert_eq!(stats["unknown_scripts"], json!({ "Cyrillic": 1 }));
@@ -228,7 +228,10 @@ fn a_model_that_was_not_built_is_one_sentence_on_how_to_get_it() {
     for args in [&["put", "Warum schlafen?", "Ja."][..], &["doctor"]] {
         let nowhere = sandbox.path("nowhere");
         let output = sandbox.command().args(args).env("WELLSPRING_MODELS_DIR", &nowhere).output().unwrap();
-        let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success() && told.contains("run `make multilingual`"), "{args:?}: {told}");
+        let printed = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert!(
+            !output.status.success() && printed.contains("run `make multilingual`"),
+            "{args:?}: {printed}"
+        );
     }
 }

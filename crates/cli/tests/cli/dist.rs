@@ -52,11 +52,11 @@ fn an_unpacked_archive_needs_nothing_else() {
         let put = run(program, &sandbox, &["--store", store, "put", CAPITAL, "Paris.", "--doc", "geo"]);
         assert_eq!(put.0, Some(0), "{put:?}");
         let get = ["--store", store, "get", WORDED_OTHERWISE, "--threshold", "0.9"];
-        let (code, answer, told) = run(program, &sandbox, &get);
-        assert_eq!((code, &*answer), (Some(0), "Paris.\n"), "{told}");
-        assert!(told.contains("semantic hit"), "{told}");
-        let (code, report, told) = run(program, &sandbox, &["--store", store, "--json", "doctor"]);
-        assert_eq!(code, Some(0), "{report}{told}");
+        let (code, answer, reported) = run(program, &sandbox, &get);
+        assert_eq!((code, &*answer), (Some(0), "Paris.\n"), "{reported}");
+        assert!(reported.contains("semantic hit"), "{reported}");
+        let (code, report, reported) = run(program, &sandbox, &["--store", store, "--json", "doctor"]);
+        assert_eq!(code, Some(0), "{report}{reported}");
         let report: Value = serde_json::from_str(&report).unwrap();
         let runtime = report["findings"].as_array().unwrap().iter().find(|it| it["check"] == "runtime");
         let library = runtime.unwrap()["reason"].as_str().unwrap();
@@ -66,9 +66,10 @@ fn an_unpacked_archive_needs_nothing_else() {
     // The models, too, are those of the archive and not those of this source tree: damage is noticed.
     let tokenizer = folder.join("share/wellspring/models/question-encoder/tokenizer.json");
     OpenOptions::new().append(true).open(&tokenizer).unwrap().write_all(b" ").unwrap();
-    let (code, _, told) = run(&link, &sandbox, &["--store", "embedded:linked.redb", "get", WORDED_OTHERWISE]);
-    assert_eq!(code, Some(3), "{told}");
-    assert!(told.contains(&format!("{} has ", tokenizer.display())), "{told}");
+    let (code, _, reported) =
+        run(&link, &sandbox, &["--store", "embedded:linked.redb", "get", WORDED_OTHERWISE]);
+    assert_eq!(code, Some(3), "{reported}");
+    assert!(reported.contains(&format!("{} has ", tokenizer.display())), "{reported}");
 
     for licence in [
         "LICENSE",

@@ -32,7 +32,7 @@ fn questions_and_answers_come_from_arguments_files_and_the_standard_input() {
 }
 
 #[test]
-fn bad_input_is_told_and_changes_nothing() {
+fn bad_input_is_reported_and_changes_nothing() {
     let sandbox = Sandbox::new();
     sandbox.run(&["put", CAPITAL, "Paris."]).code(0);
     let long = "a ".repeat(40_000);
@@ -62,7 +62,7 @@ fn bad_input_is_told_and_changes_nothing() {
 
 #[cfg(unix)]
 #[test]
-fn an_argument_that_is_no_text_is_told() {
+fn an_argument_that_is_no_text_is_reported() {
     use std::os::unix::ffi::OsStrExt as _;
     let sandbox = Sandbox::new();
     let argument = std::ffi::OsStr::from_bytes(b"caf\xe9");

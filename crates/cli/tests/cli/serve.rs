@@ -69,13 +69,13 @@ impl Served {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut told = String::new();
+        let mut printed = String::new();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
-        while !told.trim_end().ends_with('}') {
-            assert_ne!(lines.read_line(&mut told).unwrap(), 0, "it ended: {told}");
+        while !printed.trim_end().ends_with('}') {
+            assert_ne!(lines.read_line(&mut printed).unwrap(), 0, "it ended: {printed}");
         }
-        let told: Value = serde_json::from_str(&told).unwrap();
-        let address = |name: &str| told[name].as_str().unwrap().to_owned();
+        let printed: Value = serde_json::from_str(&printed).unwrap();
+        let address = |name: &str| printed[name].as_str().unwrap().to_owned();
         Self { child, proxy: address("proxy"), admin: address("admin") }
     }
 
@@ -156,13 +156,13 @@ async fn a_request_is_traced_stage_by_stage_from_its_caller_to_the_upstream() {
     let call = spans.iter().find(|span| span.kind() == SpanKind::Client).unwrap();
     let carried = upstream.seen()[0].headers["traceparent"].to_str().unwrap().to_owned();
     assert_eq!(carried, format!("00-{TRACE}-{}-01", hex::encode(&call.span_id)));
-    for told in [format!("{spans:?}"), log] {
-        assert!(!told.contains("museum") && !told.contains("sk-of-the-caller"), "{told}");
+    for printed in [format!("{spans:?}"), log] {
+        assert!(!printed.contains("museum") && !printed.contains("sk-of-the-caller"), "{printed}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_budget_that_cannot_be_shown_is_told_at_the_start() {
+async fn a_budget_that_cannot_be_shown_is_reported_at_the_start() {
     let (sandbox, upstream) = (Sandbox::new(), Upstream::start().await);
     let budget = [("WELLSPRING_MATCH_MAX_FALSE_HIT_RATE", "0.0001")];
     let served = Served::start(&sandbox, &upstream, &budget);

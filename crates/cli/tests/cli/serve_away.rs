@@ -120,7 +120,7 @@ fn what_waiting_does_not_help_ends_it_at_once() {
     server.command(&["ACL", "SETUSER", "blind", "on", ">s3cret", "~*", "&*", "+@all", "-info"]);
     server.command(&["ACL", "SETUSER", "foreign", "on", ">s3cret", "~other:*", "&*", "+@all"]);
     sandbox.write("damaged.redb", &[7; 8192]);
-    for (url, code, told) in [
+    for (url, code, reported) in [
         (format!("valkey://:wrong@{host}"), 2, "user or password is wrong"),
         (format!("valkey://{host}"), 2, "it wants a password"),
         (format!("valkey://poor:s3cret@{host}"), 2, "ACL SETUSER poor +hmget"),
@@ -131,6 +131,6 @@ fn what_waiting_does_not_help_ends_it_at_once() {
     ] {
         let args = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--store", &url];
         let run = sandbox.run(&args).code(code);
-        assert!(run.stderr.contains(told) && !run.stderr.contains("s3cret"), "{url}: {}", run.stderr);
+        assert!(run.stderr.contains(reported) && !run.stderr.contains("s3cret"), "{url}: {}", run.stderr);
     }
 }

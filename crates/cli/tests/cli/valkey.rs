@@ -140,9 +140,10 @@ fn a_change_is_kept_in_the_outbox_while_the_server_is_away() {
     assert!(shared.json(&["stats"], 0)["store"]["pending_invalidations"].is_u64());
 }
 
-/// The change in an event takes effect, an event that cannot be applied is put aside, and both are reported.
+/// The change in an event takes effect, an event that cannot be applied is dead-lettered, and both are
+/// reported.
 #[test]
-fn events_are_applied_and_put_aside() {
+fn events_are_applied_and_dead_lettered() {
     let shared = Shared::new(Flavour::preferred());
     let mut listener =
         shared.sandbox.spawn(&["listen", "--on-gap", "report", "--json", "--store", &shared.url()]);

@@ -24,10 +24,10 @@ fn command(gateway: &Running, work: &TempDir, more: &[&str]) -> Command {
 fn once(gateway: &Running, work: &TempDir, more: &[&str]) -> Vec<(String, bool)> {
     let output = command(gateway, work, more).arg("--once").output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().lines().map(told).collect()
+    String::from_utf8(output.stdout).unwrap().lines().map(reported).collect()
 }
 
-fn told(line: &str) -> (String, bool) {
+fn reported(line: &str) -> (String, bool) {
     let change: Value = serde_json::from_str(line).unwrap();
     match change.get("document") {
         Some(document) => (document["id"].as_str().unwrap().to_owned(), !document["version"].is_null()),
@@ -46,7 +46,7 @@ fn write(work: &TempDir, name: &str, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_tells_only_what_changed_while_it_was_away() {
+async fn a_restart_reports_only_what_changed_while_it_was_away() {
     let (gateway, _store) = start(|_| {}).await;
     let work = folder();
     write(&work, "a.md", "hello");
@@ -76,8 +76,8 @@ async fn a_name_of_a_file_is_the_same_however_its_letters_are_composed() {
     let id = "doc:\u{dc}bersicht";
     gateway.store("q", &json!([{ "id": id }])).await;
     write(&work, "U\u{308}bersicht.md", "one");
-    let told = once(&gateway, &work, &["--rules", "rules.toml"]);
-    assert_eq!(told, [("collection \u{dc}".to_owned(), false), (id.to_owned(), true)]);
+    let reported = once(&gateway, &work, &["--rules", "rules.toml"]);
+    assert_eq!(reported, [("collection \u{dc}".to_owned(), false), (id.to_owned(), true)]);
     assert!(!gateway.is_stored("q").await);
     // On another system the name is written differently, but is the same.
     fs::rename(work.path().join("docs/U\u{308}bersicht.md"), work.path().join("docs/\u{dc}bersicht.md"))
@@ -113,7 +113,7 @@ impl Watch {
     }
 
     fn next(&self) -> (String, bool) {
-        told(&self.lines.recv_timeout(Duration::from_mins(2)).unwrap())
+        reported(&self.lines.recv_timeout(Duration::from_mins(2)).unwrap())
     }
 }
 
@@ -131,22 +131,22 @@ fn save_like_an_editor(path: &Path, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn changes_are_told_as_they_happen() {
+async fn changes_are_reported_as_they_happen() {
     let (gateway, _store) = start(|_| {}).await;
     let work = folder();
     write(&work, "a.md", "1");
     write(&work, "deep/b.md", "1");
     let watch = Watch::start(&gateway, &work);
-    assert_eq!([watch.next(), watch.next()].map(|told| told.0), ["a.md", "deep/b.md"]);
+    assert_eq!([watch.next(), watch.next()].map(|reported| reported.0), ["a.md", "deep/b.md"]);
     gateway.store("q", &json!([{ "id": "a.md" }])).await;
     save_like_an_editor(&work.path().join("docs/a.md"), "2");
     assert_eq!(watch.next(), ("a.md".to_owned(), true));
     assert!(!gateway.is_stored("q").await);
     // A folder that is renamed takes its documents along.
     fs::rename(work.path().join("docs/deep"), work.path().join("docs/low")).unwrap();
-    let mut told = [watch.next(), watch.next()];
-    told.sort();
-    assert_eq!(told, [("deep/b.md".to_owned(), false), ("low/b.md".to_owned(), true)]);
+    let mut reported = [watch.next(), watch.next()];
+    reported.sort();
+    assert_eq!(reported, [("deep/b.md".to_owned(), false), ("low/b.md".to_owned(), true)]);
     fs::remove_file(work.path().join("docs/a.md")).unwrap();
     assert_eq!(watch.next(), ("a.md".to_owned(), false));
     // Files in a new folder are seen as well.

@@ -64,7 +64,7 @@ fn attacks_follow_from_the_seed() {
 }
 
 #[tokio::test]
-async fn each_kind_and_policy_is_told_by_how_many_are_served() {
+async fn each_kind_and_policy_is_reported_by_how_many_are_served() {
     let plan = Plan { count: 10, seed: 1 };
     let report = report(&[Policy::Threshold, Policy::Guards], plan).await.unwrap();
     assert_eq!((report.cached, report.attacked, report.seed), (4, 4, 1));

@@ -77,7 +77,7 @@ fn close(value: impl Into<Option<f64>>, expected: f64) {
 }
 
 #[tokio::test]
-async fn what_reads_the_meaning_is_told_from_what_reads_the_surface() {
+async fn what_reads_the_meaning_is_distinguished_from_what_reads_the_surface() {
     let report = report(&[Policy::Threshold, Policy::Verifier], WORDINGS).await.unwrap();
     assert_eq!((report.wordings, report.twins, report.too_long), (3, 4, 0));
     close(report.chance, (1.0 / 3.0 + 0.5 + 0.5) / 3.0);

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use wellspring::criterion::Criterion;
 use wellspring::embed::{Embedded, ModelInfo};
 use wellspring::embedding::Embedding;
+use wellspring::match_policy::MatchPolicy;
 use wellspring::verify::{Calibration, Guards, PairScorer, Pipeline, Scored};
 use wellspring::{Cache, Dependency, FillOutcome, FollowUps, Lookup, MemoryStore};
 
@@ -66,10 +66,10 @@ fn hash(bytes: impl Iterator<Item = u8>) -> u32 {
 /// Scores pairs by their letters: nearly at random, but always the same for the same pair. Some pairs it
 /// cannot read.
 #[derive(Debug)]
-struct Letters;
+struct LetterScorer;
 
 #[async_trait]
-impl PairScorer for Letters {
+impl PairScorer for LetterScorer {
     fn name(&self) -> &'static str {
         "letters"
     }
@@ -99,12 +99,12 @@ fn questions() -> (Vec<Cached>, Vec<Query>) {
 }
 
 /// A cache that holds `cached`.
-async fn filled(cached: &[Cached], pipeline: Pipeline, criterion: Criterion) -> Cache {
+async fn filled(cached: &[Cached], pipeline: Pipeline, match_policy: MatchPolicy) -> Cache {
     let embedder = Arc::new(Words(ModelInfo::new("words", "1", DIMENSIONS)));
     let long = Duration::from_mins(1);
     let cache = Cache::builder_from(embedder, Arc::new(MemoryStore::default()))
         .verifier(pipeline)
-        .criterion(criterion)
+        .match_policy(match_policy)
         .candidates(CANDIDATES)
         .follow_ups(FollowUps::Match)
         .verify_timeout(long)
@@ -128,21 +128,21 @@ async fn filled(cached: &[Cached], pipeline: Pipeline, criterion: Criterion) -> 
 /// Compares the two; returns how many hits there are, and how many of them are not the nearest question.
 async fn compare(
     policy: Policy,
-    criterion: Criterion,
+    match_policy: MatchPolicy,
     scorer: Option<Arc<dyn PairScorer>>,
 ) -> (usize, usize) {
     let (cached, asked) = questions();
-    let terms = match criterion {
-        Criterion::MaxFalseHitRate(budget) => Terms { budget, similarity: 1.0 },
-        Criterion::SimilarityThreshold(similarity) => Terms { budget: 0.1, similarity },
-        _ => panic!("no terms for {criterion:?}"),
+    let terms = match match_policy {
+        MatchPolicy::MaxFalseHitRate(budget) => Terms { budget, similarity: 1.0 },
+        MatchPolicy::SimilarityThreshold(similarity) => Terms { budget: 0.1, similarity },
+        _ => panic!("no terms for {match_policy:?}"),
     };
     let guards = Guards::default();
     let mut pipeline = Pipeline::new(Calibration::bundled()).guards(guards).learning(false);
     if let Some(scorer) = &scorer {
         pipeline = pipeline.scorer(Arc::clone(scorer));
     }
-    let cache = filled(&cached, pipeline, criterion).await;
+    let cache = filled(&cached, pipeline, match_policy).await;
 
     let examiner = Examiner { guards, calibration: Calibration::bundled(), scorer };
     let stream = Stream {
@@ -167,7 +167,7 @@ async fn compare(
         let lookup = cache.lookup(wellspring::Query::new(&*query.question)).await.unwrap();
         let served = if let Lookup::Hit(hit) = &lookup { Some(&*hit.entry.question) } else { None };
         let evaluated = case.served(*threshold).map(|near| near.question);
-        assert_eq!(evaluated, served, "{policy:?} by {criterion:?} on {}", query.question);
+        assert_eq!(evaluated, served, "{policy:?} by {match_policy:?} on {}", query.question);
         hits += usize::from(served.is_some());
         let nearest = looked_up.nearest.map(|(at, _)| &*cached[at].question);
         others += usize::from(served.is_some() && served != nearest);
@@ -179,16 +179,16 @@ async fn compare(
 async fn what_the_evaluation_serves_is_what_a_lookup_serves() {
     let (mut hits, mut others) = (0, 0);
     for budget in [0.02, 0.05, 0.1, 0.3] {
-        let criterion = Criterion::MaxFalseHitRate(budget);
-        let scorer: Arc<dyn PairScorer> = Arc::new(Letters);
+        let match_policy = MatchPolicy::MaxFalseHitRate(budget);
+        let scorer: Arc<dyn PairScorer> = Arc::new(LetterScorer);
         for scorer in [Some(scorer), None] {
-            let (more, more_others) = compare(Policy::Verifier, criterion, scorer).await;
+            let (more, more_others) = compare(Policy::Verifier, match_policy, scorer).await;
             (hits, others) = (hits + more, others + more_others);
         }
     }
     assert!(hits > 0 && others > 0, "{hits} hits, {others} of them not the nearest: too easy a comparison");
     for similarity in [0.7, 0.85] {
-        let (hits, _) = compare(Policy::Guards, Criterion::SimilarityThreshold(similarity), None).await;
+        let (hits, _) = compare(Policy::Guards, MatchPolicy::SimilarityThreshold(similarity), None).await;
         assert!(hits > 0, "none at {similarity}");
     }
 }

@@ -65,9 +65,9 @@ async fn hits_are_counted_by_what_they_should_have_been() {
     assert!((threshold.hit_rate - 0.75).abs() < 1e-9);
     assert_eq!(threshold.false_hits_per_hit, Some(1.0 / 3.0));
     assert!((threshold.errors_per_request - 0.25).abs() < 1e-9);
-    assert_eq!((threshold.correct_on_positives, threshold.budget), (Some(1.0), Kept::Exceeded));
+    assert_eq!((threshold.correct_on_positives, threshold.budget), (Some(1.0), BudgetVerdict::Exceeded));
     assert_eq!((guards.false_hits_per_hit, guards.correct_on_positives), (Some(0.0), Some(1.0)));
-    assert_eq!(guards.budget, Kept::Insufficient);
+    assert_eq!(guards.budget, BudgetVerdict::Insufficient);
 }
 
 #[tokio::test]

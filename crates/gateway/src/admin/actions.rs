@@ -11,7 +11,7 @@ use wellspring::key::Corpus;
 
 use super::{Answered, json};
 use crate::Gateway;
-use crate::documents::{Action, Job, MOST_CHANGES, miscounted, told, weight};
+use crate::documents::{Action, Job, MOST_CHANGES, miscounted, submitted_response, weight};
 use crate::error::Problem;
 use crate::extract;
 
@@ -43,7 +43,7 @@ pub(super) async fn invalidate(
             *id = gateway.cache().named(&asked.corpus, *id).await.unwrap_or(*id);
         }
     }
-    Ok(told(gateway.submit(Job::invalidate(asked.corpus, asked.changes)).await?, &gateway))
+    Ok(submitted_response(gateway.submit(Job::invalidate(asked.corpus, asked.changes)).await?, &gateway))
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,5 +75,5 @@ pub(super) async fn hold(State(gateway): State<Gateway>, request: Request) -> An
 pub(super) async fn release(State(gateway): State<Gateway>, request: Request) -> Result<Response, Problem> {
     let asked: Release = body(&gateway, request.into_body()).await?;
     let action = Action::End { document: asked.document, version: asked.version };
-    Ok(told(gateway.submit(Job { corpus: asked.corpus, action }).await?, &gateway))
+    Ok(submitted_response(gateway.submit(Job { corpus: asked.corpus, action }).await?, &gateway))
 }

@@ -1,7 +1,8 @@
 //! The data behind the dashboard, for people and programs that run the gateway.
 //!
-//! Numbers need the right to read. Questions and answers need the right to administer, because they may come
-//! from any caller. Nothing here reads the whole store: a request looks at a bounded number of entries.
+//! Numbers need the permission to read. Questions and answers need the permission to administer, because they
+//! may come from any caller. Nothing here reads the whole store: a request looks at a bounded number of
+//! entries.
 
 mod actions;
 mod contents;
@@ -19,7 +20,7 @@ use wellspring::key::{Corpus, EntryId, ScopeId};
 use wellspring::store::StoredEntry;
 
 use crate::Gateway;
-use crate::auth::{Right, requiring};
+use crate::auth::{Permission, requiring};
 use crate::error::Problem;
 
 pub(super) fn routes() -> Router<Gateway> {
@@ -36,9 +37,9 @@ pub(super) fn routes() -> Router<Gateway> {
         .route("/admin/invalidate", post(actions::invalidate))
         .route("/admin/hold", post(actions::hold))
         .route("/admin/release", post(actions::release));
-    requiring(numbers, Right::Read)
-        .merge(requiring(contents, Right::Admin))
-        .merge(requiring(actions, Right::Invalidate))
+    requiring(numbers, Permission::Read)
+        .merge(requiring(contents, Permission::Admin))
+        .merge(requiring(actions, Permission::Invalidate))
 }
 
 /// A stored answer.

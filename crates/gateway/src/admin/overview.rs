@@ -14,7 +14,7 @@ use crate::telemetry::SAMPLE_EVERY;
 /// Everything that the page shows at a glance.
 pub(super) async fn overview(State(gateway): State<Gateway>) -> Answered {
     let (cache, telemetry) = (gateway.cache(), gateway.telemetry());
-    let unshown = cache.budgets(&Corpus::default()).unshown(cache.criterion());
+    let unshown = cache.budgets(&Corpus::default()).unshown(cache.match_policy());
     let calls = telemetry.calls();
     let upstreams: Vec<_> = calls
         .iter()
@@ -25,7 +25,7 @@ pub(super) async fn overview(State(gateway): State<Gateway>) -> Answered {
         "uptime_secs": telemetry.uptime().as_secs(),
         "sample_secs": SAMPLE_EVERY.as_secs(),
         "threshold": cache.least_similarity(),
-        "criterion": cache.criterion(),
+        "match_policy": cache.match_policy(),
         // None, unless a false-hit rate is requested that cannot be demonstrated.
         "unshown": unshown.map(|unshown| unshown.to_string()),
         // None if there is no judge.

@@ -11,7 +11,7 @@ use axum::http::HeaderMap;
 use futures::future::join_all;
 use serde_json::{Map, Value, json};
 
-use super::{asking, filling, putting};
+use super::{fill, lookup, putting};
 use crate::Gateway;
 use crate::auth::Caller;
 use crate::error::Problem;
@@ -32,9 +32,9 @@ pub(super) async fn lookup(
     let (headers, requests) = read(&gateway, request).await?;
     let asked = requests
         .into_iter()
-        .map(|fields| asking::Asked::read(&gateway, &caller, &headers, fields?))
+        .map(|fields| lookup::Asked::read(&gateway, &caller, &headers, fields?))
         .collect();
-    Ok(together(asking::look_up_all(&gateway, &caller, &headers, asked).await))
+    Ok(together(lookup::look_up_all(&gateway, &caller, &headers, asked).await))
 }
 
 pub(super) async fn fill(
@@ -43,9 +43,8 @@ pub(super) async fn fill(
     request: Request,
 ) -> Result<Json<Value>, Problem> {
     let (headers, requests) = read(&gateway, request).await?;
-    let filled = requests
-        .into_iter()
-        .map(async |fields| filling::fill_one(&gateway, &caller, &headers, fields?).await);
+    let filled =
+        requests.into_iter().map(async |fields| fill::fill_one(&gateway, &caller, &headers, fields?).await);
     Ok(together(join_all(filled).await))
 }
 

@@ -12,7 +12,7 @@ use wellspring::store::StoredEntry;
 
 use super::view;
 use crate::Gateway;
-use crate::documents::{Job, told};
+use crate::documents::{Job, submitted_response};
 use crate::error::Problem;
 use crate::extract::{Named, Params};
 
@@ -118,7 +118,7 @@ pub(super) async fn remove(
 ) -> Result<Response, Problem> {
     // If the store cannot be read, the invalidation is kept, with the id as given.
     let id = gateway.cache().named(&corpus, id).await.unwrap_or(id);
-    Ok(told(gateway.submit(Job::invalidate(corpus, vec![Change::Entry(id)])).await?, &gateway))
+    Ok(submitted_response(gateway.submit(Job::invalidate(corpus, vec![Change::Entry(id)])).await?, &gateway))
 }
 
 pub(super) fn no_entry() -> Problem {

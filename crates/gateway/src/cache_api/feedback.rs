@@ -11,15 +11,15 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::{Map, json};
-use wellspring::cache::Teller;
+use wellspring::cache::FeedbackSource;
 use wellspring::entry::Change;
 use wellspring::judgement::Feedback;
 use wellspring::key::{EntryId, ShownId};
 
-use super::asking::tenant_of;
 use super::entries::no_entry;
-use crate::auth::{Caller, Right};
-use crate::documents::{Job, told};
+use super::lookup::tenant_of;
+use crate::auth::{Caller, Permission};
+use crate::documents::{Job, submitted_response};
 use crate::error::Problem;
 use crate::extract::object;
 use crate::proxy::{Directives, holder};
@@ -57,7 +57,7 @@ pub(super) async fn feedback(
     let (corpus, question) = (directives.corpus.clone().unwrap_or_default(), directives.question.as_deref());
     gateway.allowances().take_corpus(&corpus)?;
     let cache = gateway.cache();
-    let is_operator = caller.token.is_some() && caller.may(Right::Admin);
+    let is_operator = caller.token.is_some() && caller.may(Permission::Admin);
     let entry = if is_operator {
         gateway.cache().named(&corpus, EntryId::from_bytes(*entry.as_bytes())).await?
     } else {
@@ -72,7 +72,9 @@ pub(super) async fn feedback(
         if stored.is_none_or(|stored| !tenants.contains(&stored.entry.tenant)) {
             return Err(no_entry());
         }
-        cache.feedback_from(teller(&gateway, &caller, &headers), &corpus, entry, question, verdict).await
+        cache
+            .feedback_from(feedback_source(&gateway, &caller, &headers), &corpus, entry, question, verdict)
+            .await
     };
     match remembered {
         Ok(true) => {}
@@ -88,19 +90,19 @@ pub(super) async fn feedback(
             tracing::info!(%entry, "a caller says that an answer was wrong");
             // Done as an invalidation, so that a fill on its way does not store the same answer again.
             let job = Job::invalidate(corpus, vec![Change::Entry(entry)]);
-            Ok(told(gateway.submit(job).await?, &gateway))
+            Ok(submitted_response(gateway.submit(job).await?, &gateway))
         }
     }
 }
 
 /// Who gives the feedback, and whether what is learned from it affects answers to others.
-fn teller(gateway: &Gateway, caller: &Caller, headers: &HeaderMap) -> Teller {
+fn feedback_source(gateway: &Gateway, caller: &Caller, headers: &HeaderMap) -> FeedbackSource {
     let is_alone = gateway.options().sharing == Sharing::Key;
-    let teller = if is_alone { Teller::new().alone() } else { Teller::new() };
+    let source = if is_alone { FeedbackSource::new().alone() } else { FeedbackSource::new() };
     match (&caller.token, holder(caller, headers)) {
-        (Some(token), _) => teller.name(format!("token:{}", token.name())),
+        (Some(token), _) => source.name(format!("token:{}", token.name())),
         // Where answers are shared, a key that anyone can make up does not make a caller another one.
-        (None, Some(key)) if is_alone => teller.name(key),
-        _ => teller,
+        (None, Some(key)) if is_alone => source.name(key),
+        _ => source,
     }
 }

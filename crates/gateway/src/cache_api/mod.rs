@@ -3,13 +3,13 @@
 //! A lookup is a hit, or a miss with a permit; the caller that makes the answer gives the permit back with
 //! it. Operations on answers of any caller are on the listener of administration.
 
-mod asking;
 mod batch;
 mod clearing;
 mod entries;
 mod feedback;
-mod filling;
+mod fill;
 mod judgements;
+mod lookup;
 mod putting;
 pub(super) mod view;
 
@@ -17,23 +17,23 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use crate::Gateway;
-use crate::auth::{self, Right};
+use crate::auth::{self, Permission};
 
 /// The routes on the public listener.
 pub(super) fn routes() -> Router<Gateway> {
     let reading = Router::new()
-        .route("/v1/cache/lookup", post(asking::lookup))
+        .route("/v1/cache/lookup", post(lookup::lookup))
         .route("/v1/cache/lookup/batch", post(batch::lookup))
-        .route("/v1/cache/why", post(asking::why));
-    let filling = Router::new()
-        .route("/v1/cache/fill", post(filling::fill))
+        .route("/v1/cache/why", post(lookup::why));
+    let fill = Router::new()
+        .route("/v1/cache/fill", post(fill::fill))
         .route("/v1/cache/fill/batch", post(batch::fill))
         .route("/v1/cache/put", post(putting::put))
         .route("/v1/cache/put/batch", post(batch::put));
     let judging = Router::new().route("/v1/cache/feedback", post(feedback::feedback));
-    auth::requiring(reading, Right::Read)
-        .merge(auth::requiring(filling, Right::Fill))
-        .merge(auth::requiring(judging, Right::Feedback))
+    auth::requiring(reading, Permission::Read)
+        .merge(auth::requiring(fill, Permission::Fill))
+        .merge(auth::requiring(judging, Permission::Feedback))
 }
 
 /// The routes on the listener of administration.
@@ -47,5 +47,6 @@ pub(super) fn admin_routes() -> Router<Gateway> {
     let removing = Router::new()
         .route("/v1/cache/entries/{id}", axum::routing::delete(entries::remove))
         .route("/v1/cache/clear", post(clearing::clear));
-    auth::requiring(looking.merge(judged), Right::Admin).merge(auth::requiring(removing, Right::Invalidate))
+    auth::requiring(looking.merge(judged), Permission::Admin)
+        .merge(auth::requiring(removing, Permission::Invalidate))
 }

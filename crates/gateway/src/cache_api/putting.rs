@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 use wellspring::cache::{FillOutcome, Query, Since};
 use wellspring::entry::{Answer, Dependency};
 
-use super::asking::Asked;
-use super::filling::{self, Made};
+use super::fill::{self, Made};
+use super::lookup::Asked;
 use crate::Gateway;
 use crate::auth::Caller;
 use crate::error::Problem;
@@ -75,7 +75,7 @@ impl Put {
             FillOutcome::Refused(reason) => {
                 Err(Problem::new(StatusCode::CONFLICT, reason.name(), reason.to_string()))
             }
-            outcome => filling::told(gateway, outcome).await,
+            outcome => fill::outcome_json(gateway, outcome).await,
         }
     }
 }

@@ -21,9 +21,9 @@ function runs(points) {
 
 /**
  * Lines over time. `series`: [{ values, class, hasArea }], one value or null for each of `labels`;
- * `scale`: { at: value -> 0..1, ticks: [[value, text]] }; `tell`: index -> sentence.
+ * `scale`: { at: value -> 0..1, ticks: [[value, text]] }; `describe`: index -> sentence.
  */
-export function lines(host, { label, series, labels, scale, tell, height = 200 }) {
+export function lines(host, { label, series, labels, scale, describe, height = 200 }) {
   const width = room(host), bottom = height - BOTTOM, right = width - RIGHT;
   const x = (index) => LEFT + (labels.length < 2 ? 1 : index / (labels.length - 1)) * (right - LEFT);
   const y = (value) => bottom - scale.at(value) * (bottom - TOP);
@@ -49,7 +49,7 @@ export function lines(host, { label, series, labels, scale, tell, height = 200 }
         : s("circle", { class: "knob", cx: run[0][0], cy: run[0][1], r: 2 }));
     }
   }
-  const readout = h("p", { class: "readout", "aria-live": "off" }, last >= 0 ? tell(last) : "");
+  const readout = h("p", { class: "readout", "aria-live": "off" }, last >= 0 ? describe(last) : "");
   const cross = s("line", { class: "cross", y1: TOP, y2: bottom, visibility: "hidden" });
   chart.append(cross);
   let chosen = last;
@@ -57,11 +57,11 @@ export function lines(host, { label, series, labels, scale, tell, height = 200 }
     chosen = Math.max(0, Math.min(last, index));
     for (const name of ["x1", "x2"]) cross.setAttribute(name, x(chosen));
     cross.setAttribute("visibility", "visible");
-    readout.textContent = tell(chosen);
+    readout.textContent = describe(chosen);
   };
   const rest = () => {
     cross.setAttribute("visibility", "hidden");
-    readout.textContent = last >= 0 ? tell(last) : "";
+    readout.textContent = last >= 0 ? describe(last) : "";
   };
   chart.addEventListener("pointermove", (event) => {
     const box = chart.getBoundingClientRect();

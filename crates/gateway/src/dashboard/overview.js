@@ -60,7 +60,7 @@ function draw(body, data) {
   grid.append(
     figure("Answered from the cache", percentage(hits / lookups), `${count(hits)} of ${counted(lookups, "lookup")}`),
     ...saved(metrics),
-    figure("A hit takes", time(fastest(metrics)), `99 % of hits stay below ${told(slowest(metrics))}`));
+    figure("A hit takes", time(fastest(metrics)), `99 % of hits stay below ${quantity(slowest(metrics))}`));
   const rate = h("section", { class: "card w6" }, cardHead("Hit rate", "last 10 minutes"));
   const latency = h("section", { class: "card w6" }, cardHead("Time of a hit", "half (line) and 99 % (dots) are below"));
   grid.append(rate, latency);
@@ -78,7 +78,7 @@ const figure = (name, value, note) =>
 const cardHead = (title, note) => h("div", { class: "card-head" }, h("h2", {}, title), h("p", { class: "soft small" }, note));
 const percentage = (share) => (Number.isFinite(share) ? [(100 * share).toFixed(1), h("small", {}, "%")] : "–");
 const time = (micros) => { const [number, unit] = duration(micros); return [number, h("small", {}, unit)]; };
-const told = (micros) => duration(micros).join(" ");
+const quantity = (micros) => duration(micros).join(" ");
 
 const of = (metrics, name) => metrics.latency[name] ?? { count: 0 };
 /** The median of all hits lies in the tier with the most hits. */
@@ -131,7 +131,7 @@ function charts(rate, latency, points) {
     label: `Hit rate of the last ten minutes: ${percent(hits / asked)} of ${counted(asked, "lookup")}. Use the arrow keys to read single points.`,
     labels, scale: shares,
     series: [{ values: points.map((point) => point.rate), hasArea: true }],
-    tell: (index) => points[index].lookups
+    describe: (index) => points[index].lookups
       ? `${labels[index]} · ${percent(points[index].rate)} of ${counted(points[index].lookups, "lookup")} in 10 s`
       : `${labels[index]} · nothing was asked`,
   }));
@@ -140,9 +140,9 @@ function charts(rate, latency, points) {
     label: "Time of hits in the last ten minutes: the median and the 99th percentile. Use the arrow keys to read single points.",
     labels, scale: times(values),
     series: [{ values: points.map((point) => point.p99), class: "second" }, { values: points.map((point) => point.p50) }],
-    tell: (index) => points[index].p50 === null
+    describe: (index) => points[index].p50 === null
       ? `${labels[index]} · no hit`
-      : `${labels[index]} · half below ${told(points[index].p50)}, 99 % below ${told(points[index].p99)}`,
+      : `${labels[index]} · half below ${quantity(points[index].p50)}, 99 % below ${quantity(points[index].p99)}`,
   }));
 }
 
@@ -187,7 +187,7 @@ function judged({ judge, metrics }) {
   return h("section", { class: "card w12" }, cardHead(`Judge: ${judge.name}`, calls), pairs([
     ["Calls made", count(metrics.judge_calls)],
     ["Answers approved, refused, unsure", `${count(right)}, ${count(wrong)}, ${count(unsure)}`],
-    ["Served because it approved", count(metrics.verifications.lessons?.accepted ?? 0)],
+    ["Served because it approved", count(metrics.verifications.feedback?.accepted ?? 0)],
     ["Waiting for it", count(judge.waiting)],
     metrics.judge_dropped > 0 && ["Dropped because the queue was full", count(metrics.judge_dropped)],
     metrics.unjudged > 0 && ["Failed", count(metrics.unjudged)],
@@ -196,9 +196,9 @@ function judged({ judge, metrics }) {
 
 function waits({ up, round_trip_us, slowest_round_trip_us, command_timeout_us, scheduling_delay_us, late_replies, late_wakeups }) {
   return [
-    ["Store's replies take", up ? `${told(round_trip_us)}, at most ${told(slowest_round_trip_us)} lately` : "not used now"],
-    ["Lookups wait for them", `up to ${told(command_timeout_us)}`],
-    ["This process runs late by", `${told(scheduling_delay_us)} at most lately`],
+    ["Store's replies take", up ? `${quantity(round_trip_us)}, at most ${quantity(slowest_round_trip_us)} lately` : "not used now"],
+    ["Lookups wait for them", `up to ${quantity(command_timeout_us)}`],
+    ["This process runs late by", `${quantity(scheduling_delay_us)} at most lately`],
     late_replies > 0 && ["Replies that came too late", count(late_replies)],
     late_wakeups > 0 && ["Replies read too late", count(late_wakeups)],
   ];
@@ -227,7 +227,7 @@ function upstreams({ upstreams: calls, in_flight, metrics }) {
   const miss = metrics.latency.miss;
   return h("section", { class: "card w4" }, cardHead("Upstreams", `${counted(in_flight, "request")} in flight`),
     rows.length ? h("dl", { class: "pairs" }, rows) : h("p", { class: "none" }, "No upstream has been asked yet."),
-    miss.count > 0 && h("p", { class: "soft small" }, `A miss costs ${told(miss.p50_us)} in addition to the upstream's answer; 99 % stay below ${told(miss.p99_us)}.`));
+    miss.count > 0 && h("p", { class: "soft small" }, `A miss costs ${quantity(miss.p50_us)} in addition to the upstream's answer; 99 % stay below ${quantity(miss.p99_us)}.`));
 }
 
 function firstSteps() {

@@ -15,7 +15,7 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use moka::policy::EvictionPolicy;
-use moka::sync::Cache as Recent;
+use moka::sync::Cache as BoundedCache;
 use sha2::{Digest as _, Sha256};
 
 use crate::Gateway;
@@ -31,7 +31,7 @@ const MOST_KEPT: u64 = 10_000;
 /// Requests that were made under a key.
 #[derive(Debug)]
 pub(crate) struct Keys {
-    requests: Recent<[u8; 32], Arc<Made>>,
+    requests: BoundedCache<[u8; 32], Arc<Made>>,
 }
 
 /// A request and its response, once there is one.
@@ -44,7 +44,7 @@ struct Made {
 impl Default for Keys {
     fn default() -> Self {
         Self {
-            requests: Recent::builder()
+            requests: BoundedCache::builder()
                 .eviction_policy(EvictionPolicy::lru())
                 .time_to_live(KEPT_FOR)
                 .max_capacity(MOST_KEPT)

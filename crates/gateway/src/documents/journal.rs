@@ -12,14 +12,14 @@ use wellspring::promises::{Promise, Promises};
 use super::job::Job;
 
 /// The most jobs that are kept. Further jobs are rejected.
-const MAX_KEPT: usize = 100_000;
+const MAX_PENDING: usize = 100_000;
 
 #[derive(Debug)]
-pub(super) struct Journal(Promises<Kept>);
+pub(super) struct Journal(Promises<PendingJob>);
 
 /// A job and what has happened to it so far.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct PendingJob {
     pub(super) job: Job,
     pub(super) since: Timestamp,
     #[serde(skip)]
@@ -29,16 +29,16 @@ pub(super) struct Kept {
     pub(super) error: Option<(ErrorKind, String)>,
     /// Whether it is tried again only on request.
     #[serde(skip)]
-    pub(super) is_put_aside: bool,
+    pub(super) is_dead_lettered: bool,
 }
 
-impl Kept {
+impl PendingJob {
     pub(super) fn new(job: Job) -> Self {
-        Self { job, since: SystemClock.now(), attempts: 0, error: None, is_put_aside: false }
+        Self { job, since: SystemClock.now(), attempts: 0, error: None, is_dead_lettered: false }
     }
 }
 
-impl Promise for Kept {
+impl Promise for PendingJob {
     fn done(&mut self, part: Option<&str>) -> Option<bool> {
         part.is_none().then_some(true)
     }
@@ -52,12 +52,12 @@ impl Journal {
     }
 
     /// Keeps a job after those that are already kept; returns its id. Blocks.
-    pub(super) fn add(&mut self, kept: Kept) -> Result<u64> {
-        if self.kept().len() >= MAX_KEPT {
+    pub(super) fn add(&mut self, pending: PendingJob) -> Result<u64> {
+        if self.pending().len() >= MAX_PENDING {
             return Err(Error::new(ErrorKind::Unavailable, "too many changes wait to be applied"));
         }
         // Ids are not reused after the file was emptied and the process restarted.
-        let id = self.0.insert(SystemClock.now().as_millis(), kept);
+        let id = self.0.insert(SystemClock.now().as_millis(), pending);
         self.0.write(id).inspect_err(|_| self.0.forget(id)).map(|()| id)
     }
 
@@ -66,17 +66,20 @@ impl Journal {
         self.0.done(id, None)
     }
 
-    pub(super) fn kept(&self) -> &BTreeMap<u64, Kept> {
+    pub(super) fn pending(&self) -> &BTreeMap<u64, PendingJob> {
         self.0.kept()
     }
 
-    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Kept> {
+    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut PendingJob> {
         self.0.get_mut(id)
     }
 
     /// The job to try next.
-    pub(super) fn next(&self) -> Option<(u64, &Kept)> {
-        self.kept().iter().find(|(_, kept)| !kept.is_put_aside).map(|(id, kept)| (*id, kept))
+    pub(super) fn next(&self) -> Option<(u64, &PendingJob)> {
+        self.pending()
+            .iter()
+            .find(|(_, pending)| !pending.is_dead_lettered)
+            .map(|(id, pending)| (*id, pending))
     }
 }
 
@@ -88,12 +91,12 @@ mod tests {
 
     use super::*;
 
-    fn kept(document: &str) -> Kept {
-        Kept::new(Job::invalidate(Corpus::default(), vec![Change::document(document)]))
+    fn pending(document: &str) -> PendingJob {
+        PendingJob::new(Job::invalidate(Corpus::default(), vec![Change::document(document)]))
     }
 
     fn jobs(journal: &Journal) -> Vec<Job> {
-        journal.kept().values().map(|kept| kept.job.clone()).collect()
+        journal.pending().values().map(|pending| pending.job.clone()).collect()
     }
 
     #[test]
@@ -102,15 +105,15 @@ mod tests {
         let path = folder.path().join("deep/journal");
         let mut journal = Journal::open(Some(path.clone())).unwrap();
         assert!(!path.exists());
-        let first = journal.add(kept("a")).unwrap();
-        let second = journal.add(kept("b")).unwrap();
-        let third = journal.add(kept("c")).unwrap();
+        let first = journal.add(pending("a")).unwrap();
+        let second = journal.add(pending("b")).unwrap();
+        let third = journal.add(pending("c")).unwrap();
         assert!(first < second && second < third);
         journal.done(second);
         assert!(Journal::open(Some(path.clone())).unwrap_err().is_locked());
         drop(journal);
         let mut journal = Journal::open(Some(path.clone())).unwrap();
-        assert_eq!(jobs(&journal), [kept("a").job, kept("c").job]);
+        assert_eq!(jobs(&journal), [pending("a").job, pending("c").job]);
         journal.done(first);
         journal.done(third);
         drop(journal);
@@ -122,18 +125,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
         let mut journal = Journal::open(Some(path.clone())).unwrap();
-        journal.add(kept("a")).unwrap();
-        journal.add(kept("b")).unwrap();
+        journal.add(pending("a")).unwrap();
+        journal.add(pending("b")).unwrap();
         drop(journal);
         let whole = std::fs::read(&path).unwrap();
         let first = whole.iter().position(|byte| *byte == b'\n').unwrap() + 1;
         for end in first..whole.len() {
             std::fs::write(&path, &whole[..end]).unwrap();
             let mut journal = Journal::open(Some(path.clone())).unwrap();
-            assert_eq!(jobs(&journal), [kept("a").job], "cut at {end}");
-            journal.add(kept("c")).unwrap();
+            assert_eq!(jobs(&journal), [pending("a").job], "cut at {end}");
+            journal.add(pending("c")).unwrap();
             drop(journal);
-            assert_eq!(Journal::open(Some(path.clone())).unwrap().kept().len(), 2, "cut at {end}");
+            assert_eq!(Journal::open(Some(path.clone())).unwrap().pending().len(), 2, "cut at {end}");
         }
         for at in 0..first {
             let mut damaged = whole.clone();
@@ -157,11 +160,12 @@ mod tests {
             let lines: Vec<_> = String::from_utf8_lossy(input).lines().map(str::to_owned).collect();
             let Ok(mut journal) = opened(&lines) else { return false };
             let before = jobs(&journal);
-            let written =
-                |(id, kept): (&u64, &Kept)| format!("add {id} {}", serde_json::to_string(kept).unwrap());
-            let lines: Vec<_> = journal.kept().iter().map(written).collect();
-            let last = journal.add(kept("a")).unwrap();
-            assert!(journal.kept().keys().all(|id| *id <= last));
+            let written = |(id, pending): (&u64, &PendingJob)| {
+                format!("add {id} {}", serde_json::to_string(pending).unwrap())
+            };
+            let lines: Vec<_> = journal.pending().iter().map(written).collect();
+            let last = journal.add(pending("a")).unwrap();
+            assert!(journal.pending().keys().all(|id| *id <= last));
             drop(journal);
             assert_eq!(jobs(&opened(&lines).unwrap()), before);
             true

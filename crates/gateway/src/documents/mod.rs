@@ -29,7 +29,7 @@ pub(super) use self::idempotency::Keys;
 pub(super) use self::job::{Action, Job, weight};
 pub(super) use self::queue::{Queue, Submitted};
 use crate::Gateway;
-use crate::auth::{self, Caller, Right};
+use crate::auth::{self, Caller, Permission};
 use crate::cache_api::view;
 use crate::error::Problem;
 use crate::extract::{self, Named, Params};
@@ -47,7 +47,7 @@ pub(super) fn routes(gateway: &Gateway) -> Router<Gateway> {
     let [changes @ .., look] = namesakes();
     let changing = changes.into_iter().fold(changing, add);
     let changing = changing.route_layer(from_fn_with_state(gateway.clone(), idempotency::once));
-    auth::requiring(changing.merge(add(looking, look)).merge(pending::routes()), Right::Invalidate)
+    auth::requiring(changing.merge(add(looking, look)).merge(pending::routes()), Permission::Invalidate)
 }
 
 fn add(router: Router<Gateway>, (path, methods): (&str, MethodRouter<Gateway>)) -> Router<Gateway> {
@@ -94,7 +94,7 @@ struct InCorpus {
 
 async fn changed(State(gateway): State<Gateway>, request: Request) -> Result<Response, Problem> {
     let fields = extract::object(&gateway, request).await?;
-    Ok(told(gateway.submit(changed::read(fields, None, Some)?).await?, &gateway))
+    Ok(submitted_response(gateway.submit(changed::read(fields, None, Some)?).await?, &gateway))
 }
 
 async fn deleted(
@@ -102,7 +102,10 @@ async fn deleted(
     Named(id): Named<String>,
     Params(InCorpus { corpus }): Params<InCorpus>,
 ) -> Result<Response, Problem> {
-    Ok(told(gateway.submit(Job::invalidate(corpus, vec![Change::document(id)])).await?, &gateway))
+    Ok(submitted_response(
+        gateway.submit(Job::invalidate(corpus, vec![Change::document(id)])).await?,
+        &gateway,
+    ))
 }
 
 async fn begin(
@@ -129,7 +132,7 @@ async fn end(
 ) -> Result<Response, Problem> {
     let End { corpus, version } = optional(&gateway, request).await?;
     let action = Action::End { document, version: version.map(DocumentVersion::new) };
-    Ok(told(gateway.submit(Job { corpus, action }).await?, &gateway))
+    Ok(submitted_response(gateway.submit(Job { corpus, action }).await?, &gateway))
 }
 
 async fn impact(
@@ -142,7 +145,7 @@ async fn impact(
     let hits: u64 = entries.iter().map(|stored| stored.hits).sum();
     let mut body = json!({ "entries": entries.len(), "hits": hits });
     // A caller that reports changes need not know what others ask.
-    if caller.may(Right::Admin) {
+    if caller.may(Permission::Admin) {
         body["most_hit"] = entries.iter().take(LISTED).map(view::line).collect();
     }
     Ok(Json(body))
@@ -154,10 +157,10 @@ async fn optional<T: Default + DeserializeOwned>(gateway: &Gateway, request: Req
 }
 
 /// The response to changes: 200 if they are in force, 202 if they are kept.
-pub(super) fn told(submitted: Submitted, gateway: &Gateway) -> Response {
+pub(super) fn submitted_response(submitted: Submitted, gateway: &Gateway) -> Response {
     match submitted {
         Submitted::Applied(done) => Json(report(&done)).into_response(),
-        Submitted::Kept(id) => {
+        Submitted::Pending(id) => {
             let location = format!("/v1/documents/pending/{id}");
             let mut body = pending::view(id, gateway.queue().find(id).as_ref());
             body["status_url"] = location.clone().into();

@@ -6,7 +6,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
-use super::journal::Kept;
+use super::journal::PendingJob;
 use super::{LISTED, report};
 use crate::Gateway;
 use crate::error::Problem;
@@ -23,32 +23,33 @@ pub(super) fn routes() -> Router<Gateway> {
 }
 
 /// A job as it is shown: the first of its names, but no content, because none was kept.
-pub(super) fn view(id: u64, kept: Option<&Kept>) -> Value {
-    let Some(kept) = kept else { return json!({ "id": id.to_string(), "state": "applied" }) };
+pub(super) fn view(id: u64, pending: Option<&PendingJob>) -> Value {
+    let Some(pending) = pending else { return json!({ "id": id.to_string(), "state": "applied" }) };
     json!({
         "id": id.to_string(),
-        "state": if kept.is_put_aside { "put_aside" } else { "waiting" },
-        "since_ms": kept.since.as_millis(),
-        "attempts": kept.attempts,
-        "error": kept.error.as_ref().map(|(kind, message)| {
+        "state": if pending.is_dead_lettered { "dead_lettered" } else { "waiting" },
+        "since_ms": pending.since.as_millis(),
+        "attempts": pending.attempts,
+        "error": pending.error.as_ref().map(|(kind, message)| {
             json!({ "kind": kind.name(), "message": message })
         }),
-        "changes": kept.job.changes(),
-        "job": kept.job.first(SHOWN),
+        "changes": pending.job.changes(),
+        "job": pending.job.first(SHOWN),
     })
 }
 
 async fn list(State(gateway): State<Gateway>) -> Json<Value> {
-    let kept = gateway.queue().kept();
-    let shown: Vec<Value> = kept.iter().take(LISTED).map(|(id, kept)| view(*id, Some(kept))).collect();
+    let pending = gateway.queue().pending();
+    let shown: Vec<Value> =
+        pending.iter().take(LISTED).map(|(id, pending)| view(*id, Some(pending))).collect();
     // What the store itself could not complete yet. None if the store is away and cannot report it.
     let in_store = gateway.cache().status().await.ok().map(|status| status.pending_invalidations);
-    Json(json!({ "count": kept.len(), "in_store": in_store, "pending": shown }))
+    Json(json!({ "count": pending.len(), "in_store": in_store, "pending": shown }))
 }
 
 async fn one(State(gateway): State<Gateway>, Named(id): Named<u64>) -> Result<Json<Value>, Problem> {
-    if let Some(kept) = gateway.queue().find(id) {
-        return Ok(Json(view(id, Some(&kept))));
+    if let Some(pending) = gateway.queue().find(id) {
+        return Ok(Json(view(id, Some(&pending))));
     }
     match gateway.queue().applied(id) {
         Some(done) => {

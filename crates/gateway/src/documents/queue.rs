@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use moka::sync::Cache as Recent;
+use moka::sync::Cache as BoundedCache;
 use tokio::sync::watch;
 use wellspring::backoff::Backoff;
 use wellspring::entry::Change;
@@ -17,7 +17,7 @@ use wellspring::invalidate::Invalidation;
 use wellspring::key::Corpus;
 
 use super::job::Job;
-use super::journal::{Journal, Kept};
+use super::journal::{Journal, PendingJob};
 use crate::Gateway;
 use crate::error::Problem;
 
@@ -25,7 +25,7 @@ use crate::error::Problem;
 const BEHIND: Duration = Duration::from_secs(2);
 /// The pauses between attempts.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(10));
-/// How many times a job may fail for a reason of its own before it is put aside.
+/// How many times a job may fail for a reason of its own before it is dead-lettered.
 const MAX_ATTEMPTS: u32 = 8;
 /// How long applied jobs are remembered, and how many of those with a hundred changes or fewer.
 const REMEMBERED: (Duration, u64) = (Duration::from_hours(1), 10_000);
@@ -34,7 +34,7 @@ const REMEMBERED: (Duration, u64) = (Duration::from_hours(1), 10_000);
 #[derive(Debug)]
 pub(crate) struct Queue {
     state: Mutex<State>,
-    applied: Recent<u64, Arc<Invalidation>>,
+    applied: BoundedCache<u64, Arc<Invalidation>>,
     /// Counts events that may wake waiting tasks: a job was applied, or is to be tried at once.
     steps: watch::Sender<u64>,
 }
@@ -52,7 +52,7 @@ pub(crate) enum Submitted {
     /// It is in force.
     Applied(Arc<Invalidation>),
     /// It is kept under this id and will be retried.
-    Kept(u64),
+    Pending(u64),
 }
 
 impl Queue {
@@ -61,7 +61,7 @@ impl Queue {
         let state = State { journal: Journal::open(path)?, is_running: false };
         Ok(Self {
             state: Mutex::new(state),
-            applied: Recent::builder()
+            applied: BoundedCache::builder()
                 .time_to_live(REMEMBERED.0)
                 .weigher(|_, done: &Arc<Invalidation>| {
                     u32::try_from(done.outcomes.len() / 100 + 1).unwrap_or(u32::MAX)
@@ -80,12 +80,12 @@ impl Queue {
         self.lock().journal.next().is_some()
     }
 
-    pub(super) fn kept(&self) -> BTreeMap<u64, Kept> {
-        self.lock().journal.kept().clone()
+    pub(super) fn pending(&self) -> BTreeMap<u64, PendingJob> {
+        self.lock().journal.pending().clone()
     }
 
-    pub(super) fn find(&self, id: u64) -> Option<Kept> {
-        self.lock().journal.kept().get(&id).cloned()
+    pub(super) fn find(&self, id: u64) -> Option<PendingJob> {
+        self.lock().journal.pending().get(&id).cloned()
     }
 
     pub(super) fn applied(&self, id: u64) -> Option<Arc<Invalidation>> {
@@ -103,7 +103,7 @@ fn may_pass(kind: ErrorKind) -> bool {
 }
 
 /// Whether only the store is at fault; then the job is retried for as long as it takes.
-fn is_store_away(kind: ErrorKind) -> bool {
+fn is_store_unavailable(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::Incomplete | ErrorKind::Unavailable | ErrorKind::Timeout)
 }
 
@@ -124,7 +124,7 @@ impl Gateway {
     async fn submit_now(self, job: Job) -> Result<Submitted> {
         let queue = self.queue();
         if queue.is_behind() {
-            let id = self.keep(Kept::new(job)).await?;
+            let id = self.keep(PendingJob::new(job)).await?;
             let mut steps = queue.steps.subscribe();
             let applied = async {
                 loop {
@@ -135,17 +135,17 @@ impl Gateway {
                 }
             };
             let applied = tokio::time::timeout(BEHIND, applied).await.ok().flatten();
-            return Ok(applied.map_or(Submitted::Kept(id), Submitted::Applied));
+            return Ok(applied.map_or(Submitted::Pending(id), Submitted::Applied));
         }
         match job.apply(self.cache()).await {
             Ok(done) => Ok(Submitted::Applied(done.into())),
             Err(error) if !may_pass(error.kind()) => Err(error),
             Err(error) => {
                 tracing::warn!(%error, "a change could not be applied and is kept");
-                let mut kept = Kept::new(job.left_after(&error));
-                kept.attempts = 1;
-                kept.error = Some((error.kind(), error.to_string()));
-                self.keep(kept).await.map(Submitted::Kept).map_err(|lost| {
+                let mut pending = PendingJob::new(job.left_after(&error));
+                pending.attempts = 1;
+                pending.error = Some((error.kind(), error.to_string()));
+                self.keep(pending).await.map(Submitted::Pending).map_err(|lost| {
                     Error::new(lost.kind(), format!("{error}, and {lost}; report the change again"))
                 })
             }
@@ -165,10 +165,10 @@ impl Gateway {
         Ok(self.cache().begin_update(corpus, document).await?)
     }
 
-    async fn keep(&self, kept: Kept) -> Result<u64> {
+    async fn keep(&self, pending: PendingJob) -> Result<u64> {
         let gateway = self.clone();
-        let was_tried = kept.error.is_some();
-        let added = tokio::task::spawn_blocking(move || gateway.queue().lock().journal.add(kept));
+        let was_tried = pending.error.is_some();
+        let added = tokio::task::spawn_blocking(move || gateway.queue().lock().journal.add(pending));
         let id = added.await.map_err(|broken| {
             Error::new(ErrorKind::Store, "keeping a change failed unexpectedly").with_source(broken)
         })??;
@@ -203,7 +203,7 @@ impl Gateway {
     }
 
     fn next_job(&self) -> Option<(u64, Job)> {
-        self.queue().lock().journal.next().map(|(id, kept)| (id, kept.job.clone()))
+        self.queue().lock().journal.next().map(|(id, pending)| (id, pending.job.clone()))
     }
 
     async fn go_through(self, mut was_tried: bool) {
@@ -211,7 +211,7 @@ impl Gateway {
         loop {
             let job = {
                 let mut state = self.queue().lock();
-                let next = state.journal.next().map(|(id, kept)| (id, kept.job.clone()));
+                let next = state.journal.next().map(|(id, pending)| (id, pending.job.clone()));
                 state.is_running = next.is_some();
                 next
             };
@@ -257,13 +257,13 @@ impl Gateway {
             Err(error) => {
                 tracing::warn!(%error, id, "a change cannot be applied yet");
                 let mut state = queue.lock();
-                let Some(kept) = state.journal.get_mut(id) else { return true };
-                kept.attempts += 1;
+                let Some(pending) = state.journal.get_mut(id) else { return true };
+                pending.attempts += 1;
                 let kind = error.kind();
-                kept.is_put_aside =
-                    !may_pass(kind) || (!is_store_away(kind) && kept.attempts >= MAX_ATTEMPTS);
-                kept.error = Some((kind, error.to_string()));
-                kept.is_put_aside
+                pending.is_dead_lettered =
+                    !may_pass(kind) || (!is_store_unavailable(kind) && pending.attempts >= MAX_ATTEMPTS);
+                pending.error = Some((kind, error.to_string()));
+                pending.is_dead_lettered
             }
         };
         queue.step();
@@ -274,10 +274,10 @@ impl Gateway {
     pub(super) fn try_again(&self, id: u64) -> bool {
         {
             let mut state = self.queue().lock();
-            let Some(kept) = state.journal.get_mut(id) else { return false };
+            let Some(pending) = state.journal.get_mut(id) else { return false };
             // Anyone who requests this has presumably removed the cause of the failures.
-            kept.is_put_aside = false;
-            kept.attempts = 0;
+            pending.is_dead_lettered = false;
+            pending.attempts = 0;
         }
         self.queue().step();
         self.go_on(false);

@@ -15,12 +15,12 @@ use super::directives::Directives;
 use super::followers::Following;
 use super::held::Held;
 use super::json;
-use super::making::Making;
 use super::question::{self, Matching};
 use super::recording::{self, Form, replay};
 use super::reply::{self, Forward};
 use super::sharing::{holder, tenant};
 use super::upstream::{Outgoing, passed_on};
+use super::upstream_fill::UpstreamFill;
 use crate::auth::Caller;
 use crate::error::Problem;
 use crate::writers::{self, Said};
@@ -137,7 +137,7 @@ pub(super) async fn ask(
         Found::Make(permit, forward, matching) => {
             let keeps_incomplete = gateway.options().keep_incomplete && matching == Matching::Exact;
             let shown = ids().await.map(|ids| ids.show(permit.entry_id()));
-            let making = Making {
+            let upstream_fill = UpstreamFill {
                 gateway,
                 api,
                 form,
@@ -149,7 +149,7 @@ pub(super) async fn ask(
                 wants_json,
                 keeps_incomplete,
             };
-            making.start(outgoing).await
+            upstream_fill.start(outgoing).await
         }
         Found::Follow(following) => Ok(reply::followed(following)),
         Found::Pass(forward) => pass(&gateway, outgoing, forward).await,
@@ -302,7 +302,7 @@ pub(super) async fn pass(
 ) -> Result<Response, Problem> {
     let response = outgoing.send(gateway).await?;
     let mut passed = passed_on(&response, Body::empty());
-    forward.tell(passed.headers_mut(), false, None, None);
+    forward.write_headers(passed.headers_mut(), false, None, None);
     *passed.body_mut() = Body::from_stream(response.bytes_stream());
     Ok(passed)
 }

@@ -6,11 +6,11 @@ use axum::http::HeaderMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use wellspring::cache::Since;
-use wellspring::criterion::Criterion;
 use wellspring::entry::{Answer, ContentType, Dependency, Usage};
 use wellspring::key::{Corpus, MAX_JSON_DEPTH, MAX_NAME_BYTES, Namespace, folded, is_deeper_than};
+use wellspring::match_policy::MatchPolicy;
 
-use super::{json, told};
+use super::{header_directives, json};
 use crate::error::Problem;
 use crate::limits::RequestLimits;
 
@@ -89,7 +89,7 @@ impl Directives {
             Some(Value::Object(fields)) => fields,
             Some(_) => return Err(Problem::invalid("the field wellspring is not an object")),
         };
-        told::add(&mut fields, headers)?;
+        header_directives::add(&mut fields, headers)?;
         for (name, value) in &mut fields {
             if name != "parameters" {
                 *value = json::plain(value).ok_or_else(json::out_of_range)?;
@@ -143,14 +143,14 @@ impl Directives {
         if self.threshold.is_some() && self.max_false_hit_rate.is_some() {
             return Err(Problem::invalid("threshold and max_false_hit_rate exclude each other"));
         }
-        self.criterion().map(Criterion::checked).transpose()?;
+        self.match_policy().map(MatchPolicy::checked).transpose()?;
         Ok(())
     }
 
-    /// The criterion for hits, if the request sets one.
-    pub(crate) fn criterion(&self) -> Option<Criterion> {
-        let rate = self.max_false_hit_rate.map(Criterion::MaxFalseHitRate);
-        self.threshold.map(Criterion::SimilarityThreshold).or(rate)
+    /// The match policy for hits, if the request sets one.
+    pub(crate) fn match_policy(&self) -> Option<MatchPolicy> {
+        let rate = self.max_false_hit_rate.map(MatchPolicy::MaxFalseHitRate);
+        self.threshold.map(MatchPolicy::SimilarityThreshold).or(rate)
     }
 
     /// Whether an answer would be stored under a named question, and no change of a document would end it.
@@ -211,8 +211,8 @@ pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
 #[cfg(test)]
 pub(crate) fn fields() -> Vec<String> {
     let unknown = Map::from_iter([("?".to_owned(), Value::Null)]);
-    let told = Directives::deserialize(Value::Object(unknown)).unwrap_err().to_string();
-    told.split('`').skip(3).step_by(2).map(str::to_owned).collect()
+    let message = Directives::deserialize(Value::Object(unknown)).unwrap_err().to_string();
+    message.split('`').skip(3).step_by(2).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn each_field_has_its_header_and_each_header_its_field() {
-        let headers: Vec<String> = told::names().map(str::to_owned).collect();
+        let headers: Vec<String> = header_directives::names().map(str::to_owned).collect();
         let expected: Vec<String> =
             fields().iter().map(|field| format!("wellspring-{}", field.replace('_', "-"))).collect();
         assert!(expected.len() > 10, "{expected:?}");

@@ -17,7 +17,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
-use moka::sync::Cache as Responses;
+use moka::sync::Cache as BoundedCache;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
@@ -43,24 +43,25 @@ const OVERHEAD: usize = 256;
 /// Responses by the hash of the request that they answer.
 #[derive(Debug)]
 pub(crate) struct Embeddings {
-    responses: Responses<[u8; 32], Kept>,
+    responses: BoundedCache<[u8; 32], CachedResponse>,
     /// A caller that asks the upstream holds the lock for its request. If a lock is evicted, that costs one
     /// more call.
-    calls: Responses<[u8; 32], Arc<Mutex<()>>>,
+    calls: BoundedCache<[u8; 32], Arc<Mutex<()>>>,
 }
 
 #[derive(Debug, Clone)]
-struct Kept {
+struct CachedResponse {
     body: Bytes,
     stored: Instant,
 }
 
 impl Embeddings {
     pub(crate) fn new(bytes: u64) -> Self {
-        let weigh = |_: &_, kept: &Kept| u32::try_from(kept.body.len() + OVERHEAD).unwrap_or(u32::MAX);
+        let weigh =
+            |_: &_, cached: &CachedResponse| u32::try_from(cached.body.len() + OVERHEAD).unwrap_or(u32::MAX);
         Self {
-            responses: Responses::builder().max_capacity(bytes).weigher(weigh).time_to_live(TTL).build(),
-            calls: Responses::builder().max_capacity(CALLS).time_to_idle(CALL).build(),
+            responses: BoundedCache::builder().max_capacity(bytes).weigher(weigh).time_to_live(TTL).build(),
+            calls: BoundedCache::builder().max_capacity(CALLS).time_to_idle(CALL).build(),
         }
     }
 }
@@ -85,13 +86,13 @@ pub(super) async fn embed(
     };
     let embeddings = gateway.embeddings();
     let fresh = || {
-        embeddings.responses.get(&key).filter(|kept| {
-            let age = kept.stored.elapsed();
+        embeddings.responses.get(&key).filter(|cached| {
+            let age = cached.stored.elapsed();
             !control.no_cache && control.accepts(age, TTL.saturating_sub(age))
         })
     };
-    if let Some(kept) = fresh() {
-        return Ok(hit(kept));
+    if let Some(cached) = fresh() {
+        return Ok(hit(cached));
     }
     if control.only_if_cached {
         return Err(Problem::new(
@@ -106,15 +107,15 @@ pub(super) async fn embed(
         Err(_) if control.no_cache => None,
         Err(_) => {
             drop(call.lock().await);
-            if let Some(kept) = fresh() {
-                return Ok(hit(kept));
+            if let Some(cached) = fresh() {
+                return Ok(hit(cached));
             }
             None
         }
     };
     let mut response = outgoing.send(&gateway).await?;
     let mut passed = passed_on(&response, Body::empty());
-    Forward::Miss.tell(passed.headers_mut(), false, None, None);
+    Forward::Miss.write_headers(passed.headers_mut(), false, None, None);
     if response.status() != StatusCode::OK || response.headers().contains_key(header::CONTENT_ENCODING) {
         *passed.body_mut() = Body::from_stream(response.bytes_stream());
         return Ok(passed);
@@ -133,7 +134,7 @@ pub(super) async fn embed(
     }
     let body = body.freeze();
     if answers(&fields, &body) {
-        embeddings.responses.insert(key, Kept { body: body.clone(), stored: Instant::now() });
+        embeddings.responses.insert(key, CachedResponse { body: body.clone(), stored: Instant::now() });
     }
     *passed.body_mut() = Body::from(body);
     Ok(passed)
@@ -211,9 +212,9 @@ fn length(vector: &Value, is_base64: bool) -> Option<usize> {
     (rest.is_empty() && is_finite).then_some(numbers.len())
 }
 
-fn hit(kept: Kept) -> Response {
-    let age = kept.stored.elapsed();
-    let mut response = Response::new(Body::from(kept.body));
+fn hit(cached: CachedResponse) -> Response {
+    let age = cached.stored.elapsed();
+    let mut response = Response::new(Body::from(cached.body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::AGE, HeaderValue::from(age.as_secs()));

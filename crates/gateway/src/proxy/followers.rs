@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::Body;
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
-use wellspring::cache::Begun;
+use wellspring::cache::PendingFill;
 use wellspring::key::EntryId;
 
 use super::recording::Form;
@@ -30,13 +30,13 @@ pub(crate) struct Followers {
 
 #[derive(Debug)]
 struct Stream {
-    begun: Begun,
-    told: watch::Sender<Told>,
+    pending_fill: PendingFill,
+    received: watch::Sender<Received>,
 }
 
 /// What has arrived of a stream.
 #[derive(Debug, Default)]
-struct Told {
+struct Received {
     /// Whether the stream is an answer that may be kept.
     is_answer: bool,
     /// The latest pieces, and how many bytes they hold.
@@ -56,9 +56,9 @@ pub(super) enum End {
 
 impl Followers {
     /// Lets others follow a stream that is about to arrive.
-    pub(super) fn lead(self: &Arc<Self>, key: Key, begun: Begun, limit: usize) -> Leading {
-        let told = watch::Sender::new(Told::default());
-        let stream = Arc::new(Stream { begun, told });
+    pub(super) fn lead(self: &Arc<Self>, key: Key, pending_fill: PendingFill, limit: usize) -> Leading {
+        let received = watch::Sender::new(Received::default());
+        let stream = Arc::new(Stream { pending_fill, received });
         self.table().insert(key, Arc::clone(&stream));
         self.added.notify_waiters();
         Leading { followers: Arc::clone(self), key, stream, limit }
@@ -73,14 +73,15 @@ impl Followers {
                 added.await;
                 continue;
             };
-            let mut told = stream.told.subscribe();
+            let mut received = stream.received.subscribe();
             // This check comes after the question arrived, so the clock already knows of all earlier changes.
-            if stream.begun.is_fresh().await {
-                let is_so = |told: &Told| told.is_answer || told.end.is_some();
-                let is_readable =
-                    |told: &Told| told.is_answer && told.end != Some(End::Broken) && told.dropped == 0;
-                if told.wait_for(is_so).await.is_ok_and(|told| is_readable(&told)) {
-                    return Following { told, read: 0 };
+            if stream.pending_fill.is_fresh().await {
+                let is_so = |received: &Received| received.is_answer || received.end.is_some();
+                let is_readable = |received: &Received| {
+                    received.is_answer && received.end != Some(End::Broken) && received.dropped == 0
+                };
+                if received.wait_for(is_so).await.is_ok_and(|received| is_readable(&received)) {
+                    return Following { received, read: 0 };
                 }
             }
             // Those who wait for the answer to be stored learn how the stream ended and what to do then.
@@ -105,28 +106,28 @@ pub(super) struct Leading {
 impl Leading {
     /// Marks the response as an answer that may be kept.
     pub(super) fn answers(&self) {
-        self.stream.told.send_modify(|told| told.is_answer = true);
+        self.stream.received.send_modify(|received| received.is_answer = true);
     }
 
     pub(super) fn push(&self, piece: &Bytes) {
-        self.stream.told.send_modify(|told| {
-            told.bytes += piece.len();
-            told.pieces.push_back(piece.clone());
-            while told.bytes > self.limit {
-                let Some(oldest) = told.pieces.pop_front() else { break };
-                told.bytes -= oldest.len();
-                told.dropped += 1;
+        self.stream.received.send_modify(|received| {
+            received.bytes += piece.len();
+            received.pieces.push_back(piece.clone());
+            while received.bytes > self.limit {
+                let Some(oldest) = received.pieces.pop_front() else { break };
+                received.bytes -= oldest.len();
+                received.dropped += 1;
             }
         });
     }
 
     pub(super) fn is_followed(&self) -> bool {
-        self.stream.told.receiver_count() > 0
+        self.stream.received.receiver_count() > 0
     }
 
     /// Waits until no one follows.
     pub(super) async fn unfollowed(&self) {
-        self.stream.told.closed().await;
+        self.stream.received.closed().await;
     }
 
     /// Ends the stream, if it had not ended before.
@@ -136,7 +137,7 @@ impl Leading {
             table.remove(&self.key);
         }
         drop(table);
-        self.stream.told.send_modify(|told| told.end = told.end.or(Some(end)));
+        self.stream.received.send_modify(|received| received.end = received.end.or(Some(end)));
     }
 }
 
@@ -151,7 +152,7 @@ pub(super) const TOO_SLOW: &str = "the caller does not read what it asked for";
 
 /// The reading side of a stream.
 pub(super) struct Following {
-    told: watch::Receiver<Told>,
+    received: watch::Receiver<Received>,
     read: usize,
 }
 
@@ -170,11 +171,12 @@ impl Following {
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
         let read = self.read;
         let broke_off = || io::Error::other("the upstream's answer broke off");
-        let is_more = |told: &Told| told.dropped + told.pieces.len() > read || told.end.is_some();
-        let told = self.told.wait_for(is_more).await.map_err(|_| broke_off())?;
-        let place = read.checked_sub(told.dropped).ok_or_else(|| io::Error::other(TOO_SLOW))?;
-        let (piece, end) = (told.pieces.get(place).cloned(), told.end);
-        drop(told);
+        let is_more =
+            |received: &Received| received.dropped + received.pieces.len() > read || received.end.is_some();
+        let received = self.received.wait_for(is_more).await.map_err(|_| broke_off())?;
+        let place = read.checked_sub(received.dropped).ok_or_else(|| io::Error::other(TOO_SLOW))?;
+        let (piece, end) = (received.pieces.get(place).cloned(), received.end);
+        drop(received);
         self.read += 1;
         match (piece, end) {
             (Some(piece), _) => Ok(Some(piece)),

@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_would_become_another_one_is_told() {
+    fn a_number_that_would_become_another_one_is_reported() {
         for kept in [
             "0",
             "-0.0",

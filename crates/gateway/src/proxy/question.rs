@@ -83,8 +83,8 @@ pub(super) fn query(
     if let Some(corpus) = &directives.corpus {
         query = query.corpus(corpus.clone());
     }
-    if let Some(criterion) = directives.criterion() {
-        query = query.criterion(criterion);
+    if let Some(match_policy) = directives.match_policy() {
+        query = query.match_policy(match_policy);
     }
     let is_exact = asked.is_exact || directives.exact;
     let matching = if is_exact && directives.question.is_none() { Matching::Exact } else { Matching::Loose };

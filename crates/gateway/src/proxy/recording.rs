@@ -117,16 +117,16 @@ fn parse(api: Api, form: Form, body: &str) -> Option<Folded> {
 }
 
 /// A recording in the form in which an entry holds it.
-struct Kept<'a> {
+struct StoredRecording<'a> {
     form: Form,
     body: &'a str,
     digest: &'a str,
 }
 
-impl<'a> Kept<'a> {
+impl<'a> StoredRecording<'a> {
     /// The recording in `entry`; none if it holds no recording of this API.
     fn of(entry: &'a Entry, api: Api) -> Option<Self> {
-        let recording = entry.answer.metadata.get(RECORDING).filter(|kept| kept["api"] == api.name())?;
+        let recording = entry.answer.metadata.get(RECORDING).filter(|stored| stored["api"] == api.name())?;
         let form = Form {
             is_stream: recording["stream"].as_bool()?,
             with_usage: recording["with_usage"].as_bool()?,
@@ -137,15 +137,16 @@ impl<'a> Kept<'a> {
 
 /// The whole answer in `entry`; none if it holds no recording of this API.
 pub(super) fn answer(entry: &Entry, api: Api) -> Option<Value> {
-    let kept = Kept::of(entry, api)?;
-    parse(api, kept.form, kept.body).map(|folded| folded.answer)
+    let stored = StoredRecording::of(entry, api)?;
+    parse(api, stored.form, stored.body).map(|folded| folded.answer)
 }
 
 /// Whether the usage is wanted at the end of a stream, and the recording in `entry` lacks it because no one
 /// asked for it.
 pub(super) fn lacks_usage(entry: &Entry, api: Api, wanted: Form) -> bool {
-    let kept = Kept::of(entry, api).filter(|kept| wanted.with_usage && !kept.form.with_usage);
-    let folded = kept.and_then(|kept| parse(api, kept.form, kept.body));
+    let stored =
+        StoredRecording::of(entry, api).filter(|stored| wanted.with_usage && !stored.form.with_usage);
+    let folded = stored.and_then(|stored| parse(api, stored.form, stored.body));
     folded.is_some_and(|folded| folded.is_understood && folded.answer["usage"].is_null())
 }
 
@@ -166,7 +167,7 @@ pub(super) struct Replay {
 /// understood, so that it can only be replayed in the form in which it was received; `usage` if the usage is
 /// wanted but not known.
 pub(super) fn replay(entry: &Arc<Entry>, api: Api, wanted: Form) -> Result<Replay, &'static str> {
-    let Kept { form, body, digest } = Kept::of(entry, api).ok_or("no-recording")?;
+    let StoredRecording { form, body, digest } = StoredRecording::of(entry, api).ok_or("no-recording")?;
     if form == wanted {
         let body = Bytes::from_owner(Recorded(Arc::clone(entry)));
         return Ok(Replay { body, etag: format!("\"{digest}\"") });

@@ -44,7 +44,7 @@ impl Forward {
             BypassReason::NoStore => Self::Request,
             BypassReason::FollowUp => Self::Bypass("follow-up"),
             BypassReason::Store => Self::Bypass("store"),
-            BypassReason::StoreAway => Self::Bypass("store-away"),
+            BypassReason::StoreUnavailable => Self::Bypass("store-unavailable"),
             BypassReason::StoreTimeout => Self::Bypass("store-timeout"),
             BypassReason::InvalidationPending => Self::Bypass("invalidation-pending"),
             BypassReason::Embedder => Self::Bypass("embedder"),
@@ -55,7 +55,7 @@ impl Forward {
     }
 
     /// Adds to the upstream's response why the request went to the upstream.
-    pub(super) fn tell(
+    pub(super) fn write_headers(
         self,
         headers: &mut HeaderMap,
         may_be_kept: bool,

@@ -49,12 +49,12 @@ pub(crate) fn joined(shared_by: Option<String>, named: Option<&str>) -> Option<S
 /// What the upstream's answer may depend on besides the body of a request: the `headers` that go to it, each
 /// with all its lines, and the query. Keys are left out, because [`tenant`] covers them.
 pub(super) fn beside_body(ignored: &[HeaderPattern], headers: &HeaderMap, query: Option<&str>) -> Value {
-    let is_told =
+    let is_identifying =
         |name: &HeaderName| !KEYS.contains(name) && !ignored.iter().any(|known| known.matches(name));
     let lines = |name| headers.get_all(name).iter().map(|value| hex::encode(value.as_bytes())).collect();
-    let told: BTreeMap<&str, Vec<String>> =
-        headers.keys().filter(|name| is_told(name)).map(|name| (name.as_str(), lines(name))).collect();
-    json!({ "headers": told, "query": query })
+    let identifying: BTreeMap<&str, Vec<String>> =
+        headers.keys().filter(|name| is_identifying(name)).map(|name| (name.as_str(), lines(name))).collect();
+    json!({ "headers": identifying, "query": query })
 }
 
 /// The token and the key that were sent: the same key under another token may mean nothing.
@@ -95,7 +95,7 @@ pub(crate) fn header_label(value: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::{Right, Token};
+    use crate::auth::{Permission, Token};
 
     #[test]
     fn by_default_nobody_shares_with_another_key() {
@@ -110,7 +110,7 @@ mod tests {
         assert_ne!(bob, shared(&anonymous, "authorization", "Bearer eve"));
         assert_ne!(bob, shared(&anonymous, "x-api-key", "Bearer bob"));
         assert!(!bob.contains("bob"));
-        let token = Token::new("ci", &[Right::Fill], "secret");
+        let token = Token::new("ci", &[Permission::Fill], "secret");
         let caller = Caller::new(Some(token), vec![header::AUTHORIZATION]);
         assert!(shared(&caller, "authorization", "Bearer secret").starts_with("token:"));
     }

@@ -30,7 +30,7 @@ pub(super) async fn text(gateway: &Gateway) -> Result<String, Problem> {
         upstreams: telemetry
             .calls()
             .into_iter()
-            .map(|((name, status), count)| (name, told(status), count))
+            .map(|((name, status), count)| (name, status_label(status), count))
             .collect(),
         feedback: [
             ("exact", "right", feedback.right().exact()),
@@ -62,7 +62,7 @@ pub(super) async fn text(gateway: &Gateway) -> Result<String, Problem> {
     Ok(written)
 }
 
-fn told(status: Option<u16>) -> String {
+fn status_label(status: Option<u16>) -> String {
     status.map_or_else(|| "none".into(), |status| status.to_string())
 }
 

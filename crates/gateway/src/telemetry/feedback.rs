@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use moka::sync::Cache as Remembered;
+use moka::sync::Cache as BoundedCache;
 use wellspring::cache::{Hit, Tier};
 use wellspring::judgement::Feedback;
 use wellspring::key::EntryId;
@@ -19,7 +19,7 @@ const REMEMBERED_FOR: Duration = Duration::from_hours(1);
 
 /// Callers' feedback on answers.
 pub struct FeedbackCounts {
-    served: Remembered<EntryId, Option<f32>>,
+    served: BoundedCache<EntryId, Option<f32>>,
     right: Counts,
     wrong: Counts,
 }
@@ -58,7 +58,7 @@ impl Counts {
 
 impl FeedbackCounts {
     pub(super) fn new() -> Self {
-        let served = Remembered::builder().max_capacity(REMEMBERED).time_to_live(REMEMBERED_FOR).build();
+        let served = BoundedCache::builder().max_capacity(REMEMBERED).time_to_live(REMEMBERED_FOR).build();
         Self { served, right: Counts::new(), wrong: Counts::new() }
     }
 

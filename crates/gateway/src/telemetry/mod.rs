@@ -28,7 +28,7 @@ use tracing::Instrument as _;
 pub use self::feedback::FeedbackCounts;
 pub(super) use self::samples::{EVERY as SAMPLE_EVERY, Samples};
 use crate::Gateway;
-use crate::auth::{self, Right};
+use crate::auth::{self, Permission};
 use crate::error::Problem;
 
 /// The gateway's own measurements.
@@ -121,7 +121,7 @@ impl fmt::Debug for Telemetry {
 }
 
 pub(super) fn routes() -> Router<Gateway> {
-    auth::requiring(Router::new().route("/metrics", get(metrics)), Right::Read)
+    auth::requiring(Router::new().route("/metrics", get(metrics)), Permission::Read)
 }
 
 async fn metrics(State(gateway): State<Gateway>) -> Result<Response, Problem> {

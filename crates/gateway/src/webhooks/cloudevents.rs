@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, header};
 use percent_encoding::percent_decode;
 use serde::Deserialize;
 
-use super::{File, Told, malformed};
+use super::{File, Reported, malformed};
 use crate::error::Problem;
 
 #[derive(Debug, Deserialize)]
@@ -24,7 +24,7 @@ struct Event {
     subject: Option<String>,
 }
 
-pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Told, Problem> {
+pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Reported, Problem> {
     let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let media_type = media_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
     let events = match media_type.as_str() {
@@ -37,7 +37,7 @@ pub(super) fn read(headers: &HeaderMap, body: &[u8]) -> Result<Told, Problem> {
         _ if headers.contains_key("ce-specversion") => vec![binary(headers)?],
         _ => return Err(Problem::invalid("the request is not a structured, batched or binary CloudEvent")),
     };
-    events.into_iter().map(file).collect::<Result<Vec<_>, _>>().map(Told::Files)
+    events.into_iter().map(file).collect::<Result<Vec<_>, _>>().map(Reported::Files)
 }
 
 fn binary(headers: &HeaderMap) -> Result<Event, Problem> {
@@ -78,24 +78,28 @@ fn file(event: Event) -> Result<File, Problem> {
 mod tests {
     use super::*;
 
-    fn told(media_type: &str, extra: &[(&'static str, &str)], body: &str) -> Result<Vec<String>, Problem> {
+    fn reported(
+        media_type: &str,
+        extra: &[(&'static str, &str)],
+        body: &str,
+    ) -> Result<Vec<String>, Problem> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, media_type.parse().unwrap());
         for (name, value) in extra {
             headers.insert(*name, value.parse().unwrap());
         }
         match read(&headers, body.as_bytes())? {
-            Told::Files(files) => Ok(files.into_iter().map(|file| file.path).collect()),
+            Reported::Files(files) => Ok(files.into_iter().map(|file| file.path).collect()),
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn all_three_modes_tell_the_subject() {
+    fn all_three_modes_show_the_subject() {
         let event = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","subject":"a.md","data":{}}"#;
-        assert_eq!(told("application/cloudevents+json; charset=utf-8", &[], event).unwrap(), ["a.md"]);
+        assert_eq!(reported("application/cloudevents+json; charset=utf-8", &[], event).unwrap(), ["a.md"]);
         let batch = format!("[{event},{event}]");
-        assert_eq!(told("application/cloudevents-batch+json", &[], &batch).unwrap(), ["a.md", "a.md"]);
+        assert_eq!(reported("application/cloudevents-batch+json", &[], &batch).unwrap(), ["a.md", "a.md"]);
         let head = [
             ("ce-specversion", "1.0"),
             ("ce-id", "1"),
@@ -103,7 +107,7 @@ mod tests {
             ("ce-type", "t"),
             ("ce-subject", "caf%C3%A9.md"),
         ];
-        assert_eq!(told("text/plain", &head, "anything").unwrap(), ["café.md"]);
+        assert_eq!(reported("text/plain", &head, "anything").unwrap(), ["café.md"]);
     }
 
     #[test]
@@ -114,8 +118,8 @@ mod tests {
             r#"{"specversion":"1.0","source":"/s","type":"t","subject":"a"}"#,
             "[]",
         ] {
-            assert!(told("application/cloudevents+json", &[], body).is_err(), "{body}");
+            assert!(reported("application/cloudevents+json", &[], body).is_err(), "{body}");
         }
-        assert!(told("application/json", &[], "{}").is_err());
+        assert!(reported("application/json", &[], "{}").is_err());
     }
 }

@@ -9,7 +9,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use moka::policy::EvictionPolicy;
-use moka::sync::Cache as Recent;
+use moka::sync::Cache as BoundedCache;
 use sha2::{Digest as _, Sha256};
 use wellspring::entry::Change;
 use wellspring::key::Corpus;
@@ -34,9 +34,9 @@ pub(super) struct Signed {
 #[derive(Debug)]
 pub(crate) struct Deliveries {
     began: u64,
-    signatures: Recent<[u8; 32], ()>,
+    signatures: BoundedCache<[u8; 32], ()>,
     /// When each document was last reported.
-    latest: Recent<[u8; 32], u64>,
+    latest: BoundedCache<[u8; 32], u64>,
 }
 
 impl Deliveries {
@@ -90,8 +90,12 @@ pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-fn recent<T: Clone + Send + Sync + 'static>(kept: Duration) -> Recent<[u8; 32], T> {
-    Recent::builder().max_capacity(MOST).eviction_policy(EvictionPolicy::lru()).time_to_live(kept).build()
+fn recent<T: Clone + Send + Sync + 'static>(kept: Duration) -> BoundedCache<[u8; 32], T> {
+    BoundedCache::builder()
+        .max_capacity(MOST)
+        .eviction_policy(EvictionPolicy::lru())
+        .time_to_live(kept)
+        .build()
 }
 
 fn name(corpus: &Corpus, document: &str) -> [u8; 32] {

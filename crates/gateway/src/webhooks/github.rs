@@ -3,7 +3,7 @@
 use axum::http::HeaderMap;
 use serde::Deserialize;
 
-use super::{File, Told, malformed};
+use super::{File, Reported, malformed};
 use crate::error::Problem;
 
 /// GitHub lists at most this many commits.
@@ -36,27 +36,27 @@ struct Commit {
     removed: Vec<String>,
 }
 
-pub(super) fn read(headers: &HeaderMap, body: &[u8], branch: Option<&str>) -> Result<Told, Problem> {
+pub(super) fn read(headers: &HeaderMap, body: &[u8], branch: Option<&str>) -> Result<Reported, Problem> {
     if headers.get("x-github-event").is_none_or(|event| event != "push") {
-        return Ok(Told::Nothing("only the event push reports files"));
+        return Ok(Reported::Nothing("only the event push reports files"));
     }
     let push: Push = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
     let Some(pushed) = push.r#ref.strip_prefix("refs/heads/") else {
-        return Ok(Told::Nothing("a tag was pushed, no branch"));
+        return Ok(Reported::Nothing("a tag was pushed, no branch"));
     };
     if branch.is_some_and(|branch| branch != pushed) {
-        return Ok(Told::Nothing("another branch was pushed"));
+        return Ok(Reported::Nothing("another branch was pushed"));
     }
     // Commits that a forced push removed are not listed, nor are the first contents of a branch.
     if push.forced || push.created || push.deleted || push.commits.len() >= MOST_COMMITS {
-        return Ok(Told::Everything);
+        return Ok(Reported::Everything);
     }
     let paths = push
         .commits
         .into_iter()
         .flat_map(|commit| [commit.added, commit.modified, commit.removed].into_iter().flatten());
     let repository = &push.repository.full_name;
-    Ok(Told::Files(
+    Ok(Reported::Files(
         paths.map(|path| File { path, variables: vec![("repository", repository.clone())] }).collect(),
     ))
 }
@@ -67,7 +67,7 @@ mod tests {
 
     use super::*;
 
-    fn push(change: impl FnOnce(&mut Value)) -> Told {
+    fn push(change: impl FnOnce(&mut Value)) -> Reported {
         let mut body = json!({
             "ref": "refs/heads/main", "before": "a", "after": "b", "repository": { "full_name": "o/r" },
             "created": false, "deleted": false, "forced": false,
@@ -83,8 +83,8 @@ mod tests {
     }
 
     #[test]
-    fn a_push_tells_of_every_file_of_its_commits() {
-        let Told::Files(files) = push(|_| {}) else { panic!("no files") };
+    fn a_push_reports_of_every_file_of_its_commits() {
+        let Reported::Files(files) = push(|_| {}) else { panic!("no files") };
         let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, ["a.md", "b.md", "c.md"]);
         assert_eq!(files[0].variables, [("repository", "o/r".to_owned())]);
@@ -93,11 +93,11 @@ mod tests {
     #[test]
     fn what_is_not_listed_is_everything_and_what_is_elsewhere_is_nothing() {
         for field in ["forced", "created", "deleted"] {
-            assert_eq!(push(|body| body[field] = true.into()), Told::Everything, "{field}");
+            assert_eq!(push(|body| body[field] = true.into()), Reported::Everything, "{field}");
         }
-        assert_eq!(push(|body| body["commits"] = vec![json!({}); MOST_COMMITS].into()), Told::Everything);
-        assert!(matches!(push(|body| body["ref"] = "refs/heads/other".into()), Told::Nothing(_)));
-        assert!(matches!(push(|body| body["ref"] = "refs/tags/main".into()), Told::Nothing(_)));
-        assert!(matches!(read(&HeaderMap::new(), b"", None), Ok(Told::Nothing(_))));
+        assert_eq!(push(|body| body["commits"] = vec![json!({}); MOST_COMMITS].into()), Reported::Everything);
+        assert!(matches!(push(|body| body["ref"] = "refs/heads/other".into()), Reported::Nothing(_)));
+        assert!(matches!(push(|body| body["ref"] = "refs/tags/main".into()), Reported::Nothing(_)));
+        assert!(matches!(read(&HeaderMap::new(), b"", None), Ok(Reported::Nothing(_))));
     }
 }

@@ -26,7 +26,7 @@ use wellspring::key::Corpus;
 
 pub(super) use self::deliveries::Deliveries;
 use crate::Gateway;
-use crate::documents::{self, Job, told};
+use crate::documents::{self, Job, submitted_response};
 use crate::error::Problem;
 use crate::extract::{self, Named};
 use crate::rules::Rules;
@@ -85,7 +85,7 @@ pub enum WebhookKind {
 
 /// What a request reports.
 #[derive(Debug, PartialEq, Eq)]
-enum Told {
+enum Reported {
     /// These files, each with what is known besides its path.
     Files(Vec<File>),
     /// It cannot be determined which files: everything.
@@ -119,7 +119,7 @@ async fn receive(
     }
     let limits = &gateway.options().limits;
     let body = limits.read_webhook(body).await?;
-    let told = match &webhook.kind {
+    let reported = match &webhook.kind {
         WebhookKind::Hmac { header, timestamp } => {
             let signed = signature::check_timed(webhook, header, timestamp.as_ref(), &head.headers, &body)?;
             limits.check_json(&body)?;
@@ -146,11 +146,11 @@ async fn receive(
         }
         WebhookKind::CloudEvents => cloudevents::read(&head.headers, &body)?,
     };
-    let changes = match told {
-        Told::Nothing(why) => return Ok(nothing(why)),
-        Told::Everything => vec![Change::Everything],
-        Told::Files(files) if files.len() > MOST_FILES => vec![Change::Everything],
-        Told::Files(files) => changes(&webhook.rules, files),
+    let changes = match reported {
+        Reported::Nothing(why) => return Ok(nothing(why)),
+        Reported::Everything => vec![Change::Everything],
+        Reported::Files(files) if files.len() > MOST_FILES => vec![Change::Everything],
+        Reported::Files(files) => changes(&webhook.rules, files),
     };
     submit(&gateway, Job::invalidate(webhook.corpus.clone(), changes)).await
 }
@@ -159,7 +159,7 @@ async fn submit(gateway: &Gateway, job: Job) -> Result<Response, Problem> {
     if job.is_empty() {
         return Ok(nothing("no rule matches any of the paths"));
     }
-    Ok(told(gateway.submit(job).await?, gateway))
+    Ok(submitted_response(gateway.submit(job).await?, gateway))
 }
 
 /// The changes that `files` stand for, without duplicates.
@@ -258,10 +258,10 @@ mod tests {
             let rename = |id: String| webhook.rules.map(&id, &[]).map(|mapped| mapped.document);
             let posted = extract::fields(body)
                 .and_then(|fields| documents::read(fields, Some(&webhook.corpus), rename));
-            let told =
+            let reported =
                 [github::read(&headers, body, None), s3::read(body), cloudevents::read(&headers, body)];
-            let jobs = told.into_iter().filter_map(|told| match told {
-                Ok(Told::Files(files)) => {
+            let jobs = reported.into_iter().filter_map(|reported| match reported {
+                Ok(Reported::Files(files)) => {
                     Some(Job::invalidate(webhook.corpus.clone(), changes(&webhook.rules, files)))
                 }
                 _ => None,

@@ -4,7 +4,7 @@
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
-use super::{File, Told, malformed};
+use super::{File, Reported, malformed};
 use crate::error::Problem;
 
 #[derive(Debug, Deserialize)]
@@ -38,11 +38,11 @@ struct Object {
     key: String,
 }
 
-pub(super) fn read(body: &[u8]) -> Result<Told, Problem> {
+pub(super) fn read(body: &[u8]) -> Result<Reported, Problem> {
     let notification: Notification = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
     let Some(records) = notification.records else {
         return match notification.event.as_deref() {
-            Some("s3:TestEvent") => Ok(Told::Nothing("it is S3's test event for the address")),
+            Some("s3:TestEvent") => Ok(Reported::Nothing("it is S3's test event for the address")),
             _ => Err(Problem::invalid("the body has no Records")),
         };
     };
@@ -60,7 +60,7 @@ pub(super) fn read(body: &[u8]) -> Result<Told, Problem> {
         let path = path.map_err(|_| Problem::invalid("the key of an object is not UTF-8"))?.into_owned();
         Ok(File { path, variables: vec![("bucket", record.s3.bucket.name)] })
     });
-    files.collect::<Result<Vec<_>, _>>().map(Told::Files)
+    files.collect::<Result<Vec<_>, _>>().map(Reported::Files)
 }
 
 #[cfg(test)]
@@ -80,11 +80,11 @@ mod tests {
             record("s3:ObjectRemoved:Delete", "gone.md"),
             record("s3:ObjectAccessed:Get", "read.md"),
         ] });
-        let Told::Files(files) = read(body.to_string().as_bytes()).unwrap() else { panic!("no files") };
+        let Reported::Files(files) = read(body.to_string().as_bytes()).unwrap() else { panic!("no files") };
         let paths: Vec<&str> = files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(paths, ["a b/café+.md", "gone.md"]);
         assert_eq!(files[0].variables, [("bucket", "docs".to_owned())]);
-        assert!(matches!(read(br#"{"Event":"s3:TestEvent"}"#), Ok(Told::Nothing(_))));
+        assert!(matches!(read(br#"{"Event":"s3:TestEvent"}"#), Ok(Reported::Nothing(_))));
         assert!(read(b"{}").is_err());
     }
 }

@@ -41,7 +41,7 @@ fn sample() -> (SegmentedIndex, Vec<u8>) {
     for number in 0..100 {
         index.insert(id(number), &vector(&mut random)).unwrap();
         if number == 69 {
-            index.settle();
+            index.wait_idle();
         }
     }
     for number in [3, 30, 69, 80] {

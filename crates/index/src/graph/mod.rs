@@ -176,7 +176,7 @@ impl Graph {
     }
 
     /// Prepares the graph for many walks.
-    pub(super) fn settle(&self) {
+    pub(super) fn prepare(&self) {
         in_large_pages(&self.base);
     }
 

@@ -97,7 +97,7 @@ impl SegmentedIndex {
     ///
     /// For benchmarks, tests and the end of an import; an index in use never needs it. If entries are inserted
     /// all the time, it may wait long.
-    pub fn settle(&self) {
+    pub fn wait_idle(&self) {
         self.shared.wait_until_idle();
     }
 

@@ -194,7 +194,7 @@ fn responses(request: &Value, number: usize) -> String {
     begun["usage"] = Value::Null;
     let mut events = vec![json!({ "type": "response.created", "response": begun })];
     for (index, item) in answer["output"].as_array().unwrap().iter().enumerate() {
-        events.extend(told(index, item));
+        events.extend(events_of(index, item));
     }
     events.push(json!({ "type": "response.completed", "response": answer }));
     for (sequence, event) in events.iter_mut().enumerate() {
@@ -204,7 +204,7 @@ fn responses(request: &Value, number: usize) -> String {
 }
 
 /// The events that describe an item of a response.
-fn told(index: usize, item: &Value) -> Vec<Value> {
+fn events_of(index: usize, item: &Value) -> Vec<Value> {
     let at = |event: &str, name: &str, value: Value| {
         let mut data = json!({ "type": event, "item_id": item["id"], "output_index": index });
         if item["type"] == "message" {

@@ -19,8 +19,8 @@ use crate::clock::Clock;
 use crate::entry::{Change, Entry, ids_of_document};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Corpus, DependencyId, EntryId};
-use crate::store::ledger::{Ledger, Resident};
-use crate::store::{ChangeOutcome, Filled, Snapshot, closed};
+use crate::store::entry_table::{EntryMeta, EntryTable};
+use crate::store::{ChangeOutcome, Filled, ReadVersion, closed};
 
 /// The most commands that may wait for the writer; further callers wait for a free place.
 const MAX_WAITING: usize = 1024;
@@ -44,13 +44,13 @@ impl Step {
 
 enum Command {
     /// Stores an entry if the clock allows it.
-    Fill { resident: Resident<Serial>, entry: Arc<Entry>, reply: oneshot::Sender<Result<Filled>> },
+    Fill { meta: EntryMeta<Serial>, entry: Arc<Entry>, reply: oneshot::Sender<Result<Filled>> },
     /// Advances a clock.
     Advance { corpus: Corpus, steps: Vec<Step>, reply: oneshot::Sender<Result<Vec<ChangeOutcome>>> },
     /// Appends to the log of judgements.
     Judge { judgement: Vec<u8>, reply: oneshot::Sender<Result<()>> },
     /// Cleans up everything that is due.
-    Settle { reply: oneshot::Sender<Result<()>> },
+    WaitIdle { reply: oneshot::Sender<Result<()>> },
     /// Writes out what is pending and ends the thread.
     Close { reply: oneshot::Sender<Result<()>> },
 }
@@ -71,7 +71,7 @@ pub(super) struct Writer {
 impl Writer {
     pub(super) fn spawn(
         database: Arc<StoreFile>,
-        ledger: Arc<Ledger<Serial>>,
+        entry_table: Arc<EntryTable<Serial>>,
         clock: Arc<dyn Clock>,
         next_serial: Serial,
     ) -> Result<Self> {
@@ -81,7 +81,7 @@ impl Writer {
         let health = Arc::new(Health::default());
         let state = WriterThread {
             database,
-            ledger,
+            entry_table,
             clock,
             next_serial,
             fills: Arc::clone(&fills),
@@ -102,13 +102,13 @@ impl Writer {
 
     pub(super) async fn fill(
         &self,
-        snapshot: Snapshot,
+        read_version: ReadVersion,
         dependencies: Vec<DependencyId>,
         entry: Arc<Entry>,
     ) -> Result<Filled> {
         // The writer thread sets the number.
-        let resident = Resident::new(&entry, snapshot, dependencies, 0);
-        self.call(|reply| Command::Fill { resident, entry, reply }).await
+        let meta = EntryMeta::new(&entry, read_version, dependencies, 0);
+        self.call(|reply| Command::Fill { meta, entry, reply }).await
     }
 
     pub(super) async fn advance(&self, corpus: &Corpus, steps: Vec<Step>) -> Result<Vec<ChangeOutcome>> {
@@ -119,8 +119,8 @@ impl Writer {
         self.call(|reply| Command::Judge { judgement, reply }).await
     }
 
-    pub(super) async fn settle(&self) -> Result<()> {
-        self.call(|reply| Command::Settle { reply }).await
+    pub(super) async fn wait_idle(&self) -> Result<()> {
+        self.call(|reply| Command::WaitIdle { reply }).await
     }
 
     pub(super) async fn close(&self) -> Result<()> {

@@ -31,7 +31,7 @@ use crate::clock::Clock;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Corpus, DependencyId, EntryId};
-use crate::store::ledger::{Ledger, Resident};
+use crate::store::entry_table::{EntryMeta, EntryTable};
 use crate::store::{ChangeOutcome, Filled};
 
 /// The most commands in one transaction.
@@ -43,7 +43,7 @@ type Reply<T> = oneshot::Sender<Result<T>>;
 
 pub(super) struct WriterThread {
     pub(super) database: Arc<StoreFile>,
-    pub(super) ledger: Arc<Ledger<Serial>>,
+    pub(super) entry_table: Arc<EntryTable<Serial>>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) next_serial: Serial,
     /// The part that others see: the number below which every fill is done.
@@ -57,15 +57,15 @@ pub(super) struct WriterThread {
     pub(super) mending: Mending,
 }
 
-/// The commands of one transaction, applied to the books and not committed yet.
+/// The commands of one transaction, applied to the table and not committed yet.
 #[derive(Default)]
-struct Turn {
+struct GroupCommit {
     batch: Batch,
-    admitted: HashMap<EntryId, Resident<Serial>>,
+    admitted: HashMap<EntryId, EntryMeta<Serial>>,
     /// The rows of clocks that may have changed.
     touched: HashMap<Corpus, Vec<DependencyId>>,
     outcomes: Vec<Outcome>,
-    settling: Vec<Reply<()>>,
+    idle_waiters: Vec<Reply<()>>,
     closing: Vec<Reply<()>>,
     /// Held until the commands are answered.
     places: Vec<OwnedSemaphorePermit>,
@@ -83,7 +83,7 @@ impl WriterThread {
     pub(super) fn run(mut self, receiver: &Receiver<(Command, OwnedSemaphorePermit)>) {
         let mut is_dirty = true;
         let mut last_tick = Instant::now();
-        let mut settling = Vec::new();
+        let mut idle_waiters = Vec::new();
         loop {
             // While there is something to clean up, the thread does not wait for commands: it only checks for
             // them.
@@ -94,13 +94,13 @@ impl WriterThread {
                 Err(RecvTimeoutError::Disconnected) => break,
             };
             self.mend();
-            let mut turn = Turn::default();
+            let mut group = GroupCommit::default();
             for (command, place) in first.into_iter().chain(receiver.try_iter()).take(MAX_BATCH) {
-                turn.places.push(place);
-                self.apply(command, &mut turn);
+                group.places.push(place);
+                self.apply(command, &mut group);
             }
-            let (settle, close) = self.finish(turn);
-            settling.extend(settle);
+            let (wait_idle, close) = self.finish(group);
+            idle_waiters.extend(wait_idle);
             let is_due = last_tick.elapsed() >= TICK;
             if is_due {
                 last_tick = Instant::now();
@@ -108,7 +108,7 @@ impl WriterThread {
             is_dirty = self.clean_up(is_due || !close.is_empty());
             // Callers that wait for the end of cleaning up do not hold up anyone else: commands go first.
             if !is_dirty || !close.is_empty() {
-                done(settling.drain(..));
+                done(idle_waiters.drain(..));
             }
             if !close.is_empty() {
                 let saved = self.save_clocks();
@@ -156,7 +156,8 @@ impl WriterThread {
         if self.unsaved.is_empty() {
             return Ok(());
         }
-        let whole = |corpus: &Corpus| self.ledger.with_clock(corpus, |clock| ClockRows::all(corpus, clock));
+        let whole =
+            |corpus: &Corpus| self.entry_table.with_clock(corpus, |clock| ClockRows::all(corpus, clock));
         let batch = Batch { clocks: self.unsaved.iter().map(whole).collect(), ..Batch::default() };
         self.database.write(|transaction| batch.write(transaction, self.clock.now()))?;
         self.unsaved.clear();
@@ -178,95 +179,98 @@ impl WriterThread {
         }
     }
 
-    /// Applies a command to the books, and adds what must be written for it to `turn`.
-    fn apply(&mut self, command: Command, turn: &mut Turn) {
+    /// Applies a command to the entry table, and adds what must be written for it to `group`.
+    fn apply(&mut self, command: Command, group: &mut GroupCommit) {
         match command {
-            Command::Fill { mut resident, entry, reply } => {
-                resident.payload = self.next_serial;
+            Command::Fill { mut meta, entry, reply } => {
+                meta.payload = self.next_serial;
                 self.next_serial += 1;
-                match self.admit(&resident, &entry) {
+                match self.admit(&meta, &entry) {
                     Ok(Ok(record)) => {
-                        turn.touched.entry(entry.corpus.clone()).or_default();
-                        turn.batch.records.push(record);
-                        turn.admitted.insert(entry.id, resident);
-                        turn.outcomes.push(Outcome::Filled(reply, Filled::Stored));
+                        group.touched.entry(entry.corpus.clone()).or_default();
+                        group.batch.records.push(record);
+                        group.admitted.insert(entry.id, meta);
+                        group.outcomes.push(Outcome::Filled(reply, Filled::Stored));
                     }
-                    Ok(Err(refused)) => turn.outcomes.push(Outcome::Filled(reply, refused)),
+                    Ok(Err(refused)) => group.outcomes.push(Outcome::Filled(reply, refused)),
                     Err(error) => drop(reply.send(Err(error))),
                 }
             }
             Command::Advance { corpus, steps, reply } => {
-                let ids = turn.touched.entry(corpus.clone()).or_default();
+                let ids = group.touched.entry(corpus.clone()).or_default();
                 let advance = |step: Step| {
                     ids.extend(step.dependency_ids());
                     self.step(&corpus, &step)
                 };
                 let advanced = steps.into_iter().map(advance).collect();
-                turn.outcomes.push(Outcome::Advanced(reply, advanced));
+                group.outcomes.push(Outcome::Advanced(reply, advanced));
             }
             Command::Judge { judgement, reply } => {
-                turn.batch.judgements.push(judgement);
-                turn.outcomes.push(Outcome::Judged(reply));
+                group.batch.judgements.push(judgement);
+                group.outcomes.push(Outcome::Judged(reply));
             }
-            Command::Settle { reply } => turn.settling.push(reply),
-            Command::Close { reply } => turn.closing.push(reply),
+            Command::WaitIdle { reply } => group.idle_waiters.push(reply),
+            Command::Close { reply } => group.closing.push(reply),
         }
     }
 
-    fn admit(&self, resident: &Resident<Serial>, entry: &Entry) -> Result<Result<Record, Filled>> {
-        match self.ledger.refusal(resident, entry) {
+    fn admit(&self, meta: &EntryMeta<Serial>, entry: &Entry) -> Result<Result<Record, Filled>> {
+        match self.entry_table.refusal(meta, entry) {
             Some(reason) => Ok(Err(Filled::Refused(reason))),
-            None => Record::new(resident, entry).map(Ok),
+            None => Record::new(meta, entry).map(Ok),
         }
     }
 
     fn step(&self, corpus: &Corpus, step: &Step) -> ChangeOutcome {
         match step {
             Step::Apply(change) => {
-                self.ledger.invalidate(corpus, std::slice::from_ref(change)).swap_remove(0)
+                self.entry_table.invalidate(corpus, std::slice::from_ref(change)).swap_remove(0)
             }
             Step::Hold(document) => {
-                self.ledger.begin_update(corpus, document);
+                self.entry_table.begin_update(corpus, document);
                 ChangeOutcome::Dropped(0)
             }
-            Step::Release { document, change } => self.ledger.end_update(corpus, document, change),
+            Step::Release { document, change } => self.entry_table.end_update(corpus, document, change),
         }
     }
 
     /// Commits a turn, lists the entries that it stored, and answers its callers. Returns the callers that
     /// wait for more.
-    fn finish(&mut self, mut turn: Turn) -> (Vec<Reply<()>>, Vec<Reply<()>>) {
-        for (corpus, ids) in &turn.touched {
-            turn.batch.clocks.push(self.ledger.with_clock(corpus, |clock| ClockRows::of(corpus, clock, ids)));
+    fn finish(&mut self, mut group: GroupCommit) -> (Vec<Reply<()>>, Vec<Reply<()>>) {
+        for (corpus, ids) in &group.touched {
+            group
+                .batch
+                .clocks
+                .push(self.entry_table.with_clock(corpus, |clock| ClockRows::of(corpus, clock, ids)));
         }
-        turn.batch.next_serial = self.next_serial;
-        let committed = self.commit(&turn.batch);
+        group.batch.next_serial = self.next_serial;
+        let committed = self.commit(&group.batch);
         if committed.is_ok() {
-            for (id, resident) in turn.admitted {
-                self.ledger.insert(id, resident);
+            for (id, meta) in group.admitted {
+                self.entry_table.insert(id, meta);
             }
         } else {
             let is_change = |outcome: &&Outcome| matches!(outcome, Outcome::Advanced(..));
-            self.health.add_pending(turn.outcomes.iter().filter(is_change).count() as u64);
-            self.unsaved.extend(turn.touched.into_keys());
+            self.health.add_pending(group.outcomes.iter().filter(is_change).count() as u64);
+            self.unsaved.extend(group.touched.into_keys());
         }
         self.fills.store(self.next_serial, Ordering::Release);
-        for outcome in turn.outcomes {
+        for outcome in group.outcomes {
             answer(outcome, &committed);
         }
-        (turn.settling, turn.closing)
+        (group.idle_waiters, group.closing)
     }
 
     /// Does one step of removing entries that may no longer be served, and writes the hit counts if they are
     /// due. Returns whether there is more to do.
     fn clean_up(&mut self, hits_are_due: bool) -> bool {
-        let (dead, more_dead) = self.ledger.drain();
-        let (expired, more_expired) = self.ledger.sweep();
-        let evicted = self.ledger.evict();
+        let (dead, more_dead) = self.entry_table.drain();
+        let (expired, more_expired) = self.entry_table.sweep();
+        let evicted = self.entry_table.evict();
         let more_evicted = !evicted.is_empty();
         let mut removed = std::mem::take(&mut self.unremoved);
         // An entry that could not be removed before may have been stored again since.
-        removed.retain(|id| self.ledger.hits(*id).is_none());
+        removed.retain(|id| self.entry_table.hits(*id).is_none());
         removed.extend(dead.into_iter().chain(expired).chain(evicted));
         // Hit counts also wait until the file can be written.
         let hits_are_due = hits_are_due && !self.mending.is_needed();
@@ -282,7 +286,7 @@ impl WriterThread {
 
     fn take_hits(&self) -> Vec<(EntryId, u64)> {
         let hit = std::mem::take(&mut *self.hit.lock().unwrap_or_else(PoisonError::into_inner));
-        hit.into_iter().filter_map(|id| Some((id, self.ledger.hits(id)?))).collect()
+        hit.into_iter().filter_map(|id| Some((id, self.entry_table.hits(id)?))).collect()
     }
 
     /// Writes `batch` durably. This includes removals, although no one needs them to be durable: without an

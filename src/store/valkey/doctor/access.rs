@@ -7,7 +7,7 @@
 use redis::Cmd;
 use serde_json::json;
 
-use crate::store::valkey::link::Trouble;
+use crate::store::valkey::link::CommandError;
 use crate::store::valkey::script::{CLAIM, LOOKUP};
 use crate::store::valkey::{Freshness, Inner, reply};
 use crate::store::{Finding, Severity};
@@ -110,7 +110,7 @@ impl Inner {
 
     async fn try_one(&self, rule: &'static str, command: &Cmd, key: &str, denied: &mut Denied) {
         match self.control.send(command, key, self.options.invalidate_timeout).await {
-            Err(Trouble::Refused(error)) if error.code() == Some("NOPERM") => {
+            Err(CommandError::Refused(error)) if error.code() == Some("NOPERM") => {
                 let detail = error.detail().unwrap_or_default();
                 if detail.contains("channel") {
                     denied.channel = true;
@@ -120,8 +120,8 @@ impl Inner {
                     denied.rules.push(rule);
                 }
             }
-            Err(trouble @ (Trouble::Away(_) | Trouble::Late { .. })) => {
-                denied.failed = Some(trouble.to_string());
+            Err(error @ (CommandError::Unavailable(_) | CommandError::Late { .. })) => {
+                denied.failed = Some(error.to_string());
             }
             // An error about a made-up argument does not matter: the command itself was permitted.
             _ => {}
@@ -174,8 +174,8 @@ impl Inner {
             {
                 Finding::new("scripts", Severity::Ok, "run as they should")
             }
-            (Err(trouble), _) | (_, Err(trouble)) => {
-                Finding::new("scripts", Severity::Problem, format!("they fail: {trouble}"))
+            (Err(error), _) | (_, Err(error)) => {
+                Finding::new("scripts", Severity::Problem, format!("they fail: {error}"))
             }
             _ => Finding::new("scripts", Severity::Problem, "they give other replies than they should"),
         }

@@ -24,8 +24,8 @@ impl Inner {
         let info = redis::cmd("CLUSTER").arg("INFO").to_owned();
         let replies = match self.control.send_to_all(&info, self.options.invalidate_timeout).await {
             Ok(replies) => replies,
-            Err(trouble) => {
-                let reason = format!("its state cannot be read: {trouble}");
+            Err(error) => {
+                let reason = format!("its state cannot be read: {error}");
                 return Finding::new("cluster", Severity::Unknown, reason)
                     .remedy("ACL SETUSER <user> +cluster|info");
             }

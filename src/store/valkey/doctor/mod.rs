@@ -93,9 +93,9 @@ impl Inner {
         let key = self.keys.format();
         match self.link.send(&redis::cmd("PING"), &key, self.options.connect_timeout).await {
             Ok(_) => Ok(started.elapsed()),
-            Err(trouble) => {
+            Err(error) => {
                 // A server that does not permit it is there, and any other answer will do, too.
-                let error = Error::from(trouble);
+                let error = Error::from(error);
                 match error.kind() {
                     ErrorKind::Unavailable | ErrorKind::Timeout => {
                         let why = plain(&error.to_string());

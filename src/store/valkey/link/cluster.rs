@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::breaker::{BACKOFF, Breaker, Gate};
-use super::{Limits, Pace, Trouble};
+use super::{CommandError, Limits, Pace};
 use crate::error::{Error, ErrorKind};
 
 /// The number of breakers over which the slots are spread: enough that two of the slots in use hardly ever
@@ -86,7 +86,12 @@ impl Cluster {
         self.shared.connection().is_ok()
     }
 
-    pub(super) async fn send(&self, command: &Cmd, key: &str, limit: Duration) -> Result<Value, Trouble> {
+    pub(super) async fn send(
+        &self,
+        command: &Cmd,
+        key: &str,
+        limit: Duration,
+    ) -> Result<Value, CommandError> {
         let slot = Slot::for_key(key);
         let breaker = self.shared.breaker(slot);
         match breaker.gate() {
@@ -95,19 +100,19 @@ impl Cluster {
                 if gate == Gate::Probe {
                     self.probe(slot);
                 }
-                return Err(Trouble::Away("its node did not answer lately".into()));
+                return Err(CommandError::Unavailable("its node did not answer lately".into()));
             }
         }
         let asked = Instant::now();
         let reply = self.shared.send(command.clone(), primary(slot), limit).await;
         match &reply {
-            Err(trouble @ Trouble::Late { .. }) => {
-                if trouble.is_silence() {
+            Err(error @ CommandError::Late { .. }) => {
+                if error.is_silence() {
                     breaker.failed(asked);
                 }
                 self.probe(slot);
             }
-            Err(trouble) if trouble.is_silence() => _ = breaker.failed(asked),
+            Err(error) if error.is_silence() => _ = breaker.failed(asked),
             _ => _ = breaker.succeeded(),
         }
         reply
@@ -118,7 +123,7 @@ impl Cluster {
         command: Cmd,
         key: &str,
         limit: Duration,
-    ) -> Result<Value, Trouble> {
+    ) -> Result<Value, CommandError> {
         self.shared.send(command, primary(Slot::for_key(key)), limit).await
     }
 
@@ -128,16 +133,16 @@ impl Cluster {
         host: &str,
         port: u16,
         limit: Duration,
-    ) -> Result<Value, Trouble> {
+    ) -> Result<Value, CommandError> {
         let mut connection = self.shared.connection()?;
         let mut pipeline = redis::pipe();
         pipeline.cmd("ASKING").add_command(command.clone());
         let RoutingInfo::SingleNode(route) = by_address(host, port) else {
-            return Err(Trouble::Moving { ask: None });
+            return Err(CommandError::Moving { ask: None });
         };
         let replies = connection.route_pipeline(pipeline, 0, 2, route);
         let mut replies = self.shared.pace.in_time(limit, replies).await??;
-        let reply = replies.pop().ok_or(Trouble::Moving { ask: None })?;
+        let reply = replies.pop().ok_or(CommandError::Moving { ask: None })?;
         Ok(reply.extract_error()?)
     }
 
@@ -145,7 +150,7 @@ impl Cluster {
         &self,
         command: &Cmd,
         limit: Duration,
-    ) -> Result<Vec<(String, Value)>, Trouble> {
+    ) -> Result<Vec<(String, Value)>, CommandError> {
         let everywhere =
             RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, Some(ResponsePolicy::Special)));
         let replies = self.shared.send(command.clone(), everywhere, limit).await?;
@@ -168,9 +173,12 @@ impl Cluster {
         tokio::spawn(async move {
             let (breaker, asked) = (shared.breaker(slot), Instant::now());
             let reply = shared.send(redis::cmd("PING"), primary(slot), limit).await;
-            let is_away = matches!(&reply, Err(Trouble::Away(_) | Trouble::Lost(_) | Trouble::Late { .. }));
+            let is_unavailable = matches!(
+                &reply,
+                Err(CommandError::Unavailable(_) | CommandError::Lost(_) | CommandError::Late { .. })
+            );
             // A node may be there, but too slow for its answers to be worth the wait.
-            if is_away || asked.elapsed() > shared.pace.worth() {
+            if is_unavailable || asked.elapsed() > shared.pace.worth() {
                 breaker.failed(asked);
             } else {
                 breaker.succeeded();
@@ -181,9 +189,9 @@ impl Cluster {
 }
 
 impl Shared {
-    fn connection(&self) -> Result<ClusterConnection, Trouble> {
+    fn connection(&self) -> Result<ClusterConnection, CommandError> {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
-        connection.clone().map_err(Trouble::Away)
+        connection.clone().map_err(CommandError::Unavailable)
     }
 
     fn breaker(&self, slot: Slot) -> &Breaker {
@@ -193,7 +201,7 @@ impl Shared {
         &self.breakers[hasher.finish() as usize % BREAKERS]
     }
 
-    async fn send(&self, command: Cmd, route: RoutingInfo, limit: Duration) -> Result<Value, Trouble> {
+    async fn send(&self, command: Cmd, route: RoutingInfo, limit: Duration) -> Result<Value, CommandError> {
         let mut connection = self.connection()?;
         let reply = self.pace.in_time(limit, connection.route_command(command, route)).await?;
         Ok(reply.and_then(Value::extract_error)?)

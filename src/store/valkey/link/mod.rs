@@ -1,9 +1,9 @@
 //! The link to the servers: connections that are restored automatically, limits on waiting, and a circuit
 //! breaker.
 //!
-//! A command returns either its reply, within its limit, or [`Trouble`], which says what to do. Nothing is
-//! sent twice: a command whose reply was lost may have been executed, and only the caller knows how to repeat
-//! it (a script that opens a clock needs fresh random bits every time it may run).
+//! A command returns either its reply, within its limit, or [`CommandError`], which says what to do. Nothing
+//! is sent twice: a command whose reply was lost may have been executed, and only the caller knows how to
+//! repeat it (a script that opens a clock needs fresh random bits every time it may run).
 //!
 //! While the servers are known to be away, commands fail at once, and a task in the background tries to reach
 //! the servers. A late reply does not prove that the server is away. So the server is then pinged with a much
@@ -55,9 +55,9 @@ impl Limits {
 
 /// Why a command has no reply.
 #[derive(Debug)]
-pub(super) enum Trouble {
+pub(super) enum CommandError {
     /// The server cannot be reached, does not answer in time, or is not ready: leave it alone for a while.
-    Away(String),
+    Unavailable(String),
     /// The connection broke while the reply was awaited: the server is away, but may have executed the
     /// command.
     Lost(String),
@@ -77,7 +77,7 @@ pub(super) enum Trouble {
     Refused(RedisError),
 }
 
-impl Trouble {
+impl CommandError {
     /// Whether the server may have executed the command in spite of the error.
     pub(super) fn may_have_run(&self) -> bool {
         matches!(self, Self::Lost(_) | Self::Late { .. })
@@ -85,14 +85,14 @@ impl Trouble {
 
     /// Whether the server gave no sign of life.
     fn is_silence(&self) -> bool {
-        matches!(self, Self::Away(_) | Self::Lost(_) | Self::Late { starved: false })
+        matches!(self, Self::Unavailable(_) | Self::Lost(_) | Self::Late { starved: false })
     }
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Away(why) | Self::Lost(why) => write!(f, "the server is unavailable: {why}"),
+            Self::Unavailable(why) | Self::Lost(why) => write!(f, "the server is unavailable: {why}"),
             Self::Late { starved: false } => f.write_str("the server did not answer in time"),
             Self::Late { starved: true } => {
                 f.write_str("this process ran too late to read the server's answer in time")
@@ -104,23 +104,25 @@ impl fmt::Display for Trouble {
     }
 }
 
-impl From<Trouble> for Error {
-    fn from(trouble: Trouble) -> Self {
-        match trouble {
-            Trouble::Late { .. } => Self::new(ErrorKind::Timeout, trouble.to_string()),
-            Trouble::Away(_) | Trouble::Lost(_) => Self::new(ErrorKind::Unavailable, trouble.to_string()),
-            _ => Self::new(ErrorKind::Store, trouble.to_string()),
+impl From<CommandError> for Error {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Late { .. } => Self::new(ErrorKind::Timeout, error.to_string()),
+            CommandError::Unavailable(_) | CommandError::Lost(_) => {
+                Self::new(ErrorKind::Unavailable, error.to_string())
+            }
+            _ => Self::new(ErrorKind::Store, error.to_string()),
         }
     }
 }
 
-impl From<TimedOut> for Trouble {
+impl From<TimedOut> for CommandError {
     fn from(TimedOut { starved }: TimedOut) -> Self {
         Self::Late { starved }
     }
 }
 
-impl From<RedisError> for Trouble {
+impl From<RedisError> for CommandError {
     fn from(error: RedisError) -> Self {
         use redis::ErrorKind as Kind;
         match error.kind() {
@@ -145,7 +147,7 @@ impl From<RedisError> for Trouble {
             | Kind::AuthenticationFailed
             | Kind::MasterNameNotFoundBySentinel
             | Kind::EmptySentinelList
-            | Kind::NoValidReplicasFoundBySentinel => Self::Away(error.to_string()),
+            | Kind::NoValidReplicasFoundBySentinel => Self::Unavailable(error.to_string()),
             _ => Self::Refused(error),
         }
     }
@@ -181,7 +183,12 @@ impl Link {
     }
 
     /// Sends `command` to the server that its first key decides, and waits for the reply for at most `limit`.
-    pub(super) async fn send(&self, command: &Cmd, key: &str, limit: Duration) -> Result<Value, Trouble> {
+    pub(super) async fn send(
+        &self,
+        command: &Cmd,
+        key: &str,
+        limit: Duration,
+    ) -> Result<Value, CommandError> {
         match self {
             Self::Single(single) => single.send(command, limit).await,
             Self::Cluster(cluster) => cluster.send(command, key, limit).await,
@@ -189,10 +196,15 @@ impl Link {
     }
 
     /// Calls a script whose first key is `key`.
-    pub(super) async fn call(&self, call: &Call<'_>, key: &str, limit: Duration) -> Result<Value, Trouble> {
+    pub(super) async fn call(
+        &self,
+        call: &Call<'_>,
+        key: &str,
+        limit: Duration,
+    ) -> Result<Value, CommandError> {
         match self.send(&call.by_hash(), key, limit).await {
             // The script was not executed, so its random bits are still fresh.
-            Err(Trouble::NoScript) => self.send(&call.whole(), key, limit).await,
+            Err(CommandError::NoScript) => self.send(&call.whole(), key, limit).await,
             result => result,
         }
     }
@@ -203,7 +215,7 @@ impl Link {
         command: &Cmd,
         (host, port): (&str, u16),
         limit: Duration,
-    ) -> Result<Value, Trouble> {
+    ) -> Result<Value, CommandError> {
         match self {
             Self::Single(single) => single.send(command, limit).await,
             Self::Cluster(cluster) => cluster.ask(command, host, port, limit).await,
@@ -212,7 +224,7 @@ impl Link {
 
     /// Waits until `replicas` have what was written to the node of `key` through this link; returns how many
     /// have it.
-    pub(super) async fn wait(&self, key: &str, replicas: u64, limit: Duration) -> Result<u64, Trouble> {
+    pub(super) async fn wait(&self, key: &str, replicas: u64, limit: Duration) -> Result<u64, CommandError> {
         let mut command = redis::cmd("WAIT");
         command.arg(replicas).arg(limit.as_millis().to_string());
         // The server itself keeps to the limit; the margin is for its reply.
@@ -229,7 +241,7 @@ impl Link {
         &self,
         command: &Cmd,
         limit: Duration,
-    ) -> Result<Vec<(String, Value)>, Trouble> {
+    ) -> Result<Vec<(String, Value)>, CommandError> {
         match self {
             Self::Single(single) => Ok(vec![(single.name(), single.send(command, limit).await?)]),
             Self::Cluster(cluster) => cluster.send_to_all(command, limit).await,

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::breaker::{BACKOFF, Breaker, Gate};
-use super::{Limits, Pace, TimedOut, Trouble};
+use super::{CommandError, Limits, Pace, TimedOut};
 use crate::error::{Error, ErrorKind};
 use crate::store::valkey::address::{Topology, ValkeyAddress};
 use crate::store::valkey::{reply, script};
@@ -80,7 +80,7 @@ impl Single {
         self.shared.connection().is_ok() && !self.shared.breaker.is_open()
     }
 
-    pub(super) async fn send(&self, command: &Cmd, limit: Duration) -> Result<Value, Trouble> {
+    pub(super) async fn send(&self, command: &Cmd, limit: Duration) -> Result<Value, CommandError> {
         let shared = &self.shared;
         let (mut connection, serial) = shared.connection()?;
         match shared.breaker.gate() {
@@ -89,22 +89,22 @@ impl Single {
                 if gate == Gate::Probe {
                     self.probe();
                 }
-                return Err(Trouble::Away("it did not answer in time lately".into()));
+                return Err(CommandError::Unavailable("it did not answer in time lately".into()));
             }
         }
         let asked = Instant::now();
         let reply = shared.pace.in_time(limit, connection.req_packed_command(command)).await;
-        let trouble = match reply.map(|reply| reply.and_then(Value::extract_error)) {
+        let error = match reply.map(|reply| reply.and_then(Value::extract_error)) {
             Ok(Ok(reply)) => {
                 shared.heard();
                 return Ok(reply);
             }
-            Ok(Err(error)) => Trouble::from(error),
-            Err(timed_out) => Trouble::from(timed_out),
+            Ok(Err(error)) => CommandError::from(error),
+            Err(timed_out) => CommandError::from(timed_out),
         };
-        match &trouble {
-            Trouble::Away(why) | Trouble::Lost(why) => shared.lose(serial, why),
-            Trouble::Late { starved } => {
+        match &error {
+            CommandError::Unavailable(why) | CommandError::Lost(why) => shared.lose(serial, why),
+            CommandError::Late { starved } => {
                 if !starved {
                     shared.missed(asked);
                 }
@@ -112,7 +112,7 @@ impl Single {
             }
             _ => {}
         }
-        Err(trouble)
+        Err(error)
     }
 
     /// Pings the server in the background, with far more time than callers have, to find out how slow it is,
@@ -127,8 +127,10 @@ impl Single {
             let Ok((mut connection, serial)) = shared.connection() else { return };
             let (asked, ping) = (Instant::now(), redis::cmd("PING"));
             let reply = shared.pace.in_time(limit, connection.req_packed_command(&ping)).await;
-            match reply.map(|reply| reply.and_then(Value::extract_error).map_err(Trouble::from)) {
-                Ok(Err(Trouble::Away(why) | Trouble::Lost(why))) => shared.lose(serial, &why),
+            match reply.map(|reply| reply.and_then(Value::extract_error).map_err(CommandError::from)) {
+                Ok(Err(CommandError::Unavailable(why) | CommandError::Lost(why))) => {
+                    shared.lose(serial, &why);
+                }
                 Ok(_) if asked.elapsed() <= shared.pace.worth() => shared.heard(),
                 // The server is there, but its answers are not worth the wait.
                 Ok(_) => shared.missed(asked),
@@ -145,10 +147,10 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn connection(&self) -> Result<(MultiplexedConnection, u64), Trouble> {
+    fn connection(&self) -> Result<(MultiplexedConnection, u64), CommandError> {
         match &*self.lock() {
             State::Up(connection, serial) => Ok((connection.clone(), *serial)),
-            State::Down(why) => Err(Trouble::Away(why.clone())),
+            State::Down(why) => Err(CommandError::Unavailable(why.clone())),
         }
     }
 

@@ -1,7 +1,7 @@
 -- Checks whether an answer would be stored now; see fill.lua.
 --
 -- KEYS  clock
--- ARGV  nonce, incarnation and sequence of the snapshot, packed dependencies, number of documents read in a known
+-- ARGV  nonce, incarnation and sequence of the read version, packed dependencies, number of documents read in a known
 --       version, id and version of each
 -- Returns `taken`, or why it would not be.
 local i, s, f = open(KEYS[1], ARGV[1])

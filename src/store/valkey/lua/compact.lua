@@ -1,4 +1,4 @@
--- Drops marks at or below the floor, some at a time, together with the versions that came with them.
+-- Drops tombstones at or below the low-water mark, some at a time, together with the versions that came with them.
 --
 -- KEYS  clock
 -- ARGV  nonce, cursor

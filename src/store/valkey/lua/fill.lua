@@ -1,7 +1,7 @@
--- Stores an entry, unless one of its dependencies changed since the caller's snapshot.
+-- Stores an entry, unless one of its dependencies changed since the caller's read version.
 --
 -- KEYS  clock, entry, the set of all entries, then the set of each name that is to list the entry
--- ARGV  nonce, incarnation and sequence of the snapshot, time to live in ms, packed dependencies, entry id,
+-- ARGV  nonce, incarnation and sequence of the read version, time to live in ms, packed dependencies, entry id,
 --       number of documents read in a known version, id and version of each, then the entry's fields and values
 -- Returns `stored`, or why it is not.
 local i, s, f = open(KEYS[1], ARGV[1])

@@ -2,7 +2,7 @@
 -- changed.
 --
 -- KEYS  clock
--- ARGV  nonce, compaction interval in ms, most marks, `first` or `again`, prefix of the names of the bucket's
+-- ARGV  nonce, compaction interval in ms, most tombstones, `first` or `again`, prefix of the names of the bucket's
 --       sets, prefix of the names of sets that are moved away (never used before), then runs of similar
 --       changes: kind (`change`, `release`, `hold`, `entry` or `everything`), number of changes, number of
 --       names of each, whether they are of documents (`documents`, `versions` if some carry a version, or
@@ -11,7 +11,7 @@
 --       change of a document is the one under which the document is known, and no document is twice in a run.
 --       A change that is applied `again` comes from an outbox, maybe after newer changes. The version that it
 --       carries is not registered: it may be an old one, and a change back to it would look like no change.
--- Returns { online replicas, whether marks are to be dropped, the sets that were moved away, the ids of
+-- Returns { online replicas, whether tombstones are to be dropped, the sets that were moved away, the ids of
 --           entries from sets that were emptied, one after the other, then for each change the number of
 --           entries in its sets, or -1 if it carried the version that is registered }.
 --
@@ -26,7 +26,7 @@ local moved, emptied = {}, {}
 local result = { 0, 0, moved, '' }
 local drops = 0
 
--- A number as it is written in fields, without a fraction up to the mark of a held name.
+-- A number as it is written in fields, without a fraction up to the tombstone of a held name.
 local function text(number)
   return string.format('%.0f', number)
 end
@@ -106,16 +106,16 @@ while at <= #ARGV do
       ids[n] = string.sub(packed, 16 * n - 15, 16 * n)
     end
     -- What the clock holds of the documents. Each is one field among many, so reading them is the largest
-    -- part of what a change costs: only what is needed is read. A version lives as long as its mark.
-    local documents, marks, registered = {}, {}, {}
+    -- part of what a change costs: only what is needed is read. A version lives as long as its tombstone.
+    local documents, tombstones, registered = {}, {}, {}
     for n = 1, told ~= '' and changes or 0 do
       documents[n] = ids[(n - 1) * names + 1]
     end
-    marks = read(documents)
+    tombstones = read(documents)
     if told == 'versions' then
       local versioned, which = {}, {}
       for n = 1, changes do
-        if marks[n] and tonumber(marks[n]) > f then
+        if tombstones[n] and tonumber(tombstones[n]) > f then
           which[#which + 1] = n
           versioned[#which] = 'v' .. documents[n]
         end
@@ -128,7 +128,7 @@ while at <= #ARGV do
     for n = 1, #documents do
       local version = told == 'versions' and ARGV[versions + n] or ''
       local known = version ~= '' and registered[n] == version
-      if known and kind == 'change' and marks[n] ~= HELD_TEXT then
+      if known and kind == 'change' and tombstones[n] ~= HELD_TEXT then
         done[n] = -1
         left = left - 1
       elseif known or version ~= '' and not again then
@@ -140,11 +140,11 @@ while at <= #ARGV do
         gone[#gone + 1] = 'v' .. documents[n]
       end
     end
-    -- All changes of one run have the same mark, that of the last: no one has a snapshot from between them.
-    local mark = HELD_TEXT
+    -- All changes of one run have the same tombstone, that of the last: no one has a read version from between them.
+    local tombstone = HELD_TEXT
     if kind ~= 'hold' then
       s = s + left
-      mark = text(s)
+      tombstone = text(s)
     end
     local at_field = #fields
     local ends = is_listing and (kind == 'change' or kind == 'release')
@@ -153,7 +153,7 @@ while at <= #ARGV do
         local first, last = (n - 1) * names + 1, n * names
         -- A held name stays held until it is released. Only documents are held, each under all of its names.
         local old
-        if kind == 'change' and marks[n] == HELD_TEXT then
+        if kind == 'change' and tombstones[n] == HELD_TEXT then
           local own = {}
           for name = first, last do
             own[#own + 1] = ids[name]
@@ -162,7 +162,7 @@ while at <= #ARGV do
         end
         for name = first, last do
           if not old or old[name - first + 1] ~= HELD_TEXT then
-            fields[at_field + 1], fields[at_field + 2] = ids[name], mark
+            fields[at_field + 1], fields[at_field + 2] = ids[name], tombstone
             at_field = at_field + 2
           end
           if ends then
@@ -193,29 +193,29 @@ while at <= #ARGV do
   end
 end
 
--- Drops old marks: the floor rises to where the sequence stood one interval ago or, if there are too many
--- marks, half way up to the sequence. Entries stored before the floor die early; none lives too long. The
--- marks themselves are dropped later. So while there are still too many, the floor rises again only after
+-- Drops old tombstones: the low-water mark rises to where the sequence stood one interval ago or, if there are too many
+-- tombstones, half way up to the sequence. Entries stored before the low-water mark die early; none lives too long. The
+-- tombstones themselves are dropped later. So while there are still too many, the low-water mark rises again only after
 -- their number has grown by an eighth of the limit (`h`).
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000
 local past = redis.call('HMGET', clock, 't', 'p', 'h')
-local floor = f
+local low_water_mark = f
 if not past[1] then
   redis.call('HSET', clock, 't', now, 'p', s)
 elseif now - tonumber(past[1]) >= tonumber(ARGV[2]) then
-  floor = math.max(f, tonumber(past[2] or 0))
+  low_water_mark = math.max(f, tonumber(past[2] or 0))
   redis.call('HSET', clock, 't', now, 'p', s)
 end
 local count, most = redis.call('HLEN', clock), tonumber(ARGV[3])
 if count > most and count > tonumber(past[3] or 0) then
-  floor = math.max(floor, math.floor((f + s) / 2))
+  low_water_mark = math.max(low_water_mark, math.floor((f + s) / 2))
   redis.call('HSET', clock, 'h', count + math.ceil(most / 8))
 elseif past[3] and count <= most then
   redis.call('HDEL', clock, 'h')
 end
-if floor > f then
-  redis.call('HSET', clock, 'f', floor)
+if low_water_mark > f then
+  redis.call('HSET', clock, 'f', low_water_mark)
   drops = 1
 end
 result[2] = drops

@@ -1,10 +1,10 @@
 -- The code that every script begins with: the clock of a bucket, and what it says about an entry.
 
--- A mark above every snapshot: the name is held.
+-- A tombstone above every read version: the name is held.
 local HELD = 9007199254740991
 local HELD_TEXT = '9007199254740991'
 
--- Opens the clock and returns its incarnation, sequence and floor.
+-- Opens the clock and returns its incarnation, sequence and low-water mark.
 --
 -- A clock that is gone, or that was written under another replication id (because the server restarted, was
 -- rolled back, or a replica took over), cannot vouch for anything. It starts again under `nonce`, 128 random
@@ -13,7 +13,7 @@ local HELD_TEXT = '9007199254740991'
 --
 -- Anyone who may ask can invent corpora, and the first question creates a clock. So a clock begins with a
 -- time to live. It loses its time to live when the first fill is stored or the first invalidation is
--- applied: see `keep`. A clock that runs out is simply lost. Nothing was stored under it, and the snapshots
+-- applied: see `keep`. A clock that runs out is simply lost. Nothing was stored under it, and the read versions
 -- that were taken belong to an incarnation that no clock has again.
 --
 -- A primary that was demoted keeps its clients, and follows the replication id of the new primary without
@@ -68,13 +68,13 @@ local function death(clock, i, f, entry_i, entry_s, packed)
   for at = 1, #packed, 16 do
     fields[#fields + 1] = string.sub(packed, at, at + 15)
   end
-  local marks = redis.call('HMGET', clock, unpack(fields))
+  local tombstones = redis.call('HMGET', clock, unpack(fields))
   for n = 1, #fields do
-    local mark = tonumber(marks[n] or 0)
-    if mark == HELD then
+    local tombstone = tonumber(tombstones[n] or 0)
+    if tombstone == HELD then
       return 'held'
     end
-    dead = dead or mark > entry_s
+    dead = dead or tombstone > entry_s
   end
   return dead and 'invalidated' or nil
 end
@@ -87,8 +87,8 @@ end
 
 -- Returns `version` if an answer was derived from another version of a document than the registered one; nil
 -- if it was not. ARGV has the number of documents at `at`, then the id and the version of each. Retrieval can
--- lag behind the ingestion hook: then the snapshot is new, but the document is old. A version lives as long
--- as the mark that it came with.
+-- lag behind the ingestion hook: then the read version is new, but the document is old. A version lives as long
+-- as the tombstone that it came with.
 local function mismatch(clock, f, at)
   for n = 1, tonumber(ARGV[at]) do
     local document, version = ARGV[at + 2 * n - 1], ARGV[at + 2 * n]

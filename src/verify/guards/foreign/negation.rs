@@ -54,21 +54,21 @@ pub(in crate::verify::guards) fn negation(reading: &Reading) -> Option<Negation<
         OR.contains(&before) || POLITE.contains(&after) || (before, reading.text(at)) == ("come", "mai")
     };
     let found = |words: &[&str]| kept.clone().find(|&at| words.contains(&reading.text(at)) && !is_idle(at));
-    let told = |place: Option<usize>| Negation {
+    let negation_at = |place: Option<usize>| Negation {
         is_negated: place.is_some(),
         cue: place.map_or("", |at| reading.text(at)),
     };
-    let Some(language) = reading.told().language else {
-        return found(ANYWHERE).map(|at| told(Some(at)));
+    let Some(language) = reading.detected().language else {
+        return found(ANYWHERE).map(|at| negation_at(Some(at)));
     };
     match language {
         Language::English => None,
-        Language::Chinese if reading.told().is_sure => Some(told(written(reading, chinese))),
+        Language::Chinese if reading.detected().is_sure => Some(negation_at(written(reading, chinese))),
         // Some single characters may just as well be Japanese.
-        Language::Chinese => Some(told(None)),
+        Language::Chinese => Some(negation_at(None)),
         Language::Japanese => Some(japanese(reading)),
-        Language::French => Some(told(found(words(language)).or_else(|| no_longer(reading)))),
-        _ => Some(told(found(words(language)))),
+        Language::French => Some(negation_at(found(words(language)).or_else(|| no_longer(reading)))),
+        _ => Some(negation_at(found(words(language)))),
     }
 }
 

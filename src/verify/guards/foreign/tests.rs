@@ -91,7 +91,7 @@ fn numbers_are_one_in_words_and_in_the_digits_of_any_script() {
 }
 
 #[test]
-fn times_are_told_in_many_languages() {
+fn times_are_read_in_many_languages() {
     for (a, b) in [
         ("Habt ihr am Montag geöffnet?", "Habt ihr am Sonntag geöffnet?"),
         ("Is de winkel open op maandag?", "Is de winkel open op zondag?"),

@@ -9,7 +9,7 @@ mod corpus;
 mod freshness;
 mod labels;
 #[cfg(test)]
-mod letters;
+mod letter_count;
 mod observed;
 mod plan;
 mod play;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use serde::Serialize;
-use wellspring::Criterion;
+use wellspring::MatchPolicy;
 use wellspring::error::Result;
 use wellspring::key::Corpus;
 use wellspring::verify::{Budgets, Candidate, Screening, Verdict, Verifier};
@@ -48,8 +48,8 @@ impl Verifier for Observed {
         self.verifier.forget();
     }
 
-    fn floor(&self, criterion: Criterion) -> f32 {
-        self.verifier.floor(criterion)
+    fn floor(&self, match_policy: MatchPolicy) -> f32 {
+        self.verifier.floor(match_policy)
     }
 
     fn budgets(&self, corpus: Option<&Corpus>) -> Budgets {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
-use wellspring::{Criterion, Metrics};
+use wellspring::{MatchPolicy, Metrics};
 
 use super::observed::StaticThreshold;
 use super::play::{FalseHit, Tally, Times};
@@ -20,7 +20,7 @@ pub(super) struct Report {
     pub(super) simulated_llm_ms: u64,
     pub(super) clients: usize,
     pub(super) seed: u64,
-    pub(super) criterion: Criterion,
+    pub(super) match_policy: MatchPolicy,
     pub(super) questions: u64,
     pub(super) hits: u64,
     pub(super) exact_hits: u64,
@@ -84,7 +84,7 @@ pub(super) struct Setting {
     pub(super) simulated_llm: Duration,
     pub(super) clients: usize,
     pub(super) seed: u64,
-    pub(super) criterion: Criterion,
+    pub(super) match_policy: MatchPolicy,
     pub(super) elapsed: Duration,
     pub(super) entries: u64,
     pub(super) store: Option<PathBuf>,
@@ -109,7 +109,7 @@ impl Report {
             simulated_llm_ms: u64::try_from(setting.simulated_llm.as_millis()).unwrap_or(u64::MAX),
             clients: setting.clients,
             seed: setting.seed,
-            criterion: setting.criterion,
+            match_policy: setting.match_policy,
             questions,
             hits,
             exact_hits,

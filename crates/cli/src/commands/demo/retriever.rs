@@ -214,15 +214,15 @@ async fn embed(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::demo::letters::{self, Letters};
+    use crate::commands::demo::letter_count::{self, LetterCountEmbedder};
 
     async fn retriever() -> Retriever {
-        let documents = letters::documents(&[
+        let documents = letter_count::documents(&[
             ("bees", "Bees buzz. Bees sting."),
             ("cats", "Cats catch mice. They purr."),
             ("dogs", "Dogs dig."),
         ]);
-        Retriever::index(Arc::new(Letters::new()), &documents, &mut |_, _| ()).await.unwrap()
+        Retriever::index(Arc::new(LetterCountEmbedder::new()), &documents, &mut |_, _| ()).await.unwrap()
     }
 
     fn ids(found: &[Retrieved]) -> Vec<&str> {
@@ -232,18 +232,18 @@ mod tests {
     #[tokio::test]
     async fn the_nearest_sentence_decides() {
         let retriever = retriever().await;
-        let found = retriever.retrieve(&Letters::embed_one("they purr"), 2);
+        let found = retriever.retrieve(&LetterCountEmbedder::embed_one("they purr"), 2);
         assert_eq!(found[0].document.id, "cats");
         assert!((found[0].similarity - 1.0).abs() < 1e-6);
         assert_eq!(found.len(), 2);
-        assert_eq!(ids(&retriever.retrieve(&Letters::embed_one("dogs dig"), 9))[0], "dogs");
-        assert!(retriever.retrieve(&Letters::embed_one("dogs"), 0).is_empty());
+        assert_eq!(ids(&retriever.retrieve(&LetterCountEmbedder::embed_one("dogs dig"), 9))[0], "dogs");
+        assert!(retriever.retrieve(&LetterCountEmbedder::embed_one("dogs"), 0).is_empty());
     }
 
     #[tokio::test]
     async fn an_edit_is_a_new_version_that_retrieval_finds() {
         let retriever = retriever().await;
-        let query = Letters::embed_one("cats catch mice");
+        let query = LetterCountEmbedder::embed_one("cats catch mice");
         let before = retriever.retrieve(&query, 1);
         assert_eq!(retriever.edit("cats", 7).await.unwrap(), Version::new(2));
         let after = retriever.retrieve(&query, 1);

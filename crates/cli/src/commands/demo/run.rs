@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use owo_colors::OwoColorize as _;
-use wellspring::criterion::DEFAULT_MAX_FALSE_HIT_RATE;
+use wellspring::match_policy::DEFAULT_MAX_FALSE_HIT_RATE;
 use wellspring::verify::Verifier;
-use wellspring::{Cache, Corpus, Criterion, EmbeddedStore, Embedder};
+use wellspring::{Cache, Corpus, EmbeddedStore, Embedder, MatchPolicy};
 
 use super::answerer::{API_KEY_VARIABLE, Answerer, ExtractiveAnswerer, HttpLlm};
 use super::corpus::DemoCorpus;
@@ -87,17 +87,17 @@ pub(crate) async fn run(
     .await?;
     bar.finish_and_clear();
 
-    let criterion = args
+    let match_policy = args
         .threshold
-        .map_or(Criterion::MaxFalseHitRate(args.max_false_hit_rate), Criterion::SimilarityThreshold);
+        .map_or(MatchPolicy::MaxFalseHitRate(args.max_false_hit_rate), MatchPolicy::SimilarityThreshold);
     let verifier = Arc::new(Observed::new(verifier));
     let cache = Cache::builder_from(embedder, store)
-        .criterion(criterion)
+        .match_policy(match_policy)
         .verifier_from(Arc::clone(&verifier) as _)
         .seed(args.seed)
         .build()
         .await?;
-    if let Some(unshown) = cache.budgets(&Corpus::default()).unshown(criterion) {
+    if let Some(unshown) = cache.budgets(&Corpus::default()).unshown(match_policy) {
         output::note(format_args!("{} {unshown}", "warning:".yellow().bold()));
     }
     let asked = plan::plan(&corpus, args.questions as usize, args.seed);
@@ -127,7 +127,7 @@ pub(crate) async fn run(
         simulated_llm: Duration::from_millis(if args.llm.is_some() { 0 } else { args.simulate_llm_ms }),
         clients: args.clients.into(),
         seed: args.seed,
-        criterion,
+        match_policy,
         elapsed: started.elapsed(),
         entries: cache.status().await?.entries,
         store: args.keep.clone(),

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use wellspring::clock::ManualClock;
-use wellspring::criterion::Criterion;
 use wellspring::embed::Embedder;
 use wellspring::error::{Error, ErrorKind};
+use wellspring::match_policy::MatchPolicy;
 use wellspring::store::MemoryStore;
 use wellspring::verify::Calibration;
 use wellspring_eval::adversarial;
@@ -223,8 +223,8 @@ async fn examiner(
 }
 
 fn terms(budget: f64, context: &Context) -> wellspring::Result<Terms> {
-    Criterion::MaxFalseHitRate(budget).checked()?;
-    Ok(Terms { budget, similarity: context.config.criterion().similarity().unwrap_or(COMPARED_AT) })
+    MatchPolicy::MaxFalseHitRate(budget).checked()?;
+    Ok(Terms { budget, similarity: context.config.match_policy().similarity().unwrap_or(COMPARED_AT) })
 }
 
 impl How {

@@ -2,8 +2,8 @@
 
 mod files;
 mod notice;
+mod report;
 mod state;
-mod tell;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,8 +17,8 @@ use wellspring_gateway::rules::Rules;
 
 use self::files::Files;
 use self::notice::{Noticed, Notices};
+use self::report::Reporter;
 use self::state::{Change, State};
-use self::tell::Teller;
 use crate::commands::context::{Context, invalid};
 use crate::commands::exit::Exit;
 use crate::commands::{listen, output, units};
@@ -76,31 +76,31 @@ pub(crate) async fn run(args: WatchArgs, context: &Context) -> anyhow::Result<Ex
     let mut notices = if args.once { None } else { Some(Notices::of(&folder, args.debounce, args.rescan)?) };
     let mut state = State::load(&args.state, &folder, &args.corpus)?;
     let mut files = Files::new(folder, &args.state);
-    let teller = Teller::open(context, args.gateway.as_deref(), &args.token_env, args.corpus).await?;
+    let reporter = Reporter::open(context, args.gateway.as_deref(), &args.token_env, args.corpus).await?;
     let mut stopped = std::pin::pin!(listen::shutdown()?);
     let mut noticed = Noticed::Everything;
     loop {
         let read = tokio::task::spawn_blocking(move || {
-            let told = files.read(&noticed);
-            (files, told)
+            let reported = files.read(&noticed);
+            (files, reported)
         });
-        let told;
-        (files, told) = read.await?;
-        for trouble in told {
+        let reported;
+        (files, reported) = read.await?;
+        for trouble in reported {
             output::note(format_args!("{} {trouble}", "warning:".yellow().bold()));
         }
         let changes = state.changes(files.known(), &rules);
-        let telling = async {
-            for batch in changes.chunks(tell::BATCH) {
-                teller.tell(batch, args.once).await?;
-                state.told(batch, files.known(), &rules);
+        let reporting = async {
+            for batch in changes.chunks(report::BATCH) {
+                reporter.report(batch, args.once).await?;
+                state.reported(batch, files.known(), &rules);
                 state.save(&args.state)?;
                 report(batch, context.json)?;
             }
             anyhow::Ok(())
         };
         tokio::select! {
-            told = telling => told?,
+            reported = reporting => reported?,
             () = &mut stopped => break,
         }
         let Some(notices) = &mut notices else { break };
@@ -109,7 +109,7 @@ pub(crate) async fn run(args: WatchArgs, context: &Context) -> anyhow::Result<Ex
             () = &mut stopped => break,
         }
     }
-    teller.close().await?;
+    reporter.close().await?;
     if args.once && !context.json {
         output::note(format_args!("{} known", units::counted(files.known().len() as u64, "file")));
     }

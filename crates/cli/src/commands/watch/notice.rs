@@ -62,14 +62,14 @@ pub(super) struct Notices {
 impl Notices {
     pub(super) fn of(folder: &Path, debounce: Duration, rescan: Duration) -> Result<Self> {
         let noticed = Arc::new((Mutex::new(Noticed::default()), Notify::new()));
-        let told = Arc::clone(&noticed);
+        let sink = Arc::clone(&noticed);
         let failed = |error: notify::Error| {
             let message = format!("the folder {} cannot be watched", folder.display());
             Error::new(ErrorKind::Unavailable, message).with_source(error)
         };
         let hear = move |event| {
-            told.0.lock().unwrap_or_else(PoisonError::into_inner).add(event);
-            told.1.notify_one();
+            sink.0.lock().unwrap_or_else(PoisonError::into_inner).add(event);
+            sink.1.notify_one();
         };
         let config = notify::Config::default().with_follow_symlinks(false);
         let mut watcher = RecommendedWatcher::new(hear, config).map_err(failed)?;

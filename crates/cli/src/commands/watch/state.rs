@@ -102,7 +102,12 @@ impl State {
     }
 
     /// Remembers that `changes` were reported.
-    pub(super) fn told(&mut self, changes: &[Change], now: &BTreeMap<String, Option<String>>, rules: &Rules) {
+    pub(super) fn reported(
+        &mut self,
+        changes: &[Change],
+        now: &BTreeMap<String, Option<String>>,
+        rules: &Rules,
+    ) {
         let now = documents(now, rules);
         for change in changes {
             let Change::Document { id, .. } = change else { continue };
@@ -162,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_changed_is_told_and_survives_a_restart() {
+    fn only_what_changed_is_reported_and_survives_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         let load = |corpus: &str| State::load(&path, folder.path(), &Corpus::new(corpus).unwrap());
@@ -171,7 +176,7 @@ mod tests {
         let first = files(&[("a", "1"), ("b", "1"), ("c", "1")]);
         let changes = state.changes(&first, &rules);
         assert_eq!(changes.len(), 3);
-        state.told(&changes, &first, &rules);
+        state.reported(&changes, &first, &rules);
         state.save(&path).unwrap();
         let state = load("c").unwrap();
         assert!(state.changes(&first, &rules).is_empty());
@@ -199,7 +204,7 @@ mod tests {
         let first = files(&[("a/1", "x"), ("a/2", "y"), ("b/1", "z"), ("loose", "w")]);
         let changes = state.changes(&first, &rules);
         assert_eq!(changes.len(), 3, "{changes:?}");
-        state.told(&changes, &first, &rules);
+        state.reported(&changes, &first, &rules);
         let second = files(&[("a/1", "x"), ("a/2", "changed"), ("b/1", "z")]);
         let changes = state.changes(&second, &rules);
         assert_eq!(changes[0], Change::Collection { name: "all".into() });

@@ -97,8 +97,8 @@ impl Stream {
         self.push("response.content_part.added", with(place, "part", &begun));
         self.push(&format!("{event}.delta"), with(place, "delta", &part[field]));
         for (index, annotation) in part["annotations"].as_array().into_iter().flatten().enumerate() {
-            let told = with(&with(place, "annotation_index", &index.into()), "annotation", annotation);
-            self.push("response.output_text.annotation.added", told);
+            let annotation = with(&with(place, "annotation_index", &index.into()), "annotation", annotation);
+            self.push("response.output_text.annotation.added", annotation);
         }
         self.push(&format!("{event}.done"), with(place, field, &part[field]));
         self.push("response.content_part.done", with(place, "part", part));

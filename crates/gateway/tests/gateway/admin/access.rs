@@ -1,6 +1,6 @@
 //! Who may see and do what.
 
-use wellspring_gateway::auth::{Right, Token};
+use wellspring_gateway::auth::{Permission, Token};
 
 use crate::running::{Reply, Running};
 
@@ -8,11 +8,11 @@ use crate::running::{Reply, Running};
 async fn each_route_needs_its_scope() {
     let gateway = Running::with(|options| {
         options.tokens = vec![
-            Token::new("r", &[Right::Read], "read"),
-            Token::new("f", &[Right::Fill], "fill"),
-            Token::new("j", &[Right::Feedback], "feedback"),
-            Token::new("i", &[Right::Invalidate], "invalidate"),
-            Token::new("a", &[Right::Admin], "admin"),
+            Token::new("r", &[Permission::Read], "read"),
+            Token::new("f", &[Permission::Fill], "fill"),
+            Token::new("j", &[Permission::Feedback], "feedback"),
+            Token::new("i", &[Permission::Invalidate], "invalidate"),
+            Token::new("a", &[Permission::Admin], "admin"),
         ];
     })
     .await;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use wellspring::judgement::Feedback;
-use wellspring_gateway::auth::{Right, Token};
+use wellspring_gateway::auth::{Permission, Token};
 
 use crate::admin::asked;
 use crate::running::{Reply, Running};
@@ -69,7 +69,7 @@ async fn every_view_works() {
     let modules = root.join(".deps/javascript/node_modules");
     assert!(modules.exists(), "the client libraries are missing, fetch them with `make clients`");
     let gateway =
-        Running::with(|options| options.tokens = vec![Token::new("a", &[Right::Admin], "admin")]).await;
+        Running::with(|options| options.tokens = vec![Token::new("a", &[Permission::Admin], "admin")]).await;
     let empty = Running::start().await;
     let lasting = std::env::var("WELLSPRING_VISIT_SECS").ok().and_then(|secs| secs.parse().ok()).unwrap_or(3);
     visit(&gateway, Duration::from_secs(lasting)).await;

@@ -51,9 +51,9 @@ async fn actions_act_and_are_logged() {
     assert_eq!(ask(&gateway, ONE, "refunds.md").await.tier(), "miss");
     assert_eq!(ask(&gateway, ONE, "refunds.md").await.tier(), "exact");
     let log = get(&gateway, "/admin/log").await.json();
-    let told: Vec<_> =
+    let reported: Vec<_> =
         log["records"].as_array().unwrap().iter().map(|record| record["event"].as_str().unwrap()).collect();
-    assert_eq!(told, ["released", "refused", "held", "invalidated"]);
+    assert_eq!(reported, ["released", "refused", "held", "invalidated"]);
     assert_eq!(log["records"][1]["reason"], "held");
     assert!(!log.to_string().contains("refund of"), "no question is logged: {log}");
     assert_eq!(post(&gateway, "/admin/invalidate", &json!({ "changes": [] })).await.status, 400);

@@ -42,7 +42,7 @@ async fn what_a_judge_approved_is_listed_with_its_use_and_revoked() {
     // The second is also a near miss of the first, so ended before it may be shown.
     for question in [NEAR, NEAR_ALSO] {
         ask(&gateway, question, "other.md").await;
-        gateway.cache.settle().await.unwrap();
+        gateway.cache.wait_idle().await.unwrap();
         let changed = json!({ "documents": [{ "id": "other.md" }] });
         assert_eq!(post(&gateway, "/v1/documents/changed", &changed).await.status, 200);
     }

@@ -127,7 +127,7 @@ async fn it_has_the_fields_that_bodies_have() {
         let address = if item.get("servers").is_some() { gateway.admin } else { gateway.public };
         let url = format!("http://{address}{}", path.replace("{id}", "0"));
         // Including the fields that are read before the others.
-        let mut told = BTreeSet::new();
+        let mut named = BTreeSet::new();
         for body in [
             json!({ "?": 1 }),
             json!({ "?": 1, "id": "d" }),
@@ -135,11 +135,11 @@ async fn it_has_the_fields_that_bodies_have() {
         ] {
             let reply = Reply::of(gateway.client.post(&url).json(&body).send().await.unwrap()).await;
             let Some((_, listed)) = reply.body.split_once("unknown field `?`, expected") else { continue };
-            told.extend(listed.split('`').skip(1).step_by(2).map(str::to_owned));
+            named.extend(listed.split('`').skip(1).step_by(2).map(str::to_owned));
         }
-        let missing: Vec<_> = told.difference(&described).collect();
+        let missing: Vec<_> = named.difference(&described).collect();
         assert!(missing.is_empty(), "{path} lacks {missing:?}");
-        if !told.is_empty() {
+        if !named.is_empty() {
             compared.push(path.as_str());
         }
     }

@@ -42,7 +42,7 @@ fn now() -> u64 {
 }
 
 /// Reports this version of the document, signed at `time` or without a time.
-async fn tell(gateway: &Running, version: &str, time: Option<u64>) -> Reply {
+async fn report(gateway: &Running, version: &str, time: Option<u64>) -> Reply {
     let body = json!({ "id": "hours", "version": version }).to_string();
     let name = if time.is_some() { "timed" } else { "plain" };
     let url = format!("http://{}/v1/webhooks/{name}", gateway.admin);
@@ -71,11 +71,11 @@ async fn a_recorded_delivery_brings_no_earlier_version_back() {
         [(None, None), (Some(now() + 1), Some(now() + 2)), (Some(now() - 60), Some(now() + 1))]
     {
         let gateway = Running::with(add_webhooks).await;
-        assert_eq!(tell(&gateway, "1", first).await.status, 200);
-        assert_eq!(tell(&gateway, "2", second).await.status, 200);
+        assert_eq!(report(&gateway, "1", first).await.status, 200);
+        assert_eq!(report(&gateway, "2", second).await.status, 200);
         assert_eq!((ask(&gateway, "2").await, ask(&gateway, "2").await), ("miss".into(), "exact".into()));
         // An attacker recorded the first one and sends it again.
-        assert_eq!(tell(&gateway, "1", first).await.status, 200);
+        assert_eq!(report(&gateway, "1", first).await.status, 200);
         // What was made from the latest version is served, or made again and kept: it is not treated as old.
         ask(&gateway, "2").await;
         assert_eq!(ask(&gateway, "2").await, "exact", "{first:?} {second:?}");
@@ -83,15 +83,15 @@ async fn a_recorded_delivery_brings_no_earlier_version_back() {
 }
 
 #[tokio::test]
-async fn what_is_signed_late_ends_answers_and_tells_no_version() {
+async fn what_is_signed_late_ends_answers_and_reports_no_version() {
     let gateway = Running::with(add_webhooks).await;
-    assert_eq!(tell(&gateway, "2", Some(now() + 5)).await.status, 200);
+    assert_eq!(report(&gateway, "2", Some(now() + 5)).await.status, 200);
     ask(&gateway, "2").await;
     // Signed before the other one, and arrived after it.
-    assert_eq!(tell(&gateway, "1", Some(now() + 4)).await.json()["dropped"], 1);
+    assert_eq!(report(&gateway, "1", Some(now() + 4)).await.json()["dropped"], 1);
     assert_eq!((ask(&gateway, "2").await, ask(&gateway, "2").await), ("miss".into(), "exact".into()));
     // The latest one is trusted.
-    assert_eq!(tell(&gateway, "3", Some(now() + 30)).await.json()["dropped"], 1);
+    assert_eq!(report(&gateway, "3", Some(now() + 30)).await.json()["dropped"], 1);
     assert_eq!((ask(&gateway, "2").await, ask(&gateway, "2").await), ("miss".into(), "miss".into()));
 }
 

@@ -1,7 +1,7 @@
 //! Callers who leave more behind than their requests: names in the clock, and corpora.
 
 use serde_json::{Value, json};
-use wellspring_gateway::auth::{Right, Token};
+use wellspring_gateway::auth::{Permission, Token};
 
 use crate::proxy::{CHAT, chat};
 use crate::running::{Reply, Running};
@@ -9,10 +9,10 @@ use crate::running::{Reply, Running};
 async fn start() -> Running {
     Running::with(|options| {
         options.tokens = vec![
-            Token::new("ingestion", &[Right::Invalidate], "ingestion-token"),
-            Token::new("other", &[Right::Invalidate], "other-token"),
-            Token::new("app", &[Right::Read, Right::Fill, Right::Feedback], "app-token"),
-            Token::new("ops", &[Right::Admin], "ops-token"),
+            Token::new("ingestion", &[Permission::Invalidate], "ingestion-token"),
+            Token::new("other", &[Permission::Invalidate], "other-token"),
+            Token::new("app", &[Permission::Read, Permission::Fill, Permission::Feedback], "app-token"),
+            Token::new("ops", &[Permission::Admin], "ops-token"),
         ];
         options.limits.changes_per_hour = 10;
         options.limits.corpora_per_hour = 3;
@@ -25,7 +25,8 @@ async fn send(gateway: &Running, url: String, token: &str, body: &Value) -> Repl
     Reply::of(request.send().await.unwrap()).await
 }
 
-/// A token that may report changes made the clock forget the older half of its marks, which ended every earlier answer.
+/// A token that may report changes made the clock forget the older half of its tombstones, which ended every
+/// earlier answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_caller_cannot_flood_the_clock() {
     let gateway = start().await;
@@ -39,26 +40,27 @@ async fn one_caller_cannot_flood_the_clock() {
     let refused = report("ingestion-token", 3).await;
     assert_eq!((refused.status, &refused.json()["error"]["kind"]), (429, &json!("too_many_changes")));
     assert!(refused.header("retry-after").parse::<u64>().unwrap() > 60, "{:?}", refused.headers);
-    let marks =
-        async || gateway.cache.status().await.unwrap().corpora.iter().map(|corpus| corpus.marks).sum::<u64>();
-    let before = marks().await;
+    let tombstones = async || {
+        gateway.cache.status().await.unwrap().corpora.iter().map(|corpus| corpus.tombstones).sum::<u64>()
+    };
+    let before = tombstones().await;
     assert_eq!(report("ingestion-token", 100).await.status, 429, "more at once than in an hour");
     let begin = format!("http://{}/v1/documents/d/begin", gateway.admin);
     assert_eq!(send(&gateway, begin.clone(), "ingestion-token", &json!({})).await.status, 200);
     assert_eq!(report("ingestion-token", 1).await.status, 200);
     assert_eq!(send(&gateway, begin, "ingestion-token", &json!({})).await.status, 429);
-    assert_eq!(marks().await, before + 2, "a held document, and one that was reported before");
+    assert_eq!(tombstones().await, before + 2, "a held document, and one that was reported before");
     // Others have their own allowance, and a caller that may do everything needs none.
     assert_eq!(report("other-token", 10).await.status, 200);
     assert_eq!(report("ops-token", 900).await.status, 200);
-    // What was never served to the caller leaves no mark.
-    let before = marks().await;
+    // What was never served to the caller leaves no tombstone.
+    let before = tombstones().await;
     for n in 0..20 {
         let body = json!({ "entry": format!("{n:032x}"), "verdict": "wrong" });
         let said = send(&gateway, gateway.url("/v1/cache/feedback"), "app-token", &body).await;
         assert_eq!(said.status, 404, "{}", said.body);
     }
-    assert_eq!(marks().await, before);
+    assert_eq!(tombstones().await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]

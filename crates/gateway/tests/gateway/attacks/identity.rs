@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use wellspring_gateway::Sharing;
-use wellspring_gateway::auth::{Right, Token};
+use wellspring_gateway::auth::{Permission, Token};
 use wellspring_gateway::proxy::HeaderPattern;
 
 use crate::proxy::{CHAT, chat};
@@ -69,7 +69,7 @@ async fn every_line_of_a_header_counts() {
 #[tokio::test]
 async fn two_tokens_are_two_tenants_whatever_key_they_send() {
     let tokens = || {
-        let token = |name: &str, secret: &str| Token::new(name, &[Right::Fill], secret);
+        let token = |name: &str, secret: &str| Token::new(name, &[Permission::Fill], secret);
         vec![token("alice", "1"), token("alice", "2"), token("bob", "3")]
     };
     let gateway = Running::with(|options| options.tokens = tokens()).await;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use wellspring::embed::FakeEmbedder;
 use wellspring::{Admission, Cache, Store};
-use wellspring_gateway::auth::{Right, Token};
+use wellspring_gateway::auth::{Permission, Token};
 use wellspring_gateway::{Listeners, Options, Sharing};
 
 use crate::running::{Reply, Running};
@@ -24,10 +24,10 @@ pub(super) async fn start(
     let builder = Cache::builder_from(Arc::new(FakeEmbedder::new(128)), store).similarity_threshold(0.8);
     let admission = Admission::default().confirmations(confirmations);
     let cache = builder.admission(admission).build().await.unwrap();
-    let all = [Right::Read, Right::Fill, Right::Feedback];
+    let all = [Permission::Read, Permission::Fill, Permission::Feedback];
     let mut options = Options::default();
     options.tokens = CALLERS.map(|name| Token::new(name, &all, name)).into();
-    options.tokens.push(Token::new("ops", &[Right::Admin], "ops"));
+    options.tokens.push(Token::new("ops", &[Permission::Admin], "ops"));
     options.sharing = Sharing::Shared;
     options.openai.url = upstream.url();
     options.anthropic.url = upstream.url();

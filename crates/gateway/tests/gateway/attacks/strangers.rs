@@ -4,7 +4,7 @@ use serde_json::json;
 use wellspring::embed::FakeEmbedder;
 use wellspring::store::Limits;
 use wellspring::{Cache, MemoryStore};
-use wellspring_gateway::auth::{Right, Token};
+use wellspring_gateway::auth::{Permission, Token};
 use wellspring_gateway::{Anonymous, Gateway, Listeners, Options, listen};
 
 use crate::proxy::{CHAT, chat};
@@ -71,7 +71,8 @@ async fn a_page_of_another_origin_reaches_neither_listener() {
 #[tokio::test]
 async fn a_token_is_proof_enough_under_any_name() {
     let gateway =
-        Running::with(|options| options.tokens = vec![Token::new("ops", &[Right::Admin], "secret")]).await;
+        Running::with(|options| options.tokens = vec![Token::new("ops", &[Permission::Admin], "secret")])
+            .await;
     let ask = async |token: &str| {
         let request = gateway
             .client
@@ -119,7 +120,7 @@ async fn names_that_nobody_has_checked_are_one_caller() {
     for headers in ["wellspring-token", "authorization", "x-api-key"] {
         let gateway = Running::with(|options| {
             options.limits.rate_per_second = 3;
-            options.tokens = vec![Token::new("app", &[Right::Fill], "known")];
+            options.tokens = vec![Token::new("app", &[Permission::Fill], "known")];
             options.anonymous = Anonymous::Proxy;
             options.openai.api_key = Some("own-key".into());
         })
@@ -151,7 +152,7 @@ async fn an_open_relay_is_asked_for_by_name() {
     };
     let error = bind(|_| {}).await.unwrap_err();
     assert!(error.contains("uses the gateway's own") && error.contains("server.open_relay"), "{error}");
-    assert!(bind(|options| options.tokens = vec![Token::new("a", &[Right::Fill], "s")]).await.is_err());
+    assert!(bind(|options| options.tokens = vec![Token::new("a", &[Permission::Fill], "s")]).await.is_err());
     assert!(bind(|options| options.anonymous = Anonymous::All).await.is_err());
     bind(|options| options.open_relay = true).await.unwrap();
     bind(|options| options.openai.api_key = None).await.unwrap();

@@ -2,18 +2,18 @@
 
 use serde_json::{Value, json};
 use wellspring_gateway::Sharing;
-use wellspring_gateway::auth::{Right, Token};
+use wellspring_gateway::auth::{Permission, Token};
 
 use crate::running::{Reply, Running};
 
 fn tokens() -> Vec<Token> {
-    let all = [Right::Read, Right::Fill, Right::Feedback];
+    let all = [Permission::Read, Permission::Fill, Permission::Feedback];
     vec![
         Token::new("alice", &all, "alice"),
         Token::new("bob", &all, "bob"),
-        Token::new("app", &[Right::Read, Right::Fill], "app"),
-        Token::new("ingestion", &[Right::Invalidate], "ingestion"),
-        Token::new("ops", &[Right::Admin], "ops"),
+        Token::new("app", &[Permission::Read, Permission::Fill], "app"),
+        Token::new("ingestion", &[Permission::Invalidate], "ingestion"),
+        Token::new("ops", &[Permission::Admin], "ops"),
     ]
 }
 
@@ -43,7 +43,7 @@ async fn say(gateway: &Running, token: &str, body: &Value) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn an_answer_of_another_tenant_is_not_told_apart_from_one_that_is_gone() {
+async fn an_answer_of_another_tenant_is_not_distinguished_from_one_that_is_gone() {
     let gateway = Running::with(|options| options.tokens = tokens()).await;
     let asked = json!({ "question": "What is the plan?" });
     let entry = store(&gateway, "alice", &asked).await;
@@ -96,7 +96,7 @@ async fn those_who_share_answers_speak_of_the_same() {
 }
 
 #[tokio::test]
-async fn whoever_tells_of_changes_reads_no_questions() {
+async fn whoever_reports_changes_reads_no_questions() {
     let gateway = Running::with(|options| options.tokens = tokens()).await;
     store(&gateway, "alice", &json!({ "question": "What is the plan?" })).await;
     let impact = async |token: &str| {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use wellspring_gateway::auth::{Right, Token};
+use wellspring_gateway::auth::{Permission, Token};
 
 use crate::documents::start;
 use crate::running::Reply;
@@ -66,7 +66,7 @@ async fn a_permit_expires_and_is_its_holders_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_only_read_gets_no_permit() {
-    let tokens = vec![Token::new("reader", &[Right::Read], "caller-key")];
+    let tokens = vec![Token::new("reader", &[Permission::Read], "caller-key")];
     let (gateway, _folder) = start(|options| options.tokens = tokens).await;
     let miss = gateway.look("q").await;
     assert_eq!((&miss["status"], miss.get("permit")), (&json!("miss"), None));

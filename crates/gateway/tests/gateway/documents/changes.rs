@@ -158,7 +158,7 @@ async fn a_request_is_made_once_under_its_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_are_told_at_once_and_the_first_of_them_listed() {
+async fn many_are_reported_at_once_and_the_first_of_them_listed() {
     let (gateway, _folder) = start(|_| {}).await;
     gateway.store("first", &json!([{ "id": "0" }])).await;
     gateway.store("last", &json!([{ "id": "2999" }])).await;
@@ -175,7 +175,7 @@ async fn many_are_told_at_once_and_the_first_of_them_listed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_input_is_told() {
+async fn bad_input_is_reported() {
     let (gateway, _folder) = start(|_| {}).await;
     let many: Vec<Value> = (0..50_001).map(|n| json!({ "id": n.to_string() })).collect();
     for (body, part) in [

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use wellspring_gateway::Sharing;
-use wellspring_gateway::auth::{Right, Token};
+use wellspring_gateway::auth::{Permission, Token};
 
 use crate::documents::start;
 use crate::running::{Reply, Running};
@@ -66,21 +66,21 @@ async fn without_since_the_versions_of_all_sources_are_compared() {
         assert_eq!(reply.status, 400, "{}", reply.body);
         assert!(reply.body.contains("since"), "{}", reply.body);
     }
-    let told = async |version: &str| {
+    let reported = async |version: &str| {
         let reply = put(&gateway, &body(json!([{ "id": "a", "version": version }]))).await;
         let body = reply.json();
         (reply.status, body["error"]["kind"].as_str().or(body["status"].as_str()).unwrap().to_owned())
     };
-    assert_eq!(told("1").await, (409, "version_unknown".into()));
+    assert_eq!(reported("1").await, (409, "version_unknown".into()));
     changed(&gateway, &json!({ "id": "a", "version": "2" })).await;
-    assert_eq!(told("1").await, (409, "version_mismatch".into()));
-    assert_eq!(told("2").await, (200, "stored".into()));
+    assert_eq!(reported("1").await, (409, "version_mismatch".into()));
+    assert_eq!(reported("2").await, (200, "stored".into()));
     assert_eq!(put(&gateway, &json!({ "question": HOURS, "answer": "a", "permit": "0" })).await.status, 400);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn put_needs_the_right_to_fill_and_stores_for_its_caller() {
-    let tokens = vec![Token::new("reader", &[Right::Read], "caller-key")];
+async fn put_needs_the_permission_to_fill_and_stores_for_its_caller() {
+    let tokens = vec![Token::new("reader", &[Permission::Read], "caller-key")];
     let (gateway, _folder) = start(|options| options.tokens = tokens).await;
     let since = gateway.look(HOURS).await["since"].clone();
     let body = json!({ "question": HOURS, "answer": "a", "since": since });
@@ -149,7 +149,7 @@ async fn each_request_of_a_batch_has_a_status_of_its_own() {
         ]),
     )
     .await;
-    let told: Vec<_> =
+    let reported: Vec<_> =
         looked.iter().map(|looked| (looked["status"].as_u64().unwrap(), field(looked))).collect();
     let expected = [
         (200, "hit"),
@@ -160,7 +160,7 @@ async fn each_request_of_a_batch_has_a_status_of_its_own() {
         (200, "bypass"),
         (200, "miss"),
     ];
-    assert_eq!(told, expected.map(|(status, told)| (status, told.to_owned())));
+    assert_eq!(reported, expected.map(|(status, reported)| (status, reported.to_owned())));
     let permit = |n: usize| looked[n]["body"]["permit"].clone();
     changed(&gateway, &json!({ "id": "late" })).await;
     let filled = batch(
@@ -321,8 +321,8 @@ async fn entries_are_cleared_by_what_they_belong_to() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_is_named_by_the_token_or_the_header() {
     let tokens = vec![
-        Token::new("ci", &[Right::Read, Right::Fill], "caller-key"),
-        Token::new("cleaner", &[Right::Invalidate], "cleaner-key"),
+        Token::new("ci", &[Permission::Read, Permission::Fill], "caller-key"),
+        Token::new("cleaner", &[Permission::Invalidate], "cleaner-key"),
     ];
     let (gateway, _folder) = start(|options| options.tokens = tokens).await;
     store(&gateway, &json!({ "question": "q" })).await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use wellspring::embed::FakeEmbedder;
 use wellspring::store::Limits;
 use wellspring::{Cache, MemoryStore};
-use wellspring_gateway::auth::{Right, Token};
+use wellspring_gateway::auth::{Permission, Token};
 use wellspring_gateway::{Anonymous, Gateway, Listeners, Options, listen};
 
 use crate::proxy::{CHAT, MESSAGES, chat, request, streamed};
@@ -14,7 +14,10 @@ use crate::running::{Reply, Running};
 use crate::support::faulty::{Fault, FaultyStore};
 
 fn tokens() -> Vec<Token> {
-    vec![Token::new("app", &[Right::Fill], "app-token"), Token::new("reader", &[Right::Read], "read-token")]
+    vec![
+        Token::new("app", &[Permission::Fill], "app-token"),
+        Token::new("reader", &[Permission::Read], "read-token"),
+    ]
 }
 
 #[tokio::test]
@@ -182,10 +185,10 @@ async fn an_address_that_others_reach_needs_to_know_who_asks() {
 }
 
 #[tokio::test]
-async fn documents_are_told_of_at_the_other_listener_with_the_right_to_invalidate() {
+async fn documents_are_reported_at_the_other_listener_with_the_permission_to_invalidate() {
     let gateway = Running::with(|options| {
         options.tokens = tokens();
-        options.tokens.push(Token::new("ingestion", &[Right::Invalidate], "ingestion-token"));
+        options.tokens.push(Token::new("ingestion", &[Permission::Invalidate], "ingestion-token"));
         options.anonymous = Anonymous::Proxy;
     })
     .await;
@@ -193,18 +196,18 @@ async fn documents_are_told_of_at_the_other_listener_with_the_right_to_invalidat
     asked["wellspring"] =
         json!({ "question": "Who rules?", "sources": [{ "id": "people", "version": "1" }] });
     gateway.ask(CHAT, &asked).await;
-    let tell = async |token: &str, body: Value| {
+    let report = async |token: &str, body: Value| {
         let url = format!("http://{}/v1/documents/changed", gateway.admin);
         Reply::of(gateway.client.post(url).bearer_auth(token).json(&body).send().await.unwrap()).await
     };
     let change = json!({ "documents": [{ "id": "people", "version": "2" }] });
-    assert_eq!(tell("none", change.clone()).await.status, 401);
-    assert_eq!(tell("app-token", change.clone()).await.json()["error"]["kind"], "forbidden");
+    assert_eq!(report("none", change.clone()).await.status, 401);
+    assert_eq!(report("app-token", change.clone()).await.json()["error"]["kind"], "forbidden");
     assert_eq!(gateway.ask(CHAT, &asked).await.tier(), "exact");
-    assert_eq!(tell("ingestion-token", change.clone()).await.json()["dropped"], 1);
-    assert_eq!(tell("ingestion-token", change).await.json()["unchanged"], true);
+    assert_eq!(report("ingestion-token", change.clone()).await.json()["dropped"], 1);
+    assert_eq!(report("ingestion-token", change).await.json()["unchanged"], true);
     for wrong in [json!({}), json!({ "documents": [{ "id": "" }] }), json!({ "document": 1 })] {
-        assert_eq!(tell("ingestion-token", wrong).await.status, 400);
+        assert_eq!(report("ingestion-token", wrong).await.status, 400);
     }
     let mut anew = asked.clone();
     anew["wellspring"]["sources"][0]["version"] = "2".into();

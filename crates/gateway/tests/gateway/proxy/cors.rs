@@ -1,7 +1,7 @@
 //! Pages of other origins: none by default, those of `server.cors` with limits.
 
 use reqwest::{Method, Response};
-use wellspring_gateway::auth::{Right, Token};
+use wellspring_gateway::auth::{Permission, Token};
 
 use crate::proxy::{CHAT, chat};
 use crate::running::Running;
@@ -68,7 +68,7 @@ async fn a_star_lets_in_whoever_has_a_token() {
     assert_eq!(ask(&open, PAGE, "caller-key").await.status(), 403);
     let gateway = Running::with(|options| {
         options.cors = vec!["*".parse().unwrap()];
-        options.tokens = vec![Token::new("app", &[Right::Fill], "app-token")];
+        options.tokens = vec![Token::new("app", &[Permission::Fill], "app-token")];
         options.openai.api_key = Some("own-key".into());
     })
     .await;

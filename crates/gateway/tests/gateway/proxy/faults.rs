@@ -156,7 +156,7 @@ async fn refusals_are_negative_answers() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_cannot_be_reached_is_told_in_the_api_s_own_shape() {
+async fn an_upstream_that_cannot_be_reached_is_reported_in_the_api_s_own_shape() {
     let gateway = Running::with(|options| {
         options.openai.url = "http://127.0.0.1:1/v1".into();
         options.anthropic.url = "http://127.0.0.1:1/v1".into();

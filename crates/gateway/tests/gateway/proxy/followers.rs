@@ -27,11 +27,11 @@ async fn a_follower_reads_the_pieces_as_they_come() {
         assert_eq!(gateway.upstream.open(), 1, "{path}: the stream has ended before it was followed");
         let rest = second.text().await.unwrap();
         drop(first);
-        let told = String::from_utf8_lossy(&beginning).into_owned() + &rest;
+        let received = String::from_utf8_lossy(&beginning).into_owned() + &rest;
         assert_eq!(gateway.upstream.calls(), 1, "{path}");
         crate::support::eventually("the answer is stored", async || gateway.gateway.tasks().is_empty()).await;
         let hit = gateway.ask(path, &asked(path)).await;
-        assert_eq!((hit.tier(), &hit.body), ("exact", &told), "{path}");
+        assert_eq!((hit.tier(), &hit.body), ("exact", &received), "{path}");
     }
 }
 

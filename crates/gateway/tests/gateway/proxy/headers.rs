@@ -167,7 +167,7 @@ async fn a_change_of_what_a_header_names_ends_the_answer() {
 }
 
 #[tokio::test]
-async fn a_named_question_without_sources_is_told_and_counted() {
+async fn a_named_question_without_sources_is_reported_and_counted() {
     let gateway = Running::start().await;
     let named = [("wellspring-question", QUESTION)];
     for tier in ["miss", "exact"] {
@@ -185,7 +185,7 @@ async fn a_named_question_without_sources_is_told_and_counted() {
 #[tokio::test]
 async fn what_is_not_valid_is_refused_by_name() {
     let gateway = Running::start().await;
-    for (header, told) in [
+    for (header, named) in [
         (("wellspring-sources", "a@b@c"), "wellspring-sources"),
         (("wellspring-negative", "maybe"), "wellspring-negative"),
         (("wellspring-threshold", "high"), "wellspring-threshold"),
@@ -195,7 +195,7 @@ async fn what_is_not_valid_is_refused_by_name() {
     ] {
         let reply = ask(&gateway, None, &[("wellspring-question", QUESTION), header]).await;
         assert_eq!(reply.status, 400, "{header:?}");
-        assert!(reply.body.contains(told), "{header:?}: {}", reply.body);
+        assert!(reply.body.contains(named), "{header:?}: {}", reply.body);
     }
     assert_eq!(gateway.upstream.calls(), 0);
 }

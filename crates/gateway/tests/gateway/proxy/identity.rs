@@ -131,7 +131,7 @@ async fn a_text_is_compared_as_it_is() {
 }
 
 #[tokio::test]
-async fn numbers_are_told_apart_by_all_their_digits() {
+async fn numbers_are_distinguished_by_all_their_digits() {
     let gateway = Running::start().await;
     let send = async |path: &str, field: &str, number: &str| {
         let body = if path == "/v1/embeddings" {

@@ -190,7 +190,7 @@ async fn a_permit_of_a_lookup_before_retrieval_is_filled() {
 }
 
 #[tokio::test]
-async fn wrong_directives_are_told_in_the_api_s_own_shape() {
+async fn wrong_directives_are_reported_in_the_api_s_own_shape() {
     let gateway = Running::start().await;
     for wrong in [json!({ "qestion": "q" }), json!({ "question": "" }), json!({ "ttl": "soon" }), json!(1)] {
         let mut asked = request(MESSAGES, "good", QUESTION);

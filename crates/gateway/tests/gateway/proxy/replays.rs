@@ -31,7 +31,7 @@ async fn a_hit_is_byte_for_byte_what_was_received() {
 }
 
 #[tokio::test]
-async fn an_answer_is_told_in_the_other_form_with_its_usage() {
+async fn an_answer_is_replayed_in_the_other_form_with_its_usage() {
     let gateway = Running::start().await;
     for path in APIS {
         let (whole, stream) = ("Told at once first?", "Streamed at first, this one?");
@@ -61,11 +61,11 @@ async fn the_usage_ends_a_stream_if_it_is_asked_for() {
     let mut with_usage = plain.clone();
     with_usage["stream_options"] = json!({ "include_usage": true });
     assert!(!gateway.ask(CHAT, &request(CHAT, "good", QUESTION)).await.body.contains("chunk"));
-    let told = gateway.ask(CHAT, &with_usage).await;
-    assert_eq!(told.tier(), "exact");
-    assert!(told.body.contains("\"total_tokens\":18"), "{}", told.body);
-    let told = gateway.ask(CHAT, &plain).await;
-    assert!(!told.body.contains("usage"), "{}", told.body);
+    let replayed = gateway.ask(CHAT, &with_usage).await;
+    assert_eq!(replayed.tier(), "exact");
+    assert!(replayed.body.contains("\"total_tokens\":18"), "{}", replayed.body);
+    let replayed = gateway.ask(CHAT, &plain).await;
+    assert!(!replayed.body.contains("usage"), "{}", replayed.body);
 }
 
 #[tokio::test]

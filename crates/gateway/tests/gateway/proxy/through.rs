@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
-use wellspring_gateway::auth::{Right, Token};
+use wellspring_gateway::auth::{Permission, Token};
 
 use crate::proxy::{CHAT, chat};
 use crate::running::{Reply, Running};
@@ -139,7 +139,7 @@ async fn the_own_key_goes_where_it_is_meant_to_and_nowhere_else() {
 #[tokio::test]
 async fn what_is_the_gateway_s_own_goes_to_no_upstream() {
     let gateway = Running::with(|options| {
-        options.tokens = vec![Token::new("app", &[Right::Fill], "app-token")];
+        options.tokens = vec![Token::new("app", &[Permission::Fill], "app-token")];
         options.openai.api_key = Some("own-key".into());
         options.pass = vec!["*".parse().unwrap()];
     })
@@ -197,7 +197,7 @@ async fn uploads_are_passed_on_as_they_come() {
 }
 
 #[tokio::test]
-async fn a_websocket_is_told_where_to_go() {
+async fn a_websocket_is_sent_where_to_go() {
     let gateway = Running::start().await;
     let request = gateway.client.get(gateway.url("/v1/realtime?model=x")).bearer_auth("caller-key");
     let request = request.header("connection", "upgrade").header("upgrade", "websocket");

@@ -306,7 +306,7 @@ fn understood() -> Vec<(&'static str, Vec<Value>)> {
 }
 
 #[tokio::test]
-async fn a_stream_is_told_whole_and_the_whole_as_a_stream() {
+async fn a_stream_is_replayed_whole_and_the_whole_as_a_stream() {
     let gateway = Running::start().await;
     for (vendor, chunks) in understood() {
         let stream = sse(&chunks);
@@ -328,10 +328,10 @@ async fn a_stream_is_told_whole_and_the_whole_as_a_stream() {
         if whole.json()["usage"].is_object() {
             other["stream_options"] = json!({ "include_usage": true });
         }
-        let told = gateway.ask(CHAT, &other).await;
-        assert_eq!(told.tier(), "exact", "{vendor} {}", told.header("cache-status"));
-        assert_eq!(read_stream(&told.body), read_stream(&stream), "{vendor}");
-        assert!(!told.body.contains("\"tool_calls\":null"), "{vendor} {}", told.body);
+        let replayed = gateway.ask(CHAT, &other).await;
+        assert_eq!(replayed.tier(), "exact", "{vendor} {}", replayed.header("cache-status"));
+        assert_eq!(read_stream(&replayed.body), read_stream(&stream), "{vendor}");
+        assert!(!replayed.body.contains("\"tool_calls\":null"), "{vendor} {}", replayed.body);
     }
 }
 
@@ -422,14 +422,14 @@ async fn messages_without_a_signature_have_none_and_inputs_keep_their_numbers() 
     let whole = r#"{"content":[{"thinking":"Hm.","type":"thinking"},{"id":"t","input":{"n":1500000000000000000000,"x":1.50},"name":"f","type":"tool_use"}],"id":"m","model":"m","role":"assistant","stop_reason":"tool_use","stop_sequence":null,"type":"message","usage":{"input_tokens":3,"output_tokens":2}}"#;
     let request = recorded(MESSAGES, "whole", &json!({ "text": whole }));
     assert_eq!(gateway.ask(MESSAGES, &request).await.body, whole);
-    let told = gateway.ask(MESSAGES, &streamed(request)).await;
-    assert_eq!(told.tier(), "exact");
-    assert!(!told.body.contains("signature"), "{}", told.body);
-    let request = recorded(MESSAGES, "stream", &json!({ "stream": told.body }));
+    let replayed = gateway.ask(MESSAGES, &streamed(request)).await;
+    assert_eq!(replayed.tier(), "exact");
+    assert!(!replayed.body.contains("signature"), "{}", replayed.body);
+    let request = recorded(MESSAGES, "stream", &json!({ "stream": replayed.body }));
     assert_eq!(gateway.ask(MESSAGES, &streamed(request.clone())).await.tier(), "miss");
     let again = gateway.ask(MESSAGES, &request).await;
     assert_eq!((again.tier(), again.body.as_str()), ("exact", whole));
-    let strange = told.body.replace("thinking_delta", "novelty_delta");
+    let strange = replayed.body.replace("thinking_delta", "novelty_delta");
     let request = recorded(MESSAGES, "strange", &json!({ "stream": strange }));
     assert_eq!(gateway.ask(MESSAGES, &streamed(request.clone())).await.tier(), "miss");
     assert_eq!(gateway.ask(MESSAGES, &streamed(request.clone())).await.tier(), "exact");

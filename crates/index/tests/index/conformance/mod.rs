@@ -163,7 +163,7 @@ enum Step {
     Insert(usize, usize),
     Remove(usize),
     Search(usize, usize, f32),
-    Settle,
+    WaitIdle,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -173,7 +173,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (0..40_usize, 0..4_usize).prop_map(|(id, vector)| Step::Insert(id, (id * 7 + vector * 15) % 60)),
         3 => (0..40_usize).prop_map(Step::Remove),
         4 => (0..60_usize, 0..50_usize, -1.0_f32..1.0).prop_map(|(vector, k, floor)| Step::Search(vector, k, floor)),
-        1 => Just(Step::Settle),
+        1 => Just(Step::WaitIdle),
     ];
     prop::collection::vec(step, 1..150)
 }
@@ -210,7 +210,7 @@ fn check_search(
 
 fn agrees_with_a_map(
     index: &dyn VectorIndex,
-    settle: &dyn Fn(),
+    wait_idle: &dyn Fn(),
     steps: &[Step],
 ) -> Result<(), TestCaseError> {
     let vectors = clustered(&mut StdRng::seed_from_u64(7), 60, DIMENSIONS, 6);
@@ -228,7 +228,7 @@ fn agrees_with_a_map(
                 let found = index.search(&vectors[vector], k, floor).unwrap();
                 check_search(&found, &oracle, &vectors, (vector, k, floor))?;
             }
-            Step::Settle => settle(),
+            Step::WaitIdle => wait_idle(),
         }
         prop_assert_eq!(index.len(), oracle.len());
         let mut listed = index.ids();
@@ -251,7 +251,7 @@ proptest! {
     #[test]
     fn the_segmented_index_agrees_with_a_map(steps in steps(), scan_limit in 1..20_usize) {
         let index = graphs(DIMENSIONS, scan_limit);
-        agrees_with_a_map(&index, &|| index.settle(), &steps)?;
+        agrees_with_a_map(&index, &|| index.wait_idle(), &steps)?;
     }
 }
 
@@ -325,7 +325,7 @@ fn no_entry_is_missed_doubled_or_brought_back_while_graphs_are_built() {
         }
         is_done.store(true, Ordering::Relaxed);
     });
-    index.settle();
+    index.wait_idle();
     let mut found = ids(&index.search(&vectors[0], 100, -1.0).unwrap());
     found.sort_unstable();
     assert_eq!(found, (0..KEPT).map(id).collect::<Vec<_>>());

@@ -15,18 +15,18 @@ fn removals_are_forgotten_by_a_rebuild() {
     for (number, vector) in vectors.iter().enumerate() {
         index.insert(id(number), vector).unwrap();
     }
-    index.settle();
+    index.wait_idle();
     let full = index.memory_bytes();
     for number in 0..900 {
         assert!(index.remove(id(number)));
     }
-    index.settle();
+    index.wait_idle();
     assert!(index.memory_bytes() < full / 3, "dead rows still take memory");
     assert_eq!(index.search(&vectors[0], 1_000, -1.0).unwrap().len(), 100);
     for number in 900..1_000 {
         assert!(index.remove(id(number)));
     }
-    index.settle();
+    index.wait_idle();
     assert_eq!((index.len(), index.graphs()), (0, 0));
 }
 
@@ -42,7 +42,7 @@ fn inserting_what_is_there_changes_nothing() {
         }
     };
     insert_all();
-    index.settle();
+    index.wait_idle();
     let (before, bytes) = (index.search(&vectors[7], 300, -1.0).unwrap(), index.memory_bytes());
     insert_all();
     assert_eq!(index.memory_bytes(), bytes, "entries have moved");
@@ -61,7 +61,7 @@ fn what_comes_back_as_it_was_takes_its_old_place() {
     let index = graphs(DIMENSIONS, 256);
     let insert = |number: usize| index.insert(id(number), &vectors[number]).unwrap();
     (0..300).for_each(insert);
-    index.settle();
+    index.wait_idle();
     let (before, bytes) = (index.search(&vectors[7], 300, -1.0).unwrap(), index.memory_bytes());
     for round in 0..20 {
         let some = (0..300).skip(round % 10).step_by(10);
@@ -88,7 +88,7 @@ fn graphs_are_few_and_each_much_larger_than_the_smaller_ones_together() {
     let mut most = 0;
     for (number, vector) in vectors.iter().enumerate() {
         index.insert(id(number), vector).unwrap();
-        index.settle();
+        index.wait_idle();
         most = most.max(index.graphs());
     }
     assert_eq!(most, 2, "of 128 entries and more a graph is not linked again for 2");
@@ -103,7 +103,7 @@ fn a_few_new_entries_are_linked_to_a_graph_that_stands() {
         for number in numbers {
             index.insert(id(number), &vectors[number]).unwrap();
         }
-        index.settle();
+        index.wait_idle();
         index.memory_bytes()
     };
     insert(0..3_000);
@@ -126,7 +126,7 @@ fn a_graph_that_grows_and_loses_entries_finds_as_much_as_a_new_one() {
         index.insert(id(number), &vectors[number]).unwrap();
     };
     (0..ENTRIES).for_each(insert);
-    index.settle();
+    index.wait_idle();
     let mut live: Vec<usize> = (0..ENTRIES).collect();
     let mut recalls = Vec::new();
     for round in 0..=ROUNDS {
@@ -147,7 +147,7 @@ fn a_graph_that_grows_and_loses_entries_finds_as_much_as_a_new_one() {
             insert(number);
             live.push(number);
         }
-        index.settle();
+        index.wait_idle();
         assert_eq!((index.len(), index.graphs()), (ENTRIES, 1));
     }
     assert!(recalls.iter().all(|&right| right >= 297), "of 300 were found {recalls:?}");
@@ -199,11 +199,11 @@ fn graphs_find_what_an_exact_scan_finds() {
         one.insert(id(number), vector).unwrap();
         several.insert(id(number), vector).unwrap();
         if number + 1 == ENTRIES - 25 {
-            several.settle();
+            several.wait_idle();
         }
     }
-    one.settle();
-    several.settle();
+    one.wait_idle();
+    several.wait_idle();
     assert_eq!((one.graphs(), several.graphs()), (1, 2));
     let nearest = |index: &dyn VectorIndex, query| ids(&index.search(query, 1, -1.0).unwrap());
     let agreed =

@@ -30,7 +30,7 @@ impl Write for Meddler<'_> {
             for (number, vector) in self.vectors.iter().enumerate() {
                 self.index.insert(id(6_000 + number), vector).unwrap();
             }
-            self.index.settle();
+            self.index.wait_idle();
         }
         self.calls += 1;
         self.bytes.write(bytes)

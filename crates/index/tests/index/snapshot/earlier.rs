@@ -35,7 +35,7 @@ fn make() {
     let index = with_a_small_graph().build().unwrap();
     for number in 0..INSERTED {
         index.insert(id(number), &vector(number)).unwrap();
-        index.settle();
+        index.wait_idle();
     }
     assert!(REMOVED.iter().all(|&number| index.remove(id(number))));
     fs::write(path(), saved(&index)).unwrap();

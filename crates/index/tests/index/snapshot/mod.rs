@@ -73,12 +73,12 @@ fn mixed(random: &mut StdRng, scale: usize) -> SegmentedIndex {
     for (number, vector) in clustered(random, 703 * scale, DIMENSIONS).iter().enumerate() {
         index.insert(id(number), vector).unwrap();
         if number % (7 * scale) == 7 * scale - 1 {
-            index.settle();
+            index.wait_idle();
         }
     }
     for number in (0..703 * scale).step_by(9) {
         assert!(index.remove(id(number)));
     }
-    index.settle();
+    index.wait_idle();
     index
 }

@@ -34,7 +34,7 @@ fn newest_rows_a_graph_and_both() {
     for (number, vector) in vectors.iter().enumerate() {
         index.insert(id(number), vector).unwrap();
         if number == 63 {
-            index.settle();
+            index.wait_idle();
         }
         if [0, 40, 62, 63, 64, 119].contains(&number) {
             let loaded = reloaded(&index, &format!("{number} entries"));
@@ -60,7 +60,7 @@ fn several_graphs_dead_rows_and_newest_rows() {
     for (number, vector) in vectors.iter().enumerate() {
         loaded.insert(id(1_000 + number), vector).unwrap();
     }
-    loaded.settle();
+    loaded.wait_idle();
     assert_eq!(loaded.search(&vectors[0], 10_000, -1.0).unwrap().len(), loaded.len());
     // It can be saved again, with what changed.
     assert_eq!(sorted(load(settings(), &saved(&loaded)).unwrap().ids()), sorted(loaded.ids()));
@@ -72,7 +72,7 @@ fn nothing_but_dead_rows() {
     for (number, vector) in clustered(&mut random(), 64, DIMENSIONS).iter().enumerate() {
         index.insert(id(number), vector).unwrap();
     }
-    index.settle();
+    index.wait_idle();
     let bytes_of_the_living = saved(&index);
     for number in 0..64 {
         index.remove(id(number));
@@ -89,10 +89,10 @@ fn replaced_vectors() {
     for (number, vector) in vectors.iter().enumerate() {
         index.insert(id(number % 70), vector).unwrap();
         if number == 69 {
-            index.settle();
+            index.wait_idle();
         }
     }
-    index.settle();
+    index.wait_idle();
     assert_eq!(reloaded(&index, "replaced").len(), 70);
 }
 
@@ -105,7 +105,7 @@ fn any_dimension() {
         for (number, vector) in vectors.iter().enumerate() {
             index.insert(id(number), vector).unwrap();
         }
-        index.settle();
+        index.wait_idle();
         let bytes = saved(&index);
         let loaded = load(SegmentedIndex::builder(dimensions).scan_limit(8), &bytes).unwrap();
         assert_eq!(answers(&loaded, &vectors), answers(&index, &vectors), "{dimensions} dimensions");
@@ -146,13 +146,13 @@ fn during_a_build() {
     insert(ENTRIES + 50..2 * ENTRIES);
     let bytes = check("as many newer ones");
     // What saving did to the newest rows, it did not do to the build.
-    index.settle();
+    index.wait_idle();
     assert_eq!((index.len(), index.contains(id(3))), (2 * ENTRIES - 1, false));
     let found = index.search(&vectors[2 * ENTRIES], 1, 0.999).unwrap();
     assert_eq!(found[0].id, id(5));
     drop(index);
     let loaded = load(settings().build_threads(2), &bytes).unwrap();
-    loaded.settle();
+    loaded.wait_idle();
     assert!(loaded.graphs() >= 1);
     let queries = vectors.iter().enumerate().filter(|&(number, _)| ![3, 5].contains(&number));
     let found = queries
@@ -163,7 +163,7 @@ fn during_a_build() {
 }
 
 #[test]
-fn what_is_meant_for_another_index_is_told_from_damage() {
+fn what_is_meant_for_another_index_is_distinguished_from_damage() {
     let index = mixed(&mut random(), 1);
     let bytes = saved(&index);
     let len = bytes.len() as u64;

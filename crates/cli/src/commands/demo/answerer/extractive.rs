@@ -99,7 +99,7 @@ fn terms(text: &str) -> HashSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::demo::letters::{self, Letters};
+    use crate::commands::demo::letter_count::{self, LetterCountEmbedder};
 
     const DOCUMENTS: &[(&str, &str)] = &[
         ("oil", "Oil prices rose in the year 1973. The crisis ended in the year 1974."),
@@ -107,11 +107,11 @@ mod tests {
     ];
 
     fn answerer(simulate_llm: Duration) -> ExtractiveAnswerer {
-        ExtractiveAnswerer::new(&letters::documents(DOCUMENTS), simulate_llm)
+        ExtractiveAnswerer::new(&letter_count::documents(DOCUMENTS), simulate_llm)
     }
 
     async fn ask(question: &str, documents: &[(&str, &str)]) -> Generated {
-        let (found, query) = (letters::found(documents).await, Letters::embed_one(question));
+        let (found, query) = (letter_count::found(documents).await, LetterCountEmbedder::embed_one(question));
         answerer(Duration::ZERO).answer(question, &query, &found).await.unwrap()
     }
 
@@ -135,7 +135,7 @@ mod tests {
     async fn it_takes_the_time_that_it_simulates_and_says_so() {
         let answerer = answerer(Duration::from_millis(800));
         let start = tokio::time::Instant::now();
-        answerer.answer("When?", &Letters::embed_one("When?"), &[]).await.unwrap();
+        answerer.answer("When?", &LetterCountEmbedder::embed_one("When?"), &[]).await.unwrap();
         assert_eq!(start.elapsed(), Duration::from_millis(800));
         assert!(answerer.name().starts_with("extractive") && answerer.name().contains("800 ms"));
     }

@@ -213,7 +213,7 @@ mod tests {
     use tokio::task::JoinHandle;
 
     use super::*;
-    use crate::commands::demo::letters::{self, Letters};
+    use crate::commands::demo::letter_count::{self, LetterCountEmbedder};
 
     const SECRET: &str = "what is the secret plan";
     const KEY: &str = "sk-not-to-be-seen";
@@ -249,8 +249,8 @@ mod tests {
 
     async fn ask(base: &str, timeout: Duration) -> Result<Generated> {
         let llm = HttpLlm::with_timeout(base, "tiny", Some(KEY.into()), timeout).unwrap();
-        let found = letters::found(&[("oil", "Prices rose.")]).await;
-        llm.answer(SECRET, &Letters::embed_one(SECRET), &found).await
+        let found = letter_count::found(&[("oil", "Prices rose.")]).await;
+        llm.answer(SECRET, &LetterCountEmbedder::embed_one(SECRET), &found).await
     }
 
     #[tokio::test]
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn failures_tell_neither_prompt_nor_key() {
+    async fn failures_reveal_neither_prompt_nor_key() {
         let echo = format!("{{\"error\":\"cannot answer {SECRET}\"}}");
         let long = "x".repeat(MAX_RESPONSE_BYTES + 1);
         for (response, kind, message) in [
@@ -299,7 +299,7 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_asked_without_documents() {
         let llm = HttpLlm::new("http://127.0.0.1:1/v1", "tiny", None).unwrap();
-        let generated = llm.answer(SECRET, &Letters::embed_one(SECRET), &[]).await.unwrap();
+        let generated = llm.answer(SECRET, &LetterCountEmbedder::embed_one(SECRET), &[]).await.unwrap();
         assert!(generated.answer.negative);
         assert_eq!(llm.name(), "tiny at 127.0.0.1");
     }

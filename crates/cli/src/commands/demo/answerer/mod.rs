@@ -64,11 +64,11 @@ impl Generated {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::demo::letters;
+    use crate::commands::demo::letter_count;
 
     #[tokio::test]
     async fn an_answer_depends_on_everything_that_was_read() {
-        let found = letters::found(&[("a", "One."), ("b", "Two.")]).await;
+        let found = letter_count::found(&[("a", "One."), ("b", "Two.")]).await;
         let generated = Generated::new("One.", &found, None);
         assert_eq!(&*generated.answer.text, "One.\n[read a@v1, b@v1]");
         assert_eq!(read_marker::parse(&generated.answer.text).unwrap(), generated.read);

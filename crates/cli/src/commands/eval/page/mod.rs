@@ -16,7 +16,7 @@ use wellspring_eval::details::Details;
 use wellspring_eval::domains::DomainFigures;
 use wellspring_eval::pair_report::PairReport;
 use wellspring_eval::policy::Policy;
-use wellspring_eval::stream::{Kept, StreamReport};
+use wellspring_eval::stream::{BudgetVerdict, StreamReport};
 
 use super::text::{OF_VCACHE, number, percent, threshold};
 use crate::commands::units;
@@ -37,7 +37,7 @@ pub(super) struct Page<'a> {
     columns: &'static [&'static str],
     /// A row for each policy, without its name.
     rows: Vec<Vec<String>>,
-    kept: Vec<Kept>,
+    kept: Vec<BudgetVerdict>,
     details: &'a [Details],
     domains: Vec<(Policy, &'a [DomainFigures])>,
     stages: &'a [StageCost],
@@ -89,7 +89,7 @@ impl<'a> Page<'a> {
             kept: report
                 .policies
                 .iter()
-                .map(|p| Kept::of(p.false_hits_per_hit, p.false_hits_per_hit_upper95, report.budget))
+                .map(|p| BudgetVerdict::of(p.false_hits_per_hit, p.false_hits_per_hit_upper95, report.budget))
                 .collect(),
             details: &report.details,
             domains: domains_of(&report.details, report.policies.iter().map(|policy| &*policy.domains)),
@@ -188,7 +188,7 @@ impl<'a> Page<'a> {
     /// The most hits within the budget, in a sentence.
     fn verdict(&self) -> Markup {
         let hits = |at: &CurvePoint| at.hit_rate;
-        let kept = self.details.iter().zip(&self.kept).filter(|(_, kept)| **kept == Kept::Within);
+        let kept = self.details.iter().zip(&self.kept).filter(|(_, kept)| **kept == BudgetVerdict::Within);
         let best = kept
             .filter_map(|(details, _)| Some((details.policy, details.at.as_ref()?)))
             .max_by(|(_, a), (_, b)| hits(a).total_cmp(&hits(b)));
@@ -295,11 +295,11 @@ fn known<const N: usize>(
     facts.into_iter().filter_map(|(name, value)| Some((name, value?)))
 }
 
-fn class_of(kept: Kept) -> &'static str {
+fn class_of(kept: BudgetVerdict) -> &'static str {
     match kept {
-        Kept::Within => "yes",
-        Kept::Exceeded => "no",
-        Kept::Insufficient => "open",
+        BudgetVerdict::Within => "yes",
+        BudgetVerdict::Exceeded => "no",
+        BudgetVerdict::Insufficient => "open",
     }
 }
 

@@ -31,7 +31,7 @@ fn details() -> [Details; 2] {
     [verifier, Details::without_scores(Policy::VCache, Vec::new(), None)]
 }
 
-fn page(kept: [Kept; 2]) -> String {
+fn page(kept: [BudgetVerdict; 2]) -> String {
     let details = details();
     let scored = Some(Scored::of(0.9, true));
     let member = Member { domain: Some("<i>law"), is_answerable: true, hit: Some(true), scored };
@@ -54,7 +54,7 @@ fn page(kept: [Kept; 2]) -> String {
 
 #[test]
 fn nothing_of_the_data_is_markup() {
-    let page = page([Kept::Exceeded, Kept::Insufficient]);
+    let page = page([BudgetVerdict::Exceeded, BudgetVerdict::Insufficient]);
     for markup in ["<script", "<img", "<i>", "<b>&amp;<", "<numbers>"] {
         assert!(!page.contains(markup), "{markup}");
     }
@@ -64,14 +64,14 @@ fn nothing_of_the_data_is_markup() {
 
 #[test]
 fn domains_say_where_the_hits_are_too_few() {
-    let page = page([Kept::Within, Kept::Insufficient]);
+    let page = page([BudgetVerdict::Within, BudgetVerdict::Insufficient]);
     assert!(page.contains("&lt;i&gt;law") && page.contains("too few hits"), "{page}");
     assert_eq!(page.matches("id=\"domains-verifier\"").count(), 1);
 }
 
 #[test]
 fn the_page_needs_no_other() {
-    let page = page([Kept::Exceeded, Kept::Insufficient]);
+    let page = page([BudgetVerdict::Exceeded, BudgetVerdict::Insufficient]);
     for reference in [" src=\"", " href=\"", "url(", "@import", "<link", "<iframe"] {
         assert!(!page.contains(reference), "{reference}");
     }
@@ -80,15 +80,17 @@ fn the_page_needs_no_other() {
 
 #[test]
 fn the_verdict_is_the_most_hits_within_the_budget() {
-    assert!(page([Kept::Insufficient, Kept::Insufficient]).contains("No policy could show"));
-    let kept = page([Kept::Within, Kept::Insufficient]);
+    assert!(
+        page([BudgetVerdict::Insufficient, BudgetVerdict::Insufficient]).contains("No policy could show")
+    );
+    let kept = page([BudgetVerdict::Within, BudgetVerdict::Insufficient]);
     assert!(kept.contains("<strong>verifier</strong> found the most within the budget"), "{kept}");
     assert!(kept.contains("<strong>30.0 %</strong> of the queries, 5.0 % of them false."));
 }
 
 #[test]
 fn plots_have_names_and_tables_have_headers() {
-    let page = page([Kept::Within, Kept::Insufficient]);
+    let page = page([BudgetVerdict::Within, BudgetVerdict::Insufficient]);
     assert_eq!(page.matches("role=\"img\"").count(), 2);
     for id in ["precision-title", "precision-desc", "verifier-title", "verifier-desc"] {
         assert_eq!(page.matches(&format!("id=\"{id}\"")).count(), 1, "{id}");

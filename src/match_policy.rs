@@ -12,7 +12,7 @@ pub const DEFAULT_MAX_FALSE_HIT_RATE: f64 = 0.02;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Criterion {
+pub enum MatchPolicy {
     /// As long as no more than this share of such hits is wrong, in `0.0..1.0` and not 0. How well the rate
     /// is kept depends on how well the calibration fits the questions: measure it on yours. Where nothing can
     /// show that the rate is kept, no such answer is served, see [`Cache::budgets`](crate::Cache::budgets).
@@ -22,20 +22,20 @@ pub enum Criterion {
     SimilarityThreshold(f32),
 }
 
-impl Default for Criterion {
+impl Default for MatchPolicy {
     fn default() -> Self {
         Self::MaxFalseHitRate(DEFAULT_MAX_FALSE_HIT_RATE)
     }
 }
 
 /// A plain similarity.
-impl From<f32> for Criterion {
+impl From<f32> for MatchPolicy {
     fn from(threshold: f32) -> Self {
         Self::SimilarityThreshold(threshold)
     }
 }
 
-impl Criterion {
+impl MatchPolicy {
     /// Checks that the value is in its range.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Criterion {
         }
     }
 
-    /// The least similarity that is accepted; none if the criterion is an error rate. The similarity that
+    /// The least similarity that is accepted; none if the match policy is an error rate. The similarity that
     /// keeps a rate differs between embedding models, so no default could stand in for it.
     pub fn similarity(self) -> Option<f32> {
         match self {
@@ -66,7 +66,7 @@ impl Criterion {
         }
     }
 
-    /// The criterion as one number: different criteria have different numbers.
+    /// The match policy as one number: different match policies have different numbers.
     pub(crate) fn bits(self) -> u64 {
         match self {
             // The two never collide: a normal positive double has a bit set in its high half.
@@ -76,7 +76,7 @@ impl Criterion {
     }
 }
 
-impl std::fmt::Display for Criterion {
+impl std::fmt::Display for MatchPolicy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::MaxFalseHitRate(rate) => write!(f, "at most {} % false hits", rate * 100.0),
@@ -92,19 +92,19 @@ mod tests {
     #[test]
     fn values_out_of_range_are_named() {
         for wrong in [0.0, 1.0, -0.1, f64::NAN] {
-            let error = Criterion::MaxFalseHitRate(wrong).checked().unwrap_err();
+            let error = MatchPolicy::MaxFalseHitRate(wrong).checked().unwrap_err();
             assert!(error.is_invalid_input() && error.to_string().contains("false-hit rate"), "{error}");
         }
         for wrong in [1.1, -1.1, f32::NAN] {
-            let error = Criterion::from(wrong).checked().unwrap_err();
+            let error = MatchPolicy::from(wrong).checked().unwrap_err();
             assert!(error.is_invalid_input() && error.to_string().contains("similarity"), "{error}");
         }
-        assert!(Criterion::default().checked().is_ok() && Criterion::from(-1.0).checked().is_ok());
+        assert!(MatchPolicy::default().checked().is_ok() && MatchPolicy::from(-1.0).checked().is_ok());
     }
 
     #[test]
     fn a_rate_and_a_similarity_of_one_value_differ() {
-        assert_ne!(Criterion::from(0.02).bits(), Criterion::MaxFalseHitRate(0.02).bits());
-        assert_eq!(Criterion::default().bits(), Criterion::MaxFalseHitRate(0.02).bits());
+        assert_ne!(MatchPolicy::from(0.02).bits(), MatchPolicy::MaxFalseHitRate(0.02).bits());
+        assert_eq!(MatchPolicy::default().bits(), MatchPolicy::MaxFalseHitRate(0.02).bits());
     }
 }

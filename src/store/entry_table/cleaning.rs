@@ -3,30 +3,30 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
-use super::books::{Books, death};
-use super::{Ledger, lock};
+use super::state::{TableState, death};
+use super::{EntryTable, lock};
 use crate::key::EntryId;
 
-/// The most entries that one call of [`Ledger::drain`] or [`Ledger::sweep`] removes, so that no one waits
-/// long for the lock.
+/// The most entries that one call of [`EntryTable::drain`] or [`EntryTable::sweep`] removes, so that no one
+/// waits long for the lock.
 const STEP: usize = 32;
 
-impl<P: Send + Sync + 'static> Ledger<P> {
+impl<P: Send + Sync + 'static> EntryTable<P> {
     /// Enforces the limits now, and returns the entries evicted since the last call.
     pub(in crate::store) fn evict(&self) -> Vec<EntryId> {
-        self.residents.run_pending_tasks();
+        self.eviction_cache.run_pending_tasks();
         let evicted = std::mem::take(&mut *lock(&self.evicted));
         if evicted.is_empty() {
             return Vec::new();
         }
-        let mut books = self.write();
+        let mut state = self.write();
         let gone = evicted
             .into_iter()
             // An entry that was stored again under the same id meanwhile is a different one, and stays.
-            .filter(|(id, old)| books.entries.get(id).is_some_and(|listed| Arc::ptr_eq(listed, old)))
+            .filter(|(id, old)| state.entries.get(id).is_some_and(|listed| Arc::ptr_eq(listed, old)))
             .map(|(id, _)| id)
             .collect();
-        let gone = self.forget(&mut books, gone);
+        let gone = self.forget(&mut state, gone);
         self.evictions.fetch_add(gone.len() as u64, Ordering::Relaxed);
         gone
     }
@@ -40,23 +40,23 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         }
         let now = self.clock.now();
         let mut guard = self.write();
-        let books = &mut *guard;
+        let state = &mut *guard;
         let mut dead = Vec::new();
         for _ in 0..STEP {
-            let Some(set) = books.detached.front_mut() else { break };
+            let Some(set) = state.detached.front_mut() else { break };
             let Some(id) = set.next() else {
-                books.detached.pop_front();
+                state.detached.pop_front();
                 continue;
             };
-            let Some(resident) = books.entries.get(&id) else { continue };
-            let clock = books.corpora.get(&resident.corpus).map(|corpus| &corpus.clock);
+            let Some(meta) = state.entries.get(&id) else { continue };
+            let clock = state.corpora.get(&meta.corpus).map(|corpus| &corpus.clock);
             // A newer answer may have been stored under the same id.
-            if clock.is_some_and(|clock| death(clock, resident, now).is_some()) {
+            if clock.is_some_and(|clock| death(clock, meta, now).is_some()) {
                 dead.push(id);
             }
         }
-        let gone = self.forget(books, dead);
-        (gone, !books.detached.is_empty())
+        let gone = self.forget(state, dead);
+        (gone, !state.detached.is_empty())
     }
 
     /// Forgets up to [`STEP`] expired entries. Returns them, and whether there may be more.
@@ -66,26 +66,26 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         if self.read().expiries.first().is_none_or(|&(at, _)| at > now) {
             return (Vec::new(), false);
         }
-        let mut books = self.write();
+        let mut state = self.write();
         let due: Vec<EntryId> =
-            books.expiries.iter().take_while(|&&(at, _)| at <= now).take(STEP).map(|&(_, id)| id).collect();
-        let gone = self.forget(&mut books, due);
+            state.expiries.iter().take_while(|&&(at, _)| at <= now).take(STEP).map(|&(_, id)| id).collect();
+        let gone = self.forget(&mut state, due);
         self.expirations.fetch_add(gone.len() as u64, Ordering::Relaxed);
         let more = gone.len() == STEP;
         (gone, more)
     }
 
-    /// Removes entries from the books, notifies the listener, and returns them.
-    fn forget(&self, books: &mut Books<P>, ids: Vec<EntryId>) -> Vec<EntryId> {
+    /// Removes entries from the table, notifies the listener, and returns them.
+    fn forget(&self, state: &mut TableState<P>, ids: Vec<EntryId>) -> Vec<EntryId> {
         if ids.is_empty() {
             return ids;
         }
         let mut gone = Vec::with_capacity(ids.len());
         for &id in &ids {
-            self.residents.invalidate(&id);
-            let Some(resident) = books.unlink(id) else { continue };
-            books.retire(&resident.corpus);
-            gone.push((id, resident.scope));
+            self.eviction_cache.invalidate(&id);
+            let Some(meta) = state.unlink(id) else { continue };
+            state.retire(&meta.corpus);
+            gone.push((id, meta.scope));
         }
         if let Some(listener) = &*self.listener.read().unwrap_or_else(PoisonError::into_inner) {
             listener.removed(&gone);

@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::keys::Bucket;
-use super::link::Trouble;
+use super::link::CommandError;
 use super::script::FETCH;
 use super::{Inner, lock, record, reply};
 use crate::embedding::Embedding;
@@ -57,17 +57,19 @@ impl Inner {
 
     /// Whether `change` carries the version that the bucket has registered.
     async fn is_unchanged(&self, bucket: Bucket<'_>, change: &Change) -> Result<bool> {
-        let Some((document, Some(version))) = change.document_told() else { return Ok(false) };
+        let Some((document, Some(version))) = change.reported_document() else { return Ok(false) };
         let clock = self.keys.clock(bucket);
         let id = any_change_of(document);
         let mut get = redis::cmd("HMGET");
         let field = [b"v".as_slice(), id.as_bytes()].concat();
         get.arg(&clock).arg(field).arg(&id.as_bytes()[..]).arg("f");
         let reply = self.control.send(&get, &clock, self.options.invalidate_timeout).await?;
-        let Some([registered, mark, floor]) = reply::items(&reply) else { return Ok(false) };
-        let (mark, floor) =
-            (reply::number::<u64>(mark).unwrap_or(0), reply::number::<u64>(floor).unwrap_or(0));
-        Ok(reply::text(registered) == Some(version.as_str()) && mark > floor && mark != HELD)
+        let Some([registered, tombstone, low_water_mark]) = reply::items(&reply) else { return Ok(false) };
+        let (tombstone, low_water_mark) =
+            (reply::number::<u64>(tombstone).unwrap_or(0), reply::number::<u64>(low_water_mark).unwrap_or(0));
+        Ok(reply::text(registered) == Some(version.as_str())
+            && tombstone > low_water_mark
+            && tombstone != HELD)
     }
 
     pub(super) async fn scan(&self, after: Option<EntryId>, limit: usize) -> Result<Vec<StoredEntry>> {
@@ -159,7 +161,7 @@ impl Inner {
             let key = self.keys.entry(self.keys.bucket(corpus, *id), *id);
             let get = redis::cmd("HGET").arg(&key).arg("v").to_owned();
             let reply = self.control.send(&get, &key, self.options.invalidate_timeout).await?;
-            Ok::<_, Trouble>(
+            Ok::<_, CommandError>(
                 reply::bytes(&reply).filter(|bytes| !bytes.is_empty()).and_then(record::vector_of),
             )
         });

@@ -50,7 +50,7 @@ const HEADERS: [(&str, &str, Kind); 18] = [
 ];
 
 /// Two fields that exclude each other: if the body has one of them, headers for either are ignored.
-const CRITERIA: [&str; 2] = ["threshold", "max_false_hit_rate"];
+const POLICY_FIELDS: [&str; 2] = ["threshold", "max_false_hit_rate"];
 
 /// The names of the headers.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
@@ -63,10 +63,10 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 ///
 /// 400 for a value that is not of its kind, or for a header that appears twice and is not a list.
 pub(super) fn add(fields: &mut Map<String, Value>, headers: &HeaderMap) -> Result<(), Problem> {
-    let has_criterion = CRITERIA.iter().any(|name| fields.get(*name).is_some_and(|value| !value.is_null()));
+    let has_policy = POLICY_FIELDS.iter().any(|name| fields.get(*name).is_some_and(|value| !value.is_null()));
     for (name, field, kind) in HEADERS {
         let lines: Vec<_> = headers.get_all(name).iter().collect();
-        let is_settled = fields.contains_key(field) || has_criterion && CRITERIA.contains(&field);
+        let is_settled = fields.contains_key(field) || has_policy && POLICY_FIELDS.contains(&field);
         if lines.is_empty() || is_settled {
             continue;
         }

@@ -11,9 +11,9 @@ use super::corpus::Document;
 use super::retriever::{Retrieved, Retriever};
 
 #[derive(Debug)]
-pub(super) struct Letters(ModelInfo);
+pub(super) struct LetterCountEmbedder(ModelInfo);
 
-impl Letters {
+impl LetterCountEmbedder {
     pub(super) fn new() -> Self {
         Self(ModelInfo::new("letters", "1", 27))
     }
@@ -32,7 +32,7 @@ impl Letters {
 }
 
 #[async_trait]
-impl Embedder for Letters {
+impl Embedder for LetterCountEmbedder {
     fn model(&self) -> &ModelInfo {
         &self.0
     }
@@ -54,8 +54,9 @@ pub(super) fn documents(documents: &[(&str, &str)]) -> Vec<Document> {
 
 /// The documents as retrieval would find them, in this order.
 pub(super) async fn found(texts: &[(&str, &str)]) -> Vec<Retrieved> {
-    let retriever =
-        Retriever::index(Arc::new(Letters::new()), &documents(texts), &mut |_, _| ()).await.unwrap();
+    let retriever = Retriever::index(Arc::new(LetterCountEmbedder::new()), &documents(texts), &mut |_, _| ())
+        .await
+        .unwrap();
     let document =
         |&(id, _): &(&str, &str)| Retrieved { document: retriever.document(id).unwrap(), similarity: 0.5 };
     texts.iter().map(document).collect()

@@ -1,4 +1,4 @@
-//! Whose turn it is to make an answer, among all processes that share a store.
+//! Which process makes an answer, among all processes that share a store.
 //!
 //! The claim is made by the lookup that misses. It is renewed while the answer is being made, and ends when
 //! that is over, whatever the result; if a process dies, its claim expires. Safety does not depend on it: if
@@ -15,16 +15,16 @@ use crate::store::{Claim, ClaimEnd, ClaimToken, Fetched, Store};
 
 /// Who makes the answer.
 #[derive(Debug)]
-pub(super) enum Turn {
+pub(super) enum ClaimStatus {
     /// Anyone who asks.
     Free,
     /// This process.
-    Ours(Held),
+    Ours(ClaimGuard),
     /// Another process.
     Theirs,
 }
 
-impl Turn {
+impl ClaimStatus {
     /// Looks `id` up; if there is no live entry, also claims the right to make the answer.
     pub(super) async fn look_up(
         store: &Arc<dyn Store>,
@@ -50,15 +50,15 @@ impl Turn {
             Claim::Taken => Self::Theirs,
             Claim::Granted(token) => {
                 let claimed = Claimed { store: Arc::clone(store), corpus: corpus.clone(), id, token };
-                Self::Ours(Held { claimed, end: ClaimEnd::Released, renewal: None })
+                Self::Ours(ClaimGuard { claimed, end: ClaimEnd::Released, renewal: None })
             }
         }
     }
 
-    /// The claim, which is renewed from now on, if it is this process' turn.
-    pub(super) fn take(self) -> Option<Held> {
+    /// The claim, which is renewed from now on, if this process holds it.
+    pub(super) fn into_guard(self) -> Option<ClaimGuard> {
         match self {
-            Self::Ours(held) => Some(held.kept_up()),
+            Self::Ours(held) => Some(held.renewed()),
             Self::Free | Self::Theirs => None,
         }
     }
@@ -73,20 +73,23 @@ struct Claimed {
 }
 
 /// A claim of this process. Dropping it ends it.
-pub(super) struct Held {
+pub(super) struct ClaimGuard {
     claimed: Claimed,
     end: ClaimEnd,
     renewal: Option<AbortOnDropHandle<()>>,
 }
 
-impl fmt::Debug for Held {
+impl fmt::Debug for ClaimGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held").field("id", &self.claimed.id).field("end", &self.end).finish_non_exhaustive()
+        f.debug_struct("ClaimGuard")
+            .field("id", &self.claimed.id)
+            .field("end", &self.end)
+            .finish_non_exhaustive()
     }
 }
 
-impl Held {
-    fn kept_up(mut self) -> Self {
+impl ClaimGuard {
+    fn renewed(mut self) -> Self {
         let Claimed { store, corpus, id, token } = self.claimed.clone();
         let renewal = tokio::spawn(async move {
             while let Some(coordination) = store.coordination() {
@@ -107,7 +110,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for ClaimGuard {
     fn drop(&mut self) {
         self.renewal = None;
         let Claimed { store, corpus, id, token } = &self.claimed;

@@ -1,4 +1,4 @@
-//! The books of a store that only one process owns: which entries there are, what they depend on, what the
+//! The entries of a store that only one process owns: which there are, what they depend on, what the
 //! clocks say about them, and which ones must be removed for lack of room or because their time is over.
 //!
 //! Both local stores are built on it: the memory store keeps its payloads in it, the embedded store keeps
@@ -6,12 +6,12 @@
 //! listener hears of a forgotten entry before the same id can come back.
 //!
 //! Cleaning up is spread out. An invalidation only advances the clock and detaches the set of dependants,
-//! which costs the same for one entry and for a million; [`Ledger::drain`] then removes them in bounded
+//! which costs the same for one entry and for a million; [`EntryTable::drain`] then removes them in bounded
 //! steps. Until then they already count as dead, because every read asks the clock.
 
-mod books;
 mod cleaning;
 mod reports;
+mod state;
 #[cfg(test)]
 mod tests;
 mod weight;
@@ -24,25 +24,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 
-pub(super) use self::books::Resident;
-use self::books::{Books, Shared, death};
+pub(super) use self::state::EntryMeta;
+use self::state::{Shared, TableState, death};
 use self::weight::{capacity, weight};
 use crate::clock::Clock;
 use crate::entry::{Change, DocumentVersion, Entry, any_change_of};
 use crate::error::{Error, Result};
 use crate::key::{Corpus, EntryId};
 use crate::store::invalidation_clock::InvalidationClock;
-use crate::store::{ChangeListener, ChangeOutcome, DeadReason, Eviction, Limits, RefusedReason, Snapshot};
+use crate::store::{ChangeListener, ChangeOutcome, DeadReason, Eviction, Limits, ReadVersion, RefusedReason};
 
 type Evicted<P> = Vec<(EntryId, Shared<P>)>;
 
-pub(super) struct Ledger<P> {
-    /// The same entries as in the books, with the policy that decides which of them is evicted first.
-    residents: moka::sync::Cache<EntryId, Shared<P>>,
-    /// Entries that moka evicted but the books still list. moka's listener adds to it; that may run inside
-    /// any call, so it must not take the lock of the books.
+pub(super) struct EntryTable<P> {
+    /// The same entries as in the table, with the policy that decides which of them is evicted first.
+    eviction_cache: moka::sync::Cache<EntryId, Shared<P>>,
+    /// Entries that moka evicted but the table still lists. moka's listener adds to it; that may run inside
+    /// any call, so it must not take the lock of the table.
     evicted: Arc<Mutex<Evicted<P>>>,
-    books: RwLock<Books<P>>,
+    state: RwLock<TableState<P>>,
     listener: RwLock<Option<Arc<dyn ChangeListener>>>,
     clock: Arc<dyn Clock>,
     limits: Limits,
@@ -50,33 +50,33 @@ pub(super) struct Ledger<P> {
     expirations: AtomicU64,
 }
 
-impl<P> fmt::Debug for Ledger<P> {
+impl<P> fmt::Debug for EntryTable<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ledger").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("EntryTable").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
-impl<P: Send + Sync + 'static> Ledger<P> {
+impl<P: Send + Sync + 'static> EntryTable<P> {
     pub(super) fn new(limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let evicted = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&evicted);
-        let residents = moka::sync::Cache::builder()
+        let eviction_cache = moka::sync::Cache::builder()
             .max_capacity(capacity(limits))
-            .weigher(move |_, resident: &Shared<P>| weight(limits, resident.bytes))
+            .weigher(move |_, meta: &Shared<P>| weight(limits, meta.bytes))
             .eviction_policy(match limits.eviction {
                 Eviction::LeastRecentlyUsed => EvictionPolicy::lru(),
                 Eviction::LeastFrequentlyUsed => EvictionPolicy::tiny_lfu(),
             })
-            .eviction_listener(move |id: Arc<EntryId>, resident, cause| {
+            .eviction_listener(move |id: Arc<EntryId>, meta, cause| {
                 if cause == RemovalCause::Size {
-                    lock(&sink).push((*id, resident));
+                    lock(&sink).push((*id, meta));
                 }
             })
             .build();
         Self {
-            residents,
+            eviction_cache,
             evicted,
-            books: RwLock::new(Books {
+            state: RwLock::new(TableState {
                 entries: BTreeMap::new(),
                 corpora: HashMap::new(),
                 unused: VecDeque::new(),
@@ -96,29 +96,29 @@ impl<P: Send + Sync + 'static> Ledger<P> {
         *self.listener.write().unwrap_or_else(PoisonError::into_inner) = Some(listener);
     }
 
-    /// The clock's snapshot, and the entry or why it must not be served; none if there is no such entry.
+    /// The clock's read version, and the entry or why it must not be served; none if there is no such entry.
     pub(super) fn lookup(
         &self,
         corpus: &Corpus,
         id: EntryId,
-    ) -> (Snapshot, Option<Result<Shared<P>, DeadReason>>) {
-        let resident = self.residents.get(&id);
+    ) -> (ReadVersion, Option<Result<Shared<P>, DeadReason>>) {
+        let meta = self.eviction_cache.get(&id);
         let now = self.clock.now();
-        let (snapshot, death) = self.with_clock(corpus, |clock| {
-            let death = resident.as_ref().map(|resident| death(clock, resident, now));
-            (clock.snapshot(), death)
+        let (read_version, death) = self.with_clock(corpus, |clock| {
+            let death = meta.as_ref().map(|meta| death(clock, meta, now));
+            (clock.read_version(), death)
         });
-        let found = resident.zip(death).map(|(resident, death)| match death {
+        let found = meta.zip(death).map(|(meta, death)| match death {
             Some(reason) => Err(reason),
-            None => Ok(resident),
+            None => Ok(meta),
         });
-        (snapshot, found)
+        (read_version, found)
     }
 
     /// Runs `read` on the corpus' clock, which is created if there was none.
     pub(super) fn with_clock<T>(&self, corpus: &Corpus, read: impl FnOnce(&InvalidationClock) -> T) -> T {
-        if let Some(books) = self.read().corpora.get(corpus) {
-            return read(&books.clock);
+        if let Some(state) = self.read().corpora.get(corpus) {
+            return read(&state.clock);
         }
         read(self.write().clock_to_read(corpus))
     }
@@ -134,10 +134,10 @@ impl<P: Send + Sync + 'static> Ledger<P> {
     }
 
     /// Whether a fill of `entry` would not be refused.
-    pub(super) fn would_take(&self, snapshot: Snapshot, entry: &Entry) -> Result<bool> {
+    pub(super) fn would_take(&self, read_version: ReadVersion, entry: &Entry) -> Result<bool> {
         let dependencies = entry.check()?;
         Ok(self.with_clock(&entry.corpus, |clock| {
-            clock.refusal(snapshot, &dependencies, entry.documents()).is_none()
+            clock.refusal(read_version, &dependencies, entry.documents()).is_none()
         }))
     }
 
@@ -150,52 +150,52 @@ impl<P: Send + Sync + 'static> Ledger<P> {
 
     /// Why a fill must be refused; none if it need not be.
     #[cfg(feature = "embedded")]
-    pub(super) fn refusal(&self, resident: &Resident<P>, entry: &Entry) -> Option<RefusedReason> {
+    pub(super) fn refusal(&self, meta: &EntryMeta<P>, entry: &Entry) -> Option<RefusedReason> {
         // From here on the clock is kept, because it is written together with the entry.
-        let mut books = self.write();
-        let clock = &books.corpus(&resident.corpus).clock;
-        clock.refusal(resident.snapshot, &resident.dependencies, entry.documents())
+        let mut state = self.write();
+        let clock = &state.corpus(&meta.corpus).clock;
+        clock.refusal(meta.read_version, &meta.dependencies, entry.documents())
     }
 
     /// Lists an entry, unless the fill must be refused. Entries are evicted if there is no room for it.
-    pub(super) fn fill(&self, entry: &Entry, resident: Resident<P>) -> Result<(), RefusedReason> {
-        let mut books = self.write();
-        let clock = &books.corpus(&resident.corpus).clock;
-        if let Some(reason) = clock.refusal(resident.snapshot, &resident.dependencies, entry.documents()) {
+    pub(super) fn fill(&self, entry: &Entry, meta: EntryMeta<P>) -> Result<(), RefusedReason> {
+        let mut state = self.write();
+        let clock = &state.corpus(&meta.corpus).clock;
+        if let Some(reason) = clock.refusal(meta.read_version, &meta.dependencies, entry.documents()) {
             return Err(reason);
         }
-        self.list(&mut books, entry.id, Arc::new(resident));
+        self.list(&mut state, entry.id, Arc::new(meta));
         Ok(())
     }
 
     /// Lists an entry that was admitted before. If a change ended it since then, it is dead, and the next
     /// [`drain`](Self::drain) finds it.
     #[cfg(feature = "embedded")]
-    pub(super) fn insert(&self, id: EntryId, resident: Resident<P>) {
-        let mut books = self.write();
-        let clock = &books.corpus(&resident.corpus).clock;
-        if clock.death(resident.snapshot, &resident.dependencies).is_some() {
-            books.detached.push_back(Box::new(std::iter::once(id)));
+    pub(super) fn insert(&self, id: EntryId, meta: EntryMeta<P>) {
+        let mut state = self.write();
+        let clock = &state.corpus(&meta.corpus).clock;
+        if clock.death(meta.read_version, &meta.dependencies).is_some() {
+            state.detached.push_back(Box::new(std::iter::once(id)));
         }
-        self.list(&mut books, id, Arc::new(resident));
+        self.list(&mut state, id, Arc::new(meta));
     }
 
-    fn list(&self, books: &mut Books<P>, id: EntryId, resident: Shared<P>) {
-        books.link(id, Arc::clone(&resident));
-        self.residents.insert(id, resident);
+    fn list(&self, state: &mut TableState<P>, id: EntryId, meta: Shared<P>) {
+        state.link(id, Arc::clone(&meta));
+        self.eviction_cache.insert(id, meta);
     }
 
     /// Applies `changes` to the clock and detaches the entries that they end. The outcomes are in the order
     /// of the changes.
     pub(super) fn invalidate(&self, corpus: &Corpus, changes: &[Change]) -> Vec<ChangeOutcome> {
-        let mut books = self.write();
+        let mut state = self.write();
         changes
             .iter()
             .map(|change| {
-                if books.corpus(corpus).clock.is_unchanged(change) {
+                if state.corpus(corpus).clock.is_unchanged(change) {
                     ChangeOutcome::Unchanged
                 } else {
-                    ChangeOutcome::Dropped(books.invalidate(corpus, change))
+                    ChangeOutcome::Dropped(state.invalidate(corpus, change))
                 }
             })
             .collect()
@@ -207,31 +207,31 @@ impl<P: Send + Sync + 'static> Ledger<P> {
 
     /// Ends a hold and applies `change` in one step, so that no one can look in between.
     pub(super) fn end_update(&self, corpus: &Corpus, document: &str, change: &Change) -> ChangeOutcome {
-        let mut books = self.write();
-        books.corpus(corpus).clock.release(document);
-        ChangeOutcome::Dropped(books.invalidate(corpus, change))
+        let mut state = self.write();
+        state.corpus(corpus).clock.release(document);
+        ChangeOutcome::Dropped(state.invalidate(corpus, change))
     }
 
     pub(super) fn record_hit(&self, id: EntryId) {
-        if let Some(resident) = self.residents.get(&id) {
-            resident.hits.fetch_add(1, Ordering::Relaxed);
+        if let Some(meta) = self.eviction_cache.get(&id) {
+            meta.hits.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Installs a clock that was read from disk.
     #[cfg(feature = "embedded")]
     pub(super) fn restore_clock(&self, corpus: Corpus, clock: InvalidationClock) {
-        self.write().corpora.insert(corpus, books::CorpusBooks::new(clock));
+        self.write().corpora.insert(corpus, state::CorpusState::new(clock));
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Books<P>> {
-        // Every change to the books is complete before anything that can panic runs, so the books are sound
+    fn read(&self) -> RwLockReadGuard<'_, TableState<P>> {
+        // Every change to the table is complete before anything that can panic runs, so the table is sound
         // even if the lock is poisoned.
-        self.books.read().unwrap_or_else(PoisonError::into_inner)
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Books<P>> {
-        self.books.write().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self) -> RwLockWriteGuard<'_, TableState<P>> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

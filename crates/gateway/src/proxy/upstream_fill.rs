@@ -37,7 +37,7 @@ const LEAST_ROOM: usize = 64 << 10;
 const MOST_ROOM: usize = 1 << 30;
 
 /// An answer that is to be made.
-pub(super) struct Making {
+pub(super) struct UpstreamFill {
     pub(super) gateway: Gateway,
     pub(super) api: Api,
     pub(super) form: Form,
@@ -63,16 +63,16 @@ enum Ended {
     TooLong,
 }
 
-impl Making {
+impl UpstreamFill {
     /// Asks the upstream; returns its response, whose body is still to come.
     pub(super) async fn start(self, outgoing: Outgoing) -> Result<Response, Problem> {
-        let (tell, told) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let caller_gone = CancellationToken::new();
         // Dropped with this future, and later with the body that it returns.
         let guard = caller_gone.clone().drop_guard();
         let tasks = self.gateway.tasks().clone();
-        tasks.spawn(self.run(outgoing, tell, caller_gone).in_current_span());
-        let (mut response, mut pieces) = told.await.map_err(|_| {
+        tasks.spawn(self.run(outgoing, sender, caller_gone).in_current_span());
+        let (mut response, mut pieces) = receiver.await.map_err(|_| {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the gateway failed on this request")
         })??;
         *response.body_mut() = Body::from_stream(futures::stream::poll_fn(move |context| {
@@ -86,7 +86,7 @@ impl Making {
     async fn run(
         self,
         outgoing: Outgoing,
-        tell: oneshot::Sender<Result<(Response, Pieces), Problem>>,
+        sender: oneshot::Sender<Result<(Response, Pieces), Problem>>,
         caller_gone: CancellationToken,
     ) {
         let Self {
@@ -102,9 +102,10 @@ impl Making {
             keeps_incomplete,
         } = self;
         let is_patient = gateway.options().disconnected == Disconnected::Finish;
-        let begun = form.is_stream.then(|| permit.begun(directives.dependencies())).flatten();
+        let pending_fill = form.is_stream.then(|| permit.pending_fill(directives.dependencies())).flatten();
         let limit = gateway.options().limits.body_bytes;
-        let leading = begun.map(|begun| gateway.followers().lead((permit.entry_id(), form), begun, limit));
+        let leading = pending_fill
+            .map(|pending_fill| gateway.followers().lead((permit.entry_id(), form), pending_fill, limit));
         let nobody_reads = async || {
             caller_gone.cancelled().await;
             if let Some(leading) = &leading {
@@ -127,7 +128,7 @@ impl Making {
             Err(problem) => {
                 permit.decline();
                 // A caller who is gone needs no answer.
-                return drop(tell.send(Err(problem)));
+                return drop(sender.send(Err(problem)));
             }
         };
         let mut recorder = recorder(&gateway, api, form, &response);
@@ -135,8 +136,8 @@ impl Making {
         let limits = &gateway.options().limits;
         let (send, pieces) = Sending::new(limits);
         let mut passed = passed_on(&response, Body::empty());
-        forward.tell(passed.headers_mut(), may_be_kept, shown, Some(permit.since()));
-        let _ = tell.send(Ok((passed, pieces)));
+        forward.write_headers(passed.headers_mut(), may_be_kept, shown, Some(permit.since()));
+        let _ = sender.send(Ok((passed, pieces)));
         if recorder.is_none() {
             permit.decline();
             drop(leading);

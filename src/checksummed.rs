@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// A file of sealed lines that is appended to, and that stays locked while it is open.
+/// A file of checksummed lines that is appended to, and that stays locked while it is open.
 #[derive(Debug)]
-pub(crate) struct SealedFile {
+pub(crate) struct ChecksummedFile {
     /// What people call the file, such as `journal`.
     what: &'static str,
     path: PathBuf,
@@ -26,7 +26,7 @@ pub(crate) struct SealedFile {
     owed: String,
 }
 
-impl SealedFile {
+impl ChecksummedFile {
     /// Opens the file at `path` and also returns the contents of its lines. Creates the file, and its folder,
     /// if there is none. Errors and warnings call it `what`, such as `journal`.
     ///
@@ -61,7 +61,7 @@ impl SealedFile {
             if !line.ends_with(b"\n") {
                 break;
             }
-            lines.push(unsealed(line).ok_or_else(|| damaged(what, path, n))?.to_owned());
+            lines.push(verified_line(line).ok_or_else(|| damaged(what, path, n))?.to_owned());
             end += line.len() as u64;
         }
         let is_torn = end < text.len() as u64;
@@ -80,7 +80,7 @@ impl SealedFile {
     ///
     /// `Unavailable` if it cannot be written.
     pub(crate) fn append(&mut self, content: &str) -> Result<()> {
-        let line = sealed(content);
+        let line = checksummed_line(content);
         let written = self.write(&line);
         let appended = written.and_then(|()| {
             self.file.sync_data().inspect_err(|_| {
@@ -99,7 +99,7 @@ impl SealedFile {
     /// Adds a line that may be lost in a crash. If it cannot be written now, it is written before the next
     /// one. `content` must not hold a line end.
     pub(crate) fn note(&mut self, content: &str) {
-        self.owed += &sealed(content);
+        self.owed += &checksummed_line(content);
         if let Err(error) = self.write("") {
             tracing::warn!(%error, path = %self.path.display(), "the {} cannot be written", self.what);
         }
@@ -155,12 +155,12 @@ fn damaged(what: &str, path: &Path, n: usize) -> Error {
 }
 
 /// `content` as a line.
-fn sealed(content: &str) -> String {
+fn checksummed_line(content: &str) -> String {
     format!("{:08x} {content}\n", crc32fast::hash(content.as_bytes()))
 }
 
 /// The content of a line with its end; none if the line is not complete.
-fn unsealed(line: &[u8]) -> Option<&str> {
+fn verified_line(line: &[u8]) -> Option<&str> {
     let line = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
     let (crc, content) = line.split_once(' ')?;
     (u32::from_str_radix(crc, 16).ok()? == crc32fast::hash(content.as_bytes())).then_some(content)
@@ -175,24 +175,24 @@ mod tests {
     const CHILD: &str = "WELLSPRING_TEST_SEALED_FILE";
 
     fn lines(path: &Path) -> Vec<String> {
-        SealedFile::open(path, "journal").unwrap().1
+        ChecksummedFile::open(path, "journal").unwrap().1
     }
 
     #[test]
     fn only_a_whole_line_is_read() {
-        let line = sealed("add 1 {\"a\":2}");
-        assert_eq!(unsealed(line.as_bytes()), Some("add 1 {\"a\":2}"));
+        let line = checksummed_line("add 1 {\"a\":2}");
+        assert_eq!(verified_line(line.as_bytes()), Some("add 1 {\"a\":2}"));
         for end in 0..line.len() {
-            assert_eq!(unsealed(&line.as_bytes()[..end]), None, "{end}");
+            assert_eq!(verified_line(&line.as_bytes()[..end]), None, "{end}");
         }
-        assert_eq!(unsealed(line.replace('2', "3").as_bytes()), None);
+        assert_eq!(verified_line(line.replace('2', "3").as_bytes()), None);
     }
 
     #[test]
     fn a_file_that_was_cut_anywhere_has_its_whole_lines_and_takes_more() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        let mut file = SealedFile::open(&path, "journal").unwrap().0;
+        let mut file = ChecksummedFile::open(&path, "journal").unwrap().0;
         file.append("add 1").unwrap();
         file.note("done 1");
         file.append("add 2").unwrap();
@@ -200,7 +200,7 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for end in 0..=whole.len() {
             std::fs::write(&path, &whole[..end]).unwrap();
-            let (mut file, left) = SealedFile::open(&path, "journal").unwrap();
+            let (mut file, left) = ChecksummedFile::open(&path, "journal").unwrap();
             let ends = String::from_utf8_lossy(&whole[..end]).matches('\n').count();
             assert_eq!(left, ["add 1", "done 1", "add 2"][..ends], "cut at {end}");
             file.append("add 3").unwrap();
@@ -219,7 +219,7 @@ mod tests {
         // The limit is in blocks of 512 bytes. The signal that it sends is ignored, so that writes fail
         // instead.
         let script =
-            "trap '' XFSZ; ulimit -f 8; exec \"$0\" sealed::tests::child_process --exact --nocapture";
+            "trap '' XFSZ; ulimit -f 8; exec \"$0\" checksummed::tests::child_process --exact --nocapture";
         let output = std::process::Command::new("sh")
             .args(["-c", script])
             .arg(std::env::current_exe().unwrap())
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn child_process() {
         let Some(path) = std::env::var_os(CHILD) else { return };
-        let mut file = SealedFile::open(Path::new(&path), "journal").unwrap().0;
+        let mut file = ChecksummedFile::open(Path::new(&path), "journal").unwrap().0;
         let large = format!("large {}", "x".repeat(1_200));
         for _ in 0..3 {
             file.append(&large).unwrap();
@@ -246,7 +246,7 @@ mod tests {
         let owed = format!("owed {}", "x".repeat(420));
         file.note(&owed);
         assert!(file.append("small").is_err(), "what is owed comes first");
-        file.owed = sealed("owed");
+        file.owed = checksummed_line("owed");
         file.append("small").unwrap();
     }
 
@@ -259,14 +259,15 @@ mod tests {
             drop(std::fs::remove_file(path));
             std::fs::write(path, bytes).unwrap();
         };
-        let sealed_all = |lines: &[String]| lines.iter().map(|line| sealed(line)).collect::<String>();
+        let sealed_all =
+            |lines: &[String]| lines.iter().map(|line| checksummed_line(line)).collect::<String>();
         Target::new("sealed").run(|input| {
             // Lines at random hardly ever have the right checksum, so they are also given it.
             let contents: Vec<_> = String::from_utf8_lossy(input).split('\n').map(str::to_owned).collect();
             write(&path, sealed_all(&contents).as_bytes());
             assert_eq!(lines(&path), contents);
             write(&path, input);
-            let Ok((_, read)) = SealedFile::open(&path, "journal") else { return false };
+            let Ok((_, read)) = ChecksummedFile::open(&path, "journal") else { return false };
             write(&again, sealed_all(&read).as_bytes());
             assert_eq!(lines(&again), read);
             true

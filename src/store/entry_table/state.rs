@@ -1,4 +1,4 @@
-//! The data that a ledger keeps under its lock: entries, the sets of their dependants, and the clocks.
+//! The data that an entry table keeps under its lock: entries, the sets of their dependants, and the clocks.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -7,15 +7,15 @@ use std::sync::atomic::AtomicU64;
 use crate::clock::Timestamp;
 use crate::entry::{Change, Entry, itself};
 use crate::key::{Corpus, DependencyId, EntryId, ScopeId};
-use crate::store::invalidation_clock::{InvalidationClock, MAX_MARKS};
-use crate::store::{DeadReason, Snapshot};
+use crate::store::invalidation_clock::{InvalidationClock, MAX_TOMBSTONES};
+use crate::store::{DeadReason, ReadVersion};
 
-/// The ledger's data about an entry; `P` is the store's own part.
+/// The entry table's data about an entry; `P` is the store's own part.
 #[derive(Debug)]
-pub(in crate::store) struct Resident<P> {
+pub(in crate::store) struct EntryMeta<P> {
     pub(in crate::store) corpus: Corpus,
     pub(in crate::store) scope: ScopeId,
-    pub(in crate::store) snapshot: Snapshot,
+    pub(in crate::store) read_version: ReadVersion,
     pub(in crate::store) dependencies: Box<[DependencyId]>,
     pub(in crate::store) expires_at: Timestamp,
     pub(in crate::store) bytes: u64,
@@ -23,18 +23,18 @@ pub(in crate::store) struct Resident<P> {
     pub(in crate::store) payload: P,
 }
 
-impl<P> Resident<P> {
+impl<P> EntryMeta<P> {
     /// Creates the data of `entry`. `dependencies` are its own, already checked.
     pub(in crate::store) fn new(
         entry: &Entry,
-        snapshot: Snapshot,
+        read_version: ReadVersion,
         dependencies: Vec<DependencyId>,
         payload: P,
     ) -> Self {
         Self {
             corpus: entry.corpus.clone(),
             scope: entry.scope,
-            snapshot,
+            read_version,
             dependencies: dependencies.into(),
             expires_at: entry.expires_at,
             bytes: entry.size() as u64,
@@ -44,14 +44,14 @@ impl<P> Resident<P> {
     }
 }
 
-pub(super) type Shared<P> = Arc<Resident<P>>;
+pub(super) type Shared<P> = Arc<EntryMeta<P>>;
 /// Entries that may be dead.
 pub(super) type Suspects = Box<dyn Iterator<Item = EntryId> + Send + Sync>;
 
 /// Everything that changes together, under one lock.
-pub(super) struct Books<P> {
+pub(super) struct TableState<P> {
     pub(super) entries: BTreeMap<EntryId, Shared<P>>,
-    pub(super) corpora: HashMap<Corpus, CorpusBooks>,
+    pub(super) corpora: HashMap<Corpus, CorpusState>,
     /// Corpora in which nothing ever changed and nothing is stored, the oldest first. A corpus that was used
     /// after it was added is still in the list.
     pub(super) unused: VecDeque<Corpus>,
@@ -64,9 +64,9 @@ pub(super) struct Books<P> {
 /// The most corpora that are known without having an entry or a change.
 const MAX_UNUSED: usize = 1_000;
 
-/// The books of one corpus.
+/// The state of one corpus.
 #[derive(Debug)]
-pub(super) struct CorpusBooks {
+pub(super) struct CorpusState {
     /// Whether anything is stored or was ever changed; if so, the clock must be kept.
     is_used: bool,
     pub(super) clock: InvalidationClock,
@@ -76,7 +76,7 @@ pub(super) struct CorpusBooks {
     pub(super) scopes: HashMap<ScopeId, BTreeSet<EntryId>>,
 }
 
-impl CorpusBooks {
+impl CorpusState {
     pub(super) fn new(clock: InvalidationClock) -> Self {
         Self { is_used: true, clock, dependants: HashMap::new(), scopes: HashMap::new() }
     }
@@ -86,16 +86,16 @@ impl CorpusBooks {
     }
 }
 
-impl<P> Books<P> {
-    pub(super) fn corpus(&mut self, corpus: &Corpus) -> &mut CorpusBooks {
+impl<P> TableState<P> {
+    pub(super) fn corpus(&mut self, corpus: &Corpus) -> &mut CorpusState {
         // Not `entry`, which would clone the name on every call.
         if !self.corpora.contains_key(corpus) {
             let clock = InvalidationClock::new(rand::random());
-            self.corpora.insert(corpus.clone(), CorpusBooks::new(clock));
+            self.corpora.insert(corpus.clone(), CorpusState::new(clock));
         }
-        let books = self.corpora.get_mut(corpus).expect("inserted above");
-        books.is_used = true;
-        books
+        let state = self.corpora.get_mut(corpus).expect("inserted above");
+        state.is_used = true;
+        state
     }
 
     /// The clock of a corpus that is only read. A corpus that never had an entry or a change is dropped after
@@ -103,8 +103,8 @@ impl<P> Books<P> {
     /// clock has another incarnation.
     pub(super) fn clock_to_read(&mut self, corpus: &Corpus) -> &InvalidationClock {
         if !self.corpora.contains_key(corpus) {
-            let books = CorpusBooks::new(InvalidationClock::new(rand::random()));
-            self.corpora.insert(corpus.clone(), CorpusBooks { is_used: false, ..books });
+            let state = CorpusState::new(InvalidationClock::new(rand::random()));
+            self.corpora.insert(corpus.clone(), CorpusState { is_used: false, ..state });
             self.let_go(corpus.clone());
         }
         &self.corpora[corpus].clock
@@ -114,7 +114,7 @@ impl<P> Books<P> {
     fn let_go(&mut self, corpus: Corpus) {
         if self.unused.len() == MAX_UNUSED
             && let Some(oldest) = self.unused.pop_front()
-            && self.corpora.get(&oldest).is_some_and(|books| !books.is_used)
+            && self.corpora.get(&oldest).is_some_and(|state| !state.is_used)
         {
             self.corpora.remove(&oldest);
         }
@@ -122,32 +122,32 @@ impl<P> Books<P> {
     }
 
     /// Lists an entry in place of the earlier one with the same id.
-    pub(super) fn link(&mut self, id: EntryId, resident: Shared<P>) {
+    pub(super) fn link(&mut self, id: EntryId, meta: Shared<P>) {
         self.unlink(id);
-        self.bytes += resident.bytes;
-        self.expiries.insert((resident.expires_at, id));
-        let corpus = self.corpus(&resident.corpus);
-        corpus.scopes.entry(resident.scope).or_default().insert(id);
-        for &dependency in &resident.dependencies {
+        self.bytes += meta.bytes;
+        self.expiries.insert((meta.expires_at, id));
+        let corpus = self.corpus(&meta.corpus);
+        corpus.scopes.entry(meta.scope).or_default().insert(id);
+        for &dependency in &meta.dependencies {
             if dependency != itself(id) {
                 corpus.dependants.entry(dependency).or_default().insert(id);
             }
         }
-        self.entries.insert(id, resident);
+        self.entries.insert(id, meta);
     }
 
     pub(super) fn unlink(&mut self, id: EntryId) -> Option<Shared<P>> {
-        let resident = self.entries.remove(&id)?;
-        self.bytes -= resident.bytes;
-        self.expiries.remove(&(resident.expires_at, id));
-        let corpus = self.corpus(&resident.corpus);
-        if let Some(scope) = corpus.scopes.get_mut(&resident.scope) {
+        let meta = self.entries.remove(&id)?;
+        self.bytes -= meta.bytes;
+        self.expiries.remove(&(meta.expires_at, id));
+        let corpus = self.corpus(&meta.corpus);
+        if let Some(scope) = corpus.scopes.get_mut(&meta.scope) {
             scope.remove(&id);
             if scope.is_empty() {
-                corpus.scopes.remove(&resident.scope);
+                corpus.scopes.remove(&meta.scope);
             }
         }
-        for dependency in &resident.dependencies {
+        for dependency in &meta.dependencies {
             if let Some(set) = corpus.dependants.get_mut(dependency) {
                 set.remove(&id);
                 if set.is_empty() {
@@ -155,19 +155,19 @@ impl<P> Books<P> {
                 }
             }
         }
-        Some(resident)
+        Some(meta)
     }
 
     /// Counts a corpus as unused if its last entry is gone and nothing in it ever changed. Changes are never
     /// forgotten, and neither are the versions that were reported.
     pub(super) fn retire(&mut self, corpus: &Corpus) {
-        let Some(books) = self.corpora.get_mut(corpus) else { return };
-        if books.is_used
-            && books.scopes.is_empty()
-            && books.clock.sequence == 0
-            && books.clock.held.is_empty()
+        let Some(state) = self.corpora.get_mut(corpus) else { return };
+        if state.is_used
+            && state.scopes.is_empty()
+            && state.clock.sequence == 0
+            && state.clock.held.is_empty()
         {
-            books.is_used = false;
+            state.is_used = false;
             self.let_go(corpus.clone());
         }
     }
@@ -178,18 +178,18 @@ impl<P> Books<P> {
             Change::Entry(id) => Some(*id).filter(|id| self.lists(corpus, *id)),
             _ => None,
         };
-        let books = self.corpus(corpus);
-        books.clock.apply(change);
+        let state = self.corpus(corpus);
+        state.clock.apply(change);
         let (dropped, ended): (usize, Suspects) = match change {
             Change::Everything => {
-                let dropped = books.entries();
-                (dropped, Box::new(std::mem::take(&mut books.scopes).into_values().flatten()))
+                let dropped = state.entries();
+                (dropped, Box::new(std::mem::take(&mut state.scopes).into_values().flatten()))
             }
             Change::Entry(_) => (named.iter().len(), Box::new(named.into_iter())),
             change => {
                 let mut ended = HashSet::new();
                 for id in change.dependency_ids() {
-                    let mut set = books.dependants.remove(&id).unwrap_or_default();
+                    let mut set = state.dependants.remove(&id).unwrap_or_default();
                     // The smaller set is moved into the larger, so that a large set is not copied.
                     if set.len() > ended.len() {
                         std::mem::swap(&mut set, &mut ended);
@@ -199,9 +199,9 @@ impl<P> Books<P> {
                 (ended.len(), Box::new(ended.into_iter()))
             }
         };
-        if books.clock.compact(MAX_MARKS) {
+        if state.clock.compact(MAX_TOMBSTONES) {
             // This is rare: some of the entries are dead now, but no list shows which.
-            let suspects = books.scopes.clone();
+            let suspects = state.scopes.clone();
             self.detached.push_back(Box::new(suspects.into_values().flatten()));
         }
         if dropped > 0 {
@@ -212,20 +212,16 @@ impl<P> Books<P> {
 
     /// Whether `corpus` has the entry and no change of the whole corpus has ended it.
     pub(super) fn lists(&self, corpus: &Corpus, id: EntryId) -> bool {
-        let Some(resident) = self.entries.get(&id).filter(|resident| resident.corpus == *corpus) else {
+        let Some(meta) = self.entries.get(&id).filter(|meta| meta.corpus == *corpus) else {
             return false;
         };
-        let scopes = self.corpora.get(corpus).map(|books| &books.scopes);
-        scopes.and_then(|scopes| scopes.get(&resident.scope)).is_some_and(|scope| scope.contains(&id))
+        let scopes = self.corpora.get(corpus).map(|state| &state.scopes);
+        scopes.and_then(|scopes| scopes.get(&meta.scope)).is_some_and(|scope| scope.contains(&id))
     }
 }
 
 /// Why an entry must not be served; none if it is live.
-pub(super) fn death<P>(
-    clock: &InvalidationClock,
-    resident: &Resident<P>,
-    now: Timestamp,
-) -> Option<DeadReason> {
-    let expired = (resident.expires_at <= now).then_some(DeadReason::Expired);
-    clock.death(resident.snapshot, &resident.dependencies).or(expired)
+pub(super) fn death<P>(clock: &InvalidationClock, meta: &EntryMeta<P>, now: Timestamp) -> Option<DeadReason> {
+    let expired = (meta.expires_at <= now).then_some(DeadReason::Expired);
+    clock.death(meta.read_version, &meta.dependencies).or(expired)
 }

@@ -3,27 +3,27 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::cache::{Cache, Inner};
-use crate::criterion::Criterion;
 use crate::error::Result;
 use crate::journal::Record;
 use crate::key::Corpus;
+use crate::match_policy::MatchPolicy;
 use crate::policy::Ttls;
 use crate::verify::Budgets;
 
 /// Settings that may change while the cache is in use.
 #[derive(Debug)]
-pub(crate) struct Live {
-    criterion: RwLock<Criterion>,
+pub(crate) struct RuntimeSettings {
+    match_policy: RwLock<MatchPolicy>,
     ttls: RwLock<Arc<Ttls>>,
 }
 
-impl Live {
-    pub(crate) fn new(criterion: Criterion, ttls: Ttls) -> Self {
-        Self { criterion: RwLock::new(criterion), ttls: RwLock::new(Arc::new(ttls)) }
+impl RuntimeSettings {
+    pub(crate) fn new(match_policy: MatchPolicy, ttls: Ttls) -> Self {
+        Self { match_policy: RwLock::new(match_policy), ttls: RwLock::new(Arc::new(ttls)) }
     }
 
-    pub(crate) fn criterion(&self) -> Criterion {
-        *self.criterion.read().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn match_policy(&self) -> MatchPolicy {
+        *self.match_policy.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn ttls(&self) -> Arc<Ttls> {
@@ -35,14 +35,14 @@ impl Inner {
     /// Warns about every setting that leaves only exact matches; otherwise no one would know why there are no
     /// other hits.
     pub(super) fn warn_of_unshown(&self) {
-        self.warn_of(self.live.criterion(), None);
-        for (corpus, &criterion) in &self.settings.corpora {
-            self.warn_of(criterion, Some(corpus));
+        self.warn_of(self.runtime.match_policy(), None);
+        for (corpus, &match_policy) in &self.settings.corpora {
+            self.warn_of(match_policy, Some(corpus));
         }
     }
 
-    fn warn_of(&self, criterion: Criterion, corpus: Option<&Corpus>) {
-        let Some(unshown) = self.verifier.budgets(corpus).unshown(criterion) else { return };
+    fn warn_of(&self, match_policy: MatchPolicy, corpus: Option<&Corpus>) {
+        let Some(unshown) = self.verifier.budgets(corpus).unshown(match_policy) else { return };
         if let Some(corpus) = corpus {
             tracing::warn!(%corpus, "{unshown}");
         } else {
@@ -56,17 +56,17 @@ impl Cache {
     ///
     /// ```
     /// # wellspring_test_support::example::with_cache(async |cache| {
-    /// use wellspring::Criterion;
+    /// use wellspring::MatchPolicy;
     ///
-    /// assert_eq!(cache.criterion(), Criterion::SimilarityThreshold(0.9));
+    /// assert_eq!(cache.match_policy(), MatchPolicy::SimilarityThreshold(0.9));
     /// # Ok(()) });
     /// ```
-    pub fn criterion(&self) -> Criterion {
-        self.inner.live.criterion()
+    pub fn match_policy(&self) -> MatchPolicy {
+        self.inner.runtime.match_policy()
     }
 
     /// The least similarity at which another question is looked at. None if no other question is, because the
-    /// [criterion](Self::criterion) is a false-hit rate that cannot be shown.
+    /// [match policy](Self::match_policy) is a false-hit rate that cannot be shown.
     ///
     /// ```
     /// # wellspring_test_support::example::with_cache(async |cache| {
@@ -74,9 +74,9 @@ impl Cache {
     /// # Ok(()) });
     /// ```
     pub fn least_similarity(&self) -> Option<f32> {
-        let criterion = self.criterion();
-        let can_show = self.inner.verifier.budgets(None).can_show(criterion);
-        can_show.then(|| self.inner.verifier.floor(criterion))
+        let match_policy = self.match_policy();
+        let can_show = self.inner.verifier.budgets(None).can_show(match_policy);
+        can_show.then(|| self.inner.verifier.floor(match_policy))
     }
 
     /// Which false-hit rates can be shown in `corpus`. Under any other rate, of the cache, a corpus, a scope
@@ -85,18 +85,18 @@ impl Cache {
     /// ```
     /// # wellspring_test_support::example::with_builder(async |builder| {
     /// use wellspring::verify::{Calibration, Pipeline};
-    /// use wellspring::{Corpus, Criterion};
+    /// use wellspring::{Corpus, MatchPolicy};
     ///
     /// let cache = builder.verifier(Pipeline::new(Calibration::bundled())).build().await?;
     /// let budgets = cache.budgets(&Corpus::default());
-    /// if let Some(unshown) = budgets.unshown(Criterion::MaxFalseHitRate(0.000_001)) {
+    /// if let Some(unshown) = budgets.unshown(MatchPolicy::MaxFalseHitRate(0.000_001)) {
     ///     // "max_false_hit_rate = 0.000001 cannot be shown by the calibration in force: …"
     ///     println!("{unshown}");
     /// }
     /// if let Some(least) = budgets.least() {
-    ///     cache.set_criterion(Criterion::MaxFalseHitRate(least))?;
+    ///     cache.set_match_policy(MatchPolicy::MaxFalseHitRate(least))?;
     /// }
-    /// assert!(budgets.can_show(cache.criterion()));
+    /// assert!(budgets.can_show(cache.match_policy()));
     /// # Ok(()) });
     /// ```
     pub fn budgets(&self, corpus: &Corpus) -> Budgets {
@@ -108,20 +108,20 @@ impl Cache {
     ///
     /// ```
     /// # wellspring_test_support::example::with_cache(async |cache| {
-    /// use wellspring::Criterion;
+    /// use wellspring::MatchPolicy;
     ///
-    /// cache.set_criterion(Criterion::SimilarityThreshold(0.95))?;
-    /// assert!(cache.set_criterion(Criterion::SimilarityThreshold(2.0)).is_err());
+    /// cache.set_match_policy(MatchPolicy::SimilarityThreshold(0.95))?;
+    /// assert!(cache.set_match_policy(MatchPolicy::SimilarityThreshold(2.0)).is_err());
     /// # Ok(()) });
     /// ```
     ///
     /// # Errors
     ///
     /// `InvalidInput` if it is out of range.
-    pub fn set_criterion(&self, criterion: Criterion) -> Result<()> {
-        let criterion = criterion.checked()?;
-        *self.inner.live.criterion.write().unwrap_or_else(PoisonError::into_inner) = criterion;
-        self.inner.warn_of(criterion, None);
+    pub fn set_match_policy(&self, match_policy: MatchPolicy) -> Result<()> {
+        let match_policy = match_policy.checked()?;
+        *self.inner.runtime.match_policy.write().unwrap_or_else(PoisonError::into_inner) = match_policy;
+        self.inner.warn_of(match_policy, None);
         Ok(())
     }
 
@@ -136,7 +136,7 @@ impl Cache {
     /// # Ok(()) });
     /// ```
     pub fn set_ttls(&self, ttls: Ttls) {
-        *self.inner.live.ttls.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ttls);
+        *self.inner.runtime.ttls.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(ttls);
     }
 
     /// The newest invalidations, holds and refused fills of this process, the newest first; at most
@@ -172,9 +172,9 @@ mod tests {
         // Nothing is calibrated for the fake embedder, and the first lookup counts.
         assert!(!is_hit().await);
         assert_eq!((cache.least_similarity(), cache.metrics().unshown_budgets), (None, 2));
-        cache.set_criterion(Criterion::SimilarityThreshold(0.9)).unwrap();
+        cache.set_match_policy(MatchPolicy::SimilarityThreshold(0.9)).unwrap();
         assert!(is_hit().await);
         assert_eq!((cache.least_similarity(), cache.metrics().unshown_budgets), (Some(0.9), 2));
-        assert!(cache.set_criterion(Criterion::MaxFalseHitRate(1.0)).unwrap_err().is_invalid_input());
+        assert!(cache.set_match_policy(MatchPolicy::MaxFalseHitRate(1.0)).unwrap_err().is_invalid_input());
     }
 }

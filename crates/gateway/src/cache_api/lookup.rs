@@ -14,7 +14,7 @@ use wellspring::key::{IdKey, Scope};
 
 use super::view;
 use crate::Gateway;
-use crate::auth::{Caller, Right};
+use crate::auth::{Caller, Permission};
 use crate::error::Problem;
 use crate::extract::{exact_object, not_valid};
 use crate::proxy::{Directives, holder, joined, json as exact, tenant};
@@ -46,7 +46,7 @@ pub(super) async fn lookup(
     let fields = exact_object(&gateway, request).await?;
     let Asked { query, waits, .. } = Asked::read(&gateway, &caller, &headers, fields)?;
     let found = if waits { wait(&gateway, query).await? } else { gateway.cache().lookup(query).await? };
-    told(&gateway, &caller, &headers, found).await.map(Json)
+    lookup_json(&gateway, &caller, &headers, found).await.map(Json)
 }
 
 /// Looks up several questions; those that wait for no one go in one batch.
@@ -70,7 +70,7 @@ pub(super) async fn look_up_all(
         let missing = || Problem::internal("the gateway failed on this request");
         let found = found.and_then(|found| Ok(found.ok_or_else(missing)??));
         all.push(match found {
-            Ok(found) => told(gateway, caller, headers, found).await,
+            Ok(found) => lookup_json(gateway, caller, headers, found).await,
             Err(problem) => Err(problem),
         });
     }
@@ -85,7 +85,7 @@ async fn wait(gateway: &Gateway, query: Query) -> wellspring::Result<Lookup> {
     gateway.cache().lookup_or_wait(query).await.map_err(failed)
 }
 
-async fn told(
+async fn lookup_json(
     gateway: &Gateway,
     caller: &Caller,
     headers: &HeaderMap,
@@ -93,14 +93,14 @@ async fn told(
 ) -> Result<Value, Problem> {
     let cache = gateway.cache();
     Ok(match found {
-        Lookup::Hit(hit) => hit_told(gateway, &hit, &*cache.id_key().await?),
-        Lookup::Miss(permit) => miss_told(gateway, caller, headers, permit, &*cache.id_key().await?),
+        Lookup::Hit(hit) => hit_json(gateway, &hit, &*cache.id_key().await?),
+        Lookup::Miss(permit) => miss_json(gateway, caller, headers, permit, &*cache.id_key().await?),
         Lookup::Bypass(reason) => json!({ "status": "bypass", "reason": reason }),
         _ => json!({ "status": "bypass", "reason": "other" }),
     })
 }
 
-fn hit_told(gateway: &Gateway, hit: &Hit, ids: &IdKey) -> Value {
+fn hit_json(gateway: &Gateway, hit: &Hit, ids: &IdKey) -> Value {
     gateway.telemetry().feedback().served(hit);
     let mut body = view::answer(&hit.entry);
     body["entry"] = json!(ids.show(hit.entry.id));
@@ -115,7 +115,7 @@ fn hit_told(gateway: &Gateway, hit: &Hit, ids: &IdKey) -> Value {
     body
 }
 
-fn miss_told(
+fn miss_json(
     gateway: &Gateway,
     caller: &Caller,
     headers: &HeaderMap,
@@ -128,7 +128,7 @@ fn miss_told(
         "embedding": permit.embedding().map(Embedding::as_slice),
     });
     // A caller that may only read cannot use the permit; without it here, others can make the answer sooner.
-    if caller.may(Right::Fill) {
+    if caller.may(Permission::Fill) {
         body["permit"] = gateway.permits().keep(permit, holder(caller, headers)).into();
         body["permit_ttl_ms"] =
             u64::try_from(gateway.options().permit_ttl.as_millis()).unwrap_or(u64::MAX).into();
@@ -215,8 +215,8 @@ impl Asked {
             gateway.allowances().take_corpus(corpus)?;
             query = query.corpus(corpus.clone());
         }
-        if let Some(criterion) = directives.criterion() {
-            query = query.criterion(criterion);
+        if let Some(match_policy) = directives.match_policy() {
+            query = query.match_policy(match_policy);
         }
         if let Some(embedding) = own.embedding {
             query = query.embedding(embedding);

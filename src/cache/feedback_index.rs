@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use moka::sync::Cache as Bounded;
+use moka::sync::Cache as BoundedCache;
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
@@ -42,13 +42,13 @@ type Pair = (EntryId, EntryId);
 
 /// What lookups know about pairs.
 #[derive(Debug)]
-pub(crate) struct Lessons {
+pub(crate) struct FeedbackIndex {
     log: Arc<dyn JudgementLog>,
-    pairs: Bounded<Pair, Arc<Said>>,
+    pairs: BoundedCache<Pair, Arc<Said>>,
     /// Maps a question asked to the entries that answer it, although no lookup would find them, the newest
     /// first. Later feedback on the pair overrides it.
-    promoted: Bounded<EntryId, Arc<[EntryId]>>,
-    records: Bounded<EntryId, Arc<EntryRecord>>,
+    promoted: BoundedCache<EntryId, Arc<[EntryId]>>,
+    records: BoundedCache<EntryId, Arc<EntryRecord>>,
     revocations: std::sync::Mutex<Revocations>,
     /// Judgements that the verifier has not received yet.
     heard: std::sync::Mutex<VecDeque<Judged>>,
@@ -103,14 +103,14 @@ impl Word {
     }
 }
 
-impl Lessons {
+impl FeedbackIndex {
     pub(crate) fn new(log: Arc<dyn JudgementLog>) -> Self {
         let most = MAX_JUDGEMENTS as u64;
         Self {
             log,
-            pairs: Bounded::new(most),
-            promoted: Bounded::new(most),
-            records: Bounded::new(most),
+            pairs: BoundedCache::new(most),
+            promoted: BoundedCache::new(most),
+            records: BoundedCache::new(most),
             revocations: std::sync::Mutex::default(),
             heard: std::sync::Mutex::default(),
             hearing: Notify::new(),
@@ -137,7 +137,7 @@ impl Lessons {
     }
 
     /// Whether a judge has nothing left to decide about a near miss.
-    pub(crate) fn is_settled(&self, asked: EntryId, cached: EntryId) -> bool {
+    pub(crate) fn is_decided(&self, asked: EntryId, cached: EntryId) -> bool {
         self.word(asked, cached).is_some()
     }
 

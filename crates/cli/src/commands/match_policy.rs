@@ -2,10 +2,10 @@
 
 use clap::Args;
 use wellspring::cache::Query;
-use wellspring::criterion::Criterion;
+use wellspring::match_policy::MatchPolicy;
 
 #[derive(Debug, Args)]
-pub(crate) struct CriterionArgs {
+pub(crate) struct MatchPolicyArgs {
     /// The largest accepted share of wrong answers among hits on other wordings, such as 0.02
     #[arg(long, value_name = "SHARE")]
     max_false_hit_rate: Option<f64>,
@@ -14,12 +14,12 @@ pub(crate) struct CriterionArgs {
     threshold: Option<f32>,
 }
 
-impl CriterionArgs {
+impl MatchPolicyArgs {
     /// The query with what was asked for; the configuration decides on the rest.
     pub(crate) fn apply(&self, query: Query) -> Query {
         match (self.threshold, self.max_false_hit_rate) {
-            (Some(threshold), _) => query.criterion(Criterion::SimilarityThreshold(threshold)),
-            (None, Some(rate)) => query.criterion(Criterion::MaxFalseHitRate(rate)),
+            (Some(threshold), _) => query.match_policy(MatchPolicy::SimilarityThreshold(threshold)),
+            (None, Some(rate)) => query.match_policy(MatchPolicy::MaxFalseHitRate(rate)),
             (None, None) => query,
         }
     }

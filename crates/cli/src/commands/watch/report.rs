@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use wellspring::backoff::Backoff;
-use wellspring::entry::Change as Told;
+use wellspring::entry::Change as Reported;
 use wellspring::error::{Error, ErrorKind, Result};
 use wellspring::key::Corpus;
 use wellspring::store::Store;
@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The receiver of the changes.
 #[derive(Debug)]
-pub(super) struct Teller {
+pub(super) struct Reporter {
     corpus: Corpus,
     target: Target,
 }
@@ -36,7 +36,7 @@ enum Target {
     Gateway { client: Client, url: String, token: Option<String> },
 }
 
-impl Teller {
+impl Reporter {
     pub(super) async fn open(
         context: &Context,
         gateway: Option<&str>,
@@ -60,10 +60,10 @@ impl Teller {
 
     /// Reports `changes` and returns when they are in force, or when a gateway has kept them and goes on
     /// trying. As long as an attempt may still succeed, tries for ever, or only `once`.
-    pub(super) async fn tell(&self, changes: &[Change], once: bool) -> Result<()> {
+    pub(super) async fn report(&self, changes: &[Change], once: bool) -> Result<()> {
         let mut backoff = BACKOFF;
         loop {
-            let error = match self.try_to_tell(changes).await {
+            let error = match self.try_to_report(changes).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
@@ -78,10 +78,10 @@ impl Teller {
         }
     }
 
-    async fn try_to_tell(&self, changes: &[Change]) -> Result<()> {
+    async fn try_to_report(&self, changes: &[Change]) -> Result<()> {
         match &self.target {
             Target::Store(store) => {
-                let changes: Vec<Told> = changes.iter().map(told).collect();
+                let changes: Vec<Reported> = changes.iter().map(reported).collect();
                 store.invalidate(&self.corpus, &changes).await.map(drop)
             }
             Target::Gateway { client, url, token } => {
@@ -115,12 +115,12 @@ impl Teller {
     }
 }
 
-fn told(change: &Change) -> Told {
+fn reported(change: &Change) -> Reported {
     match change {
         Change::Document { id, version } => {
-            Told::Document { id: id.clone(), version: version.as_deref().map(Into::into) }
+            Reported::Document { id: id.clone(), version: version.as_deref().map(Into::into) }
         }
-        Change::Collection { name } => Told::Collection(name.clone()),
+        Change::Collection { name } => Reported::Collection(name.clone()),
     }
 }
 

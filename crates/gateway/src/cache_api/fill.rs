@@ -80,11 +80,11 @@ pub(super) async fn fill_one(
     }
     let dependencies = directives.dependencies();
     let outcome = permit.fill(made.answer(&directives), dependencies).await;
-    told(gateway, outcome).await
+    outcome_json(gateway, outcome).await
 }
 
 /// The outcome of a fill.
-pub(super) async fn told(gateway: &Gateway, outcome: FillOutcome) -> Result<Value, Problem> {
+pub(super) async fn outcome_json(gateway: &Gateway, outcome: FillOutcome) -> Result<Value, Problem> {
     let ids = gateway.cache().id_key();
     Ok(match outcome {
         FillOutcome::Stored(entry) => json!({ "status": "stored", "entry": ids.await?.show(entry) }),

@@ -30,7 +30,7 @@ const LEAST_SAVED: usize = 1_000;
 const KEPT: usize = 2;
 
 /// Where indexes are kept.
-pub(crate) struct Keeper {
+pub(crate) struct SnapshotManager {
     snapshots: Snapshots,
     /// Names the model of the embeddings.
     model: String,
@@ -38,7 +38,7 @@ pub(crate) struct Keeper {
     kept: Mutex<HashMap<ScopeId, Vec<u64>>>,
 }
 
-impl Keeper {
+impl SnapshotManager {
     /// Where the indexes of `store` are kept; none if it neither counts its fills nor is shared, because
     /// nothing would show what is out of date. Removes snapshots from a later state of the store. Blocks.
     pub(crate) fn new(snapshots: Snapshots, model: String, store: &dyn Store) -> Option<Self> {
@@ -72,9 +72,9 @@ impl Keeper {
         if store.coordination().is_some() {
             return Ok(format!("{scope} {}", self.model).into_bytes());
         }
-        // No question has this id, but every lookup returns a snapshot of the clock.
-        let snapshot = store.lookup(corpus, EntryId::from_bytes([0; 16])).await?.snapshot;
-        Ok(format!("{scope} {:032x} {}", snapshot.incarnation, self.model).into_bytes())
+        // No question has this id, but every lookup returns a read version of the clock.
+        let read_version = store.lookup(corpus, EntryId::from_bytes([0; 16])).await?.read_version;
+        Ok(format!("{scope} {:032x} {}", read_version.incarnation, self.model).into_bytes())
     }
 
     /// Loads the newest snapshot of the scope that can be used. What was put into the index so far is fetched
@@ -224,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_tells_scope_and_fills() {
+    fn a_name_holds_scope_and_fills() {
         let scope = ScopeId::from_bytes([0xab; 16]);
         assert_eq!(parse(&name(scope, Some(7))), Some((scope, 7)));
         assert_eq!(parse(&name(scope, None)), None);
