@@ -85,7 +85,7 @@ impl Cache {
     /// # wellspring_test_support::example::with_cache(async |cache| {
     /// use wellspring::{Change, Corpus, Lookup};
     ///
-    /// let changes = [Change::document("passwords.md"), Change::tag("accounts")];
+    /// let changes = [Change::document("passwords.md"), Change::tag("prices")];
     /// assert_eq!(cache.invalidate(&Corpus::default(), &changes).await?.dropped(), 1);
     /// assert!(matches!(cache.lookup("How do I reset my password?").await?, Lookup::Miss(_)));
     /// # Ok(()) });
