@@ -1,5 +1,5 @@
 //! What it costs to decide whether a near neighbour is the same question, stage by stage, beside the embedding of the
-//! question, and what a hit costs that the cross-encoder has to confirm.
+//! question, and what a hit costs that the comparer has to confirm.
 //!
 //! `cargo bench --bench verify`
 
@@ -13,7 +13,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use tokio::runtime::Runtime;
 use wellspring::embed::OnnxEmbedder;
 use wellspring::verify::{
-    Calibration, Candidate, CrossEncoder, Outcome, PairScorer, Scored, Stage, is_follow_up,
+    Calibration, Candidate, CrossEncoder, LateInteraction, Outcome, PairScorer, Scored, Stage, is_follow_up,
 };
 use wellspring::{Cache, Dependency, Embedder, Guards, Lookup, MemoryStore, Pipeline, Query, Verifier};
 
@@ -31,9 +31,10 @@ fn runtime() -> Runtime {
 
 fn stages(criterion: &mut Criterion) {
     let runtime = runtime();
-    let embedder = OnnxEmbedder::bundled().expect("run make setup first");
-    let scorer = CrossEncoder::shared().expect("the bundled cross-encoder");
-    let pipeline = Pipeline::new(Calibration::bundled()).scorer(scorer.clone());
+    let embedder = Arc::new(OnnxEmbedder::bundled().expect("run make setup first"));
+    let comparer = Arc::new(LateInteraction::bundled(embedder.clone()).expect("the bundled comparer"));
+    let cross_encoder = CrossEncoder::shared().expect("the bundled cross-encoder");
+    let pipeline = Pipeline::new(Calibration::bundled()).scorer(comparer.clone());
     let candidate = Candidate::new(ASKED, CACHED, 0.9, wellspring::MatchPolicy::MaxFalseHitRate(RATE));
     assert_eq!(pipeline.screen(&candidate).outcome, Outcome::Undecided);
     let mut group = criterion.benchmark_group("verify");
@@ -48,17 +49,21 @@ fn stages(criterion: &mut Criterion) {
     group.bench_function("screen: guards, features, probability", |bencher| {
         bencher.iter(|| pipeline.screen(black_box(&candidate)));
     });
-    group.bench_function("cross-encoder, 30 tokens", |bencher| {
-        bencher.to_async(&runtime).iter(|| async {
-            let scored = scorer.score(ASKED, CACHED).await.expect("a score");
-            assert!(matches!(scored, Scored::Logit(_)));
+    let scorers: [(&str, Arc<dyn PairScorer>); 2] =
+        [("comparer, states kept", comparer), ("cross-encoder, 30 tokens", cross_encoder)];
+    for (name, scorer) in scorers {
+        group.bench_function(name, |bencher| {
+            bencher.to_async(&runtime).iter(|| async {
+                let scored = scorer.score(ASKED, CACHED).await.expect("a score");
+                assert!(matches!(scored, Scored::Logit(_)));
+            });
         });
-    });
+    }
     group.finish();
-    runtime.block_on(confirmed(Arc::new(embedder), pipeline));
+    runtime.block_on(confirmed(embedder, pipeline));
 }
 
-/// Hits that the cross-encoder confirms, one after the other, embedding included and apart.
+/// Hits that the comparer confirms, one after the other, embedding included and apart.
 async fn confirmed(embedder: Arc<dyn Embedder>, pipeline: Pipeline) {
     let cache = Cache::builder_from(Arc::clone(&embedder), Arc::new(MemoryStore::default()))
         .verifier(pipeline)
@@ -83,7 +88,7 @@ async fn confirmed(embedder: Arc<dyn Embedder>, pipeline: Pipeline) {
         hits.push(started.elapsed());
     }
     let scored = &cache.metrics().verifications[Stage::Scorer.name()];
-    assert_eq!(scored["accepted"], HITS as u64, "confirmed by the cross-encoder");
+    assert_eq!(scored["accepted"], HITS as u64, "confirmed by the comparer");
     for (what, mut times) in [("embedding", embeddings), ("confirmed hit, embedding included", hits)] {
         times.sort_unstable();
         let at = |percent: usize| 1e3 * times[HITS * percent / 100].as_secs_f64();

@@ -72,6 +72,16 @@ def corpus(part, languages=False):
     return [family for family in families if apart.get(family.domain, "training") == part]
 
 
+def doubts():
+    """What a second reader doubts, by family: pairs of siblings as {1, 2}, wordings as (1, manner); siblings count from 1."""
+    found = {}
+    for line in (CORPUS / "doubtful.txt").read_text(encoding="utf-8").splitlines():
+        family, siblings, what = line.split(" | ")
+        numbers = [int(number) for number in siblings.split(",")]
+        found.setdefault(family, set()).add(frozenset(numbers) if what == "pair" else (numbers[0], what))
+    return found
+
+
 # What is drawn from third-party sets: weight of a draw, whether texts of one cluster count as the same question, and
 # whether its `near` texts count as different ones. An intent is not an answer: sets of intents give negatives only.
 SETS = {

@@ -8,7 +8,7 @@
 
 Of a stream, about half of the queries are wordings of a cached question, a third are near-twins of one, the rest are new.
 `pairs` pairs each query with its nearest cached questions, by the encoder beside this folder or in FOLDER; the nearest
-alone measures.
+alone measures. It leaves out what ../corpus/doubtful.txt lists, `stream` does with --undoubted.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from export import session
-from families import corpus, third_party, third_party_languages
+from families import corpus, doubts, third_party, third_party_languages
 from trunks import ENGLISH, MODELS
 
 # Third-party sets that thresholds are chosen on, and those that only teach, as the demo's questions do: of the surest false
@@ -64,19 +64,29 @@ def distinct(asked, cached):
     return kept
 
 
-def of_families(families, rng):
-    """Seven of ten families have one sibling cached; of the others, everything is new."""
+def doubted(family, own, found):
+    """The texts of a family whose label beside the sibling `own` is doubtful, according to what was `found`."""
+    for at, (sibling, manners) in enumerate(zip(family.siblings, family.manners), 1):
+        if frozenset((own + 1, at)) in found:
+            yield from sibling
+        yield from (text for text, manner in zip(sibling[1:], manners) if (at, manner) in found)
+
+
+def of_families(families, rng, found):
+    """Seven of ten families have one sibling cached; of the others, everything is new. Of `found`, nothing is asked."""
     families = rng.sample(families, len(families))
     known = families[: len(families) * 7 // 10]
     cached, asked = [], []
     for family in known:
         own = rng.randrange(len(family.siblings))
         cached.append((family.id, family.siblings[own][0], family.domain))
-        asked += [(text, family.id, family.domain) for text in family.siblings[own][1:]]
+        left_out = set(doubted(family, own, found.get(family.id, ())))
+        right = [text for text in family.siblings[own][1:] if text not in left_out]
+        asked += [(text, family.id, family.domain) for text in right]
         others = [sibling for at, sibling in enumerate(family.siblings) if at != own]
         plain = rng.sample([sibling[0] for sibling in others], 2)
         worded = rng.sample([text for sibling in others for text in sibling[1:]], 5)
-        asked += [(text, None, family.domain) for text in plain + worded]
+        asked += [(text, None, family.domain) for text in plain + worded if text not in left_out]
     for family in families[len(known):]:
         texts = rng.sample([text for sibling in family.siblings for text in sibling], 6)
         asked += [(text, None, family.domain) for text in texts]
@@ -175,7 +185,7 @@ def families_of(part, options):
 def write_pairs(options):
     rng, embed = random.Random(options.seed), Embedder(options.encoder)
     families, sets = families_of("calibration", options), third_party(options.third_party, "calibration")
-    measured = [of_families(families, rng) for _ in range(options.rounds)]
+    measured = [of_families(families, rng, doubts()) for _ in range(options.rounds)]
     measuring, teaching = ([(name, *sets[name]) for name in names] for names in (MEASURED_SETS, TEACHING_SETS))
     if options.languages:
         sets = third_party_languages(options.third_party, "calibration")
@@ -194,7 +204,8 @@ def write_pairs(options):
 
 
 def write_stream(options):
-    cached, asked = of_families(families_of(options.part, options), random.Random(options.seed))
+    found = doubts() if options.undoubted else {}
+    cached, asked = of_families(families_of(options.part, options), random.Random(options.seed), found)
     options.out.mkdir(parents=True, exist_ok=True)
     with open(options.out / "cached.jsonl", "w", encoding="utf-8") as file:
         for one, question, domain in cached:
@@ -223,6 +234,7 @@ def main():
     pairs.set_defaults(run=write_pairs)
     stream, control = kinds.add_parser("stream"), kinds.add_parser("control")
     stream.add_argument("--out", type=Path, required=True)
+    stream.add_argument("--undoubted", action="store_true", help="without what a second reader doubts")
     stream.set_defaults(run=write_stream)
     control.set_defaults(run=write_control)
     for parts in (stream, control):
