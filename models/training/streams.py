@@ -8,7 +8,7 @@
 
 Of a stream, about half of the queries are wordings of a cached question, a third are near-twins of one, the rest are new.
 `pairs` pairs each query with its nearest cached questions, by the encoder beside this folder or in FOLDER; the nearest
-alone measures. It leaves out what ../corpus/doubtful.txt lists, `stream` does with --undoubted.
+alone measures. `stream --undoubted` leaves out what ../corpus/doubtful.txt lists.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import random
 import re
 import sys
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -72,8 +73,8 @@ def doubted(family, own, found):
         yield from (text for text, manner in zip(sibling[1:], manners) if (at, manner) in found)
 
 
-def of_families(families, rng, found):
-    """Seven of ten families have one sibling cached; of the others, everything is new. Of `found`, nothing is asked."""
+def of_families(families, rng, found=MappingProxyType({})):
+    """Seven of ten families have one sibling cached; of the others, everything is new. What is in `found` is not asked."""
     families = rng.sample(families, len(families))
     known = families[: len(families) * 7 // 10]
     cached, asked = [], []
@@ -185,7 +186,7 @@ def families_of(part, options):
 def write_pairs(options):
     rng, embed = random.Random(options.seed), Embedder(options.encoder)
     families, sets = families_of("calibration", options), third_party(options.third_party, "calibration")
-    measured = [of_families(families, rng, doubts()) for _ in range(options.rounds)]
+    measured = [of_families(families, rng) for _ in range(options.rounds)]
     measuring, teaching = ([(name, *sets[name]) for name in names] for names in (MEASURED_SETS, TEACHING_SETS))
     if options.languages:
         sets = third_party_languages(options.third_party, "calibration")

@@ -160,7 +160,7 @@ impl CacheBuilder {
     /// let (contracts, strict) = (Corpus::new("contracts")?, MatchPolicy::SimilarityThreshold(0.99));
     /// let cache = builder.corpus_match_policy(contracts.clone(), strict).build().await?;
     /// let query = Query::new("Who pays?").corpus(contracts);
-    /// assert_eq!(cache.explain(query).await?.match policy, strict);
+    /// assert_eq!(cache.explain(query).await?.match_policy, strict);
     /// # Ok(()) });
     /// ```
     pub fn corpus_match_policy(mut self, corpus: Corpus, match_policy: MatchPolicy) -> Self {

@@ -289,6 +289,8 @@ fn a_cluster_moves_slots_and_changes_its_primaries() {
     cluster.cut_replica(replica);
     set(node(replica), "{tag}2", "three");
     assert_eq!(cluster.failover(replica, Failover::KillPrimary), other);
+    // On a busy machine, a node may be late to hear that the cluster is up.
+    until("the new primary answers", || read(other, "{tag}2").is_ok());
     assert_eq!(read(other, "{tag}2").unwrap(), "two");
     node(replica).restart();
     cluster.settle();
