@@ -81,7 +81,7 @@ fn a_judge_is_described_in_full_or_not_at_all() {
     sandbox.write("wellspring.toml", b"[judge]\nurl = \"http://localhost:9/v1\"\nmodel = \"small\"\n");
     sandbox.run(&["put", "Why sleep?", "Yes."]).code(0);
     let doctor = sandbox.run(&["doctor"]).code(0).stdout;
-    assert!(doctor.contains("small, at most 120 calls an hour of up to 8 cases"), "{doctor}");
+    assert!(doctor.contains("small, at most 120 calls an hour, each with up to 8 cases"), "{doctor}");
 }
 
 #[test]

@@ -179,6 +179,6 @@ fn doctor_looks_at_a_store_on_disk_too() {
     assert_eq!(sandbox.json(&["doctor"], 0)["verdict"], "ok");
     let held = wellspring::EmbeddedStore::open(sandbox.path("wellspring.redb")).unwrap();
     let text = sandbox.run(&["doctor"]).code(1).stdout;
-    assert!(text.contains("is already open") && text.contains("→ end the other process"), "{text}");
+    assert!(text.contains("is already open") && text.contains("→ stop the other process"), "{text}");
     drop(held);
 }
