@@ -16,7 +16,7 @@
 //! A module uses only modules of the levels above its own, and parts never use each other.
 //!
 //! 1. data: [`error`], [`clock`], [`match_policy`], [`key`], [`tokens`], [`entry`], [`judgement`],
-//!    [`promises`] in `sealed` files; beside them [`backoff`], and `onnx`, which loads local models
+//!    [`promises`] in `checksummed` files; beside them [`backoff`], and `onnx`, which loads local models
 //! 2. parts: [`embed`], [`verify`], [`judge`], [`store`], `flight`, [`policy`], [`metrics`]
 //! 3. composition, where the parts meet: [`journal`], [`cache`], [`invalidate`], and on top of them `events`
 //!
