@@ -51,8 +51,12 @@ const SHORT: usize = 8;
 
 /// Whether a question, given in lower case, has one of these forms.
 pub(super) fn is_follow_up(lower: &str) -> bool {
-    // Marks belong to the letters before them, so words do not end there.
-    let ends = |c: char| c.is_whitespace() || c.is_ascii_punctuation() || "¿¡？！。、،؟…’".contains(c);
+    // Marks belong to the letters before them, so words do not end there. Every lookup asks this of every character.
+    let ends = |c: char| {
+        c.is_whitespace()
+            || c.is_ascii_punctuation()
+            || matches!(c, '¿' | '¡' | '？' | '！' | '。' | '、' | '،' | '؟' | '…' | '’')
+    };
     let words = || lower.split(ends).filter(|word| !word.is_empty());
     let Some(first) = words().next() else { return false };
     let starts_with = |beginning: &&[&str]| {
