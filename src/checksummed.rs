@@ -144,6 +144,13 @@ impl ChecksummedFile {
     }
 }
 
+impl Drop for ChecksummedFile {
+    /// Closing the file would not do: a process that this one is about to start may hold it open for a moment longer.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
+}
+
 /// The content of a damaged line must not be guessed, and no line may be skipped.
 fn damaged(what: &str, path: &Path, n: usize) -> Error {
     let message = format!(
