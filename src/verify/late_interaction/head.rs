@@ -62,7 +62,7 @@ impl fmt::Debug for Linear {
     }
 }
 
-/// The same matrix for another crate.
+/// A view of `matrix` for `rten-gemm`.
 fn tensor(matrix: &Array2<f32>) -> NdTensorView<'_, f32, 2> {
     let numbers = matrix.as_slice().expect("all are made row by row");
     NdTensorView::from_data([matrix.nrows(), matrix.ncols()], numbers)
