@@ -2,7 +2,7 @@
 //!
 //! A cross-encoder reads both questions at once and must read them again for every pair. Here each question
 //! is read once, alone, by the model that embeds it anyway, and only the token states of the two meet (late
-//! interaction, as in `ColBERT`: Khattab and Zaharia, SIGIR 2020). So a candidate costs a quarter of an
+//! interaction, as in `ColBERT`: Khattab and Zaharia, SIGIR 2020). So a candidate costs a third of an
 //! embedding if the states of the cached question are still kept from an earlier run, and one embedding more
 //! if they are not.
 //!
