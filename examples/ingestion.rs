@@ -58,7 +58,12 @@ async fn ingest(cache: &CorpusCache, folder: &mut Folder) -> Result<(), BoxError
     // An error means that the changes may not be in force: then report them again until it succeeds.
     let done = cache.invalidate(&changes).await?;
     for (change, outcome) in changes.iter().zip(&done.outcomes) {
-        println!("{} answers ended by {change:?}", outcome.dropped());
+        let what = match change {
+            Change::Document { id, .. } => id,
+            Change::Collection(name) => name,
+            _ => "another change",
+        };
+        println!("{what}: answers that are gone: {}", outcome.dropped());
     }
     Ok(())
 }
