@@ -33,7 +33,7 @@ fn as_micros<S: serde::Serializer>(elapsed: &Duration, serializer: S) -> Result<
 }
 
 impl Invalidation {
-    /// How many entries are no longer served.
+    /// How many entries are no longer served. An entry that several changes of one call end may count for each.
     ///
     /// ```
     /// # wellspring_test_support::example::with_cache(async |cache| {
