@@ -127,13 +127,7 @@ impl Scope {
                 "scope parameters are nested deeper than {MAX_JSON_DEPTH} levels"
             )));
         }
-        let parameters = if self.parameters.is_empty() {
-            Cow::Borrowed(NO_PARAMETERS)
-        } else {
-            let canonical = serde_json_canonicalizer::to_vec(&self.parameters)
-                .map_err(|e| Error::invalid("scope parameters have no canonical JSON").with_source(e))?;
-            Cow::Owned(canonical)
-        };
+        let parameters = self.canonical()?;
         if parameters.len() > MAX_PARAMETER_BYTES {
             return Err(Error::invalid(format!("scope parameters exceed {MAX_PARAMETER_BYTES} bytes")));
         }
@@ -158,6 +152,35 @@ impl Scope {
         );
         Ok(ScopeId(first_half(&digest)))
     }
+
+    /// The parameters as canonical JSON.
+    fn canonical(&self) -> Result<Cow<'static, [u8]>> {
+        if self.parameters.is_empty() {
+            return Ok(Cow::Borrowed(NO_PARAMETERS));
+        }
+        // A name or a hash, as the gateway sets, is on the way of every lookup.
+        let canonical = match plain(&self.parameters) {
+            Some(plain) => plain,
+            None => serde_json_canonicalizer::to_vec(&self.parameters)
+                .map_err(|e| Error::invalid("scope parameters have no canonical JSON").with_source(e))?,
+        };
+        Ok(Cow::Owned(canonical))
+    }
+}
+
+/// `{"name":"value",…}`, if none of these texts needs escaping or sorts otherwise in UTF-16.
+fn plain(parameters: &BTreeMap<String, Value>) -> Option<Vec<u8>> {
+    let is_plain =
+        |text: &str| text.bytes().all(|byte| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\');
+    let mut json = vec![b'{'];
+    for (name, value) in parameters {
+        let value = value.as_str().filter(|value| is_plain(name) && is_plain(value))?;
+        for part in [if json.len() > 1 { ",\"" } else { "\"" }, name, "\":\"", value, "\""] {
+            json.extend_from_slice(part.as_bytes());
+        }
+    }
+    json.push(b'}');
+    Some(json)
 }
 
 /// Writes out the numbers that a double might not hold exactly, in the order of the fields' names. Canonical
@@ -179,5 +202,27 @@ fn collect_large_numbers(value: &Value, found: &mut String) {
             }
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_parameters_are_written_as_canonical_json_is() {
+        let texts = ["", "b", "a b", "Z", "~", "a\"", "\\", "é", "\u{1f600}", "\u{7f}", "\n", "a\u{fffd}"];
+        let mut written = 0;
+        for (name, other) in texts.iter().flat_map(|name| texts.map(|other| (*name, other))) {
+            let parameters =
+                BTreeMap::from([(name.to_owned(), other.into()), (other.to_owned(), name.into())]);
+            let canonical = serde_json_canonicalizer::to_vec(&parameters).unwrap();
+            if let Some(plain) = plain(&parameters) {
+                assert_eq!(String::from_utf8(plain), String::from_utf8(canonical));
+                written += 1;
+            }
+        }
+        assert_eq!(written, 5 * 5);
+        assert_eq!(plain(&BTreeMap::from([("seed".to_owned(), 7.into())])), None);
     }
 }
