@@ -19,7 +19,7 @@ use wellspring::key::Corpus;
 use crate::Gateway;
 use crate::auth::{Caller, Permission, sha256};
 use crate::error::Problem;
-use crate::limits::{RequestLimits, identity};
+use crate::limits::{Identity, RequestLimits};
 
 /// How long a corpus stays known for a caller that does not use it, and how many are remembered at most.
 const KNOWN: (Duration, u64) = (Duration::from_hours(1), 100_000);
@@ -32,9 +32,9 @@ tokio::task_local! {
 }
 
 /// What an allowance needs to know of the caller.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Served {
-    identity: [u8; 32],
+    identity: Identity,
     may_invalidate: bool,
     is_admin: bool,
 }
@@ -47,7 +47,7 @@ impl Served {
             _ => gateway.tokens().is_empty(),
         };
         Self {
-            identity: identity(request),
+            identity: Identity::of(request),
             may_invalidate: may(Permission::Invalidate),
             is_admin: may(Permission::Admin),
         }
@@ -75,24 +75,24 @@ impl Allowances {
 
     /// Lets the caller whose request this task serves report `names` changes, or none of them.
     pub(super) fn take_changes(&self, names: usize) -> Result<(), Problem> {
-        let served = SERVED.try_with(|served| *served).ok().filter(|served| !served.is_admin);
+        let served = SERVED.try_with(Served::clone).ok().filter(|served| !served.is_admin);
         let (Some(limiter), Some(served)) = (&self.changes, served) else { return Ok(()) };
         let message = "the caller has reached the hourly limit of changes, server.max_changes, so none of these is \
          applied: report them again later, or use a token with the scope admin";
-        take(limiter, served, names, "too_many_changes", message)
+        take(limiter, &served.identity, names, "too_many_changes", message)
     }
 
     /// Lets the caller whose request this task serves use `corpus`.
     pub(super) fn take_corpus(&self, corpus: &Corpus) -> Result<(), Problem> {
-        let served = SERVED.try_with(|served| *served).ok().filter(|served| !served.may_invalidate);
+        let served = SERVED.try_with(Served::clone).ok().filter(|served| !served.may_invalidate);
         let (Some(limiter), Some(served)) = (&self.corpora, served) else { return Ok(()) };
-        let pair = sha256(&format!("{} {}", hex::encode(served.identity), corpus.as_str()));
+        let pair = sha256(&format!("{} {}", hex::encode(served.identity.key()), corpus.as_str()));
         if *corpus == Corpus::default() || self.known.get(&pair).is_some() {
             return Ok(());
         }
         let message = "the caller has reached the hourly limit of corpora, server.max_corpora: use a corpus that it \
          has used, or try again later";
-        take(limiter, served, 1, "too_many_corpora", message)?;
+        take(limiter, &served.identity, 1, "too_many_corpora", message)?;
         self.known.insert(pair, ());
         Ok(())
     }
@@ -100,7 +100,7 @@ impl Allowances {
 
 fn take(
     limiter: &DefaultKeyedRateLimiter<[u8; 32]>,
-    served: Served,
+    caller: &Identity,
     number: usize,
     kind: &'static str,
     message: &'static str,
@@ -110,7 +110,7 @@ fn take(
     }
     let refused = || Problem::new(StatusCode::TOO_MANY_REQUESTS, kind, message);
     let Some(number) = u32::try_from(number).ok().and_then(NonZeroU32::new) else { return Ok(()) };
-    match limiter.check_key_n(&served.identity, number) {
+    match limiter.check_key_n(&caller.key(), number) {
         Ok(Ok(())) => Ok(()),
         Ok(Err(early)) => Err(refused().retry_after(early.wait_time_from(DefaultClock::default().now()))),
         // More at once than in an hour: a later time does not help.
@@ -127,7 +127,8 @@ mod tests {
     }
 
     fn caller(n: u8) -> Served {
-        Served { identity: [n; 32], may_invalidate: false, is_admin: false }
+        let identity = Identity::Address(Some([10, 0, 0, n].into()));
+        Served { identity, may_invalidate: false, is_admin: false }
     }
 
     #[test]

@@ -31,21 +31,16 @@ pub enum Dialect {
 impl Dialect {
     /// The shape that clients of `path` expect.
     pub fn of(path: &str) -> Self {
-        let under = |prefix: &str| {
-            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        if under("/v1/messages") || under("/messages") {
-            Self::Anthropic
-        } else if ["cache", "documents", "webhooks"].iter().any(|name| under(&format!("/v1/{name}"))) {
-            Self::Plain
-        } else if ["v1", "chat", "completions", "responses", "embeddings", "models", "openai"]
-            .iter()
-            .any(|name| under(&format!("/{name}")))
-        {
+        let mut segments = path.split('/').skip(1);
+        let first = segments.next().unwrap_or_default();
+        match (first, if first == "v1" { segments.next() } else { None }) {
+            ("messages", _) | ("v1", Some("messages")) => Self::Anthropic,
+            ("v1", Some("cache" | "documents" | "webhooks")) => Self::Plain,
             // Also for routes that the gateway does not have: OpenAI's clients ask for them.
-            Self::OpenAi
-        } else {
-            Self::Plain
+            ("v1" | "chat" | "completions" | "responses" | "embeddings" | "models" | "openai", _) => {
+                Self::OpenAi
+            }
+            _ => Self::Plain,
         }
     }
 }

@@ -84,11 +84,15 @@ fn finish(routes: Router<Gateway>, gateway: &Gateway, listener: Listener) -> Rou
     routes
         .fallback(error::no_route)
         .method_not_allowed_fallback(error::no_method)
-        .layer(from_fn_with_state((gateway.clone(), listener), limits::admit))
-        .layer(from_fn_with_state((gateway.clone(), listener), auth::identify))
-        .layer(CatchPanicLayer::custom(error::panicked))
-        .layer(from_fn_with_state(gateway.clone(), telemetry::observe))
-        .layer(from_fn(error::in_dialect))
-        .layer(from_fn(connections::in_place))
+        // One layer of all: with a layer each, axum boxes the routes again at each, and every request clones
+        // all that is in these boxes. The first is the outermost.
+        .layer((
+            from_fn(connections::in_place),
+            from_fn(error::in_dialect),
+            from_fn_with_state(gateway.clone(), telemetry::observe),
+            CatchPanicLayer::custom(error::panicked),
+            from_fn_with_state((gateway.clone(), listener), auth::identify),
+            from_fn_with_state((gateway.clone(), listener), limits::admit),
+        ))
         .with_state(gateway.clone())
 }

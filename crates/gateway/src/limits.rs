@@ -19,7 +19,7 @@ use http_body_util::{BodyExt as _, Limited};
 use tokio::sync::Semaphore;
 
 use crate::allowance::{SERVED, Served};
-use crate::auth::{Caller, Listener, sha256};
+use crate::auth::{Caller, Listener, Token, sha256};
 use crate::error::Problem;
 use crate::{Gateway, health};
 
@@ -270,7 +270,7 @@ pub(super) async fn admit(
         return Ok(next.run(request).await);
     }
     let admission = gateway.admission();
-    admission.check_rate(|| identity(&request))?;
+    admission.check_rate(|| Identity::of(&request).key())?;
     let served = Served::of(&gateway, &request);
     if listener != Listener::Public {
         return Ok(SERVED.scope(served, next.run(request)).await);
@@ -294,12 +294,28 @@ pub(super) async fn admit(
 
 /// The identity whose rate counts: the token if it is known, else the address. A caller can change anything
 /// that no one has checked, such as the upstream's key, as often as it likes.
-pub(super) fn identity(request: &Request) -> [u8; 32] {
-    if let Some(Caller { token: Some(token), .. }) = request.extensions().get() {
-        return sha256(&format!("token:{}", token.name()));
+#[derive(Debug, Clone)]
+pub(super) enum Identity {
+    Token(Token),
+    Address(Option<IpAddr>),
+}
+
+impl Identity {
+    pub(super) fn of(request: &Request) -> Self {
+        if let Some(Caller { token: Some(token), .. }) = request.extensions().get() {
+            return Self::Token(token.clone());
+        }
+        let address = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        Self::Address(address.map(|info| network(info.0.ip())))
     }
-    let address = request.extensions().get::<ConnectInfo<SocketAddr>>();
-    sha256(&address.map(|info| network(info.0.ip()).to_string()).unwrap_or_default())
+
+    /// What the caller is counted under.
+    pub(super) fn key(&self) -> [u8; 32] {
+        match self {
+            Self::Token(token) => sha256(&format!("token:{}", token.name())),
+            Self::Address(address) => sha256(&address.map(|address| address.to_string()).unwrap_or_default()),
+        }
+    }
 }
 
 /// The address, or for IPv6 its network of 64 bits, since one caller has all the addresses of that network.

@@ -60,7 +60,7 @@ pub(super) async fn put(
 
 /// The requests of a batch; each counts as one request against the caller's rate.
 async fn read(gateway: &Gateway, request: Request) -> Result<(HeaderMap, Vec<Fields>), Problem> {
-    let (headers, caller) = (request.headers().clone(), limits::identity(&request));
+    let (headers, caller) = (request.headers().clone(), limits::Identity::of(&request).key());
     let mut fields = exact_object(gateway, request).await?;
     let requests = fields.remove("requests");
     if let Some(name) = fields.keys().next() {

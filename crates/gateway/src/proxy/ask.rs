@@ -81,7 +81,9 @@ pub(super) async fn ask(
     };
     let asked = match limits::apart(&gateway, length, reading).await?? {
         Read::Question(asked) => asked,
-        Read::Other(outgoing) => return pass(&gateway, outgoing, Forward::Bypass("no-object")).await,
+        Read::Other(outgoing) => {
+            return Box::pin(pass(&gateway, outgoing, Forward::Bypass("no-object"))).await;
+        }
     };
     let Asked { outgoing, directives, form, price, wants_json, bypass, held, query, matching } = asked;
     let is_too_many = |corpus| gateway.allowances().take_corpus(corpus).is_err();
@@ -131,7 +133,7 @@ pub(super) async fn ask(
             }
             Err(why) => {
                 only_if_cached(control, Found::Pass(Forward::Bypass(why)))?;
-                pass(&gateway, outgoing, Forward::Bypass(why)).await
+                Box::pin(pass(&gateway, outgoing, Forward::Bypass(why))).await
             }
         },
         Found::Make(permit, forward, matching) => {
@@ -149,10 +151,11 @@ pub(super) async fn ask(
                 wants_json,
                 keeps_incomplete,
             };
-            upstream_fill.start(outgoing).await
+            // What only follows a miss is boxed, here and below: a hit would be moved around with room for it.
+            Box::pin(upstream_fill.start(outgoing)).await
         }
         Found::Follow(following) => Ok(reply::followed(following)),
-        Found::Pass(forward) => pass(&gateway, outgoing, forward).await,
+        Found::Pass(forward) => Box::pin(pass(&gateway, outgoing, forward)).await,
     }?;
     if lacks_sources {
         reply::warn_of_no_sources(response.headers_mut());
@@ -252,7 +255,8 @@ async fn look_up(
 ) -> Found {
     let mut forward = Forward::Request;
     if !control.no_cache {
-        let id = gateway.cache().entry_id(&query).ok().filter(|_| form.is_stream && !control.only_if_cached);
+        let may_follow = form.is_stream && !control.only_if_cached;
+        let id = if may_follow { gateway.cache().entry_id(&query).ok() } else { None };
         let looking = look(gateway, query.clone(), control, Forward::Miss, matching);
         let found = match id {
             Some(id) => tokio::select! {
@@ -270,7 +274,7 @@ async fn look_up(
             found => return found,
         }
     }
-    look(gateway, query.renew(), control, forward, matching).await
+    Box::pin(look(gateway, query.renew(), control, forward, matching)).await
 }
 
 async fn look(

@@ -63,6 +63,10 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 ///
 /// 400 for a value that is not of its kind, or for a header that appears twice and is not a list.
 pub(super) fn add(fields: &mut Map<String, Value>, headers: &HeaderMap) -> Result<(), Problem> {
+    // Most requests have none of these headers, and looking each of them up costs more than one pass.
+    if !headers.keys().any(|name| name.as_str().starts_with("wellspring-")) {
+        return Ok(());
+    }
     let has_policy = POLICY_FIELDS.iter().any(|name| fields.get(*name).is_some_and(|value| !value.is_null()));
     for (name, field, kind) in HEADERS {
         let lines: Vec<_> = headers.get_all(name).iter().collect();

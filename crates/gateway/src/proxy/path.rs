@@ -46,10 +46,12 @@ pub(super) fn deployment(path: &str) -> &str {
 fn is_safe(segment: &str) -> bool {
     let mut bytes = Cow::Borrowed(segment.as_bytes());
     for _ in 0..=MOST_DECODINGS {
-        let decoded = percent_decode(&bytes).collect::<Vec<u8>>();
-        if decoded == *bytes {
-            return std::str::from_utf8(&bytes).is_ok_and(|text| text.split('/').all(is_name));
-        }
+        let decoded = match Cow::from(percent_decode(&bytes)) {
+            Cow::Borrowed(_) => {
+                return std::str::from_utf8(&bytes).is_ok_and(|text| text.split('/').all(is_name));
+            }
+            Cow::Owned(decoded) => decoded,
+        };
         bytes = decoded.into();
     }
     false

@@ -6,7 +6,8 @@
 //! is matched as a whole, whatever the question's name, because a later step of an agent is not its first
 //! step.
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use wellspring::cache::Query;
 use wellspring::key::{Scope, composed, normalise};
@@ -28,6 +29,18 @@ struct Asked {
     is_exact: bool,
     /// Everything else of the request.
     rest: Map<String, Value>,
+}
+
+/// What an answer depends on besides the question. The fields are in the order of their names, as those of
+/// all objects in it are, so that the order in which a caller sent them does not matter.
+#[derive(Serialize)]
+struct Everything<'a> {
+    api: &'a str,
+    base: &'a str,
+    beside_body: &'a Value,
+    named: bool,
+    request: &'a Map<String, Value>,
+    verbatim: &'a Value,
 }
 
 /// How a question is matched.
@@ -53,11 +66,14 @@ pub(super) fn query(
         Some(question) => named(api, fields, question, directives),
         None => unnamed(api, fields, longest),
     };
-    let everything = json!({
-        "api": api.name(), "base": base, "beside_body": outgoing.beside_body,
-        "named": directives.question.is_some(), "request": asked.rest,
-        "verbatim": asked.verbatim,
-    });
+    let everything = Everything {
+        api: api.name(),
+        base,
+        beside_body: &outgoing.beside_body,
+        named: directives.question.is_some(),
+        request: &asked.rest,
+        verbatim: &asked.verbatim,
+    };
     let mut scope = Scope::new().parameter("gateway", digest(&everything));
     let tenants = [tenant, directives.tenant.as_deref().map(|name| hex::encode(sha256(name)))];
     let tenants: Vec<String> = tenants.into_iter().flatten().collect();
@@ -147,7 +163,7 @@ fn unnamed(api: Api, mut rest: Map<String, Value>, longest: usize) -> Asked {
 
 /// The request as a whole, together with what was taken out of it.
 fn whole(api: Api, rest: Map<String, Value>, taken: &Value) -> Asked {
-    let text = format!("{} request {}", api.name(), digest(&json!([&rest, taken])));
+    let text = format!("{} request {}", api.name(), digest(&(&rest, taken)));
     Asked { text, verbatim: Value::Null, is_exact: true, rest }
 }
 
@@ -184,7 +200,8 @@ fn take_texts(turns: &mut Value) -> Option<Vec<String>> {
     }
 }
 
-fn digest(value: &Value) -> String {
-    // The fields of objects are sorted, so that their order does not matter.
-    hex::encode(Sha256::digest(value.to_string().as_bytes()))
+/// The SHA-256 of `value` as JSON.
+fn digest(value: &impl Serialize) -> String {
+    // Texts alone, with texts as names, can always be written.
+    hex::encode(Sha256::digest(serde_json::to_vec(value).unwrap_or_default()))
 }

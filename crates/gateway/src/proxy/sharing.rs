@@ -70,9 +70,12 @@ pub(crate) fn holder(caller: &Caller, headers: &HeaderMap) -> Option<String> {
 }
 
 fn by_key(caller: &Caller, headers: &HeaderMap) -> Option<String> {
-    let is_own = |name: &HeaderName| !caller.shown_in.contains(name);
+    // Few requests have more than one key, and looking each name up costs more than one pass.
+    let is_key = |name: &&HeaderName| KEYS.contains(name) && !caller.shown_in.contains(name);
+    let mut names: Vec<_> = headers.keys().filter(is_key).collect();
+    names.sort_unstable_by_key(|name| KEYS.iter().position(|key| key == *name));
     let mut shown = String::new();
-    for name in KEYS.iter().filter(|name| is_own(name)) {
+    for name in names {
         for value in headers.get_all(name) {
             shown.extend([name.as_str(), ":", &hex::encode(value.as_bytes()), ";"]);
         }

@@ -19,7 +19,8 @@ const REMEMBERED_FOR: Duration = Duration::from_hours(1);
 
 /// Callers' feedback on answers.
 pub struct FeedbackCounts {
-    served: BoundedCache<EntryId, Option<f32>>,
+    /// The similarity of entries that were last served to other wordings.
+    served: BoundedCache<EntryId, f32>,
     right: Counts,
     wrong: Counts,
 }
@@ -64,11 +65,13 @@ impl FeedbackCounts {
 
     /// Remembers how `hit` was found.
     pub fn served(&self, hit: &Hit) {
-        let similarity = match hit.tier {
-            Tier::Semantic { similarity, .. } => Some(similarity),
-            _ => None,
-        };
-        self.served.insert(hit.entry.id, similarity);
+        match hit.tier {
+            Tier::Semantic { similarity, .. } => self.served.insert(hit.entry.id, similarity),
+            // An entry that is not remembered was served to the same question. Most hits are of this kind, and
+            // to look is cheaper than to write.
+            _ if self.served.contains_key(&hit.entry.id) => self.served.invalidate(&hit.entry.id),
+            _ => {}
+        }
     }
 
     /// Counts feedback on the answer of `entry`, at the similarity at which it was last served.
@@ -77,7 +80,7 @@ impl FeedbackCounts {
             Feedback::Right => &self.right,
             Feedback::Wrong => &self.wrong,
         };
-        counts.increment(self.served.get(&entry).flatten());
+        counts.increment(self.served.get(&entry));
     }
 
     pub(crate) fn right(&self) -> &Counts {
