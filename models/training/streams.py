@@ -73,13 +73,14 @@ def doubted(family, own, found):
         yield from (text for text, manner in zip(sibling[1:], manners) if (at, manner) in found)
 
 
-def of_families(families, rng, found=MappingProxyType({})):
-    """Seven of ten families have one sibling cached; of the others, everything is new. What is in `found` is not asked."""
+def of_families(families, rng, found=MappingProxyType({}), own_of=None):
+    """Seven of ten families have one sibling cached, any or that of `own_of`; of the others, everything is new. What is in
+    `found` is not asked."""
     families = rng.sample(families, len(families))
     known = families[: len(families) * 7 // 10]
     cached, asked = [], []
     for family in known:
-        own = rng.randrange(len(family.siblings))
+        own = own_of(family) if own_of else rng.randrange(len(family.siblings))
         cached.append((family.id, family.siblings[own][0], family.domain))
         left_out = set(doubted(family, own, found.get(family.id, ())))
         right = [text for text in family.siblings[own][1:] if text not in left_out]
@@ -186,7 +187,12 @@ def families_of(part, options):
 def write_pairs(options):
     rng, embed = random.Random(options.seed), Embedder(options.encoder)
     families, sets = families_of("calibration", options), third_party(options.third_party, "calibration")
-    measured = [of_families(families, rng) for _ in range(options.rounds)]
+    # In each round another sibling, so that no pair is counted twice.
+    first = {family.id: rng.randrange(len(family.siblings)) for family in families}
+    measured = [
+        of_families(families, rng, own_of=lambda family, at=at: (first[family.id] + at) % len(family.siblings))
+        for at in range(options.rounds)
+    ]
     measuring, teaching = ([(name, *sets[name]) for name in names] for names in (MEASURED_SETS, TEACHING_SETS))
     if options.languages:
         sets = third_party_languages(options.third_party, "calibration")
@@ -231,7 +237,7 @@ def main():
     kinds = parser.add_subparsers(required=True)
     pairs = kinds.add_parser("pairs")
     pairs.add_argument("--third-party", required=True)
-    pairs.add_argument("--rounds", type=int, default=3, help="streams of the written domains, each its own draw")
+    pairs.add_argument("--rounds", type=int, default=4, help="streams of the written domains, in each another sibling cached")
     pairs.set_defaults(run=write_pairs)
     stream, control = kinds.add_parser("stream"), kinds.add_parser("control")
     stream.add_argument("--out", type=Path, required=True)

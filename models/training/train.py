@@ -22,6 +22,7 @@ and the distance of the embedding from what it was, so that it finds what it fou
 
 import argparse
 import random
+import re
 import sys
 import tempfile
 import time
@@ -237,6 +238,8 @@ def train(encoder, head, teacher, reader, batches, steps, rng, watched=(), share
 def drawn(trunk, options, rng):
     """What is trained on: English, and with the multilingual trunk every other step in other languages."""
     english = corpus("training")
+    if options.twice:
+        english += [family for family in english if re.match(options.twice, family.id)]
     sets = third_party(options.third_party) if options.third_party else {
         "spider_syn": ([(family.siblings[0], family.siblings[1]) for family in english[:20]], [])
     }
@@ -257,6 +260,7 @@ def main():
     parser.add_argument("--corpus", type=Path, help="the written corpus, ../corpus unless it is set")
     parser.add_argument("--third-party", help="folder of the third-party sets (needed, except with --check)")
     parser.add_argument("--go-on", type=Path, help="folder of the model folders to go on from; the base alone unless set")
+    parser.add_argument("--twice", help="regular expression for the ids of families that are drawn twice as often as others")
     parser.add_argument("--steps", type=int, default=7_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
