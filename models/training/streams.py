@@ -3,6 +3,7 @@
 
     streams.py pairs --third-party FOLDER > pairs.jsonl       # what the bundled calibration is fitted on
     streams.py stream test --out FOLDER                       # FOLDER/cached.jsonl and queries.jsonl, for `eval stream`
+    streams.py warm test --out FOLDER                         # the same with three of four siblings cached
     streams.py control test > control.jsonl                   # each wording, its question and the near-twins of that
     streams.py … --languages [--encoder FOLDER]               # with the other languages, for the multilingual encoder
 
@@ -92,6 +93,21 @@ def of_families(families, rng, found=MappingProxyType({}), own_of=None):
     for family in families[len(known):]:
         texts = rng.sample([text for sibling in family.siblings for text in sibling], 6)
         asked += [(text, None, family.domain) for text in texts]
+    rng.shuffle(asked)
+    return cached, distinct(asked, cached)
+
+
+def of_warm(families, rng, count=120):
+    """A cache that holds the near-twins, too: of each family all siblings but one. A wording of one that is cached is for it
+    alone, and one of the last finds nothing right."""
+    cached, asked = [], []
+    for family in rng.sample(families, count):
+        left_out = rng.randrange(len(family.siblings))
+        for at, sibling in enumerate(family.siblings):
+            one = None if at == left_out else f"{family.id}/{at + 1}"
+            if one:
+                cached.append((one, sibling[0], family.domain))
+            asked += [(text, one, family.domain) for text in rng.sample(sibling[1:], 5 if at == left_out else 2)]
     rng.shuffle(asked)
     return cached, distinct(asked, cached)
 
@@ -211,8 +227,11 @@ def write_pairs(options):
 
 
 def write_stream(options):
-    found = doubts() if options.undoubted else {}
-    cached, asked = of_families(families_of(options.part, options), random.Random(options.seed), found)
+    families, rng = families_of(options.part, options), random.Random(options.seed)
+    if options.is_warm:
+        cached, asked = of_warm(families, rng)
+    else:
+        cached, asked = of_families(families, rng, doubts() if options.undoubted else {})
     options.out.mkdir(parents=True, exist_ok=True)
     with open(options.out / "cached.jsonl", "w", encoding="utf-8") as file:
         for one, question, domain in cached:
@@ -239,17 +258,18 @@ def main():
     pairs.add_argument("--third-party", required=True)
     pairs.add_argument("--rounds", type=int, default=4, help="streams of the written domains, in each another sibling cached")
     pairs.set_defaults(run=write_pairs)
-    stream, control = kinds.add_parser("stream"), kinds.add_parser("control")
-    stream.add_argument("--out", type=Path, required=True)
+    stream, warm, control = (kinds.add_parser(kind) for kind in ("stream", "warm", "control"))
+    for streams, is_warm in ((stream, False), (warm, True)):
+        streams.add_argument("--out", type=Path, required=True)
+        streams.set_defaults(run=write_stream, is_warm=is_warm)
     stream.add_argument("--undoubted", action="store_true", help="without what a second reader doubts")
-    stream.set_defaults(run=write_stream)
     control.set_defaults(run=write_control)
-    for parts in (stream, control):
+    for parts in (stream, warm, control):
         parts.add_argument("part", choices=["calibration", "test"])
     pairs.add_argument("--encoder", type=Path, default=MODELS / ENGLISH.encoder)
-    for kind in (pairs, stream):
+    for kind in (pairs, stream, warm):
         kind.add_argument("--seed", type=int, default=1)
-    for kind in (pairs, stream, control):
+    for kind in (pairs, stream, warm, control):
         kind.add_argument("--languages", action="store_true")
     options = parser.parse_args()
     options.run(options)
