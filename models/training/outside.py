@@ -12,6 +12,7 @@ squad_para_pairs ({"id", "a", "b"}), banking77_stream ({"id", "q", "cls"}) and q
 import argparse
 import json
 import random
+import re
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -24,9 +25,14 @@ def rows(folder, name):
         return [json.loads(line) for line in lines]
 
 
+def plain(text):
+    return " ".join(re.findall(r"\w+", text.lower()))
+
+
 def squad(folder, rng):
     """Every other question of a paragraph is cached; asked are the others, spoken rewrites of all, and paraphrases. Of two
-    questions of a paragraph with one answer, nothing says whether they ask the same, so the one that is not cached is not asked."""
+    questions of a paragraph with one answer, nothing says whether they ask the same, so the one that is not cached is not asked.
+    Many of the questions that were paraphrased are SQuAD's own: these are left out."""
     by_paragraph, rewrites = defaultdict(list), {row["squad2_id"]: row["b"] for row in rows(folder, "disflqa_pairs")}
     for row in rows(folder, "squad2_questions"):
         by_paragraph[row["doc_id"]].append(row)
@@ -44,7 +50,9 @@ def squad(folder, rng):
                 asked.append((row["q"], None))
             if row["id"] in rewrites:
                 asked.append((rewrites[row["id"]], row["id"] if is_cached else None))
-    for row in rng.sample(rows(folder, "squad_para_pairs"), PARAPHRASES):
+    known = {plain(row["q"]) for group in by_paragraph.values() for row in group}
+    paraphrased = [row for row in rows(folder, "squad_para_pairs") if not {plain(row["a"]), plain(row["b"])} & known]
+    for row in rng.sample(paraphrased, min(len(paraphrased), PARAPHRASES)):
         cached.append((row["id"], row["a"]))
         asked.append((row["b"], row["id"]))
     return cached, asked
