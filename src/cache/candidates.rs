@@ -2,7 +2,7 @@
 //!
 //! The nearest is fetched and screened alone, because it is the hit most of the time. Candidates that cannot
 //! be decided without a model wait until all are screened. Then they are verified within one time limit, the
-//! most likely first, and the surest is served.
+//! most likely first, and the surest is served, unless [another](super::rivals) claims the question as well.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use futures::future::join_all;
 use crate::cache::Inner;
 use crate::cache::lookup::BypassReason;
 use crate::cache::query::Prepared;
+use crate::cache::rivals::{Rival, Weighed};
 use crate::embedding::Embedding;
 use crate::entry::Entry;
 use crate::error::ErrorKind;
@@ -157,7 +158,7 @@ impl Inner {
 
     /// Verifies the undecided candidates, the most likely first, and returns the one that the verifier is
     /// surest of. A cache that holds a question often holds its near-twins, too: the first that is good
-    /// enough may not be the right one.
+    /// enough may not be the right one, and if several are, perhaps none is.
     #[tracing::instrument(level = "debug", skip_all, name = "verify")]
     async fn verified(
         &self,
@@ -168,7 +169,7 @@ impl Inner {
         undecided.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
         let deadline = tokio::time::Instant::now() + self.settings.verify_timeout;
         let outcomes = &self.metrics.verification.outcomes;
-        let mut surest: Option<Near> = None;
+        let (mut surest, mut others): (Option<Near>, Vec<Near>) = (None, Vec::new());
         // The next one will take about as long as the last one.
         let mut takes = Duration::ZERO;
         for near in undecided {
@@ -189,13 +190,17 @@ impl Inner {
                 Ok(Ok(verdict)) => {
                     let (stage, outcome) = verdict.decided_by();
                     outcomes.increment(stage.name(), outcome.name());
+                    let near = Near { confidence: verdict.probability(), ..near };
                     if !verdict.accepted {
                         if self.judging.is_some() {
                             unlikely.push((near.entry.id, verdict.confidence));
                         }
                         self.metrics.lookup.rejected.increment();
-                    } else if surest.as_ref().is_none_or(|best| verdict.confidence > best.confidence) {
-                        surest = Some(Near { confidence: verdict.confidence, ..near });
+                        others.push(near);
+                    } else if surest.as_ref().is_none_or(|best| near.confidence > best.confidence) {
+                        others.extend(surest.replace(near));
+                    } else {
+                        others.push(near);
                     }
                 }
                 Ok(Err(error)) if error.kind() != ErrorKind::Timeout => {
@@ -209,6 +214,27 @@ impl Inner {
                 }
             }
         }
-        Ok(surest)
+        let Some(surest) = surest else { return Ok(None) };
+        let rivals: Vec<Rival<'_>> = others.iter().map(|near| (&*near.entry, near.confidence)).collect();
+        let weighing = self.weighed(prepared, (&surest.entry, surest.confidence), &rivals);
+        let confidence = match tokio::time::timeout_at(deadline, weighing).await {
+            Ok(Ok(Weighed::Likely(confidence))) => confidence,
+            Ok(Ok(Weighed::Unlikely { confidence, .. })) => {
+                outcomes.increment(Stage::Rivals.name(), Outcome::Rejected.name());
+                self.metrics.lookup.rejected.increment();
+                if self.judging.is_some() {
+                    unlikely.push((surest.entry.id, confidence));
+                }
+                return Ok(None);
+            }
+            Ok(Err(error)) if error.kind() != ErrorKind::Timeout => {
+                return Err(self.broken(BypassReason::Verifier, &error));
+            }
+            Ok(Err(_)) | Err(_) => {
+                outcomes.increment(Stage::Rivals.name(), Outcome::TimedOut.name());
+                return Ok(None);
+            }
+        };
+        Ok(Some(Near { confidence, ..surest }))
     }
 }

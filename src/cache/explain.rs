@@ -1,12 +1,15 @@
 //! Why a question is a hit or not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::cache::lookup::BypassReason;
 use crate::cache::query::Prepared;
+use crate::cache::rivals::{Rival, Weighed};
 use crate::cache::{Cache, Query};
+use crate::entry::Entry;
 use crate::error::Result;
 use crate::key::{CacheKey, Corpus, EntryId, ScopeId};
 use crate::match_policy::MatchPolicy;
@@ -87,6 +90,8 @@ pub struct ExplainedCandidate {
     pub confidence: f32,
     #[serde(skip)]
     rank: f32,
+    #[serde(skip)]
+    live: Option<Arc<Entry>>,
 }
 
 impl From<&Found> for EntryState {
@@ -214,6 +219,7 @@ impl Cache {
                 screened: Outcome::Rejected,
                 confidence: 0.0,
                 rank: 0.0,
+                live: None,
             };
             if let Found::Live(entry) = found {
                 if let Some(cached) = &entry.embedding {
@@ -232,6 +238,7 @@ impl Cache {
                 candidate.confidence = verdict.confidence;
                 (candidate.checks, candidate.stages) = (verdict.checks, verdict.stages);
                 candidate.question = Some(entry.question.to_string());
+                candidate.live = Some(Arc::clone(&entry));
                 if inner.feedback_index.forbid(prepared.key.exact, id) {
                     let detail = "its answer was called wrong for this question";
                     candidate.checks.insert(0, Check::new(Stage::Feedback.name(), false, detail));
@@ -247,8 +254,54 @@ impl Cache {
             }
             candidates.push(candidate);
         }
+        self.weigh_surest(prepared, &mut candidates).await?;
         Ok(candidates)
     }
+
+    /// Weighs the surest candidate beside the others, as a lookup does.
+    async fn weigh_surest(&self, prepared: &Prepared, candidates: &mut [ExplainedCandidate]) -> Result<()> {
+        let looked_at = candidates.len().min(self.inner.settings.candidates);
+        let candidates = &mut candidates[..looked_at];
+        let is_at_once = |one: &ExplainedCandidate| one.accepted && one.screened == Outcome::Accepted;
+        if candidates.iter().any(is_at_once) {
+            return Ok(());
+        }
+        let Some(surest) = surest(candidates) else { return Ok(()) };
+        let Some(entry) = candidates[surest].live.clone() else { return Ok(()) };
+        let others = candidates.iter().enumerate().filter(|(at, _)| *at != surest).map(|(_, other)| other);
+        let others = others.filter(|other| other.screened == Outcome::Undecided);
+        let others: Vec<Rival<'_>> =
+            others.filter_map(|other| Some((&**other.live.as_ref()?, other.confidence))).collect();
+        match self.inner.weighed(prepared, (&entry, candidates[surest].confidence), &others).await? {
+            Weighed::Likely(_) => {}
+            Weighed::Unlikely { confidence, least, rival } => {
+                let name = Stage::Rivals.name();
+                for (at, candidate) in candidates.iter_mut().enumerate().filter(|(_, one)| one.accepted) {
+                    let detail = if at == surest {
+                        candidate.confidence = confidence;
+                        format!(
+                            "probability {confidence:.4} beside others such as \"{rival}\", {least:.4} is needed"
+                        )
+                    } else {
+                        "another candidate is surer, and that one may not be served".to_owned()
+                    };
+                    candidate.checks.push(Check::new(name, false, detail));
+                    candidate.accepted = false;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The place of the surest of the accepted candidates.
+fn surest(candidates: &[ExplainedCandidate]) -> Option<usize> {
+    // Of those equally sure, the likelier one, then the nearer one: the same order as in a lookup.
+    let surer = |(_, a): &(usize, &ExplainedCandidate), (_, b): &(usize, &ExplainedCandidate)| {
+        a.confidence.total_cmp(&b.confidence).then(a.rank.total_cmp(&b.rank))
+    };
+    let accepted = candidates.iter().enumerate().filter(|(_, one)| one.accepted);
+    accepted.rev().max_by(surer).map(|(at, _)| at)
 }
 
 impl Explanation {
@@ -259,13 +312,9 @@ impl Explanation {
             self.decision = "hit: the same question was answered before".into();
             return;
         }
-        let looked_at = || self.candidates.iter().take(looked_at).filter(|candidate| candidate.accepted);
-        let at_once = looked_at().find(|candidate| candidate.screened == Outcome::Accepted);
-        // Of those equally sure, the likelier one, then the nearer one: the same order as in a lookup.
-        let surer = |a: &&ExplainedCandidate, b: &&ExplainedCandidate| {
-            a.confidence.total_cmp(&b.confidence).then(a.rank.total_cmp(&b.rank))
-        };
-        let verified = || looked_at().rev().max_by(surer);
+        let candidates = &self.candidates[..self.candidates.len().min(looked_at)];
+        let at_once = candidates.iter().find(|one| one.accepted && one.screened == Outcome::Accepted);
+        let verified = || surest(candidates).map(|at| &candidates[at]);
         if let Some(candidate) = at_once.or_else(verified) {
             self.served = Some(candidate.entry);
             self.decision =

@@ -24,6 +24,7 @@ mod principal;
 mod put;
 mod query;
 mod refresh;
+mod rivals;
 mod runtime_settings;
 mod shown;
 mod since;

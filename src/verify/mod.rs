@@ -15,6 +15,7 @@ mod guards;
 mod late_interaction;
 mod learning;
 mod pipeline;
+mod rivals;
 mod scorer;
 mod stage;
 mod text;
@@ -37,6 +38,7 @@ pub use self::guards::{Guard, Guards};
 #[cfg(feature = "_local")]
 pub use self::late_interaction::{BUNDLED_COMPARER, LateInteraction, comparer_for};
 pub use self::pipeline::Pipeline;
+pub use self::rivals::{RIVAL_FROM, beside_rivals};
 pub use self::scorer::{PairScorer, Scored};
 pub use self::stage::{Outcome, Screening, Stage, StageRun};
 pub use self::threshold::Threshold;
@@ -159,6 +161,14 @@ impl Verdict {
         (self.stages.last().map_or(Stage::Custom, |run| run.stage), decided)
     }
 
+    /// The confidence as the probability that both ask the same: none where a veto decided.
+    pub(crate) fn probability(&self) -> f32 {
+        match self.decided_by() {
+            (Stage::Floor | Stage::Guards, Outcome::Rejected) => 0.0,
+            _ => self.confidence,
+        }
+    }
+
     /// The verdict that follows from `checks`: the candidate is accepted if all of them passed.
     ///
     /// `confidence` is clamped to `0.0..=1.0`; NaN counts as 0.
@@ -192,6 +202,15 @@ pub trait Verifier: fmt::Debug + Send + Sync {
     /// By default everything is undecided, and the nearest candidate comes first.
     fn screen(&self, candidate: &Candidate<'_>) -> Screening {
         Screening::new(Stage::Custom, Outcome::Undecided, candidate.similarity)
+    }
+
+    /// The least confidence at which [`verify`](Verifier::verify) accepts `candidate`, if its confidence is the
+    /// probability that the candidate is right. Then it is weighed [beside others](beside_rivals) that are likely,
+    /// too, and `verify` also says how likely two stored questions are the same.
+    ///
+    /// None by default: candidates are not weighed, and the one with the greatest confidence is served.
+    fn threshold(&self, _candidate: &Candidate<'_>) -> Option<f32> {
+        None
     }
 
     /// Decides on `candidate`, and may stop at the first check that fails.

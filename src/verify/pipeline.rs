@@ -306,7 +306,7 @@ fn not_shown(calibration: &Calibration, stage: CalibratedStage) -> String {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a confidence needs no more digits")]
-fn lossy(probability: f64) -> f32 {
+pub(super) fn lossy(probability: f64) -> f32 {
     probability as f32
 }
 
@@ -338,6 +338,13 @@ impl Verifier for Pipeline {
         let (outcome, probability) =
             self.cheap(&self.calibration(candidate.corpus, candidate.scope), &features, rate);
         Screening::new(Stage::Cheap, outcome, lossy(probability))
+    }
+
+    fn threshold(&self, candidate: &Candidate<'_>) -> Option<f32> {
+        let MatchPolicy::MaxFalseHitRate(rate) = candidate.match_policy else { return None };
+        let calibration = self.calibration(candidate.corpus, candidate.scope);
+        self.scorer_of(&calibration)?;
+        calibration.threshold(CalibratedStage::Full, rate).map(lossy)
     }
 
     async fn verify(&self, candidate: Candidate<'_>) -> Result<Verdict> {

@@ -19,6 +19,8 @@ pub enum Stage {
     Cheap,
     /// The model that reads both questions.
     Scorer,
+    /// Other candidates that claim the same question.
+    Rivals,
     /// The application's own verifier.
     Custom,
 }
@@ -32,6 +34,7 @@ impl Stage {
             Self::Guards => "guards",
             Self::Cheap => "cheap",
             Self::Scorer => "scorer",
+            Self::Rivals => "rivals",
             Self::Custom => "custom",
         }
     }

@@ -133,6 +133,65 @@ async fn what_is_clear_at_once_spares_the_verification() {
     assert_eq!(served.screened, Outcome::Accepted);
 }
 
+/// Knows which colours are the same, and is nearly sure that green is each of them.
+#[derive(Debug)]
+struct Colours {
+    same: &'static [[&'static str; 2]],
+}
+
+#[async_trait]
+impl Verifier for Colours {
+    fn floor(&self, _: MatchPolicy) -> f32 {
+        0.3
+    }
+
+    fn threshold(&self, _: &Candidate<'_>) -> Option<f32> {
+        Some(0.85)
+    }
+
+    async fn verify(&self, candidate: Candidate<'_>) -> Result<Verdict> {
+        let names =
+            |colour: &str| candidate.question.contains(colour) || candidate.cached_question.contains(colour);
+        let is_same = self.same.iter().any(|[one, other]| names(one) && names(other));
+        let confidence = if is_same { 0.95 } else { 0.1 };
+        Ok(Verdict::from_checks(confidence, vec![Check::new("colours", is_same, "by name")]))
+    }
+}
+
+/// The lookup, and its explanation, which must agree.
+async fn looked_up(same: &'static [[&'static str; 2]]) -> (Option<Hit>, wellspring::cache::Explanation) {
+    let embedder = Arc::new(WordEmbedder::default());
+    let builder = Cache::builder_from(embedder, Arc::new(MemoryStore::default())).verifier(Colours { same });
+    let cache = builder.build().await.unwrap();
+    for question in CACHED {
+        fill(&cache, question).await;
+    }
+    let explained = cache.explain(Query::new(ASKED)).await.unwrap();
+    let hit = hit(&cache, ASKED).await;
+    assert_eq!(hit.as_ref().map(|hit| hit.entry.id), explained.served, "{}", explained.decision);
+    let rejected = cache.metrics().verifications.get("rivals").map_or(0, |outcomes| outcomes["rejected"]);
+    assert_eq!(rejected, u64::from(hit.is_none()));
+    (hit, explained)
+}
+
+#[tokio::test]
+async fn two_that_ask_different_things_cannot_both_be_the_one_that_is_asked() {
+    let (hit, _) = looked_up(&[["green", "blue"]]).await;
+    assert_eq!(&*hit.unwrap().entry.question, CACHED[0]);
+    // Green cannot be blue and red, if blue is not red.
+    let (hit, explained) = looked_up(&[["green", "blue"], ["green", "red"]]).await;
+    assert!(hit.is_none());
+    let details = explained.candidates.iter().flat_map(|candidate| &candidate.checks);
+    let details: Vec<_> = details.filter(|check| check.name == "rivals").map(|check| &check.detail).collect();
+    assert!(
+        details.len() == 2 && details.iter().any(|detail| detail.contains("0.8500 is needed")),
+        "{details:?}"
+    );
+    // A paraphrase that was stored, too, is no rival.
+    let (hit, _) = looked_up(&[["green", "blue"], ["green", "red"], ["blue", "red"]]).await;
+    assert!(hit.unwrap().entry.question.contains("door"));
+}
+
 #[tokio::test]
 async fn a_verifier_that_hangs_makes_a_miss_and_holds_nobody_up() {
     let recorder = Recorder { hangs: true, ..Recorder::new(by_colour, "red") };

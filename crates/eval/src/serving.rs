@@ -1,9 +1,12 @@
 //! Which candidate a lookup serves, and how long the decision takes.
 //!
 //! As in the cache, candidates are screened from the nearest on, and the first that the cheap stages accept
-//! is served. If they accept none, the undecided candidate that the scorer finds most likely is served.
+//! is served. If they accept none, the undecided candidate that the scorer finds most likely is served, unless
+//! others that ask something else are likely, too.
 
-use wellspring::verify::{CalibratedStage, Pipeline};
+use std::collections::HashMap;
+
+use wellspring::verify::{CalibratedStage, Pipeline, RIVAL_FROM, beside_rivals};
 
 use super::examined::Examined;
 use super::policy::{Judge, Policy};
@@ -23,6 +26,10 @@ pub(super) struct Offer {
     pub(super) confidence: f32,
 }
 
+/// Candidates that may claim the same question, as pairs of their places, with the data on whether they ask the
+/// same.
+pub(super) type Rivals = HashMap<(usize, usize), Examined>;
+
 /// The result of a lookup's first look at a candidate.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Screened {
@@ -39,22 +46,22 @@ impl Judge {
     /// Those of `candidates`, nearest first, that are served as the threshold falls, in the order in which a
     /// lookup reaches them. At a given threshold, the first whose score reaches it is served. Each has a
     /// higher score than those before it.
-    pub(super) fn offers(&self, candidates: &[&Examined]) -> Vec<Offer> {
-        let (mut decided, mut surest) = (Vec::new(), None);
+    pub(super) fn offers(&self, candidates: &[&Examined], rivals: &Rivals) -> Vec<Offer> {
+        let (mut decided, mut scored) = (Vec::new(), Vec::new());
         for (place, pair) in candidates.iter().enumerate() {
             match self.screened(pair) {
                 Screened::Rejected => {}
                 Screened::Scored(score) => decided.push((place, score)),
                 Screened::Enough(confidence) => return vec![Offer { place, score: CERTAIN, confidence }],
-                Screened::Undecided => {
-                    let score = self.score(pair);
-                    if score > surest.map(|(_, score)| score) {
-                        surest = score.map(|score| (place, score));
-                    }
-                }
+                Screened::Undecided => scored.extend(self.score(pair).map(|score| (place, score))),
             }
         }
-        decided.extend(surest);
+        if let Some(surest) = surest(&scored) {
+            let others = scored.iter().filter(|(place, alone)| *place != surest.0 && *alone >= RIVAL_FROM);
+            let same = |place: usize| rivals.get(&(surest.0, place)).map_or(0.0, |pair| self.same(pair));
+            let weighed = beside_rivals(surest.1, others.map(|&(place, alone)| (alone, same(place))));
+            decided.push((surest.0, weighed));
+        }
         let mut offers: Vec<Offer> = Vec::new();
         for (place, score) in decided {
             // A lookup reaches a later one only at a threshold that refuses all before it.
@@ -63,6 +70,27 @@ impl Judge {
             }
         }
         offers
+    }
+
+    /// The pairs of places among `candidates` whose likeness the surest one's score depends on.
+    pub(super) fn rivals(&self, candidates: &[&Examined]) -> Vec<(usize, usize)> {
+        let undecided =
+            candidates.iter().enumerate().filter(|(_, pair)| self.screened(pair) == Screened::Undecided);
+        let scored: Vec<(usize, f32)> =
+            undecided.filter_map(|(place, pair)| Some((place, self.score(pair)?))).collect();
+        let Some((best, _)) = surest(&scored) else { return Vec::new() };
+        let others = scored.iter().filter(|(place, alone)| *place != best && *alone >= RIVAL_FROM);
+        others.map(|(place, _)| (best, *place)).collect()
+    }
+
+    /// How likely two cached questions ask the same.
+    fn same(&self, pair: &Examined) -> f32 {
+        match self.screened(pair) {
+            Screened::Rejected if pair.is_vetoed() || pair.similarity < Some(Pipeline::DEFAULT_FLOOR) => 0.0,
+            Screened::Rejected => self.cheap(pair),
+            Screened::Scored(probability) | Screened::Enough(probability) => probability,
+            Screened::Undecided => self.score(pair).unwrap_or_default(),
+        }
     }
 
     /// Whether the cheap stages accept the pair alone.
@@ -116,6 +144,11 @@ impl Judge {
     }
 }
 
+/// The first of those with the greatest score.
+fn surest(scored: &[(usize, f32)]) -> Option<(usize, f32)> {
+    scored.iter().copied().reduce(|best, one| if one.1 > best.1 { one } else { best })
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -153,7 +186,7 @@ mod tests {
 
     fn places(judge: &Judge, candidates: &[Examined]) -> Vec<usize> {
         let candidates: Vec<&Examined> = candidates.iter().collect();
-        let offers = judge.offers(&candidates);
+        let offers = judge.offers(&candidates, &Rivals::new());
         assert!(offers.is_sorted_by(|a, b| a.score < b.score), "{offers:?}");
         offers.iter().map(|offer| offer.place).collect()
     }
@@ -196,7 +229,7 @@ mod tests {
         let judge = with_enough_for(&pairs[1]);
         assert!(!judge.is_enough(&pairs[0]), "else it would come first");
         let candidates: Vec<&Examined> = pairs.iter().collect();
-        let offers = judge.offers(&candidates);
+        let offers = judge.offers(&candidates, &Rivals::new());
         assert_eq!(offers.len(), 1);
         assert_eq!((offers[0].place, offers[0].confidence), (1, judge.cheap(&pairs[1])));
         assert!((offers[0].score - CERTAIN).abs() < f32::EPSILON);

@@ -25,6 +25,7 @@ use super::examined::{Examined, Examiner};
 use super::policy::{Judge, Policy};
 use super::queries::Cached;
 use super::thresholds::{Terms, judges};
+use crate::serving::Rivals;
 
 /// How often another question is drawn to find one that has nothing in common with the cached one.
 const DRAWS: usize = 50;
@@ -228,7 +229,7 @@ impl ServedBy {
     fn of(made: &[&(&Attack<'_>, Examined)], by: &(Judge, Option<f32>), examples: usize) -> Self {
         let (judge, threshold) = by;
         let served = |(attack, pair): &&(&Attack<'_>, Examined)| {
-            let offer = *judge.offers(&[pair]).first()?;
+            let offer = *judge.offers(&[pair], &Rivals::new()).first()?;
             let is_served = threshold.is_some_and(|least| offer.score >= least);
             is_served.then(|| Example {
                 asked: attack.asked.clone(),

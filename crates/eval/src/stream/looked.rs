@@ -1,5 +1,6 @@
 //! The candidates that lookups find for a stream's queries.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use wellspring::embedding::Embedding;
@@ -12,10 +13,10 @@ use crate::curve::Step;
 use crate::details::{Case, Near};
 use crate::embeddings::Embeddings;
 use crate::examined::{Examined, Examiner};
-use crate::policy::Judge;
+use crate::policy::{Judge, Policy};
 use crate::queries::Query;
 use crate::review::Disagreement;
-use crate::serving::Offer;
+use crate::serving::{Offer, Rivals};
 use crate::thresholds::Calibrating;
 use crate::vcache::Asked;
 
@@ -23,6 +24,7 @@ use crate::vcache::Asked;
 #[derive(Debug)]
 struct LookedUp {
     candidates: Vec<(usize, Examined)>,
+    rivals: Rivals,
     /// The position of the one that the cheap stages find most likely.
     likeliest: Option<usize>,
     expect: Option<usize>,
@@ -40,7 +42,7 @@ impl LookedUp {
             let (at, pair) = &self.candidates[offer.place];
             (offer, *at, pair)
         };
-        judge.offers(&self.pairs()).into_iter().map(candidate).collect()
+        judge.offers(&self.pairs(), &self.rivals).into_iter().map(candidate).collect()
     }
 }
 
@@ -81,7 +83,8 @@ impl Looked {
             }
             let cheap = |place: &usize| examiner.calibration.cheap(&candidates[*place].1.features);
             let likeliest = (0..candidates.len()).max_by(|a, b| cheap(a).total_cmp(&cheap(b)));
-            looked.push(LookedUp { candidates, likeliest, expect: query.expect });
+            let rivals = rivals(examiner, &candidates, &entries, calibrations).await?;
+            looked.push(LookedUp { candidates, rivals, likeliest, expect: query.expect });
         }
         Ok(Self(looked))
     }
@@ -168,6 +171,31 @@ impl Calibrating for Looked {
         };
         self.0.iter().flat_map(steps).collect()
     }
+}
+
+/// Whether those of `candidates` that may claim the same question ask the same, for policies with these
+/// calibrations.
+async fn rivals(
+    examiner: &Examiner,
+    candidates: &[(usize, Examined)],
+    entries: &[(usize, &str, &Embedding)],
+    calibrations: &[Arc<Calibration>],
+) -> Result<Rivals> {
+    let pairs: Vec<&Examined> = candidates.iter().map(|(_, pair)| pair).collect();
+    let judge = |calibration: &Arc<Calibration>| {
+        Judge::new(Policy::Verifier, Arc::clone(calibration), examiner.stage(calibration))
+    };
+    let places: BTreeSet<(usize, usize)> =
+        calibrations.iter().flat_map(|calibration| judge(calibration).rivals(&pairs)).collect();
+    let entry = |place: usize| entries.iter().find(|(at, ..)| *at == candidates[place].0);
+    let mut rivals = Rivals::new();
+    for (best, other) in places {
+        let (Some((_, one, a)), Some((_, two, b))) = (entry(best), entry(other)) else { continue };
+        let mut pair = examiner.look(one, two, Some(a.similarity(b)));
+        examiner.screen(&mut pair, one, two, calibrations).await?;
+        rivals.insert((best, other), pair);
+    }
+    Ok(rivals)
 }
 
 /// The positions of the `count` nearest entries with their similarities, nearest first.

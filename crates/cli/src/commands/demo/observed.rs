@@ -68,6 +68,10 @@ impl Verifier for Observed {
         self.verifier.screen(candidate)
     }
 
+    fn threshold(&self, candidate: &Candidate<'_>) -> Option<f32> {
+        self.verifier.threshold(candidate)
+    }
+
     async fn verify(&self, candidate: Candidate<'_>) -> Result<Verdict> {
         self.verifier.verify(candidate).await
     }
