@@ -93,6 +93,8 @@ impl std::error::Error for SharedError {
 type Flights = Arc<Mutex<HashMap<FlightKey, watch::Receiver<Option<FlightOutcome>>>>>;
 
 /// How many counters of completions the keys share.
+/// They need not be exact: if a flight of another key with the same first byte completes, a leader looks once
+/// more without need.
 const STRIPES: usize = 256;
 
 #[derive(Debug)]

@@ -113,6 +113,8 @@ impl Indexes {
         wait: Duration,
     ) -> Result<Vec<(EntryId, f32)>> {
         let Some(scope) = self.present(corpus, scope) else { return Ok(Vec::new()) };
+        // A scope that is being loaded would be searched in part only. Beyond `wait`, a miss is better than a
+        // caller who waits.
         if scope.loading.is_running() {
             let _ = tokio::time::timeout(wait, scope.loading.ended()).await;
         }
