@@ -235,7 +235,7 @@ impl FeedbackIndex {
         if let Some(last) = *read
             && self.is_stale.load(Ordering::Acquire)
         {
-            self.learn_anew(last).await?;
+            self.learn_again(last).await?;
             self.is_stale.store(false, Ordering::Release);
         }
         Ok(())
@@ -244,7 +244,7 @@ impl FeedbackIndex {
     /// Counts everything that is in force up to `last` again, and makes the verifier learn it again.
     /// Meanwhile, pairs keep their state; a pair whose decision was revoked gets that of anyone else who gave
     /// feedback on it.
-    async fn learn_anew(&self, last: JudgementCursor) -> Result<()> {
+    async fn learn_again(&self, last: JudgementCursor) -> Result<()> {
         let records: Vec<EntryId> = self.records.iter().map(|(entry, _)| *entry).collect();
         for entry in records {
             self.records.invalidate(&entry);

@@ -189,8 +189,8 @@ impl Inner {
             let pause = backoff.next_pause();
             if left.is_empty() || Instant::now() + pause >= deadline {
                 // The server reports the change on another connection, and so perhaps after this call has
-                // returned. After the scripts, not before: a copy that is validated in between would be trusted for its
-                // whole time.
+                // returned. And after the scripts, not before: a copy that is validated in between would be
+                // trusted for its whole time.
                 self.tier.distrust();
                 return (done, left, why);
             }
