@@ -54,7 +54,7 @@ async fn main() -> Result<(), BoxError> {
 
 /// Answers a question. If the client goes away, the answer is dropped, and someone who waits for it makes it.
 async fn ask(State(cache): State<Cache>, Json(asked): Json<Asked>) -> Result<Json<Answered>, StatusCode> {
-    // What one tenant is told is never served to another. Take the tenant from whatever authenticates the client.
+    // An answer to one tenant is never served to another. Take the tenant from whatever authenticates the client.
     let query = Query::new(asked.question).scope(Scope::new().tenant(asked.tenant));
     let served = cache.get_or_fill(query, async |miss| pipeline(&miss.question).await).await;
     let served = served.map_err(|_| StatusCode::BAD_GATEWAY)?;

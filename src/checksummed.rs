@@ -84,6 +84,8 @@ impl ChecksummedFile {
         let written = self.write(&line);
         let appended = written.and_then(|()| {
             self.file.sync_data().inspect_err(|_| {
+                // The line may be on disk or not. Its caller is about to hear that it was not kept, so it
+                // must not come back after a restart.
                 self.end -= line.len() as u64;
                 self.is_torn = true;
             })
@@ -127,6 +129,7 @@ impl ChecksummedFile {
     fn write_at_end(&mut self, lines: &str) -> io::Result<()> {
         self.mend()?;
         self.file.seek(SeekFrom::Start(self.end))?;
+        // Set before anything is written, so that it is right however the write ends.
         self.is_torn = true;
         self.file.write_all(lines.as_bytes())?;
         self.end += lines.len() as u64;

@@ -6,6 +6,19 @@
 //! store asks the clock.
 //!
 //! A leader that is dropped completes the flight too, and one of its followers leads next.
+//!
+//! ```text
+//! what the leader did               outcome     the followers
+//! stored its answer                 Stored      look it up
+//! found another question's answer   Near        fetch that entry
+//! its answer was fenced off         Refused     look again; one of them leads
+//! was dropped                       Abandoned   look again; one of them leads
+//! declined, bypassed, store failed  Unshared    make their own answers, all at once
+//! its closure failed                Failed      fail with the same error
+//! ```
+//!
+//! A flight leaves the table before its outcome is sent. Otherwise a caller could join a flight that is over,
+//! hear that it must look again, and join it once more.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -80,6 +93,8 @@ impl std::error::Error for SharedError {
 type Flights = Arc<Mutex<HashMap<FlightKey, watch::Receiver<Option<FlightOutcome>>>>>;
 
 /// How many counters of completions the keys share.
+/// They need not be exact: if a flight of another key with the same first byte completes, a leader looks once
+/// more without need.
 const STRIPES: usize = 256;
 
 #[derive(Debug)]

@@ -13,12 +13,14 @@
 //!
 //! # Modules
 //!
-//! A module uses only modules of the levels above its own, and parts never use each other.
+//! Each level uses the levels listed before it. Data and composition use each other within their level; parts
+//! never do. `docs/architecture.md` has the picture, the way of a question and of a change through the files,
+//! and where each invariant is kept and tested.
 //!
 //! 1. data: [`error`], [`clock`], [`match_policy`], [`key`], [`tokens`], [`entry`], [`judgement`],
 //!    [`promises`] in `checksummed` files; beside them [`backoff`], and `onnx`, which loads local models
 //! 2. parts: [`embed`], [`verify`], [`judge`], [`store`], `flight`, [`policy`], [`metrics`]
-//! 3. composition, where the parts meet: [`journal`], [`cache`], [`invalidate`], and on top of them `events`
+//! 3. composition, where the parts meet: [`journal`], [`cache`] with [`invalidate`], and on top of them `events`
 //!
 //! Below all of them is the crate `wellspring-index`, which knows nothing of this one: the vector [`index`] and
 //! the [`embedding`] are from there.
@@ -35,7 +37,8 @@
 //!    nothing is served unless the entry is live when it is read.
 //! 3. Removing entries early and notifying other processes only free memory; freshness never depends on them.
 //! 4. Search never crosses a scope.
-//! 5. No lock is held across an await. Embedding and building indexes stay off the async threads.
+//! 5. No lock of the standard library is held across an await. Embedding and building indexes stay off the
+//!    async threads.
 //! 6. Every queue, batch, retry, timeout and cache has a limit and a documented default.
 //!
 //! # Features

@@ -2,10 +2,10 @@
 //! and the gateway's journal of reported changes.
 //!
 //! Each line of the file begins with the CRC-32 of the rest of it. `<crc> add <id> <json>` adds a promise;
-//! `<crc> done <id>` ends it, or `<crc> done <id> <part>` a part of it. A promise is on disk before anyone is told
-//! that it is kept. An incomplete last line, left by a crash or a full disk, is ignored: no one was told of it.
-//! Losing a `done` is harmless: the work is only done once more. A file without promises is emptied, so that it
-//! does not grow for ever.
+//! `<crc> done <id>` ends it, or `<crc> done <id> <part>` a part of it. A promise is on disk before it is
+//! reported as kept. An incomplete last line, left by a crash or a full disk, is ignored: it was never
+//! reported. Losing a `done` is harmless: the work is only done once more. A file without promises is emptied,
+//! so that it does not grow for ever.
 //!
 //! Opening and writing block, so do them only where blocking is allowed.
 

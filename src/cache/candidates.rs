@@ -42,6 +42,8 @@ impl Inner {
         embedding: &Embedding,
         unlikely: &mut Unlikely,
     ) -> Result<Option<Near>, BypassReason> {
+        // First, and whatever the budget: a judge approved this very pair, so no estimate is needed. Whether
+        // the entry is live is asked like that of any other.
         if let Some(near) = self.promoted(prepared, embedding).await? {
             return Ok(Some(near));
         }
@@ -106,6 +108,8 @@ impl Inner {
         embedding: &Embedding,
     ) -> Result<Vec<EntryId>, BypassReason> {
         let started = Instant::now();
+        // The index rounds vectors, and may put a candidate just below the floor that belongs above it. The
+        // exact similarity is computed when the entry is there.
         let floor = self.verifier.floor(prepared.match_policy) - index::ERROR;
         let key = &prepared.key;
         let (k, wait) = (self.settings.candidates, self.settings.index_wait);
@@ -134,6 +138,7 @@ impl Inner {
             }
             return None;
         };
+        // Before the verifier, whose probability could outweigh what someone said about this very pair.
         if self.feedback_index.forbid(prepared.key.exact, id) {
             let (stage, outcome) = (Stage::Feedback.name(), Outcome::Rejected.name());
             self.metrics.verification.outcomes.increment(stage, outcome);

@@ -3,6 +3,19 @@
 //! The claim is made by the lookup that misses. It is renewed while the answer is being made, and ends when
 //! that is over, whatever the result; if a process dies, its claim expires. Safety does not depend on it: if
 //! two processes make the same answer, both are fenced.
+//!
+//! ```text
+//!  free ── a lookup misses ──> taken, for its life ── stored, abandoned or failed ──> free
+//!   ^                          │    ^ │
+//!   │                          │    └─┘ renewed, three times in each life
+//!   ├── the holder died ───────┤
+//!   │                          │ refused, declined, or the store failed
+//!   └────── after a second ── open: everyone makes an answer, and no one waits
+//! ```
+//!
+//! A claim is taken in the round trip of the lookup, so a miss costs nothing more, and there is no moment in
+//! which two processes both see that no one has it. It is ended before the flight of this process: otherwise
+//! followers here could look again and still find it taken.
 
 use std::fmt;
 use std::sync::Arc;

@@ -8,6 +8,28 @@
 //! If a judge's decision is revoked after the verifier learned from it, the verifier keeps what it learned
 //! until the cache is built again. When a caller's feedback is revoked, the verifier forgets everything, and
 //! learns again from what is left.
+//!
+//! ```text
+//! callers ──┐                  ┌─ pairs ───> lookups: is this entry forbidden, or approved, for the question?
+//! judges ───┼─> log ── fold ───┼─ records ─> features: how often the entry's answer was right and wrong
+//! revoked ──┘  (store)         └─ heard ───> the verifier's learner: weights and thresholds of the scope
+//! ```
+//!
+//! The three have different reach. A *pair* decides by itself, for its own two questions. A *record* is one
+//! input among many of the probability for any question near the entry. What is *heard* moves a calibration
+//! (`verify/learning.rs`): its weights either way, but its thresholds only up, because callers judge only what
+//! they were served, which says nothing about the rest.
+//!
+//! Why in this order:
+//!
+//! - *The pair is noted before the log is written*, so that it holds here even if that fails. Everything else
+//!   is counted when it is read back, so that each judgement counts once, in the order of the log, which is
+//!   the same in every process and after a restart.
+//! - *A judgement is heard with the record from before it.* With itself in the record, the label would be
+//!   among the inputs that it is to be learned from.
+//! - *A revocation reads on, withdraws, then writes.* It also covers what others have just said, and holds
+//!   here even if the log cannot be written.
+//! - *The verifier forgets before it hears again*, or what was revoked would count beside what is left.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -213,7 +235,7 @@ impl FeedbackIndex {
         if let Some(last) = *read
             && self.is_stale.load(Ordering::Acquire)
         {
-            self.learn_anew(last).await?;
+            self.learn_again(last).await?;
             self.is_stale.store(false, Ordering::Release);
         }
         Ok(())
@@ -222,7 +244,7 @@ impl FeedbackIndex {
     /// Counts everything that is in force up to `last` again, and makes the verifier learn it again.
     /// Meanwhile, pairs keep their state; a pair whose decision was revoked gets that of anyone else who gave
     /// feedback on it.
-    async fn learn_anew(&self, last: JudgementCursor) -> Result<()> {
+    async fn learn_again(&self, last: JudgementCursor) -> Result<()> {
         let records: Vec<EntryId> = self.records.iter().map(|(entry, _)| *entry).collect();
         for entry in records {
             self.records.invalidate(&entry);

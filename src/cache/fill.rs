@@ -207,6 +207,7 @@ impl FillPermit {
         // Counts as a task before it is checked whether the cache is closing, so that a close in between
         // waits for what is spawned below.
         let _waited_for = inner.tasks.token();
+        // A full queue is no error: this caller then waits for the store itself.
         let queue = inner.write_behind.clone().filter(|_| !inner.shutdown.is_cancelled());
         let place = queue.and_then(|queue| queue.try_acquire_owned().ok());
         let id = entry.id;
@@ -258,9 +259,12 @@ impl FillPermit {
         metrics.fill.record(started.elapsed());
         match filled {
             Ok(Filled::Stored) => {
+                // Findable by meaning before anyone hears that it is stored: the next question may be in
+                // other words.
                 inner.index(&entry).await;
                 metrics.stored.increment();
                 self.complete(FlightOutcome::Stored);
+                // After the flight: this takes round trips, and those who wait need not wait for them.
                 self.offer(&entry).await;
                 FillOutcome::Stored(entry.id)
             }

@@ -1,4 +1,33 @@
 //! The whole cache in one call.
+//!
+//! ```text
+//!  ┌── again: abandoned; or, 3 times at most, stored, refused, or a near entry that is gone ──┐
+//!  v                                                                                           │
+//! exact ── miss ──> join ── follows ──> wait ─┬─────────────────────────────────────────────────┘
+//!  │                 │                        ├─ near, and still live ──> Serve
+//!  │ live            │ leads                  ├─ failed ──> Fail
+//!  v                 v                        └─ unshared, or waited too long ──> lead, without a flight
+//! Serve             lead ── by meaning: near ──> Serve, and the followers fetch the same entry
+//!                    │ miss
+//!                    ├─ another process has the claim ──> exact, again and again ── live ──> Serve
+//!                    v                                            │ it is free, or waited too long
+//!                   Make (permit) <───────────────────────────────┘
+//! ```
+//!
+//! A store, embedder or verifier that fails is a bypass wherever it is asked. After three answers that it did
+//! not find, a follower goes on as one that waited too long.
+//!
+//! Why in this order:
+//!
+//! - *Exact before join*: most questions need no flight, and a miss has its read version, and maybe the
+//!   claim, before anyone waits. But a flight may store its answer between the miss and the join. So the
+//!   count of completions is read before the lookup, and a leader that finds another count looks again.
+//! - *A follower gives up the claim of its miss before it waits*: the leader may have looked a moment
+//!   later, and would otherwise wait for a claim under which no one works.
+//! - *By meaning only with the lead*: then callers of one question share one embedding and one search.
+//! - *The claim last, and only by a leader*: one caller of each process polls the store, the others wait for
+//!   it in memory.
+//! - *A follower is never handed an answer*, see [`flight`](crate::flight). It looks, and the clock decides.
 
 use std::future::Future;
 use std::sync::Arc;

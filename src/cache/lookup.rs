@@ -166,6 +166,8 @@ impl Cache {
 
     /// Continues after an exact miss.
     pub(super) async fn beyond_exact(&self, prepared: Prepared, missed: Missed, started: Instant) -> Lookup {
+        // Before the search, which takes longest: callers who wait for flights and ask meanwhile join this
+        // one. Only tried, because a lookup promises not to wait for anyone.
         let leader = self.inner.flights.try_lead(prepared.flight_key());
         let Missed { read_versions, claim_status, embedding } = missed;
         match self.semantic(&prepared, embedding, started).await {
@@ -226,6 +228,8 @@ impl Cache {
             if let Some(hit) = self.exact_hit(prepared, found, read_version, started) {
                 return Ok(Exact::Hit(hit));
             }
+            // Also for a miss: an answer that is made now may later be stored for everybody, in another place
+            // whose clock must have been read before anything is retrieved.
             shared = Some(read_version);
         }
         let (Fetched { found, read_version }, claim_status, embedding) = inner.fetch_first(prepared).await?;

@@ -367,6 +367,9 @@ impl Cache {
     /// If dropped, some of the work is left undone; call it again.
     pub async fn close(&self) -> Result<()> {
         self.inner.shutdown.cancel();
+        // In this order: the fills that wait are written, so that the indexes have all that the store has
+        // taken; and the store is still open when they are saved, because a snapshot is labelled with its
+        // clock.
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
         let (indexes, store) = (Arc::clone(&self.inner.indexes), Arc::clone(&self.inner.store));

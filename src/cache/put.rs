@@ -83,6 +83,8 @@ impl Cache {
             None if prepared.is_embedded() => self.inner.embed(&key.text).await?,
             _ => None,
         };
+        // Without a flight and a claim: others may be making an answer to the same question, and this one
+        // does not end their wait.
         Ok(FillPermit::new(self.clone(), prepared, read_versions, embedding, None, None)
             .fill(answer, dependencies)
             .await)

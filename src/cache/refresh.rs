@@ -52,6 +52,8 @@ impl Cache {
         if !early.is_due(left, entry.recompute, self.inner.random()) {
             return;
         }
+        // Not one of `flights`: whoever asks meanwhile is served the present answer, and must not wait for
+        // the next one.
         let Some(leader) = self.inner.refreshes.try_lead(refresh_key(entry)) else { return };
         let cache = self.clone();
         let entry = Arc::clone(entry);

@@ -127,6 +127,8 @@ impl Cache {
             entry.as_bytes(),
             &sequence.to_be_bytes(),
         ];
+        // Enough to know a text of another question, which is a mistake of the caller. By the seal alone it
+        // would look like one of a clock that is gone, which is no mistake.
         let [a, b, c, d, ..] = *entry.as_bytes();
         Since { sequence, entry: [a, b, c, d], seal: sealing_hash("wellspring.since.1", &parts) }
     }

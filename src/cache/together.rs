@@ -1,4 +1,14 @@
 //! Looking several questions up at once.
+//!
+//! ```text
+//! all exact, at the same time ──> misses embedded together ──> each by meaning, at the same time
+//! ```
+//!
+//! Unlike a single question, a batch is not embedded beside its exact lookups: which of its questions need an
+//! embedding is known only afterwards, and one call of the model for all of them costs less than one for each.
+//!
+//! A batch never waits for a flight: a question that comes twice would wait for itself. So it leads where no
+//! one does; elsewhere its miss has a permit that is not the leader's.
 
 use std::time::Instant;
 

@@ -87,9 +87,9 @@ impl fmt::Display for GapReason {
 
 /// Receives the reports.
 #[derive(Clone, Default)]
-pub(super) struct Observer(Option<Arc<Tell>>);
+pub(super) struct Observer(Option<Arc<Notify>>);
 
-type Tell = dyn Fn(&Report) + Send + Sync;
+type Notify = dyn Fn(&Report) + Send + Sync;
 
 impl Observer {
     pub(super) fn new(notify: impl Fn(&Report) + Send + Sync + 'static) -> Self {

@@ -70,6 +70,8 @@ impl InvalidationClock {
         }
         for dependency in dependencies {
             match self.tombstones.get(dependency) {
+                // Goes before any other reason: it is what a report should say, and nothing could be stored
+                // in place of the entry now.
                 Some(&HELD) => return Some(DeadReason::Held),
                 Some(&tombstone) if tombstone > read_version.sequence => {
                     death = Some(DeadReason::Invalidated);
@@ -127,6 +129,8 @@ impl InvalidationClock {
         }
         for id in change.dependency_ids() {
             let tombstone = self.tombstones.entry(id).or_default();
+            // Not simply replaced: a change of a held document does not end the hold, whose tombstone is
+            // above every sequence.
             *tombstone = (*tombstone).max(self.sequence);
         }
         // After a change without a version, the registered version no longer applies. If the document later

@@ -86,6 +86,8 @@ impl Store for MemoryStore {
         let dependencies = entry.check()?;
         entry_table.check_size(&entry)?;
         let meta = EntryMeta::new(&entry, read_version, dependencies, Arc::clone(&entry));
+        // This store has no thread of its own, so whoever adds something also does one bounded step of
+        // cleaning up.
         let filled = match entry_table.fill(&entry, meta) {
             Ok(()) => Filled::Stored,
             Err(reason) => Filled::Refused(reason),

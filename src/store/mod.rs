@@ -229,8 +229,8 @@ pub trait Store: JudgementLog + fmt::Debug + Send + Sync {
     /// As for [`lookup`](Self::lookup).
     async fn embeddings(&self, corpus: &Corpus, ids: &[EntryId]) -> Result<Vec<Option<Embedding>>>;
 
-    /// Whether anything is stored in `scope`; `true` if that cannot be told without a round trip. If nothing
-    /// is, what is kept of the scope's index is dropped.
+    /// Whether anything is stored in `scope`; `true` if it takes a round trip to know. If nothing is, what is
+    /// kept of the scope's index is dropped.
     fn holds(&self, scope: ScopeId) -> bool;
 
     /// How many fills the store has taken, including those of earlier processes. An index that is kept

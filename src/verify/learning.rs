@@ -11,6 +11,15 @@
 //!
 //! The store's log of judgements determines all of this: it is learned again after a restart, and every
 //! process that shares the store learns the same.
+//!
+//! ```text
+//! judged pairs of a scope ──> training set, the newest 2,000 ── 20 of each label, and enough new ──> fit
+//!                                                                                                     │
+//!   too few of a label without some of the callers: the base decides in the scope  <──────────────────┤
+//!   otherwise: a calibration of the scope, with thresholds at least those of the base  <──────────────┘
+//! ```
+//!
+//! This is one of three uses of feedback; `cache/feedback_index.rs` shows them side by side.
 
 mod agreed;
 

@@ -137,6 +137,7 @@ impl Segment {
         };
         let ef = if k == 0 { 0 } else { width(ef, self.rows.len()).max(Rows::candidates_for(k)) };
         let candidates = graph.search(&self.rows, query, ef, *reach, |row| self.is_live(row));
+        // Fewer than `ef` are all that this segment has above the bound so far, so they do not raise it.
         if candidates.len() >= ef
             && let Some(farthest) = candidates.iter().min()
         {

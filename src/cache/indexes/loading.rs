@@ -132,6 +132,8 @@ impl Loading {
             }
             is_due
         });
+        // Counted from the beginning and whatever the result, so that a store that reports gaps all the time
+        // is not compared all the time.
         *retry_at = begins.then(|| Instant::now() + RETRY_AFTER);
         begins
     }
@@ -231,6 +233,8 @@ impl Load {
         let mut unread = Vec::new();
         for listed in page.entries {
             self.unlisted.remove(&listed.id);
+            // An index that follows the store needs only what it lacks. One from a snapshot may also hold an
+            // older vector of an entry that was stored again, which shows in the number of its fill.
             if listed.fill >= known || !index.contains(*listed.id.as_bytes()) {
                 unread.push(listed.id);
             }
@@ -254,6 +258,8 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
+        // In this order: as soon as this load has ended, another may begin, and what that one notes must not
+        // be forgotten here.
         *self.index.changed() = None;
         self.index.loading.end(self.is_complete);
     }

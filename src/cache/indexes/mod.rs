@@ -12,6 +12,27 @@
 //! store, because it is stored first. While an index is loaded, it notes the changes that it is notified of,
 //! which are newer than what is being read. A fill or a search that still holds an index which was unloaded
 //! does no harm: the store has what the index had, and the next search loads it.
+//!
+//! ```text
+//! no index ── first search ──> Due ── a search, a second after the last attempt began ──> Running
+//!   ^                           ^                                                          │   │
+//!   │                           ├── failed, or the cache is closing ───────────────────────┤   │ the whole
+//!   │                           ├── ends <── Outdated <── changes may have been missed ────┘   │ scope was
+//!   │                           └── changes may have been missed ───────── Done <──────────────┘ compared
+//!   └── unloaded: not running, and either not searched for long or, in a local store, empty
+//! ```
+//!
+//! Why in this order:
+//!
+//! - *A fill stores, then inserts; a removal leaves the store, then the index.* So whoever meets an id that
+//!   the store lacks may remove it, and looks once more afterwards, because it may have been filled just then.
+//! - *Loading follows the change stream, then notes changes, then lists.* What other processes store after
+//!   the listing has passed is only in the stream; what was noted is newer than what is read after it.
+//! - *What the listing lacks is removed at its end*, and only if it was there at the start: an entry that came
+//!   meanwhile may have a place that the listing had passed.
+//! - *A snapshot is restored before the comparison*, which then fetches only what the snapshot may have
+//!   missed. The number of fills that names a snapshot is read before the index is saved: the index may have
+//!   more than its name says, which costs a fetch, but must not have less.
 
 mod loading;
 mod snapshot_manager;
@@ -92,6 +113,8 @@ impl Indexes {
         wait: Duration,
     ) -> Result<Vec<(EntryId, f32)>> {
         let Some(scope) = self.present(corpus, scope) else { return Ok(Vec::new()) };
+        // A scope that is being loaded would be searched in part only. Beyond `wait`, a miss is better than a
+        // caller who waits.
         if scope.loading.is_running() {
             let _ = tokio::time::timeout(wait, scope.loading.ended()).await;
         }

@@ -129,6 +129,7 @@ impl SnapshotManager {
             self.keep(scope, 0);
             return false;
         }
+        // Read before the index is written: what changes meanwhile counts as not saved.
         let changes = index.changes.load(Ordering::Relaxed);
         if index.saved.load(Ordering::Relaxed) == changes {
             return true;

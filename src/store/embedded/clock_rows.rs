@@ -74,6 +74,8 @@ impl ClockRows {
             versions.retain_in(all(), |_, _| false)?;
             held.retain_in(all(), |_, _| false)?;
         } else if let Some(old) = clocks.get(corpus)? {
+            // Carried on from what the file states, and not computed again from its rows: a row that was
+            // damaged before stays visible.
             let (incarnation, sequence, low_water_mark, rows) = old.value();
             digest = Digest(rows);
             digest.remove_header(corpus, (incarnation, sequence, low_water_mark));

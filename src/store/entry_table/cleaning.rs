@@ -14,6 +14,8 @@ const STEP: usize = 32;
 impl<P: Send + Sync + 'static> EntryTable<P> {
     /// Enforces the limits now, and returns the entries evicted since the last call.
     pub(in crate::store) fn evict(&self) -> Vec<EntryId> {
+        // Without the lock of the table: moka may have much to do here, and lookups need the clock behind
+        // that lock.
         self.eviction_cache.run_pending_tasks();
         let evicted = std::mem::take(&mut *lock(&self.evicted));
         if evicted.is_empty() {
@@ -88,6 +90,8 @@ impl<P: Send + Sync + 'static> EntryTable<P> {
             gone.push((id, meta.scope));
         }
         if let Some(listener) = &*self.listener.read().unwrap_or_else(PoisonError::into_inner) {
+            // While the lock is held: a fill of the same id waits for it, so its insertion into the index
+            // comes after this removal.
             listener.removed(&gone);
         }
         ids

@@ -102,6 +102,9 @@ impl<P: Send + Sync + 'static> EntryTable<P> {
         corpus: &Corpus,
         id: EntryId,
     ) -> (ReadVersion, Option<Result<Shared<P>, DeadReason>>) {
+        // Taken without the lock, and from moka, because a read there is what counts as a use. If the entry
+        // is replaced meanwhile, the old one is judged: by its own read version, and by a clock that knows at
+        // least every change that returned before this call.
         let meta = self.eviction_cache.get(&id);
         let now = self.clock.now();
         let (read_version, death) = self.with_clock(corpus, |clock| {
@@ -120,6 +123,8 @@ impl<P: Send + Sync + 'static> EntryTable<P> {
         if let Some(state) = self.read().corpora.get(corpus) {
             return read(&state.clock);
         }
+        // Another thread may have created it between the two locks, so `clock_to_read` looks again: a second
+        // clock would have another incarnation, and end what was stored under the first.
         read(self.write().clock_to_read(corpus))
     }
 

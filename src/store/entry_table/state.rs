@@ -148,6 +148,8 @@ impl<P> TableState<P> {
             }
         }
         for dependency in &meta.dependencies {
+            // A set that a change has detached is gone from here. It may still name the entry, and `drain`
+            // passes over names that are no longer listed.
             if let Some(set) = corpus.dependants.get_mut(dependency) {
                 set.remove(&id);
                 if set.is_empty() {
@@ -183,6 +185,8 @@ impl<P> TableState<P> {
         let (dropped, ended): (usize, Suspects) = match change {
             Change::Everything => {
                 let dropped = state.entries();
+                // Taken as a whole, so that the lock is held no longer for a million entries than for one.
+                // The sets of dependants stay: each entry leaves them when it is unlinked.
                 (dropped, Box::new(std::mem::take(&mut state.scopes).into_values().flatten()))
             }
             Change::Entry(_) => (named.iter().len(), Box::new(named.into_iter())),

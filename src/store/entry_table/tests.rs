@@ -81,7 +81,7 @@ fn answers_outlive_half_a_million_changes_of_other_documents_and_not_many_more()
     let is_live = || entry_table.lookup(&entry.corpus, entry.id).1.is_some_and(|found| found.is_ok());
     let mut documents = 0;
     while is_live() && documents < 1_000_000 {
-        let change = |n| Change::document(format!("nobody asked {}", documents + n));
+        let change = |n| Change::document(format!("no one asked {}", documents + n));
         entry_table.invalidate(&entry.corpus, &(0..4_000).map(change).collect::<Vec<_>>());
         documents += 4_000;
     }

@@ -95,6 +95,8 @@ impl Inner {
             self.reap_all(bucket, drain.dead).await;
             self.drain_sets(bucket, drain.sets).await;
             if drain.compacts {
+                // Before the run, not after it: a change that finds too many tombstones meanwhile asks for
+                // another run, because this one may have passed theirs already.
                 lock(&self.compacting).remove(&(drain.corpus.clone(), drain.bucket));
                 if let Err(error) = self.compact(bucket).await {
                     tracing::debug!(%error, "a clock is left with old tombstones");

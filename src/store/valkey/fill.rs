@@ -19,6 +19,8 @@ impl Inner {
         }
         self.check_open()?;
         let bucket = self.keys.bucket(&entry.corpus, entry.id);
+        // The clock of such a bucket does not know of the pending change, so it would not refuse an answer
+        // from before it, and other processes could be served that answer until the change arrives.
         self.check_bucket(bucket)?;
         let mut names = vec![self.keys.clock(bucket), self.keys.entry(bucket, entry.id)];
         names.extend([self.keys.all(bucket), self.keys.scope(bucket, entry.scope)]);

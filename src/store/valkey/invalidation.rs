@@ -61,9 +61,11 @@ impl Inner {
         if self.outbox.len() > 0 {
             self.try_pending().await;
         }
+        // A bucket that still has an earlier operation to come gets this one after it, from the outbox.
         let behind = self.outbox.pending_buckets(&operation.corpus);
         buckets.retain(|bucket| !behind.contains(bucket));
         let (applied, mut left, mut why) = self.apply_everywhere(&operation, buckets, Attempt::First).await;
+        // Also if buckets are left: the sets that this call moved away are known to it alone.
         let outcomes = self.complete(&operation, &applied).await;
         let behind: BTreeSet<u16> = operation.buckets(&self.keys).intersection(&behind).copied().collect();
         if !behind.is_empty() {
@@ -73,6 +75,8 @@ impl Inner {
         if !left.is_empty() {
             return Err(self.keep_for_later(operation, left, why).await);
         }
+        // Only once it is in force everywhere: a service that asks again on hearing of it must not be served
+        // the old answer.
         self.announce(&operation, &outcomes);
         Ok(outcomes)
     }
@@ -178,12 +182,15 @@ impl Inner {
                 if !unconfirmed.contains(&number) {
                     left.remove(&number);
                 }
+                // Also if it is not confirmed, and will be applied again: what this attempt detached must be
+                // drained.
                 done.push((number, result));
             }
             let pause = backoff.next_pause();
             if left.is_empty() || Instant::now() + pause >= deadline {
                 // The server reports the change on another connection, and so perhaps after this call has
-                // returned.
+                // returned. And after the scripts, not before: a copy that is validated in between would be
+                // trusted for its whole time.
                 self.tier.distrust();
                 return (done, left, why);
             }
@@ -200,6 +207,8 @@ impl Inner {
         attempt: Attempt,
         give_up: Instant,
     ) -> Result<Applied, CommandError> {
+        // The buckets of a large operation wait for one another, and share one limit: the last ones have what
+        // the first ones left.
         let limit = give_up.saturating_duration_since(Instant::now());
         if limit.is_zero() {
             return Err(CommandError::Late { starved: false });
@@ -361,6 +370,8 @@ impl Inner {
         let count = left.len();
         let of = self.keys.bucket_count();
         let outbox = Arc::clone(&self.outbox);
+        // Before the caller hears that it is incomplete: from then on this process must not serve what the
+        // change was to end.
         let kept = tokio::task::spawn_blocking(move || outbox.add(&operation, left)).await;
         self.retry.notify_one();
         let incomplete = |what: &str| {

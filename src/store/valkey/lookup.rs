@@ -25,6 +25,8 @@ impl Inner {
             self.check_layout(&self.link, self.command_limit()).await?;
         }
         let bucket = self.keys.bucket(corpus, id);
+        // Asked before the server is. A change that becomes pending after this had not returned when the
+        // lookup began, so nothing was promised about it yet.
         self.check_bucket(bucket)?;
         let copy = self.tier.get(id);
         if let Some(copy) = copy.as_ref().filter(|copy| self.tier.is_trusted(copy)) {
@@ -67,6 +69,8 @@ impl Inner {
             ("clock", _) => Found::Dead(DeadReason::ClockLost),
             _ => Found::Absent,
         };
+        // A copy would be offered to the server again at every lookup, and could never be confirmed: each
+        // fill has a name of its own.
         if !matches!(found, Found::Live(_)) {
             self.tier.forget(id);
         }
@@ -80,6 +84,7 @@ impl Inner {
 
     /// An entry that is live by the clock, unless it has expired.
     fn alive(&self, entry: Arc<Entry>) -> Found {
+        // The server expires entries by itself, but a trusted copy is served without asking it.
         if entry.expires_at <= self.options.clock.now() {
             return Found::Dead(DeadReason::Expired);
         }

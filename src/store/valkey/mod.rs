@@ -160,6 +160,8 @@ impl ValkeyStore {
             Link::open(&address, options.certificates(), limits, tracks.then_some(pushes)),
             Link::open(&address, options.certificates(), options.patient_limits(), None),
         )?;
+        // Without a limit: an invalidation that is in force must neither fail nor wait because cleaning up is
+        // behind. Only names of sets and ids wait here.
         let (drains, to_drain) = mpsc::unbounded_channel();
         let inner = Arc::new(Inner {
             keys: Keys::new(options.prefix.clone(), options.buckets),
@@ -330,6 +332,9 @@ impl Store for ValkeyStore {
 
     async fn close(&self) -> Result<()> {
         let inner = &self.inner;
+        // Hits while the background still runs; then what others wait for: claims, events and announcements.
+        // The rest is abandoned: cleaning up only saves memory, and the outbox is for the next process, if it
+        // has a file.
         inner.flush_hits().await;
         inner.shutdown.cancel();
         inner.awaited.close();

@@ -102,6 +102,8 @@ impl Inner {
         if lock(&self.follower.places).contains_key(corpus) {
             return Ok(());
         }
+        // The present, not the beginning: whoever follows lists the whole scope next, and needs only what is
+        // stored after the listing began.
         let place = self.last_event(&self.control, corpus).await?;
         lock(&self.follower.places).entry(corpus.clone()).or_insert(place);
         self.follower.changed.notify_one();
@@ -176,6 +178,8 @@ impl Inner {
             }
             if let Some(last) = last {
                 lock(&self.follower.places).insert(corpus.clone(), last.to_owned());
+                // XREAD says nothing if events after `before` were trimmed: it returns those that are left.
+                // If the place is still in the stream after the read, nothing between was lost.
                 self.check_gap(link, corpus, before).await?;
             }
         }
@@ -191,6 +195,7 @@ impl Inner {
                 .find(|[key, _]| reply::text(key) == Some(name))
                 .and_then(|[_, value]| reply::bytes(value))
         };
+        // Its own changes are in the index already. Applied again, an old one could undo a newer one.
         if field("o") == Some(&self.origin.to_be_bytes()) {
             return;
         }

@@ -106,7 +106,7 @@ impl UpstreamFill {
         let limit = gateway.options().limits.body_bytes;
         let leading = pending_fill
             .map(|pending_fill| gateway.followers().lead((permit.entry_id(), form), pending_fill, limit));
-        let nobody_reads = async || {
+        let no_one_reads = async || {
             caller_gone.cancelled().await;
             if let Some(leading) = &leading {
                 leading.unfollowed().await;
@@ -116,7 +116,7 @@ impl UpstreamFill {
             if is_patient {
                 std::future::pending::<()>().await;
             }
-            nobody_reads().await;
+            no_one_reads().await;
         };
         let response = tokio::select! {
             response = outgoing.send(&gateway) => response,
@@ -159,7 +159,7 @@ impl UpstreamFill {
             permit.decline();
             tokio::select! {
                 _ = receive(&mut response, None, &send, leading.as_ref()) => {}
-                () = nobody_reads() => {}
+                () = no_one_reads() => {}
             }
             return;
         }

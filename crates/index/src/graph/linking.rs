@@ -17,6 +17,7 @@ use crate::rows::{Rows, Unpacked};
 const EF: usize = 128;
 /// A candidate is left out if it is this many times nearer to a row that was already chosen than to the row
 /// being linked.
+/// Above 1, so that some longer links stay, by which a walk gets near in few steps.
 const ALPHA: f32 = 1.1;
 /// How many rows a thread takes at a time.
 const AT_ONCE: usize = 64;
@@ -31,6 +32,10 @@ impl Graph {
         threads: usize,
         stop: &AtomicBool,
     ) {
+        // First every row of the batch chooses its links, while the graph stays as it is; only then is
+        // anything written. So the threads need no locks, and the result does not depend on how the rows are
+        // shared out among them. The price is that rows of one batch do not find each other, which is why
+        // batches begin small.
         let mut chosen = vec![NO_ROW; batch.len() * BASE_LINKS];
         let graph = &*self;
         for_each_row(&mut chosen, threads, stop, Walk::default, |walk, number, links| {
@@ -39,6 +44,7 @@ impl Graph {
         });
         self.base[batch.start as usize * BASE_LINKS..][..chosen.len()].copy_from_slice(&chosen);
         let back = backlinks(batch.start, &chosen);
+        // By target: all links back to a row are weighed at once, by one thread, against those that it has.
         let groups: Vec<&[(u32, u32)]> = back.chunk_by(|(to, _), (other, _)| to == other).collect();
         let mut kept = vec![NO_ROW; groups.len() * BASE_LINKS];
         let graph = &*self;

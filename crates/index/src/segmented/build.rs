@@ -186,6 +186,8 @@ impl Claim {
             if is_stopped() {
                 break;
             }
+            // The exchange takes no processor time, and may wait for searches: another index can build
+            // meanwhile.
             drop(turn);
             let replaced = self.with_state(|state| state.exchange(&input, built));
             drop(replaced);

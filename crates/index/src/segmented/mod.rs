@@ -221,6 +221,8 @@ impl State {
 
     /// Brings back an entry that was removed and has not changed. Its links are still there.
     fn revive(&self, id: Id, vector: &Quantised) -> bool {
+        // Not during a build, which may have left the row out as dead already: the entry would vanish with
+        // the exchange.
         matches!(self.build, Build::Idle)
             && self.newest.row_of(id).is_none()
             && !self.segments.iter().any(|segment| segment.contains(id))
@@ -234,6 +236,7 @@ impl State {
     fn remove_from_segments(&mut self, id: Id) -> bool {
         let was_live = self.segments.iter().any(|segment| segment.remove(id));
         if let (true, Build::Running { removed }) = (was_live, &mut self.build) {
+            // The build may have copied the row while it was live.
             removed.push(id);
         }
         was_live

@@ -35,6 +35,7 @@ use crate::store::entry_table::{EntryMeta, EntryTable};
 use crate::store::{ChangeOutcome, Filled};
 
 /// The most commands in one transaction.
+/// Callers are answered after the commit, so the first of a larger one would wait longer.
 const MAX_BATCH: usize = 256;
 /// How often the work without a caller is done: hit counts and expiry.
 const TICK: Duration = Duration::from_secs(1);
@@ -93,6 +94,7 @@ impl WriterThread {
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => break,
             };
+            // First: as long as the file counts as unwritable, every command of the turn fails.
             self.mend();
             let mut group = GroupCommit::default();
             for (command, place) in first.into_iter().chain(receiver.try_iter()).take(MAX_BATCH) {
@@ -187,6 +189,9 @@ impl WriterThread {
                 self.next_serial += 1;
                 match self.admit(&meta, &entry) {
                     Ok(Ok(record)) => {
+                        // The clock goes into the file with the entry. Otherwise the first entry of a corpus
+                        // would be dead after a restart, which could only open a clock of another
+                        // incarnation.
                         group.touched.entry(entry.corpus.clone()).or_default();
                         group.batch.records.push(record);
                         group.admitted.insert(entry.id, meta);
@@ -237,6 +242,9 @@ impl WriterThread {
     /// Commits a turn, lists the entries that it stored, and answers its callers. Returns the callers that
     /// wait for more.
     fn finish(&mut self, mut group: GroupCommit) -> (Vec<Reply<()>>, Vec<Reply<()>>) {
+        // Read after all commands of the turn were applied: so the clock that is written is at least as new
+        // as every entry beside it. The other way round, a crash could leave an entry whose read version is
+        // ahead of the clock, and which would survive changes that are yet to come.
         for (corpus, ids) in &group.touched {
             group
                 .batch
@@ -246,14 +254,20 @@ impl WriterThread {
         group.batch.next_serial = self.next_serial;
         let committed = self.commit(&group.batch);
         if committed.is_ok() {
+            // Listed only now, because a lookup reads the body from the file. A change of the same turn may
+            // have ended an entry since it was admitted, so `insert` asks the clock again.
             for (id, meta) in group.admitted {
                 self.entry_table.insert(id, meta);
             }
         } else {
             let is_change = |outcome: &&Outcome| matches!(outcome, Outcome::Advanced(..));
             self.health.add_pending(group.outcomes.iter().filter(is_change).count() as u64);
+            // The clocks in memory have advanced all the same: nothing that these changes ended is served.
+            // They are written before anything else once the file can be written.
             self.unsaved.extend(group.touched.into_keys());
         }
+        // After the entries are listed and before their callers hear of it: whoever reads the number may rely
+        // on every fill below it being listed, or never stored.
         self.fills.store(self.next_serial, Ordering::Release);
         for outcome in group.outcomes {
             answer(outcome, &committed);

@@ -82,6 +82,8 @@ impl Single {
 
     pub(super) async fn send(&self, command: &Cmd, limit: Duration) -> Result<Value, CommandError> {
         let shared = &self.shared;
+        // Before the breaker is asked: while there is no connection, a task restores it, and a probe would
+        // have nothing to be sent on.
         let (mut connection, serial) = shared.connection()?;
         match shared.breaker.gate() {
             Gate::Closed => {}
@@ -171,6 +173,7 @@ impl Shared {
     /// Gives the connection up, if it is still the current one.
     fn lose(&self, serial: u64, why: &str) {
         let mut state = self.lock();
+        // A command that was sent on an earlier connection says nothing about the one that replaced it.
         if matches!(&*state, State::Up(_, current) if *current == serial) {
             *state = State::Down(why.to_owned());
             self.lost.notify_one();

@@ -32,7 +32,7 @@ async fn one_caller_cannot_flood_the_clock() {
     let gateway = start().await;
     let report = async |token: &str, number: usize| {
         let documents: Vec<Value> =
-            (0..number).map(|n| json!({ "id": format!("nobody asked {n}") })).collect();
+            (0..number).map(|n| json!({ "id": format!("no one asked {n}") })).collect();
         let url = format!("http://{}/v1/documents/changed", gateway.admin);
         send(&gateway, url, token, &json!({ "documents": documents })).await
     };

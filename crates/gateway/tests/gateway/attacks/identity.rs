@@ -36,7 +36,7 @@ async fn whatever_may_hold_a_credential_keeps_callers_apart() {
         "x-forwarded-access-token",
         "cf-access-jwt-assertion",
         "cookie",
-        "x-key-of-a-gateway-that-nobody-knows",
+        "x-key-of-a-gateway-that-no-one-knows",
     ] {
         assert_eq!(tier(&gateway, CHAT, &[(name, "alice")]).await, "miss", "{name}");
         assert_eq!(tier(&gateway, CHAT, &[(name, "bob")]).await, "miss", "{name}");

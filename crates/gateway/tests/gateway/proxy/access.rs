@@ -209,10 +209,10 @@ async fn documents_are_reported_at_the_other_listener_with_the_permission_to_inv
     for wrong in [json!({}), json!({ "documents": [{ "id": "" }] }), json!({ "document": 1 })] {
         assert_eq!(report("ingestion-token", wrong).await.status, 400);
     }
-    let mut anew = asked.clone();
-    anew["wellspring"]["sources"][0]["version"] = "2".into();
-    assert_eq!(gateway.ask(CHAT, &anew).await.tier(), "miss");
-    assert_eq!(gateway.ask(CHAT, &anew).await.tier(), "exact");
+    let mut again = asked.clone();
+    again["wellspring"]["sources"][0]["version"] = "2".into();
+    assert_eq!(gateway.ask(CHAT, &again).await.tier(), "miss");
+    assert_eq!(gateway.ask(CHAT, &again).await.tier(), "exact");
     let url = gateway.url("/v1/documents/changed");
     assert_eq!(gateway.client.post(url).json(&json!({})).send().await.unwrap().status(), 404);
 }

@@ -100,9 +100,9 @@ async fn retrieved_context_is_no_part_of_the_key_of_a_named_question() {
     assert_eq!(serde_json::from_slice::<Value>(&seen.body).unwrap()["messages"].as_array().unwrap().len(), 2);
 
     gateway.cache.invalidate(&Corpus::default(), &[Change::document_version("hours", "2")]).await.unwrap();
-    let anew = gateway.ask(CHAT, &rag("It closes at 19:00.", &json!({ "question": QUESTION }))).await;
-    assert_eq!(anew.tier(), "miss");
-    assert_ne!(anew.body, miss.body);
+    let again = gateway.ask(CHAT, &rag("It closes at 19:00.", &json!({ "question": QUESTION }))).await;
+    assert_eq!(again.tier(), "miss");
+    assert_ne!(again.body, miss.body);
 }
 
 #[tokio::test]

@@ -139,7 +139,7 @@ mod tests {
         let curve = vec![point(0.005, 1.0), point(0.2, 0.0), point(0.61, 0.28)];
         let details = Details::without_scores(Policy::Guards, curve, Some(point(0.3, 0.33)));
         let line = line(&details);
-        assert_eq!(line.len(), 2, "what one hit tells is left out");
+        assert_eq!(line.len(), 2, "what one hit shows is left out");
         let frame = frame(&[(&details, line.clone())], 0.02, 0.5);
         assert_eq!(frame.x, (0.0, 0.7));
         assert!((frame.y.0 - 0.6).abs() < 1e-9, "{:?}", frame.y);
