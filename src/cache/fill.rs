@@ -8,7 +8,6 @@ use tracing::Instrument as _;
 use crate::cache::Cache;
 use crate::cache::claim::ClaimGuard;
 use crate::cache::confirmations::Offer;
-use crate::cache::lookup::ReadVersions;
 use crate::cache::principal::Visibility;
 use crate::cache::query::Prepared;
 use crate::embedding::Embedding;
@@ -35,6 +34,21 @@ pub struct FillPermit {
     leader: Option<Leader>,
     claim: Option<ClaimGuard>,
     started: Instant,
+}
+
+/// The state of the invalidation clock before anything was retrieved, for each place where an answer may be
+/// stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ReadVersions {
+    pub(super) own: ReadVersion,
+    /// For everybody, if the principal's answer is kept apart.
+    pub(super) shared: Option<ReadVersion>,
+}
+
+impl From<ReadVersion> for ReadVersions {
+    fn from(own: ReadVersion) -> Self {
+        Self { own, shared: None }
+    }
 }
 
 /// An answer that is being made.

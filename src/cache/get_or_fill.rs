@@ -35,7 +35,8 @@ use std::time::{Duration, Instant};
 
 use crate::backoff::Backoff;
 use crate::cache::claim::ClaimStatus;
-use crate::cache::lookup::{BypassReason, Exact, Hit, Lookup, Missed, ReadVersions, Semantic, Tier};
+use crate::cache::fill::ReadVersions;
+use crate::cache::lookup::{BypassReason, Exact, Hit, Lookup, Missed, Semantic, Tier};
 use crate::cache::query::{Mode, Prepared};
 use crate::cache::{Cache, FillOutcome, FillPermit, Query, Since};
 use crate::embedding::Embedding;

@@ -8,7 +8,7 @@ use futures::future::{Either, select};
 use serde::Serialize;
 
 use crate::cache::claim::ClaimStatus;
-use crate::cache::fill::FillPermit;
+use crate::cache::fill::{FillPermit, ReadVersions};
 use crate::cache::query::{Mode, Prepared, Shared};
 use crate::cache::{Cache, Inner, Query};
 use crate::embedding::Embedding;
@@ -336,21 +336,6 @@ pub(super) struct Missed {
     pub(super) claim_status: ClaimStatus,
     /// Set if it was made during the lookup.
     pub(super) embedding: Option<Embedding>,
-}
-
-/// The state of the invalidation clock before anything was retrieved, for each place where an answer may be
-/// stored.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct ReadVersions {
-    pub(super) own: ReadVersion,
-    /// For everybody, if the principal's answer is kept apart.
-    pub(super) shared: Option<ReadVersion>,
-}
-
-impl From<ReadVersion> for ReadVersions {
-    fn from(own: ReadVersion) -> Self {
-        Self { own, shared: None }
-    }
 }
 
 /// What the semantic tier found; a miss hands back the embedding, if the question has one.

@@ -1,6 +1,6 @@
 //! Storing an answer that was made without a permit.
 
-use crate::cache::lookup::ReadVersions;
+use crate::cache::fill::ReadVersions;
 use crate::cache::query::{Mode, Prepared};
 use crate::cache::{Cache, FillOutcome, FillPermit, Query, Since};
 use crate::entry::{Answer, Dependency, DocumentVersion};

@@ -181,13 +181,18 @@ async fn feedback_moves_the_calibration_of_its_scope_and_a_restart_brings_it_bac
     let learned = async |cache: &Cache| reasons(cache, ASKED).await.contains("learned from 40 judgements");
     crate::support::eventually("it is learned", async || learned(&first).await).await;
     first.close().await.unwrap();
+    let entry = own.entry.id;
     drop((first, own));
     let second = open(true).await;
     crate::support::eventually("it is learned again", async || learned(&second).await).await;
     second.close().await.unwrap();
     drop(second);
     let unwilling = open(false).await;
-    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let read = async || {
+        let record = unwilling.record_of(entry);
+        record.right + record.wrong == 40
+    };
+    crate::support::eventually("the judgements are read", read).await;
     assert!(!reasons(&unwilling, ASKED).await.contains("learned from"));
 }
 

@@ -23,7 +23,7 @@ struct CutOff {
 impl CutOff {
     async fn from(server: &Server) -> Self {
         let proxy = Proxy::start(server.port());
-        let options = options().invalidate_timeout(Duration::from_millis(100));
+        let options = options().invalidate_timeout(Duration::from_secs(2));
         let store = options.connect(&proxy.url()).await.unwrap();
         Self { store, proxy }
     }

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use wellspring::verify::wilson_upper95;
 
+use super::budget::BudgetVerdict;
 use super::curve::Tally;
 use super::metrics::{Scored, roc_auc};
-use super::stream::BudgetVerdict;
 
 /// The outcome of a pair or a query.
 #[derive(Debug, Clone, Copy)]

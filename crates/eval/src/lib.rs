@@ -11,6 +11,7 @@
 //! [`metrics`].
 
 pub mod adversarial;
+pub mod budget;
 pub mod calibrating;
 pub mod control;
 pub mod cost;

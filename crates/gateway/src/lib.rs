@@ -19,6 +19,7 @@ mod dashboard;
 mod documents;
 pub mod error;
 mod extract;
+mod header_fields;
 mod health;
 mod hosts;
 pub mod limits;

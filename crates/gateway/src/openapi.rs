@@ -24,8 +24,8 @@ mod tests {
     use serde_json::Value;
 
     use super::DOCUMENT;
-    use crate::own_headers;
-    use crate::proxy::{directive_fields, header_names};
+    use crate::proxy::directive_fields;
+    use crate::{header_fields, own_headers};
 
     fn document() -> Value {
         serde_json::from_str(DOCUMENT).unwrap()
@@ -49,7 +49,7 @@ mod tests {
             ["/chat/completions", "/completions", "/responses", "/messages", "/cache/lookup", "/cache/put"]
         {
             let described = headers_of(&document, &document["paths"][format!("/v1{path}")]["post"]);
-            let missing: Vec<_> = header_names().filter(|name| !described.contains(*name)).collect();
+            let missing: Vec<_> = header_fields::names().filter(|name| !described.contains(*name)).collect();
             assert!(missing.is_empty(), "{path} lacks {missing:?}");
             let known: BTreeSet<&str> = own_headers::known().collect();
             let own = described.iter().filter(|name| name.starts_with("wellspring-"));

@@ -6,8 +6,7 @@
 use axum::http::{HeaderMap, HeaderName};
 
 use crate::error::Problem;
-use crate::proxy::header_names;
-use crate::{Options, Sharing};
+use crate::{Options, Sharing, header_fields};
 
 /// The prefix of their names.
 const PREFIX: &str = "wellspring-";
@@ -24,7 +23,7 @@ const KNOWN: [&str; 6] = [
 
 /// The names that are known whatever the configuration.
 pub(super) fn known() -> impl Iterator<Item = &'static str> {
-    KNOWN.into_iter().chain(header_names())
+    KNOWN.into_iter().chain(header_fields::names())
 }
 
 /// Checks the names of `headers`.

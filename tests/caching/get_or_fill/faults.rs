@@ -74,7 +74,7 @@ async fn a_slow_embedder_is_waited_for_no_longer_than_was_set() {
     let started = tokio::time::Instant::now();
     let served = Llm::default().ask(&fixture.cache, Query::new("question"), "answer").await.unwrap();
     assert_eq!(bypassed(&served), Some(BypassReason::Embedder));
-    assert!(started.elapsed() < 2 * limit, "{:?}", started.elapsed());
+    assert_eq!(started.elapsed(), limit);
 }
 
 #[tokio::test]

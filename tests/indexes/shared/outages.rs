@@ -3,6 +3,9 @@
 use super::*;
 use crate::support::servers::Proxy;
 
+/// The events of the default corpus.
+const STREAM: &str = "wellspring:x:{default}";
+
 /// A process that sees the server through `proxy`.
 async fn behind(proxy: &Proxy) -> Process {
     let store = patient_now().connect(&proxy.url()).await.unwrap();
@@ -33,13 +36,13 @@ async fn a_gap_in_the_stream_is_noticed() {
     other
         .comes_to_find("what is the capital of norway then", "answer to what is the capital of norway")
         .await;
-    for lose in
-        [vec!["XTRIM", "wellspring:x:{default}", "MAXLEN", "0"], vec!["DEL", "wellspring:x:{default}"]]
-    {
+    for lose in [vec!["XTRIM", STREAM, "MAXLEN", "0"], vec!["DEL", STREAM]] {
         proxy.cut();
+        let events = || -> u64 { redis::from_redis_value(server.command(&["XLEN", STREAM])).unwrap() };
+        let before = events();
         one.answer(ASKED, "a").await;
         // The event goes with it, and later ones come after it.
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        eventually("the event is there", async || events() > before).await;
         server.command(&lose);
         one.answer("how do i reset the password of my account", "b").await;
         proxy.heal();

@@ -1,12 +1,11 @@
 //! Listening to a channel: messages that were published while no one listened are lost.
 
-use std::time::Duration;
-
 use redis::from_redis_value;
 use wellspring::events::{DocumentEvents, GapReason, Report};
 use wellspring::{Cache, Change, Corpus};
 
 use crate::document_events::{Reports, WordEmbedder, cache, is_hit, put, server};
+use crate::invalidation_strategies::calls_of;
 use crate::support::eventually;
 use crate::support::servers::Flavour;
 use crate::support::valkey::patient_now;
@@ -73,15 +72,29 @@ async fn deployments_that_follow_each_other_do_not_go_round(flavour: Flavour) {
     for reports in &follows {
         eventually("it listens", async || reports.gaps(GapReason::Subscribed) == 1).await;
     }
-    // The gaps were announced, too.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let published = || calls_of(&server, "publish");
+    eventually("the gaps are announced, too", async || published() >= 3).await;
+    // Messages come in order, so by the time that these are ignored the others are applied.
+    for channel in ["here:invalidations", "there:invalidations"] {
+        server.command(&["PUBLISH", channel, "not JSON"]);
+    }
+    let ignored = |report: &Report| matches!(report, Report::Ignored { .. });
+    for reports in &follows {
+        eventually("what was announced is applied", async || reports.count(ignored) == 1).await;
+    }
     let before: Vec<usize> = follows.iter().map(Reports::applied).collect();
     put(&here, "question", "a").await;
     put(&there, "question", "a").await;
     here.invalidate(&Corpus::default(), &[Change::document("a")]).await.unwrap();
     assert!(!is_hit(&here, "question").await);
     eventually("it follows", async || !is_hit(&there, "question").await).await;
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    for (reports, before) in follows.iter().zip(&before).skip(1) {
+        eventually("it is reported", async || reports.applied() > *before).await;
+    }
+    // Announcements that are under way are sent before the end.
+    here.close().await.unwrap();
+    there.close().await.unwrap();
+    assert_eq!(published(), 3 + 2 + 1, "who follows does not announce it again");
     let after: Vec<usize> = follows.iter().map(Reports::applied).collect();
     assert_eq!(after, [before[0], before[1] + 1, before[2] + 1]);
 }

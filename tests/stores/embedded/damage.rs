@@ -99,7 +99,7 @@ fn judged(bench: Bench, sample: std::sync::Arc<Sample>, what: &str) -> (Bench, V
         drop(done.send((bench, verdict)));
     });
     let (bench, verdict) =
-        verdict.recv_timeout(std::time::Duration::from_secs(30)).unwrap_or_else(|_| panic!("{what} hangs"));
+        verdict.recv_timeout(crate::support::PATIENCE).unwrap_or_else(|_| panic!("{what} hangs"));
     (bench, verdict.unwrap_or_else(|_| panic!("{what} panics")))
 }
 

@@ -2,12 +2,11 @@
 
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use wellspring::store::{Limits, Store};
 use wellspring::{Answer, Change, Corpus, Entry};
 
-use crate::support::{Bench, Kind, about, fetch, serves};
+use crate::support::{Bench, Kind, about, eventually, fetch, serves};
 
 const STORE: &str = "WELLSPRING_TEST_FULL_STORE";
 const ROOM: &str = "WELLSPRING_TEST_FULL_STORE_GETS_ROOM";
@@ -54,13 +53,11 @@ async fn child_process() {
     if std::env::var_os(ROOM).is_some() {
         let (_, hard) = rlimit::Resource::FSIZE.get().unwrap();
         rlimit::Resource::FSIZE.set(hard, hard).unwrap();
-        for _ in 0..600 {
+        eventually("everything is written", async || {
             let status = store.status().await.unwrap();
-            if status.unwritable.is_none() && status.pending_invalidations == 0 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+            status.unwritable.is_none() && status.pending_invalidations == 0
+        })
+        .await;
         let read_version = fetch(&store, failed.id).await.read_version;
         store.fill(read_version, Arc::new(failed)).await.unwrap();
         println_stored(stored.len() + 1);

@@ -3,8 +3,12 @@
 use wellspring::store::RefusedReason;
 use wellspring::{Change, Corpus, Dependency, FillOutcome, Lookup, Namespace, Query, Scope};
 
-use crate::invalidation_strategies::{Llm, calls_of, change, exactly, is_hit, process, put, server};
+use crate::invalidation_strategies::{
+    Llm, calls_of, change, exactly, is_hit, process, process_with, put, server,
+};
+use crate::support::PATIENCE;
 use crate::support::servers::Flavour;
+use crate::support::valkey::patient_now;
 
 on_every_server!(
     version_bump_of_a_namespace,
@@ -43,7 +47,9 @@ async fn version_bump_of_a_namespace(flavour: Flavour) {
 
 async fn version_bump_of_everything(flavour: Flavour) {
     let server = server(flavour);
-    let (one, two) = (process(&server).await, process(&server).await);
+    // What is late is not sent again, for it would be counted twice.
+    let options = patient_now().invalidate_timeout(PATIENCE);
+    let (one, two) = (process_with(&server.url(), options, |builder| builder).await, process(&server).await);
     for n in 0..200 {
         put(&one, &format!("question {n}"), "old", vec![Dependency::document(n.to_string())]).await;
     }

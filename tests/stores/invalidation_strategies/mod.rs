@@ -105,7 +105,7 @@ fn keys(server: &Server, pattern: &str) -> Vec<String> {
 }
 
 /// How often the server ran a command since it started, in scripts or not.
-fn calls_of(server: &Server, command: &str) -> u64 {
+pub(crate) fn calls_of(server: &Server, command: &str) -> u64 {
     let prefix = format!("cmdstat_{command}:calls=");
     let stats = server.text(&["INFO", "commandstats"]);
     let calls = stats.lines().find_map(|line| line.strip_prefix(&prefix)?.split(',').next()?.parse().ok());

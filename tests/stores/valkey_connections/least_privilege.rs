@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use redis::Value;
 use wellspring::key::ScopeId;
@@ -15,7 +15,7 @@ use wellspring::{Change, Corpus, Dependency, Embedding, Entry, EntryId};
 
 use crate::support::servers::{Flavour, ReplicaPair, Server};
 use crate::support::valkey::{cluster_url, patient, shared_cluster};
-use crate::support::{SCOPE, entry};
+use crate::support::{SCOPE, entry, eventually};
 
 const GUIDE: &str = include_str!("../../../docs/valkey.md");
 const USER: &str = "wellspring";
@@ -133,13 +133,10 @@ async fn live(url: &str, server: &Server) {
     // It waits until what was invalidated is cleaned away.
     let _ = store.status().await;
     // If following is denied, no notification arrives.
-    let started = Instant::now();
-    while heard.0.load(Ordering::Relaxed) < 2 && started.elapsed() < Duration::from_secs(2) {
-        if !denied(server).is_empty() {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("what changed is heard, or following is denied", async || {
+        heard.0.load(Ordering::Relaxed) >= 2 || !denied(server).is_empty()
+    })
+    .await;
     let _ = (store.close().await, other.close().await);
 }
 

@@ -8,8 +8,9 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::commands::context::{Context, invalid};
+use crate::commands::context::Context;
 use crate::commands::exit::Exit;
+use crate::commands::input::invalid;
 use crate::commands::pages::Pages;
 use crate::commands::scope::parameter;
 use crate::commands::{output, units};

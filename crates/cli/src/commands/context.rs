@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use owo_colors::OwoColorize as _;
 use wellspring::clock::{Clock as _, SystemClock, Timestamp};
-use wellspring::error::{Error, ErrorKind};
 use wellspring::store::Store;
 
 use crate::commands::output;
@@ -38,9 +37,4 @@ impl Context {
     pub(crate) fn now() -> Timestamp {
         SystemClock.now()
     }
-}
-
-/// An error made by the caller of the program.
-pub(crate) fn invalid(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::InvalidInput, message)
 }

@@ -6,8 +6,9 @@ use wellspring::clock::Timestamp;
 use wellspring::judgement::{Feedback, Logged, Revocation};
 use wellspring::key::{Corpus, EntryId};
 
-use crate::commands::context::{Context, invalid};
+use crate::commands::context::Context;
 use crate::commands::exit::Exit;
+use crate::commands::input::invalid;
 use crate::commands::{judgements, output, units};
 use crate::config::Opening;
 

@@ -7,9 +7,10 @@ use serde::Serialize;
 use serde_json::json;
 use wellspring::cache::{BypassReason, Cache, Hit, Lookup, Query, Tier};
 
-use crate::commands::context::{Context, invalid};
+use crate::commands::context::Context;
 use crate::commands::entry_view::{EntryJson, age, dependencies, left};
 use crate::commands::exit::Exit;
+use crate::commands::input::invalid;
 use crate::commands::match_policy::MatchPolicyArgs;
 use crate::commands::scope::ScopeArgs;
 use crate::commands::{input, output, units};

@@ -15,8 +15,9 @@ use wellspring::error::{Error, ErrorKind, Result};
 use wellspring::key::{CacheKey, Scope};
 use wellspring::store::{Filled, Found, RefusedReason, Store};
 
-use crate::commands::context::{Context, invalid};
+use crate::commands::context::Context;
 use crate::commands::exit::Exit;
+use crate::commands::input::invalid;
 use crate::commands::output::{self, Unit};
 use crate::commands::record::Record;
 use crate::commands::units;

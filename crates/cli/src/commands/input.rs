@@ -1,12 +1,10 @@
-//! Text from arguments, files and the standard input.
+//! Text from arguments, files and the standard input, and the error for what is wrong with any of it.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use wellspring::error::Result;
-
-use crate::commands::context::invalid;
+use wellspring::error::{Error, ErrorKind, Result};
 
 /// The longest text that is read; the configuration limits further what is kept.
 const MAX_TEXT_BYTES: u64 = 64 * 1024 * 1024;
@@ -48,6 +46,11 @@ fn read(source: impl Read, what: &str, place: &str) -> Result<String> {
         }
     }
     Ok(text)
+}
+
+/// An error made by the caller of the program.
+pub(crate) fn invalid(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidInput, message)
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use wellspring::error::Result;
 use wellspring::key::Corpus;
 use wellspring::store::{ChangeOutcome, Store};
 
-use crate::commands::context::{Context, invalid};
+use crate::commands::context::Context;
 use crate::commands::exit::Exit;
+use crate::commands::input::invalid;
 use crate::commands::output::{self, Column, Unit, table};
 use crate::commands::target::{TargetArgs, TargetOptions, describe, document};
 use crate::commands::{input, named, units};

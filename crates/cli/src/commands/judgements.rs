@@ -11,8 +11,9 @@ use wellspring::error::Result;
 use wellspring::judgement::{self, Feedback, Judge, Judgement, JudgementCursor, Logged, Revocation};
 use wellspring::store::Store;
 
-use crate::commands::context::{Context, invalid};
+use crate::commands::context::Context;
 use crate::commands::exit::Exit;
+use crate::commands::input::invalid;
 use crate::commands::output::{self, Column, table};
 use crate::commands::units;
 

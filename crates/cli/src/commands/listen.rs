@@ -5,8 +5,9 @@ use owo_colors::OwoColorize as _;
 use wellspring::events::{ChannelEvents, DocumentEvents, OnGap, Report, StreamEvents};
 use wellspring::key::Corpus;
 
-use crate::commands::context::{Context, invalid};
+use crate::commands::context::Context;
 use crate::commands::exit::Exit;
+use crate::commands::input::invalid;
 use crate::commands::{output, units};
 use crate::config::{Opening, StoreUrl};
 

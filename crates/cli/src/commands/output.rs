@@ -9,7 +9,7 @@ use comfy_table::{Attribute, Cell, CellAlignment, ColumnConstraint, ContentArran
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::commands::context::invalid;
+use crate::commands::input::invalid;
 
 /// Prints a result and ends the line.
 pub(crate) fn line(text: impl Display) -> anyhow::Result<()> {

@@ -12,8 +12,9 @@ use wellspring::entry::{Answer, ContentType, Dependency, Usage};
 use wellspring::error::Result;
 use wellspring::key::EntryId;
 
-use crate::commands::context::{Context, invalid};
+use crate::commands::context::Context;
 use crate::commands::exit::Exit;
+use crate::commands::input::invalid;
 use crate::commands::scope::ScopeArgs;
 use crate::commands::{get, input, output, target, units};
 use crate::config::Opening;

@@ -12,7 +12,7 @@ use wellspring::key::{CacheKey, Corpus, ScopeId, TenantId};
 use wellspring::policy::{MAX_TTL, Ttls};
 use wellspring::store::{ReadVersion, StoredEntry};
 
-use crate::commands::context::invalid;
+use crate::commands::input::invalid;
 use crate::commands::units;
 
 /// A stored answer. Only question and answer are needed to import one.

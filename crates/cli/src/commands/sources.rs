@@ -5,9 +5,10 @@ use wellspring::error::Result;
 use wellspring::key::{EntryId, IdKey, ShownId};
 use wellspring::store::{Store, StoredEntry};
 
-use crate::commands::context::{Context, invalid};
+use crate::commands::context::Context;
 use crate::commands::entry_view::{EntryJson, age, content_type, dependencies, left};
 use crate::commands::exit::Exit;
+use crate::commands::input::invalid;
 use crate::commands::{output, units};
 
 /// The number of digits of a whole id.

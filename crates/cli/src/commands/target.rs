@@ -7,7 +7,7 @@ use wellspring::entry::{Change, DocumentVersion};
 use wellspring::error::Result;
 use wellspring::key::{Corpus, EntryId, Namespace};
 
-use crate::commands::context::invalid;
+use crate::commands::input::invalid;
 
 /// What changed.
 #[derive(Debug, Args)]

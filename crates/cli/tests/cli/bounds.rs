@@ -1,13 +1,13 @@
 //! The gateway at its bounds, as a process: a disk without room, and the memory that bodies take.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use reqwest::Client;
 use serde_json::{Value, json};
 
 use crate::sandbox::Sandbox;
 use crate::serve::Served;
+use crate::support::eventually;
 use crate::upstream::Upstream;
 
 /// The binary under a limit on the size of files, in blocks of 512 bytes, which can be raised. The signal that the limit
@@ -58,15 +58,7 @@ impl Caller<'_> {
     }
 
     async fn until(&self, path: &str, holds: impl Fn(&str) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(90);
-        loop {
-            let said = self.get(path).await;
-            if holds(&said) {
-                return;
-            }
-            assert!(Instant::now() < deadline, "{path}: {said}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        eventually(path, async || holds(&self.get(path).await)).await;
     }
 }
 

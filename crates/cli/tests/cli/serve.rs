@@ -15,6 +15,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 
 use crate::sandbox::Sandbox;
+use crate::support::eventually;
 use crate::upstream::Upstream;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -129,9 +130,7 @@ async fn a_request_is_traced_stage_by_stage_from_its_caller_to_the_upstream() {
         let overview = client.get(format!("{}/admin/overview", served.admin)).send().await.unwrap();
         overview.json::<Value>().await.unwrap()
     };
-    while overview().await["metrics"]["stored"] != 1 {
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
+    eventually("the answer is stored", async || overview().await["metrics"]["stored"] == 1).await;
     assert_eq!(ask(REWORDED).await, "semantic");
     // 11 tokens were sent and 7 received, at a tenth and a fifth of a cent.
     assert_eq!(overview().await["metrics"]["cost_saved_usd"], 0.025);

@@ -221,10 +221,11 @@ mod tests {
     use wellspring_test_support::fuzz::{Target, head_and_body};
 
     use super::*;
+    use crate::header_fields;
 
     #[test]
     fn each_field_has_its_header_and_each_header_its_field() {
-        let headers: Vec<String> = header_directives::names().map(str::to_owned).collect();
+        let headers: Vec<String> = header_fields::names().map(str::to_owned).collect();
         let expected: Vec<String> =
             fields().iter().map(|field| format!("wellspring-{}", field.replace('_', "-"))).collect();
         assert!(expected.len() > 10, "{expected:?}");

@@ -10,52 +10,10 @@ use serde_json::{Map, Number, Value};
 
 use super::json;
 use crate::error::Problem;
-
-/// How a header's value is read.
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Text,
-    Number,
-    Switch,
-    /// Seconds, or a text such as `6h`.
-    Time,
-    /// Several values, separated by commas or in several headers.
-    List,
-    /// A list of `ID`, `ID@VERSION` or `ID#CHUNK`.
-    Sources,
-    /// A JSON object.
-    Object,
-}
-
-/// The headers, each with the field that it sets.
-const HEADERS: [(&str, &str, Kind); 18] = [
-    ("wellspring-question", "question", Kind::Text),
-    ("wellspring-conversation", "conversation", Kind::Text),
-    ("wellspring-sources", "sources", Kind::Sources),
-    ("wellspring-collections", "collections", Kind::List),
-    ("wellspring-tags", "tags", Kind::List),
-    ("wellspring-permit", "permit", Kind::Text),
-    ("wellspring-since", "since", Kind::Text),
-    ("wellspring-parameters", "parameters", Kind::Object),
-    ("wellspring-corpus", "corpus", Kind::Text),
-    ("wellspring-namespace", "namespace", Kind::Text),
-    ("wellspring-tenant", "tenant", Kind::Text),
-    ("wellspring-ttl", "ttl", Kind::Time),
-    ("wellspring-content-type", "content_type", Kind::Text),
-    ("wellspring-negative", "negative", Kind::Switch),
-    ("wellspring-threshold", "threshold", Kind::Number),
-    ("wellspring-max-false-hit-rate", "max_false_hit_rate", Kind::Number),
-    ("wellspring-exact", "exact", Kind::Switch),
-    ("wellspring-ignore", "ignore", Kind::List),
-];
+use crate::header_fields::{HEADERS, Kind};
 
 /// Two fields that exclude each other: if the body has one of them, headers for either are ignored.
 const POLICY_FIELDS: [&str; 2] = ["threshold", "max_false_hit_rate"];
-
-/// The names of the headers.
-pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    HEADERS.iter().map(|(name, ..)| *name)
-}
 
 /// Adds to `fields` what `headers` say; a field of the body takes precedence over its header.
 ///

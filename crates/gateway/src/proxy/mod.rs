@@ -33,7 +33,6 @@ pub(super) use self::directives::fields as directive_fields;
 pub(super) use self::directives::{Directives, NO_TENANT, duration, is_tenant};
 pub(super) use self::embeddings::Embeddings;
 pub(super) use self::followers::Followers;
-pub(super) use self::header_directives::names as header_names;
 pub use self::irrelevant::HeaderPattern;
 pub use self::own_key::PathPattern;
 pub(super) use self::recording::RECORDING;

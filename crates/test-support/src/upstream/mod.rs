@@ -1,8 +1,9 @@
 //! Upstreams that behave like the real APIs, and fail like them. The name of the model decides how.
 //!
 //! `good` answers; `long` sends 30 MB of comments before its stream; `same` says the same each time, whole;
-//! `tools` calls a tool; `slow` pauses between pieces; `cut` ends a stream early without notice; `abort` ends
-//! the connection; `error-event` sends an error in the stream; `filtered` is cut by a filter; `429` and `500`
+//! `tools` calls a tool; `slow` pauses between pieces; `held` sends half of a stream, and everything else
+//! once it is [released](Upstream::release); `cut` ends a stream early without notice; `abort` ends the
+//! connection; `error-event` sends an error in the stream; `filtered` is cut by a filter; `429` and `500`
 //! fail; `garbage` sends no JSON; `gpt-…` and `claude-…` act like the real models ([`agent`]). If a request
 //! has the field `recorded`, its content is the answer, unchanged: its `stream` (several `times`), its
 //! `text`, or its `whole`.
@@ -25,6 +26,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 /// How long a slow upstream pauses before each piece.
 pub const PAUSE: Duration = Duration::from_millis(40);
@@ -51,6 +53,14 @@ struct Inner {
     pieces: AtomicUsize,
     /// How many streams are open.
     open: AtomicUsize,
+    /// Whether held answers may go on.
+    released: watch::Sender<bool>,
+}
+
+impl Inner {
+    async fn released(&self) {
+        drop(self.released.subscribe().wait_for(|released| *released).await);
+    }
 }
 
 impl Upstream {
@@ -93,6 +103,11 @@ impl Upstream {
 
     pub fn open(&self) -> usize {
         self.inner.open.load(Ordering::SeqCst)
+    }
+
+    /// Lets all held answers go on, also later ones.
+    pub fn release(&self) {
+        self.inner.released.send_replace(true);
     }
 }
 
@@ -178,6 +193,9 @@ async fn answer(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, b
         tokio::time::sleep(PAUSE).await;
     }
     if request["stream"] != true {
+        if model == "held" {
+            inner.released().await;
+        }
         let mut response = axum::Json(wire::whole(uri.path(), &request, number)).into_response();
         response.headers_mut().insert("x-request-id", format!("req-{number}").parse().unwrap());
         return response;
@@ -216,7 +234,8 @@ fn replayed(inner: &Arc<Inner>, recorded: &Value, is_stream: bool) -> Response {
 fn stream(inner: &Arc<Inner>, pieces: Vec<Bytes>, model: &str) -> Response {
     inner.open.fetch_add(1, Ordering::SeqCst);
     let open = Open(Arc::clone(inner));
-    let (is_slow, is_abort) = (model == "slow", model == "abort");
+    let (is_slow, is_abort, is_held) = (model == "slow", model == "abort", model == "held");
+    let half = pieces.len() / 2;
     let stream = futures::stream::unfold(
         (pieces.into_iter(), open, false),
         move |(mut pieces, open, over)| async move {
@@ -225,6 +244,9 @@ fn stream(inner: &Arc<Inner>, pieces: Vec<Bytes>, model: &str) -> Response {
             }
             // So that pieces arrive separately.
             tokio::time::sleep(if is_slow { PAUSE } else { Duration::from_millis(1) }).await;
+            if is_held && pieces.len() <= half {
+                open.0.released().await;
+            }
             match pieces.next() {
                 Some(piece) => {
                     open.0.pieces.fetch_add(1, Ordering::SeqCst);

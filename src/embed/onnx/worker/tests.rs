@@ -7,6 +7,9 @@ use std::time::Duration;
 use super::*;
 use crate::embed::onnx::batch::Batching;
 
+/// Far longer than a run takes to begin, even on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(2);
+
 /// A model of two dimensions: the length of a text and one. Some texts make it fail.
 struct Double {
     batching: Batching,
@@ -143,7 +146,7 @@ async fn a_dropped_request_is_skipped_and_waiting_ones_share_a_run() {
     };
     let first = spawn("first");
     tokio::task::yield_now().await;
-    running.recv_timeout(Duration::from_secs(10)).unwrap();
+    running.recv_timeout(PATIENCE).unwrap();
     // The thread is held inside "first"; these three wait in the queue.
     let (dropped, second, third) = (spawn("dropped"), spawn("second"), spawn("third"));
     tokio::task::yield_now().await;
@@ -182,7 +185,7 @@ async fn a_request_is_answered_before_the_others_of_its_round() {
     };
     let holding = spawn("holding");
     tokio::task::yield_now().await;
-    running.recv_timeout(Duration::from_secs(10)).unwrap();
+    running.recv_timeout(PATIENCE).unwrap();
     // These wait in the queue and become one round.
     let (first, second) = (spawn("first"), spawn("second"));
     tokio::task::yield_now().await;
@@ -214,7 +217,7 @@ async fn workers_share_what_waits() {
     let release = async {
         // Both run at the same time: neither has permission to end.
         for _ in 0..2 {
-            running.recv_timeout(Duration::from_secs(10)).unwrap();
+            running.recv_timeout(PATIENCE).unwrap();
         }
         assert!(!worker.is_idle());
         for leave in &leaves {

@@ -19,8 +19,9 @@ use self::files::Files;
 use self::notice::{Noticed, Notices};
 use self::report::Reporter;
 use self::state::{Change, State};
-use crate::commands::context::{Context, invalid};
+use crate::commands::context::Context;
 use crate::commands::exit::Exit;
+use crate::commands::input::invalid;
 use crate::commands::{listen, output, units};
 use crate::config::{RuleConfig, rules};
 

@@ -12,7 +12,8 @@ use wellspring::key::Corpus;
 use wellspring::store::Store;
 
 use super::state::Change;
-use crate::commands::context::{Context, invalid};
+use crate::commands::context::Context;
+use crate::commands::input::invalid;
 use crate::commands::output;
 use crate::config::Opening;
 

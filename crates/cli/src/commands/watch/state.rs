@@ -9,7 +9,7 @@ use wellspring::error::{Error, ErrorKind, Result};
 use wellspring::key::Corpus;
 use wellspring_gateway::rules::Rules;
 
-use crate::commands::context::invalid;
+use crate::commands::input::invalid;
 use crate::commands::whole_file::WholeFile;
 
 /// What was reported so far.

@@ -74,8 +74,8 @@ async fn callers_without_number_leave_health_and_administration_alone() {
 #[tokio::test]
 async fn requests_without_number_leave_health_and_administration_alone() {
     let gateway = Running::with(|options| options.limits.concurrency = 1).await;
-    let mut slow = gateway.post(CHAT, &streamed(request(CHAT, "slow", "Who?"))).send().await.unwrap();
-    slow.chunk().await.unwrap();
+    let mut held = gateway.post(CHAT, &streamed(request(CHAT, "held", "Who?"))).send().await.unwrap();
+    held.chunk().await.unwrap();
     assert_eq!(gateway.ask(CHAT, &chat("And who else?")).await.status, 429);
     for (address, path) in
         [(gateway.public, "/healthz"), (gateway.admin, "/healthz"), (gateway.admin, "/admin/overview")]
@@ -83,7 +83,7 @@ async fn requests_without_number_leave_health_and_administration_alone() {
         let reply = gateway.client.get(format!("http://{address}{path}")).send().await.unwrap();
         assert_eq!(reply.status(), 200, "{path}");
     }
-    drop(slow);
+    drop(held);
 }
 
 /// A raw request for a stream of 30 MB, whose caller does not read.

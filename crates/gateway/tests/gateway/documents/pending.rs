@@ -2,20 +2,21 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 use wellspring::Store;
 
 use crate::running::{Reply, Running};
+use crate::support::eventually;
 use crate::support::servers::Server;
 use crate::support::valkey::patient_now;
 
 async fn before(server: &Server, journal: &Path) -> Running {
     let store = patient_now()
-        .connect_timeout(Duration::from_millis(300))
-        .command_timeout(Duration::from_millis(300))
-        .invalidate_timeout(Duration::from_millis(500))
+        .connect_timeout(Duration::from_secs(3))
+        .command_timeout(Duration::from_secs(3))
+        .invalidate_timeout(Duration::from_secs(3))
         .connect(&server.url())
         .await
         .unwrap();
@@ -25,29 +26,21 @@ async fn before(server: &Server, journal: &Path) -> Running {
 
 /// Waits until `path` of the administration shows `state`.
 async fn until_state(gateway: &Running, path: &str, state: &str) {
-    let begun = Instant::now();
-    loop {
+    eventually(&format!("{path} is {state}"), async || {
         let shown = gateway.admin_get(path).await;
-        if shown.status == 200 && shown.json()["state"] == state {
-            return;
-        }
-        assert!(begun.elapsed() < Duration::from_mins(2), "never {state}: {}", shown.body);
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        shown.status == 200 && shown.json()["state"] == state
+    })
+    .await;
 }
 
 /// Waits until the store answers lookups again.
 async fn until_missed(gateway: &Running, question: &str) {
-    let begun = Instant::now();
-    loop {
+    eventually("it is no longer bypassed", async || {
         let found = gateway.look(question).await;
         assert_ne!(found["status"], "hit", "a stale answer was served");
-        if found["status"] == "miss" {
-            return;
-        }
-        assert!(begun.elapsed() < Duration::from_mins(2), "bypassed for ever: {found}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+        found["status"] == "miss"
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,13 @@
 //! Failures, and what the caller and the cache see of them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use wellspring_gateway::Disconnected;
 
 use crate::proxy::{CHAT, MESSAGES, RESPONSES, chat, request, streamed};
 use crate::running::{Reply, Running};
+use crate::support::eventually;
 
 const QUESTION: &str = "When does the café close?";
 
@@ -168,28 +168,17 @@ async fn an_upstream_that_cannot_be_reached_is_reported_in_the_api_s_own_shape()
     assert_eq!((reply.status, reply.json()["error"]["type"].as_str()), (502, Some("api_error")));
 }
 
-/// Waits until `is_so`, for at most 5 seconds.
-async fn until(what: &str, is_so: impl Fn() -> bool) {
-    for _ in 0..500 {
-        if is_so() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{what}");
-}
-
 #[tokio::test]
 async fn a_caller_who_goes_leaves_nothing_behind() {
     let gateway = Running::start().await;
     for number in 0..50 {
-        let asked = streamed(request(CHAT, "slow", &format!("Number {number}?")));
+        let asked = streamed(request(CHAT, "held", &format!("Number {number}?")));
         let mut response = gateway.post(CHAT, &asked).send().await.unwrap();
         response.chunk().await.unwrap().unwrap();
         drop(response);
     }
-    until("streams stay open", || gateway.upstream.open() == 0).await;
-    until("tasks stay behind", || gateway.gateway.tasks().is_empty()).await;
+    eventually("streams are closed", async || gateway.upstream.open() == 0).await;
+    eventually("no task stays behind", async || gateway.gateway.tasks().is_empty()).await;
     assert!(gateway.cache.entries(None, 10).await.unwrap().is_empty());
 }
 
@@ -200,44 +189,47 @@ async fn answers_are_finished_without_their_callers_if_that_is_configured() {
     let mut response = gateway.post(CHAT, &asked).send().await.unwrap();
     response.chunk().await.unwrap().unwrap();
     drop(response);
-    until("the answer is not finished", || gateway.gateway.tasks().is_empty()).await;
+    eventually("the answer is finished", async || gateway.gateway.tasks().is_empty()).await;
     assert_eq!(gateway.ask(CHAT, &asked).await.tier(), "exact");
 }
 
 #[tokio::test]
 async fn another_caller_takes_over_from_one_who_goes() {
-    let gateway = Arc::new(Running::start().await);
-    let asked = streamed(request(CHAT, "slow", QUESTION));
+    let gateway = Running::start().await;
+    let asked = streamed(request(CHAT, "held", QUESTION));
     let mut first = gateway.post(CHAT, &asked).send().await.unwrap();
     first.chunk().await.unwrap().unwrap();
-    let second = tokio::spawn({
-        let (gateway, asked) = (Arc::clone(&gateway), asked.clone());
-        async move { gateway.ask(CHAT, &asked).await }
-    });
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    // The stream is held, so whoever is answered now follows it.
+    let second = gateway.post(CHAT, &asked).send().await.unwrap();
     drop(first);
+    gateway.upstream.release();
     // The other caller reads the same stream, which continues for it.
-    let second = second.await.unwrap();
+    let second = Reply::of(second).await;
     assert_eq!((second.status, second.tier()), (200, "shared"));
     assert!(second.body.ends_with("data: [DONE]\n\n"));
     assert_eq!(gateway.upstream.calls(), 1);
-    until("the answer is not stored", || gateway.gateway.tasks().is_empty()).await;
+    eventually("the answer is stored", async || gateway.gateway.tasks().is_empty()).await;
     assert_eq!(gateway.ask(CHAT, &asked).await.tier(), "exact");
 }
 
 #[tokio::test]
 async fn another_caller_asks_anew_where_there_is_nothing_to_follow() {
     let gateway = Arc::new(Running::start().await);
-    let asked = request(CHAT, "slow", QUESTION);
+    let asked = request(CHAT, "held", QUESTION);
     let ask = |gateway: &Arc<Running>| {
         let (gateway, asked) = (Arc::clone(gateway), asked.clone());
         tokio::spawn(async move { gateway.ask(CHAT, &asked).await })
     };
     let first = ask(&gateway);
-    until("the first is not at it", || gateway.upstream.calls() == 1).await;
+    eventually("the first is at it", async || gateway.upstream.calls() == 1).await;
     let second = ask(&gateway);
-    tokio::time::sleep(Duration::from_millis(10)).await;
+    // Whether it is in line by now cannot be seen from outside. If it comes later, it has no one to wait for.
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!second.is_finished() && gateway.upstream.calls() == 1);
     first.abort();
+    gateway.upstream.release();
     let second = second.await.unwrap();
     assert_eq!((second.status, second.tier()), (200, "miss"));
 }

@@ -10,7 +10,7 @@ use crate::proxy::{CHAT, MESSAGES, RESPONSES, request, streamed};
 use crate::running::{Reply, Running};
 
 fn asked(path: &str) -> Value {
-    let mut asked = streamed(request(path, "slow", "When does the café close?"));
+    let mut asked = streamed(request(path, "held", "When does the café close?"));
     asked["wellspring"] = json!({ "question": "When does the café close?", "sources": [{ "id": "hours" }] });
     asked
 }
@@ -25,6 +25,7 @@ async fn a_follower_reads_the_pieces_as_they_come() {
         assert_eq!(second.headers()["cache-status"], "wellspring; fwd=uri-miss; collapsed");
         let beginning = second.chunk().await.unwrap().unwrap();
         assert_eq!(gateway.upstream.open(), 1, "{path}: the stream has ended before it was followed");
+        gateway.upstream.release();
         let rest = second.text().await.unwrap();
         drop(first);
         let received = String::from_utf8_lossy(&beginning).into_owned() + &rest;
@@ -47,6 +48,7 @@ async fn who_comes_after_a_change_does_not_follow_what_was_begun_before() {
         } else {
             gateway.cache.invalidate(&corpus, &[Change::document("hours")]).await.unwrap();
         }
+        gateway.upstream.release();
         let again = asked(CHAT);
         let second = gateway.ask(CHAT, &again);
         let (first, second) = futures::future::join(first.text(), second).await;
@@ -80,7 +82,9 @@ async fn what_changed_elsewhere_does_not_keep_anybody_from_following() {
     let mut first = gateway.post(CHAT, &asked(CHAT)).send().await.unwrap();
     first.chunk().await.unwrap().unwrap();
     gateway.cache.invalidate(&Corpus::default(), &[Change::document("menu")]).await.unwrap();
-    assert_eq!(gateway.ask(CHAT, &asked(CHAT)).await.tier(), "shared");
+    let second = gateway.post(CHAT, &asked(CHAT)).send().await.unwrap();
+    gateway.upstream.release();
+    assert_eq!(Reply::of(second).await.tier(), "shared");
 }
 
 #[tokio::test]
@@ -89,13 +93,20 @@ async fn another_form_and_another_key_are_not_followed() {
     let mut first = gateway.post(CHAT, &asked(CHAT)).send().await.unwrap();
     first.chunk().await.unwrap().unwrap();
     let other = gateway.client.post(gateway.url(CHAT)).json(&asked(CHAT)).bearer_auth("another-key");
-    assert_eq!(Reply::of(other.send().await.unwrap()).await.tier(), "miss");
+    // Its own stream is held, too.
+    let other = other.send().await.unwrap();
+    assert_eq!(gateway.upstream.calls(), 2);
     let mut whole = asked(CHAT);
     whole["stream"] = false.into();
     let waiting = gateway.ask(CHAT, &whole);
-    let (first, waiting) = futures::future::join(first.text(), waiting).await;
+    let release = async {
+        assert_eq!(gateway.upstream.open(), 2);
+        gateway.upstream.release();
+        (first.text().await, Reply::of(other).await)
+    };
+    let ((first, other), waiting) = futures::future::join(release, waiting).await;
     assert!(first.is_ok());
-    assert_eq!(waiting.tier(), "exact");
+    assert_eq!((other.tier(), waiting.tier()), ("miss", "exact"));
     // A stream that fails is not followed to its end.
     let failing = streamed(request(CHAT, "500", "Another question?"));
     let replies = futures::future::join_all((0..5).map(|_| gateway.ask(CHAT, &failing))).await;

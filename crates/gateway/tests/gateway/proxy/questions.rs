@@ -209,8 +209,10 @@ async fn wrong_directives_are_reported_in_the_api_s_own_shape() {
 #[tokio::test]
 async fn those_who_ask_the_same_at_once_share_one_call() {
     let gateway = Arc::new(Running::start().await);
-    let asked = crate::proxy::streamed(request(CHAT, "slow", QUESTION));
-    let replies = futures::future::join_all((0..20).map(|_| gateway.ask(CHAT, &asked))).await;
+    let asked = crate::proxy::streamed(request(CHAT, "held", QUESTION));
+    let sent = futures::future::join_all((0..20).map(|_| gateway.post(CHAT, &asked).send())).await;
+    gateway.upstream.release();
+    let replies = futures::future::join_all(sent.into_iter().map(|sent| Reply::of(sent.unwrap()))).await;
     assert_eq!(gateway.upstream.calls(), 1);
     assert!(replies.iter().all(|reply| reply.body == replies[0].body));
     assert_eq!(replies.iter().filter(|reply| reply.tier() == "miss").count(), 1);

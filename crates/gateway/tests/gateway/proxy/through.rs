@@ -163,9 +163,11 @@ async fn what_is_the_gateway_s_own_goes_to_no_upstream() {
 
 #[tokio::test]
 async fn uploads_are_passed_on_as_they_come() {
+    // For a piece of a body; those of a test come much sooner, even on a busy machine.
+    const PATIENCE: Duration = Duration::from_secs(4);
     let gateway = Running::with(|options| {
         options.limits.body_bytes = 1_000;
-        options.limits.body_timeout = Duration::from_millis(300);
+        options.limits.body_timeout = PATIENCE;
     })
     .await;
     let upload = async |media_type: &str, body: reqwest::Body| {
@@ -185,7 +187,7 @@ async fn uploads_are_passed_on_as_they_come() {
     }
     // Its length is not known in advance, and as a whole it is slower than one piece may be.
     let pieces = futures::stream::unfold(0, |sent| async move {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(PATIENCE / 5).await;
         (sent < 6).then(|| (Ok::<_, std::io::Error>(vec![7; 1_000]), sent + 1))
     });
     assert_eq!(upload("multipart/form-data; boundary=x", reqwest::Body::wrap_stream(pieces)).await, 404);

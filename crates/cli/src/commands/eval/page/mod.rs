@@ -10,13 +10,14 @@ mod precision;
 mod reliability;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use wellspring_eval::budget::BudgetVerdict;
 use wellspring_eval::cost::StageCost;
 use wellspring_eval::curve::CurvePoint;
 use wellspring_eval::details::Details;
 use wellspring_eval::domains::DomainFigures;
 use wellspring_eval::pair_report::PairReport;
 use wellspring_eval::policy::Policy;
-use wellspring_eval::stream::{BudgetVerdict, StreamReport};
+use wellspring_eval::stream::StreamReport;
 
 use super::text::{OF_VCACHE, number, percent, threshold};
 use crate::commands::units;
