@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wellspring::cache::{Cache, CacheBuilder};
 use wellspring::embed::{BUNDLED_MODEL, Embedder, ModelInfo, OnnxEmbedder, RemoteEmbedder};
-use wellspring::error::{Error, ErrorKind, Result};
+use wellspring::error::{Error, ErrorKind, Result, ServerFault};
 use wellspring::judge::{LlmJudge, Shadow};
 use wellspring::store::{EmbeddedStore, MemoryStore, Store, ValkeyStore};
 
@@ -257,20 +257,23 @@ impl EmbeddingConfig {
 /// The error of servers that cannot be reached, with what to do about it.
 #[expect(clippy::needless_pass_by_value, reason = "it is made into another one")]
 pub(crate) fn with_advice(error: Error) -> Error {
-    let message = error.to_string();
-    let has = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
-    let advice = if has(&["password is wrong", "wants a password"]) {
-        "check user and password in the address, valkey://user:password@host"
-    } else if has(&["certificate", "UnknownIssuer"]) {
-        "set store.tls_ca to the authority that signed the server's certificate"
-    } else if has(&["permit it by", "NOPERM", "NoPerm"]) {
-        "`wellspring doctor` lists every permission that is missing"
-    } else if has(&["not a primary"]) {
-        "name the primary, or its sentinels: valkey-sentinel://host:26379/name"
-    } else {
-        "check that the server runs, and that store.url has its host and port"
+    let advice = match error.server_fault() {
+        Some(ServerFault::Credentials) => {
+            "check user and password in the address, valkey://user:password@host"
+        }
+        Some(ServerFault::UnknownAuthority) => {
+            "set store.tls_ca to the authority that signed the server's certificate"
+        }
+        Some(ServerFault::Certificate) => {
+            "check that the server's certificate is valid now, and for the host in store.url"
+        }
+        Some(ServerFault::Permission) => "`wellspring doctor` lists every permission that is missing",
+        Some(ServerFault::NotPrimary) => {
+            "name the primary, or its sentinels: valkey-sentinel://host:26379/name"
+        }
+        _ => "check that the server runs, and that store.url has its host and port",
     };
-    Error::new(error.kind(), format!("{message}; {advice}"))
+    Error::new(error.kind(), format!("{error}; {advice}"))
 }
 
 /// Runs blocking work off the async threads.

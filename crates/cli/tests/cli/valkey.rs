@@ -140,6 +140,43 @@ fn a_change_is_kept_in_the_outbox_while_the_server_is_away() {
     assert!(shared.json(&["stats"], 0)["store"]["pending_invalidations"].is_u64());
 }
 
+/// What is wrong decides what is advised.
+#[test]
+fn a_server_that_refuses_is_named_with_what_to_do() {
+    let (sandbox, plain) = (Sandbox::new(), Server::builder().password("s3cret").start());
+    plain.command(&["ACL", "SETUSER", "blind", "on", ">s3cret", "~*", "&*", "+@all", "-info"]);
+    let primary = Server::start();
+    let replica = Server::builder().replica_of(primary.port()).start();
+    primary.wait_for_replicas(1);
+    let tls = Server::builder().tls().start();
+    sandbox.write("ca.pem", tls.tls().ca.as_bytes());
+    for (url, authority, code, advice) in [
+        (
+            format!("valkey://:wrong@127.0.0.1:{}", plain.port()),
+            "",
+            2,
+            "; check user and password in the address",
+        ),
+        (format!("valkey://127.0.0.1:{}", plain.port()), "", 2, "; check user and password in the address"),
+        (format!("valkey://blind:s3cret@127.0.0.1:{}", plain.port()), "", 2, "; `wellspring doctor` lists"),
+        (format!("valkeys://127.0.0.1:{}", tls.port()), "", 2, "; set store.tls_ca"),
+        (
+            format!("valkeys://127.0.0.2:{}", tls.port()),
+            "ca.pem",
+            3,
+            "; check that the server's certificate is valid",
+        ),
+        (replica.url(), "", 3, "; name the primary, or its sentinels"),
+    ] {
+        sandbox.write("wellspring.toml", format!("store.url = \"{url}\"\n").as_bytes());
+        let mut command = sandbox.command();
+        let output =
+            command.args(["get", CAPITAL]).env("WELLSPRING_STORE_TLS_CA", authority).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(code) && stderr.contains(advice), "{url}: {stderr}");
+    }
+}
+
 /// The change in an event takes effect, an event that cannot be applied is dead-lettered, and both are
 /// reported.
 #[test]
