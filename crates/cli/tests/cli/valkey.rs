@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 
 use serde_json::json;
+use wellspring::ValkeyStore;
 
 use crate::CAPITAL;
 use crate::sandbox::{Run, Sandbox};
@@ -131,13 +132,35 @@ fn a_change_is_kept_in_the_outbox_while_the_server_is_away() {
     let shared = Shared::new(Flavour::preferred());
     shared
         .sandbox
-        .write("wellspring.toml", b"store.outbox = \"outbox\"\nstore.invalidate_timeout = \"100ms\"\n");
+        .write("wellspring.toml", b"store.state_dir = \"state\"\nstore.invalidate_timeout = \"100ms\"\n");
     shared.run(&["put", CAPITAL, "Paris.", "--doc", "geo"]).code(0);
     shared.server.kill();
     let error = shared.run(&["invalidate", "--doc", "geo", "--json"]).code(3).stderr;
     assert!(error.contains("\"incomplete\"") && error.contains("it is kept"), "{error}");
     shared.server.restart();
     assert!(shared.json(&["stats"], 0)["store"]["pending_invalidations"].is_u64());
+}
+
+/// A gateway keeps its outbox to itself, and not the server.
+#[test]
+fn commands_run_beside_the_process_that_has_the_outbox() {
+    let shared = Shared::new(Flavour::preferred());
+    shared.sandbox.write("wellspring.toml", b"store.state_dir = \"state\"\n");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let options = ValkeyStore::options().outbox(shared.sandbox.path("state/outbox"));
+    let held = runtime.block_on(options.connect(&shared.url())).unwrap();
+    shared.run(&["put", CAPITAL, "Paris.", "--doc", "geo"]).code(0);
+    assert_eq!(shared.json(&["invalidate", "--doc", "geo"], 0)["dropped"], 1);
+    let outbox = |report: &serde_json::Value| {
+        let findings = report["findings"].as_array().unwrap().iter();
+        findings.into_iter().find(|finding| finding["check"] == "outbox").unwrap()["reason"].clone()
+    };
+    let reason = outbox(&shared.json(&["doctor"], 0));
+    assert_eq!(reason, "the one in store.state_dir is open in another process");
+    drop(runtime.enter());
+    drop(held);
+    drop(runtime);
+    assert!(outbox(&shared.json(&["doctor"], 0)).as_str().unwrap().starts_with("empty, at state"));
 }
 
 /// What is wrong decides what is advised.

@@ -145,7 +145,7 @@ impl Inner {
                 "{found}, which may grow to {}: too little, so lookups will bypass the cache",
                 millis(most)
             );
-            let remedy = format!("store.max_command_timeout = \"{}ms\"", (median * 10).as_millis().max(1));
+            let remedy = format!("store.command_timeout = \"{}ms\"", (median * 10).as_millis().max(1));
             return Ok(Finding::new("reachable", Severity::Warning, reason).remedy(remedy));
         }
         if median > SLOW {
@@ -224,7 +224,7 @@ impl Inner {
         let reason = match &self.options.outbox {
             Some(path) => format!("empty, at {}", path.display()),
             None => "in memory only: an invalidation that fails is forgotten when its process ends, so repeat it or \
-                     set store.outbox"
+                     set store.state_dir"
                 .into(),
         };
         Finding::new("outbox", Severity::Ok, reason)
