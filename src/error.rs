@@ -59,12 +59,29 @@ impl ErrorKind {
     }
 }
 
+/// Why a server that can be reached does not serve this program, if that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ServerFault {
+    /// The user or the password is wrong, or none was shown.
+    Credentials,
+    /// The user lacks a permission.
+    Permission,
+    /// No authority that is trusted signed the server's certificate.
+    UnknownAuthority,
+    /// The server's certificate has another fault: it has expired, or is for another name.
+    Certificate,
+    /// The server is a replica.
+    NotPrimary,
+}
+
 /// An opaque error: a [kind](Error::kind), a message and, where there is one, the underlying cause.
 pub struct Error {
     kind: ErrorKind,
     message: String,
     source: Option<BoxError>,
     not_in_force: Vec<Range<usize>>,
+    server_fault: Option<ServerFault>,
 }
 
 /// Any error, as a closure that makes answers returns it: `?` turns every error into one.
@@ -78,13 +95,20 @@ impl Error {
     ///
     /// Public so that stores, embedders and verifiers outside this crate can report failures.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None, not_in_force: Vec::new() }
+        Self { kind, message: message.into(), source: None, not_in_force: Vec::new(), server_fault: None }
     }
 
     /// The same error with its underlying cause.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(source.into());
+        self
+    }
+
+    /// The same error, because of `fault`.
+    #[cfg(feature = "valkey")]
+    pub(crate) fn with_server_fault(mut self, fault: Option<ServerFault>) -> Self {
+        self.server_fault = fault;
         self
     }
 
@@ -113,6 +137,12 @@ impl Error {
     /// all others are in force. Empty if that is not known; then each change may be in force or not.
     pub fn not_in_force(&self) -> &[Range<usize>] {
         &self.not_in_force
+    }
+
+    /// Why a server that can be reached does not serve this program; none if it cannot be reached, or if the
+    /// reason is another one.
+    pub fn server_fault(&self) -> Option<ServerFault> {
+        self.server_fault
     }
 
     /// What kind of failure this is.
@@ -164,6 +194,7 @@ impl fmt::Debug for Error {
             .field("message", &self.message)
             .field("source", &self.source)
             .field("not_in_force", &self.not_in_force)
+            .field("server_fault", &self.server_fault)
             .finish()
     }
 }

@@ -93,7 +93,7 @@ pub use cache::{
 };
 pub use embed::Embedder;
 pub use entry::{Answer, Change, ContentType, Dependency, DocumentVersion, Entry, Selection, Usage};
-pub use error::{BoxError, Error, ErrorKind, Result};
+pub use error::{BoxError, Error, ErrorKind, Result, ServerFault};
 pub use flight::SharedError;
 pub use invalidate::Invalidation;
 pub use judge::{JudgeStatus, Shadow};

@@ -36,6 +36,8 @@ use crate::verify::{Guards, Verifier};
 
 /// The most candidates that a lookup may ask the index for.
 const MAX_CANDIDATES: usize = 64;
+/// How many near neighbours a lookup looks at by [default](CacheBuilder::candidates).
+pub const DEFAULT_CANDIDATES: usize = 4;
 /// How many bytes of embeddings are [remembered](CacheBuilder::remember_embeddings) by default: about 8,600
 /// questions of 100 bytes and 384 dimensions.
 pub const DEFAULT_MEMO_BYTES: u64 = 16 << 20;
@@ -81,7 +83,7 @@ impl CacheBuilder {
             ttls: Ttls::default(),
             admission: Admission::default(),
             settings: Settings {
-                candidates: 4,
+                candidates: DEFAULT_CANDIDATES,
                 corpora: HashMap::new(),
                 follow_ups: FollowUps::default(),
                 embed_timeout: Duration::from_secs(5),
@@ -184,7 +186,7 @@ impl CacheBuilder {
         self
     }
 
-    /// Sets how many near neighbours a lookup looks at, 4 by default and 64 at most.
+    /// Sets how many near neighbours a lookup looks at, [`DEFAULT_CANDIDATES`] by default and 64 at most.
     ///
     /// ```
     /// # wellspring_test_support::example::with_builder(async |builder| {

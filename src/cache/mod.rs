@@ -41,7 +41,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::builder::{CacheBuilder, DEFAULT_MEMO_BYTES};
+pub use self::builder::{CacheBuilder, DEFAULT_CANDIDATES, DEFAULT_MEMO_BYTES};
 pub use self::corpus::CorpusCache;
 pub use self::explain::{EntryState, ExplainedCandidate, Explanation};
 pub use self::feedback::FeedbackSource;

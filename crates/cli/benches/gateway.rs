@@ -1,4 +1,4 @@
-//! What the gateway costs: the `wellspring` command in a process of its own, with the bundled model and a store in
+//! What the gateway costs: what `wellspring serve` runs, in a process of its own, with the bundled model and a store in
 //! memory, before an upstream on the same machine that answers at once.
 //!
 //! `wrk` sends the requests for hits, beside the gateway on the same cores; without it they are left out. Each figure
@@ -19,12 +19,17 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use wellspring::Embedder as _;
 use wellspring::embed::OnnxEmbedder;
+use wellspring_cli::config::{Config, Opening, Sources};
+use wellspring_gateway::{Gateway, listen, raise_descriptors};
 use wellspring_test_support::upstream::Upstream;
 
 const SECONDS: u64 = 5;
 const CALLERS: usize = 32;
 const STREAMS: usize = 1_000;
 const MISSES: usize = 1_000;
+
+/// The argument of the process that is the gateway.
+const SERVE: &str = "serve";
 
 /// Ends with the bench.
 struct Served {
@@ -35,14 +40,9 @@ struct Served {
 
 impl Served {
     fn start(upstream: &Upstream) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_wellspring"))
-            .args(["serve", "--json", "--store", "memory:", "--openai-url", &upstream.url()])
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
-            .env("WELLSPRING_MATCH_SIMILARITY_THRESHOLD", "0.8")
-            .env("WELLSPRING_SERVER_SHARING", "shared")
-            // `wrk` repeats its questions, which must be embedded each time.
-            .env("WELLSPRING_EMBEDDING_MEMO", "0")
-            .env("RUST_LOG", "off")
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([SERVE, &upstream.url()])
+            .env("ORT_DISABLE_TELEMETRY", "1")
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -73,6 +73,31 @@ impl Drop for Served {
     fn drop(&mut self) {
         let _ = self.child.kill();
     }
+}
+
+/// Serves in this process until it is killed; prints where.
+async fn serve(upstream: String) {
+    let sources = [
+        ("store.url", "memory:".to_owned()),
+        ("match.similarity_threshold", "0.8".to_owned()),
+        ("server.sharing", "shared".to_owned()),
+        ("server.listen", "127.0.0.1:0".to_owned()),
+        ("server.admin_listen", "127.0.0.1:0".to_owned()),
+        ("upstream.openai.url", upstream),
+    ];
+    let sources =
+        sources.into_iter().fold(Sources::default(), |sources, (key, value)| sources.flag(key, key, value));
+    let config = Config::load(&sources).unwrap().config;
+    raise_descriptors();
+    let store = config.open_store(Opening::Awaited).await.unwrap();
+    let builder = config.cache_builder(config.open_embedder().await.unwrap(), store).await.unwrap();
+    // `wrk` repeats its questions, which must be embedded each time.
+    let cache = builder.remember_embeddings(0).build().await.unwrap();
+    let gateway = Gateway::new(cache, config.gateway_options().unwrap()).unwrap();
+    let bound = listen::bind(gateway, config.listeners().unwrap()).unwrap();
+    let url = |address| format!("http://{address}");
+    println!("{}", json!({ "proxy": url(bound.public().unwrap()), "admin": url(bound.admin().unwrap()) }));
+    bound.serve(std::future::pending()).await.unwrap();
 }
 
 fn body(model: &str, question: &str) -> Value {
@@ -222,6 +247,10 @@ async fn streams(client: &Client, served: &Served, upstream: &Upstream) {
 
 #[tokio::main]
 async fn main() {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(SERVE) {
+        return serve(arguments.next().unwrap()).await;
+    }
     let upstream = Upstream::start().await;
     let served = Served::start(&upstream);
     let client = Client::new();

@@ -90,8 +90,8 @@ impl Allowances {
         if *corpus == Corpus::default() || self.known.get(&pair).is_some() {
             return Ok(());
         }
-        let message = "the caller has reached the hourly limit of corpora, server.max_corpora: use a corpus that it \
-         has used, or try again later";
+        let message = "the caller has reached the hourly limit of corpora: use a corpus that it has used, or try again \
+         later";
         take(limiter, &served.identity, 1, "too_many_corpora", message)?;
         self.known.insert(pair, ());
         Ok(())

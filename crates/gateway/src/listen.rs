@@ -246,7 +246,7 @@ fn check_addresses(gateway: &Gateway, listeners: &Listeners) -> Result<()> {
             ErrorKind::Config,
             format!(
                 "server.listen is {}, which other machines can reach, and with server.anonymous a caller without a \
-                 key uses the gateway's own: remove that key, or set server.open_relay = true if this is intended",
+                 key uses the gateway's own: remove that key, or set server.anonymous = \"relay\" if this is intended",
                 listeners.public
             ),
         ));

@@ -2,10 +2,11 @@
 
 use std::net::TcpListener;
 
+use wellspring::error::{ErrorKind, ServerFault};
 use wellspring::store::ValkeyStore;
 
 use crate::support::servers::{Flavour, Server};
-use crate::support::valkey::patient;
+use crate::support::valkey::{patient, shared_cluster_url};
 use crate::support::{about, fill_all, serves};
 
 async fn connect(url: &str) -> ValkeyStore {
@@ -62,7 +63,9 @@ async fn a_password_lets_in_and_none_is_ever_shown() {
         let message = async |url: String| {
             let store = connect(&url).await;
             let shown = format!("{store:?}");
-            let error = store.ping().await.unwrap_err().to_string();
+            let error = store.ping().await.unwrap_err();
+            assert_eq!(error.server_fault(), Some(ServerFault::Credentials));
+            let error = error.to_string();
             assert!(!error.contains("hunter2") && !shown.contains("hunter2"), "{error} {shown}");
             error
         };
@@ -74,10 +77,20 @@ async fn a_password_lets_in_and_none_is_ever_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_says_that_a_password_is_wrong() {
+    let url = shared_cluster_url().replace("://", "://wellspring:hunter2@");
+    let error = connect(&url).await.ping().await.unwrap_err();
+    assert_eq!((error.kind(), error.server_fault()), (ErrorKind::Config, Some(ServerFault::Credentials)));
+    assert!(error.to_string().ends_with("user or password is wrong"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_away_is_named() {
     let server = Server::start();
     server.kill();
     let host = format!("127.0.0.1:{}", server.port());
-    let error = connect(&format!("valkey://:hunter2@{host}")).await.ping().await.unwrap_err().to_string();
+    let error = connect(&format!("valkey://:hunter2@{host}")).await.ping().await.unwrap_err();
+    assert_eq!(error.server_fault(), None);
+    let error = error.to_string();
     assert!(error.starts_with(&format!("cannot reach valkey://:***@{host}: Connection refused")), "{error}");
 }

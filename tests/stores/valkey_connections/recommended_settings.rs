@@ -1,5 +1,6 @@
 //! The configuration file for deployments.
 
+use wellspring::error::ServerFault;
 use wellspring::store::{Finding, Severity, ValkeyStore};
 
 use crate::support::servers::{Flavour, Server};
@@ -65,8 +66,9 @@ async fn a_replica_is_a_problem() {
     let primary = Server::start();
     let replica = Server::builder().replica_of(primary.port()).start();
     primary.wait_for_replicas(1);
-    let error = patient_now().connect(&replica.url()).await.unwrap().ping().await.unwrap_err().to_string();
-    assert!(error.ends_with("it is not a primary"), "{error}");
+    let error = patient_now().connect(&replica.url()).await.unwrap().ping().await.unwrap_err();
+    assert!(error.to_string().ends_with("it is not a primary"), "{error}");
+    assert_eq!(error.server_fault(), Some(ServerFault::NotPrimary));
 }
 
 /// A check leaves no keys behind except the one that holds the layout.

@@ -1,5 +1,7 @@
 //! Encrypted connections. No test here chooses a cryptography provider, as most programs do not.
 
+use wellspring::Error;
+use wellspring::error::{ErrorKind, ServerFault};
 use wellspring::store::{ValkeyOptions, ValkeyStore};
 
 use crate::support::servers::{Flavour, Server, Tls};
@@ -11,8 +13,8 @@ async fn connect(options: ValkeyOptions, server: &Server) -> ValkeyStore {
 }
 
 /// Why the server cannot be reached.
-async fn refusal(options: ValkeyOptions, server: &Server) -> String {
-    connect(options, server).await.ping().await.unwrap_err().to_string()
+async fn refusal(options: ValkeyOptions, server: &Server) -> Error {
+    connect(options, server).await.ping().await.unwrap_err()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,10 +28,13 @@ async fn an_authority_of_ones_own_is_trusted_and_a_stranger_is_not() {
         assert!(serves(&store, &entry).await);
 
         let error = refusal(patient().tls_ca(stranger.ca.as_str()), &server).await;
-        assert!(error.contains("invalid peer certificate"), "{error}");
+        assert!(error.to_string().contains("invalid peer certificate"), "{error}");
+        let expected = (ErrorKind::Config, Some(ServerFault::UnknownAuthority));
+        assert_eq!((error.kind(), error.server_fault()), expected);
         // The system's authorities did not sign it either.
         let error = refusal(patient(), &server).await;
-        assert!(error.contains("certificate"), "{error}");
+        assert!(error.to_string().contains("certificate"), "{error}");
+        assert_eq!((error.kind(), error.server_fault()), expected);
     }
 }
 
@@ -43,6 +48,17 @@ async fn a_server_that_demands_a_certificate_is_shown_one() {
     refusal(trusting(), &server).await;
     let unknown = trusting().tls_client(stranger.client_certificate.as_str(), stranger.client_key.as_str());
     refusal(unknown, &server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_for_another_name_is_a_fault_of_its_own() {
+    let server = Server::builder().tls().start();
+    let store = patient().tls_ca(server.tls().ca.as_str());
+    // The certificate names 127.0.0.1, and all of 127.0.0.0/8 is this machine.
+    let store = store.connect(&format!("valkeys://127.0.0.2:{}", server.port())).await.unwrap();
+    let error = store.ping().await.unwrap_err();
+    let expected = (ErrorKind::Unavailable, Some(ServerFault::Certificate));
+    assert_eq!((error.kind(), error.server_fault()), expected, "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

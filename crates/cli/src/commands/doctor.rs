@@ -9,13 +9,14 @@ use owo_colors::OwoColorize as _;
 use serde::Serialize;
 use wellspring::embed::OnnxEmbedder;
 use wellspring::error::{Error, ErrorKind};
+use wellspring::judge::DEFAULT_BATCH;
 use wellspring::store::{EmbeddedStore, Finding, Severity, Store as _, StoreStatus};
 
 use crate::commands::context::Context;
 use crate::commands::exit::Exit;
 use crate::commands::matching::Matching;
 use crate::commands::{output, units};
-use crate::config::{Opening, StoreUrl, ValkeyUrl};
+use crate::config::{Opening, Outbox, StoreUrl, ValkeyUrl};
 
 /// Check the store and the rules for hits; report problems and how to fix them
 ///
@@ -95,7 +96,7 @@ fn judge(context: &Context) -> Option<Finding> {
                 "{}, at most {} an hour, each with up to {}; approves at a confidence of at least {}{key}",
                 judge.model.as_deref().unwrap_or_default(),
                 units::counted(judge.calls_per_hour.into(), "call"),
-                units::counted(judge.batch as u64, "case"),
+                units::counted(DEFAULT_BATCH as u64, "case"),
                 judge.min_confidence,
             );
             Some(Finding::new("judge", Severity::Ok, reason))
@@ -104,10 +105,16 @@ fn judge(context: &Context) -> Option<Finding> {
 }
 
 async fn on_valkey(address: &ValkeyUrl, context: &Context) -> anyhow::Result<Vec<Finding>> {
-    let store = context.config.connect(address).await?;
+    let (store, outbox) = context.config.connect_beside(address).await?;
     store.ping().await.map_err(crate::config::with_advice)?;
-    let findings = store.diagnose().await?;
+    let mut findings = store.diagnose().await?;
     store.close().await?;
+    if let Some(finding) =
+        findings.iter_mut().find(|found| outbox == Outbox::InUse && found.check == "outbox")
+    {
+        *finding =
+            Finding::new("outbox", Severity::Ok, "the one in store.state_dir is open in another process");
+    }
     Ok(findings)
 }
 

@@ -135,8 +135,7 @@ mod tests {
         let file = || Some("f".into());
         let all = toml::Table::try_from(Config {
             store: super::super::StoreConfig {
-                index_snapshots: file(),
-                outbox: file(),
+                state_dir: file(),
                 tls_ca: file(),
                 tls_certificate: file(),
                 tls_key: file(),
@@ -186,22 +185,28 @@ mod tests {
     fn each_layer_lies_over_the_one_below() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("w.toml");
-        std::fs::write(&path, "[match]\ncandidates = 8\nguards = [\"negation\"]\n[ttl]\ndefault = \"2h\"\n")
-            .unwrap();
+        std::fs::write(
+            &path,
+            "[admission]\nconfirmations = 8\n[match]\nguards = [\"negation\"]\n[ttl]\ndefault = \"2h\"\n",
+        )
+        .unwrap();
         let sources = Sources::default()
             .file(&path)
-            .variable("WELLSPRING_MATCH_CANDIDATES", "16")
+            .variable("WELLSPRING_ADMISSION_CONFIRMATIONS", "16")
             .variable("WELLSPRING_STORE", "memory:")
             .variable("WELLSPRING_TTL_NEGATIVE", "")
             .flag("--store", "store.url", "embedded:a.redb");
         let loaded = Config::load(&sources).unwrap();
-        assert_eq!(loaded.config.matching.candidates, 16);
+        assert_eq!(loaded.config.admission.confirmations, 16);
         assert_eq!(loaded.config.ttl.default.as_secs(), 7200);
         assert!(!loaded.config.guards().is_enabled(Guard::Numbers));
         assert_eq!(loaded.config.store.url.to_string(), "embedded:a.redb");
         assert_eq!(*origin(&loaded, "store.url"), Origin::Flag("--store"));
-        assert_eq!(*origin(&loaded, "match.guards"), Origin::File(path, 3));
-        assert_eq!(origin(&loaded, "match.candidates").to_string(), "WELLSPRING_MATCH_CANDIDATES");
+        assert_eq!(*origin(&loaded, "match.guards"), Origin::File(path, 4));
+        assert_eq!(
+            origin(&loaded, "admission.confirmations").to_string(),
+            "WELLSPRING_ADMISSION_CONFIRMATIONS"
+        );
         assert_eq!(*origin(&loaded, "ttl.negative"), Origin::Default);
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
     }
@@ -228,7 +233,7 @@ mod tests {
     fn bad_values_say_what_is_expected() {
         for (text, expected) in [
             ("[ttl]\ndefault = 6", ":2: ttl.default is 6, expected a duration such as \"90s\" or \"6h\""),
-            ("[match]\ncandidates = 65", ":2: match.candidates is 65, expected a whole number from 1 to 64"),
+            ("[store]\nbuckets = 1025", ":2: store.buckets is 1025, expected a whole number from 1 to 1024"),
             (
                 "match.similarity_threshold = nan",
                 ":1: match.similarity_threshold is nan, expected a number from -1 to 1",
@@ -270,10 +275,10 @@ mod tests {
             load("store.prefix = \"a:\"").unwrap().warnings,
             ["store.prefix has no effect: embedded:wellspring.redb is not a store on Valkey"]
         );
-        let snapshots = |url| load(&format!("store.url = \"{url}\"\nstore.index_snapshots = \"f\"")).unwrap();
+        let snapshots = |url| load(&format!("store.url = \"{url}\"\nstore.state_dir = \"f\"")).unwrap();
         assert_eq!(
             snapshots("memory:").warnings,
-            ["store.index_snapshots has no effect: memory: keeps nothing on disk"]
+            ["store.state_dir has no effect: memory: keeps nothing on disk"]
         );
         assert!(snapshots("valkey://h").warnings.is_empty() && snapshots("embedded:f").warnings.is_empty());
         let folder = tempfile::tempdir().unwrap();
@@ -296,10 +301,10 @@ mod tests {
         assert_eq!(set("WELLSPRING_STORE_MAX_BYTES", "4096").unwrap().config.store.max_bytes.0, 4096);
         let guards = set("WELLSPRING_MATCH_GUARDS", "numbers order").unwrap().config.guards();
         assert_eq!(guards.enabled().map(Guard::name).collect::<Vec<_>>(), ["numbers", "order"]);
-        let error = set("WELLSPRING_MATCH_CANDIDATES", "many").unwrap_err().to_string();
+        let error = set("WELLSPRING_STORE_BUCKETS", "many").unwrap_err().to_string();
         assert_eq!(
             error,
-            "WELLSPRING_MATCH_CANDIDATES: match.candidates is \"many\", expected a whole number from 1 to 64"
+            "WELLSPRING_STORE_BUCKETS: store.buckets is \"many\", expected a whole number from 1 to 1024"
         );
         let warnings = set("WELLSPRING_STOER", "memory:").unwrap().warnings;
         assert_eq!(

@@ -13,6 +13,7 @@ mod origin;
 mod server;
 mod settings;
 mod store;
+mod ttl;
 mod units;
 mod url;
 mod value;
@@ -22,26 +23,25 @@ mod webhooks;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use wellspring::cache::{DEFAULT_MEMO_BYTES, FollowUps};
-use wellspring::entry::ContentType;
+use wellspring::cache::FollowUps;
 use wellspring::error::{Error, ErrorKind};
-use wellspring::judge::{DEFAULT_BATCH, Shadow};
+use wellspring::judge::Shadow;
 use wellspring::key::MAX_NAME_BYTES;
 use wellspring::match_policy::{DEFAULT_MAX_FALSE_HIT_RATE, MatchPolicy};
-use wellspring::policy::{Admission, Ttls};
+use wellspring::policy::Admission;
 use wellspring::store::Limits;
 use wellspring::verify::{Guard, Guards};
 
 pub use self::layers::{FILE_NAME, Loaded, Sources};
 pub use self::open::Opening;
-pub(crate) use self::open::with_advice;
+pub(crate) use self::open::{Outbox, with_advice};
 pub use self::origin::Origin;
 use self::server::list;
 pub use self::server::{
-    AnonymousConfig, AnthropicConfig, DisconnectedConfig, OpenAiConfig, ServerConfig, SharingConfig,
-    UpstreamsConfig,
+    AnonymousConfig, AnthropicConfig, DisconnectedConfig, OpenAiConfig, ServerConfig, UpstreamsConfig,
 };
 pub use self::store::StoreConfig;
+pub use self::ttl::{ContentTypeTtl, TtlConfig};
 pub use self::units::ByteSize;
 pub use self::url::{StoreUrl, ValkeyUrl};
 pub(crate) use self::verifying::made_for;
@@ -96,11 +96,6 @@ pub struct EmbeddingConfig {
     /// How many threads compute one text.
     #[serde(deserialize_with = "threads")]
     pub threads: usize,
-    /// How many texts are computed at a time.
-    #[serde(deserialize_with = "threads")]
-    pub workers: usize,
-    /// How much memory is used to remember embeddings of questions; 0 for none.
-    pub memo: ByteSize,
 }
 
 impl Default for EmbeddingConfig {
@@ -113,8 +108,6 @@ impl Default for EmbeddingConfig {
             max_tokens: None,
             revision: None,
             threads: 1,
-            workers: 1,
-            memo: ByteSize(DEFAULT_MEMO_BYTES),
         }
     }
 }
@@ -149,9 +142,6 @@ pub struct MatchConfig {
     pub verify_timeout: Duration,
     /// What happens to follow-up questions that come without their conversation: `bypass` or `match`.
     pub follow_ups: FollowUps,
-    /// How many near neighbours a lookup considers.
-    #[serde(deserialize_with = "candidates")]
-    pub candidates: usize,
     /// The guards that may veto a hit, by their names; `[]` for none.
     #[serde(with = "list")]
     pub guards: Vec<Guard>,
@@ -168,7 +158,6 @@ impl Default for MatchConfig {
             learn: true,
             verify_timeout: Duration::from_millis(500),
             follow_ups: FollowUps::default(),
-            candidates: 4,
             guards: Guards::default().enabled().collect(),
         }
     }
@@ -194,15 +183,9 @@ pub struct JudgeConfig {
     pub near_misses: f64,
     /// How many calls this process may make in an hour.
     pub calls_per_hour: u32,
-    /// How many cases go into one call.
-    #[serde(deserialize_with = "batch")]
-    pub batch: usize,
     /// How sure the judge must be to approve an answer.
     #[serde(deserialize_with = "share")]
     pub min_confidence: f64,
-    /// How long a call may take.
-    #[serde(with = "units::duration")]
-    pub timeout: Duration,
 }
 
 impl Default for JudgeConfig {
@@ -214,53 +197,7 @@ impl Default for JudgeConfig {
             hits: 0.05,
             near_misses: 1.0,
             calls_per_hour: Shadow::DEFAULT_CALLS_PER_HOUR,
-            batch: DEFAULT_BATCH,
             min_confidence: 0.9,
-            timeout: Duration::from_secs(30),
-        }
-    }
-}
-
-/// `[ttl]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[non_exhaustive]
-pub struct TtlConfig {
-    /// Answers of no particular type.
-    #[serde(with = "units::duration")]
-    pub default: Duration,
-    /// Facts that hardly change.
-    #[serde(with = "units::duration")]
-    pub static_fact: Duration,
-    /// Documentation.
-    #[serde(with = "units::duration")]
-    pub documentation: Duration,
-    /// Data of a user.
-    #[serde(with = "units::duration")]
-    pub user_data: Duration,
-    /// Prices, weather, states.
-    #[serde(with = "units::duration")]
-    pub real_time: Duration,
-    /// Answers that say that nothing was found.
-    #[serde(with = "units::duration")]
-    pub negative: Duration,
-    /// The greatest share by which a time to live is lengthened or shortened.
-    #[serde(deserialize_with = "jitter")]
-    pub jitter: f64,
-}
-
-impl Default for TtlConfig {
-    fn default() -> Self {
-        const MINUTE: Duration = Duration::from_mins(1);
-        const HOUR: Duration = Duration::from_hours(1);
-        Self {
-            default: HOUR,
-            static_fact: 24 * HOUR,
-            documentation: 6 * HOUR,
-            user_data: HOUR,
-            real_time: 2 * MINUTE,
-            negative: MINUTE,
-            jitter: 0.1,
         }
     }
 }
@@ -310,19 +247,6 @@ impl Config {
             .max_entries(self.store.max_entries)
             .max_bytes(self.store.max_bytes.0)
             .eviction(self.store.eviction)
-    }
-
-    /// The times to live.
-    pub fn ttls(&self) -> Ttls {
-        let ttl = &self.ttl;
-        Ttls::default()
-            .general(ttl.default)
-            .of(ContentType::StaticFact, ttl.static_fact)
-            .of(ContentType::Documentation, ttl.documentation)
-            .of(ContentType::UserData, ttl.user_data)
-            .of(ContentType::RealTime, ttl.real_time)
-            .negative(ttl.negative)
-            .jitter(ttl.jitter)
     }
 
     /// Which answers are kept.
@@ -384,18 +308,6 @@ fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     checked(deserializer, |value| (0.0..=1.0).contains(value))
 }
 
-fn jitter<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    checked(deserializer, |value| (0.0..=0.5).contains(value))
-}
-
-fn candidates<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
-    checked(deserializer, |value| (1..=64).contains(value))
-}
-
-fn batch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
-    checked(deserializer, |value| (1..=32).contains(value))
-}
-
 fn threads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     checked(deserializer, |value| (1..=256).contains(value))
 }
@@ -408,6 +320,8 @@ fn name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
 
 #[cfg(test)]
 mod tests {
+    use wellspring::policy::Ttls;
+
     use super::*;
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use wellspring::cache::{Cache, CacheBuilder};
 use wellspring::embed::{BUNDLED_MODEL, Embedder, ModelInfo, OnnxEmbedder, RemoteEmbedder};
-use wellspring::error::{Error, ErrorKind, Result};
+use wellspring::error::{Error, ErrorKind, Result, ServerFault};
 use wellspring::judge::{LlmJudge, Shadow};
 use wellspring::store::{EmbeddedStore, MemoryStore, Store, ValkeyStore};
 
@@ -29,6 +29,17 @@ pub enum Opening {
     Awaited,
 }
 
+/// Whether invalidations that cannot be completed are kept in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outbox {
+    /// The configuration names none.
+    None,
+    /// They are.
+    Own,
+    /// Another process has the file.
+    InUse,
+}
+
 impl Config {
     /// Opens the store.
     ///
@@ -47,12 +58,15 @@ impl Config {
             StoreUrl::Memory => return Ok(Arc::new(MemoryStore::new(limits))),
             StoreUrl::Embedded(path) => path.clone(),
             StoreUrl::Valkey(url) => {
-                let store = self.connect(url).await?;
-                let checked = match opening {
-                    Opening::Awaited => store.check_access().await,
+                let (store, checked) = if opening == Opening::Awaited {
+                    let store = self.connect(url).await?;
+                    let checked = store.check_access().await;
+                    (store, checked)
+                } else {
+                    let (store, outbox) = self.connect_beside(url).await?;
                     // With an outbox, it is better to keep a change than to refuse it.
-                    _ if self.store.outbox.is_some() => Ok(()),
-                    _ => store.ping().await.map(drop),
+                    let checked = if outbox == Outbox::Own { Ok(()) } else { store.ping().await.map(drop) };
+                    (store, checked)
                 };
                 match checked {
                     // The error was logged when the connection was tried.
@@ -97,6 +111,30 @@ impl Config {
         options.connect(url.secret()).await
     }
 
+    /// Connects as [`connect`](Self::connect) does, but without an outbox if another process has the one of
+    /// this configuration: a gateway must not keep commands from running beside it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect`](Self::connect), except that of an outbox in use.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`connect`](Self::connect).
+    pub(crate) async fn connect_beside(&self, url: &ValkeyUrl) -> Result<(ValkeyStore, Outbox)> {
+        match self.connect(url).await {
+            Err(error) if error.is_locked() => {
+                let mut config = self.clone();
+                config.store.state_dir = None;
+                Ok((config.connect(url).await?, Outbox::InUse))
+            }
+            store => {
+                let outbox = if self.store.state_dir.is_some() { Outbox::Own } else { Outbox::None };
+                Ok((store?, outbox))
+            }
+        }
+    }
+
     /// Loads the embedding model, or sets up the client of the endpoint.
     ///
     /// # Errors
@@ -127,7 +165,7 @@ impl Config {
             };
             return Err(config_error(only));
         };
-        let mut builder = LlmJudge::builder(url, model).batch(judge.batch);
+        let mut builder = LlmJudge::builder(url, model);
         if let Some(key) = std::env::var(&judge.api_key_env).ok().filter(|key| !key.is_empty()) {
             builder = builder.api_key(key);
         }
@@ -138,8 +176,7 @@ impl Config {
                 .hits(judge.hits)
                 .near_misses(judge.near_misses)
                 .calls_per_hour(judge.calls_per_hour)
-                .min_confidence(min_confidence)
-                .timeout(judge.timeout),
+                .min_confidence(min_confidence),
         ))
     }
 
@@ -160,15 +197,11 @@ impl Config {
     ) -> Result<CacheBuilder> {
         let verifier = self.open_verifier(&embedder).await?;
         let mut builder = Cache::builder_from(embedder, store);
-        if let Some(folder) =
-            self.store.index_snapshots.as_ref().filter(|_| self.store.url != StoreUrl::Memory)
-        {
-            builder = builder.index_snapshots(folder);
+        if let Some(folder) = self.store.state_dir.as_ref().filter(|_| self.store.url != StoreUrl::Memory) {
+            builder = builder.index_snapshots(folder.join("indexes"));
         }
         Ok(builder
             .match_policy(self.match_policy())
-            .candidates(self.matching.candidates)
-            .remember_embeddings(self.embedding.memo.0)
             .follow_ups(self.matching.follow_ups)
             .verifier_from(verifier)
             .verify_timeout(self.matching.verify_timeout)
@@ -220,8 +253,8 @@ impl EmbeddingConfig {
         if let Some((field, _)) = beside_url.iter().find(|(_, is_set)| *is_set) {
             return Err(config_error(format!("embedding.{field} is set without embedding.url, remove it")));
         }
-        let count = |count| NonZeroUsize::new(count).unwrap_or(NonZeroUsize::MIN);
-        let options = OnnxEmbedder::options().threads(count(self.threads)).workers(count(self.workers));
+        let threads = NonZeroUsize::new(self.threads).unwrap_or(NonZeroUsize::MIN);
+        let options = OnnxEmbedder::options().threads(threads);
         Ok(Arc::new(match self.model.as_str() {
             "bundled" => options.bundled()?,
             path if path.starts_with(['.', '/']) => options.from_dir(path)?,
@@ -257,20 +290,23 @@ impl EmbeddingConfig {
 /// The error of servers that cannot be reached, with what to do about it.
 #[expect(clippy::needless_pass_by_value, reason = "it is made into another one")]
 pub(crate) fn with_advice(error: Error) -> Error {
-    let message = error.to_string();
-    let has = |parts: &[&str]| parts.iter().any(|part| message.contains(part));
-    let advice = if has(&["password is wrong", "wants a password"]) {
-        "check user and password in the address, valkey://user:password@host"
-    } else if has(&["certificate", "UnknownIssuer"]) {
-        "set store.tls_ca to the authority that signed the server's certificate"
-    } else if has(&["permit it by", "NOPERM", "NoPerm"]) {
-        "`wellspring doctor` lists every permission that is missing"
-    } else if has(&["not a primary"]) {
-        "name the primary, or its sentinels: valkey-sentinel://host:26379/name"
-    } else {
-        "check that the server runs, and that store.url has its host and port"
+    let advice = match error.server_fault() {
+        Some(ServerFault::Credentials) => {
+            "check user and password in the address, valkey://user:password@host"
+        }
+        Some(ServerFault::UnknownAuthority) => {
+            "set store.tls_ca to the authority that signed the server's certificate"
+        }
+        Some(ServerFault::Certificate) => {
+            "check that the server's certificate is valid now, and for the host in store.url"
+        }
+        Some(ServerFault::Permission) => "`wellspring doctor` lists every permission that is missing",
+        Some(ServerFault::NotPrimary) => {
+            "name the primary, or its sentinels: valkey-sentinel://host:26379/name"
+        }
+        _ => "check that the server runs, and that store.url has its host and port",
     };
-    Error::new(error.kind(), format!("{message}; {advice}"))
+    Error::new(error.kind(), format!("{error}; {advice}"))
 }
 
 /// Runs blocking work off the async threads.

@@ -13,7 +13,7 @@ use wellspring_gateway::proxy::{HeaderPattern, PathPattern};
 use wellspring_gateway::{Anonymous, Disconnected, Listeners, Options, Price, Sharing, Tls, Upstream};
 
 use super::webhooks::{WebhookConfig, webhooks};
-use super::{ByteSize, checked, config_error, name, units};
+use super::{ByteSize, StoreUrl, checked, config_error, name, units};
 
 /// `[server]`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,8 +37,6 @@ pub struct ServerConfig {
     pub tokens: Vec<Token>,
     /// Who needs no token although there are some.
     pub anonymous: AnonymousConfig,
-    /// Whether everyone who reaches the proxy may use the gateway's own keys.
-    pub open_relay: bool,
     /// The names by which callers without a token may address the gateway, besides IP addresses and
     /// `localhost`.
     #[serde(with = "list")]
@@ -51,13 +49,11 @@ pub struct ServerConfig {
     #[serde(with = "list")]
     pub pass: Vec<PathPattern>,
     /// Which callers share answers.
-    pub sharing: SharingConfig,
+    #[serde(with = "sharing")]
+    pub sharing: Sharing,
     /// The names of the tokens that may fill answers which others are served; `*` for everyone.
     #[serde(with = "list")]
     pub writers: Vec<String>,
-    /// The header that `sharing = "header"` uses.
-    #[serde(deserialize_with = "header_name")]
-    pub sharing_header: String,
     /// Headers that are sent upstream and do not change the answer; each is a name, or a prefix followed by
     /// `*`.
     #[serde(with = "list")]
@@ -69,49 +65,20 @@ pub struct ServerConfig {
     pub drain: Duration,
     /// The longest body of a request.
     pub max_body: ByteSize,
-    /// The most values and names in a JSON body.
-    #[serde(deserialize_with = "positive")]
-    pub max_nodes: usize,
-    /// The longest body of a webhook.
-    pub max_webhook: ByteSize,
-    /// The longest question that a caller may name.
-    pub max_question: ByteSize,
-    /// The deepest nesting of arrays and objects in a body.
-    #[serde(deserialize_with = "depth")]
-    pub max_depth: usize,
-    /// The most sources of one answer.
-    pub max_sources: usize,
     /// How many requests one caller may send in a second; 0 for any number.
     pub max_rate: u32,
     /// How many changes one caller without the scope `admin` may report in an hour; 0 for any number.
     pub max_changes: u32,
-    /// How many corpora one caller without the scope `invalidate` may use for the first time in an hour; 0
-    /// for any number.
-    pub max_corpora: u32,
     /// How many requests are served at a time.
     #[serde(deserialize_with = "positive")]
     pub max_concurrency: usize,
-    /// How long a request's body may take to arrive.
+    /// How long the gateway waits for a client that reads nothing of what it is sent; a third of it for one
+    /// that has not begun to send, and twice as long for a request's whole body.
     #[serde(with = "units::duration")]
-    pub body_timeout: Duration,
+    pub client_timeout: Duration,
     /// How many connections callers may have.
     #[serde(deserialize_with = "positive")]
     pub max_connections: usize,
-    /// How long a client may take to start sending on a connection.
-    #[serde(with = "units::duration")]
-    pub open_timeout: Duration,
-    /// How long a client may go without reading what it is sent.
-    #[serde(with = "units::duration")]
-    pub write_timeout: Duration,
-    /// The longest upstream response that is kept.
-    pub max_recording: ByteSize,
-    /// How many bytes of embeddings are kept.
-    pub embeddings_cache: ByteSize,
-    /// How long a permit waits for its answer.
-    #[serde(with = "units::duration")]
-    pub permit_ttl: Duration,
-    /// The file that keeps changes which could not be applied yet.
-    pub journal: PathBuf,
     /// The webhooks through which other systems may report changes.
     pub webhooks: Vec<WebhookConfig>,
 }
@@ -129,34 +96,20 @@ impl Default for ServerConfig {
             tls_client_ca: None,
             tokens: Vec::new(),
             anonymous: AnonymousConfig::None,
-            open_relay: options.open_relay,
             hosts: Vec::new(),
             cors: Vec::new(),
             pass: Vec::new(),
-            sharing: SharingConfig::Key,
+            sharing: options.sharing,
             writers: Vec::new(),
-            sharing_header: "wellspring-share".into(),
             ignore_headers: options.ignored_headers,
             disconnected: DisconnectedConfig::Cancel,
             drain: listeners.drain,
             max_body: ByteSize(limits.body_bytes as u64),
-            max_nodes: limits.nodes,
-            max_webhook: ByteSize(limits.webhook_bytes as u64),
-            max_question: ByteSize(limits.question_bytes as u64),
-            max_depth: limits.depth,
-            max_sources: limits.sources,
             max_rate: limits.rate_per_second,
             max_changes: limits.changes_per_hour,
-            max_corpora: limits.corpora_per_hour,
             max_concurrency: limits.concurrency,
-            body_timeout: limits.body_timeout,
+            client_timeout: limits.write_timeout,
             max_connections: limits.connections,
-            open_timeout: limits.open_timeout,
-            write_timeout: limits.write_timeout,
-            max_recording: ByteSize(limits.recording_bytes as u64),
-            embeddings_cache: ByteSize(options.embeddings_bytes),
-            permit_ttl: options.permit_ttl,
-            journal: "wellspring.journal".into(),
             webhooks: Vec::new(),
         }
     }
@@ -170,20 +123,10 @@ pub enum AnonymousConfig {
     None,
     /// Callers of the proxy.
     Proxy,
+    /// Callers of the proxy, from other machines with the gateway's own keys, too.
+    Relay,
     /// Everyone.
     All,
-}
-
-/// A [`Sharing`] as it is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SharingConfig {
-    /// Callers with the same key.
-    Key,
-    /// Callers who send the same value of a header.
-    Header,
-    /// Everyone.
-    Shared,
 }
 
 /// A [`Disconnected`] as it is written.
@@ -197,14 +140,31 @@ pub enum DisconnectedConfig {
 }
 
 /// `[upstream]`
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct UpstreamsConfig {
+    /// How long an upstream may send nothing.
+    #[serde(with = "units::duration")]
+    pub read_timeout: Duration,
+    /// The prices of models, each as `MODEL:PROMPT:COMPLETION` in US dollars per million tokens.
+    #[serde(with = "list")]
+    pub prices: Vec<Price>,
     /// The API of OpenAI, or one like it.
     pub openai: OpenAiConfig,
     /// The API of Anthropic, or one like it.
     pub anthropic: AnthropicConfig,
+}
+
+impl Default for UpstreamsConfig {
+    fn default() -> Self {
+        Self {
+            read_timeout: Options::default().openai.read_timeout,
+            prices: Vec::new(),
+            openai: OpenAiConfig::default(),
+            anthropic: AnthropicConfig::default(),
+        }
+    }
 }
 
 macro_rules! upstream {
@@ -220,37 +180,20 @@ macro_rules! upstream {
             /// The environment variable that holds the gateway's own key.
             #[serde(deserialize_with = "name")]
             pub api_key_env: String,
-            /// How long connecting may take.
-            #[serde(with = "units::duration")]
-            pub connect_timeout: Duration,
-            /// How long the upstream may send nothing.
-            #[serde(with = "units::duration")]
-            pub read_timeout: Duration,
-            /// The prices of models, each as `MODEL:PROMPT:COMPLETION` in US dollars per million tokens.
-            #[serde(with = "list")]
-            pub prices: Vec<Price>,
         }
 
         impl Default for $name {
             fn default() -> Self {
-                let Upstream { url, connect_timeout, read_timeout, .. } = Options::default().$default;
-                Self {
-                    url,
-                    api_key_env: $variable.into(),
-                    connect_timeout,
-                    read_timeout,
-                    prices: Vec::new(),
-                }
+                Self { url: Options::default().$default.url, api_key_env: $variable.into() }
             }
         }
 
         impl $name {
-            fn upstream(&self) -> Upstream {
+            fn upstream(&self, both: &UpstreamsConfig) -> Upstream {
                 let mut upstream = Upstream::new(&self.url);
                 upstream.api_key = std::env::var(&self.api_key_env).ok().filter(|key| !key.is_empty());
-                upstream.connect_timeout = self.connect_timeout;
-                upstream.read_timeout = self.read_timeout;
-                upstream.prices.clone_from(&self.prices);
+                upstream.read_timeout = both.read_timeout;
+                upstream.prices.clone_from(&both.prices);
                 upstream
             }
         }
@@ -281,20 +224,14 @@ impl super::Config {
         options.tokens.clone_from(&server.tokens);
         options.anonymous = match server.anonymous {
             AnonymousConfig::None => Anonymous::None,
-            AnonymousConfig::Proxy => Anonymous::Proxy,
+            AnonymousConfig::Proxy | AnonymousConfig::Relay => Anonymous::Proxy,
             AnonymousConfig::All => Anonymous::All,
         };
-        options.open_relay = server.open_relay;
+        options.open_relay = server.anonymous == AnonymousConfig::Relay;
         options.hosts.clone_from(&server.hosts);
         options.cors.clone_from(&server.cors);
         options.pass.clone_from(&server.pass);
-        options.sharing = match server.sharing {
-            SharingConfig::Key => Sharing::Key,
-            SharingConfig::Shared => Sharing::Shared,
-            SharingConfig::Header => Sharing::Header(server.sharing_header.parse().map_err(|e| {
-                config_error("server.sharing_header is not the name of a header").with_source(e)
-            })?),
-        };
+        options.sharing.clone_from(&server.sharing);
         let is_known = |writer: &&String| *writer == "*" || server.tokens.iter().any(|t| t.name() == *writer);
         if let Some(unknown) = server.writers.iter().find(|writer| !is_known(writer)) {
             return Err(config_error(format!(
@@ -310,27 +247,31 @@ impl super::Config {
         options.keep_incomplete = self.admission.incomplete;
         options.max_temperature = self.admission.max_temperature;
         options.limits.body_bytes = bytes(server.max_body);
-        options.limits.nodes = server.max_nodes;
-        options.limits.webhook_bytes = bytes(server.max_webhook);
-        options.limits.question_bytes = bytes(server.max_question);
-        options.limits.depth = server.max_depth;
-        options.limits.sources = server.max_sources;
+        // The text of an answer is a part of the response.
+        let response = bytes(self.admission.max_answer_bytes).saturating_mul(4);
+        options.limits.recording_bytes = options.limits.recording_bytes.max(response);
         options.limits.rate_per_second = server.max_rate;
         options.limits.changes_per_hour = server.max_changes;
-        options.limits.corpora_per_hour = server.max_corpora;
         options.limits.concurrency = server.max_concurrency;
-        options.limits.body_timeout = server.body_timeout;
+        options.limits.open_timeout = server.client_timeout / 3;
+        options.limits.body_timeout = server.client_timeout.saturating_mul(2);
+        options.limits.write_timeout = server.client_timeout;
         options.limits.connections = server.max_connections;
-        options.limits.open_timeout = server.open_timeout;
-        options.limits.write_timeout = server.write_timeout;
-        options.limits.recording_bytes = bytes(server.max_recording);
-        options.embeddings_bytes = server.embeddings_cache.0;
-        options.permit_ttl = server.permit_ttl;
-        options.journal = Some(server.journal.clone());
+        options.journal = self.journal();
         options.webhooks = webhooks(&server.webhooks)?;
-        options.openai = self.upstream.openai.upstream();
-        options.anthropic = self.upstream.anthropic.upstream();
+        options.openai = self.upstream.openai.upstream(&self.upstream);
+        options.anthropic = self.upstream.anthropic.upstream(&self.upstream);
         Ok(options)
+    }
+
+    /// The file that keeps changes which could not be applied yet. What a store in memory holds ends with the
+    /// process, and so do the changes to it.
+    fn journal(&self) -> Option<PathBuf> {
+        match (&self.store.url, &self.store.state_dir) {
+            (StoreUrl::Memory, _) => None,
+            (_, Some(folder)) => Some(folder.join("journal")),
+            (_, None) => Some("wellspring.journal".into()),
+        }
     }
 
     /// Where the gateway listens.
@@ -361,16 +302,35 @@ impl super::Config {
     }
 }
 
-fn depth<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
-    checked(deserializer, |value| (1..=64).contains(value))
-}
-
 fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
     checked(deserializer, |value| *value > 0)
 }
 
-fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    checked(deserializer, |value: &String| value.parse::<HeaderName>().is_ok())
+/// A [`Sharing`], written `key`, `shared` or `header:NAME`; for `#[serde(with)]`.
+mod sharing {
+    use serde::de::Error as _;
+
+    use super::{Deserialize as _, Deserializer, HeaderName, Serializer, Sharing};
+
+    pub(super) fn serialize<S: Serializer>(sharing: &Sharing, serializer: S) -> Result<S::Ok, S::Error> {
+        match sharing {
+            Sharing::Key => serializer.serialize_str("key"),
+            Sharing::Header(name) => serializer.collect_str(&format_args!("header:{name}")),
+            Sharing::Shared => serializer.serialize_str("shared"),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Sharing, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.split_once(':') {
+            None if text == "key" => Ok(Sharing::Key),
+            None if text == "shared" => Ok(Sharing::Shared),
+            Some(("header", name)) => {
+                name.parse::<HeaderName>().map(Sharing::Header).map_err(D::Error::custom)
+            }
+            _ => Err(D::Error::custom("not a kind of sharing")),
+        }
+    }
 }
 
 /// A list in the file; in the environment, a text whose items are separated by spaces.
@@ -405,5 +365,57 @@ pub(super) mod list {
             Written::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
         };
         texts.iter().map(|text| text.parse().map_err(D::Error::custom)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wellspring_gateway::limits::RequestLimits;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn options(text: &str) -> Options {
+        toml::from_str::<Config>(text).unwrap().gateway_options().unwrap()
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_gateway() {
+        let (configured, own) = (options(""), Options::default());
+        assert_eq!(configured.limits, RequestLimits::default());
+        assert_eq!((configured.sharing, configured.anonymous), (own.sharing, own.anonymous));
+        assert_eq!(configured.open_relay, own.open_relay);
+        assert_eq!(configured.openai.read_timeout, own.openai.read_timeout);
+        assert_eq!(configured.journal, Some("wellspring.journal".into()));
+    }
+
+    #[test]
+    fn merged_settings_set_each_of_their_options() {
+        let limits = options("server.client_timeout = \"6s\"\nadmission.max_answer_bytes = \"1MiB\"").limits;
+        assert_eq!(
+            [limits.open_timeout, limits.write_timeout, limits.body_timeout].map(|time| time.as_secs()),
+            [2, 6, 12]
+        );
+        assert_eq!(limits.recording_bytes, 4 << 20);
+        let relay = options("server.anonymous = \"relay\"");
+        assert_eq!((relay.anonymous, relay.open_relay), (Anonymous::Proxy, true));
+        assert!(!options("server.anonymous = \"all\"").open_relay);
+        let both = options("[upstream]\nread_timeout = \"1s\"\nprices = [\"m:1:2\"]");
+        for upstream in [both.openai, both.anthropic] {
+            assert_eq!((upstream.read_timeout.as_secs(), upstream.prices.len()), (1, 1));
+        }
+        assert_eq!(options("store.state_dir = \"a\"").journal, Some("a/journal".into()));
+        assert_eq!(options("store = { url = \"memory:\", state_dir = \"a\" }").journal, None);
+    }
+
+    #[test]
+    fn sharing_reads_back_what_it_prints() {
+        for text in ["key", "shared", "header:x-team"] {
+            let config: Config = toml::from_str(&format!("server.sharing = \"{text}\"")).unwrap();
+            assert_eq!(toml::Value::try_from(&config.server).unwrap()["sharing"].as_str(), Some(text));
+        }
+        for text in ["header", "header:", "header:a b", "keys", "shared:x"] {
+            assert!(toml::from_str::<Config>(&format!("server.sharing = \"{text}\"")).is_err(), "{text}");
+        }
     }
 }

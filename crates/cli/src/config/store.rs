@@ -20,9 +20,9 @@ const MAX_PEM_BYTES: u64 = 1024 * 1024;
 pub struct StoreConfig {
     /// The store's kind and place.
     pub url: StoreUrl,
-    /// The folder where indexes are kept between runs and while they are unloaded, so that they need not be
-    /// rebuilt.
-    pub index_snapshots: Option<PathBuf>,
+    /// The folder for what one process keeps on disk beside the store: its indexes, the outbox of a store on
+    /// Valkey, and the gateway's journal.
+    pub state_dir: Option<PathBuf>,
     /// How many bytes of an embedded store's file are kept in memory.
     pub cache_bytes: ByteSize,
     /// The greatest number of entries, of a local store.
@@ -36,22 +36,13 @@ pub struct StoreConfig {
     /// Over how many buckets a corpus is spread on Valkey. All processes must agree.
     #[serde(deserialize_with = "buckets")]
     pub buckets: u16,
-    /// How long connecting may take.
-    #[serde(with = "units::duration")]
-    pub connect_timeout: Duration,
     /// How long a lookup or a fill waits for a server that usually replies quickly. This is longer than the
     /// library's own default: someone who runs a command would rather wait than read that the server is slow.
     #[serde(with = "units::duration")]
     pub command_timeout: Duration,
-    /// How long a lookup or a fill waits at most for a server whose replies are slow.
-    #[serde(with = "units::duration")]
-    pub max_command_timeout: Duration,
     /// How long an invalidation is tried before it is reported as incomplete.
     #[serde(with = "units::duration")]
     pub invalidate_timeout: Duration,
-    /// How long an invalidation waits for replicas.
-    #[serde(with = "units::duration")]
-    pub replica_timeout: Duration,
     /// The time after which the server may forget invalidations.
     #[serde(with = "units::duration")]
     pub max_ttl: Duration,
@@ -60,8 +51,6 @@ pub struct StoreConfig {
     /// What the freshness of a hit in the memory tier depends on.
     #[serde(with = "freshness")]
     pub freshness: Freshness,
-    /// The file that keeps invalidations which could not be completed.
-    pub outbox: Option<PathBuf>,
     /// The file with the certificate authority of the servers.
     pub tls_ca: Option<PathBuf>,
     /// The file with the certificate that is shown to the servers.
@@ -75,22 +64,18 @@ impl Default for StoreConfig {
         let limits = Limits::default();
         Self {
             url: StoreUrl::default(),
-            index_snapshots: None,
+            state_dir: None,
             cache_bytes: ByteSize(EmbeddedOptions::DEFAULT_CACHE_BYTES as u64),
             max_entries: limits.max_entries,
             max_bytes: ByteSize(limits.max_bytes),
             eviction: limits.eviction,
             prefix: "wellspring:".into(),
             buckets: 16,
-            connect_timeout: Duration::from_secs(1),
             command_timeout: Duration::from_secs(1),
-            max_command_timeout: Duration::from_secs(2),
             invalidate_timeout: Duration::from_secs(2),
-            replica_timeout: Duration::from_secs(1),
             max_ttl: Duration::from_hours(7 * 24),
             memory_tier_bytes: ByteSize(64 << 20),
             freshness: Freshness::Validated,
-            outbox: None,
             tls_ca: None,
             tls_certificate: None,
             tls_key: None,
@@ -101,7 +86,7 @@ impl Default for StoreConfig {
 /// Settings that only a local store uses.
 const LOCAL: [&str; 3] = ["store.max_entries", "store.max_bytes", "store.eviction"];
 /// Settings that mean nothing for a store in memory.
-const ON_DISK: [&str; 2] = ["store.index_snapshots", "store.cache_bytes"];
+const ON_DISK: [&str; 2] = ["store.state_dir", "store.cache_bytes"];
 
 impl StoreConfig {
     /// The settings of a store on Valkey, with the contents of the files that they name.
@@ -109,16 +94,13 @@ impl StoreConfig {
         let mut options = ValkeyStore::options()
             .prefix(&self.prefix)
             .buckets(self.buckets)
-            .connect_timeout(self.connect_timeout)
             .command_timeout(self.command_timeout)
-            .max_command_timeout(self.max_command_timeout)
             .invalidate_timeout(self.invalidate_timeout)
-            .replica_timeout(self.replica_timeout)
             .max_ttl(self.max_ttl)
             .memory_tier_bytes(self.memory_tier_bytes.0)
             .freshness(self.freshness);
-        if let Some(path) = &self.outbox {
-            options = options.outbox(path);
+        if let Some(folder) = &self.state_dir {
+            options = options.outbox(folder.join("outbox"));
         }
         let files = [
             ("tls_ca", &self.tls_ca),
@@ -159,7 +141,7 @@ pub(super) fn without_effect<'a>(
     let named = settings.clone().find(|(key, _)| *key == "store.url")?.1.layer();
     let concerns = |key: &str| match (key, url) {
         ("store.url", _) => true,
-        ("store.index_snapshots", _) => *url != StoreUrl::Memory,
+        ("store.state_dir", _) => *url != StoreUrl::Memory,
         ("store.cache_bytes", _) => matches!(url, StoreUrl::Embedded(_)),
         (_, StoreUrl::Valkey(_)) => !LOCAL.contains(&key),
         _ => LOCAL.contains(&key),

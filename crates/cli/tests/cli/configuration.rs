@@ -7,7 +7,7 @@ use crate::sandbox::Sandbox;
 #[test]
 fn what_is_shown_is_a_file_that_says_the_same() {
     let sandbox = Sandbox::new();
-    let file = b"[match]\ncandidates = 8\n[[server.webhooks]]\nname = \"docs\"\nkind = \"github\"\n\
+    let file = b"[admission]\nconfirmations = 8\n[[server.webhooks]]\nname = \"docs\"\nkind = \"github\"\n\
         secret_env = \"SECRET\"\nrules = [{ glob = \"docs/**\", document = \"${path}\" }]\n";
     sandbox.write("wellspring.toml", file);
     let output = sandbox.command().args(["config"]).env("WELLSPRING_TTL_DEFAULT", "2h").output().unwrap();
@@ -22,7 +22,7 @@ fn what_is_shown_is_a_file_that_says_the_same() {
     };
     let again = sandbox.json(&["config", "--config", "shown.toml"], 0);
     assert_eq!(again["ttl.default"]["value"], "2h");
-    assert_eq!(again["match.candidates"]["value"], 8);
+    assert_eq!(again["admission.confirmations"]["value"], 8);
     let output =
         sandbox.command().args(["config", "--json"]).env("WELLSPRING_TTL_DEFAULT", "2h").output().unwrap();
     let first: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -72,7 +72,7 @@ fn a_judge_is_described_in_full_or_not_at_all() {
         ("url = \"http://localhost:9/v1\"", "judge.url needs judge.model"),
         ("model = \"small\"", "judge.model is set without judge.url"),
         ("hits = 1.5", "wellspring.toml:2: judge.hits is 1.5, expected a number from 0 to 1"),
-        ("batch = 0", "wellspring.toml:2: judge.batch is 0, expected a whole number from 1 to 32"),
+        ("calls_per_hour = -1", "wellspring.toml:2: judge.calls_per_hour is -1, expected a whole number"),
     ] {
         sandbox.write("wellspring.toml", format!("[judge]\n{settings}\n").as_bytes());
         let stderr = sandbox.run(&["put", "Why sleep?", "Yes."]).code(2).stderr;

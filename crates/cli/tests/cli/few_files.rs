@@ -22,7 +22,7 @@ async fn a_process_of_few_files_outlives_those_who_take_them() {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 160 && exec \"$0\" \"$@\""]).arg(binary.get_program());
     command.current_dir(binary.get_current_dir().unwrap());
-    let served = Served::start_by(command, &upstream, &[("WELLSPRING_SERVER_OPEN_TIMEOUT", "15s")]);
+    let served = Served::start_by(command, &upstream, &[("WELLSPRING_SERVER_CLIENT_TIMEOUT", "45s")]);
     let address = |url: &str| url.strip_prefix("http://").unwrap().parse().unwrap();
     let (public, admin) = (address(&served.proxy), address(&served.admin));
     let chat = format!("{}/v1/chat/completions", served.proxy);

@@ -111,7 +111,7 @@ async fn a_request_is_traced_stage_by_stage_from_its_caller_to_the_upstream() {
         &upstream,
         &[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
-            ("WELLSPRING_UPSTREAM_OPENAI_PRICES", "good:1000:2000"),
+            ("WELLSPRING_UPSTREAM_PRICES", "good:1000:2000"),
             ("WELLSPRING_MATCH_SIMILARITY_THRESHOLD", "0.8"),
         ],
     );

@@ -27,15 +27,15 @@ fn what_only_reads_creates_no_store() {
     assert_eq!(fs::read_dir(sandbox.path("")).unwrap().count(), 0);
 }
 
-/// A folder for indexes is created only if one is named.
+/// A folder for indexes is created only if one for state is named.
 #[test]
 fn indexes_are_kept_where_the_configuration_says() {
     let sandbox = Sandbox::new();
     sandbox.run(&["put", CAPITAL, "Paris."]).code(0);
     assert_eq!(fs::read_dir(sandbox.path("")).unwrap().count(), 1);
-    sandbox.write("wellspring.toml", b"[store]\nindex_snapshots = \"indexes\"\ncache_bytes = \"1MiB\"\n");
+    sandbox.write("wellspring.toml", b"[store]\nstate_dir = \"state\"\ncache_bytes = \"1MiB\"\n");
     assert_eq!(sandbox.json(&["get", CAPITAL], 0)["answer"], "Paris.");
-    assert!(sandbox.path("indexes").is_dir());
+    assert!(sandbox.path("state/indexes").is_dir());
 }
 
 #[test]

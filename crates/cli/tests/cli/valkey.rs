@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 
 use serde_json::json;
+use wellspring::ValkeyStore;
 
 use crate::CAPITAL;
 use crate::sandbox::{Run, Sandbox};
@@ -131,13 +132,72 @@ fn a_change_is_kept_in_the_outbox_while_the_server_is_away() {
     let shared = Shared::new(Flavour::preferred());
     shared
         .sandbox
-        .write("wellspring.toml", b"store.outbox = \"outbox\"\nstore.invalidate_timeout = \"100ms\"\n");
+        .write("wellspring.toml", b"store.state_dir = \"state\"\nstore.invalidate_timeout = \"100ms\"\n");
     shared.run(&["put", CAPITAL, "Paris.", "--doc", "geo"]).code(0);
     shared.server.kill();
     let error = shared.run(&["invalidate", "--doc", "geo", "--json"]).code(3).stderr;
     assert!(error.contains("\"incomplete\"") && error.contains("it is kept"), "{error}");
     shared.server.restart();
     assert!(shared.json(&["stats"], 0)["store"]["pending_invalidations"].is_u64());
+}
+
+/// A gateway keeps its outbox to itself, and not the server.
+#[test]
+fn commands_run_beside_the_process_that_has_the_outbox() {
+    let shared = Shared::new(Flavour::preferred());
+    shared.sandbox.write("wellspring.toml", b"store.state_dir = \"state\"\n");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let options = ValkeyStore::options().outbox(shared.sandbox.path("state/outbox"));
+    let held = runtime.block_on(options.connect(&shared.url())).unwrap();
+    shared.run(&["put", CAPITAL, "Paris.", "--doc", "geo"]).code(0);
+    assert_eq!(shared.json(&["invalidate", "--doc", "geo"], 0)["dropped"], 1);
+    let outbox = |report: &serde_json::Value| {
+        let findings = report["findings"].as_array().unwrap().iter();
+        findings.into_iter().find(|finding| finding["check"] == "outbox").unwrap()["reason"].clone()
+    };
+    let reason = outbox(&shared.json(&["doctor"], 0));
+    assert_eq!(reason, "the one in store.state_dir is open in another process");
+    drop(runtime.enter());
+    drop(held);
+    drop(runtime);
+    assert!(outbox(&shared.json(&["doctor"], 0)).as_str().unwrap().starts_with("empty, at state"));
+}
+
+/// What is wrong decides what is advised.
+#[test]
+fn a_server_that_refuses_is_named_with_what_to_do() {
+    let (sandbox, plain) = (Sandbox::new(), Server::builder().password("s3cret").start());
+    plain.command(&["ACL", "SETUSER", "blind", "on", ">s3cret", "~*", "&*", "+@all", "-info"]);
+    let primary = Server::start();
+    let replica = Server::builder().replica_of(primary.port()).start();
+    primary.wait_for_replicas(1);
+    let tls = Server::builder().tls().start();
+    sandbox.write("ca.pem", tls.tls().ca.as_bytes());
+    for (url, authority, code, advice) in [
+        (
+            format!("valkey://:wrong@127.0.0.1:{}", plain.port()),
+            "",
+            2,
+            "; check user and password in the address",
+        ),
+        (format!("valkey://127.0.0.1:{}", plain.port()), "", 2, "; check user and password in the address"),
+        (format!("valkey://blind:s3cret@127.0.0.1:{}", plain.port()), "", 2, "; `wellspring doctor` lists"),
+        (format!("valkeys://127.0.0.1:{}", tls.port()), "", 2, "; set store.tls_ca"),
+        (
+            format!("valkeys://127.0.0.2:{}", tls.port()),
+            "ca.pem",
+            3,
+            "; check that the server's certificate is valid",
+        ),
+        (replica.url(), "", 3, "; name the primary, or its sentinels"),
+    ] {
+        sandbox.write("wellspring.toml", format!("store.url = \"{url}\"\n").as_bytes());
+        let mut command = sandbox.command();
+        let output =
+            command.args(["get", CAPITAL]).env("WELLSPRING_STORE_TLS_CA", authority).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(code) && stderr.contains(advice), "{url}: {stderr}");
+    }
 }
 
 /// The change in an event takes effect, an event that cannot be applied is dead-lettered, and both are

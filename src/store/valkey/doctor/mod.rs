@@ -15,9 +15,10 @@ use redis::Value;
 
 use self::settings::Settings;
 use super::layout::FORMAT;
+use super::link::CommandError;
 use super::{Inner, ValkeyStore, reply};
 use crate::clock::Timestamp;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, ServerFault};
 use crate::store::{Finding, Severity};
 
 /// How often the server is pinged.
@@ -30,8 +31,6 @@ const NAPS: usize = 20;
 const NAP: Duration = Duration::from_millis(5);
 /// Above this delay, a machine is too busy for a cache that answers in a millisecond.
 const BUSY: Duration = Duration::from_millis(30);
-const WRONG_PASSWORD: &str = "user or password is wrong";
-const NO_PASSWORD: &str = "it wants a password";
 /// A difference of clocks that is too small to report.
 const SKEW: Duration = Duration::from_secs(2);
 
@@ -68,7 +67,7 @@ impl ValkeyStore {
         let denied = findings.into_iter().find_map(|finding| Some((finding.reason, finding.remedy?)));
         denied.map_or(Ok(()), |(reason, remedy)| {
             let message = format!("{}: {reason}; permit it by {remedy}", self.inner.address);
-            Err(Error::new(ErrorKind::Config, message))
+            Err(Error::new(ErrorKind::Config, message).with_server_fault(Some(ServerFault::Permission)))
         })
     }
 
@@ -92,19 +91,23 @@ impl Inner {
         // The key only selects the node; its value is not used.
         let key = self.keys.format();
         match self.link.send(&redis::cmd("PING"), &key, self.options.connect_timeout).await {
-            Ok(_) => Ok(started.elapsed()),
-            Err(error) => {
-                // A server that does not permit it is there, and any other answer will do, too.
-                let error = Error::from(error);
-                match error.kind() {
-                    ErrorKind::Unavailable | ErrorKind::Timeout => {
-                        let why = plain(&error.to_string());
-                        let kind = if is_refusal(&why) { ErrorKind::Config } else { error.kind() };
-                        Err(Error::new(kind, format!("cannot reach {}: {why}", self.address)))
-                    }
-                    _ => Ok(started.elapsed()),
-                }
+            Err(CommandError::Unavailable(outage) | CommandError::Lost(outage)) => {
+                let kind = match outage.fault() {
+                    // Waiting does not help.
+                    Some(
+                        ServerFault::Credentials | ServerFault::Permission | ServerFault::UnknownAuthority,
+                    ) => ErrorKind::Config,
+                    _ => ErrorKind::Unavailable,
+                };
+                let why = outage.to_string();
+                let message = format!("cannot reach {}: {}", self.address, why.trim_end_matches('.'));
+                Err(Error::new(kind, message).with_server_fault(outage.fault()))
             }
+            Err(late @ CommandError::Late { .. }) => {
+                Err(Error::new(ErrorKind::Timeout, format!("cannot reach {}: {late}", self.address)))
+            }
+            // A server that does not permit it is there, and any other answer will do, too.
+            _ => Ok(started.elapsed()),
         }
     }
 
@@ -142,7 +145,7 @@ impl Inner {
                 "{found}, which may grow to {}: too little, so lookups will bypass the cache",
                 millis(most)
             );
-            let remedy = format!("store.max_command_timeout = \"{}ms\"", (median * 10).as_millis().max(1));
+            let remedy = format!("store.command_timeout = \"{}ms\"", (median * 10).as_millis().max(1));
             return Ok(Finding::new("reachable", Severity::Warning, reason).remedy(remedy));
         }
         if median > SLOW {
@@ -221,28 +224,11 @@ impl Inner {
         let reason = match &self.options.outbox {
             Some(path) => format!("empty, at {}", path.display()),
             None => "in memory only: an invalidation that fails is forgotten when its process ends, so repeat it or \
-                     set store.outbox"
+                     set store.state_dir"
                 .into(),
         };
         Finding::new("outbox", Severity::Ok, reason)
     }
-}
-
-/// Why a server is away, in simpler words where those of the server are too detailed.
-fn plain(why: &str) -> String {
-    let why = why.strip_prefix("the server is unavailable: ").unwrap_or(why);
-    if why.contains("WRONGPASS") {
-        return WRONG_PASSWORD.into();
-    }
-    if why.contains("NOAUTH") {
-        return NO_PASSWORD.into();
-    }
-    why.trim_end_matches('.').to_owned()
-}
-
-/// Whether the server refuses this store, so that waiting does not help.
-fn is_refusal(why: &str) -> bool {
-    [WRONG_PASSWORD, NO_PASSWORD, "NOPERM", "NoPerm", "UnknownIssuer"].iter().any(|part| why.contains(part))
 }
 
 /// Merges findings that differ in nothing but the server.

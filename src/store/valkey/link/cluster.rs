@@ -15,7 +15,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::breaker::{BACKOFF, Breaker, Gate};
-use super::{CommandError, Limits, Pace};
+use super::{CommandError, Limits, Outage, Pace};
 use crate::error::{Error, ErrorKind};
 
 /// The number of breakers over which the slots are spread: enough that two of the slots in use hardly ever
@@ -31,7 +31,7 @@ pub(in crate::store::valkey) struct Cluster {
 
 struct Shared {
     /// None until the first node was reached. After that, the library itself restores connections.
-    connection: Mutex<Result<ClusterConnection, String>>,
+    connection: Mutex<Result<ClusterConnection, Outage>>,
     breakers: Vec<Breaker>,
     pace: Pace,
     limits: Limits,
@@ -214,7 +214,7 @@ async fn connect(shared: Arc<Shared>, client: ClusterClient, tried: watch::Sende
     loop {
         let connected = timeout(shared.limits.connect, client.get_async_connection()).await;
         let connected = match connected {
-            Ok(connected) => connected.map_err(|error| error.to_string()),
+            Ok(connected) => connected.map_err(|error| Outage::of_cluster(&error)),
             Err(_) => Err("no node answers in time".into()),
         };
         let is_up = connected.is_ok();

@@ -11,6 +11,7 @@
 
 mod breaker;
 mod cluster;
+mod outage;
 mod pace;
 mod single;
 
@@ -22,6 +23,7 @@ use redis::{Cmd, PushInfo, RedisError, ServerErrorKind, TlsCertificates, Value};
 use tokio::sync::mpsc;
 
 use self::cluster::Cluster;
+pub(super) use self::outage::Outage;
 pub(super) use self::pace::Pace;
 use self::pace::TimedOut;
 use self::single::Single;
@@ -57,10 +59,10 @@ impl Limits {
 #[derive(Debug)]
 pub(super) enum CommandError {
     /// The server cannot be reached, does not answer in time, or is not ready: leave it alone for a while.
-    Unavailable(String),
+    Unavailable(Outage),
     /// The connection broke while the reply was awaited: the server is away, but may have executed the
     /// command.
-    Lost(String),
+    Lost(Outage),
     /// The server did not answer in time, but may have executed the command.
     Late {
         /// Whether this process itself ran late, so that the delay says nothing about the server.
@@ -108,8 +110,8 @@ impl From<CommandError> for Error {
     fn from(error: CommandError) -> Self {
         match error {
             CommandError::Late { .. } => Self::new(ErrorKind::Timeout, error.to_string()),
-            CommandError::Unavailable(_) | CommandError::Lost(_) => {
-                Self::new(ErrorKind::Unavailable, error.to_string())
+            CommandError::Unavailable(ref outage) | CommandError::Lost(ref outage) => {
+                Self::new(ErrorKind::Unavailable, error.to_string()).with_server_fault(outage.fault())
             }
             _ => Self::new(ErrorKind::Store, error.to_string()),
         }
@@ -134,7 +136,7 @@ impl From<RedisError> for CommandError {
                 });
                 Self::Moving { ask: node }
             }
-            Kind::Io => Self::Lost(error.to_string()),
+            Kind::Io => Self::Lost(error.into()),
             Kind::Server(ServerErrorKind::Moved | ServerErrorKind::TryAgain) => Self::Moving { ask: None },
             Kind::Server(
                 ServerErrorKind::BusyLoading
@@ -147,7 +149,7 @@ impl From<RedisError> for CommandError {
             | Kind::AuthenticationFailed
             | Kind::MasterNameNotFoundBySentinel
             | Kind::EmptySentinelList
-            | Kind::NoValidReplicasFoundBySentinel => Self::Unavailable(error.to_string()),
+            | Kind::NoValidReplicasFoundBySentinel => Self::Unavailable(error.into()),
             _ => Self::Refused(error),
         }
     }

@@ -14,8 +14,8 @@ use tokio::time::{Instant, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::breaker::{BACKOFF, Breaker, Gate};
-use super::{CommandError, Limits, Pace, TimedOut};
-use crate::error::{Error, ErrorKind};
+use super::{CommandError, Limits, Outage, Pace, TimedOut};
+use crate::error::{Error, ErrorKind, ServerFault};
 use crate::store::valkey::address::{Topology, ValkeyAddress};
 use crate::store::valkey::{reply, script};
 
@@ -42,7 +42,7 @@ struct Shared {
 #[derive(Debug)]
 enum State {
     Up(MultiplexedConnection, u64),
-    Down(String),
+    Down(Outage),
 }
 
 impl Single {
@@ -105,7 +105,9 @@ impl Single {
             Err(timed_out) => CommandError::from(timed_out),
         };
         match &error {
-            CommandError::Unavailable(why) | CommandError::Lost(why) => shared.lose(serial, why),
+            CommandError::Unavailable(outage) | CommandError::Lost(outage) => {
+                shared.lose(serial, outage.clone());
+            }
             CommandError::Late { starved } => {
                 if !starved {
                     shared.missed(asked);
@@ -130,13 +132,13 @@ impl Single {
             let (asked, ping) = (Instant::now(), redis::cmd("PING"));
             let reply = shared.pace.in_time(limit, connection.req_packed_command(&ping)).await;
             match reply.map(|reply| reply.and_then(Value::extract_error).map_err(CommandError::from)) {
-                Ok(Err(CommandError::Unavailable(why) | CommandError::Lost(why))) => {
-                    shared.lose(serial, &why);
+                Ok(Err(CommandError::Unavailable(outage) | CommandError::Lost(outage))) => {
+                    shared.lose(serial, outage);
                 }
                 Ok(_) if asked.elapsed() <= shared.pace.worth() => shared.heard(),
                 // The server is there, but its answers are not worth the wait.
                 Ok(_) => shared.missed(asked),
-                Err(TimedOut { starved: false }) => shared.lose(serial, "it does not answer"),
+                Err(TimedOut { starved: false }) => shared.lose(serial, "it does not answer".into()),
                 Err(TimedOut { starved: true }) => {}
             }
             shared.breaker.probed();
@@ -152,7 +154,7 @@ impl Shared {
     fn connection(&self) -> Result<(MultiplexedConnection, u64), CommandError> {
         match &*self.lock() {
             State::Up(connection, serial) => Ok((connection.clone(), *serial)),
-            State::Down(why) => Err(CommandError::Unavailable(why.clone())),
+            State::Down(outage) => Err(CommandError::Unavailable(outage.clone())),
         }
     }
 
@@ -171,11 +173,11 @@ impl Shared {
     }
 
     /// Gives the connection up, if it is still the current one.
-    fn lose(&self, serial: u64, why: &str) {
+    fn lose(&self, serial: u64, outage: Outage) {
         let mut state = self.lock();
         // A command that was sent on an earlier connection says nothing about the one that replaced it.
         if matches!(&*state, State::Up(_, current) if *current == serial) {
-            *state = State::Down(why.to_owned());
+            *state = State::Down(outage);
             self.lost.notify_one();
         }
     }
@@ -251,7 +253,7 @@ async fn keep(
         let pushes = pushes.clone();
         let listen = move |push: PushInfo| {
             if push.kind == PushKind::Disconnection {
-                disconnected.lose(serial, "the connection was closed");
+                disconnected.lose(serial, "the connection was closed".into());
             }
             if let Some(pushes) = &pushes {
                 // When the store is gone, no one listens any more.
@@ -274,12 +276,12 @@ async fn keep(
                     tokio::time::sleep(BACKOFF.after(0)).await;
                 }
             }
-            Err(why) => {
+            Err(outage) => {
                 // If the first connection fails, the code that opens the store reports it.
                 if failures == 0 && serial > 0 {
-                    tracing::warn!(server = shared.name, why, "no connection");
+                    tracing::warn!(server = shared.name, why = %outage, "no connection");
                 }
-                *shared.lock() = State::Down(why);
+                *shared.lock() = State::Down(outage);
                 tried.send_replace(true);
                 tokio::time::sleep(BACKOFF.after(failures)).await;
                 failures += 1;
@@ -293,15 +295,13 @@ async fn connect(
     shared: &Shared,
     source: &Source,
     listen: impl Fn(PushInfo) -> Result<(), redis::aio::SendError> + Send + Sync + 'static,
-) -> Result<MultiplexedConnection, String> {
-    let message = |error: redis::RedisError| error.to_string();
-    let client = source.client().await.map_err(message)?;
+) -> Result<MultiplexedConnection, Outage> {
+    let client = source.client().await?;
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(shared.limits.connect))
         .set_response_timeout(None)
         .set_push_sender(listen);
-    let mut connection =
-        client.get_multiplexed_async_connection_with_config(&config).await.map_err(message)?;
+    let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
     // All in one round trip, because a slow server may take its whole limit for a few.
     let mut hello = redis::pipe();
     for script in script::all() {
@@ -310,7 +310,7 @@ async fn connect(
     hello.cmd("PING").cmd("INFO").arg("replication");
     let asked = Instant::now();
     let count = hello.len();
-    let mut replies = connection.req_packed_commands(&hello, 0, count).await.map_err(message)?;
+    let mut replies = connection.req_packed_commands(&hello, 0, count).await?;
     shared.pace.took(asked.elapsed());
     // Where loading scripts is not permitted, they are sent whole when they are called.
     let (info, ping) = (replies.pop().unwrap_or(Value::Nil), replies.pop().unwrap_or(Value::Nil));
@@ -318,14 +318,14 @@ async fn connect(
     match ping.extract_error() {
         // If PING is not permitted, the next command has to show whether the server is ready.
         Err(error) if error.kind() != redis::ErrorKind::Server(ServerErrorKind::NoPerm) => {
-            return Err(message(error));
+            return Err(error.into());
         }
         _ => {}
     }
-    let info = info.extract_error().map_err(message)?;
+    let info = info.extract_error()?;
     match &info {
         Value::VerbatimString { text, .. } if text.contains("role:master") => Ok(connection),
         other if reply::text(other).is_some_and(|text| text.contains("role:master")) => Ok(connection),
-        _ => Err("it is not a primary".into()),
+        _ => Err(Outage::by_fault("it is not a primary", ServerFault::NotPrimary)),
     }
 }

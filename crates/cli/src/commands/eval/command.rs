@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand};
+use wellspring::cache::DEFAULT_CANDIDATES;
 use wellspring::clock::ManualClock;
 use wellspring::embed::Embedder;
 use wellspring::error::{Error, ErrorKind};
+use wellspring::judge::DEFAULT_BATCH;
 use wellspring::match_policy::MatchPolicy;
 use wellspring::store::MemoryStore;
 use wellspring::verify::Calibration;
@@ -326,7 +328,7 @@ async fn stream(args: StreamArgs, context: &Context) -> anyhow::Result<Exit> {
         cached: &cached,
         queries: &asked,
         calibrate_on: calibrate_on.as_deref(),
-        candidates: context.config.matching.candidates,
+        candidates: DEFAULT_CANDIDATES,
         hit_rate: args.hit_rate,
     };
     let (bar, mut progress) = progress("embedding");
@@ -360,7 +362,7 @@ async fn judge(args: JudgeArgs, context: &Context) -> anyhow::Result<Exit> {
         hits: config.judge.hits,
         near_misses: config.judge.near_misses,
         calls_per_hour: args.calls_per_hour.unwrap_or(config.judge.calls_per_hour),
-        batch: config.judge.batch,
+        batch: DEFAULT_BATCH,
         min_confidence: config.judge.min_confidence as f32,
     };
     let JudgeArgs { per_hour, judge_accuracy: accuracy, zipf, seed, .. } = args;

@@ -151,7 +151,10 @@ async fn an_open_relay_is_asked_for_by_name() {
             .map_err(|error| error.to_string())
     };
     let error = bind(|_| {}).await.unwrap_err();
-    assert!(error.contains("uses the gateway's own") && error.contains("server.open_relay"), "{error}");
+    assert!(
+        error.contains("uses the gateway's own") && error.contains("server.anonymous = \"relay\""),
+        "{error}"
+    );
     assert!(bind(|options| options.tokens = vec![Token::new("a", &[Permission::Fill], "s")]).await.is_err());
     assert!(bind(|options| options.anonymous = Anonymous::All).await.is_err());
     bind(|options| options.open_relay = true).await.unwrap();
