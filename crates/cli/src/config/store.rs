@@ -94,6 +94,8 @@ impl StoreConfig {
         let mut options = ValkeyStore::options()
             .prefix(&self.prefix)
             .buckets(self.buckets)
+            // Who expects a distant server to be slow to answer expects it to be slow to connect, too.
+            .connect_timeout(self.command_timeout.max(Duration::from_secs(1)))
             .command_timeout(self.command_timeout)
             .invalidate_timeout(self.invalidate_timeout)
             .max_ttl(self.max_ttl)

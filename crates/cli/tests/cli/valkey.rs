@@ -171,7 +171,8 @@ fn a_server_that_refuses_is_named_with_what_to_do() {
     let primary = Server::start();
     let replica = Server::builder().replica_of(primary.port()).start();
     primary.wait_for_replicas(1);
-    let tls = Server::builder().tls().start();
+    // Its certificate is for the first address only.
+    let tls = Server::builder().tls().config("bind", "127.0.0.1 127.0.0.2").start();
     sandbox.write("ca.pem", tls.tls().ca.as_bytes());
     for (url, authority, code, advice) in [
         (

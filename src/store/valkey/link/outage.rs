@@ -31,6 +31,7 @@ impl Outage {
             ("NOAUTH", Some(NO_PASSWORD), ServerFault::Credentials),
             ("NoPerm", None, ServerFault::Permission),
             ("UnknownIssuer", None, ServerFault::UnknownAuthority),
+            ("BadSignature", None, ServerFault::UnknownAuthority),
             ("invalid peer certificate", None, ServerFault::Certificate),
         ];
         match known.into_iter().find(|(text, ..)| why.contains(text)) {
@@ -79,9 +80,10 @@ fn certificate_fault(error: &RedisError) -> Option<ServerFault> {
     let shared = shared.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>()?;
     let broken = shared.downcast_ref::<std::io::Error>()?.get_ref()?.downcast_ref()?;
     match broken {
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            Some(ServerFault::UnknownAuthority)
-        }
+        // An authority of the same name as one that is trusted, but with another key, leaves a bad signature.
+        rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer | CertificateError::BadSignature,
+        ) => Some(ServerFault::UnknownAuthority),
         rustls::Error::InvalidCertificate(_) => Some(ServerFault::Certificate),
         _ => None,
     }
