@@ -17,6 +17,9 @@ use wellspring::error::{Error, ErrorKind};
 /// When the question was looked up; sent with the response to a miss.
 pub(super) const SINCE_HEADER: HeaderName = HeaderName::from_static("wellspring-since");
 
+/// Whether the clients of both APIs repeat a request by themselves.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
 /// The shape of errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
@@ -54,13 +57,14 @@ pub struct Problem {
     message: String,
     retry_after: Option<Duration>,
     since: Option<Since>,
+    is_final: bool,
 }
 
 impl Problem {
     /// A problem with a `kind` for programs to match on, and a `message` for people: no question, no answer,
     /// no key.
     pub fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
-        Self { status, kind, message: message.into(), retry_after: None, since: None }
+        Self { status, kind, message: message.into(), retry_after: None, since: None, is_final: false }
     }
 
     /// 400: something in the request is not valid.
@@ -71,6 +75,18 @@ impl Problem {
     /// 500: the gateway itself failed.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+    }
+
+    /// 504: the caller wants a stored answer or nothing.
+    pub(super) fn not_cached() -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "not_cached", "there is no answer in the cache").lasting()
+    }
+
+    /// Adds that the same request would get the same response. The APIs' own clients otherwise repeat what
+    /// fails with a status from 500.
+    pub(super) fn lasting(mut self) -> Self {
+        self.is_final = true;
+        self
     }
 
     /// Adds when the question without an answer was looked up.
@@ -130,6 +146,9 @@ impl Problem {
         }
         if let Some(since) = self.since.and_then(|since| HeaderValue::from_str(&since.to_string()).ok()) {
             headers.insert(SINCE_HEADER, since);
+        }
+        if self.is_final {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -2,7 +2,6 @@
 
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
 use bytes::Bytes;
@@ -237,7 +236,7 @@ fn only_if_cached(control: Control, found: Found) -> Result<Found, Problem> {
     if !control.only_if_cached || matches!(found, Found::Hit(_)) {
         return Ok(found);
     }
-    let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, "not_cached", "there is no answer in the cache");
+    let problem = Problem::not_cached();
     // With this value, a caller that retrieves now and asks again can have the answer fenced from here on.
     Err(match found {
         Found::Make(permit, ..) => problem.since(permit.since()),

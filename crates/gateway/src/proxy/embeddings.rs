@@ -95,11 +95,7 @@ pub(super) async fn embed(
         return Ok(hit(cached));
     }
     if control.only_if_cached {
-        return Err(Problem::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "not_cached",
-            "there is no answer in the cache",
-        ));
+        return Err(Problem::not_cached());
     }
     let call = embeddings.calls.get_with(key, Arc::default);
     let _calling = match Arc::clone(&call).try_lock_owned() {

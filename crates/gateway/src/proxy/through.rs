@@ -63,7 +63,8 @@ pub(super) async fn pass_through(
             StatusCode::NOT_IMPLEMENTED,
             "no_websocket",
             "the gateway does not forward WebSockets: connect to the API directly",
-        ));
+        )
+        .lasting());
     }
     // Several paths exist in both APIs; only Anthropic's sends versions in a header.
     let is_anthropic = first == "messages" || head.headers.contains_key("anthropic-version");
