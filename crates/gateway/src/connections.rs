@@ -259,7 +259,7 @@ pub(super) async fn in_place(request: Request, next: Next) -> Response {
     if request.extensions().get::<Place>() != Some(&Place::Reserve) {
         return next.run(request).await;
     }
-    let dialect = Dialect::of(request.uri().path());
+    let dialect = Dialect::of(request.uri().path(), request.headers());
     let mut response = if health::is_check(request.uri()) {
         next.run(request).await
     } else {

@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use axum::http::uri::Authority;
 use axum::http::{HeaderName, HeaderValue};
+use reqwest::Url;
 use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer, ExposeHeaders};
 use wellspring::error::{Error, ErrorKind, Result};
 
@@ -36,15 +36,19 @@ impl FromStr for Origin {
             let message = format!("not an origin such as \"https://app.example\", nor \"*\": {text:?}");
             Error::new(ErrorKind::Config, message)
         };
-        let text = text.to_ascii_lowercase();
-        if text != "*" {
-            let (scheme, host) = text.split_once("://").ok_or_else(bad)?;
-            let host: Authority = host.parse().map_err(|_| bad())?;
-            if !matches!(scheme, "http" | "https") || host.as_str().contains(['@', '*']) {
-                return Err(bad());
-            }
+        if text == "*" {
+            return Ok(Self(HeaderValue::from_static("*")));
         }
-        HeaderValue::from_str(&text).map(Self).map_err(|_| bad())
+        let (_, host) = text.split_once("://").ok_or_else(bad)?;
+        if host.contains(['@', '*', '/', '\\', '?', '#']) {
+            return Err(bad());
+        }
+        let url: Url = text.parse().map_err(|_| bad())?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(bad());
+        }
+        // As browsers write it: without the default port, in lower case, and with the shortest address.
+        HeaderValue::from_str(&url.origin().ascii_serialization()).map(Self).map_err(|_| bad())
     }
 }
 
@@ -78,8 +82,19 @@ mod tests {
 
     #[test]
     fn origins_are_what_browsers_send() {
-        for text in ["*", "https://app.example", "http://localhost:3000", "http://[::1]:80"] {
+        for text in ["*", "https://app.example", "http://localhost:3000", "https://[::1]:80"] {
             assert_eq!(text.parse::<Origin>().unwrap().to_string(), text);
+        }
+        for (written, sent) in [
+            ("https://app.example:443", "https://app.example"),
+            ("http://app.example:80", "http://app.example"),
+            ("https://app.example:80", "https://app.example:80"),
+            ("https://app.example:", "https://app.example"),
+            ("HTTPS://App.Example:08443", "https://app.example:8443"),
+            ("http://[0:0:0:0:0:0:0:1]:3000", "http://[::1]:3000"),
+            ("https://caf\u{e9}.example", "https://xn--caf-dma.example"),
+        ] {
+            assert_eq!(written.parse::<Origin>().unwrap().to_string(), sent);
         }
         for text in [
             "",
@@ -90,6 +105,8 @@ mod tests {
             "null",
             "ftp://a",
             "https://u@a",
+            "https://a?b",
+            "https://a:99999",
         ] {
             assert!(text.parse::<Origin>().is_err(), "{text}");
         }

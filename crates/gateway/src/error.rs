@@ -1,21 +1,26 @@
 //! What goes wrong at the gateway itself, in the shape that the caller's client library expects.
 //!
-//! A [`Problem`] is written by `in_dialect`, the outermost layer: it knows which API the path belongs to.
+//! A [`Problem`] is written by `in_dialect`, the outermost layer: it knows which API the request is for.
 //! Errors of the upstream never become a [`Problem`]: they are passed on as they are.
 
 use std::any::Any;
 use std::time::Duration;
 
 use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use wellspring::cache::Since;
 use wellspring::error::{Error, ErrorKind};
 
+use crate::vendor::{self, Vendor};
+
 /// When the question was looked up; sent with the response to a miss.
 pub(super) const SINCE_HEADER: HeaderName = HeaderName::from_static("wellspring-since");
+
+/// Whether the clients of both APIs repeat a request by themselves.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// The shape of errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,18 +34,15 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// The shape that clients of `path` expect.
-    pub fn of(path: &str) -> Self {
-        let mut segments = path.split('/').skip(1);
-        let first = segments.next().unwrap_or_default();
-        match (first, if first == "v1" { segments.next() } else { None }) {
-            ("messages", _) | ("v1", Some("messages")) => Self::Anthropic,
-            ("v1", Some("cache" | "documents" | "webhooks")) => Self::Plain,
-            // Also for routes that the gateway does not have: OpenAI's clients ask for them.
-            ("v1" | "chat" | "completions" | "responses" | "embeddings" | "models" | "openai", _) => {
-                Self::OpenAi
-            }
-            _ => Self::Plain,
+    /// The shape that the client of a request to `path` with `headers` expects. What is not the gateway's own
+    /// is an API's, also on a listener that does not pass it on: the client of an API asks for it.
+    pub fn of(path: &str, headers: &HeaderMap) -> Self {
+        if path.len() <= 1 || vendor::is_own(path) {
+            return Self::Plain;
+        }
+        match Vendor::of(path, headers) {
+            Vendor::OpenAi => Self::OpenAi,
+            Vendor::Anthropic => Self::Anthropic,
         }
     }
 }
@@ -54,13 +56,14 @@ pub struct Problem {
     message: String,
     retry_after: Option<Duration>,
     since: Option<Since>,
+    is_final: bool,
 }
 
 impl Problem {
     /// A problem with a `kind` for programs to match on, and a `message` for people: no question, no answer,
     /// no key.
     pub fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
-        Self { status, kind, message: message.into(), retry_after: None, since: None }
+        Self { status, kind, message: message.into(), retry_after: None, since: None, is_final: false }
     }
 
     /// 400: something in the request is not valid.
@@ -71,6 +74,18 @@ impl Problem {
     /// 500: the gateway itself failed.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+    }
+
+    /// 504: the caller wants a stored answer or nothing.
+    pub(super) fn not_cached() -> Self {
+        Self::new(StatusCode::GATEWAY_TIMEOUT, "not_cached", "there is no answer in the cache").lasting()
+    }
+
+    /// Adds that the same request would get the same response. The APIs' own clients otherwise repeat what
+    /// fails with a status from 500.
+    pub(super) fn lasting(mut self) -> Self {
+        self.is_final = true;
+        self
     }
 
     /// Adds when the question without an answer was looked up.
@@ -131,6 +146,9 @@ impl Problem {
         if let Some(since) = self.since.and_then(|since| HeaderValue::from_str(&since.to_string()).ok()) {
             headers.insert(SINCE_HEADER, since);
         }
+        if self.is_final {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
@@ -165,7 +183,7 @@ impl From<Error> for Problem {
 
 /// Rewrites a [`Problem`] into the shape that the path's clients expect.
 pub(super) async fn in_dialect(request: Request, next: Next) -> Response {
-    let dialect = Dialect::of(request.uri().path());
+    let dialect = Dialect::of(request.uri().path(), request.headers());
     let response = next.run(request).await;
     match response.extensions().get::<Problem>() {
         Some(problem) if dialect != Dialect::Plain => problem.response(dialect),
@@ -193,12 +211,27 @@ mod tests {
 
     #[test]
     fn each_api_has_errors_of_its_own_shape() {
-        assert_eq!(Dialect::of("/v1/messages/count_tokens"), Dialect::Anthropic);
-        assert_eq!(Dialect::of("/v1/chat/completions"), Dialect::OpenAi);
-        assert_eq!(Dialect::of("/v1/models"), Dialect::OpenAi);
-        assert_eq!(Dialect::of("/v1/audio/speech"), Dialect::OpenAi);
-        assert_eq!(Dialect::of("/v1/cache/lookup"), Dialect::Plain);
-        assert_eq!(Dialect::of("/v1x"), Dialect::Plain);
+        let plain = HeaderMap::new();
+        let versioned = HeaderMap::from_iter([(
+            HeaderName::from_static("anthropic-version"),
+            HeaderValue::from_static("1"),
+        )]);
+        for (path, without, with) in [
+            ("/v1/messages/count_tokens", Dialect::Anthropic, Dialect::Anthropic),
+            ("/messages", Dialect::Anthropic, Dialect::Anthropic),
+            ("/v1/chat/completions", Dialect::OpenAi, Dialect::OpenAi),
+            ("/openai/v1/responses", Dialect::OpenAi, Dialect::OpenAi),
+            ("/v1/models", Dialect::OpenAi, Dialect::Anthropic),
+            ("/files", Dialect::OpenAi, Dialect::Anthropic),
+            ("/v1/complete", Dialect::OpenAi, Dialect::Anthropic),
+            ("/audio/speech", Dialect::OpenAi, Dialect::Anthropic),
+            ("/v1/cache/lookup", Dialect::Plain, Dialect::Plain),
+            ("/metrics", Dialect::Plain, Dialect::Plain),
+            ("/", Dialect::Plain, Dialect::Plain),
+        ] {
+            assert_eq!(Dialect::of(path, &plain), without, "{path}");
+            assert_eq!(Dialect::of(path, &versioned), with, "{path}");
+        }
         let problem = Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", "m");
         assert_eq!(problem.body(Dialect::Plain)["error"]["kind"], "body_too_large");
         assert_eq!(problem.body(Dialect::OpenAi)["error"]["type"], "invalid_request_error");

@@ -1,5 +1,7 @@
 //! The headers that stand for fields of `wellspring`.
 
+use axum::http::HeaderMap;
+
 /// How a header's value is read.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
@@ -41,4 +43,9 @@ pub(super) const HEADERS: [(&str, &str, Kind); 18] = [
 /// The names of the headers.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     HEADERS.iter().map(|(name, ..)| *name)
+}
+
+/// Whether one of `headers` stands for a field.
+pub(super) fn is_any(headers: &HeaderMap) -> bool {
+    headers.keys().any(|header| names().any(|name| header == name))
 }

@@ -33,6 +33,7 @@ pub mod proxy;
 pub mod rules;
 mod state;
 pub mod telemetry;
+mod vendor;
 pub mod webhooks;
 mod writers;
 

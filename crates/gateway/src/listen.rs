@@ -24,6 +24,9 @@ use crate::{Anonymous, Gateway, admin_router, public_router, webhook_router};
 
 /// How long a client may take to send the head of a request, or to begin the next request on a connection.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The most bytes of headers that a request has over HTTP/2: as many as are accepted over HTTP/1.1. Directives
+/// may be headers, and are longer than what hyper accepts over HTTP/2 by default (16 KiB).
+const MAX_HEADERS: u32 = 408 << 10;
 /// The shutdown is announced repeatedly until it was received: a listener that is busy at that moment misses
 /// it.
 const ANNOUNCE_EVERY: Duration = Duration::from_millis(100);
@@ -208,7 +211,10 @@ async fn run(
     let mut server = axum_server::from_tcp(listener).map_err(broken)?.handle(handle.clone());
     let http = server.http_builder();
     http.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    http.http2().timer(TokioTimer::new()).keep_alive_interval(HEADER_TIMEOUT);
+    http.http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEADER_TIMEOUT)
+        .max_header_list_size(MAX_HEADERS);
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let plain = NoDelayAcceptor::new();
     match tls {

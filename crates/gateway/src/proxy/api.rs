@@ -3,10 +3,9 @@
 use axum::http::Uri;
 use serde_json::{Map, Value};
 
-use super::path::deployment;
+use super::path;
 use super::shapes::{Folded, Summary, chat, messages, responses};
 use super::sse::Event;
-use super::upstream::Vendor;
 
 /// An API whose answers are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,18 +24,11 @@ impl Api {
     /// The API that a request to `uri` is for.
     pub(super) fn of(uri: &Uri) -> Self {
         let path = uri.path().strip_prefix("/v1").unwrap_or(uri.path());
-        match &path[deployment(path).len()..] {
+        match &path[path::azure(path).len()..] {
             "/completions" => Self::Completions,
             "/responses" => Self::Responses,
             "/messages" => Self::Messages,
             _ => Self::Chat,
-        }
-    }
-
-    pub(super) fn vendor(self) -> Vendor {
-        match self {
-            Self::Messages => Vendor::Anthropic,
-            _ => Vendor::OpenAi,
         }
     }
 

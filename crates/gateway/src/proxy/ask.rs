@@ -2,7 +2,6 @@
 
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
 use bytes::Bytes;
@@ -24,7 +23,7 @@ use super::upstream_fill::UpstreamFill;
 use crate::auth::Caller;
 use crate::error::Problem;
 use crate::writers::{self, Said};
-use crate::{Gateway, Price, limits, permits};
+use crate::{Gateway, Price, header_fields, limits, permits};
 
 /// The field of a body that is meant for the gateway.
 pub(super) const FIELD: &str = "wellspring";
@@ -82,7 +81,11 @@ pub(super) async fn ask(
     let asked = match limits::apart(&gateway, length, reading).await?? {
         Read::Question(asked) => asked,
         Read::Other(outgoing) => {
-            return Box::pin(pass(&gateway, outgoing, Forward::Bypass("no-object"))).await;
+            let mut passed = Box::pin(pass(&gateway, outgoing, Forward::Bypass("no-object"))).await?;
+            if header_fields::is_any(&headers) {
+                reply::warn_of_ignored_directives(passed.headers_mut());
+            }
+            return Ok(passed);
         }
     };
     let Asked { outgoing, directives, form, price, wants_json, bypass, held, query, matching } = asked;
@@ -171,14 +174,14 @@ fn read(gateway: &Gateway, caller: &Caller, head: &Parts, body: Bytes) -> Result
     let Some(fields) = json::object(&body) else {
         refuse_directives(&body)?;
         // The upstream reports what is wrong with it.
-        return Outgoing::new(gateway, api.vendor(), head, caller, body).map(Read::Other);
+        return Outgoing::new(gateway, head, caller, body).map(Read::Other);
     };
     let own = fields.get(FIELD);
     let directives = Directives::new(own.cloned(), &head.headers, limits)?;
     let body = if own.is_some() { json::without(&body, FIELD).unwrap_or(body) } else { body };
-    let outgoing = Outgoing::new(gateway, api.vendor(), head, caller, body)?;
+    let outgoing = Outgoing::new(gateway, head, caller, body)?;
     let form = Form::wanted(&fields);
-    let price = gateway.upstreams().price(api.vendor(), &fields);
+    let price = gateway.upstreams().price(outgoing.vendor, &fields);
     let wants_json = api.wants_json(&fields);
     let bypass = if api.is_stateful(&fields) {
         Some("stateful")
@@ -237,7 +240,7 @@ fn only_if_cached(control: Control, found: Found) -> Result<Found, Problem> {
     if !control.only_if_cached || matches!(found, Found::Hit(_)) {
         return Ok(found);
     }
-    let problem = Problem::new(StatusCode::GATEWAY_TIMEOUT, "not_cached", "there is no answer in the cache");
+    let problem = Problem::not_cached();
     // With this value, a caller that retrieves now and asks again can have the answer fenced from here on.
     Err(match found {
         Found::Make(permit, ..) => problem.since(permit.since()),

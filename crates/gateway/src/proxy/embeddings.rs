@@ -25,12 +25,12 @@ use tokio::sync::Mutex;
 use super::ask::{FIELD, pass, refuse_directives};
 use super::control::Control;
 use super::json;
-use super::reply::Forward;
+use super::reply::{self, Forward};
 use super::sharing::tenant;
-use super::upstream::{Outgoing, Vendor, passed_on};
+use super::upstream::{Outgoing, passed_on};
 use crate::auth::Caller;
 use crate::error::Problem;
-use crate::{Gateway, limits};
+use crate::{Gateway, header_fields, limits};
 
 /// How long vectors are kept. A model may change while its name stays the same.
 const TTL: Duration = Duration::from_hours(24);
@@ -72,17 +72,32 @@ pub(super) async fn embed(
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let most = gateway.options().limits.body_bytes;
     let body = gateway.options().limits.read(body).await?;
     let (length, control) = (body.len(), Control::of(&head.headers));
+    let mut has_directives = header_fields::is_any(&head.headers);
     let reading = {
         let gateway = gateway.clone();
         move || read(&gateway, &caller, &head, body)
     };
     let (outgoing, asked) = limits::apart(&gateway, length, reading).await??;
-    let Some(Asked { fields, key }) = asked.filter(|_| !control.no_store) else {
+    has_directives |= asked.as_ref().is_some_and(|asked| asked.has_field);
+    let mut response = respond(&gateway, control, outgoing, asked).await?;
+    if has_directives {
+        reply::warn_of_ignored_directives(response.headers_mut());
+    }
+    Ok(response)
+}
+
+/// The vectors from the cache or from the upstream.
+async fn respond(
+    gateway: &Gateway,
+    control: Control,
+    outgoing: Outgoing,
+    asked: Option<Asked>,
+) -> Result<Response, Problem> {
+    let Some(Asked { fields, key, .. }) = asked.filter(|_| !control.no_store) else {
         let forward = if control.no_store { Forward::Request } else { Forward::Bypass("no-object") };
-        return pass(&gateway, outgoing, forward).await;
+        return pass(gateway, outgoing, forward).await;
     };
     let embeddings = gateway.embeddings();
     let fresh = || {
@@ -95,11 +110,7 @@ pub(super) async fn embed(
         return Ok(hit(cached));
     }
     if control.only_if_cached {
-        return Err(Problem::new(
-            StatusCode::GATEWAY_TIMEOUT,
-            "not_cached",
-            "there is no answer in the cache",
-        ));
+        return Err(Problem::not_cached());
     }
     let call = embeddings.calls.get_with(key, Arc::default);
     let _calling = match Arc::clone(&call).try_lock_owned() {
@@ -113,7 +124,8 @@ pub(super) async fn embed(
             None
         }
     };
-    let mut response = outgoing.send(&gateway).await?;
+    let most = gateway.options().limits.body_bytes;
+    let mut response = outgoing.send(gateway).await?;
     let mut passed = passed_on(&response, Body::empty());
     Forward::Miss.write_headers(passed.headers_mut(), false, None, None);
     if response.status() != StatusCode::OK || response.headers().contains_key(header::CONTENT_ENCODING) {
@@ -144,6 +156,8 @@ pub(super) async fn embed(
 struct Asked {
     fields: Map<String, Value>,
     key: [u8; 32],
+    /// Whether the body had the field `wellspring`.
+    has_field: bool,
 }
 
 /// The body that goes upstream, and the key under which its vectors are kept; none if the body is not an
@@ -157,17 +171,17 @@ fn read(
     gateway.options().limits.check_json(&body)?;
     let Some(mut fields) = json::object(&body) else {
         refuse_directives(&body)?;
-        return Outgoing::new(gateway, Vendor::OpenAi, head, caller, body).map(|outgoing| (outgoing, None));
+        return Outgoing::new(gateway, head, caller, body).map(|outgoing| (outgoing, None));
     };
     // For vectors, the gateway takes no directives, but some clients send the field with every request.
-    let body =
-        if fields.remove(FIELD).is_some() { json::without(&body, FIELD).unwrap_or(body) } else { body };
-    let outgoing = Outgoing::new(gateway, Vendor::OpenAi, head, caller, body)?;
+    let has_field = fields.remove(FIELD).is_some();
+    let body = if has_field { json::without(&body, FIELD).unwrap_or(body) } else { body };
+    let outgoing = Outgoing::new(gateway, head, caller, body)?;
     let tenant = tenant(gateway.options(), caller, &head.headers);
     let base = gateway.upstreams().base(&outgoing);
     let key = serde_json::json!([base, tenant, outgoing.beside_body, fields]);
     let key = Sha256::digest(key.to_string().as_bytes()).into();
-    Ok((outgoing, Some(Asked { fields, key })))
+    Ok((outgoing, Some(Asked { fields, key, has_field })))
 }
 
 /// Whether `body` holds a vector for each input of the request `fields`, in the same order and in the

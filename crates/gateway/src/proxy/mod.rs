@@ -49,9 +49,12 @@ pub(super) fn routes() -> Router<Gateway> {
         .route("/v1/messages", post(ask::ask).fallback(through))
         .route("/v1/embeddings", post(embeddings::embed).fallback(through))
         .merge(through::routes());
-    // The same routes for clients whose base URL has no version, and in Azure's form.
-    for base in ["", "/openai/deployments/{deployment}"] {
+    // The same routes for clients whose base URL has no version, and in Azure's forms.
+    for base in ["", "/openai/deployments/{deployment}", "/openai/v1", "/openai"] {
         for path in ["/chat/completions", "/completions", "/responses", "/messages"] {
+            if path == "/messages" && !base.is_empty() {
+                continue;
+            }
             routes = routes.route(&format!("{base}{path}"), post(ask::ask).fallback(through));
         }
         routes = routes.route(&format!("{base}/embeddings"), post(embeddings::embed).fallback(through));

@@ -4,15 +4,30 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use axum::http::Method;
 use wellspring::error::{Error, ErrorKind, Result};
 
-/// The routes that the gateway answers itself, and those that report models and counts.
+use super::path;
+use crate::vendor;
+
+/// The routes that the gateway answers itself, and those that report models and counts; OpenAI's also where
+/// Azure has them.
 const BY_DEFAULT: &str = "POST:chat/completions POST:completions POST:responses GET:responses/* POST:responses/* \
-    DELETE:responses/* POST:messages POST:messages/count_tokens POST:embeddings GET:models GET:models/* POST:moderations \
-    POST:openai/deployments/*/chat/completions POST:openai/deployments/*/completions \
-    POST:openai/deployments/*/embeddings";
+    DELETE:responses/* POST:embeddings GET:models GET:models/* POST:moderations POST:messages \
+    POST:messages/count_tokens";
+
+static DEFAULTS: LazyLock<Vec<PathPattern>> =
+    LazyLock::new(|| BY_DEFAULT.split_whitespace().filter_map(|text| text.parse().ok()).collect());
+
+/// Whether the gateway's own key is sent with `method` to `path`, whatever the configuration.
+pub(super) fn is_lent(method: &Method, path: &str) -> bool {
+    let azure = path::azure(path);
+    let path = &path[azure.len()..];
+    let is_there = azure.is_empty() || vendor::first(path) != "messages";
+    is_there && DEFAULTS.iter().any(|pattern| pattern.matches(method, path))
+}
 
 /// Paths below an upstream's base URL, as `[METHOD:]PATH`. A `*` matches one segment, and at the end one or
 /// more.
@@ -23,11 +38,6 @@ pub struct PathPattern {
 }
 
 impl PathPattern {
-    /// The paths that the gateway's own key is sent to, whatever the configuration.
-    pub fn defaults() -> Vec<Self> {
-        BY_DEFAULT.split_whitespace().filter_map(|text| text.parse().ok()).collect()
-    }
-
     /// Whether a request with `method` to `path` matches; `path` begins with a slash and has no query. The
     /// path is compared as it is written: a path with unnecessary encoding does not match.
     pub(super) fn matches(&self, method: &Method, path: &str) -> bool {
@@ -82,20 +92,19 @@ impl fmt::Display for PathPattern {
 mod tests {
     use super::*;
 
-    fn is_default(method: &Method, path: &str) -> bool {
-        PathPattern::defaults().iter().any(|pattern| pattern.matches(method, path))
-    }
-
     #[test]
     fn the_own_key_goes_where_questions_go() {
-        assert_eq!(PathPattern::defaults().len(), BY_DEFAULT.split_whitespace().count());
+        assert_eq!(DEFAULTS.len(), BY_DEFAULT.split_whitespace().count());
         for (method, path) in [
             (Method::POST, "/chat/completions"),
             (Method::GET, "/models/org%2Fname"),
             (Method::DELETE, "/responses/r_1"),
             (Method::POST, "/openai/deployments/d/embeddings"),
+            (Method::POST, "/openai/v1/chat/completions"),
+            (Method::GET, "/openai/v1/responses/r_1"),
+            (Method::POST, "/openai/responses"),
         ] {
-            assert!(is_default(&method, path), "{method} {path}");
+            assert!(is_lent(&method, path), "{method} {path}");
         }
         for (method, path) in [
             (Method::GET, "/chat/completions"),
@@ -105,10 +114,14 @@ mod tests {
             (Method::POST, "/chat%2Fcompletions"),
             (Method::POST, "/openai/deployments/d/images/generations"),
             (Method::POST, "/openai/deployments/d/e/embeddings"),
+            (Method::POST, "/openai/v1/files"),
+            (Method::POST, "/openai/v1/messages"),
+            (Method::GET, "/openai/v1"),
+            (Method::POST, "/openai/v1/openai/v1/responses"),
             (Method::GET, "/models;x"),
             (Method::GET, "/Models"),
         ] {
-            assert!(!is_default(&method, path), "{method} {path}");
+            assert!(!is_lent(&method, path), "{method} {path}");
         }
     }
 

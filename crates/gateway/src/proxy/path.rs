@@ -10,6 +10,7 @@ use axum::http::Uri;
 use percent_encoding::percent_decode;
 
 use crate::error::Problem;
+use crate::vendor::without_version;
 
 /// How many times a segment may be encoded on top of itself. A segment that needs more is refused.
 const MOST_DECODINGS: usize = 4;
@@ -20,8 +21,7 @@ const MOST_DECODINGS: usize = 4;
 ///
 /// 400 if a segment is empty or a dot segment, or holds a backslash or a control character, encoded or not.
 pub(super) fn below_version(uri: &Uri) -> Result<String, Problem> {
-    let path = uri.path();
-    let path = path.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(path);
+    let path = without_version(uri.path());
     let is_safe = path.strip_prefix('/').is_some_and(|path| path.split('/').all(is_safe));
     if !is_safe {
         return Err(Problem::invalid(
@@ -34,12 +34,16 @@ pub(super) fn below_version(uri: &Uri) -> Result<String, Problem> {
     })
 }
 
-/// The deployment that `path` names before the API's own path, as in Azure: `/openai/deployments/NAME`; else
-/// empty.
-pub(super) fn deployment(path: &str) -> &str {
-    const START: &str = "/openai/deployments/";
-    let end = path.strip_prefix(START).and_then(|rest| rest.find('/'));
-    end.map_or("", |end| &path[..START.len() + end])
+/// What `path` has before the API's own path in Azure: `/openai/deployments/NAME`, `/openai/v1` or `/openai`;
+/// else empty.
+pub(super) fn azure(path: &str) -> &str {
+    const DEPLOYMENTS: &str = "/openai/deployments/";
+    let deployment = path.strip_prefix(DEPLOYMENTS).and_then(|rest| rest.find('/'));
+    if let Some(end) = deployment {
+        return &path[..DEPLOYMENTS.len() + end];
+    }
+    let is_before = |base: &&str| path.strip_prefix(base).is_some_and(|rest| rest.starts_with('/'));
+    ["/openai/v1", "/openai"].into_iter().find(is_before).unwrap_or_default()
 }
 
 /// Whether `segment` is one name, or several separated by encoded slashes, however often it is decoded.
@@ -118,5 +122,21 @@ mod tests {
             }
         }
         assert_eq!(below("/v1models"), Some("/v1models".into()));
+    }
+
+    #[test]
+    fn azure_s_paths_begin_in_three_ways() {
+        for (start, rest) in [
+            ("/openai/deployments/d", "/chat/completions"),
+            ("/openai/v1", "/responses"),
+            ("/openai", "/responses"),
+            ("/openai", "/v1x/responses"),
+            ("/openai", "/deployments/d"),
+            ("", "/chat/completions"),
+            ("", "/openai"),
+            ("", "/openaix/responses"),
+        ] {
+            assert_eq!(azure(&format!("{start}{rest}")), start, "{start}{rest}");
+        }
     }
 }

@@ -90,6 +90,11 @@ pub(super) fn warn_of_no_sources(headers: &mut HeaderMap) {
     headers.insert(WARNING, HeaderValue::from_static("no sources"));
 }
 
+/// Warns that the request has directives, and that nothing heeds them where it goes.
+pub(super) fn warn_of_ignored_directives(headers: &mut HeaderMap) {
+    headers.insert(WARNING, HeaderValue::from_static("directives ignored"));
+}
+
 /// How much longer `hit` lives.
 pub(super) fn left(hit: &Hit) -> Duration {
     let Entry { created_at, expires_at, .. } = &*hit.entry;

@@ -12,19 +12,14 @@ use axum::routing::{any, get, post};
 use bytes::Bytes;
 use futures::{Stream, StreamExt as _};
 
-use super::ask::FIELD;
-use super::json;
-use super::path;
-use super::upstream::{Outgoing, Vendor, passed_on};
-use crate::Gateway;
+use super::ask::{FIELD, pass};
+use super::reply::{self, Forward};
+use super::upstream::Outgoing;
+use super::{json, path};
 use crate::auth::Caller;
 use crate::error::{Problem, no_method, no_route};
 use crate::limits::apart;
-
-/// The first segments of the gateway's own routes, on either listener. No API behind it has them, and an
-/// upstream must not see a request that was sent to the wrong listener.
-const OWN: [&str; 9] =
-    ["admin", "cache", "dashboard", "documents", "healthz", "metrics", "openapi.json", "readyz", "webhooks"];
+use crate::{Gateway, header_fields, vendor};
 
 /// The methods that are passed on, and their list as a header's value.
 const METHODS: [Method; 7] =
@@ -53,9 +48,8 @@ pub(super) async fn pass_through(
         refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static(ALLOWED));
         return Ok(refused);
     }
-    let path = path::below_version(&head.uri)?;
-    let first = path.trim_start_matches('/').split(['/', '?']).next().unwrap_or_default();
-    if OWN.contains(&first) {
+    path::below_version(&head.uri)?;
+    if vendor::is_own(head.uri.path()) {
         return Err(no_route().await);
     }
     if head.headers.get(header::UPGRADE).is_some_and(|to| to.as_bytes().eq_ignore_ascii_case(b"websocket")) {
@@ -63,16 +57,15 @@ pub(super) async fn pass_through(
             StatusCode::NOT_IMPLEMENTED,
             "no_websocket",
             "the gateway does not forward WebSockets: connect to the API directly",
-        ));
+        )
+        .lasting());
     }
-    // Several paths exist in both APIs; only Anthropic's sends versions in a header.
-    let is_anthropic = first == "messages" || head.headers.contains_key("anthropic-version");
-    let vendor = if is_anthropic { Vendor::Anthropic } else { Vendor::OpenAi };
+    let mut has_directives = header_fields::is_any(&head.headers);
     let outgoing = if is_file(&head.headers) {
         let length = body.size_hint().exact();
         let patience = gateway.options().limits.body_timeout;
         let body = reqwest::Body::wrap_stream(in_time(body, patience));
-        let mut outgoing = Outgoing::new(&gateway, vendor, &head, &caller, body)?;
+        let mut outgoing = Outgoing::new(&gateway, &head, &caller, body)?;
         if let Some(length) = length {
             outgoing.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
         }
@@ -80,16 +73,19 @@ pub(super) async fn pass_through(
     } else {
         let body = gateway.options().limits.read(body).await?;
         // Some clients send the field with every request.
-        let body = apart(&gateway, body.len(), move || {
+        let (body, has_field) = apart(&gateway, body.len(), move || {
             let stripped = json::has(&body, FIELD).then(|| json::without(&body, FIELD)).flatten();
-            stripped.unwrap_or(body)
+            let has_field = stripped.is_some();
+            (stripped.unwrap_or(body), has_field)
         })
         .await?;
-        Outgoing::new(&gateway, vendor, &head, &caller, body)?
+        has_directives |= has_field;
+        Outgoing::new(&gateway, &head, &caller, body)?
     };
-    let response = outgoing.send(&gateway).await?;
-    let mut passed = passed_on(&response, Body::empty());
-    *passed.body_mut() = Body::from_stream(response.bytes_stream());
+    let mut passed = pass(&gateway, outgoing, Forward::Bypass("path")).await?;
+    if has_directives {
+        reply::warn_of_ignored_directives(passed.headers_mut());
+    }
     Ok(passed)
 }
 

@@ -9,12 +9,12 @@ use serde_json::{Map, Value};
 use tracing::Instrument as _;
 use wellspring::error::{Error, ErrorKind, Result};
 
-use super::own_key::PathPattern;
-use super::path;
 use super::sharing::beside_body;
+use super::{own_key, path};
 use crate::auth::{API_KEY_HEADER, Caller, TOKEN_HEADER};
 use crate::error::Problem;
 use crate::telemetry::spans;
+use crate::vendor::Vendor;
 use crate::{Gateway, Options, Price, Upstream};
 
 /// The header in which Azure's API takes its key.
@@ -23,22 +23,6 @@ const AZURE_KEY: HeaderName = HeaderName::from_static("api-key");
 /// How many idle connections to an upstream are kept.
 const MAX_IDLE: usize = 256;
 const IDLE_TIMEOUT: Duration = Duration::from_mins(1);
-
-/// Which API is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Vendor {
-    OpenAi,
-    Anthropic,
-}
-
-impl Vendor {
-    fn name(self) -> &'static str {
-        match self {
-            Self::OpenAi => "openai",
-            Self::Anthropic => "anthropic",
-        }
-    }
-}
 
 /// The clients of both APIs.
 pub(crate) struct Upstreams {
@@ -68,7 +52,7 @@ impl Upstreams {
     /// The base URL that `outgoing` goes to, with the deployment if there is one, because another API or
     /// model gives other answers.
     pub(super) fn base(&self, outgoing: &Outgoing) -> String {
-        format!("{}{}", self.of(outgoing.vendor).base, path::deployment(&outgoing.path))
+        format!("{}{}", self.of(outgoing.vendor).base, path::azure(&outgoing.path))
     }
 
     /// The price of the model that `fields` request, if it is known.
@@ -115,12 +99,12 @@ impl Outgoing {
     /// The request with the headers that are meant for the upstream, including the right key.
     pub(super) fn new(
         gateway: &Gateway,
-        vendor: Vendor,
         head: &axum::http::request::Parts,
         caller: &Caller,
         body: impl Into<reqwest::Body>,
     ) -> Result<Self, Problem> {
         let path = path::below_version(&head.uri)?;
+        let vendor = Vendor::of(head.uri.path(), &head.headers);
         let mut headers = forwarded(&head.headers);
         let own = gateway.upstreams().of(vendor).api_key.as_deref();
         // Others must not see a token of the gateway.
@@ -133,7 +117,7 @@ impl Outgoing {
         if let (false, Some(own)) = (has_key, own) {
             check_own_key(gateway.options(), &head.method, &path)?;
             let (name, value) = match vendor {
-                Vendor::OpenAi if !path::deployment(&path).is_empty() => (AZURE_KEY, own.to_owned()),
+                Vendor::OpenAi if !path::azure(&path).is_empty() => (AZURE_KEY, own.to_owned()),
                 Vendor::OpenAi => (header::AUTHORIZATION, format!("Bearer {own}")),
                 Vendor::Anthropic => (API_KEY_HEADER, own.to_owned()),
             };
@@ -184,7 +168,7 @@ impl Outgoing {
 /// Allows the gateway's own key only for the listed paths, and for nothing else in the account.
 fn check_own_key(options: &Options, method: &Method, path: &str) -> Result<(), Problem> {
     let path = path.split('?').next().unwrap_or_default();
-    if PathPattern::defaults().iter().chain(&options.pass).any(|pattern| pattern.matches(method, path)) {
+    if own_key::is_lent(method, path) || options.pass.iter().any(|pattern| pattern.matches(method, path)) {
         return Ok(());
     }
     Err(Problem::new(

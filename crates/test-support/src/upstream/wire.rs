@@ -13,7 +13,7 @@ pub fn text(number: usize) -> String {
 pub(super) fn whole(path: &str, request: &Value, number: usize) -> Value {
     match path {
         "/v1/messages" => message(request, number),
-        "/v1/responses" => response(request, number),
+        path if path.ends_with("/responses") => response(request, number),
         "/v1/completions" => json!({
             "id": format!("cmpl-{number}"), "object": "text_completion", "created": 1, "model": request["model"],
             "choices": [{ "index": 0, "text": text(number), "logprobs": null, "finish_reason": "stop" }],
@@ -100,7 +100,7 @@ fn response(request: &Value, number: usize) -> Value {
 pub(super) fn stream(path: &str, request: &Value, number: usize) -> Vec<Bytes> {
     let text = match path {
         "/v1/messages" => anthropic(request, number),
-        "/v1/responses" => responses(request, number),
+        path if path.ends_with("/responses") => responses(request, number),
         _ => openai(path, request, number),
     };
     text.as_bytes().chunks(97).map(Bytes::copy_from_slice).collect()

@@ -19,6 +19,28 @@ async fn ask(gateway: &Running, field: Option<Value>, headers: &[(&str, &str)]) 
     Reply::of(request.send().await.unwrap()).await
 }
 
+#[tokio::test]
+async fn they_can_be_as_long_over_http_2_as_over_http_1() {
+    let gateway = Running::start().await;
+    let sources: Vec<String> = (0..150).map(|n| format!("{}-{n}", "d".repeat(150))).collect();
+    let sources = sources.join(",");
+    let reply = ask(&gateway, None, &[("wellspring-question", QUESTION), ("wellspring-sources", &sources)]);
+    assert_eq!(reply.await.status, 200);
+    let stream = tokio::net::TcpStream::connect(gateway.public).await.unwrap();
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = axum::http::Request::post(gateway.url(CHAT))
+        .header("authorization", "Bearer caller-key")
+        .header("wellspring-question", QUESTION)
+        .header("wellspring-sources", sources)
+        .body(())
+        .unwrap();
+    let (response, mut body) = client.ready().await.unwrap().send_request(request, false).unwrap();
+    body.send_data(chat("Context: …").to_string().into(), true).unwrap();
+    let response = response.await.unwrap();
+    assert_eq!((response.status().as_u16(), &response.headers()["wellspring-tier"]), (200, "miss"));
+}
+
 async fn invalidate(gateway: &Running, change: Value) {
     let request = gateway.client.post(format!("http://{}/v1/documents/changed", gateway.admin));
     assert_eq!(request.json(&change).send().await.unwrap().status(), 200);

@@ -1,6 +1,7 @@
 //! The rules of HTTP for caches.
 
 use reqwest::header::{CACHE_CONTROL, IF_NONE_MATCH};
+use serde_json::json;
 
 use crate::proxy::{CHAT, chat, streamed};
 use crate::running::{Reply, Running};
@@ -17,6 +18,11 @@ async fn callers_say_what_they_want_of_the_cache() {
     let gateway = Running::start().await;
     let none = ask(&gateway, "only-if-cached").await;
     assert_eq!((none.status, none.json()["error"]["code"].as_str()), (504, Some("not_cached")));
+    // The APIs' clients would repeat the request by themselves.
+    assert_eq!(none.header("x-should-retry"), "false");
+    let texts = gateway.post("/v1/embeddings", &json!({ "input": "Who?" }));
+    let none = Reply::of(texts.header(CACHE_CONTROL, "only-if-cached").send().await.unwrap()).await;
+    assert_eq!((none.status, none.header("x-should-retry")), (504, "false"));
     let unstored = ask(&gateway, "no-store").await;
     assert_eq!((unstored.tier(), unstored.header("cache-status")), ("bypass", "wellspring; fwd=request"));
     assert_eq!(ask(&gateway, "only-if-cached").await.status, 504);

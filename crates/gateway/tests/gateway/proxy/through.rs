@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use wellspring_gateway::auth::{Permission, Token};
 
-use crate::proxy::{CHAT, chat};
+use crate::proxy::{CHAT, RESPONSES, chat, request};
 use crate::running::{Reply, Running};
 
 async fn send(gateway: &Running, method: Method, path: &str) -> Reply {
@@ -57,6 +57,37 @@ async fn every_path_below_the_base_goes_through_with_the_caller_s_key() {
             assert_eq!(seen.headers["authorization"], "Bearer caller-key");
             assert_eq!(seen.body, "{\"a\":1}");
         }
+        assert_eq!(
+            (reply.header("cache-status"), reply.tier()),
+            ("wellspring; fwd=bypass; detail=path", "bypass"),
+            "{method} {path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn directives_that_take_no_effect_are_reported() {
+    let gateway = Running::start().await;
+    let plain = json!({ "model": "good", "input": "Who?" });
+    let mut named = plain.clone();
+    named["wellspring"] = json!({ "sources": ["a"] });
+    for path in ["/v1/moderations", "/openai/v1/files", "/v1/embeddings"] {
+        let warning = async |body: &Value, headers: &[&str]| {
+            let mut request = gateway.post(path, body);
+            for name in headers {
+                request = request.header(*name, "a");
+            }
+            Reply::of(request.send().await.unwrap()).await.header("wellspring-warning").to_owned()
+        };
+        assert_eq!(warning(&plain, &["x-a"]).await, "", "{path}");
+        assert_eq!(warning(&named, &[]).await, "directives ignored", "{path}");
+        assert_eq!(warning(&plain, &["wellspring-tags"]).await, "directives ignored", "{path}");
+    }
+    let upload = gateway.client.post(gateway.url("/v1/files")).bearer_auth("caller-key");
+    let list = gateway.client.post(gateway.url(CHAT)).bearer_auth("caller-key");
+    for request in [upload.header("content-type", "multipart/form-data; boundary=x"), list] {
+        let reply = request.header("wellspring-tags", "a").body("[]").send().await.unwrap();
+        assert_eq!(reply.headers()["wellspring-warning"], "directives ignored");
     }
 }
 
@@ -87,6 +118,37 @@ async fn a_base_url_without_a_version_and_azure_s_paths_are_cached() {
 }
 
 #[tokio::test]
+async fn azure_s_paths_without_a_deployment_are_cached_too() {
+    let gateway = lent_key(&[]).await;
+    for path in [
+        "/openai/v1/chat/completions",
+        "/openai/v1/responses",
+        "/openai/v1/responses?api-version=preview",
+        "/openai/responses?api-version=1",
+        "/openai/v1/embeddings",
+    ] {
+        let body = match path {
+            path if path.ends_with("/embeddings") => json!({ "model": "good", "input": "Who?" }),
+            path if path.ends_with("/completions") => chat("Who?"),
+            _ => request(RESPONSES, "good", "Who?"),
+        };
+        let ask = async || {
+            let request = gateway.client.post(gateway.url(path)).json(&body);
+            Reply::of(request.send().await.unwrap()).await
+        };
+        let first = ask().await;
+        assert_eq!((first.status, first.tier()), (200, "miss"), "{path}: {}", first.body);
+        let seen = gateway.upstream.seen().pop().unwrap();
+        assert_eq!(
+            (seen.path, &seen.headers["api-key"]),
+            (format!("/v1{path}"), &"own-key".parse().unwrap())
+        );
+        let again = ask().await;
+        assert_eq!((again.tier(), again.body), ("exact", first.body), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn the_own_key_goes_where_it_is_meant_to_and_nowhere_else() {
     let gateway = lent_key(&[]).await;
     let paths = [
@@ -102,14 +164,23 @@ async fn the_own_key_goes_where_it_is_meant_to_and_nowhere_else() {
         (Method::GET, "/v1/models;x/y"),
         (Method::PUT, "/v1/responses/r"),
         (Method::POST, "/openai/deployments/d/images/generations"),
+        (Method::POST, "/openai/v1/files"),
+        (Method::POST, "/openai/v1/messages"),
     ];
     for (method, path) in paths.clone() {
         let refused = send(&gateway, method.clone(), path).await;
         assert_eq!(refused.status, 403, "{method} {path}: {}", refused.body);
         assert!(refused.body.contains("server.pass"), "{}", refused.body);
+        assert_eq!(refused.json()["error"]["code"], "own_key_not_lent", "{method} {path}: {}", refused.body);
     }
-    let anthropic = gateway.client.get(gateway.url("/v1/files")).header("anthropic-version", "1");
-    assert_eq!(anthropic.send().await.unwrap().status(), 403);
+    // Errors have the shape of the API that the request is for.
+    for path in ["/v1/files", "/files", "/v1/complete"] {
+        let anthropic = gateway.client.get(gateway.url(path)).header("anthropic-version", "1");
+        let refused = Reply::of(anthropic.send().await.unwrap()).await;
+        let error = refused.json();
+        assert_eq!((refused.status, &error["type"]), (403, &"error".into()), "{path}");
+        assert_eq!(error["error"]["type"], "permission_error", "{path}");
+    }
     assert_eq!(gateway.upstream.calls(), 0);
     for path in ["/v1/moderations", "/moderations", "/v1/responses/r/cancel"] {
         assert_eq!(send(&gateway, Method::POST, path).await.status, 404, "{path}");
@@ -155,7 +226,7 @@ async fn what_is_the_gateway_s_own_goes_to_no_upstream() {
         let request = gateway.client.post(gateway.url(path)).bearer_auth("app-token").body("{}");
         let reply = Reply::of(request.send().await.unwrap()).await;
         assert_eq!(reply.status, 404, "{path}");
-        assert!(reply.body.contains("no such route"), "{path}: {}", reply.body);
+        assert_eq!(reply.json()["error"]["kind"], "no_route", "{path}: {}", reply.body);
         assert_eq!(send(&gateway, Method::POST, path).await.status, 401, "{path}");
     }
     assert_eq!(gateway.upstream.calls(), 0);
@@ -201,9 +272,12 @@ async fn uploads_are_passed_on_as_they_come() {
 #[tokio::test]
 async fn a_websocket_is_sent_where_to_go() {
     let gateway = Running::start().await;
-    let request = gateway.client.get(gateway.url("/v1/realtime?model=x")).bearer_auth("caller-key");
-    let request = request.header("connection", "upgrade").header("upgrade", "websocket");
-    let reply = Reply::of(request.send().await.unwrap()).await;
-    assert_eq!(reply.status, 501);
-    assert!(reply.body.contains("connect to the API directly"), "{}", reply.body);
+    for path in ["/v1/realtime?model=x", "/realtime?model=x"] {
+        let request = gateway.client.get(gateway.url(path)).bearer_auth("caller-key");
+        let request = request.header("connection", "upgrade").header("upgrade", "websocket");
+        let reply = Reply::of(request.send().await.unwrap()).await;
+        assert_eq!((reply.status, reply.header("x-should-retry")), (501, "false"));
+        assert_eq!(reply.json()["error"]["code"], "no_websocket", "{}", reply.body);
+        assert!(reply.body.contains("connect to the API directly"), "{}", reply.body);
+    }
 }
