@@ -15,7 +15,7 @@ use super::super::json;
 use super::super::sse::{Event, write};
 use super::calls::Calls;
 use super::pieces::{add_parts, append, label, put};
-use super::{Folded, Summary, count, is_blank, text_or};
+use super::{Folded, Summary, count, is_blank, is_error, text_or};
 
 const END: &str = "[DONE]";
 
@@ -51,13 +51,31 @@ pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {
     }
     let mut whole = Whole::default();
     for event in chunks {
-        let Value::Object(chunk) = event.json()? else { return None };
-        if chunk.get("error").is_some_and(|error| !error.is_null()) {
+        let chunk = event.json()?;
+        if reports_error(&chunk) {
             return None;
         }
+        let Value::Object(chunk) = chunk else { return None };
         whole.add(chunk)?;
     }
     Some(whole.finish())
+}
+
+/// Whether an answer or a chunk of one reports an error, for itself or in a choice. An answer can have ended
+/// for a good reason before.
+fn reports_error(answer: &Value) -> bool {
+    let is_bad_end =
+        |reason: &Value| reason.as_str().is_some_and(|reason| !reason.is_empty() && !is_end(reason));
+    let is_failed = |choice: &Value| {
+        [choice, &choice["message"], &choice["delta"]].into_iter().any(is_error)
+            || is_bad_end(&choice["finish_reason"])
+    };
+    is_error(answer) || answer["choices"].as_array().into_iter().flatten().any(is_failed)
+}
+
+/// Whether an answer that ended for this reason may be kept.
+fn is_end(reason: &str) -> bool {
+    matches!(reason, "stop" | "length" | "tool_calls" | "function_call")
 }
 
 /// An answer that is being put together.
@@ -133,6 +151,11 @@ impl Choice {
                 ("message", _) if has_delta => true,
                 ("text", value) => append(&mut self.fields, "text", value),
                 ("logprobs", value) => add_logprobs(&mut self.fields, value),
+                // An answer that was cut stays so, whatever other reason there is.
+                ("finish_reason", value) if value == "length" => {
+                    let other = self.fields.insert("finish_reason".into(), value);
+                    other.is_none_or(|other| is_blank(&other) || other == "length")
+                }
                 (name, value) if OF_CHOICE.contains(&name) => put(&mut self.fields, name, value),
                 (_, value) => value.is_null(),
             };
@@ -264,12 +287,8 @@ fn pieces(choice: &Value) -> Option<Vec<Value>> {
 
 pub(in super::super) fn summary(answer: &Value) -> Option<Summary> {
     let choices = answer["choices"].as_array().filter(|choices| !choices.is_empty())?;
-    let is_error = |value: &Value| value.get("error").is_some_and(|error| !error.is_null());
-    let is_whole = |choice: &Value| {
-        let reason = choice["finish_reason"].as_str();
-        matches!(reason, Some("stop" | "length" | "tool_calls" | "function_call")) && !is_error(choice)
-    };
-    if is_error(answer) || !choices.iter().all(is_whole) {
+    let is_whole = |choice: &Value| choice["finish_reason"].as_str().is_some_and(is_end);
+    if reports_error(answer) || !choices.iter().all(is_whole) {
         return None;
     }
     let mut texts = Vec::new();

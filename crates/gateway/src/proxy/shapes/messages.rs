@@ -5,7 +5,7 @@ use wellspring::entry::Usage;
 
 use super::super::json;
 use super::super::sse::{Event, write};
-use super::{Folded, Summary, count, text_or};
+use super::{Folded, Summary, count, is_error, text_or};
 
 /// A piece of an unknown kind makes the answer not understood.
 pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {
@@ -14,6 +14,9 @@ pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {
     let (mut is_whole, mut is_understood) = (false, true);
     for event in events {
         let mut data = event.json()?;
+        if [&data, &data["message"], &data["content_block"], &data["delta"]].into_iter().any(is_error) {
+            return None;
+        }
         let place = usize::try_from(count(&data, "index")).ok()?;
         match data["type"].as_str()? {
             "message_start" => answer = Some(object(&mut data, "message")?),
@@ -30,7 +33,6 @@ pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {
                 update(&mut answer["usage"], &data["usage"])?;
             }
             "message_stop" => is_whole = true,
-            "error" => return None,
             "content_block_stop" | "ping" => {}
             _ => is_understood = false,
         }
@@ -167,6 +169,12 @@ fn pieces(block: &Value) -> (Value, Vec<Value>) {
     (begun, deltas)
 }
 
+/// Whether a block reports an error: its own, or that of a tool which the upstream ran.
+fn is_failed(block: &Value) -> bool {
+    let kind = block["content"]["type"].as_str().unwrap_or_default();
+    is_error(block) || block["is_error"] == true || kind.ends_with("_tool_result_error")
+}
+
 pub(in super::super) fn summary(answer: &Value) -> Option<Summary> {
     if !matches!(
         answer["stop_reason"].as_str(),
@@ -182,6 +190,9 @@ pub(in super::super) fn summary(answer: &Value) -> Option<Summary> {
         return None;
     }
     let content = answer["content"].as_array()?;
+    if is_error(answer) || content.iter().any(is_failed) {
+        return None;
+    }
     let texts: Vec<&str> = content.iter().filter_map(|block| block["text"].as_str()).collect();
     let calls: Vec<&Value> = content.iter().filter(|block| block["type"] != "thinking").collect();
     let usage = answer.get("usage").filter(|usage| usage.is_object()).map(|usage| Usage {

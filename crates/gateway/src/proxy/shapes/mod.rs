@@ -48,6 +48,12 @@ fn is_blank(value: &Value) -> bool {
     }
 }
 
+/// Whether `value` reports an error, in any of the ways that vendors have.
+fn is_error(value: &Value) -> bool {
+    value.get("error").is_some_and(|error| !error.is_null())
+        || [&value["object"], &value["type"]].into_iter().any(|kind| kind == "error")
+}
+
 /// The text of an answer; its tool calls if it has no text.
 fn text_or(text: String, calls: &[&Value]) -> Option<String> {
     match (text.trim().is_empty(), calls) {

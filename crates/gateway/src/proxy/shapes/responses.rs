@@ -5,10 +5,16 @@ use wellspring::entry::Usage;
 
 use super::super::json;
 use super::super::sse::{Event, write};
-use super::{Folded, Summary, count, is_blank, text_or};
+use super::{Folded, Summary, count, is_blank, is_error, text_or};
 
 pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {
-    let mut last = events.iter().rev().find(|event| event.data != "[DONE]")?.json()?;
+    let mut last = Value::Null;
+    for event in events.iter().filter(|event| event.data != "[DONE]") {
+        last = event.json().unwrap_or_default();
+        if is_error(&last) || last["type"] == "response.failed" {
+            return None;
+        }
+    }
     let is_whole = last["type"] == "response.completed";
     is_whole.then(|| Folded { answer: last["response"].take(), is_understood: true })
 }
@@ -113,7 +119,10 @@ fn with(place: &Value, name: &str, value: &Value) -> Value {
 
 pub(in super::super) fn summary(answer: &Value) -> Option<Summary> {
     let output = answer["output"].as_array()?;
-    if answer["status"] != "completed" || answer.get("error").is_some_and(|error| !error.is_null()) {
+    // Items of some kinds have no status.
+    let is_whole = |item: &Value| item["status"].as_str().is_none_or(|status| status == "completed");
+    let is_failed = |item: &Value| is_error(item) || !is_whole(item);
+    if answer["status"] != "completed" || is_error(answer) || output.iter().any(is_failed) {
         return None;
     }
     let is_refusal = output

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use crate::proxy::{CHAT, MESSAGES, streamed};
+use crate::proxy::{CHAT, COMPLETIONS, MESSAGES, RESPONSES, streamed};
 use crate::running::Running;
 
 /// A request that makes the upstream answer like this.
@@ -20,6 +20,14 @@ fn sse(chunks: &[Value]) -> String {
     let mut lines: Vec<String> = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
     lines.push("data: [DONE]\n\n".into());
     lines.concat()
+}
+
+/// Events that are named after their types, as Anthropic's and those of OpenAI's responses are.
+fn named(events: &[Value]) -> String {
+    events
+        .iter()
+        .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap()))
+        .collect()
 }
 
 /// A chunk with one piece, and fields beside it.
@@ -437,4 +445,161 @@ async fn messages_without_a_signature_have_none_and_inputs_keep_their_numbers() 
         gateway.ask(MESSAGES, &request).await.header("cache-status"),
         "wellspring; fwd=bypass; detail=form"
     );
+}
+
+/// Streams that end as they should although something in them reports an error, by API.
+#[expect(clippy::too_many_lines, reason = "it is a table")]
+fn failed_streams() -> Vec<(&'static str, &'static str, String)> {
+    let say = || delta(json!({ "role": "assistant", "content": "At s" }));
+    let chat = |chunks: &[Value]| sse(&[&[say()], chunks].concat());
+    let piece = |piece: Value| chunk(piece, json!({}));
+    let late = |event: &str| {
+        format!("data: {}\n\ndata: {}\n\n{event}data: [DONE]\n\n", say(), end("stop", json!({})))
+    };
+    let message = |events: &[Value]| {
+        let start = json!({ "type": "message_start", "message": {
+            "id": "m", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": null,
+            "stop_sequence": null, "usage": { "input_tokens": 3, "output_tokens": 1 },
+        } });
+        let block = json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "At s" } });
+        let end = json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn" }, "usage": { "output_tokens": 2 } });
+        named(&[&[start, block, end], events].concat())
+    };
+    let stop = || json!({ "type": "message_stop" });
+    let response = |events: &[Value], item: Value| {
+        let text = json!({ "id": "m", "type": "message", "role": "assistant", "status": "completed", "content": [
+            { "type": "output_text", "text": "At s", "annotations": [] },
+        ] });
+        let whole = json!({ "type": "response.completed", "response": {
+            "id": "r", "status": "completed", "error": null, "output": [item, text],
+        } });
+        named(&[events, &[whole]].concat())
+    };
+    let reasoning = || json!({ "id": "t", "type": "reasoning", "summary": [] });
+    vec![
+        (
+            CHAT,
+            "in a choice",
+            chat(&[piece(
+                json!({ "index": 0, "delta": {}, "finish_reason": "stop", "error": { "code": 502 } }),
+            )]),
+        ),
+        (CHAT, "in a delta", chat(&[delta(json!({ "error": { "code": 502 } })), end("stop", json!({}))])),
+        (
+            CHAT,
+            "in a message",
+            chat(&[piece(json!({ "index": 0, "message": { "error": "x" }, "finish_reason": "stop" }))]),
+        ),
+        (CHAT, "an event", late("event: error\ndata: {\"message\":\"overloaded\"}\n\n")),
+        (CHAT, "an event without JSON", late("event: error\ndata: overloaded\n\n")),
+        (CHAT, "an object", late("data: {\"object\":\"error\",\"message\":\"boom\"}\n\n")),
+        (CHAT, "a second end", chat(&[end("stop", json!({})), end("error", json!({}))])),
+        (
+            CHAT,
+            "cut by a filter after its end",
+            chat(&[end("stop", json!({})), end("content_filter", json!({}))]),
+        ),
+        (CHAT, "cut by a limit after its end", chat(&[end("stop", json!({})), end("length", json!({}))])),
+        (
+            COMPLETIONS,
+            "in a choice",
+            sse(&[json!({ "id": "c", "choices": [
+                { "index": 0, "text": "At s", "finish_reason": "stop", "error": { "code": 502 } },
+            ] })]),
+        ),
+        (MESSAGES, "an event", message(&[json!({ "type": "error" }), stop()])),
+        (MESSAGES, "after the end", message(&[stop(), json!({ "type": "error" })])),
+        (
+            MESSAGES,
+            "in a delta",
+            message(&[json!({ "type": "message_delta", "delta": { "error": "x" }, "usage": {} }), stop()]),
+        ),
+        (
+            MESSAGES,
+            "of a search",
+            message(&[
+                json!({ "type": "content_block_start", "index": 1, "content_block": {
+                    "type": "web_search_tool_result", "tool_use_id": "s",
+                    "content": { "type": "web_search_tool_result_error", "error_code": "unavailable" },
+                } }),
+                stop(),
+            ]),
+        ),
+        (
+            RESPONSES,
+            "an event",
+            response(&[json!({ "type": "error", "message": "overloaded" })], reasoning()),
+        ),
+        (RESPONSES, "failed", response(&[json!({ "type": "response.failed" })], reasoning())),
+        (
+            RESPONSES,
+            "a message that was cut",
+            response(&[], json!({ "id": "n", "type": "message", "status": "incomplete", "content": [] })),
+        ),
+        (
+            RESPONSES,
+            "a picture",
+            response(&[], json!({ "id": "i", "type": "image_generation_call", "status": "failed" })),
+        ),
+        (
+            RESPONSES,
+            "a tool",
+            response(&[], json!({ "id": "i", "type": "mcp_call", "name": "f", "error": "unavailable" })),
+        ),
+    ]
+}
+
+/// Only an `error` of a whole chunk used to end a recording. In a choice, a message or an event of its own it
+/// was kept with the half of an answer beside it, and served.
+#[tokio::test]
+async fn an_answer_that_reports_an_error_is_not_kept_wherever_it_stands() {
+    let gateway = Running::start().await;
+    for (path, error, stream) in failed_streams() {
+        let request = streamed(recorded(path, error, &json!({ "stream": stream })));
+        for _ in 0..2 {
+            let reply = gateway.ask(path, &request).await;
+            assert_eq!((reply.tier(), &reply.body), ("miss", &stream), "{path} {error}");
+        }
+    }
+    let chat = |choice: Value| json!({ "id": "c", "object": "chat.completion", "choices": [choice] });
+    let text = || json!([{ "type": "text", "text": "At s" }]);
+    for (path, error, whole) in [
+        (
+            CHAT,
+            "in a choice",
+            chat(
+                json!({ "message": { "content": "At s" }, "finish_reason": "stop", "error": { "code": 502 } }),
+            ),
+        ),
+        (
+            CHAT,
+            "in a message",
+            chat(
+                json!({ "message": { "content": "At s", "error": { "code": 502 } }, "finish_reason": "stop" }),
+            ),
+        ),
+        (
+            MESSAGES,
+            "beside the content",
+            json!({ "content": text(), "stop_reason": "end_turn", "error": { "type": "overloaded_error" } }),
+        ),
+        (
+            MESSAGES,
+            "of a tool",
+            json!({ "content": [{ "type": "mcp_tool_result", "is_error": true }, text()[0]], "stop_reason": "end_turn" }),
+        ),
+        (
+            RESPONSES,
+            "of an item",
+            json!({ "status": "completed", "output": [
+                { "type": "web_search_call", "status": "failed" }, { "type": "message", "content": text() },
+            ] }),
+        ),
+    ] {
+        let request = recorded(path, error, &json!({ "whole": whole }));
+        for _ in 0..2 {
+            assert_eq!(gateway.ask(path, &request).await.tier(), "miss", "{path} {error}");
+        }
+    }
+    assert!(gateway.cache.entries(None, 10).await.unwrap().is_empty());
 }
