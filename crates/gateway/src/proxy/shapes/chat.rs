@@ -108,6 +108,10 @@ impl Whole {
                 // These only hide the length of the piece.
                 "obfuscation" | "p" => {}
                 name if LABELS.contains(&name) => label(&mut self.head, name, value),
+                "x_groq" if value.is_object() => {
+                    let Value::Object(piece) = value else { return None };
+                    self.is_strange |= !self.add_groq(piece);
+                }
                 name if BESIDE.contains(&name) => {
                     if !is_blank(&value) {
                         self.head.insert(name.to_owned(), value);
@@ -117,6 +121,22 @@ impl Whole {
             }
         }
         Some(())
+    }
+
+    /// Adds a piece of Groq's data about itself. Groq's streams hold the usage there, and its whole answers
+    /// where everyone has it.
+    fn add_groq(&mut self, mut piece: Map<String, Value>) -> bool {
+        let usage = piece.remove("usage").filter(|usage| !is_blank(usage));
+        let mut is_understood = usage.is_none_or(|usage| put(&mut self.head, "usage", usage));
+        if piece.is_empty() {
+            return is_understood;
+        }
+        let there = self.head.entry("x_groq").or_insert_with(|| json!({}));
+        let Value::Object(there) = there else { return false };
+        for (name, value) in piece {
+            is_understood &= put(there, &name, value);
+        }
+        is_understood
     }
 
     fn finish(mut self) -> Folded {
