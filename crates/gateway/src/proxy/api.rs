@@ -106,7 +106,7 @@ impl Api {
         match self {
             Self::Chat | Self::Completions => chat::unfold(answer, with_usage),
             Self::Responses => responses::unfold(answer),
-            Self::Messages => Ok(messages::unfold(answer)),
+            Self::Messages => messages::unfold(answer),
         }
     }
 

@@ -350,6 +350,9 @@ async fn a_stream_is_replayed_whole_and_the_whole_as_a_stream() {
 async fn what_is_not_understood_is_given_back_as_it_came_only() {
     let gateway = Running::start().await;
     let thinking = json!([{ "type": "thinking", "thinking": [{ "type": "text", "text": "Hm." }] }]);
+    let cited = |links: &[&str]| {
+        chunk(json!({ "index": 0, "delta": { "content": "a" } }), json!({ "citations": links }))
+    };
     let severity = |severity: &str| {
         let filter = json!({ "hate": { "filtered": false, "severity": severity } });
         chunk(json!({ "index": 0, "delta": { "content": "a" }, "content_filter_results": filter }), json!({}))
@@ -368,6 +371,18 @@ async fn what_is_not_understood_is_given_back_as_it_came_only() {
         (
             "beside it",
             vec![chunk(json!({ "index": 0, "delta": { "content": "a" } }), json!({ "novelty": [1] }))],
+        ),
+        ("a link in each chunk", vec![cited(&["https://a.example"]), cited(&["https://b.example"])]),
+        (
+            "a message that says more than its pieces",
+            vec![chunk(
+                json!({ "index": 0, "delta": { "content": "a" }, "message": { "content": "a", "steps": [1] } }),
+                json!({}),
+            )],
+        ),
+        (
+            "two choices without an index",
+            vec![json!({ "choices": [{ "delta": { "content": "a" } }, { "delta": { "content": "b" } }] })],
         ),
         ("two calls without ids", vec![calls(&[call(0, "", "f", "1")]), calls(&[call(0, "", "f", "2")])]),
     ] {
@@ -658,4 +673,43 @@ async fn the_usage_in_a_stream_of_groq_stands_where_whole_answers_have_it() {
     let replayed = gateway.ask(CHAT, &with_usage).await;
     assert_eq!(replayed.tier(), "exact", "{}", replayed.header("cache-status"));
     assert_eq!(read_stream(&replayed.body)["usage"], usage()["usage"]);
+}
+
+/// Blocks, texts and arguments of another kind used to be dropped, or sent in a way that clients do not read.
+#[tokio::test]
+async fn whole_answers_with_something_unknown_are_not_streamed() {
+    let gateway = Running::start().await;
+    let message = |block: Value| {
+        json!({
+            "id": "m", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
+            "content": [block, { "type": "text", "text": "At six." }],
+            "usage": { "input_tokens": 3, "output_tokens": 2 },
+        })
+    };
+    let mut silent = message(json!({ "type": "text", "text": "Hm." }));
+    silent.as_object_mut().unwrap().remove("usage");
+    let response = |item: Value| {
+        let text = json!({ "id": "n", "type": "message", "content": [{ "type": "output_text", "text": "At six." }] });
+        json!({ "id": "r", "status": "completed", "output": [item, text] })
+    };
+    for (path, vendor, whole, why) in [
+        (MESSAGES, "novel", message(json!({ "type": "novel", "text": "x" })), "form"),
+        (MESSAGES, "compaction", message(json!({ "type": "compaction", "content": "x" })), "form"),
+        (MESSAGES, "silent", silent, "usage"),
+        (RESPONSES, "text", response(json!({ "id": "m", "type": "message", "content": "Hm." })), "form"),
+        (
+            RESPONSES,
+            "arguments",
+            response(json!({ "id": "f", "type": "function_call", "name": "f", "arguments": { "a": 1 } })),
+            "form",
+        ),
+    ] {
+        let request = recorded(path, vendor, &json!({ "whole": whole }));
+        assert_eq!(gateway.ask(path, &request).await.tier(), "miss", "{vendor}");
+        let stream = gateway.ask(path, &streamed(request.clone())).await;
+        let status = format!("wellspring; fwd=bypass; detail={why}");
+        assert_eq!(stream.header("cache-status"), status, "{vendor}");
+        let again = gateway.ask(path, &request).await;
+        assert_eq!((again.tier(), again.json()), ("exact", whole), "{vendor}");
+    }
 }
