@@ -75,8 +75,12 @@ impl Api {
         matches!(format.and_then(|format| format["type"].as_str()), Some("json_object" | "json_schema"))
     }
 
-    /// The answer that the events of a stream hold; none if they are not the whole answer.
+    /// The answer that the events of a stream hold; none if they are not the whole answer, or if one of them
+    /// reports an error.
     pub(super) fn fold(self, events: &[Event<'_>]) -> Option<Folded> {
+        if events.iter().any(Event::is_error) {
+            return None;
+        }
         match self {
             Self::Chat | Self::Completions => chat::fold(events),
             Self::Responses => responses::fold(events),
@@ -94,7 +98,7 @@ impl Api {
         match self {
             Self::Chat | Self::Completions => chat::unfold(answer, with_usage),
             Self::Responses => responses::unfold(answer),
-            Self::Messages => Ok(messages::unfold(answer)),
+            Self::Messages => messages::unfold(answer),
         }
     }
 

@@ -16,6 +16,11 @@ pub(super) struct Event<'a> {
 }
 
 impl Event<'_> {
+    /// Whether its name says that it reports an error, whatever its data is.
+    pub(super) fn is_error(&self) -> bool {
+        self.name == "error"
+    }
+
     /// The data as JSON; none if it is something else.
     pub(super) fn json(&self) -> Option<Value> {
         json::read(&self.data)

@@ -64,12 +64,12 @@ impl Calls {
         let place = piece.get("index").and_then(Value::as_u64);
         let kind = piece.get("type");
         let same = |detail: &Map<String, Value>| kind.is_none() || detail.get("type") == kind;
-        let last =
-            self.details.last_mut().filter(|(its, detail)| place.is_some() && *its == place && same(detail));
-        if last.is_none() {
+        let is_begun = |(its, detail): &(_, Map<_, _>)| place.is_some() && *its == place && same(detail);
+        let at = self.details.iter().rposition(is_begun).unwrap_or_else(|| {
             self.details.push((place, Map::new()));
-        }
-        let Some((_, detail)) = self.details.last_mut() else { return false };
+            self.details.len() - 1
+        });
+        let Some((_, detail)) = self.details.get_mut(at) else { return false };
         let mut is_understood = true;
         for (name, value) in piece {
             is_understood &= if DETAIL.0.contains(&name.as_str()) {

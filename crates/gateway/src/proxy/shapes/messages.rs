@@ -5,33 +5,100 @@ use wellspring::entry::Usage;
 
 use super::super::json;
 use super::super::sse::{Event, write};
-use super::{Folded, Summary, count, text_or};
+use super::{Folded, Summary, count, has_only, is_blank, is_error, replace, text_or};
 
-/// A piece of an unknown kind makes the answer not understood.
+/// The fields of an answer, and those of them that are known only at the end.
+const OF_ANSWER: [&str; 12] = [
+    "id",
+    "type",
+    "role",
+    "model",
+    "content",
+    "usage",
+    "diagnostics",
+    "stop_reason",
+    "stop_sequence",
+    "stop_details",
+    "container",
+    "context_management",
+];
+/// The kinds of blocks whose input arrives in pieces.
+const TOOLS: [&str; 3] = ["tool_use", "server_tool_use", "mcp_tool_use"];
+/// What the last piece says of how the answer ended.
+const OF_END: [&str; 4] = ["stop_reason", "stop_sequence", "stop_details", "container"];
+
+/// The fields of a block of this kind; none if the kind is not known.
+fn of_block(kind: &str) -> Option<&'static [&'static str]> {
+    Some(match kind {
+        "text" => &["type", "text", "citations"],
+        "thinking" => &["type", "thinking", "signature"],
+        "redacted_thinking" => &["type", "data"],
+        "tool_use" | "server_tool_use" => &["type", "id", "name", "input", "caller", "toolset_name"],
+        "mcp_tool_use" => &["type", "id", "name", "input", "server_name"],
+        "web_search_tool_result"
+        | "web_fetch_tool_result"
+        | "code_execution_tool_result"
+        | "bash_code_execution_tool_result"
+        | "text_editor_code_execution_tool_result"
+        | "tool_search_tool_result" => &["type", "tool_use_id", "content", "caller"],
+        "mcp_tool_result" => &["type", "tool_use_id", "content", "is_error"],
+        "container_upload" => &["type", "file_id"],
+        _ => return None,
+    })
+}
+
+fn is_known(block: &Value) -> bool {
+    block["type"].as_str().and_then(of_block).is_some_and(|names| has_only(block, names))
+}
+
+/// A piece of an unknown kind, or with an unknown field, makes the answer not understood.
 pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {
     let mut answer = None::<Value>;
     let mut blocks = Vec::<Block>::new();
     let (mut is_whole, mut is_understood) = (false, true);
     for event in events {
         let mut data = event.json()?;
+        if [&data, &data["message"], &data["content_block"], &data["delta"]].into_iter().any(is_error) {
+            return None;
+        }
         let place = usize::try_from(count(&data, "index")).ok()?;
         match data["type"].as_str()? {
-            "message_start" => answer = Some(object(&mut data, "message")?),
+            "message_start" => {
+                let message = object(&mut data, "message")?;
+                is_understood &=
+                    answer.is_none() && is_begun(&message) && has_only(&data, &["type", "message"]);
+                answer = Some(message);
+            }
             "content_block_start" => {
                 if place != blocks.len() {
                     return None;
                 }
-                blocks.push(Block { block: object(&mut data, "content_block")?, input: String::new() });
+                let block = object(&mut data, "content_block")?;
+                is_understood &= is_known(&block) && has_only(&data, &["type", "index", "content_block"]);
+                blocks.push(Block { block, input: String::new() });
             }
-            "content_block_delta" => is_understood &= blocks.get_mut(place)?.add(&mut data["delta"])?,
+            "content_block_delta" => {
+                is_understood &= blocks.get_mut(place)?.add(&mut data["delta"])?;
+                is_understood &= has_only(&data, &["type", "index", "delta"]);
+            }
+            "content_block_stop" => is_understood &= has_only(&data, &["type", "index"]),
             "message_delta" => {
+                is_understood &= data["delta"].is_null() || has_only(&data["delta"], &OF_END);
+                is_understood &= has_only(&data, &["type", "delta", "usage", "context_management"]);
                 let answer = answer.as_mut()?;
                 update(answer, &data["delta"])?;
-                update(&mut answer["usage"], &data["usage"])?;
+                if !data["usage"].is_null() {
+                    update(&mut answer["usage"], &data["usage"])?;
+                }
+                if let Some(edits) = data.get("context_management") {
+                    update(answer, &json!({ "context_management": edits }))?;
+                }
             }
-            "message_stop" => is_whole = true,
-            "error" => return None,
-            "content_block_stop" | "ping" => {}
+            "message_stop" => {
+                is_whole = true;
+                is_understood &= has_only(&data, &["type"]);
+            }
+            "ping" => {}
             _ => is_understood = false,
         }
     }
@@ -45,6 +112,11 @@ fn object(data: &mut Value, name: &str) -> Option<Value> {
     Some(data[name].take()).filter(json::is_object)
 }
 
+/// Whether this is how an answer begins: without content, which arrives later.
+fn is_begun(message: &Value) -> bool {
+    has_only(message, &OF_ANSWER) && is_blank(&message["content"])
+}
+
 /// A block of content that is arriving.
 struct Block {
     block: Value,
@@ -53,32 +125,36 @@ struct Block {
 }
 
 impl Block {
-    /// Adds a piece; returns whether its kind is known. None if the piece is broken.
+    /// Adds a piece; returns whether it is known in a block of this kind. None if the piece is broken.
     fn add(&mut self, delta: &mut Value) -> Option<bool> {
-        let field = match delta["type"].as_str()? {
-            "input_json_delta" => {
-                self.input.push_str(delta["partial_json"].as_str()?);
-                return Some(true);
-            }
-            "citations_delta" => {
-                let citation = delta["citation"].take();
-                match &mut self.block["citations"] {
-                    Value::Array(citations) => citations.push(citation),
-                    none => *none = json!([citation]),
-                }
-                return Some(true);
-            }
-            "text_delta" => "text",
-            "thinking_delta" => "thinking",
-            "signature_delta" => "signature",
+        let (field, kinds): (_, &[&str]) = match delta["type"].as_str()? {
+            "input_json_delta" => ("partial_json", &TOOLS),
+            "citations_delta" => ("citation", &["text"]),
+            "text_delta" => ("text", &["text"]),
+            "thinking_delta" => ("thinking", &["thinking"]),
+            "signature_delta" => ("signature", &["thinking"]),
             _ => return Some(false),
         };
+        let kind = self.block["type"].as_str();
+        let is_known = kind.is_some_and(|kind| kinds.contains(&kind)) && has_only(delta, &["type", field]);
+        if field == "citation" {
+            let citation = delta["citation"].take();
+            match &mut self.block["citations"] {
+                Value::Array(citations) => citations.push(citation),
+                none => *none = json!([citation]),
+            }
+            return Some(is_known);
+        }
         let part = delta[field].as_str()?;
+        if field == "partial_json" {
+            self.input.push_str(part);
+            return Some(is_known);
+        }
         match &mut self.block[field] {
             Value::String(so_far) => so_far.push_str(part),
             other => *other = part.into(),
         }
-        Some(true)
+        Some(is_known)
     }
 
     fn whole(mut self) -> Option<Value> {
@@ -106,7 +182,15 @@ fn update(whole: &mut Value, piece: &Value) -> Option<()> {
     Some(())
 }
 
-pub(in super::super) fn unfold(answer: &Value) -> String {
+/// Every stream has the usage at its end, and clients read it without looking.
+pub(in super::super) fn unfold(answer: &Value) -> Result<String, &'static str> {
+    let blocks = answer["content"].as_array().ok_or("form")?;
+    if !has_only(answer, &OF_ANSWER) || !blocks.iter().all(is_known) {
+        return Err("form");
+    }
+    if answer["usage"].is_null() {
+        return Err("usage");
+    }
     let mut stream = String::new();
     let mut push = |name: &str, data: Value| {
         let mut event = Map::from_iter([("type".to_owned(), name.into())]);
@@ -115,10 +199,19 @@ pub(in super::super) fn unfold(answer: &Value) -> String {
     };
     let mut begun = answer.clone();
     begun["content"] = json!([]);
-    begun["stop_reason"] = Value::Null;
-    begun["stop_sequence"] = Value::Null;
+    let mut end = json!({ "delta": {}, "usage": answer["usage"] });
+    for name in OF_END {
+        replace(&mut begun, name, Value::Null);
+        if let Some(value) = answer.get(name) {
+            end["delta"][name] = value.clone();
+        }
+    }
+    replace(&mut begun, "context_management", Value::Null);
+    if let Some(edits) = answer.get("context_management") {
+        end["context_management"] = edits.clone();
+    }
     push("message_start", json!({ "message": begun }));
-    for (index, block) in answer["content"].as_array().into_iter().flatten().enumerate() {
+    for (index, block) in blocks.iter().enumerate() {
         let (begun, deltas) = pieces(block);
         push("content_block_start", json!({ "index": index, "content_block": begun }));
         for delta in deltas {
@@ -126,13 +219,12 @@ pub(in super::super) fn unfold(answer: &Value) -> String {
         }
         push("content_block_stop", json!({ "index": index }));
     }
-    let end = json!({ "stop_reason": answer["stop_reason"], "stop_sequence": answer["stop_sequence"] });
-    push("message_delta", json!({ "delta": end, "usage": answer["usage"] }));
+    push("message_delta", end);
     push("message_stop", json!({}));
-    stream
+    Ok(stream)
 }
 
-/// A block as it begins, and the pieces that complete it. Blocks of unknown kinds are sent whole at once.
+/// A block as it begins, and the pieces that complete it. Blocks of the other kinds are sent whole at once.
 fn pieces(block: &Value) -> (Value, Vec<Value>) {
     // Other vendors that speak this API sign nothing.
     let has_plain_signature = block["signature"].is_string() || block["signature"].is_null();
@@ -157,7 +249,7 @@ fn pieces(block: &Value) -> (Value, Vec<Value>) {
                 deltas.push(json!({ "type": "signature_delta", "signature": block["signature"] }));
             }
         }
-        Some("tool_use" | "server_tool_use") => {
+        Some(kind) if TOOLS.contains(&kind) && json::is_object(&block["input"]) => {
             begun["input"] = json!({});
             let input = json::write(&block["input"]);
             deltas.push(json!({ "type": "input_json_delta", "partial_json": input }));
@@ -165,6 +257,12 @@ fn pieces(block: &Value) -> (Value, Vec<Value>) {
         _ => {}
     }
     (begun, deltas)
+}
+
+/// Whether a block reports an error: its own, or that of a tool which the upstream ran.
+fn is_failed(block: &Value) -> bool {
+    let kind = block["content"]["type"].as_str().unwrap_or_default();
+    is_error(block) || block["is_error"] == true || kind.ends_with("_tool_result_error")
 }
 
 pub(in super::super) fn summary(answer: &Value) -> Option<Summary> {
@@ -182,6 +280,9 @@ pub(in super::super) fn summary(answer: &Value) -> Option<Summary> {
         return None;
     }
     let content = answer["content"].as_array()?;
+    if is_error(answer) || content.iter().any(is_failed) {
+        return None;
+    }
     let texts: Vec<&str> = content.iter().filter_map(|block| block["text"].as_str()).collect();
     let calls: Vec<&Value> = content.iter().filter(|block| block["type"] != "thinking").collect();
     let usage = answer.get("usage").filter(|usage| usage.is_object()).map(|usage| Usage {
@@ -218,7 +319,7 @@ mod tests {
 
     #[test]
     fn a_stream_of_an_answer_folds_back_into_it() {
-        let stream = unfold(&answer());
+        let stream = unfold(&answer()).unwrap();
         let folded = fold(&events(&stream)).unwrap();
         assert_eq!((folded.answer, folded.is_understood), (answer(), true));
         assert_eq!(summary(&answer()).unwrap().usage.unwrap().prompt_tokens, 7);
@@ -228,7 +329,7 @@ mod tests {
 
     #[test]
     fn an_error_ends_the_recording_and_a_kind_that_is_not_known_is_not_understood() {
-        let stream = unfold(&answer());
+        let stream = unfold(&answer()).unwrap();
         let broken = stream.replace(
             "event: message_delta",
             "event: error\ndata: {\"type\":\"error\"}\n\nevent: message_delta",
@@ -237,10 +338,79 @@ mod tests {
         assert!(!fold(&events(&stream.replace("signature_delta", "novelty_delta"))).unwrap().is_understood);
     }
 
+    /// A field beside a piece, or within it, used to be dropped, and so was a block whose pieces are not known.
+    #[test]
+    fn what_is_not_known_of_an_event_makes_the_answer_not_understood() {
+        let stream = unfold(&answer()).unwrap();
+        for (piece, strange) in [
+            ("\"message\":{", "\"message\":{\"novelty\":1,"),
+            ("\"message\":{\"content\":[]", "\"message\":{\"content\":[{}]"),
+            ("\"content_block\":{", "\"content_block\":{\"novelty\":1,"),
+            ("\"type\":\"tool_use\"", "\"type\":\"novel\""),
+            ("\"delta\":{\"text\"", "\"delta\":{\"novelty\":1,\"text\""),
+            ("\"delta\":{\"stop_reason\"", "\"delta\":{\"novelty\":1,\"stop_reason\""),
+            ("\"delta\":{", "\"novelty\":1,\"delta\":{"),
+            ("text_delta", "thinking_delta\",\"thinking\":\""),
+            ("\"type\":\"content_block_stop\"", "\"novelty\":1,\"type\":\"content_block_stop\""),
+            ("\"type\":\"message_delta\"", "\"novelty\":1,\"type\":\"message_delta\""),
+            ("\"type\":\"message_stop\"", "\"novelty\":1,\"type\":\"message_stop\""),
+        ] {
+            assert!(stream.contains(piece), "{piece} {stream}");
+            let strange = stream.replacen(piece, strange, 1);
+            assert!(!fold(&events(&strange)).unwrap().is_understood, "{strange}");
+        }
+        for (name, value) in [("novelty", json!(1)), ("content", json!([{ "type": "novel", "text": "x" }]))] {
+            let mut answer = answer();
+            answer[name] = value;
+            assert_eq!(unfold(&answer), Err("form"));
+        }
+        for content in
+            [json!({ "type": "compaction", "content": "x" }), json!({ "type": "text", "novelty": 1 })]
+        {
+            let mut answer = answer();
+            answer["content"][0] = content;
+            assert_eq!(unfold(&answer), Err("form"));
+        }
+    }
+
+    /// Clients take these from the last piece only. They used to be in the first one, or nowhere.
+    #[test]
+    fn what_is_known_only_at_the_end_comes_with_the_last_piece() {
+        let mut answer = answer();
+        answer["context_management"] = json!({ "applied_edits": [{ "cleared_tool_uses": 8 }] });
+        answer["container"] = json!({ "id": "c" });
+        answer["stop_details"] = json!({ "type": "x" });
+        let stream = unfold(&answer).unwrap();
+        let read = events(&stream);
+        let (first, last) = (read[0].json().unwrap(), read[read.len() - 2].json().unwrap());
+        for name in ["container", "stop_details"] {
+            assert_eq!((&first["message"][name], &last["delta"][name]), (&Value::Null, &answer[name]));
+        }
+        assert_eq!(last["context_management"], answer["context_management"]);
+        let folded = fold(&read).unwrap();
+        assert_eq!((folded.answer, folded.is_understood), (answer, true));
+    }
+
+    #[test]
+    fn usage_and_inputs_that_are_missing_are_not_made_up() {
+        let mut without = answer();
+        without.as_object_mut().unwrap().remove("usage");
+        assert_eq!(unfold(&without), Err("usage"));
+        let usage = format!("\"usage\":{}", answer()["usage"]);
+        let stream = unfold(&answer()).unwrap();
+        let stream = stream.replace(&format!(",{usage}"), "");
+        assert!(!stream.contains("usage"), "{stream}");
+        let folded = fold(&events(&stream)).unwrap();
+        assert_eq!((folded.answer, folded.is_understood), (without, true));
+        let mut answer = answer();
+        answer["content"][2].as_object_mut().unwrap().remove("input");
+        assert_eq!(fold(&events(&unfold(&answer).unwrap())).unwrap().answer, answer);
+    }
+
     /// A part that is no object where there must be one used to be indexed by a name, which panics.
     #[test]
     fn a_stream_whose_parts_are_no_objects_is_none() {
-        let stream = unfold(&answer());
+        let stream = unfold(&answer()).unwrap();
         for part in ["message", "content_block", "delta", "usage"] {
             let at = stream.find(&format!("\"{part}\":{{")).unwrap() + part.len() + 3;
             let mut read = serde_json::Deserializer::from_str(&stream[at..]).into_iter::<Value>();
@@ -264,7 +434,7 @@ mod tests {
         ] {
             let mut answer = answer();
             answer["content"][0] = block;
-            assert_eq!(fold(&events(&unfold(&answer))).unwrap().answer, answer);
+            assert_eq!(fold(&events(&unfold(&answer).unwrap())).unwrap().answer, answer);
         }
     }
 
@@ -288,7 +458,7 @@ mod tests {
         let input = r#"{"n":1500000000000000000000,"x":-0,"y":1.50}"#;
         let mut answer = answer();
         answer["content"][2]["input"] = json::read(input).unwrap();
-        let folded = fold(&events(&unfold(&answer))).unwrap().answer;
+        let folded = fold(&events(&unfold(&answer).unwrap())).unwrap().answer;
         assert_eq!(json::write(&folded["content"][2]["input"]), input);
     }
 }

@@ -31,6 +31,13 @@ pub(super) struct Folded {
     pub(super) is_understood: bool,
 }
 
+/// Sets a field that there is to `value`.
+fn replace(fields: &mut Value, name: &str, value: Value) {
+    if let Some(field) = fields.get_mut(name) {
+        *field = value;
+    }
+}
+
 /// A number in a usage; 0 if it is missing.
 fn count(usage: &Value, name: &str) -> u64 {
     usage[name].as_u64().unwrap_or(0)
@@ -46,6 +53,19 @@ fn is_blank(value: &Value) -> bool {
         Value::Number(number) => number.as_u64() == Some(0),
         Value::Bool(_) => false,
     }
+}
+
+/// Whether `value` has only fields of these names, apart from fields that are null.
+fn has_only(value: &Value, names: &[&str]) -> bool {
+    value.as_object().is_some_and(|fields| {
+        fields.iter().all(|(name, value)| names.contains(&name.as_str()) || value.is_null())
+    })
+}
+
+/// Whether `value` reports an error, in any of the ways that vendors have.
+fn is_error(value: &Value) -> bool {
+    value.get("error").is_some_and(|error| !error.is_null())
+        || [&value["object"], &value["type"]].into_iter().any(|kind| kind == "error")
 }
 
 /// The text of an answer; its tool calls if it has no text.

@@ -5,41 +5,76 @@ use wellspring::entry::Usage;
 
 use super::super::json;
 use super::super::sse::{Event, write};
-use super::{Folded, Summary, count, is_blank, text_or};
+use super::{Folded, Summary, count, has_only, is_blank, is_error, replace, text_or};
 
 pub(in super::super) fn fold(events: &[Event<'_>]) -> Option<Folded> {
-    let mut last = events.iter().rev().find(|event| event.data != "[DONE]")?.json()?;
+    let mut last = Value::Null;
+    for event in events.iter().filter(|event| event.data != "[DONE]") {
+        last = event.json().unwrap_or_default();
+        if is_error(&last) || last["type"] == "response.failed" {
+            return None;
+        }
+    }
     let is_whole = last["type"] == "response.completed";
-    is_whole.then(|| Folded { answer: last["response"].take(), is_understood: true })
+    is_whole.then(|| {
+        let is_understood = has_only(&last, &["type", "sequence_number", "response"]);
+        Folded { answer: last["response"].take(), is_understood }
+    })
 }
 
 /// Each kind of item has its own events, so items of a kind that is not known here are not understood.
 pub(in super::super) fn unfold(answer: &Value) -> Result<String, &'static str> {
-    let is_known = |item: &Value| match item["type"].as_str() {
-        Some("message") => item["content"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .all(|part| matches!(part["type"].as_str(), Some("output_text" | "refusal"))),
-        Some("function_call") => true,
-        Some("reasoning") => is_blank(&item["summary"]) && is_blank(&item["content"]),
-        _ => false,
-    };
-    if !answer["output"].as_array().into_iter().flatten().all(is_known) {
+    let items = answer["output"].as_array().ok_or("form")?;
+    if !items.iter().all(is_known) {
         return Err("form");
     }
     let mut stream = Stream::default();
     let mut begun = answer.clone();
     begun["status"] = "in_progress".into();
     begun["output"] = json!([]);
-    begun["usage"] = Value::Null;
+    replace(&mut begun, "usage", Value::Null);
+    replace(&mut begun, "completed_at", Value::Null);
     stream.push("response.created", json!({ "response": begun }));
     stream.push("response.in_progress", json!({ "response": begun }));
-    for (index, item) in answer["output"].as_array().into_iter().flatten().enumerate() {
+    for (index, item) in items.iter().enumerate() {
         stream.item(index, item);
     }
     stream.push("response.completed", json!({ "response": answer }));
     Ok(stream.text)
+}
+
+/// Whether the events of an item can say all that is in it.
+fn is_known(item: &Value) -> bool {
+    // The events name their item.
+    let has_id = item["id"].is_string();
+    match item["type"].as_str() {
+        Some("message") => {
+            has_id
+                && has_only(item, &["id", "type", "status", "role", "content", "phase"])
+                && item["content"].as_array().is_some_and(|parts| parts.iter().all(is_known_part))
+        }
+        Some("function_call") => {
+            let names =
+                ["id", "type", "status", "call_id", "name", "namespace", "arguments", "caller", "created_by"];
+            has_id && has_only(item, &names) && item["arguments"].is_string()
+        }
+        Some("reasoning") => {
+            has_only(item, &["id", "type", "status", "summary", "content", "encrypted_content"])
+                && is_blank(&item["summary"])
+                && is_blank(&item["content"])
+        }
+        _ => false,
+    }
+}
+
+fn is_known_part(part: &Value) -> bool {
+    match part["type"].as_str() {
+        Some("output_text") => {
+            part["text"].is_string() && has_only(part, &["type", "text", "annotations", "logprobs"])
+        }
+        Some("refusal") => part["refusal"].is_string() && has_only(part, &["type", "refusal"]),
+        _ => false,
+    }
 }
 
 #[derive(Default)]
@@ -58,7 +93,7 @@ impl Stream {
 
     fn item(&mut self, index: usize, item: &Value) {
         let mut begun = item.clone();
-        begun["status"] = "in_progress".into();
+        replace(&mut begun, "status", "in_progress".into());
         match item["type"].as_str() {
             Some("message") => begun["content"] = json!([]),
             Some("function_call") => begun["arguments"] = "".into(),
@@ -91,16 +126,22 @@ impl Stream {
         };
         let mut begun = part.clone();
         begun[field] = "".into();
-        if let Some(annotations) = begun.get_mut("annotations") {
-            *annotations = json!([]);
-        }
+        replace(&mut begun, "annotations", json!([]));
+        replace(&mut begun, "logprobs", json!([]));
         self.push("response.content_part.added", with(place, "part", &begun));
-        self.push(&format!("{event}.delta"), with(place, "delta", &part[field]));
+        let text = |name: &str| {
+            let mut data = with(place, name, &part[field]);
+            if let Some(logprobs) = part.get("logprobs") {
+                data["logprobs"] = logprobs.clone();
+            }
+            data
+        };
+        self.push(&format!("{event}.delta"), text("delta"));
         for (index, annotation) in part["annotations"].as_array().into_iter().flatten().enumerate() {
             let annotation = with(&with(place, "annotation_index", &index.into()), "annotation", annotation);
             self.push("response.output_text.annotation.added", annotation);
         }
-        self.push(&format!("{event}.done"), with(place, field, &part[field]));
+        self.push(&format!("{event}.done"), text(field));
         self.push("response.content_part.done", with(place, "part", part));
     }
 }
@@ -113,7 +154,10 @@ fn with(place: &Value, name: &str, value: &Value) -> Value {
 
 pub(in super::super) fn summary(answer: &Value) -> Option<Summary> {
     let output = answer["output"].as_array()?;
-    if answer["status"] != "completed" || answer.get("error").is_some_and(|error| !error.is_null()) {
+    // Items of some kinds have no status.
+    let is_whole = |item: &Value| item["status"].as_str().is_none_or(|status| status == "completed");
+    let is_failed = |item: &Value| is_error(item) || !is_whole(item);
+    if answer["status"] != "completed" || is_error(answer) || output.iter().any(is_failed) {
         return None;
     }
     let is_refusal = output
@@ -164,5 +208,34 @@ mod tests {
         {
             assert_eq!(unfold(&json!({ "status": "completed", "output": [strange] })), Err("form"));
         }
+    }
+
+    /// Texts and arguments of another type used to be dropped or sent as they are, and fields that an answer
+    /// lacks used to be made up.
+    #[test]
+    fn what_the_events_cannot_say_is_given_back_as_it_came_only() {
+        let message = |content: Value| json!({ "id": "m", "type": "message", "content": content });
+        for strange in [
+            message("Paris.".into()),
+            message(json!([{ "type": "output_text", "text": 1 }])),
+            message(json!([{ "type": "output_text", "text": "Paris.", "novelty": 1 }])),
+            json!({ "type": "message", "content": [] }),
+            json!({ "id": "m", "type": "message", "content": [], "novelty": 1 }),
+            json!({ "id": "f", "type": "function_call", "name": "f", "arguments": { "a": 1 } }),
+            json!({ "id": "f", "type": "function_call", "name": "f" }),
+        ] {
+            assert_eq!(unfold(&json!({ "status": "completed", "output": [strange] })), Err("form"));
+        }
+        let text = json!({ "type": "output_text", "text": "Paris.", "logprobs": [{ "token": "Paris." }] });
+        let answer = json!({ "status": "completed", "output": [message(json!([text]))] });
+        let stream = unfold(&answer).unwrap();
+        assert!(!stream.contains("usage"), "{stream}");
+        let read = events(&stream);
+        let of = |name: &str| read.iter().find(|event| event.name == name).unwrap().json().unwrap();
+        assert_eq!(of("response.output_item.added")["item"].get("status"), None);
+        assert_eq!(of("response.output_text.delta")["logprobs"], text["logprobs"]);
+        let strange = stream
+            .replace("\"type\":\"response.completed\"", "\"type\":\"response.completed\",\"novelty\":1");
+        assert!(!fold(&events(&strange)).unwrap().is_understood);
     }
 }

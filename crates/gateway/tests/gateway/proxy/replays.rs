@@ -34,6 +34,7 @@ async fn a_hit_is_byte_for_byte_what_was_received() {
 async fn an_answer_is_replayed_in_the_other_form_with_its_usage() {
     let gateway = Running::start().await;
     for path in APIS {
+        let is_openai = path == CHAT || path == COMPLETIONS;
         let (whole, stream) = ("Told at once first?", "Streamed at first, this one?");
         let first = gateway.ask(path, &request(path, "good", whole)).await;
         let replayed = gateway.ask(path, &streamed(request(path, "good", whole))).await;
@@ -41,16 +42,19 @@ async fn an_answer_is_replayed_in_the_other_form_with_its_usage() {
         assert!(replayed.header("content-type").starts_with("text/event-stream"));
         assert!(replayed.body.contains("café closes"), "{path} {}", replayed.body);
         assert_ne!(first.body, replayed.body);
-        let first = gateway.ask(path, &streamed(request(path, "good", stream))).await;
+        let mut asked = streamed(request(path, "good", stream));
+        if is_openai {
+            asked["stream_options"] = json!({ "include_usage": true });
+        }
+        let first = gateway.ask(path, &asked).await;
         assert_eq!(first.tier(), "miss");
         let replayed = gateway.ask(path, &request(path, "good", stream)).await;
         assert_eq!(replayed.tier(), "exact", "{path}");
         let number = gateway.upstream.calls();
         let text = crate::upstream::wire::text(number);
         assert!(replayed.json().to_string().contains(&text), "{path} {}", replayed.body);
-        if path != CHAT && path != COMPLETIONS {
-            assert!(replayed.json()["usage"]["output_tokens"] == 7, "{path} {}", replayed.body);
-        }
+        let name = if is_openai { "completion_tokens" } else { "output_tokens" };
+        assert!(replayed.json()["usage"][name] == 7, "{path} {}", replayed.body);
     }
 }
 
@@ -74,8 +78,12 @@ async fn calls_of_tools_are_replayed() {
     for path in [CHAT, MESSAGES] {
         let mut asked = request(path, "tools", QUESTION);
         asked["tools"] = json!([{ "name": "opening_hours" }]);
-        let miss = gateway.ask(path, &streamed(asked.clone())).await;
-        let hit = gateway.ask(path, &streamed(asked.clone())).await;
+        let mut stream = streamed(asked.clone());
+        if path == CHAT {
+            stream["stream_options"] = json!({ "include_usage": true });
+        }
+        let miss = gateway.ask(path, &stream).await;
+        let hit = gateway.ask(path, &stream).await;
         assert_eq!((hit.tier(), &hit.body), ("exact", &miss.body));
         let whole = gateway.ask(path, &asked).await;
         assert_eq!(whole.tier(), "exact", "{path}");

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use crate::proxy::{CHAT, MESSAGES, streamed};
+use crate::proxy::{CHAT, COMPLETIONS, MESSAGES, RESPONSES, streamed};
 use crate::running::Running;
 
 /// A request that makes the upstream answer like this.
@@ -20,6 +20,14 @@ fn sse(chunks: &[Value]) -> String {
     let mut lines: Vec<String> = chunks.iter().map(|chunk| format!("data: {chunk}\n\n")).collect();
     lines.push("data: [DONE]\n\n".into());
     lines.concat()
+}
+
+/// Events that are named after their types, as Anthropic's and those of OpenAI's responses are.
+fn named(events: &[Value]) -> String {
+    events
+        .iter()
+        .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap()))
+        .collect()
 }
 
 /// A chunk with one piece, and fields beside it.
@@ -311,7 +319,10 @@ async fn a_stream_is_replayed_whole_and_the_whole_as_a_stream() {
     for (vendor, chunks) in understood() {
         let stream = sse(&chunks);
         let request = recorded(CHAT, vendor, &json!({ "stream": stream }));
-        let miss = gateway.ask(CHAT, &streamed(request.clone())).await;
+        let mut asked = streamed(request.clone());
+        // What was asked for and did not come is not asked for again.
+        asked["stream_options"] = json!({ "include_usage": true });
+        let miss = gateway.ask(CHAT, &asked).await;
         assert_eq!((miss.tier(), &miss.body), ("miss", &stream), "{vendor}");
         let whole = gateway.ask(CHAT, &request).await;
         assert_eq!(whole.tier(), "exact", "{vendor} {}", whole.header("cache-status"));
@@ -339,6 +350,9 @@ async fn a_stream_is_replayed_whole_and_the_whole_as_a_stream() {
 async fn what_is_not_understood_is_given_back_as_it_came_only() {
     let gateway = Running::start().await;
     let thinking = json!([{ "type": "thinking", "thinking": [{ "type": "text", "text": "Hm." }] }]);
+    let cited = |links: &[&str]| {
+        chunk(json!({ "index": 0, "delta": { "content": "a" } }), json!({ "citations": links }))
+    };
     let severity = |severity: &str| {
         let filter = json!({ "hate": { "filtered": false, "severity": severity } });
         chunk(json!({ "index": 0, "delta": { "content": "a" }, "content_filter_results": filter }), json!({}))
@@ -357,6 +371,18 @@ async fn what_is_not_understood_is_given_back_as_it_came_only() {
         (
             "beside it",
             vec![chunk(json!({ "index": 0, "delta": { "content": "a" } }), json!({ "novelty": [1] }))],
+        ),
+        ("a link in each chunk", vec![cited(&["https://a.example"]), cited(&["https://b.example"])]),
+        (
+            "a message that says more than its pieces",
+            vec![chunk(
+                json!({ "index": 0, "delta": { "content": "a" }, "message": { "content": "a", "steps": [1] } }),
+                json!({}),
+            )],
+        ),
+        (
+            "two choices without an index",
+            vec![json!({ "choices": [{ "delta": { "content": "a" } }, { "delta": { "content": "b" } }] })],
         ),
         ("two calls without ids", vec![calls(&[call(0, "", "f", "1")]), calls(&[call(0, "", "f", "2")])]),
     ] {
@@ -437,4 +463,253 @@ async fn messages_without_a_signature_have_none_and_inputs_keep_their_numbers() 
         gateway.ask(MESSAGES, &request).await.header("cache-status"),
         "wellspring; fwd=bypass; detail=form"
     );
+}
+
+/// Streams that end as they should although something in them reports an error, by API.
+#[expect(clippy::too_many_lines, reason = "it is a table")]
+fn failed_streams() -> Vec<(&'static str, &'static str, String)> {
+    let say = || delta(json!({ "role": "assistant", "content": "At s" }));
+    let chat = |chunks: &[Value]| sse(&[&[say()], chunks].concat());
+    let piece = |piece: Value| chunk(piece, json!({}));
+    let late = |event: &str| {
+        format!("data: {}\n\ndata: {}\n\n{event}data: [DONE]\n\n", say(), end("stop", json!({})))
+    };
+    let message = |events: &[Value]| {
+        let start = json!({ "type": "message_start", "message": {
+            "id": "m", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": null,
+            "stop_sequence": null, "usage": { "input_tokens": 3, "output_tokens": 1 },
+        } });
+        let block = json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "At s" } });
+        let end = json!({ "type": "message_delta", "delta": { "stop_reason": "end_turn" }, "usage": { "output_tokens": 2 } });
+        named(&[&[start, block, end], events].concat())
+    };
+    let stop = || json!({ "type": "message_stop" });
+    let response = |events: &[Value], item: Value| {
+        let text = json!({ "id": "m", "type": "message", "role": "assistant", "status": "completed", "content": [
+            { "type": "output_text", "text": "At s", "annotations": [] },
+        ] });
+        let whole = json!({ "type": "response.completed", "response": {
+            "id": "r", "status": "completed", "error": null, "output": [item, text],
+        } });
+        named(&[events, &[whole]].concat())
+    };
+    let reasoning = || json!({ "id": "t", "type": "reasoning", "summary": [] });
+    vec![
+        (
+            CHAT,
+            "in a choice",
+            chat(&[piece(
+                json!({ "index": 0, "delta": {}, "finish_reason": "stop", "error": { "code": 502 } }),
+            )]),
+        ),
+        (CHAT, "in a delta", chat(&[delta(json!({ "error": { "code": 502 } })), end("stop", json!({}))])),
+        (
+            CHAT,
+            "in a message",
+            chat(&[piece(json!({ "index": 0, "message": { "error": "x" }, "finish_reason": "stop" }))]),
+        ),
+        (CHAT, "an event", late("event: error\ndata: {\"message\":\"overloaded\"}\n\n")),
+        (CHAT, "an event without JSON", late("event: error\ndata: overloaded\n\n")),
+        (CHAT, "an object", late("data: {\"object\":\"error\",\"message\":\"boom\"}\n\n")),
+        (CHAT, "a second end", chat(&[end("stop", json!({})), end("error", json!({}))])),
+        (
+            CHAT,
+            "cut by a filter after its end",
+            chat(&[end("stop", json!({})), end("content_filter", json!({}))]),
+        ),
+        (CHAT, "cut by a limit after its end", chat(&[end("stop", json!({})), end("length", json!({}))])),
+        (
+            COMPLETIONS,
+            "in a choice",
+            sse(&[json!({ "id": "c", "choices": [
+                { "index": 0, "text": "At s", "finish_reason": "stop", "error": { "code": 502 } },
+            ] })]),
+        ),
+        (MESSAGES, "an event", message(&[json!({ "type": "error" }), stop()])),
+        (MESSAGES, "after the end", message(&[stop(), json!({ "type": "error" })])),
+        (
+            MESSAGES,
+            "in a delta",
+            message(&[json!({ "type": "message_delta", "delta": { "error": "x" }, "usage": {} }), stop()]),
+        ),
+        (
+            MESSAGES,
+            "of a search",
+            message(&[
+                json!({ "type": "content_block_start", "index": 1, "content_block": {
+                    "type": "web_search_tool_result", "tool_use_id": "s",
+                    "content": { "type": "web_search_tool_result_error", "error_code": "unavailable" },
+                } }),
+                stop(),
+            ]),
+        ),
+        (
+            RESPONSES,
+            "an event",
+            response(&[json!({ "type": "error", "message": "overloaded" })], reasoning()),
+        ),
+        (RESPONSES, "failed", response(&[json!({ "type": "response.failed" })], reasoning())),
+        (
+            RESPONSES,
+            "a message that was cut",
+            response(&[], json!({ "id": "n", "type": "message", "status": "incomplete", "content": [] })),
+        ),
+        (
+            RESPONSES,
+            "a picture",
+            response(&[], json!({ "id": "i", "type": "image_generation_call", "status": "failed" })),
+        ),
+        (
+            RESPONSES,
+            "a tool",
+            response(&[], json!({ "id": "i", "type": "mcp_call", "name": "f", "error": "unavailable" })),
+        ),
+    ]
+}
+
+/// Only an `error` of a whole chunk used to end a recording. In a choice, a message or an event of its own it
+/// was kept with the half of an answer beside it, and served.
+#[tokio::test]
+async fn an_answer_that_reports_an_error_is_not_kept_wherever_it_stands() {
+    let gateway = Running::start().await;
+    for (path, error, stream) in failed_streams() {
+        let request = streamed(recorded(path, error, &json!({ "stream": stream })));
+        for _ in 0..2 {
+            let reply = gateway.ask(path, &request).await;
+            assert_eq!((reply.tier(), &reply.body), ("miss", &stream), "{path} {error}");
+        }
+    }
+    let chat = |choice: Value| json!({ "id": "c", "object": "chat.completion", "choices": [choice] });
+    let text = || json!([{ "type": "text", "text": "At s" }]);
+    for (path, error, whole) in [
+        (
+            CHAT,
+            "in a choice",
+            chat(
+                json!({ "message": { "content": "At s" }, "finish_reason": "stop", "error": { "code": 502 } }),
+            ),
+        ),
+        (
+            CHAT,
+            "in a message",
+            chat(
+                json!({ "message": { "content": "At s", "error": { "code": 502 } }, "finish_reason": "stop" }),
+            ),
+        ),
+        (
+            MESSAGES,
+            "beside the content",
+            json!({ "content": text(), "stop_reason": "end_turn", "error": { "type": "overloaded_error" } }),
+        ),
+        (
+            MESSAGES,
+            "of a tool",
+            json!({ "content": [{ "type": "mcp_tool_result", "is_error": true }, text()[0]], "stop_reason": "end_turn" }),
+        ),
+        (
+            RESPONSES,
+            "of an item",
+            json!({ "status": "completed", "output": [
+                { "type": "web_search_call", "status": "failed" }, { "type": "message", "content": text() },
+            ] }),
+        ),
+    ] {
+        let request = recorded(path, error, &json!({ "whole": whole }));
+        for _ in 0..2 {
+            assert_eq!(gateway.ask(path, &request).await.tier(), "miss", "{path} {error}");
+        }
+    }
+    assert!(gateway.cache.entries(None, 10).await.unwrap().is_empty());
+}
+
+/// A whole answer has its usage, and clients read it without looking. It used to be made from a stream that
+/// was recorded without it.
+#[tokio::test]
+async fn a_stream_without_its_usage_serves_no_one_who_asks_for_a_whole_answer() {
+    let gateway = Running::start().await;
+    for path in [CHAT, COMPLETIONS] {
+        let asked = crate::proxy::request(path, "good", "When does the café close?");
+        assert_eq!(gateway.ask(path, &streamed(asked.clone())).await.tier(), "miss");
+        let whole = gateway.ask(path, &asked).await;
+        assert_eq!(whole.header("cache-status"), "wellspring; fwd=miss; detail=usage", "{path}");
+        assert_eq!(whole.json()["usage"]["total_tokens"], 18);
+        // The new recording serves both.
+        for (request, form) in [(asked.clone(), "application/json"), (streamed(asked), "text/event-stream")] {
+            let again = gateway.ask(path, &request).await;
+            assert_eq!(again.tier(), "exact", "{path} {form}");
+            assert!(again.header("content-type").starts_with(form));
+        }
+    }
+    // A vendor that never sends it is not asked repeatedly.
+    let stream = sse(&[delta(json!({ "content": "At six." })), end("stop", json!({}))]);
+    let whole = json!({ "id": "c", "object": "chat.completion", "choices": [
+        { "index": 0, "message": { "role": "assistant", "content": "At six." }, "finish_reason": "stop" },
+    ] });
+    let silent = recorded(CHAT, "silent", &json!({ "stream": stream, "whole": whole }));
+    assert_eq!(gateway.ask(CHAT, &streamed(silent.clone())).await.tier(), "miss");
+    for tier in ["miss", "exact", "exact"] {
+        assert_eq!(gateway.ask(CHAT, &silent).await.tier(), tier);
+        assert_eq!(gateway.ask(CHAT, &streamed(silent.clone())).await.tier(), "exact");
+    }
+}
+
+/// Groq's streams hold the usage in a field of Groq's own, where no client of whole answers looks for it.
+#[tokio::test]
+async fn the_usage_in_a_stream_of_groq_stands_where_whole_answers_have_it() {
+    let gateway = Running::start().await;
+    let first = chunk(
+        json!({ "index": 0, "delta": { "role": "assistant", "content": "At six." }, "finish_reason": null }),
+        json!({ "x_groq": { "id": "req", "seed": 7 } }),
+    );
+    let last = end("stop", json!({ "x_groq": { "id": "req", "usage": usage()["usage"] } }));
+    let request = recorded(CHAT, "groq", &json!({ "stream": sse(&[first, last]) }));
+    assert_eq!(gateway.ask(CHAT, &streamed(request.clone())).await.tier(), "miss");
+    let whole = gateway.ask(CHAT, &request).await;
+    assert_eq!(whole.tier(), "exact", "{}", whole.header("cache-status"));
+    assert_eq!(whole.json()["usage"], usage()["usage"]);
+    assert_eq!(whole.json()["x_groq"], json!({ "id": "req", "seed": 7 }));
+    let mut with_usage = streamed(request);
+    with_usage["stream_options"] = json!({ "include_usage": true });
+    let replayed = gateway.ask(CHAT, &with_usage).await;
+    assert_eq!(replayed.tier(), "exact", "{}", replayed.header("cache-status"));
+    assert_eq!(read_stream(&replayed.body)["usage"], usage()["usage"]);
+}
+
+/// Blocks, texts and arguments of another kind used to be dropped, or sent in a way that clients do not read.
+#[tokio::test]
+async fn whole_answers_with_something_unknown_are_not_streamed() {
+    let gateway = Running::start().await;
+    let message = |block: Value| {
+        json!({
+            "id": "m", "type": "message", "role": "assistant", "model": "m", "stop_reason": "end_turn",
+            "content": [block, { "type": "text", "text": "At six." }],
+            "usage": { "input_tokens": 3, "output_tokens": 2 },
+        })
+    };
+    let mut silent = message(json!({ "type": "text", "text": "Hm." }));
+    silent.as_object_mut().unwrap().remove("usage");
+    let response = |item: Value| {
+        let text = json!({ "id": "n", "type": "message", "content": [{ "type": "output_text", "text": "At six." }] });
+        json!({ "id": "r", "status": "completed", "output": [item, text] })
+    };
+    for (path, vendor, whole, why) in [
+        (MESSAGES, "novel", message(json!({ "type": "novel", "text": "x" })), "form"),
+        (MESSAGES, "compaction", message(json!({ "type": "compaction", "content": "x" })), "form"),
+        (MESSAGES, "silent", silent, "usage"),
+        (RESPONSES, "text", response(json!({ "id": "m", "type": "message", "content": "Hm." })), "form"),
+        (
+            RESPONSES,
+            "arguments",
+            response(json!({ "id": "f", "type": "function_call", "name": "f", "arguments": { "a": 1 } })),
+            "form",
+        ),
+    ] {
+        let request = recorded(path, vendor, &json!({ "whole": whole }));
+        assert_eq!(gateway.ask(path, &request).await.tier(), "miss", "{vendor}");
+        let stream = gateway.ask(path, &streamed(request.clone())).await;
+        let status = format!("wellspring; fwd=bypass; detail={why}");
+        assert_eq!(stream.header("cache-status"), status, "{vendor}");
+        let again = gateway.ask(path, &request).await;
+        assert_eq!((again.tier(), again.json()), ("exact", whole), "{vendor}");
+    }
 }
