@@ -16,7 +16,7 @@ const QUESTION: &str = "How do I reset my password?";
 
 /// Gives callers the time to join a flight. Whether they have cannot be seen from outside; a test on a
 /// machine where this is too short checks less, but does not fail.
-async fn joined() {
+pub(super) async fn joined() {
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }
