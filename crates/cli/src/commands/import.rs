@@ -17,6 +17,7 @@ use wellspring::store::{Filled, Found, RefusedReason, Store};
 
 use crate::commands::context::{Context, invalid};
 use crate::commands::exit::Exit;
+use crate::commands::input::BYTE_ORDER_MARK;
 use crate::commands::output::{self, Unit};
 use crate::commands::record::Record;
 use crate::commands::units;
@@ -26,8 +27,6 @@ use crate::config::{Config, Opening};
 const BATCH: usize = 256;
 /// How many entries are sent to the store at a time; the store gathers them into one transaction.
 const CONCURRENT_FILLS: usize = 64;
-/// What some editors and exporters write at the beginning of a file.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// The longest line, in bytes.
 const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
 /// The most bad lines that a report lists; all of them count.
@@ -133,7 +132,8 @@ impl Import<'_> {
                 .read_until(b'\n', &mut line)
                 .map_err(|e| invalid("cannot read the lines to import").with_source(e))?;
             number += 1;
-            if number == 1 && line.starts_with(BYTE_ORDER_MARK) {
+            // Not only in the first line: the lines may be several files, one after the other.
+            if line.starts_with(BYTE_ORDER_MARK) {
                 line.drain(..BYTE_ORDER_MARK.len());
             }
             if read > 0 && !line.trim_ascii().is_empty() {

@@ -30,7 +30,7 @@ pub(crate) struct PutArgs {
     /// The answer; - reads it from standard input
     #[arg(required_unless_present = "file", conflicts_with = "file")]
     answer: Option<String>,
-    /// Read the answer from a file
+    /// Read the answer from a file; - is standard input
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -111,11 +111,13 @@ impl From<ContentTypeArg> for ContentType {
 }
 
 pub(crate) async fn run(args: PutArgs, context: &Context) -> anyhow::Result<Exit> {
-    if args.question == "-" && args.answer.as_deref() == Some("-") {
+    let answer =
+        args.answer.or_else(|| args.file.as_ref().filter(|file| file.as_os_str() == "-").map(|_| "-".into()));
+    if args.question == "-" && answer.as_deref() == Some("-") {
         return Err(invalid("question and answer cannot both come from the standard input").into());
     }
     let question = input::question(args.question)?;
-    let text = match (args.answer, &args.file) {
+    let text = match (answer, &args.file) {
         (Some(answer), _) if answer == "-" => input::standard_input("the answer")?,
         (Some(answer), _) => answer,
         (None, Some(path)) => input::file(path, "the answer")?,
