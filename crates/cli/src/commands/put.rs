@@ -33,6 +33,9 @@ pub(crate) struct PutArgs {
     /// Read the answer from a file; - is standard input
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
+    /// Serve the answer to exactly this question only; needed if the question is very long
+    #[arg(long)]
+    exact: bool,
     #[command(flatten)]
     sources: SourceArgs,
     #[command(flatten)]
@@ -125,7 +128,10 @@ pub(crate) async fn run(args: PutArgs, context: &Context) -> anyhow::Result<Exit
     };
     let answer = args.life.answer(text)?;
     let dependencies = args.sources.dependencies();
-    let query = args.scope.query(question).renew();
+    let mut query = args.scope.query(question).renew();
+    if args.exact {
+        query = query.exact_only();
+    }
     let cache = context.config.open_cache(Opening::Create).await?;
     let outcome = match cache.lookup(query.clone()).await? {
         Lookup::Miss(permit) => permit.fill(answer, dependencies).await,

@@ -82,6 +82,46 @@ fn a_dash_stands_for_what_the_shell_connects() {
     assert!(!sandbox.path("-").exists());
 }
 
+/// Only the beginning of the question was written, and imported as if it were all of it, under another id; and it was
+/// then found by meaning.
+#[test]
+fn what_is_only_matched_exactly_still_is_after_an_import() {
+    let (from, to) = (Sandbox::new(), Sandbox::new());
+    let long = |end: &str| format!("{} {end}", "all work and no play ".repeat(4_000));
+    let put = |question: &str, answer: &str, tenant: &[&str]| {
+        let args = [&["put", "-", answer, "--exact"], tenant].concat();
+        from.run_with(&args, question.as_bytes()).code(0);
+    };
+    let refused = from.run_with(&["put", "-", "a"], long("a").as_bytes()).code(2);
+    assert!(refused.stderr.contains("exactly"), "{}", refused.stderr);
+    put(&long("a"), "dull", &[]);
+    put(&long("b"), "Jack", &["--tenant", "t"]);
+    put(CAPITAL, "Paris.", &[]);
+    let get = |sandbox: &Sandbox, question: &str, args: &[&str]| {
+        sandbox.run_with(&[&["get", "-", "-q"], args].concat(), question.as_bytes())
+    };
+    let reworded = "what is the capital of france?";
+    get(&from, reworded, &["--threshold", "0.9"]).code(1);
+    from.run(&["export", "all.jsonl"]).code(0);
+
+    let report = to.json(&["import", from.path("all.jsonl").to_str().unwrap()], 0);
+    assert_eq!((&report["imported"], &report["bad"]), (&json!(3), &json!(0)));
+    assert_eq!(get(&to, &long("a"), &["--exact"]).code(0).stdout, "dull\n");
+    assert_eq!(get(&to, &long("b"), &["--exact", "--tenant", "t"]).code(0).stdout, "Jack\n");
+    get(&to, &long("b"), &["--exact"]).code(1);
+    assert_eq!(get(&to, CAPITAL, &[]).code(0).stdout, "Paris.\n");
+    get(&to, reworded, &["--threshold", "0.9"]).code(1);
+    // Nor is what was kept of a question a question.
+    let exported = std::fs::read_to_string(from.path("all.jsonl")).unwrap();
+    let kept = lines(&exported).into_iter().find(|line| line["answer"] == "dull").unwrap()["question"].take();
+    get(&to, kept.as_str().unwrap(), &[]).code(1);
+    // Where the same answers are already, they are kept.
+    assert_eq!(from.json(&["import", "all.jsonl"], 0)["kept"], 3);
+    let cut = json!({ "question": "Who?", "answer": "a", "cut": true }).to_string();
+    let refused = to.run_with(&["import", "-"], cut.as_bytes()).code(2);
+    assert!(refused.stderr.contains("line 1: question does not end as"), "{}", refused.stderr);
+}
+
 #[test]
 fn importing_again_changes_nothing() {
     let sandbox = Sandbox::new();
