@@ -172,6 +172,11 @@ impl FillPermit {
         self.leader.is_some()
     }
 
+    /// Whether others who ask the same wait for this permit to be used or dropped.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.prepared.lacks_tenant && (self.leader.is_some() || self.claim.is_some())
+    }
+
     /// A handle that checks, while the answer is being made from `dependencies`, whether it may be given to a
     /// caller that asks now. None if the answer will not be stored, and so cannot be given to anyone else.
     ///

@@ -166,6 +166,22 @@ impl Cache {
 
     /// Continues after an exact miss.
     pub(super) async fn beyond_exact(&self, prepared: Prepared, missed: Missed, started: Instant) -> Lookup {
+        let searched = self.search(prepared, missed, started).await;
+        self.searched(searched, started)
+    }
+
+    /// What a search found; a miss gets its permit.
+    pub(super) fn searched(&self, searched: Searched, started: Instant) -> Lookup {
+        match searched {
+            Searched::Done(found) => found,
+            Searched::Open(Open { prepared, read_versions, embedding, leader, claim_status }) => {
+                Lookup::Miss(self.permit(prepared, read_versions, embedding, leader, claim_status, started))
+            }
+        }
+    }
+
+    /// Searches by meaning after an exact miss, and leads if no one does.
+    pub(super) async fn search(&self, prepared: Prepared, missed: Missed, started: Instant) -> Searched {
         // Before the search, which takes longest: callers who wait for flights and ask meanwhile join this
         // one. Only tried, because a lookup promises not to wait for anyone.
         let leader = self.inner.flights.try_lead(prepared.flight_key());
@@ -174,14 +190,14 @@ impl Cache {
             Ok(Semantic::Hit(hit)) => {
                 // Those who joined meanwhile look for the same hit.
                 drop(leader);
-                Lookup::Hit(hit)
+                Searched::Done(Lookup::Hit(hit))
             }
             Ok(Semantic::Miss(embedding)) => {
                 // A miss that is not the first in this process is not the first of all.
                 let claim_status = if leader.is_some() { claim_status } else { ClaimStatus::Theirs };
-                Lookup::Miss(self.permit(prepared, read_versions, embedding, leader, claim_status, started))
+                Searched::Open(Open { prepared, read_versions, embedding, leader, claim_status })
             }
-            Err(reason) => Lookup::Bypass(reason),
+            Err(reason) => Searched::Done(Lookup::Bypass(reason)),
         }
     }
 
@@ -336,6 +352,30 @@ pub(super) struct Missed {
     pub(super) claim_status: ClaimStatus,
     /// Set if it was made during the lookup.
     pub(super) embedding: Option<Embedding>,
+}
+
+/// What a search found.
+pub(super) enum Searched {
+    Done(Lookup),
+    Open(Open),
+}
+
+/// A miss that has no permit yet.
+pub(super) struct Open {
+    prepared: Prepared,
+    read_versions: ReadVersions,
+    embedding: Option<Embedding>,
+    leader: Option<Leader>,
+    claim_status: ClaimStatus,
+}
+
+impl Open {
+    /// Whether others who ask the same would wait for whoever has this.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.prepared.lacks_tenant
+            && self.leader.is_some()
+            && !matches!(self.claim_status, ClaimStatus::Theirs)
+    }
 }
 
 /// What the semantic tier found; a miss hands back the embedding, if the question has one.

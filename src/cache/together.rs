@@ -13,13 +13,15 @@
 use std::time::Instant;
 
 use futures::future::join_all;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 
-use crate::cache::lookup::{Exact, Lookup, Missed};
+use crate::cache::lookup::{Exact, Lookup, Missed, Searched};
 use crate::cache::query::Prepared;
 use crate::cache::{Cache, Inner, Query};
 use crate::embed::Embedded;
 use crate::embedding::Embedding;
 use crate::error::Result;
+use crate::flight::SharedError;
 
 /// How many questions the embedder is given at a time, each time within its time limit.
 const EMBEDDED_AT_ONCE: usize = 32;
@@ -50,6 +52,83 @@ impl Cache {
     /// Can be dropped at any time.
     pub async fn lookup_all(&self, queries: Vec<Query>) -> Vec<Result<Lookup>> {
         let started = Instant::now();
+        let searched = self.search_all(queries, started).await;
+        searched.into_iter().map(|searched| Ok(self.searched(searched?, started))).collect()
+    }
+
+    /// The same, and waits for others who ask the same as [`lookup_or_wait`](Self::lookup_or_wait) does, unless
+    /// one of the misses is a leader. A caller that has to make an answer makes it at once: it cannot wait
+    /// for itself if a question comes twice, nor can two callers wait for each other if each leads a question
+    /// that the other one asks, too. Questions that were not waited for are misses that are no leaders.
+    ///
+    /// ```
+    /// # wellspring_test_support::example::with_cache(async |cache| {
+    /// use wellspring::{Lookup, Query};
+    ///
+    /// let queries = ["Where is the key?", "Where is the key?"].map(Query::new);
+    /// let found = cache.lookup_all_or_wait(queries.into()).await;
+    /// let leads = |found: &_| matches!(found, Ok(Lookup::Miss(permit)) if permit.is_leader());
+    /// assert!(leads(&found[0]) && !leads(&found[1]));
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As for `lookup_all`, and the error of another caller's closure that was making the same answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Can be dropped at any time.
+    pub async fn lookup_all_or_wait(&self, queries: Vec<Query>) -> Vec<Result<Lookup, SharedError>> {
+        let started = Instant::now();
+        let searched = self.search_all(queries.clone(), started).await;
+        let is_awaited =
+            |searched: &Result<Searched>| matches!(searched, Ok(Searched::Open(open)) if open.is_awaited());
+        let leads = searched.iter().any(is_awaited);
+        let mut found = Vec::with_capacity(queries.len());
+        let mut open = Vec::new();
+        for (searched, query) in searched.into_iter().zip(queries) {
+            found.push(match searched {
+                // What is held here, others may be waiting for.
+                Ok(Searched::Open(_)) if !leads => {
+                    open.push((found.len(), query));
+                    None
+                }
+                Ok(searched) => Some(Ok(self.searched(searched, started))),
+                Err(error) => Some(Err(SharedError::new(error.into()))),
+            });
+        }
+        let (places, open): (Vec<usize>, Vec<Query>) = open.into_iter().unzip();
+        for (place, waited) in places.into_iter().zip(self.wait_for_all(open).await) {
+            found[place] = Some(waited);
+        }
+        found.into_iter().flatten().collect()
+    }
+
+    /// Waits for others who ask the same, until everything is found or one question is to be answered here.
+    async fn wait_for_all(&self, queries: Vec<Query>) -> Vec<Result<Lookup, SharedError>> {
+        let mut found: Vec<_> = queries.iter().map(|_| None).collect();
+        let mut waiting: FuturesUnordered<_> = queries
+            .iter()
+            .enumerate()
+            .map(async |(n, query)| (n, self.lookup_or_wait(query.clone()).await))
+            .collect();
+        while let Some((n, waited)) = waiting.next().await {
+            let leads = matches!(&waited, Ok(Lookup::Miss(permit)) if permit.is_awaited());
+            found[n] = Some(waited);
+            if leads {
+                break;
+            }
+        }
+        drop(waiting);
+        let open = queries.into_iter().zip(&found).filter(|(_, found)| found.is_none());
+        let looked_up = self.lookup_all(open.map(|(query, _)| query).collect()).await;
+        let mut looked_up = looked_up.into_iter().map(|found| found.map_err(|e| SharedError::new(e.into())));
+        found.into_iter().filter_map(|found| found.or_else(|| looked_up.next())).collect()
+    }
+
+    /// Looks for each of `queries`; questions that are compared by meaning are embedded together.
+    async fn search_all(&self, queries: Vec<Query>, started: Instant) -> Vec<Result<Searched>> {
         let prepared: Vec<Result<Prepared>> = queries
             .into_iter()
             .map(|query| {
@@ -81,9 +160,9 @@ impl Cache {
         join_all(found.into_iter().map(async |found| {
             let (prepared, exact) = found?;
             Ok(match exact {
-                Ok(Exact::Hit(hit)) => Lookup::Hit(hit),
-                Ok(Exact::Miss(missed)) => self.beyond_exact(prepared, missed, started).await,
-                Err(reason) => Lookup::Bypass(reason),
+                Ok(Exact::Hit(hit)) => Searched::Done(Lookup::Hit(hit)),
+                Ok(Exact::Miss(missed)) => self.search(prepared, missed, started).await,
+                Err(reason) => Searched::Done(Lookup::Bypass(reason)),
             })
         }))
         .await

@@ -27,6 +27,8 @@ use crate::error::{Error, Result};
 pub const MAX_QUESTION_BYTES: usize = 64 * 1024;
 /// How much of a longer question is kept for people to read, in bytes.
 const SHOWN_BYTES: usize = 512;
+/// What stands between that and the hash of the whole.
+const CUT: char = '…';
 /// The longest name of a corpus, tenant, document, tag, collection or namespace, in bytes.
 pub const MAX_NAME_BYTES: usize = 1024;
 /// The maximum size of a scope's parameters as canonical JSON, in bytes.
@@ -283,16 +285,44 @@ impl CacheKey {
         }
         let shown = &text[..text.floor_char_boundary(SHOWN_BYTES)];
         let digest = hex::encode(Sha256::digest(text.as_bytes()));
-        let kept = format!("{shown}… ({} bytes, SHA-256 {digest})", text.len());
-        Ok(Self::labelled("wellspring.exact.long.1", corpus, scope, &text, kept.into()))
+        let kept = format!("{shown}{} ({} bytes, SHA-256 {digest})", CUT, text.len());
+        Ok(Self::of_kept(corpus, scope, kept.into()))
+    }
+
+    /// The key of a question that [`exact`](Self::exact) cut off, from the text that it kept. Another model or
+    /// store finds the answer by it, too, although no one knows the whole question any more.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if the text is not what `exact` keeps.
+    pub fn cut(corpus: Corpus, scope: ScopeId, kept: &str) -> Result<Self> {
+        let is_kept = kept.rsplit_once(CUT).is_some_and(|(shown, rest)| {
+            let rest = rest.strip_prefix(" (").and_then(|rest| rest.strip_suffix(')'));
+            let rest = rest.and_then(|rest| rest.split_once(" bytes, SHA-256 "));
+            rest.is_some_and(|(bytes, digest)| {
+                let is_long = bytes.parse().is_ok_and(|bytes: usize| bytes > MAX_QUESTION_BYTES);
+                is_long && digest.len() == 64 && hex::decode(digest).is_ok() && shown.len() <= SHOWN_BYTES
+            })
+        });
+        if !is_kept {
+            return Err(Error::invalid(
+                "question does not end as one that was cut off does, with its SHA-256",
+            ));
+        }
+        Ok(Self::of_kept(corpus, scope, kept.into()))
     }
 
     /// Whether the text is the whole question, rather than its beginning and a hash.
-    pub(crate) fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         // A text that was cut off is always longer than this and ends like this; a closer check takes a hash.
         self.text.len() <= SHOWN_BYTES
             || !self.text.ends_with(')')
             || Self::new(self.corpus.clone(), self.scope, &self.text).is_ok_and(|key| key.exact == self.exact)
+    }
+
+    /// The text holds the SHA-256 of the whole question, so its own hash is as good as one of the whole.
+    fn of_kept(corpus: Corpus, scope: ScopeId, kept: Arc<str>) -> Self {
+        Self::labelled("wellspring.exact.long.2", corpus, scope, &Arc::clone(&kept), kept)
     }
 
     fn labelled(label: &str, corpus: Corpus, scope: ScopeId, whole: &str, text: Arc<str>) -> Self {
@@ -488,6 +518,27 @@ mod tests {
         }
         let scope = Scope::new().parameter("deep", deep);
         assert!(scope.id(&Corpus::default(), "model").unwrap_err().is_invalid_input());
+    }
+
+    #[test]
+    fn the_key_of_a_question_that_was_cut_off_follows_from_what_is_kept() {
+        let key_of = |scope, question: &str| CacheKey::exact(Corpus::default(), scope, question).unwrap();
+        let cut = |scope, kept: &str| CacheKey::cut(Corpus::default(), scope, kept);
+        let (scope, other) = (scope_id(&Scope::new()), scope_id(&Scope::new().tenant("t")));
+        for question in ["… (7 bytes) ".repeat(10_000), "é".repeat(40_000)] {
+            let key = key_of(scope, &question);
+            assert!(!key.is_whole());
+            assert_eq!(cut(scope, &key.text).unwrap(), key);
+            assert_eq!(cut(other, &key.text).unwrap(), key_of(other, &question));
+            // A question that reads like that is another one.
+            let same_text = CacheKey::new(Corpus::default(), scope, &key.text).unwrap();
+            assert!(same_text.is_whole() && same_text.exact != key.exact);
+            let (shown, end) = key.text.rsplit_once(CUT).unwrap();
+            for bad in ["", "why?", shown, &key.text[..key.text.len() - 1], &format!("{question}{CUT}{end}")]
+            {
+                assert!(cut(scope, bad).unwrap_err().is_invalid_input(), "{bad}");
+            }
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::support::{Kind, eventually};
 const QUESTION: &str = "How do I reset my password?";
 
 /// Lets other tasks of this thread go on until they wait for something: callers have joined a flight then.
-async fn joined() {
+pub(super) async fn joined() {
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }

@@ -2,16 +2,19 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::future::select_all;
 use wellspring::embed::{Embedded, ModelInfo};
 use wellspring::key::MAX_QUESTION_BYTES;
 use wellspring::store::Limits;
 use wellspring::{
     BypassReason, Cache, Change, Corpus, Dependency, Embedder, Feedback, Lookup, MemoryStore, Query, Result,
-    Tier,
+    SharedError, Tier,
 };
 
+use crate::get_or_fill::flights::joined;
 use crate::get_or_fill::{Fixture, Llm, hit};
 use crate::support::Kind;
 use crate::support::embedder::WordEmbedder;
@@ -132,4 +135,49 @@ async fn renewing_an_exact_answer_keeps_it_exact() {
         found => panic!("{found:?}"),
     }
     assert!(hit(&fixture.cache, Query::new("who wrote Faust")).await.entry.embedding.is_none());
+}
+
+/// A batch waited for each of its questions, so a question that came twice waited for itself, and two batches
+/// waited for each other once each led a question that the other one asked, too.
+#[tokio::test]
+async fn who_leads_a_question_waits_for_no_other() {
+    let limit = Duration::from_hours(1);
+    let fixture = Fixture::with(Kind::Memory, |builder| builder.follow_timeout(limit)).await;
+    let leads = |found: &Result<Lookup, SharedError>| match found {
+        Ok(Lookup::Miss(permit)) => permit.is_leader(),
+        other => panic!("{other:?}"),
+    };
+    let ask = |questions: [&str; 2]| {
+        let (cache, queries) = (fixture.cache.clone(), questions.map(Query::new).to_vec());
+        tokio::spawn(async move {
+            let found = tokio::time::timeout(Duration::from_mins(1), cache.lookup_all_or_wait(queries)).await;
+            found.expect("it waits for what does not come")
+        })
+    };
+    let (one, other) = ("which trains leave for Bern on Sundays", "what does the plan cost");
+    let twice = ask([one, one]).await.unwrap();
+    assert_eq!(twice.iter().map(leads).collect::<Vec<_>>(), [true, false]);
+    drop(twice);
+
+    // Both wait for answers that others make, until each of them is to make one itself.
+    let leader_of_one = fixture.cache.lookup(one).await.unwrap();
+    let leader_of_other = fixture.cache.lookup(other).await.unwrap();
+    let mut asking = vec![ask([one, other]), ask([other, one])];
+    joined().await;
+    assert!(asking.iter().all(|asking| !asking.is_finished()));
+    drop(leader_of_one);
+    joined().await;
+    drop(leader_of_other);
+    while !asking.is_empty() {
+        let (found, _, rest) = select_all(asking).await;
+        assert!(found.unwrap().iter().any(leads));
+        asking = rest;
+    }
+
+    // Whoever leads nothing is given what others make.
+    let Lookup::Miss(permit) = fixture.cache.lookup(one).await.unwrap() else { panic!("no miss") };
+    let asking = ask([one, one]);
+    joined().await;
+    permit.fill("at nine", []).await;
+    assert!(asking.await.unwrap().iter().all(|found| matches!(found, Ok(Lookup::Hit(_)))));
 }

@@ -55,6 +55,17 @@ fn slow_down(proxy: &Proxy, delay: Duration) {
     proxy.delay_replies(delay);
 }
 
+/// Forty commands were tried one after the other, and the gateway did not listen before the last reply.
+#[tokio::test(flavor = "multi_thread")]
+async fn access_to_a_slow_server_is_checked_in_a_few_round_trips() {
+    let server = Server::start();
+    let proxy = Proxy::start(server.port());
+    let store = patient().connect(&proxy.url()).await.unwrap();
+    proxy.delay_replies(Duration::from_secs(2));
+    let checked = tokio::time::timeout(Duration::from_mins(1), store.check_access()).await;
+    checked.expect("forty round trips are too many").unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_server_is_waited_for_where_answers_are_dear() {
     // Every lookup of a server whose replies took longer than the limit went without the cache, for as long as they did.

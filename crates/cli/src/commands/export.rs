@@ -24,7 +24,7 @@ use crate::commands::whole_file::WholeFile;
 /// it can be imported under another model. Other scopes are written as their ids, which depend on the model.
 #[derive(Debug, Args)]
 pub(crate) struct ExportArgs {
-    /// The file to write [default: standard output]. It appears only when it is complete
+    /// The file to write; - is standard output, as without it. It appears only when it is complete
     file: Option<PathBuf>,
     /// Only the answers of this corpus
     #[arg(long, value_name = "NAME")]
@@ -34,7 +34,7 @@ pub(crate) struct ExportArgs {
 pub(crate) async fn run(args: ExportArgs, context: &Context) -> anyhow::Result<Exit> {
     let store = context.store().await?;
     let mut scopes = DefaultScopes::new(context).await;
-    let Some(path) = &args.file else {
+    let Some(path) = args.file.as_ref().filter(|path| path.as_os_str() != "-") else {
         write_all(&*store, &mut scopes, args.corpus.as_ref(), &mut BufWriter::new(io::stdout().lock()))
             .await?;
         store.close().await?;

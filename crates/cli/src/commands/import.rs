@@ -12,12 +12,12 @@ use serde::Serialize;
 use wellspring::embed::{Embedded, Embedder};
 use wellspring::entry::Entry;
 use wellspring::error::{Error, ErrorKind, Result};
-use wellspring::key::{CacheKey, Scope};
+use wellspring::key::Scope;
 use wellspring::store::{Filled, Found, RefusedReason, Store};
 
 use crate::commands::context::Context;
 use crate::commands::exit::Exit;
-use crate::commands::input::invalid;
+use crate::commands::input::{BYTE_ORDER_MARK, invalid};
 use crate::commands::output::{self, Unit};
 use crate::commands::record::Record;
 use crate::commands::units;
@@ -27,8 +27,6 @@ use crate::config::{Config, Opening};
 const BATCH: usize = 256;
 /// How many entries are sent to the store at a time; the store gathers them into one transaction.
 const CONCURRENT_FILLS: usize = 64;
-/// What some editors and exporters write at the beginning of a file.
-const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 /// The longest line, in bytes.
 const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
 /// The most bad lines that a report lists; all of them count.
@@ -36,10 +34,11 @@ const MAX_LISTED: usize = 100;
 
 /// Store answers from JSON lines
 ///
-/// A line needs a "question" and an "answer"; `wellspring export` shows the other fields. Questions are embedded again.
-/// Expired answers are skipped, and so are answers that are already stored or are older than the stored ones. An answer
-/// that this store exported is refused if one of its documents has changed since. The changes of another store are not
-/// known here, so export after the last of them.
+/// A line needs a "question" and an "answer"; `wellspring export` shows the other fields. Questions are embedded again,
+/// except where the export says "exact": those are only matched exactly, as before. Expired answers are skipped, and so
+/// are answers that are already stored or are older than the stored ones. An answer that this store exported is refused
+/// if one of its documents has changed since. The changes of another store are not known here, so export after the last
+/// of them.
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
     /// The file; - reads standard input
@@ -134,7 +133,8 @@ impl Import<'_> {
                 .read_until(b'\n', &mut line)
                 .map_err(|e| invalid("cannot read the lines to import").with_source(e))?;
             number += 1;
-            if number == 1 && line.starts_with(BYTE_ORDER_MARK) {
+            // Not only in the first line: the lines may be several files, one after the other.
+            if line.starts_with(BYTE_ORDER_MARK) {
                 line.drain(..BYTE_ORDER_MARK.len());
             }
             if read > 0 && !line.trim_ascii().is_empty() {
@@ -173,7 +173,7 @@ impl Import<'_> {
             Some(scope) => scope,
             None => Scope::new().id(&record.corpus, &self.embedder.model().fingerprint())?,
         };
-        let key = CacheKey::new(record.corpus.clone(), scope, &record.question)?;
+        let key = record.key(scope)?;
         let now = Context::now();
         let entry = record.entry(&key, &self.config.ttls(), now)?;
         Ok((entry.expires_at > now).then_some(Ready { line, record, entry }))
@@ -183,22 +183,31 @@ impl Import<'_> {
         if batch.is_empty() {
             return Ok(());
         }
-        let questions: Vec<String> = batch.iter().map(|ready| ready.entry.question.to_string()).collect();
-        let embedded = self.embedder.embed(&questions).await?;
-        if embedded.len() != batch.len() {
+        let matched = batch.iter().filter(|ready| ready.record.is_matched_by_meaning());
+        let questions: Vec<String> = matched.map(|ready| ready.entry.question.to_string()).collect();
+        let embedded =
+            if questions.is_empty() { Vec::new() } else { self.embedder.embed(&questions).await? };
+        if embedded.len() != questions.len() {
             return Err(Error::new(
                 ErrorKind::Embedding,
                 "the embedder returned the wrong number of vectors",
             ));
         }
-        let store = self.store;
-        let mut outcomes = futures::stream::iter(batch.into_iter().zip(embedded))
-            .map(|(mut ready, embedded)| async move {
-                if let Embedded::Vector(embedding) = embedded {
+        let mut embedded = embedded.into_iter();
+        let batch: Vec<Ready> = batch
+            .into_iter()
+            .map(|mut ready| {
+                if ready.record.is_matched_by_meaning()
+                    && let Some(Embedded::Vector(embedding)) = embedded.next()
+                {
                     ready.entry.embedding = Some(embedding);
                 }
-                (ready.line, fill(store, ready).await)
+                ready
             })
+            .collect();
+        let store = self.store;
+        let mut outcomes = futures::stream::iter(batch)
+            .map(|ready| async move { (ready.line, fill(store, ready).await) })
             .buffered(CONCURRENT_FILLS);
         while let Some((line, outcome)) = outcomes.next().await {
             match outcome {

@@ -31,9 +31,12 @@ pub(crate) struct PutArgs {
     /// The answer; - reads it from standard input
     #[arg(required_unless_present = "file", conflicts_with = "file")]
     answer: Option<String>,
-    /// Read the answer from a file
+    /// Read the answer from a file; - is standard input
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
+    /// Serve the answer to exactly this question only; needed if the question is very long
+    #[arg(long)]
+    exact: bool,
     #[command(flatten)]
     sources: SourceArgs,
     #[command(flatten)]
@@ -112,11 +115,13 @@ impl From<ContentTypeArg> for ContentType {
 }
 
 pub(crate) async fn run(args: PutArgs, context: &Context) -> anyhow::Result<Exit> {
-    if args.question == "-" && args.answer.as_deref() == Some("-") {
+    let answer =
+        args.answer.or_else(|| args.file.as_ref().filter(|file| file.as_os_str() == "-").map(|_| "-".into()));
+    if args.question == "-" && answer.as_deref() == Some("-") {
         return Err(invalid("question and answer cannot both come from the standard input").into());
     }
     let question = input::question(args.question)?;
-    let text = match (args.answer, &args.file) {
+    let text = match (answer, &args.file) {
         (Some(answer), _) if answer == "-" => input::standard_input("the answer")?,
         (Some(answer), _) => answer,
         (None, Some(path)) => input::file(path, "the answer")?,
@@ -124,7 +129,10 @@ pub(crate) async fn run(args: PutArgs, context: &Context) -> anyhow::Result<Exit
     };
     let answer = args.life.answer(text)?;
     let dependencies = args.sources.dependencies();
-    let query = args.scope.query(question).renew();
+    let mut query = args.scope.query(question).renew();
+    if args.exact {
+        query = query.exact_only();
+    }
     let cache = context.config.open_cache(Opening::Create).await?;
     let outcome = match cache.lookup(query.clone()).await? {
         Lookup::Miss(permit) => permit.fill(answer, dependencies).await,

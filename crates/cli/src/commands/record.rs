@@ -28,6 +28,12 @@ pub(crate) struct Record {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tenant: Option<TenantId>,
     pub(crate) question: String,
+    /// Whether the question is only the beginning of a longer one and the hash of the whole.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    cut: bool,
+    /// Whether the question is only matched exactly, and never by meaning.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    exact: bool,
     pub(crate) answer: String,
     #[serde(default)]
     content_type: ContentType,
@@ -69,13 +75,27 @@ impl Record {
     /// The record of an entry that is live at `read_version`.
     pub(crate) fn new(stored: &StoredEntry, scope: Option<ScopeId>, read_version: ReadVersion) -> Self {
         let Entry {
-            corpus, tenant, question, answer, dependencies, created_at, expires_at, recompute, ..
+            id,
+            corpus,
+            scope: stored_scope,
+            tenant,
+            question,
+            embedding,
+            answer,
+            dependencies,
+            created_at,
+            expires_at,
+            recompute,
         } = &*stored.entry;
+        let key =
+            CacheKey { corpus: corpus.clone(), scope: *stored_scope, exact: *id, text: Arc::clone(question) };
         Self {
             corpus: corpus.clone(),
             scope,
             tenant: *tenant,
             question: question.to_string(),
+            cut: !key.is_whole() && CacheKey::cut(corpus.clone(), key.scope, question).is_ok(),
+            exact: embedding.is_none(),
             answer: answer.text.to_string(),
             content_type: answer.content_type,
             ttl: answer.ttl.map(|ttl| humantime::format_duration(ttl).to_string()),
@@ -92,6 +112,21 @@ impl Record {
                 sequence: read_version.sequence,
             }),
         }
+    }
+
+    /// The key of the question in `scope`.
+    pub(crate) fn key(&self, scope: ScopeId) -> Result<CacheKey> {
+        let key_of = match self {
+            Self { cut: true, .. } => CacheKey::cut,
+            Self { exact: true, .. } => CacheKey::exact,
+            _ => CacheKey::new,
+        };
+        key_of(self.corpus.clone(), scope, &self.question)
+    }
+
+    /// Whether the question is to be embedded.
+    pub(crate) fn is_matched_by_meaning(&self) -> bool {
+        !self.cut && !self.exact
     }
 
     /// The entry under `key`, without its embedding.

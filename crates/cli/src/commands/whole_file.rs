@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use atomic_write_file::AtomicWriteFile;
 
+use crate::commands::context::invalid;
+
 /// A file that is written beside its destination, under another name, and moved there when it is finished and
 /// on the disk. If it is not finished, nothing is left of it, and the file that was at the destination is still
 /// there.
@@ -21,9 +23,15 @@ impl WholeFile {
     ///
     /// # Errors
     ///
-    /// If it cannot be written there.
+    /// If it cannot be written there, or is `-`, which no one means as the name of a file.
     pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
         let cannot = || format!("cannot write {}", path.display());
+        if path.as_os_str() == "-" {
+            return Err(invalid(
+                "cannot write -: it stands for the standard output, which this is not; name a file",
+            )
+            .into());
+        }
         if path.is_dir() {
             return Err(io::Error::from(io::ErrorKind::IsADirectory)).with_context(cannot);
         }
@@ -82,7 +90,7 @@ mod tests {
     #[test]
     fn a_place_where_no_file_can_be_is_known_at_once() {
         let folder = tempfile::tempdir().unwrap();
-        for path in [folder.path().to_owned(), folder.path().join("no/file")] {
+        for path in [folder.path().to_owned(), folder.path().join("no/file"), "-".into()] {
             let error = WholeFile::create(&path).unwrap_err();
             assert!(error.to_string().starts_with("cannot write "), "{error}");
         }

@@ -44,19 +44,82 @@ fn what_is_exported_is_imported_whole() {
     assert_eq!(to.json(&["invalidate", "--namespace", "docs"], 0)["dropped"], 1);
 }
 
-/// What editors and exports of other systems begin a file with is no part of the first line, and of no other.
+/// What editors and exports of other systems begin a file with is no part of a line, also if several files come one
+/// after the other: the second one's mark ended the import.
 #[test]
 fn a_byte_order_mark_is_taken() {
     let sandbox = Sandbox::new();
     let line = |question: &str| format!("{{\"question\":\"{question}\",\"answer\":\"b\"}}\n");
-    let input = format!("\u{feff}{}{}", line("Who?"), line("Where?"));
+    let input = format!("\u{feff}{}{}\u{feff}{}", line("Who?"), line("Where?"), line("When?"));
     let report = sandbox.run_with(&["import", "-", "--json"], input.as_bytes()).code(0);
-    assert!(report.stdout.contains("\"imported\": 2"), "{}", report.stdout);
+    assert!(report.stdout.contains("\"imported\": 3"), "{}", report.stdout);
     sandbox.write("marked.jsonl", b"\xef\xbb\xbf\n");
     assert_eq!(sandbox.json(&["import", "marked.jsonl"], 0)["bad"], 0);
-    let late = format!("{}\u{feff}{}", line("When?"), line("Why?"));
-    let refused = sandbox.run_with(&["import", "-"], late.as_bytes()).code(2);
-    assert!(refused.stderr.contains("line 2"), "{}", refused.stderr);
+    // Within a line, it is not one.
+    let refused = sandbox.run_with(&["import", "-"], format!(" \u{feff}{}", line("Why?")).as_bytes()).code(2);
+    assert!(refused.stderr.contains("line 1"), "{}", refused.stderr);
+}
+
+/// It became a part of the answer, and of the id of the first document, whose answers then stayed.
+#[test]
+fn a_byte_order_mark_is_no_part_of_an_answer_or_a_document() {
+    let sandbox = Sandbox::new();
+    sandbox.write("answer.txt", "\u{feff}Paris.\n".as_bytes());
+    sandbox.run(&["put", CAPITAL, "--file", "answer.txt", "--doc", "geo"]).code(0);
+    assert_eq!(sandbox.run(&["get", CAPITAL, "-q"]).code(0).stdout, "Paris.\n");
+    sandbox.write("changed.txt", "\u{feff}geo\n".as_bytes());
+    sandbox.run(&["invalidate", "--docs-from", "changed.txt"]).code(0);
+    sandbox.run(&["get", CAPITAL]).code(1);
+}
+
+/// It wrote a file of that name.
+#[test]
+fn a_dash_stands_for_what_the_shell_connects() {
+    let sandbox = Sandbox::new();
+    sandbox.run_with(&["put", CAPITAL, "--file", "-"], b"Paris.\n").code(0);
+    let exported = sandbox.run(&["export", "-"]).code(0).stdout;
+    assert_eq!((exported.clone(), 1), (sandbox.run(&["export"]).code(0).stdout, exported.lines().count()));
+    assert!(!sandbox.path("-").exists());
+}
+
+/// Only the beginning of the question was written, and imported as if it were all of it, under another id; and it was
+/// then found by meaning.
+#[test]
+fn what_is_only_matched_exactly_still_is_after_an_import() {
+    let (from, to) = (Sandbox::new(), Sandbox::new());
+    let long = |end: &str| format!("{} {end}", "all work and no play ".repeat(4_000));
+    let put = |question: &str, answer: &str, tenant: &[&str]| {
+        let args = [&["put", "-", answer, "--exact"], tenant].concat();
+        from.run_with(&args, question.as_bytes()).code(0);
+    };
+    let refused = from.run_with(&["put", "-", "a"], long("a").as_bytes()).code(2);
+    assert!(refused.stderr.contains("exactly"), "{}", refused.stderr);
+    put(&long("a"), "dull", &[]);
+    put(&long("b"), "Jack", &["--tenant", "t"]);
+    put(CAPITAL, "Paris.", &[]);
+    let get = |sandbox: &Sandbox, question: &str, args: &[&str]| {
+        sandbox.run_with(&[&["get", "-", "-q"], args].concat(), question.as_bytes())
+    };
+    let reworded = "what is the capital of france?";
+    get(&from, reworded, &["--threshold", "0.9"]).code(1);
+    from.run(&["export", "all.jsonl"]).code(0);
+
+    let report = to.json(&["import", from.path("all.jsonl").to_str().unwrap()], 0);
+    assert_eq!((&report["imported"], &report["bad"]), (&json!(3), &json!(0)));
+    assert_eq!(get(&to, &long("a"), &["--exact"]).code(0).stdout, "dull\n");
+    assert_eq!(get(&to, &long("b"), &["--exact", "--tenant", "t"]).code(0).stdout, "Jack\n");
+    get(&to, &long("b"), &["--exact"]).code(1);
+    assert_eq!(get(&to, CAPITAL, &[]).code(0).stdout, "Paris.\n");
+    get(&to, reworded, &["--threshold", "0.9"]).code(1);
+    // Nor is what was kept of a question a question.
+    let exported = std::fs::read_to_string(from.path("all.jsonl")).unwrap();
+    let kept = lines(&exported).into_iter().find(|line| line["answer"] == "dull").unwrap()["question"].take();
+    get(&to, kept.as_str().unwrap(), &[]).code(1);
+    // Where the same answers are already, they are kept.
+    assert_eq!(from.json(&["import", "all.jsonl"], 0)["kept"], 3);
+    let cut = json!({ "question": "Who?", "answer": "a", "cut": true }).to_string();
+    let refused = to.run_with(&["import", "-"], cut.as_bytes()).code(2);
+    assert!(refused.stderr.contains("line 1: question does not end as"), "{}", refused.stderr);
 }
 
 #[test]

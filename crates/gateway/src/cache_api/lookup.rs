@@ -3,7 +3,6 @@
 use axum::Json;
 use axum::extract::{Extension, Request, State};
 use axum::http::HeaderMap;
-use futures::future::{join, join_all};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use wellspring::SharedError;
@@ -45,24 +44,36 @@ pub(super) async fn lookup(
     let headers = request.headers().clone();
     let fields = exact_object(&gateway, request).await?;
     let Asked { query, waits, .. } = Asked::read(&gateway, &caller, &headers, fields)?;
-    let found = if waits { wait(&gateway, query).await? } else { gateway.cache().lookup(query).await? };
+    let cache = gateway.cache();
+    let found = if waits {
+        cache.lookup_or_wait(query).await.map_err(|error| own(&error))?
+    } else {
+        cache.lookup(query).await?
+    };
     lookup_json(&gateway, &caller, &headers, found).await.map(Json)
 }
 
-/// Looks up several questions; those that wait for no one go in one batch.
+/// Looks up several questions together. A batch that leads a question waits for no one: it might wait for
+/// itself, or for a batch that waits for it.
 pub(super) async fn look_up_all(
     gateway: &Gateway,
     caller: &Caller,
     headers: &HeaderMap,
     asked: Vec<Result<Asked, Problem>>,
 ) -> Vec<Result<Value, Problem>> {
-    let waits = |asked: &Result<Asked, Problem>| asked.as_ref().is_ok_and(|asked| asked.waits);
+    let cache = gateway.cache();
     let queries = |are_to_wait: bool| {
-        let chosen = asked.iter().filter(|asked| waits(asked) == are_to_wait);
-        chosen.flatten().map(|asked| asked.query.clone()).collect::<Vec<_>>()
+        let chosen = asked.iter().flatten().filter(|asked| asked.waits == are_to_wait);
+        chosen.map(|asked| asked.query.clone()).collect::<Vec<_>>()
     };
-    let waiting = join_all(queries(true).into_iter().map(|query| wait(gateway, query)));
-    let (at_once, waiting) = join(gateway.cache().lookup_all(queries(false)), waiting).await;
+    let at_once = cache.lookup_all(queries(false)).await;
+    let leads = at_once.iter().any(|found| matches!(found, Ok(Lookup::Miss(permit)) if permit.is_leader()));
+    let waiting: Vec<_> = if leads {
+        cache.lookup_all(queries(true)).await
+    } else {
+        let waiting = cache.lookup_all_or_wait(queries(true)).await;
+        waiting.into_iter().map(|found| found.map_err(|error| own(&error))).collect()
+    };
     let (mut at_once, mut waiting) = (at_once.into_iter(), waiting.into_iter());
     let mut all = Vec::with_capacity(asked.len());
     for asked in asked {
@@ -77,12 +88,10 @@ pub(super) async fn look_up_all(
     all
 }
 
-async fn wait(gateway: &Gateway, query: Query) -> wellspring::Result<Lookup> {
-    let failed = |error: SharedError| {
-        let kind = error.downcast_ref().map_or(ErrorKind::Store, Error::kind);
-        Error::new(kind, error.to_string())
-    };
-    gateway.cache().lookup_or_wait(query).await.map_err(failed)
+/// The error of a lookup that waited.
+fn own(error: &SharedError) -> Error {
+    let kind = error.downcast_ref().map_or(ErrorKind::Store, Error::kind);
+    Error::new(kind, error.to_string())
 }
 
 async fn lookup_json(

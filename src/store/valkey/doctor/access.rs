@@ -4,7 +4,8 @@
 //! Asking what a user may do needs a permission that few users have; trying needs none. In a script, a user
 //! may do exactly what it may do outside.
 
-use redis::Cmd;
+use futures::future::{join, join_all};
+use redis::{Cmd, Value};
 use serde_json::json;
 
 use crate::store::valkey::link::CommandError;
@@ -58,8 +59,10 @@ const TRIED: &[(&str, &[&str])] = &[
     ("+xread", &["XREAD", "COUNT", "1", "STREAMS", "X", "0"]),
     ("+xrange", &["XRANGE", "X", "-", "+", "COUNT", "1"]),
     ("+xrevrange", &["XREVRANGE", "X", "+", "-", "COUNT", "1"]),
-    ("+unlink", &["UNLINK", "T", "H", "S", "X"]),
 ];
+
+/// What is tried last, because it removes what the others made.
+const REMOVAL: (&str, &[&str]) = ("+unlink", &["UNLINK", "T", "H", "S", "X"]);
 
 /// The commands that a cluster needs in addition.
 const TRIED_IN_CLUSTERS: &[(&str, &[&str])] =
@@ -75,30 +78,68 @@ struct Denied {
     failed: Option<String>,
 }
 
+impl Denied {
+    /// Adds what came of trying a command that `rule` permits.
+    fn add(&mut self, rule: &'static str, tried: Result<Value, CommandError>) {
+        match tried {
+            Err(CommandError::Refused(error)) if error.code() == Some("NOPERM") => {
+                let detail = error.detail().unwrap_or_default();
+                if detail.contains("channel") {
+                    self.channel = true;
+                } else if detail.contains("key") {
+                    self.keys = true;
+                } else if !self.rules.contains(&rule) {
+                    self.rules.push(rule);
+                }
+            }
+            Err(error @ (CommandError::Unavailable(_) | CommandError::Late { .. })) => {
+                self.failed = Some(error.to_string());
+            }
+            // An error about a made-up argument does not matter: the command itself was permitted.
+            _ => {}
+        }
+    }
+}
+
+/// The command of `words`, on keys that begin with `base`.
+fn trial(words: &[&str], base: &str) -> Cmd {
+    let mut command = Cmd::new();
+    for word in words {
+        match *word {
+            "H" | "S" | "X" | "T" => command.arg(format!("{base}:{word}")),
+            word => command.arg(word),
+        };
+    }
+    command
+}
+
 impl Inner {
     pub(super) async fn access_findings(&self) -> Vec<Finding> {
         // All keys are in one slot, so that a cluster accepts them together.
         let base = format!("{}d:{{doctor:{:032x}}}", self.keys.prefix(), rand::random::<u128>());
-        let mut denied = Denied::default();
         let in_cluster = if self.link.is_cluster() { TRIED_IN_CLUSTERS } else { &[] };
         let tracks = self.options.freshness != Freshness::Validated;
         let needed = TRIED.iter().filter(|(rule, _)| tracks || *rule != TRACKING);
-        for (rule, words) in needed.chain(in_cluster) {
-            let mut command = Cmd::new();
-            for word in *words {
-                match *word {
-                    "H" | "S" | "X" | "T" => command.arg(format!("{base}:{word}")),
-                    word => command.arg(word),
-                };
-            }
-            self.try_one(rule, &command, &base, &mut denied).await;
-        }
+        let mut trials: Vec<(&'static str, Cmd)> =
+            needed.chain(in_cluster).map(|(rule, words)| (*rule, trial(words, &base))).collect();
         // The message has no changes, so no one acts on it.
         let mut publish = redis::cmd("PUBLISH");
         let nothing = json!({ "v": 1, "corpus": "default", "changes": [], "origin": format!("{:032x}", self.origin),
                               "at_ms": self.options.clock.now().as_millis() });
         publish.arg(self.keys.announcements()).arg(nothing.to_string());
-        self.try_one("+publish", &publish, &base, &mut denied).await;
+        trials.push(("+publish", publish));
+
+        // All at once: one after the other, they take a slow server a quarter of a minute, and the gateway
+        // does not start meanwhile. A connection keeps their order.
+        let limit = self.options.invalidate_timeout;
+        let tried =
+            join_all(trials.iter().map(async |(_, command)| self.control.send(command, &base, limit).await));
+        let mut denied = Denied::default();
+        for ((rule, _), tried) in trials.iter().zip(tried.await) {
+            denied.add(rule, tried);
+        }
+        let (rule, words) = REMOVAL;
+        denied.add(rule, self.control.send(&trial(words, &base), &base, limit).await);
 
         let permitted = denied.rules.is_empty() && !denied.keys && !denied.channel;
         let mut findings = vec![self.finding(denied).await];
@@ -106,26 +147,6 @@ impl Inner {
             findings.push(self.scripts(&base).await);
         }
         findings
-    }
-
-    async fn try_one(&self, rule: &'static str, command: &Cmd, key: &str, denied: &mut Denied) {
-        match self.control.send(command, key, self.options.invalidate_timeout).await {
-            Err(CommandError::Refused(error)) if error.code() == Some("NOPERM") => {
-                let detail = error.detail().unwrap_or_default();
-                if detail.contains("channel") {
-                    denied.channel = true;
-                } else if detail.contains("key") {
-                    denied.keys = true;
-                } else if !denied.rules.contains(&rule) {
-                    denied.rules.push(rule);
-                }
-            }
-            Err(error @ (CommandError::Unavailable(_) | CommandError::Late { .. })) => {
-                denied.failed = Some(error.to_string());
-            }
-            // An error about a made-up argument does not matter: the command itself was permitted.
-            _ => {}
-        }
     }
 
     async fn finding(&self, denied: Denied) -> Finding {
@@ -162,11 +183,13 @@ impl Inner {
     async fn scripts(&self, base: &str) -> Finding {
         let names = [format!("{base}:c"), format!("{base}:e"), format!("{base}:l")];
         let lookup = LOOKUP.call(&names).nonce().bytes("").bytes("").number(LIFE);
-        let found = self.control.call(&lookup, &names[0], self.options.invalidate_timeout).await;
         let claim = CLAIM.call(&names[2..]).bytes("doctor").bytes("take").number(LIFE);
-        let claimed = self.control.call(&claim, &names[2], self.options.invalidate_timeout).await;
+        let limit = self.options.invalidate_timeout;
+        let (found, claimed) =
+            join(self.control.call(&lookup, &names[0], limit), self.control.call(&claim, &names[2], limit))
+                .await;
         let remove = redis::cmd("UNLINK").arg(&names[..]).to_owned();
-        let _ = self.control.send(&remove, &names[0], self.options.invalidate_timeout).await;
+        let _ = self.control.send(&remove, &names[0], limit).await;
         match (found, claimed) {
             (Ok(found), Ok(claimed))
                 if reply::items(&found).and_then(|items| reply::text(items.first()?)) == Some("absent")

@@ -1,5 +1,7 @@
 //! Put, batches of lookups, fills and puts, and clearing by corpus, tenant, parameters or age.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use wellspring_gateway::Sharing;
 use wellspring_gateway::auth::{Permission, Token};
@@ -195,6 +197,29 @@ async fn each_request_of_a_batch_has_a_status_of_its_own() {
     .await;
     let answers: Vec<_> = again.iter().map(|hit| hit["body"]["answer"].as_str().unwrap()).collect();
     assert_eq!(answers, ["2", "1", "1t"]);
+}
+
+/// The batch led the question and waited for itself, for a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_leads_a_question_does_not_wait_for_it() {
+    let (gateway, _folder) = start(|_| {}).await;
+    let led = async |requests: Value| {
+        let batch = json!({ "requests": requests });
+        let reply = gateway.ask("/v1/cache/lookup/batch", &batch);
+        let reply = tokio::time::timeout(Duration::from_secs(30), reply).await.expect("it waits for itself");
+        let reply = reply.json();
+        let responses = reply["responses"].as_array().unwrap().iter();
+        responses.map(|response| response["body"]["is_leader"].as_bool().unwrap()).collect::<Vec<_>>()
+    };
+    let waits = |question: &str| json!({ "question": question, "wait": true });
+    assert_eq!(led(json!([waits("one"), { "question": "one" }])).await, [false, true]);
+    assert_eq!(led(json!([waits("two"), waits("two"), waits("one")])).await, [true, false, false]);
+    // Two batches, each of which leads what the other one asks.
+    let (left, right) = tokio::join!(
+        led(json!([waits("a"), waits("one"), waits("b")])),
+        led(json!([waits("c"), waits("a")]))
+    );
+    assert!(left.contains(&true) && right.contains(&true), "{left:?} {right:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

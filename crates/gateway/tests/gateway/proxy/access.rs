@@ -13,6 +13,8 @@ use crate::proxy::{CHAT, MESSAGES, chat, request, streamed};
 use crate::running::{Reply, Running};
 use crate::support::eventually;
 use crate::support::faulty::{Fault, FaultyStore};
+use crate::support::servers::{Proxy, Server};
+use crate::support::valkey::patient_now;
 
 fn tokens() -> Vec<Token> {
     vec![
@@ -159,6 +161,30 @@ async fn readiness_is_what_is_true_of_the_store_and_of_the_end() {
     assert_eq!((reply.status, &reply.json()["status"]), (503, &"draining".into()));
     let alive = Reply::of(gateway.client.get(gateway.url("/healthz")).send().await.unwrap()).await;
     assert_eq!((alive.status, alive.body.as_str()), (200, "{\"status\":\"ok\"}"));
+}
+
+/// A store that took longer to report its state than a health checker waits was said to be bypassed, although lookups
+/// waited for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_store_that_serves_is_not_said_to_be_bypassed() {
+    let server = Server::start();
+    let network = Proxy::start(server.port());
+    let store = patient_now().connect(&network.url()).await.unwrap();
+    let gateway = Running::over(Arc::new(store), |_| {}).await;
+    let ready = async || {
+        let reply = Reply::of(gateway.client.get(gateway.url("/readyz")).send().await.unwrap()).await;
+        reply.json()["store"].clone()
+    };
+    network.delay_replies(std::time::Duration::from_millis(600));
+    assert_ne!(gateway.ask(CHAT, &chat("Who?")).await.tier(), "bypass");
+    for _ in 0..3 {
+        assert_eq!(ready().await, "ok");
+        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+    }
+    network.cut();
+    eventually("it is bypassed", async || ready().await == "bypassed").await;
+    network.heal();
+    eventually("it is used again", async || ready().await == "ok").await;
 }
 
 #[tokio::test]
