@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use atomic_write_file::AtomicWriteFile;
 
-use crate::commands::context::invalid;
+use crate::commands::input::invalid;
 
 /// A file that is written beside its destination, under another name, and moved there when it is finished and
 /// on the disk. If it is not finished, nothing is left of it, and the file that was at the destination is still

@@ -144,7 +144,7 @@ async fn azure_s_paths_without_a_deployment_are_cached_too() {
             (format!("/v1{path}"), &"own-key".parse().unwrap())
         );
         let again = ask().await;
-        assert_eq!((again.tier(), again.body), ("exact", first.body), "{path}");
+        assert_eq!((again.tier(), &again.body), ("exact", &first.body), "{path}");
     }
 }
 
