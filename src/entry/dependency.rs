@@ -75,6 +75,10 @@ pub enum Dependency {
         document: String,
         /// The hash of the chunk's content.
         hash: String,
+        /// The version of the document that the chunk was read in, if it is known. A fill is refused if the
+        /// ingestion hook has registered a different one. Not stored: the hash is what the answer depends on.
+        #[serde(skip)]
+        version: Option<DocumentVersion>,
     },
     /// A set of documents; a document that joins it can change the answer.
     Collection(String),
@@ -97,7 +101,16 @@ impl Dependency {
 
     /// A chunk of a document.
     pub fn chunk(document: impl Into<String>, hash: impl Into<String>) -> Self {
-        Self::Chunk { document: document.into(), hash: hash.into() }
+        Self::Chunk { document: document.into(), hash: hash.into(), version: None }
+    }
+
+    /// A chunk of a document that was read in a known version.
+    pub fn chunk_version(
+        document: impl Into<String>,
+        hash: impl Into<String>,
+        version: impl Into<DocumentVersion>,
+    ) -> Self {
+        Self::Chunk { document: document.into(), hash: hash.into(), version: Some(version.into()) }
     }
 
     /// A set of documents.
@@ -127,7 +140,7 @@ impl Dependency {
     pub(super) fn names(&self) -> Vec<Name<'_>> {
         match self {
             Self::Document { id, .. } => vec![any_change(id)],
-            Self::Chunk { document, hash } => vec![chunk(document, hash), whole_change(document)],
+            Self::Chunk { document, hash, .. } => vec![chunk(document, hash), whole_change(document)],
             Self::Collection(name) => vec![collection(name)],
             Self::Tag(name) => vec![tag(name)],
             Self::Namespace(path) => path.prefixes().map(namespace).collect(),
@@ -140,8 +153,8 @@ impl Dependency {
         let compose = |name: String| if is_nfc(&name) { name } else { composed(&name).into_owned() };
         match self {
             Self::Document { id, version } => Self::Document { id: compose(id), version },
-            Self::Chunk { document, hash } => {
-                Self::Chunk { document: compose(document), hash: compose(hash) }
+            Self::Chunk { document, hash, version } => {
+                Self::Chunk { document: compose(document), hash: compose(hash), version }
             }
             Self::Collection(name) => Self::Collection(compose(name)),
             Self::Tag(name) => Self::Tag(compose(name)),
@@ -164,17 +177,22 @@ impl Dependency {
         match self {
             Self::Document { id, version } => {
                 check_name("document id", id)?;
-                version.as_ref().map_or(Ok(()), |version| check_name("document version", version.as_str()))
+                check_version(version.as_ref())
             }
-            Self::Chunk { document, hash } => {
+            Self::Chunk { document, hash, version } => {
                 check_name("document id", document)?;
-                check_name("chunk hash", hash)
+                check_name("chunk hash", hash)?;
+                check_version(version.as_ref())
             }
             Self::Collection(name) => check_name("collection", name),
             Self::Tag(name) => check_name("tag", name),
             Self::Namespace(_) => Ok(()),
         }
     }
+}
+
+fn check_version(version: Option<&DocumentVersion>) -> Result<()> {
+    version.map_or(Ok(()), |version| check_name("document version", version.as_str()))
 }
 
 /// A name that answers can be invalidated by.

@@ -204,7 +204,7 @@ impl Entry {
     pub fn documents(&self) -> impl Iterator<Item = (&str, Option<&DocumentVersion>)> {
         self.dependencies.iter().filter_map(|dependency| match dependency {
             Dependency::Document { id, version } => Some((id.as_str(), version.as_ref())),
-            Dependency::Chunk { document, .. } => Some((document.as_str(), None)),
+            Dependency::Chunk { document, version, .. } => Some((document.as_str(), version.as_ref())),
             _ => None,
         })
     }
@@ -219,7 +219,7 @@ impl Entry {
                 Dependency::Document { id, version } => {
                     id.len() + version.as_ref().map_or(0, |v| v.as_str().len())
                 }
-                Dependency::Chunk { document, hash } => document.len() + hash.len(),
+                Dependency::Chunk { document, hash, .. } => document.len() + hash.len(),
                 Dependency::Collection(name) | Dependency::Tag(name) => name.len(),
                 Dependency::Namespace(path) => path.as_str().len(),
             } + 64)

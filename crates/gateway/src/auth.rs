@@ -174,7 +174,7 @@ pub(super) async fn identify(
     mut request: Request,
     next: Next,
 ) -> std::result::Result<Response, Problem> {
-    own_headers::check(gateway.options(), request.headers())?;
+    own_headers::check(gateway.options(), listener, request.headers())?;
     let (options, tokens) = (gateway.options(), gateway.tokens());
     let (shown, shown_in): (Vec<_>, _) = find(&tokens, request.headers()).into_iter().unzip();
     let token = shown.into_iter().next();

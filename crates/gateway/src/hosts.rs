@@ -79,11 +79,17 @@ fn refused(message: &str) -> Problem {
 }
 
 /// Refuses bodies that are not declared as JSON: a page may send text anywhere, but JSON only where it is
-/// allowed to.
+/// allowed to. Also refuses those that would be ignored, because of the method.
 pub(super) async fn only_json(request: Request, next: Next) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let changes = !matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
-    if changes && !body.is_end_stream() && !is_json(&head) {
+    let has_body = !body.is_end_stream();
+    if has_body && matches!(head.method, Method::GET | Method::HEAD | Method::DELETE) {
+        return Err(Problem::invalid(format!(
+            "the body of a {} is not read: put what the route takes into the query",
+            head.method
+        )));
+    }
+    if has_body && head.method != Method::OPTIONS && !is_json(&head) {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "no_json",

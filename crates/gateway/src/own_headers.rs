@@ -5,6 +5,7 @@
 
 use axum::http::{HeaderMap, HeaderName};
 
+use crate::auth::Listener;
 use crate::error::Problem;
 use crate::{Options, Sharing, header_fields};
 
@@ -30,18 +31,33 @@ pub(super) fn known() -> impl Iterator<Item = &'static str> {
 ///
 /// # Errors
 ///
-/// 400 if one begins with `wellspring-` and is not known.
-pub(super) fn check(options: &Options, headers: &HeaderMap) -> Result<(), Problem> {
+/// 400 if one begins with `wellspring-` and is not known, or stands for a field where no field is read from
+/// headers.
+pub(super) fn check(options: &Options, listener: Listener, headers: &HeaderMap) -> Result<(), Problem> {
     let shared_by = match &options.sharing {
         Sharing::Header(name) => Some(name),
         Sharing::Key | Sharing::Shared => None,
     };
     let is_known = |name: &HeaderName| known().any(|known| known == name.as_str()) || shared_by == Some(name);
     let unknown = headers.keys().find(|name| name.as_str().starts_with(PREFIX) && !is_known(name));
-    let Some(unknown) = unknown else { return Ok(()) };
+    let Some(unknown) = unknown else { return heard(listener, headers) };
     let far = |known: &&str| strsim::levenshtein(known, unknown.as_str());
     let nearest = known().min_by_key(far).unwrap_or_default();
     Err(Problem::invalid(format!("unknown header `{unknown}`, did you mean `{nearest}`?")))
+}
+
+/// Refuses headers in place of fields for all listeners but the public one, which serve those who report
+/// changes and those who look at all corpora.
+fn heard(listener: Listener, headers: &HeaderMap) -> Result<(), Problem> {
+    if listener == Listener::Public {
+        return Ok(());
+    }
+    match headers.keys().find(|name| header_names().any(|known| known == name.as_str())) {
+        Some(name) => Err(Problem::invalid(format!(
+            "the header `{name}` is not read at this address: use the body or the query"
+        ))),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -53,7 +69,7 @@ mod tests {
         let check = |options: &Options, name: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(name, "x".parse().unwrap());
-            check(options, &headers).map_err(|problem| format!("{problem:?}"))
+            check(options, Listener::Public, &headers).map_err(|problem| format!("{problem:?}"))
         };
         let mut options = Options::default();
         for name in known().chain(["x-wellspring", "wellspring"]) {

@@ -128,6 +128,9 @@ async fn a_document_read_in_another_version_is_refused(bench: Bench) {
         (Dependency::document_version("a", "1"), Filled::Refused(RefusedReason::VersionMismatch)),
         (Dependency::document_version("a", "2"), Filled::Stored),
         (Dependency::document("a"), Filled::Stored),
+        (Dependency::chunk_version("a", "x", "1"), Filled::Refused(RefusedReason::VersionMismatch)),
+        (Dependency::chunk_version("a", "x", "2"), Filled::Stored),
+        (Dependency::chunk("a", "x"), Filled::Stored),
         (Dependency::document_version("b", "1"), Filled::Stored),
     ] {
         let answer = entry("question", vec![dependency.clone()]);

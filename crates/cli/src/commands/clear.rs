@@ -17,6 +17,7 @@ use crate::commands::{output, units};
 use wellspring::entry::{Change, Selection};
 use wellspring::key::{Corpus, Namespace, Scope, ScopeId, TenantId};
 use wellspring::store::{ChangeOutcome, Store};
+use wellspring_gateway::Sharing;
 
 /// Remove answers by tenant, parameters, namespace or age
 ///
@@ -68,6 +69,12 @@ struct Report {
 
 pub(crate) async fn run(args: ClearArgs, context: &Context) -> anyhow::Result<Exit> {
     let selection = args.selection(context).await?;
+    if args.lacks_caller(context)? {
+        output::note(
+            "a gateway keeps answers apart by caller (server.sharing): to find those with this tenant or these \
+             parameters, add --caller",
+        );
+    }
     let store = context.store().await?;
     if !args.dry_run && !args.yes {
         let matched = clear(&*store, &selection, true).await?.matched;
@@ -120,6 +127,12 @@ impl ClearArgs {
             .into());
         }
         Ok(selection)
+    }
+
+    /// Whether what is named would have to be named together with a caller to find answers of a gateway.
+    fn lacks_caller(&self, context: &Context) -> wellspring::Result<bool> {
+        let is_part = self.caller.is_none() && (self.tenant.is_some() || !self.parameters.is_empty());
+        Ok(is_part && context.config.gateway_options()?.sharing != Sharing::Shared)
     }
 
     /// The names under which a tenant's answers are kept. Without a caller, answers may belong to the command

@@ -102,7 +102,7 @@ pub(crate) fn dependencies(dependencies: &[Dependency]) -> Vec<String> {
             Dependency::Document { id, version: Some(version) } => {
                 format!("document {id}{}", format!("@{}", version.as_str()).dimmed())
             }
-            Dependency::Chunk { document, hash } => {
+            Dependency::Chunk { document, hash, .. } => {
                 format!("chunk {document}{}", format!("#{hash}").dimmed())
             }
             Dependency::Collection(name) => format!("collection {name}"),

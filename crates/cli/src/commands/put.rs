@@ -178,7 +178,7 @@ impl SourceArgs {
             let (id, version) = target::document(text);
             Dependency::Document { id, version }
         });
-        let chunks = self.chunks.into_iter().map(|(document, hash)| Dependency::Chunk { document, hash });
+        let chunks = self.chunks.into_iter().map(|(document, hash)| Dependency::chunk(document, hash));
         let collections = self.collections.into_iter().map(Dependency::Collection);
         documents.chain(chunks).chain(collections).chain(self.tags.into_iter().map(Dependency::Tag)).collect()
     }

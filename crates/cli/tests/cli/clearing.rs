@@ -85,8 +85,12 @@ fn nothing_goes_without_being_named_and_confirmed() {
         let refused = sandbox.run(&[&["clear"], flags].concat()).code(2);
         assert!(refused.stderr.contains(reported), "{flags:?}: {}", refused.stderr);
     }
-    let text = sandbox.run(&["clear", "--tenant", "acme", "--dry-run"]).code(0).stdout;
-    assert_eq!(text, "3 answers would be removed, of 7\n");
+    let counted = sandbox.run(&["clear", "--tenant", "acme", "--dry-run"]).code(0);
+    assert_eq!(counted.stdout, "3 answers would be removed, of 7\n");
+    // A gateway would have hashed the tenant together with the caller.
+    assert!(counted.stderr.contains("add --caller"), "{}", counted.stderr);
+    let counted = sandbox.run(&["clear", "--caller", "ci", "--tenant", "acme", "--dry-run"]).code(0);
+    assert!(!counted.stderr.contains("--caller"), "{}", counted.stderr);
     let text = sandbox.run(&["clear", "--tenant", "acme", "--yes"]).code(0).stdout;
     assert!(text.starts_with("3 answers removed in "), "{text}");
     let shared = sandbox.run(&["clear", "--caller", "ci", "--yes"]);

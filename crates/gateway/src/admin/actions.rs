@@ -1,6 +1,5 @@
 //! What may be done to answers: end them, hold a document, or release it.
 
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Deserialize;
@@ -13,16 +12,17 @@ use super::{Answered, json};
 use crate::Gateway;
 use crate::documents::{Action, Job, MOST_CHANGES, miscounted, submitted_response, weight};
 use crate::error::Problem;
-use crate::extract;
+use crate::extract::{self, or_default};
 
-pub(super) async fn body<T: DeserializeOwned>(gateway: &Gateway, body: Body) -> Result<T, Problem> {
-    extract::read(gateway, body).await?.ok_or_else(extract::no_object)
+pub(super) async fn body<T: DeserializeOwned>(gateway: &Gateway, request: Request) -> Result<T, Problem> {
+    extract::no_query(request.uri())?;
+    extract::read(gateway, request.into_body()).await?.ok_or_else(extract::no_object)
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Invalidate {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     corpus: Corpus,
     changes: Vec<Change>,
 }
@@ -32,7 +32,7 @@ pub(super) async fn invalidate(
     State(gateway): State<Gateway>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let mut asked: Invalidate = body(&gateway, request.into_body()).await?;
+    let mut asked: Invalidate = body(&gateway, request).await?;
     let count: usize = asked.changes.iter().map(weight).sum();
     if !(1..=MOST_CHANGES).contains(&count) {
         return Err(miscounted(count));
@@ -49,7 +49,7 @@ pub(super) async fn invalidate(
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Hold {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     corpus: Corpus,
     document: String,
 }
@@ -57,7 +57,7 @@ struct Hold {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Release {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     corpus: Corpus,
     document: String,
     #[serde(default)]
@@ -66,14 +66,14 @@ struct Release {
 
 /// Holds a document: nothing that depends on it is served until it is released.
 pub(super) async fn hold(State(gateway): State<Gateway>, request: Request) -> Answered {
-    let asked: Hold = body(&gateway, request.into_body()).await?;
+    let asked: Hold = body(&gateway, request).await?;
     gateway.hold(&asked.corpus, &asked.document).await?;
     json(&json!({ "held": asked.document }))
 }
 
 /// Ends the hold on a document, which counts as a change of it.
 pub(super) async fn release(State(gateway): State<Gateway>, request: Request) -> Result<Response, Problem> {
-    let asked: Release = body(&gateway, request.into_body()).await?;
+    let asked: Release = body(&gateway, request).await?;
     let action = Action::End { document: asked.document, version: asked.version };
     Ok(submitted_response(gateway.submit(Job { corpus: asked.corpus, action }).await?, &gateway))
 }

@@ -8,12 +8,13 @@ use wellspring::key::{Corpus, ScopeId};
 use super::{Answered, actions, json};
 use crate::Gateway;
 use crate::error::Problem;
+use crate::extract::or_default;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Why {
     question: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     corpus: Corpus,
     /// The scope to look in, as entries name it; without it, the scope that everyone shares.
     #[serde(default)]
@@ -26,7 +27,7 @@ struct Why {
 
 /// Explains what a lookup would find. Counts nothing and stores nothing.
 pub(super) async fn why(State(gateway): State<Gateway>, request: Request) -> Answered {
-    let asked: Why = actions::body(&gateway, request.into_body()).await?;
+    let asked: Why = actions::body(&gateway, request).await?;
     let longest = gateway.options().limits.question_bytes;
     if asked.question.len() > longest {
         return Err(Problem::invalid(format!("the question has more than {longest} bytes")));

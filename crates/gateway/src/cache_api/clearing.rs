@@ -13,10 +13,10 @@ use wellspring::clock::{Clock as _, SystemClock};
 use wellspring::entry::{Change, Selection};
 use wellspring::key::{Corpus, EntryId, Namespace, Scope, ScopeId, TenantId};
 
-use crate::Gateway;
 use crate::error::Problem;
-use crate::extract::{exact_object, not_valid};
+use crate::extract::{exact_object, or_default, typed};
 use crate::proxy::{duration, json as exact};
+use crate::{Gateway, Sharing};
 
 /// How many entries are read at a time.
 const PAGE: usize = 500;
@@ -38,12 +38,14 @@ struct Wanted {
     /// All the parameters of a lookup.
     #[serde(skip)]
     parameters: Option<Map<String, Value>>,
+    #[serde(deserialize_with = "or_default")]
     private: bool,
     /// A scope as entries name it.
     scope: Option<ScopeId>,
     #[serde(deserialize_with = "duration")]
     older_than: Option<Duration>,
     /// Count, and remove nothing.
+    #[serde(deserialize_with = "or_default")]
     dry_run: bool,
     /// Where the previous request ended.
     after: Option<EntryId>,
@@ -52,12 +54,12 @@ struct Wanted {
 pub(super) async fn clear(State(gateway): State<Gateway>, request: Request) -> Result<Json<Value>, Problem> {
     let mut fields = exact_object(&gateway, request).await?;
     let parameters = match fields.remove("parameters") {
-        None => None,
+        None | Some(Value::Null) => None,
         Some(Value::Object(parameters)) => Some(parameters),
         Some(_) => return Err(Problem::invalid("parameters is not an object")),
     };
-    let fields = exact::plain(&fields.into()).ok_or_else(exact::out_of_range)?;
-    let wanted: Wanted = serde_json::from_value(fields).map_err(|error| not_valid(&error))?;
+    let fields = exact::plain(&fields.into()).and_then(exact::fields).ok_or_else(exact::out_of_range)?;
+    let wanted: Wanted = typed(fields)?;
     let wanted = Wanted { parameters, ..wanted };
     let (dry_run, mut after) = (wanted.dry_run, wanted.after);
     let chosen = selection(&gateway, wanted)?;
@@ -91,7 +93,15 @@ pub(super) async fn clear(State(gateway): State<Gateway>, request: Request) -> R
 /// The same selection, in terms of what entries hold.
 fn selection(gateway: &Gateway, wanted: Wanted) -> Result<Selection, Problem> {
     let Wanted { corpus, caller, tenant, namespace, parameters, private, scope, older_than, .. } = wanted;
-    let tenant = gateway.options().sharing.tenant(caller.as_deref(), tenant.as_deref())?;
+    let sharing = &gateway.options().sharing;
+    // Both are hashed together with the caller, so without it they name no answer that is stored here.
+    if *sharing != Sharing::Shared && caller.is_none() && (tenant.is_some() || parameters.is_some()) {
+        return Err(Problem::invalid(
+            "answers are kept apart by caller here, as server.sharing says: name the caller beside tenant and \
+             parameters, or clear by corpus, namespace, scope or older_than",
+        ));
+    }
+    let tenant = sharing.tenant(caller.as_deref(), tenant.as_deref())?;
     let scope = match (parameters, scope) {
         (None, None) if private => return Err(Problem::invalid("private needs parameters beside it")),
         (None, scope) => scope,

@@ -102,7 +102,7 @@ pub(super) async fn one(
 fn source(dependency: &Dependency) -> Value {
     match dependency {
         Dependency::Document { id, version } => json!({ "document": id, "version": version }),
-        Dependency::Chunk { document, hash } => json!({ "document": document, "chunk": hash }),
+        Dependency::Chunk { document, hash, .. } => json!({ "document": document, "chunk": hash }),
         Dependency::Collection(name) => json!({ "collection": name }),
         Dependency::Tag(name) => json!({ "tag": name }),
         Dependency::Namespace(path) => json!({ "namespace": path }),

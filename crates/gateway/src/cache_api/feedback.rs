@@ -21,7 +21,7 @@ use super::lookup::tenant_of;
 use crate::auth::{Caller, Permission};
 use crate::documents::{Job, submitted_response};
 use crate::error::Problem;
-use crate::extract::object;
+use crate::extract::{object, typed};
 use crate::proxy::{Directives, holder};
 use crate::writers;
 use crate::{Gateway, Sharing};
@@ -49,8 +49,7 @@ pub(super) async fn feedback(
     }
     let (own, mut shared): (Map<_, _>, Map<_, _>) =
         fields.into_iter().partition(|(name, _)| OWN.contains(&name.as_str()));
-    let Own { entry, verdict } = serde_json::from_value(own.into())
-        .map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))?;
+    let Own { entry, verdict } = typed(own)?;
     // The question is only compared with others, not matched by meaning.
     shared.insert("exact".to_owned(), true.into());
     let directives = Directives::new(Some(shared.into()), &headers, &gateway.options().limits)?;

@@ -12,7 +12,7 @@ use wellspring::error::ErrorKind;
 use crate::Gateway;
 use crate::auth::Caller;
 use crate::error::Problem;
-use crate::extract::{exact_object, not_valid};
+use crate::extract::{exact_object, typed};
 use crate::permits;
 use crate::proxy::{Directives, RECORDING, holder, json as exact};
 
@@ -39,7 +39,7 @@ impl Made {
             })?;
             own.insert(name.to_owned(), kept);
         }
-        let made: Self = serde_json::from_value(own.into()).map_err(|error| not_valid(&error))?;
+        let made: Self = typed(own)?;
         if made.metadata.get(RECORDING).is_some() {
             return Err(Problem::invalid(format!(
                 "metadata has a field {RECORDING}, which is reserved for what the proxy received: use another name"

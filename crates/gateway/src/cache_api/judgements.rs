@@ -10,7 +10,7 @@ use wellspring::key::EntryId;
 
 use crate::Gateway;
 use crate::error::Problem;
-use crate::extract::{Params, object};
+use crate::extract::{Params, object, or_default, typed};
 
 /// How many judgements a page holds, by default and at most.
 const PAGE: (usize, usize) = (50, 500);
@@ -92,10 +92,10 @@ struct Revoke {
     by: Option<String>,
     #[serde(default)]
     since: Option<Timestamp>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     all: bool,
     /// Callers' feedback instead of judges' decisions.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     feedback: bool,
 }
 
@@ -116,8 +116,7 @@ impl Revoke {
 /// Revokes judges' decisions (those on a pair, by one judge, from a time on, or all of them) or callers'
 /// feedback.
 pub(super) async fn revoke(State(gateway): State<Gateway>, request: Request) -> Result<Json<Value>, Problem> {
-    let asked: Revoke = serde_json::from_value(object(&gateway, request).await?.into())
-        .map_err(|error| Problem::invalid(format!("the body is not valid: {error}")))?;
+    let asked: Revoke = typed(object(&gateway, request).await?)?;
     let revocation = asked.revocation().ok_or_else(|| {
         Problem::invalid("name what to revoke: `asked` with `cached`, `by` or `since`, or \"all\": true; with \"feedback\": true no pair")
     })?;

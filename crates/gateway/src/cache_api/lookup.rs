@@ -15,7 +15,7 @@ use super::view;
 use crate::Gateway;
 use crate::auth::{Caller, Permission};
 use crate::error::Problem;
-use crate::extract::{exact_object, not_valid};
+use crate::extract::{exact_object, or_default, typed};
 use crate::proxy::{Directives, holder, joined, json as exact, tenant};
 use crate::writers::{self, Said};
 
@@ -28,10 +28,13 @@ struct Own {
     /// The question's embedding by the cache's own model.
     embedding: Option<Vec<f32>>,
     /// Whether the answer is personal.
+    #[serde(deserialize_with = "or_default")]
     private: bool,
     /// Skip the search, and give a permit for a new answer.
+    #[serde(deserialize_with = "or_default")]
     renew: bool,
     /// Wait for others who are making the same answer.
+    #[serde(deserialize_with = "or_default")]
     wait: bool,
 }
 
@@ -195,8 +198,8 @@ impl Asked {
     ) -> Result<Self, Problem> {
         let (own, shared): (Map<_, _>, Map<_, _>) =
             fields.into_iter().partition(|(name, _)| OWN.contains(&name.as_str()));
-        let own = exact::plain(&own.into()).ok_or_else(exact::out_of_range)?;
-        let own: Own = serde_json::from_value(own).map_err(|error| not_valid(&error))?;
+        let own = exact::plain(&own.into()).and_then(exact::fields).ok_or_else(exact::out_of_range)?;
+        let own: Own = typed(own)?;
         let mut directives = Directives::new(Some(shared.into()), headers, &gateway.options().limits)?;
         // Moved rather than copied: the parameters may be nearly all of the body, so each copy matters.
         let parameters = std::mem::take(&mut directives.parameters);

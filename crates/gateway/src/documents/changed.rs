@@ -8,7 +8,7 @@ use wellspring::key::{Corpus, Namespace};
 
 use super::job::{Job, weight};
 use crate::error::Problem;
-use crate::extract;
+use crate::extract::{self, or_default};
 
 /// The most changes in one request; each chunk counts as one.
 pub(crate) const MOST_CHANGES: usize = 50_000;
@@ -17,11 +17,17 @@ pub(crate) const MOST_CHANGES: usize = 50_000;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Changed {
+    #[serde(deserialize_with = "or_default")]
     corpus: Corpus,
+    #[serde(deserialize_with = "or_default")]
     documents: Vec<Document>,
+    #[serde(deserialize_with = "or_default")]
     collections: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
     tags: Vec<String>,
+    #[serde(deserialize_with = "or_default")]
     namespaces: Vec<Namespace>,
+    #[serde(deserialize_with = "or_default")]
     everything: bool,
 }
 
@@ -39,7 +45,7 @@ struct Document {
     #[serde(default)]
     text: Option<String>,
     /// The hashes that its changed chunks had before; none if the whole document changed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     chunks: Vec<String>,
 }
 
@@ -66,18 +72,17 @@ pub(crate) fn read(
     corpus: Option<&Corpus>,
     rename: impl Fn(String) -> Option<String>,
 ) -> Result<Job, Problem> {
-    let invalid = |error| extract::not_valid(&error);
-    let (is_one, names_corpus) = (fields.contains_key("id"), fields.contains_key("corpus"));
-    let value = Value::Object(fields);
+    let has = |name: &str| fields.get(name).is_some_and(|value| !value.is_null());
+    let (is_one, names_corpus) = (fields.contains_key("id"), has("corpus"));
     let mut changed = if is_one {
-        let document: Document = serde_json::from_value(value).map_err(invalid)?;
+        let document: Document = extract::typed(fields)?;
         Changed {
             corpus: document.corpus.clone().or_else(|| corpus.cloned()).unwrap_or_default(),
             documents: vec![document],
             ..Changed::default()
         }
     } else {
-        let mut changed: Changed = serde_json::from_value(value).map_err(invalid)?;
+        let mut changed: Changed = extract::typed(fields)?;
         if changed.documents.iter().any(|document| document.corpus.is_some()) {
             return Err(Problem::invalid("put the corpus beside the documents, not inside them"));
         }
@@ -140,6 +145,14 @@ mod tests {
                     Change::Namespace(Namespace::new("n:m").unwrap()),
                     Change::Everything,
                 ],
+            ),
+            (
+                r#"{"id":"a","version":null,"text":null,"chunks":null,"corpus":null}"#,
+                vec![Change::document("a")],
+            ),
+            (
+                r#"{"corpus":null,"documents":[{"id":"a","version":null}],"tags":null,"everything":null}"#,
+                vec![Change::document("a")],
             ),
         ] {
             assert_eq!(changes(body).unwrap(), expected, "{body}");

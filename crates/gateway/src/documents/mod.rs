@@ -64,11 +64,15 @@ fn namesakes() -> [(&'static str, MethodRouter<Gateway>); 5] {
         ("/v1/documents/pending", removing("pending")),
         (
             "/v1/documents/pending/begin",
-            post(|state: Asked, request: Request| begin(state, named("pending"), request)),
+            post(|state: Asked, params: Beside, request: Request| {
+                begin(state, named("pending"), params, request)
+            }),
         ),
         (
             "/v1/documents/pending/end",
-            post(|state: Asked, request: Request| end(state, named("pending"), request)),
+            post(|state: Asked, params: Beside, request: Request| {
+                end(state, named("pending"), params, request)
+            }),
         ),
         (
             "/v1/documents/pending/impact",
@@ -81,6 +85,8 @@ fn namesakes() -> [(&'static str, MethodRouter<Gateway>); 5] {
 
 type Asked = State<Gateway>;
 type InQuery = Params<InCorpus>;
+/// Of a request whose body may name the corpus, too.
+type Beside = Params<OfCorpus>;
 
 fn named(id: &str) -> Named<String> {
     Named(id.to_owned())
@@ -92,9 +98,33 @@ struct InCorpus {
     corpus: Corpus,
 }
 
-async fn changed(State(gateway): State<Gateway>, request: Request) -> Result<Response, Problem> {
-    let fields = extract::object(&gateway, request).await?;
-    Ok(submitted_response(gateway.submit(changed::read(fields, None, Some)?).await?, &gateway))
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct OfCorpus {
+    corpus: Option<Corpus>,
+}
+
+impl OfCorpus {
+    /// The corpus that a query names, or a body, or both.
+    fn or(self, in_body: Option<Corpus>) -> Result<Corpus, Problem> {
+        match (self.corpus, in_body) {
+            (Some(in_query), Some(in_body)) if in_query != in_body => Err(Problem::invalid(format!(
+                "the query names the corpus {in_query}, and the body {in_body}: name one"
+            ))),
+            (in_query, in_body) => Ok(in_query.or(in_body).unwrap_or_default()),
+        }
+    }
+}
+
+async fn changed(
+    State(gateway): State<Gateway>,
+    Params(in_query): Beside,
+    request: Request,
+) -> Result<Response, Problem> {
+    let fields = extract::object_in(&gateway, request.into_body()).await?;
+    let mut job = changed::read(fields, in_query.corpus.as_ref(), Some)?;
+    job.corpus = in_query.or(Some(job.corpus))?;
+    Ok(submitted_response(gateway.submit(job).await?, &gateway))
 }
 
 async fn deleted(
@@ -111,9 +141,11 @@ async fn deleted(
 async fn begin(
     State(gateway): State<Gateway>,
     Named(id): Named<String>,
+    Params(in_query): Beside,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
-    let InCorpus { corpus } = optional(&gateway, request).await?;
+    let OfCorpus { corpus } = optional(&gateway, request).await?;
+    let corpus = in_query.or(corpus)?;
     gateway.hold(&corpus, &id).await?;
     Ok(Json(json!({ "held": id, "corpus": corpus })))
 }
@@ -121,16 +153,18 @@ async fn begin(
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct End {
-    corpus: Corpus,
+    corpus: Option<Corpus>,
     version: Option<String>,
 }
 
 async fn end(
     State(gateway): State<Gateway>,
     Named(document): Named<String>,
+    Params(in_query): Beside,
     request: Request,
 ) -> Result<Response, Problem> {
     let End { corpus, version } = optional(&gateway, request).await?;
+    let corpus = in_query.or(corpus)?;
     let action = Action::End { document, version: version.map(DocumentVersion::new) };
     Ok(submitted_response(gateway.submit(Job { corpus, action }).await?, &gateway))
 }

@@ -2,6 +2,7 @@
 
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::middleware::from_fn;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use super::journal::PendingJob;
 use super::{LISTED, report};
 use crate::Gateway;
 use crate::error::Problem;
-use crate::extract::Named;
+use crate::extract::{Named, without_query};
 
 /// How many changes of a job are shown.
 const SHOWN: usize = 100;
@@ -20,6 +21,7 @@ pub(super) fn routes() -> Router<Gateway> {
         .route("/v1/documents/pending", get(list))
         .route("/v1/documents/pending/{id}", get(one).delete(drop_one))
         .route("/v1/documents/pending/{id}/retry", post(retry))
+        .route_layer(from_fn(without_query))
 }
 
 /// A job as it is shown: the first of its names, but no content, because none was kept.

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use serde_json::{Map, Value};
@@ -96,19 +97,16 @@ pub(super) async fn ask(
     if lacks_sources {
         gateway.telemetry().lacked_sources();
     }
-    let found = if let Some(name) = &directives.permit {
-        let permit = gateway.permits().take(name, holder(&caller, &headers).as_deref());
-        let permit = permit.ok_or_else(permits::gone)?;
-        // If the question is not named, it cannot be separated from what was retrieved for it.
-        let question = directives.question.as_deref();
-        let question =
-            question.ok_or_else(|| Problem::invalid("a permit needs its question beside it, named"))?;
-        permits::check_question(&permit, question)?;
+    // A caller that wants a stored answer or nothing makes none, and keeps its permit.
+    let name = directives.permit.as_deref().filter(|_| !control.only_if_cached);
+    let permit = name.map(|name| permitted(&gateway, &caller, &headers, name, &directives)).transpose()?;
+    let passed = if control.no_store { Some(Forward::Request) } else { bypass.map(Forward::Bypass) };
+    let found = if let Some(forward) = passed {
+        // Others may make the answer now.
+        permit.into_iter().for_each(FillPermit::decline);
+        only_if_cached(control, Found::Pass(forward))?
+    } else if let Some(permit) = permit {
         Found::Make(permit, Forward::Miss, Matching::Loose)
-    } else if control.no_store {
-        only_if_cached(control, Found::Pass(Forward::Request))?
-    } else if let Some(why) = bypass {
-        only_if_cached(control, Found::Pass(Forward::Bypass(why)))?
     } else {
         let refuse = |hit: &Hit| {
             if !control.accepts(hit.age, reply::left(hit)) {
@@ -164,6 +162,24 @@ pub(super) async fn ask(
         reply::warn_of_no_sources(response.headers_mut());
     }
     Ok(response)
+}
+
+/// The permit named `name`, for the question that `directives` name.
+fn permitted(
+    gateway: &Gateway,
+    caller: &Caller,
+    headers: &HeaderMap,
+    name: &str,
+    directives: &Directives,
+) -> Result<FillPermit, Problem> {
+    let permit = gateway.permits().take(name, holder(caller, headers).as_deref());
+    let permit = permit.ok_or_else(permits::gone)?;
+    // If the question is not named, it cannot be separated from what was retrieved for it.
+    let question = directives.question.as_deref();
+    let question =
+        question.ok_or_else(|| Problem::invalid("a permit needs its question beside it, named"))?;
+    permits::check_question(&permit, question)?;
+    Ok(permit)
 }
 
 /// Parses the request. The time it takes grows with the length of `body`.

@@ -12,6 +12,7 @@ use wellspring::match_policy::MatchPolicy;
 
 use super::{header_directives, json};
 use crate::error::Problem;
+use crate::extract::{self, or_default};
 use crate::limits::RequestLimits;
 
 /// The field `wellspring`.
@@ -23,16 +24,20 @@ pub(crate) struct Directives {
     /// A fingerprint of the conversation, for questions that continue from another one.
     pub(crate) conversation: Option<String>,
     /// What the answer is derived from.
+    #[serde(deserialize_with = "or_default")]
     sources: Vec<Source>,
     /// Sets of documents whose growth can change the answer.
+    #[serde(deserialize_with = "or_default")]
     collections: Vec<String>,
     /// Free labels.
+    #[serde(deserialize_with = "or_default")]
     tags: Vec<String>,
     /// The permit from a lookup before retrieval.
     pub(crate) permit: Option<String>,
     /// When a lookup before retrieval was made; used for a fill without its permit.
     pub(crate) since: Option<Since>,
     /// Anything else that separates answers, such as the model or the retriever. Numbers keep their text.
+    #[serde(deserialize_with = "or_default")]
     pub(crate) parameters: Map<String, Value>,
     /// The body of documents.
     pub(crate) corpus: Option<Corpus>,
@@ -43,17 +48,21 @@ pub(crate) struct Directives {
     /// How long the answer lives: seconds, or a text such as "6h".
     #[serde(deserialize_with = "duration")]
     ttl: Option<Duration>,
+    #[serde(deserialize_with = "or_default")]
     content_type: ContentType,
     /// Whether the answer says that nothing was found.
+    #[serde(deserialize_with = "or_default")]
     negative: bool,
     /// The lowest similarity at which the answer to another question is served.
     threshold: Option<f32>,
     /// The highest accepted share of wrong answers among hits on other wordings.
     max_false_hit_rate: Option<f64>,
     /// Serve only an answer to exactly this question.
+    #[serde(deserialize_with = "or_default")]
     pub(crate) exact: bool,
     /// Fields of the request that do not change the answer; `system` also means the system prompt among
     /// messages.
+    #[serde(deserialize_with = "or_default")]
     pub(crate) ignore: Vec<String>,
 }
 
@@ -65,7 +74,7 @@ struct Source {
     #[serde(default)]
     version: Option<String>,
     /// The hashes of the chunks that were used; none for the whole document.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     chunks: Vec<String>,
 }
 
@@ -85,7 +94,7 @@ impl Directives {
         limits: &RequestLimits,
     ) -> Result<Self, Problem> {
         let mut fields = match field {
-            None => Map::new(),
+            None | Some(Value::Null) => Map::new(),
             Some(Value::Object(fields)) => fields,
             Some(_) => return Err(Problem::invalid("the field wellspring is not an object")),
         };
@@ -95,8 +104,8 @@ impl Directives {
                 *value = json::plain(value).ok_or_else(json::out_of_range)?;
             }
         }
-        let directives = Self::deserialize(Value::Object(fields)).map_err(|error| {
-            Problem::invalid(format!("the field wellspring, or a header for it, is not valid: {error}"))
+        let directives: Self = extract::understood(fields).map_err(|why| {
+            Problem::invalid(format!("the field wellspring, or a header for it, is not valid: {why}"))
         })?;
         directives.check(limits)?;
         Ok(directives)
@@ -169,7 +178,10 @@ impl Directives {
                     None => Dependency::document(id),
                 });
             }
-            dependencies.extend(chunks.iter().map(|hash| Dependency::chunk(id, hash)));
+            dependencies.extend(chunks.iter().map(|hash| match version {
+                Some(version) => Dependency::chunk_version(id, hash, version.as_str()),
+                None => Dependency::chunk(id, hash),
+            }));
         }
         dependencies.extend(self.collections.iter().cloned().map(Dependency::Collection));
         dependencies.extend(self.tags.iter().cloned().map(Dependency::Tag));
@@ -198,9 +210,10 @@ pub(crate) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opt
         Seconds(u64),
         Text(String),
     }
-    match Written::deserialize(deserializer)? {
-        Written::Seconds(seconds) => Ok(Some(Duration::from_secs(seconds))),
-        Written::Text(text) => {
+    match Option::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Written::Seconds(seconds)) => Ok(Some(Duration::from_secs(seconds))),
+        Some(Written::Text(text)) => {
             let bad = |_| serde::de::Error::custom("ttl is a number of seconds, or a text such as \"6h\"");
             humantime::parse_duration(&text).map(Some).map_err(bad)
         }
@@ -257,7 +270,8 @@ mod tests {
     fn sources_are_documents_versions_and_chunks() {
         let directives = read(&json!({
             "question": "q", "ttl": "5m", "tags": ["t"],
-            "sources": [{ "id": "a" }, { "id": "b", "version": "2" }, { "id": "c", "chunks": ["1", "2"] }],
+            "sources": [{ "id": "a" }, { "id": "b", "version": "2" }, { "id": "c", "chunks": ["1", "2"] },
+                        { "id": "d", "version": "3", "chunks": ["4"] }],
         }))
         .unwrap();
         assert_eq!(
@@ -267,6 +281,7 @@ mod tests {
                 Dependency::document_version("b", "2"),
                 Dependency::chunk("c", "1"),
                 Dependency::chunk("c", "2"),
+                Dependency::chunk_version("d", "4", "3"),
                 Dependency::Tag("t".into()),
             ]
         );
@@ -274,9 +289,42 @@ mod tests {
     }
 
     #[test]
+    fn what_is_null_is_not_said() {
+        let mut nulls: Map<String, Value> = fields().into_iter().map(|name| (name, Value::Null)).collect();
+        nulls.insert("sources".to_owned(), json!([{ "id": "a", "version": null, "chunks": null }]));
+        let directives = read(&nulls.into()).unwrap();
+        assert_eq!(directives.dependencies(), [Dependency::document("a")]);
+        assert!(read(&Value::Null).unwrap().dependencies().is_empty());
+        // A parameter's value may be null.
+        let directives = read(&json!({ "parameters": { "a": null } })).unwrap();
+        assert_eq!(directives.parameters, Map::from_iter([("a".to_owned(), Value::Null)]));
+        let mut headers = HeaderMap::new();
+        headers.insert("wellspring-sources", "b".parse().unwrap());
+        let field = json!({ "sources": null });
+        let directives = Directives::new(Some(field), &headers, &RequestLimits::default()).unwrap();
+        assert_eq!(directives.dependencies(), [Dependency::document("b")]);
+    }
+
+    #[test]
+    fn an_error_names_the_field() {
+        for (bad, name) in [
+            (json!({ "tags": [1] }), "tags[0]"),
+            (json!({ "tags": [null] }), "tags[0]"),
+            (json!({ "sources": [{ "id": "a" }, { "id": "b", "chunks": [null] }] }), "sources[1].chunks[0]"),
+            (json!({ "content_type": "poem" }), "content_type"),
+            (json!({ "ttl": [] }), "ttl"),
+            (json!({ "negative": "yes" }), "negative"),
+        ] {
+            let problem = format!("{:?}", read(&bad).unwrap_err());
+            assert!(problem.contains(&format!("not valid: {name}: ")), "{bad}: {problem}");
+        }
+    }
+
+    #[test]
     fn what_is_not_known_or_not_valid_is_refused() {
         for bad in [
             json!({ "qestion": "q" }),
+            json!({ "qestion": null }),
             json!({ "question": " " }),
             json!({ "threshold": 2 }),
             json!({ "max_false_hit_rate": 0 }),

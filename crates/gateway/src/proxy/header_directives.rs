@@ -25,10 +25,13 @@ pub(super) fn add(fields: &mut Map<String, Value>, headers: &HeaderMap) -> Resul
     if !headers.keys().any(|name| name.as_str().starts_with("wellspring-")) {
         return Ok(());
     }
-    let has_policy = POLICY_FIELDS.iter().any(|name| fields.get(*name).is_some_and(|value| !value.is_null()));
+    // A field that is null says nothing.
+    let has =
+        |fields: &Map<String, Value>, name: &str| fields.get(name).is_some_and(|value| !value.is_null());
+    let has_policy = POLICY_FIELDS.iter().any(|name| has(fields, name));
     for (name, field, kind) in HEADERS {
         let lines: Vec<_> = headers.get_all(name).iter().collect();
-        let is_settled = fields.contains_key(field) || has_policy && POLICY_FIELDS.contains(&field);
+        let is_settled = has(fields, field) || has_policy && POLICY_FIELDS.contains(&field);
         if lines.is_empty() || is_settled {
             continue;
         }

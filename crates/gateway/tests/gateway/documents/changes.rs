@@ -53,6 +53,138 @@ async fn a_held_document_is_neither_served_nor_stored_until_its_end() {
     gateway.store("q", &json!([{ "id": "a", "version": "2" }])).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chunk_of_an_old_version_is_not_stored() {
+    // The version of a source was read only if the source named no chunks. So an answer from old chunks was stored,
+    // although the document had been reported in a new version before the question was looked up.
+    let (gateway, _folder) = start(|_| {}).await;
+    let of = |version: &str| json!([{ "id": "d", "version": version, "chunks": ["x", "y"] }]);
+    let changed = async |change: Value| {
+        assert_eq!(gateway.admin_post("/v1/documents/changed", &change).await.status, 200);
+    };
+    changed(json!({ "id": "d", "version": "2" })).await;
+    let fill = json!({ "permit": gateway.look("q").await["permit"], "answer": "old", "sources": of("1") });
+    assert_eq!(gateway.ask("/v1/cache/fill", &fill).await.json()["reason"], "version_mismatch");
+    let put = json!({
+        "question": "q", "since": gateway.look("q").await["since"], "answer": "old", "sources": of("1"),
+    });
+    let reply = gateway.ask("/v1/cache/put", &put).await;
+    assert_eq!((reply.status, &reply.json()["error"]["kind"]), (409, &json!("version_mismatch")));
+    // One that is reported between the lookup and the fill, even if other chunks changed.
+    let permit = gateway.look("q").await["permit"].clone();
+    changed(json!({ "id": "d", "version": "3", "chunks": ["z"] })).await;
+    let fill = json!({ "permit": permit, "answer": "old", "sources": of("2") });
+    assert_eq!(gateway.ask("/v1/cache/fill", &fill).await.json()["reason"], "version_mismatch");
+    assert!(!gateway.is_stored("q").await);
+    gateway.store("q", &of("3")).await;
+    // It depends on its chunks, not on the whole document.
+    changed(json!({ "id": "d", "version": "4", "chunks": ["z"] })).await;
+    assert!(gateway.is_stored("q").await);
+    changed(json!({ "id": "d", "version": "5", "chunks": ["y"] })).await;
+    assert!(!gateway.is_stored("q").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_corpus_has_the_same_effect_in_the_query_and_in_the_body() {
+    // A corpus in the query was ignored: the change was applied to the default corpus, and answers from the named one
+    // were still served.
+    let (gateway, _folder) = start(|_| {}).await;
+    let question = json!({ "question": "q", "corpus": "maps" });
+    let look = async || gateway.ask("/v1/cache/lookup", &question).await.json();
+    let store = async || {
+        let fill = json!({ "permit": look().await["permit"], "answer": "a", "sources": [{ "id": "d" }] });
+        assert_eq!(gateway.ask("/v1/cache/fill", &fill).await.json()["status"], "stored");
+    };
+    for (path, body) in [
+        ("/v1/documents/changed?corpus=maps", json!({ "id": "d" })),
+        ("/v1/documents/changed?corpus=maps", json!({ "everything": true })),
+        ("/v1/documents/changed?corpus=maps", json!({ "documents": [{ "id": "d" }], "corpus": "maps" })),
+        ("/v1/documents/changed", json!({ "id": "d", "corpus": "maps" })),
+        ("/v1/documents/d/begin?corpus=maps", json!({})),
+    ] {
+        store().await;
+        let reply = gateway.admin_post(path, &body).await;
+        assert_eq!(reply.status, 200, "{path} {body}: {}", reply.body);
+        assert_eq!(look().await["status"], "miss", "{path} {body}");
+    }
+    let ended = gateway.admin_post("/v1/documents/d/end?corpus=maps", &json!({ "version": "2" })).await;
+    assert_eq!(ended.status, 200, "{}", ended.body);
+    store().await;
+    for path in ["changed", "d/begin", "d/end"] {
+        let mut body = json!({ "corpus": "default" });
+        if path == "changed" {
+            body["id"] = "d".into();
+        }
+        let reply = gateway.admin_post(&format!("/v1/documents/{path}?corpus=maps"), &body).await;
+        assert!(reply.status == 400 && reply.body.contains("maps"), "{path}: {}", reply.body);
+    }
+    assert_eq!(look().await["status"], "hit");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_be_ignored_is_refused() {
+    // A clear with `?dry_run=true` cleared, and a change for the corpus of a header changed another one.
+    let (gateway, _folder) = start(|_| {}).await;
+    let entry = gateway.store("q", &json!([{ "id": "d" }])).await;
+    let public = [
+        ("/v1/cache/lookup?corpus=maps", json!({ "question": "q" })),
+        ("/v1/cache/lookup?wait", json!({ "question": "q" })),
+        ("/v1/cache/lookup/batch?corpus=maps", json!({ "requests": [{ "question": "q" }] })),
+        ("/v1/cache/why?corpus=maps", json!({ "question": "q" })),
+        ("/v1/cache/fill?ttl=1h", json!({ "permit": "0", "answer": "a" })),
+        ("/v1/cache/put?since=0", json!({ "question": "q", "answer": "a" })),
+        ("/v1/cache/feedback?corpus=maps", json!({ "entry": entry, "verdict": "wrong" })),
+    ];
+    for (path, body) in public {
+        let reply = gateway.ask(path, &body).await;
+        assert_eq!(
+            (reply.status, reply.json()["error"]["kind"].as_str()),
+            (400, Some("invalid_input")),
+            "{path}"
+        );
+    }
+    for (path, body) in [
+        ("/v1/documents/changed?everything=true", json!({ "id": "d" })),
+        ("/v1/documents/d/begin?version=1", json!({})),
+        ("/v1/documents/d/end?version=1", json!({})),
+        ("/v1/documents/pending/7/retry?corpus=maps", json!({})),
+        ("/v1/cache/clear?dry_run=true", json!({ "corpus": "default" })),
+        ("/v1/cache/judgements/revoke?all=true", json!({ "all": true })),
+        ("/admin/invalidate?corpus=maps", json!({ "changes": ["everything"] })),
+        ("/admin/hold?corpus=maps", json!({ "document": "d" })),
+    ] {
+        let reply = gateway.admin_post(path, &body).await;
+        assert_eq!(
+            (reply.status, reply.json()["error"]["kind"].as_str()),
+            (400, Some("invalid_input")),
+            "{path}"
+        );
+    }
+    let refused = async |request: reqwest::RequestBuilder| {
+        let reply = Reply::of(request.send().await.unwrap()).await;
+        assert_eq!((reply.status, reply.json()["error"]["kind"].as_str()), (400, Some("invalid_input")));
+        reply.body
+    };
+    let maps = json!({ "corpus": "maps" });
+    for path in ["/v1/documents/d", "/v1/documents/changed", "/v1/documents/pending/7", "/v1/cache/entries/0"]
+    {
+        let body = refused(gateway.client.delete(gateway.admin_url(path)).json(&maps)).await;
+        assert!(body.contains("the body of a DELETE"), "{body}");
+    }
+    refused(gateway.client.get(gateway.admin_url("/v1/documents/d/impact")).json(&maps)).await;
+    refused(gateway.client.get(gateway.admin_url("/v1/documents/pending?corpus=maps"))).await;
+    for (path, body) in [
+        ("/v1/documents/changed", json!({ "id": "d" })),
+        ("/v1/documents/d/begin", json!({})),
+        ("/v1/cache/clear", json!({ "corpus": "default" })),
+    ] {
+        let request = gateway.client.post(gateway.admin_url(path)).json(&body);
+        let body = refused(request.header("wellspring-corpus", "maps")).await;
+        assert!(body.contains("wellspring-corpus"), "{body}");
+    }
+    assert!(gateway.is_stored("q").await);
+}
+
 /// The same name in NFC and in NFD.
 const NAMES: [&str; 2] = ["Vertr\u{e4}ge/\u{dc}bersicht.md", "Vertra\u{308}ge/U\u{308}bersicht.md"];
 

@@ -378,12 +378,54 @@ async fn a_caller_is_named_by_the_token_or_the_header() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_or_parameters_without_their_caller_are_refused_where_callers_are_kept_apart() {
+    // They are hashed together with the caller. Without it, the hash was one that no answer had: nothing was found, and
+    // the response said so as if there had been nothing.
+    let tokens = vec![
+        Token::new("ci", &[Permission::Read, Permission::Fill], "caller-key"),
+        Token::new("cleaner", &[Permission::Invalidate], "cleaner-key"),
+    ];
+    let by_header = Sharing::Header("x-team".parse().unwrap());
+    for sharing in [Sharing::Key, by_header] {
+        let (gateway, _folder) = start(|options| {
+            options.tokens = tokens.clone();
+            options.sharing = sharing.clone();
+        })
+        .await;
+        let clear = async |body: &Value| {
+            let request = gateway.client.post(gateway.admin_url("/v1/cache/clear")).json(body);
+            Reply::of(request.bearer_auth("cleaner-key").send().await.unwrap()).await
+        };
+        let mut chosen = json!({ "tenant": "acme", "parameters": { "model": "turbo" } });
+        let mut question = chosen.clone();
+        question["question"] = "q".into();
+        let team = if sharing == Sharing::Key { "ci" } else { "red" };
+        let ask = async |path: &str, body: &Value| {
+            Reply::of(gateway.post(path, body).header("x-team", team).send().await.unwrap()).await.json()
+        };
+        let permit = ask("/v1/cache/lookup", &question).await["permit"].clone();
+        let stored = ask("/v1/cache/fill", &json!({ "permit": permit, "answer": "a" })).await;
+        assert_eq!(stored["status"], "stored", "{stored}");
+        for alone in [&chosen, &json!({ "tenant": "acme" }), &json!({ "parameters": { "model": "turbo" } })] {
+            let reply = clear(alone).await;
+            assert!(reply.status == 400 && reply.body.contains("caller"), "{alone}: {}", reply.body);
+        }
+        if sharing == Sharing::Key {
+            chosen["caller"] = team.into();
+            assert_eq!(clear(&chosen).await.json()["removed"], 1);
+            assert_eq!(ask("/v1/cache/lookup", &question).await["status"], "miss");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_name_a_tenant_is_refused() {
     let (gateway, _folder) = start(|_| {}).await;
     for (tenant, status) in [(String::new(), 400), ("t".repeat(1_025), 400), ("t".repeat(1_024), 200)] {
         let fields = json!({ "question": "q", "tenant": tenant });
         assert_eq!(gateway.ask("/v1/cache/lookup", &fields).await.status, status, "{}", tenant.len());
-        let cleared = gateway.admin_post("/v1/cache/clear", &json!({ "tenant": tenant })).await;
+        let fields = json!({ "caller": "ci", "tenant": tenant });
+        let cleared = gateway.admin_post("/v1/cache/clear", &fields).await;
         assert_eq!(cleared.status, status, "{}", tenant.len());
     }
 }

@@ -1,7 +1,7 @@
 //! The rules of HTTP for caches.
 
 use reqwest::header::{CACHE_CONTROL, IF_NONE_MATCH};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::proxy::{CHAT, chat, streamed};
 use crate::running::{Reply, Running};
@@ -40,6 +40,48 @@ async fn callers_say_what_they_want_of_the_cache() {
     let hit = ask(&gateway, "max-age=60").await;
     assert_eq!((hit.tier(), &hit.body), ("exact", &renewed.body));
     assert_eq!(ask(&gateway, "min-fresh=900000").await.header("cache-status"), "wellspring; fwd=stale");
+}
+
+#[tokio::test]
+async fn a_permit_does_not_go_over_what_callers_say() {
+    // A permit was looked at first: its answer was stored in spite of `no-store`, and made in spite of
+    // `only-if-cached`.
+    let gateway = Running::start().await;
+    let miss = async || {
+        let miss = gateway.look(QUESTION).await;
+        assert_eq!(miss["status"], "miss", "{miss}");
+        miss["permit"].clone()
+    };
+    let with_permit = |permit: &Value| {
+        let mut body = chat("Context: …");
+        body["wellspring"] = json!({ "question": QUESTION, "permit": permit, "tags": ["t"] });
+        body
+    };
+    let ask = async |permit: &Value, control: &str| {
+        let request = gateway.post(CHAT, &with_permit(permit)).header(CACHE_CONTROL, control);
+        Reply::of(request.send().await.unwrap()).await
+    };
+    let permit = miss().await;
+    let none = ask(&permit, "only-if-cached").await;
+    assert_eq!((none.status, none.json()["error"]["code"].as_str()), (504, Some("not_cached")));
+    assert_eq!(gateway.upstream.seen().len(), 0);
+    let unstored = ask(&permit, "no-store").await;
+    assert_eq!((unstored.status, unstored.header("cache-status")), (200, "wellspring; fwd=request"));
+    assert_eq!(ask(&permit, "no-store").await.status, 410, "it is used up");
+    let permit = miss().await;
+    assert_eq!(ask(&permit, "no-cache").await.tier(), "miss");
+    assert!(gateway.is_stored(QUESTION).await);
+}
+
+#[tokio::test]
+async fn a_permit_does_not_go_over_the_rules_of_the_operator() {
+    let gateway = Running::with(|options| options.max_temperature = Some(0.5)).await;
+    let permit = gateway.look(QUESTION).await["permit"].clone();
+    let mut body = chat("Context: …");
+    body["wellspring"] = json!({ "question": QUESTION, "permit": permit, "tags": ["t"] });
+    let passed = gateway.ask(CHAT, &body).await;
+    assert_eq!((passed.status, passed.tier()), (200, "bypass"));
+    assert!(!gateway.is_stored(QUESTION).await);
 }
 
 #[tokio::test]

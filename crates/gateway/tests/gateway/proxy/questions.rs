@@ -112,6 +112,38 @@ async fn an_answer_from_an_old_version_is_not_stored() {
     let old = json!({ "question": QUESTION, "sources": [{ "id": "hours", "version": "1" }] });
     assert_eq!(gateway.ask(CHAT, &rag("old", &old)).await.tier(), "miss");
     assert_eq!(gateway.ask(CHAT, &rag("old", &old)).await.tier(), "miss");
+    let sources = json!([{ "id": "hours", "version": "1", "chunks": ["x"] }]);
+    let old = json!({ "question": QUESTION, "sources": sources });
+    assert_eq!(gateway.ask(CHAT, &rag("old", &old)).await.tier(), "miss");
+    assert_eq!(gateway.ask(CHAT, &rag("old", &old)).await.tier(), "miss");
+}
+
+#[tokio::test]
+async fn null_is_the_same_as_nothing() {
+    let gateway = Running::start().await;
+    let nulls = json!({
+        "question": QUESTION, "sources": [{ "id": "hours", "version": null, "chunks": null }], "tags": null,
+        "collections": null, "ttl": null, "content_type": null, "negative": null, "parameters": null,
+        "exact": null, "ignore": null, "tenant": null, "permit": null,
+    });
+    assert_eq!(gateway.ask(CHAT, &rag("context", &nulls)).await.tier(), "miss");
+    let named = json!({ "question": QUESTION });
+    assert_eq!(gateway.ask(CHAT, &rag("context", &named)).await.tier(), "exact");
+    assert_eq!(gateway.ask(CHAT, &rag("context", &Value::Null)).await.status, 200);
+    for seen in gateway.upstream.seen() {
+        assert!(!String::from_utf8_lossy(&seen.body).contains("wellspring"));
+    }
+    let look = json!({ "question": "q", "corpus": null, "wait": null, "embedding": null, "renew": null });
+    let miss = gateway.ask("/v1/cache/lookup", &look).await.json();
+    let fill = json!({
+        "permit": miss["permit"], "answer": "a", "usage": null, "metadata": null, "sources": null, "tags": null,
+    });
+    assert_eq!(gateway.ask("/v1/cache/fill", &fill).await.json()["status"], "stored", "{miss}");
+    let change = json!({ "id": "hours", "version": null, "text": null, "chunks": null, "corpus": null });
+    assert_eq!(gateway.admin_post("/v1/documents/changed", &change).await.json()["dropped"], 1);
+    let wrong = json!({ "question": QUESTION, "sources": [{ "id": "hours", "chunks": [null] }] });
+    let reply = gateway.ask(CHAT, &rag("context", &wrong)).await;
+    assert!(reply.status == 400 && reply.body.contains("sources[0].chunks[0]"), "{}", reply.body);
 }
 
 #[tokio::test]
