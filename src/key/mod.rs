@@ -191,14 +191,15 @@ hex_id! {
 }
 
 hex_id! {
-    /// The tenant that the answers of a scope belong to: 128 bits of the SHA-256 of the tenant's name.
+    /// The tenant that the answers of a scope belong to: 128 bits of the SHA-256 of the tenant's name, in
+    /// Unicode NFC.
     TenantId, "tenant id"
 }
 
 impl TenantId {
     /// The identity of the tenant named `name`, as [`Scope::tenant`] takes it.
     pub fn of(name: &str) -> Self {
-        Self(first_half(&hash("wellspring.tenant.1", &[name.as_bytes()])))
+        Self(first_half(&hash("wellspring.tenant.1", &[composed(name).as_bytes()])))
     }
 }
 

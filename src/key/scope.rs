@@ -1,13 +1,13 @@
 //! Who may share answers.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::{
-    Corpus, MAX_JSON_DEPTH, MAX_PARAMETER_BYTES, Namespace, ScopeId, TenantId, check_name, first_half, hash,
-    is_deeper_than,
+    Corpus, MAX_JSON_DEPTH, MAX_PARAMETER_BYTES, Namespace, ScopeId, TenantId, check_name, composed,
+    first_half, hash, is_deeper_than,
 };
 use crate::error::{Error, Result};
 use crate::match_policy::MatchPolicy;
@@ -19,7 +19,8 @@ const NO_PARAMETERS: &[u8] = b"{}";
 /// answer (model, system prompt, temperature, retriever, tools).
 ///
 /// Scopes with the same content are the same scope, whatever order it was given in. A search never crosses a
-/// scope. Parameters are hashed as canonical JSON (RFC 8785) and never stored.
+/// scope. Parameters are hashed as canonical JSON (RFC 8785) and never stored. Names and texts are compared in
+/// Unicode NFC.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scope {
     tenant: Option<String>,
@@ -38,7 +39,7 @@ impl Scope {
     /// Limits the scope to one tenant, user or access group.
     #[must_use]
     pub fn tenant(mut self, tenant: impl Into<String>) -> Self {
-        self.tenant = Some(tenant.into());
+        self.tenant = Some(in_nfc(tenant.into()));
         self
     }
 
@@ -72,7 +73,9 @@ impl Scope {
     /// Adds a parameter that changes the answer; if a name is given twice, the last value counts.
     #[must_use]
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.parameters.insert(name.into(), value.into());
+        let mut value = value.into();
+        compose(&mut value);
+        self.parameters.insert(in_nfc(name.into()), value);
         self
     }
 
@@ -168,6 +171,35 @@ impl Scope {
     }
 }
 
+fn in_nfc(name: String) -> String {
+    match composed(&name) {
+        Cow::Borrowed(_) => name,
+        Cow::Owned(composed) => composed,
+    }
+}
+
+/// Composes the texts in `value`, and the names in it unless two would become one. What is nested too deeply
+/// is refused later and stays as it is, because the stack might not suffice for it.
+fn compose(value: &mut Value) {
+    fn within(value: &mut Value, depth: usize) {
+        match value {
+            Value::String(text) => *text = in_nfc(std::mem::take(text)),
+            Value::Array(items) if depth > 0 => items.iter_mut().for_each(|item| within(item, depth - 1)),
+            Value::Object(fields) if depth > 0 => {
+                let is_composed = fields.keys().all(|name| matches!(composed(name), Cow::Borrowed(_)));
+                let distinct = || fields.keys().map(|name| composed(name)).collect::<BTreeSet<_>>().len();
+                if !is_composed && distinct() == fields.len() {
+                    let named = std::mem::take(fields).into_iter();
+                    *fields = named.map(|(name, value)| (in_nfc(name), value)).collect();
+                }
+                fields.values_mut().for_each(|value| within(value, depth - 1));
+            }
+            _ => {}
+        }
+    }
+    within(value, MAX_JSON_DEPTH);
+}
+
 /// `{"name":"value",…}`, if none of these texts needs escaping or sorts otherwise in UTF-16.
 fn plain(parameters: &BTreeMap<String, Value>) -> Option<Vec<u8>> {
     let is_plain =
@@ -224,5 +256,21 @@ mod tests {
         }
         assert_eq!(written, 5 * 5);
         assert_eq!(plain(&BTreeMap::from([("seed".to_owned(), 7.into())])), None);
+    }
+
+    #[test]
+    fn names_and_texts_are_compared_as_they_are_composed() {
+        let id = |tenant: &str, name: &str, value: Value| {
+            let scope = Scope::new().tenant(tenant).parameter(name, value);
+            (scope.tenant_id(), scope.id(&Corpus::default(), "m").unwrap())
+        };
+        let (nfc, nfd) = ("caf\u{e9}", "cafe\u{301}");
+        let nested = |name: &str| serde_json::json!({ "a": [{ name: name }] });
+        assert_eq!(id(nfc, nfc, nested(nfc)), id(nfd, nfd, nested(nfd)));
+        assert_ne!(id(nfc, nfc, nested(nfc)), id(nfc, nfc, nested("cafe")));
+        assert_eq!(TenantId::of(nfc), TenantId::of(nfd));
+        // Of two names that would become one, none is lost.
+        let twice = |first: i32| id("t", "p", serde_json::json!({ nfc: first, nfd: 2 }));
+        assert_ne!(twice(1), twice(3));
     }
 }

@@ -4,7 +4,7 @@ use axum::http::Uri;
 use serde_json::{Map, Value};
 
 use super::path;
-use super::shapes::{Folded, Summary, chat, messages, responses};
+use super::shapes::{Folded, Summary, chat, is_blank, messages, responses};
 use super::sse::Event;
 
 /// An API whose answers are kept.
@@ -52,13 +52,26 @@ impl Api {
     }
 
     /// Whether the answer depends on what the upstream remembers of other requests, or is not contained in
-    /// the response.
-    pub(super) fn is_stateful(self, request: &Map<String, Value>) -> bool {
-        let is_set = |name: &str| !matches!(request.get(name), None | Some(Value::Null | Value::Bool(false)));
+    /// the response. If the request `has_sources`, what it names at the upstream without a version counts as
+    /// one of them, whose changes are reported.
+    pub(super) fn is_stateful(self, request: &Map<String, Value>, has_sources: bool) -> bool {
+        let field = |name: &str| request.get(name).unwrap_or(&Value::Null);
+        let is_set = |name: &str| !matches!(field(name), Value::Null | Value::Bool(false));
+        let items = |name: &str| field(name).as_array().into_iter().flatten();
         match self {
-            Self::Responses => is_set("conversation") || is_set("background"),
+            Self::Responses => {
+                let has_unversioned = !field("prompt")["id"].is_null()
+                    && field("prompt")["version"].is_null()
+                    || items("tools").any(|tool| !is_blank(&tool["vector_store_ids"]));
+                is_set("conversation")
+                    || is_set("background")
+                    || items("tools").chain(items("input")).any(names_container)
+                    || !has_sources && has_unversioned
+            }
             Self::Messages => is_set("container"),
-            Self::Chat | Self::Completions => false,
+            // Azure's indexes.
+            Self::Chat => !has_sources && !is_blank(field("data_sources")),
+            Self::Completions => false,
         }
     }
 
@@ -110,4 +123,10 @@ impl Api {
             Self::Messages => messages::summary(answer),
         }
     }
+}
+
+/// Whether a tool, or an earlier call of it, names a container that exists already.
+fn names_container(item: &Value) -> bool {
+    let places = [item, &item["container"], &item["environment"]];
+    item["container"].is_string() || places.iter().any(|place| !place["container_id"].is_null())
 }

@@ -199,7 +199,7 @@ fn read(gateway: &Gateway, caller: &Caller, head: &Parts, body: Bytes) -> Result
     let form = Form::wanted(&fields);
     let price = gateway.upstreams().price(outgoing.vendor, &fields);
     let wants_json = api.wants_json(&fields);
-    let bypass = if api.is_stateful(&fields) {
+    let bypass = if api.is_stateful(&fields, directives.have_sources()) {
         Some("stateful")
     } else if gateway.options().max_temperature.is_some_and(|most| temperature(&fields) > most) {
         Some("temperature")

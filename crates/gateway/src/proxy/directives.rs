@@ -19,7 +19,7 @@ use crate::limits::RequestLimits;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Directives {
-    /// The question, in place of the last message.
+    /// The question, in place of the texts of the last message.
     pub(crate) question: Option<String>,
     /// A fingerprint of the conversation, for questions that continue from another one.
     pub(crate) conversation: Option<String>,
@@ -162,10 +162,14 @@ impl Directives {
         self.threshold.map(MatchPolicy::SimilarityThreshold).or(rate)
     }
 
+    /// Whether a change can be reported that ends the answer.
+    pub(super) fn have_sources(&self) -> bool {
+        !(self.sources.is_empty() && self.collections.is_empty() && self.tags.is_empty())
+    }
+
     /// Whether an answer would be stored under a named question, and no change of a document would end it.
     pub(super) fn lack_sources(&self) -> bool {
-        let is_bare = self.sources.is_empty() && self.collections.is_empty() && self.tags.is_empty();
-        self.question.is_some() && is_bare
+        self.question.is_some() && !self.have_sources()
     }
 
     /// What the answer depends on.

@@ -20,7 +20,7 @@ pub(crate) const RECORDING: &str = "recording";
 
 /// The field that identifies the content of the answer in it.
 const CONTENT: &str = "content";
-/// Fields that differ each time, even if an upstream gives the same answer.
+/// Fields of an answer that differ each time, even if an upstream gives the same answer.
 const OCCASION: [&str; 8] =
     ["id", "created", "created_at", "completed_at", "usage", "system_fingerprint", "service_tier", "timings"];
 
@@ -76,8 +76,9 @@ impl Recorder {
         let Folded { answer, is_understood } = parse(self.api, self.form, &body)?;
         let summary = self.api.summary(&answer)?;
         let digest = digest(&body);
-        // An answer that is not understood may contain anything.
-        let content = if is_understood { content(answer) } else { digest.clone() };
+        // An answer that is not understood may contain anything, and calls of tools are never the same.
+        let is_comparable = is_understood && !summary.calls_tools;
+        let content = if is_comparable { content(answer) } else { digest.clone() };
         let metadata = json!({ CONTENT: content, RECORDING: {
             "api": self.api.name(), "stream": self.form.is_stream, "with_usage": self.form.with_usage,
             "digest": digest, "body": body,
@@ -97,14 +98,28 @@ fn digest(text: &str) -> String {
     hex::encode(&sha256(text)[..16])
 }
 
-fn strip(value: &mut Value) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(strip),
-        Value::Object(fields) => {
-            fields.retain(|name, _| !OCCASION.contains(&name.as_str()));
-            fields.values_mut().for_each(strip);
+/// Removes what differs each time from the places where the APIs have it. Anywhere else, a field of such a
+/// name may be what the answer says.
+fn strip(answer: &mut Value) {
+    let remove = |value: &mut Value, names: &[&str]| {
+        if let Value::Object(fields) = value {
+            fields.retain(|name, _| !names.contains(&name.as_str()));
         }
-        _ => {}
+    };
+    remove(answer, &OCCASION);
+    let Value::Object(answer) = answer else { return };
+    // Groq's data about itself.
+    if let Some(beside) = answer.get_mut("x_groq") {
+        remove(beside, &["id", "usage"]);
+    }
+    for item in answer.get_mut("output").and_then(Value::as_array_mut).into_iter().flatten() {
+        if matches!(item["type"].as_str(), Some("message" | "reasoning")) {
+            remove(item, &["id"]);
+        }
+    }
+    for choice in answer.get_mut("choices").and_then(Value::as_array_mut).into_iter().flatten() {
+        let details = choice.pointer_mut("/message/reasoning_details").and_then(Value::as_array_mut);
+        details.into_iter().flatten().for_each(|detail| remove(detail, &["id"]));
     }
 }
 

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use axum::http::{HeaderMap, HeaderName, header};
 use serde_json::{Value, json};
+use wellspring::key::composed;
 
 use super::irrelevant::HeaderPattern;
 use crate::auth::{API_KEY_HEADER, Caller, sha256};
@@ -41,7 +42,7 @@ pub(crate) fn tenant(options: &Options, caller: &Caller, headers: &HeaderMap) ->
 
 /// The tenant `named`, among the callers who share by `shared_by`.
 pub(crate) fn joined(shared_by: Option<String>, named: Option<&str>) -> Option<String> {
-    let named = named.map(|name| hex::encode(sha256(name)));
+    let named = named.map(|name| hex::encode(sha256(&composed(name))));
     let tenants: Vec<String> = [shared_by, named].into_iter().flatten().collect();
     (!tenants.is_empty()).then(|| tenants.join("/"))
 }
@@ -88,7 +89,7 @@ fn by_token(caller: &Caller) -> Option<String> {
 }
 
 pub(crate) fn token_label(name: &str) -> String {
-    format!("token:{}", hex::encode(sha256(name)))
+    format!("token:{}", hex::encode(sha256(&composed(name))))
 }
 
 pub(crate) fn header_label(value: &[u8]) -> String {

@@ -44,7 +44,7 @@ fn count(usage: &Value, name: &str) -> u64 {
 }
 
 /// Whether a value is empty: some vendors send such a value where others omit the field.
-fn is_blank(value: &Value) -> bool {
+pub(super) fn is_blank(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::String(text) => text.is_empty(),

@@ -167,6 +167,69 @@ async fn what_the_upstream_said_to_two_callers_is_confirmed() {
     assert_eq!(gateway.upstream.seen().len(), 5);
 }
 
+/// Arguments of a tool have names, too, and `id` is one of the most frequent.
+#[tokio::test]
+async fn answers_that_call_tools_confirm_nothing() {
+    let gateway = in_memory().await;
+    let message = |number: usize, reason: &str, kind: &str| {
+        let input = json!({ "id": format!("account {number}"), "usage": number, "timings": number });
+        json!({
+            "id": format!("m{number}"), "type": "message", "role": "assistant", "model": "m", "content": [
+                { "type": "text", "text": "I delete it." },
+                { "type": kind, "id": "t", "name": "delete", "input": input },
+            ],
+            "stop_reason": reason, "stop_sequence": null, "usage": { "input_tokens": 3, "output_tokens": number },
+        })
+    };
+    let response = |number: usize| {
+        json!({ "id": format!("r{number}"), "status": "completed", "created_at": number, "output": [
+            { "id": format!("m{number}"), "type": "message", "role": "assistant", "content": [
+                { "type": "output_text", "text": "I delete it.", "annotations": [] },
+            ] },
+            { "id": format!("f{number}"), "type": "function_call", "name": "delete", "call_id": "c", "arguments": "{}" },
+        ] })
+    };
+    let text = |number: usize| {
+        let mut response = response(number);
+        response["output"].as_array_mut().unwrap().pop();
+        response
+    };
+    let completion = |number: usize| {
+        json!({
+            "id": format!("c{number}"), "created": number, "model": "m", "x_groq": { "id": number },
+            "choices": [{ "index": 0, "finish_reason": "stop", "message": {
+                "role": "assistant", "content": "It is deleted.",
+                "reasoning_details": [{ "type": "reasoning.text", "text": "hm", "id": format!("rs{number}") }],
+            } }],
+        })
+    };
+    let made = std::cell::Cell::new(0);
+    let ask = async |caller: &str, path: &str, question: &str, whole: Value| {
+        let mut body = request(path, "m", question);
+        // The question is named, so what is sent beside it is no part of the key.
+        body["wellspring"] = json!({ "question": question, "ignore": ["recorded"] });
+        body["recorded"] = json!({ "whole": whole });
+        let reply = post(&gateway, caller, path, &body).await;
+        made.set(made.get() + u64::from(reply.tier() == "miss"));
+        let fills = || gateway.cache.metrics().confirmed_fills + gateway.cache.metrics().unconfirmed_fills;
+        crate::support::eventually("stored", async || fills() == made.get()).await;
+        reply.tier().to_owned()
+    };
+    let carol_gets = async |path: &str, question: &str, whole: &dyn Fn(usize) -> Value| {
+        assert_eq!(ask("alice", path, question, whole(0)).await, "miss", "{question}");
+        assert_eq!(ask("bob", path, question, whole(1)).await, "miss", "{question}");
+        ask("carol", path, question, whole(2)).await
+    };
+    let calls = |number| message(number, "tool_use", "tool_use");
+    assert_eq!(carol_gets("/v1/messages", "Which account?", &calls).await, "miss");
+    let searches = |number| message(number, "end_turn", "server_tool_use");
+    assert_eq!(carol_gets("/v1/messages", "Who is searched for?", &searches).await, "miss");
+    assert_eq!(carol_gets("/v1/responses", "Whose is deleted?", &response).await, "miss");
+    // What differs each time elsewhere makes no difference.
+    assert_eq!(carol_gets("/v1/responses", "What is said?", &text).await, "exact");
+    assert_eq!(carol_gets(CHAT, "What is thought?", &completion).await, "exact");
+}
+
 #[tokio::test]
 async fn a_word_does_not_take_the_place_of_what_confirms() {
     let gateway =

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use wellspring_gateway::Sharing;
 
 use crate::proxy::{CHAT, COMPLETIONS, MESSAGES, RESPONSES, chat, request, streamed};
 use crate::running::{Reply, Running};
@@ -92,6 +93,122 @@ async fn an_answer_that_a_conversation_holds_is_not_given_to_it_again() {
     assert_ne!(gateway.ask(RESPONSES, &by_id).await.json()["id"], third.json()["id"]);
 }
 
+/// The name of the question is the same, and so is the text beside the picture.
+#[tokio::test]
+async fn what_a_named_question_is_asked_about_is_part_of_the_key() {
+    let gateway = Running::start().await;
+    let text = |text: &str| json!({ "type": "text", "text": text });
+    let chat = |part: Value| (CHAT, json!({ "role": "user", "content": [text("What is it?"), part] }));
+    let message = |part: Value| (MESSAGES, json!({ "role": "user", "content": [part, text("What is it?")] }));
+    let response = |part: Value| {
+        let text = json!({ "type": "input_text", "text": "What is it?" });
+        (RESPONSES, json!({ "role": "user", "content": [text, part] }))
+    };
+    let source = |name: &str| json!({ "type": "base64", "data": name });
+    let of = |name: &str| {
+        [
+            chat(json!({ "type": "image_url", "image_url": { "url": name } })),
+            chat(json!({ "type": "file", "file": { "file_id": name } })),
+            chat(json!({ "type": "input_audio", "input_audio": { "data": name, "format": "wav" } })),
+            chat(json!({ "type": "a_kind_of_the_future", "text": name })),
+            (CHAT, json!({ "role": "user", "content": "What is it?", "images": [name] })),
+            message(json!({ "type": "image", "source": source(name) })),
+            message(json!({ "type": "document", "source": source(name) })),
+            message(json!({ "type": "document", "source": { "type": "content", "content": [
+                text("A picture:"), { "type": "image", "source": source(name) },
+            ] } })),
+            response(json!({ "type": "input_image", "image_url": name })),
+            response(json!({ "type": "input_file", "file_id": name })),
+        ]
+    };
+    for (number, ((path, a), (_, b))) in of("a").into_iter().zip(of("b")).enumerate() {
+        for more in [json!({}), json!({ "exact": true }), json!({ "conversation": "thread 1" })] {
+            let ask = async |turn: &Value| {
+                let mut request = named(path, std::slice::from_ref(turn), &more);
+                request["user"] = format!("{number} {more}").into();
+                gateway.ask(path, &request).await.tier().to_owned()
+            };
+            for turn in [&a, &b] {
+                assert_eq!(ask(turn).await, "miss", "{path} {turn} {more}");
+            }
+            for turn in [&a, &b] {
+                // What was retrieved for it beside the picture is no part of the key.
+                let written = turn.to_string().replace("What is it?", "Other passages. What is it?");
+                assert_eq!(ask(&serde_json::from_str(&written).unwrap()).await, "exact", "{path} {turn}");
+            }
+        }
+    }
+    // Text that was retrieved is none, also where the API has a kind of part for it.
+    for (number, retrieved) in [
+        |text: &str| json!({ "type": "document", "source": { "type": "text", "data": text } }),
+        |text: &str| json!({ "type": "document", "source": { "type": "content", "content": [{ "type": "text", "text": text }] } }),
+        |text: &str| json!({ "type": "search_result", "source": text, "title": "t", "content": [{ "type": "text", "text": text }] }),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let ask = async |passage: &str| {
+            let mut request = named(MESSAGES, &[message(retrieved(passage)).1], &json!({}));
+            request["user"] = format!("retrieved {number}").into();
+            gateway.ask(MESSAGES, &request).await.tier().to_owned()
+        };
+        assert_eq!(ask("a").await, "miss", "{number}");
+        assert_eq!(ask("b").await, "exact", "{number}");
+    }
+    // Each prompt gets an answer.
+    for (prompt, tier) in [
+        (json!("a"), "miss"),
+        (json!(["b"]), "exact"),
+        (json!([1, 2]), "exact"),
+        (json!(["a", "b"]), "miss"),
+        (json!([[1], [2]]), "exact"),
+        (json!(["a", "b", "c"]), "miss"),
+    ] {
+        let request = json!({ "model": "good", "prompt": prompt, "wellspring": { "question": QUESTION } });
+        assert_eq!(gateway.ask(COMPLETIONS, &request).await.tier(), tier, "{prompt}");
+    }
+}
+
+/// What the upstream keeps under these names changes without notice.
+#[tokio::test]
+async fn what_the_upstream_remembers_is_not_answered_from_the_cache() {
+    let gateway = Running::start().await;
+    let ask = async |path: &str, field: &str, value: &Value, sources: &Value| {
+        let mut request = request(path, "good", QUESTION);
+        request[field] = value.clone();
+        request["wellspring"] = json!({ "sources": sources });
+        gateway.ask(path, &request).await.header("cache-status").to_owned()
+    };
+    let interpreter = |container: Value| json!([{ "type": "code_interpreter", "container": container }]);
+    let container = json!({ "type": "container_reference", "container_id": "c" });
+    let shell = json!([{ "type": "shell", "environment": container }]);
+    let call = json!([{ "type": "code_interpreter_call", "container_id": "c" }, user(QUESTION)]);
+    let index = json!([{ "type": "azure_search", "parameters": { "index_name": "i" } }]);
+    let search = json!([{ "type": "file_search", "vector_store_ids": ["vs"] }]);
+    let (unversioned, versioned) = (json!({ "id": "p" }), json!({ "id": "p", "version": "2" }));
+    let (none, some) = (json!([]), json!([{ "id": "hours" }]));
+    let automatic = interpreter(json!({ "type": "auto" }));
+    for (path, field, value, sources, is_kept) in [
+        (RESPONSES, "tools", &interpreter("c".into()), &some, false),
+        (RESPONSES, "tools", &shell, &some, false),
+        (RESPONSES, "input", &call, &some, false),
+        (RESPONSES, "tools", &automatic, &none, true),
+        (RESPONSES, "tools", &search, &none, false),
+        (RESPONSES, "tools", &search, &some, true),
+        (RESPONSES, "prompt", &unversioned, &none, false),
+        (RESPONSES, "prompt", &unversioned, &some, true),
+        (RESPONSES, "prompt", &versioned, &none, true),
+        (CHAT, "data_sources", &index, &none, false),
+        (CHAT, "data_sources", &index, &some, true),
+    ] {
+        for _ in 0..2 {
+            let status = ask(path, field, value, sources).await;
+            let is_bypass = status == "wellspring; fwd=bypass; detail=stateful";
+            assert_eq!(is_bypass, !is_kept, "{path} {value} {sources} {status}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_text_is_compared_as_it_is() {
     let gateway = Running::start().await;
@@ -117,9 +234,35 @@ async fn a_text_is_compared_as_it_is() {
             }
         }
     }
-    for (a, b) in [("caf\u{e9}\u{b}x", " cafe\u{301}\u{b}x \n"), ("café?", "  cafe\u{301}?\n")] {
+    for (a, b) in [
+        ("caf\u{e9}\u{b}x", "cafe\u{301}\u{b}x"),
+        ("café?", "\ncafe\u{301}? \n"),
+        ("  indented", "  indented"),
+    ] {
         assert_eq!(gateway.ask(CHAT, &chat(a)).await.tier(), "miss");
         assert_eq!(gateway.ask(CHAT, &chat(b)).await.tier(), "exact", "{b:?}");
+    }
+    // Where a text begins with spaces or has several lines, it may be code.
+    for (path, other) in [
+        (CHAT, "  café?"),
+        (CHAT, "\tcafé?"),
+        (CHAT, "\n  café?"),
+        (CHAT, "if a:\n  b()"),
+        (CHAT, "if a:\n  b()\n"),
+        (CHAT, "  if a:\n  b()"),
+        // A model continues a raw prompt where it ends.
+        (COMPLETIONS, "café?"),
+        (COMPLETIONS, "café? "),
+        (COMPLETIONS, "café?\n"),
+        (COMPLETIONS, "\ncafé?"),
+        (COMPLETIONS, " café?"),
+    ] {
+        assert_eq!(gateway.ask(path, &request(path, "good", other)).await.tier(), "miss", "{path} {other:?}");
+        assert_eq!(
+            gateway.ask(path, &request(path, "good", other)).await.tier(),
+            "exact",
+            "{path} {other:?}"
+        );
     }
     let parts = |parts: [&str; 2]| {
         let parts = parts.map(|text| json!({ "type": "text", "text": text }));
@@ -213,4 +356,27 @@ async fn samples_are_made_anew_above_a_temperature_that_is_configured() {
         (two["n"], two["wellspring"]) = (json!(2), wellspring);
         assert_eq!(gateway.ask(CHAT, &two).await.tier(), "miss");
     }
+}
+
+/// Names of corpora, namespaces and documents are compared in this way, too.
+#[tokio::test]
+async fn names_of_tenants_are_compared_as_they_are_composed() {
+    let gateway = Running::with(|options| options.sharing = Sharing::Shared).await;
+    let (nfc, nfd) = ("caf\u{e9}", "cafe\u{301}");
+    let ask = async |name: &str| {
+        let mut request = chat(QUESTION);
+        request["wellspring"] =
+            json!({ "question": QUESTION, "tenant": name, "parameters": { name: [name] } });
+        gateway.ask(CHAT, &request).await.tier().to_owned()
+    };
+    assert_eq!(ask(nfc).await, "miss");
+    assert_eq!(ask(nfd).await, "exact");
+    let fields = |name: &str| json!({ "question": "q", "tenant": name, "parameters": { "of": name } });
+    let permit = gateway.ask("/v1/cache/lookup", &fields(nfc)).await.json()["permit"].clone();
+    gateway.ask("/v1/cache/fill", &json!({ "permit": permit, "answer": "a" })).await;
+    assert_eq!(gateway.ask("/v1/cache/lookup", &fields(nfd)).await.json()["status"], "hit");
+    let clear = async |body: Value| gateway.admin_post("/v1/cache/clear", &body).await.json();
+    let by_parameters = json!({ "tenant": nfd, "parameters": { "of": nfd } });
+    assert_eq!(clear(by_parameters).await["removed"], 1);
+    assert_eq!(clear(json!({ "tenant": nfd })).await["removed"], 1);
 }
