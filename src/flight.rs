@@ -135,6 +135,11 @@ impl SingleFlight {
         Role::Leader(Leader { key, flights: Arc::clone(&self.flights), completions, sender })
     }
 
+    /// Joins the flight of `key` if there is one.
+    pub(crate) fn follow(&self, key: FlightKey) -> Option<Follower> {
+        lock(&self.flights).get(&key).map(|outcome| Follower { outcome: outcome.clone() })
+    }
+
     /// Leads the flight of `key` if no one does.
     pub(crate) fn try_lead(&self, key: FlightKey) -> Option<Leader> {
         match self.join(key) {

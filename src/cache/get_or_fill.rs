@@ -263,10 +263,19 @@ impl Cache {
                 Ok(Exact::Miss(missed)) => missed,
                 Err(reason) => return Plan::Bypass(reason, Arc::clone(prepared.question())),
             };
-            let leader = match self.inner.flights.join(prepared.flight_key()) {
-                Role::Leader(leader) => Some(leader),
-                Role::Follower(_) if completions == MAX_COMPLETIONS || prepared.mode == Mode::Renew => None,
-                Role::Follower(follower) => {
+            let flights = &self.inner.flights;
+            let role = if prepared.is_storable() {
+                Some(flights.join(prepared.flight_key()))
+            } else {
+                flights.follow(prepared.flight_key()).map(Role::Follower)
+            };
+            let leader = match role {
+                None => None,
+                Some(Role::Leader(leader)) => Some(leader),
+                Some(Role::Follower(_)) if completions == MAX_COMPLETIONS || prepared.mode == Mode::Renew => {
+                    None
+                }
+                Some(Role::Follower(follower)) => {
                     waited = true;
                     // The leader may want the claim.
                     drop(missed);

@@ -184,7 +184,8 @@ impl Cache {
     pub(super) async fn search(&self, prepared: Prepared, missed: Missed, started: Instant) -> Searched {
         // Before the search, which takes longest: callers who wait for flights and ask meanwhile join this
         // one. Only tried, because a lookup promises not to wait for anyone.
-        let leader = self.inner.flights.try_lead(prepared.flight_key());
+        let leader =
+            if prepared.is_storable() { self.inner.flights.try_lead(prepared.flight_key()) } else { None };
         let Missed { read_versions, claim_status, embedding } = missed;
         match self.semantic(&prepared, embedding, started).await {
             Ok(Semantic::Hit(hit)) => {
@@ -413,7 +414,12 @@ impl Inner {
     ) -> Result<(Fetched, ClaimStatus, Option<Embedding>), BypassReason> {
         let started = Instant::now();
         let fetch = async {
-            let found = ClaimStatus::look_up(&self.store, &prepared.key.corpus, prepared.key.exact).await;
+            let (corpus, id) = (&prepared.key.corpus, prepared.key.exact);
+            let found = if prepared.is_storable() {
+                ClaimStatus::look_up(&self.store, corpus, id).await
+            } else {
+                self.store.lookup(corpus, id).await.map(|fetched| (fetched, ClaimStatus::Free))
+            };
             self.metrics.lookup.store.record(started.elapsed());
             found.map_err(|error| self.broken_store(&error))
         };

@@ -17,7 +17,8 @@ pub struct Principal {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Visibility {
-    /// No one: it is not stored. For principals that cannot be distinguished from others.
+    /// No one: it is not stored, and no one waits for it. For principals that cannot be distinguished from
+    /// others.
     NoOne,
     /// The principal alone.
     Own,

@@ -320,6 +320,11 @@ impl Prepared {
         self.whole.as_ref().unwrap_or(&self.key.text)
     }
 
+    /// Whether an answer to it may be stored. If not, no one else may be made to wait for it.
+    pub(super) fn is_storable(&self) -> bool {
+        !self.lacks_tenant && self.visibility != Visibility::NoOne
+    }
+
     /// The same question among everybody's answers, if the principal's own are kept apart from them.
     pub(super) fn of_everybody(&self) -> Option<Self> {
         let Shared { key, tenant, .. } = self.shared.clone()?;

@@ -1,7 +1,7 @@
 //! Who is calling, and what they may do: bearer tokens, kept as SHA-256 hashes and compared in constant time.
 //!
-//! A token is sent as `Wellspring-Token`, or in place of the key that a client library asks for
-//! (`Authorization: Bearer` or `X-Api-Key`); then the gateway's own key goes upstream.
+//! A token is sent as `Wellspring-Token`, or in place of the key that a client library asks for, in any
+//! header for keys and with any scheme; then the gateway's own key goes upstream.
 
 use std::fmt;
 use std::str::FromStr;
@@ -17,6 +17,7 @@ use subtle::ConstantTimeEq as _;
 use wellspring::error::{Error, ErrorKind, Result};
 
 use crate::error::Problem;
+use crate::proxy::KEYS;
 use crate::{Anonymous, Gateway, hosts, own_headers};
 
 /// The header that carries a token without getting in the way of the upstream's key.
@@ -145,16 +146,16 @@ pub struct Caller {
     pub token: Option<Token>,
     /// The headers that showed it, or any other token.
     pub shown_in: Vec<HeaderName>,
-    /// Whether a caller without a token may do everything at this listener.
-    is_trusted: bool,
-    /// Why such a caller is not trusted this time: the request may come from another site's page.
+    /// Who needs no token at this listener.
+    anonymous: Anonymous,
+    /// Why a caller without one is not trusted this time: the request may come from another site's page.
     refused: Option<Problem>,
 }
 
 impl Caller {
     #[cfg(test)]
     pub(super) fn new(token: Option<Token>, shown_in: Vec<HeaderName>) -> Self {
-        Self { token, shown_in, is_trusted: false, refused: None }
+        Self { token, shown_in, anonymous: Anonymous::None, refused: None }
     }
 
     /// Whether the caller may do what `permission` is needed for.
@@ -163,7 +164,12 @@ impl Caller {
             Some(token) => {
                 token.permissions.contains(&permission) || token.permissions.contains(&Permission::Admin)
             }
-            None => self.is_trusted,
+            // What callers report affects all who share with them.
+            None => match self.anonymous {
+                Anonymous::None => false,
+                Anonymous::Proxy => matches!(permission, Permission::Read | Permission::Fill),
+                Anonymous::All => true,
+            },
         }
     }
 }
@@ -178,17 +184,16 @@ pub(super) async fn identify(
     let (options, tokens) = (gateway.options(), gateway.tokens());
     let (shown, shown_in): (Vec<_>, _) = find(&tokens, request.headers()).into_iter().unzip();
     let token = shown.into_iter().next();
-    let is_trusted = tokens.is_empty()
-        || match options.anonymous {
-            Anonymous::None => false,
-            Anonymous::Proxy => listener == Listener::Public,
-            Anonymous::All => true,
-        };
-    let is_ambient = token.is_none() && is_trusted;
+    let anonymous = match options.anonymous {
+        _ if tokens.is_empty() => Anonymous::All,
+        Anonymous::Proxy if listener != Listener::Public => Anonymous::None,
+        anonymous => anonymous,
+    };
+    let is_ambient = token.is_none() && anonymous != Anonymous::None;
     let origins = if listener == Listener::Public { options.cors.as_slice() } else { &[] };
     let checked = hosts::check(&options.hosts, origins, request.uri(), request.headers());
     let refused = checked.err().filter(|_| is_ambient);
-    request.extensions_mut().insert(Caller { token, shown_in, is_trusted, refused });
+    request.extensions_mut().insert(Caller { token, shown_in, anonymous, refused });
     Ok(next.run(request).await)
 }
 
@@ -197,28 +202,35 @@ fn find(tokens: &[Token], headers: &HeaderMap) -> Vec<(Token, HeaderName)> {
     if tokens.is_empty() {
         return Vec::new();
     }
-    let places = [TOKEN_HEADER, header::AUTHORIZATION, API_KEY_HEADER].into_iter();
+    // A browser sends cookies with the requests of any page.
+    let places = std::iter::once(TOKEN_HEADER).chain(KEYS).filter(|name| *name != header::COOKIE);
     let known = places.filter_map(|name| {
-        let shown = sha256(without_scheme(headers.get(&name)?.to_str().ok()?));
-        // Compares every token, so that the time taken reveals nothing.
-        let mut found = None;
-        for token in tokens {
-            if bool::from(token.hash.ct_eq(&shown)) {
-                found = Some(token.clone());
-            }
-        }
-        found.map(|token| (token, name))
+        let lines = headers.get_all(&name).into_iter();
+        let lines = lines.filter_map(|line| std::str::from_utf8(line.as_bytes()).ok());
+        let token = lines.flat_map(secrets).find_map(|secret| known(tokens, secret))?;
+        Some((token, name))
     });
     known.collect()
 }
 
-/// A header's secret without `Bearer`.
-fn without_scheme(value: &str) -> &str {
-    let value = value.trim();
-    match value.split_once(' ') {
-        Some((scheme, secret)) if scheme.eq_ignore_ascii_case("bearer") => secret.trim(),
-        _ => value,
+/// The token whose secret is `shown`.
+fn known(tokens: &[Token], shown: &str) -> Option<Token> {
+    let shown = sha256(shown);
+    // Compares every token, so that the time taken reveals nothing.
+    let mut found = None;
+    for token in tokens {
+        if bool::from(token.hash.ct_eq(&shown)) {
+            found = Some(token);
+        }
     }
+    found.cloned()
+}
+
+/// What may be the secret in the line of a header: all of it, or what follows a scheme such as `Bearer`.
+fn secrets(line: &str) -> impl Iterator<Item = &str> {
+    let line = line.trim();
+    let after_scheme = line.split_once([' ', '\t']).map(|(_, secret)| secret.trim());
+    std::iter::once(line).chain(after_scheme)
 }
 
 /// `routes`, for callers with `permission` only, whose bodies must be declared as JSON.
@@ -270,15 +282,25 @@ mod tests {
     fn a_token_is_found_in_each_of_its_places() {
         let tokens =
             [Token::new("ci", &[Permission::Fill], "s1"), Token::new("ops", &[Permission::Admin], "s2")];
-        let find = |name: &str, value: &str| {
+        let find = |lines: &[(&str, &str)]| -> Vec<String> {
             let mut headers = HeaderMap::new();
-            headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
-            find(&tokens, &headers).first().map(|(token, _)| token.name().to_owned())
+            for (name, value) in lines {
+                headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), value.parse().unwrap());
+            }
+            let found = find(&tokens, &headers).into_iter();
+            found.map(|(token, name)| format!("{} in {name}", token.name())).collect()
         };
-        assert_eq!(find("wellspring-token", "s1").as_deref(), Some("ci"));
-        assert_eq!(find("authorization", "bearer s2").as_deref(), Some("ops"));
-        assert_eq!(find("x-api-key", "s2").as_deref(), Some("ops"));
-        assert_eq!(find("authorization", "Bearer s3"), None);
+        assert_eq!(find(&[("wellspring-token", "s1")]), ["ci in wellspring-token"]);
+        for value in ["s2", "bearer s2", "Token s2", "Bearer \t s2 "] {
+            for name in KEYS.iter().filter(|name| **name != header::COOKIE) {
+                assert_eq!(find(&[(name.as_str(), value)]), [format!("ops in {name}")], "{value}");
+            }
+        }
+        assert_eq!(find(&[("authorization", "Bearer s3"), ("authorization", "Bearer s2")]).len(), 1);
+        assert_eq!(find(&[("api-key", "s2"), ("wellspring-token", "s1")])[0], "ci in wellspring-token");
+        for (name, value) in [("authorization", "Bearer s3"), ("cookie", "s2"), ("x-other", "s2")] {
+            assert!(find(&[(name, value)]).is_empty(), "{name}: {value}");
+        }
     }
 
     #[test]
@@ -286,7 +308,7 @@ mod tests {
         let caller = |permissions: &[Permission]| Caller {
             token: Some(Token::new("t", permissions, "s")),
             shown_in: Vec::new(),
-            is_trusted: true,
+            anonymous: Anonymous::All,
             refused: None,
         };
         assert!(caller(&[Permission::Admin]).may(Permission::Invalidate));

@@ -103,7 +103,7 @@ pub enum Anonymous {
     /// No one.
     #[default]
     None,
-    /// Callers of the proxy: their own keys go upstream.
+    /// Callers of the proxy: their own keys go upstream. They ask and fill, and give no feedback.
     Proxy,
     /// Everyone, at both listeners.
     All,

@@ -48,7 +48,7 @@ pub(super) fn principal(
     headers: &HeaderMap,
     said: Said,
 ) -> Option<Principal> {
-    if !is_shared(gateway, headers) {
+    if !is_shared(gateway, caller, headers) {
         return None;
     }
     let holder = holder(caller, headers);
@@ -79,13 +79,15 @@ fn of_all_else(holder: Option<String>) -> String {
     holder.unwrap_or_else(|| "nobody".to_owned())
 }
 
-/// Whether what is filled is served to anyone else.
-fn is_shared(gateway: &Gateway, headers: &HeaderMap) -> bool {
-    match &gateway.options().sharing {
+/// Whether what is filled is served to anyone else. Callers who show nothing cannot be distinguished, so they
+/// share with one another whatever the others do.
+fn is_shared(gateway: &Gateway, caller: &Caller, headers: &HeaderMap) -> bool {
+    let shares = match &gateway.options().sharing {
         Sharing::Key => false,
         Sharing::Header(name) => headers.contains_key(name),
         Sharing::Shared => true,
-    }
+    };
+    shares || holder(caller, headers).is_none() && !gateway.tokens().is_empty()
 }
 
 /// Without any tokens, everyone who reaches the gateway is fully trusted.

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::{Notify, Semaphore};
 use wellspring::policy::DeclinedReason;
 use wellspring::store::RefusedReason;
-use wellspring::{Answer, Change, Corpus, Dependency, FillOutcome, Origin, Query, Scope};
+use wellspring::{
+    Answer, Change, Corpus, Dependency, FillOutcome, Lookup, Origin, Principal, Query, Scope, Visibility,
+};
 
 use crate::get_or_fill::{Fixture, Llm, is_free, made};
 use crate::support::{Kind, eventually};
@@ -81,6 +83,32 @@ async fn a_cancelled_leader_hands_over() {
     let (answers, ()) = tokio::join!(followers, cancel);
     assert!(answers.into_iter().all(|served| &*served.unwrap().answer.text == "second"));
     assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_one_whose_answer_is_not_stored() {
+    let fixture = Fixture::new(Kind::Memory).await;
+    let nobody = || Query::new(QUESTION).principal(Principal::new("nobody").visibility(Visibility::NoOne));
+    let looked_up = fixture.cache.lookup(nobody()).await.unwrap();
+    let waited = fixture.cache.lookup_or_wait(nobody()).await.unwrap();
+    let (Lookup::Miss(first), Lookup::Miss(second)) = (looked_up, waited) else {
+        panic!("nothing is stored")
+    };
+    assert!(!first.is_leader() && !second.is_leader());
+    // Both permits are still held.
+    let Lookup::Miss(permit) = fixture.cache.lookup_or_wait(Query::new(QUESTION)).await.unwrap() else {
+        panic!("nothing is stored");
+    };
+    assert!(permit.is_leader());
+    // One whose answer is not stored still waits for those whose answers are.
+    let llm = Llm::default();
+    let fill = async {
+        joined().await;
+        permit.fill("answer", [Dependency::document("a")]).await
+    };
+    let (served, filled) = tokio::join!(llm.ask(&fixture.cache, nobody(), "another"), fill);
+    assert!(matches!(filled, FillOutcome::Stored(_)), "{filled:?}");
+    assert_eq!((&*served.unwrap().answer.text, llm.calls()), ("answer", 0));
 }
 
 #[tokio::test]

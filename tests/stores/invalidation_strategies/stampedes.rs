@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use redis::from_redis_value;
 use tokio::sync::Semaphore;
-use wellspring::{Cache, Change, Dependency, FillOutcome, Lookup, Query, Served};
+use wellspring::{Cache, Change, Dependency, FillOutcome, Lookup, Principal, Query, Served, Visibility};
 
 use crate::invalidation_strategies::{
     Llm, calls_of, change, exactly, keys, process, process_with, put, server,
@@ -22,6 +22,7 @@ on_every_server!(
     a_fill_after_the_claim_was_lost_is_fenced,
     who_is_in_line_hears_of_a_failure,
     a_permit_may_be_dropped_outside_of_a_runtime,
+    one_whose_answer_is_not_stored_claims_nothing,
 );
 
 const QUESTION: &str = "How do I reset my password?";
@@ -173,4 +174,17 @@ async fn a_permit_may_be_dropped_outside_of_a_runtime(flavour: Flavour) {
     let Lookup::Miss(permit) = cache.lookup(exactly(QUESTION)).await.unwrap() else { panic!("not stored") };
     std::thread::spawn(move || drop(permit)).join().unwrap();
     eventually("the claim is freed", async || claims(&server).is_empty()).await;
+}
+
+async fn one_whose_answer_is_not_stored_claims_nothing(flavour: Flavour) {
+    let server = server(flavour);
+    let (one, two) = (process(&server).await, process(&server).await);
+    let nobody = Query::new(QUESTION).principal(Principal::new("nobody").visibility(Visibility::NoOne));
+    let Lookup::Miss(held) = one.lookup(nobody).await.unwrap() else { panic!("nothing is stored") };
+    assert!(claims(&server).is_empty());
+    let Lookup::Miss(permit) = two.lookup_or_wait(Query::new(QUESTION)).await.unwrap() else {
+        panic!("nothing is stored");
+    };
+    assert_eq!(claims(&server).len(), 1);
+    drop((held, permit));
 }

@@ -15,6 +15,9 @@ use crate::error::Problem;
 use crate::extract::{self, or_default};
 use crate::limits::RequestLimits;
 
+/// The most fields that a request may ignore.
+const MOST_IGNORED: usize = 64;
+
 /// The field `wellspring`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -147,6 +150,12 @@ impl Directives {
             return Err(Problem::invalid(format!(
                 "the answer has {sources} sources, the limit is {}; name a collection instead",
                 limits.sources
+            )));
+        }
+        if self.ignore.len() > MOST_IGNORED {
+            return Err(Problem::invalid(format!(
+                "ignore names {} fields, the limit is {MOST_IGNORED}",
+                self.ignore.len()
             )));
         }
         if self.threshold.is_some() && self.max_false_hit_rate.is_some() {
@@ -337,10 +346,12 @@ mod tests {
             json!({ "sources": [{ "id": "" }] }),
             json!({ "tags": ["a\nb"] }),
             json!({ "namespace": "a::b" }),
+            json!({ "ignore": vec!["user"; MOST_IGNORED + 1] }),
             json!([1]),
         ] {
             assert!(read(&bad).is_err(), "{bad}");
         }
+        assert!(read(&json!({ "ignore": vec!["user"; MOST_IGNORED] })).is_ok());
     }
 
     #[test]

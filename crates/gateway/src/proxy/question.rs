@@ -7,6 +7,8 @@
 //! message without a text, and results of tools, are matched as a whole, whatever the question's name,
 //! because a later step of an agent is not its first step.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -66,7 +68,8 @@ pub(super) fn query(
     (base, tenant): (&str, Option<String>),
     longest: usize,
 ) -> (Query, Matching) {
-    fields.retain(|name, _| !TRANSPORT.contains(&name.as_str()) && !directives.ignore.contains(name));
+    let ignored: HashSet<&str> = directives.ignore.iter().map(String::as_str).collect();
+    fields.retain(|name, _| !TRANSPORT.contains(&name.as_str()) && !ignored.contains(name.as_str()));
     let asked = match &directives.question {
         Some(question) => named(api, fields, question, directives),
         None => unnamed(api, fields, longest),

@@ -15,7 +15,7 @@ use crate::auth::{API_KEY_HEADER, Caller, sha256};
 use crate::{Options, Sharing};
 
 /// The headers in which callers identify themselves to the upstream, or to another gateway in front of it.
-const KEYS: [HeaderName; 10] = [
+pub(crate) const KEYS: [HeaderName; 10] = [
     header::AUTHORIZATION,
     API_KEY_HEADER,
     HeaderName::from_static("api-key"),

@@ -11,6 +11,8 @@ mod github;
 mod s3;
 mod signature;
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -22,14 +24,15 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
 use serde_json::json;
 use wellspring::entry::Change;
+use wellspring::error::{Error, ErrorKind};
 use wellspring::key::Corpus;
 
 pub(super) use self::deliveries::Deliveries;
 use crate::Gateway;
-use crate::documents::{self, Job, submitted_response};
+use crate::documents::{self, Action, Job, submitted_response};
 use crate::error::Problem;
 use crate::extract::{self, Named};
-use crate::rules::Rules;
+use crate::rules::{Mapped, Rules};
 
 /// The most files that one request may report; beyond it, everything is invalidated.
 const MOST_FILES: usize = 10_000;
@@ -65,10 +68,10 @@ pub enum WebhookKind {
     Hmac {
         /// The header with the signature, in hexadecimal with or without the prefix `sha256=`.
         header: HeaderName,
-        /// The header with the time in seconds since 1970, and how far it may be off. The signature then
-        /// covers the time, a dot and the body, and a signature that was seen before is not applied again.
-        /// Without this header, a recorded request cannot be distinguished from a new one, and versions are
-        /// not believed.
+        /// The header with the time in seconds since 1970, which may have a fraction, and how far it may be
+        /// off. The signature then covers the time, a dot and the body, and a signature that was seen before
+        /// is not applied again. Without this header, a recorded request cannot be distinguished from a new
+        /// one, and versions are not believed.
         timestamp: Option<(HeaderName, Duration)>,
     },
     /// GitHub's event `push`, signed in `X-Hub-Signature-256`.
@@ -126,10 +129,10 @@ async fn receive(
             if signed.as_ref().is_some_and(|signed| gateway.deliveries().has_seen(signed)) {
                 return Ok(nothing("this request was already applied"));
             }
-            let rename = |id: String| webhook.rules.map(&id, &[]).map(|mapped| mapped.document);
-            let mut job = documents::read(extract::fields(&body)?, Some(&webhook.corpus), rename)?;
+            let mut job = posted(webhook, &body)?;
             gateway.deliveries().in_order(signed.as_ref(), &mut job);
-            let response = submit(&gateway, job).await?;
+            let response = submit(&gateway, job.clone()).await?;
+            settle(&gateway, job).await?;
             if let Some(signed) = signed {
                 gateway.deliveries().saw(&signed);
             }
@@ -152,7 +155,45 @@ async fn receive(
         Reported::Files(files) if files.len() > MOST_FILES => vec![Change::Everything],
         Reported::Files(files) => changes(&webhook.rules, files),
     };
-    submit(&gateway, Job::invalidate(webhook.corpus.clone(), changes)).await
+    let mut job = Job::invalidate(webhook.corpus.clone(), changes);
+    gateway.deliveries().in_order(None, &mut job);
+    submit(&gateway, job).await
+}
+
+/// The changes that `body`, in the format of `/v1/documents/changed`, reports: the documents that the rules
+/// map its ids to, and their collections.
+fn posted(webhook: &Webhook, body: &[u8]) -> Result<Job, Problem> {
+    let collections = RefCell::new(BTreeSet::new());
+    let rename = |id: String| {
+        let Mapped { document, collection } = webhook.rules.map(&id, &[])?;
+        collections.borrow_mut().extend(collection);
+        Some(document)
+    };
+    let mut job = documents::read(extract::fields(body)?, Some(&webhook.corpus), rename)?;
+    if let Action::Invalidate(changes) = &mut job.action {
+        changes.extend(collections.into_inner().into_iter().map(Change::Collection));
+    }
+    Ok(job)
+}
+
+/// Registers the latest versions again if `job`, which was applied, is not the latest delivery. Not counted
+/// as changes of the sender, and not stopped when it disconnects.
+async fn settle(gateway: &Gateway, job: Job) -> Result<(), Problem> {
+    let settled = {
+        let (gateway, mut overtaken) = (gateway.clone(), gateway.deliveries().overtaken(&job));
+        async move {
+            // Another delivery may be applied meanwhile.
+            while !overtaken.is_empty() {
+                gateway.submit(overtaken.clone()).await?;
+                overtaken = gateway.deliveries().overtaken(&overtaken);
+            }
+            Ok(())
+        }
+    };
+    let broke = |broken: tokio::task::JoinError| {
+        Error::new(ErrorKind::Store, "registering a version failed unexpectedly").with_source(broken)
+    };
+    gateway.tasks().spawn(settled).await.map_err(broke)?
 }
 
 async fn submit(gateway: &Gateway, job: Job) -> Result<Response, Problem> {
@@ -255,9 +296,7 @@ mod tests {
             if limits.check_json(body).is_err() {
                 return false;
             }
-            let rename = |id: String| webhook.rules.map(&id, &[]).map(|mapped| mapped.document);
-            let posted = extract::fields(body)
-                .and_then(|fields| documents::read(fields, Some(&webhook.corpus), rename));
+            let posted = posted(&webhook, body);
             let reported =
                 [github::read(&headers, body, None), s3::read(body), cloudevents::read(&headers, body)];
             let jobs = reported.into_iter().filter_map(|reported| match reported {

@@ -45,11 +45,24 @@ pub(super) fn check_timed(
     let time = text(headers, time_header)?;
     let signature = verify(webhook, name, headers, &[time.as_bytes(), b".", body])?;
     let now = now();
-    match time.parse::<u64>() {
-        Ok(time) if time.abs_diff(now) <= tolerance.as_secs() => Ok(Some(Signed { signature, time })),
-        Ok(_) => Err(refused(format!("{time_header} is more than {} s from now", tolerance.as_secs()))),
-        Err(_) => Err(refused(format!("{time_header} is not a time in seconds since 1970"))),
+    match seconds(time) {
+        Some(time) if time.abs_diff(now) <= *tolerance => Ok(Some(Signed { signature, time })),
+        Some(_) => Err(refused(format!("{time_header} is more than {} s from now", tolerance.as_secs()))),
+        None => Err(refused(format!("{time_header} is not a time in seconds since 1970"))),
     }
+}
+
+/// A number of seconds, with up to nine digits after a dot.
+fn seconds(text: &str) -> Option<Duration> {
+    let (whole, fraction) = match text.split_once('.') {
+        Some((whole, fraction)) if fraction.bytes().all(|b| b.is_ascii_digit()) => (whole, fraction),
+        Some(_) => return None,
+        None => (text, "0"),
+    };
+    if !(1..=9).contains(&fraction.len()) {
+        return None;
+    }
+    Some(Duration::new(whole.parse().ok()?, format!("{fraction:0<9}").parse().ok()?))
 }
 
 fn verify(
@@ -97,4 +110,21 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, Proble
 
 fn refused(message: String) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_may_have_a_fraction() {
+        for (text, nanoseconds) in [("7", 0), ("7.0", 0), ("7.25", 250_000_000), ("7.000000001", 1)] {
+            assert_eq!(seconds(text), Some(Duration::new(7, nanoseconds)), "{text}");
+        }
+        for text in
+            ["", ".", "7.", ".5", "7.0000000001", "7.+5", "7.5.5", "-7", "7e3", "18446744073709551616"]
+        {
+            assert_eq!(seconds(text), None, "{text}");
+        }
+    }
 }

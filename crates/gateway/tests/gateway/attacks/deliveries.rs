@@ -43,13 +43,17 @@ fn now() -> u64 {
 
 /// Reports this version of the document, signed at `time` or without a time.
 async fn report(gateway: &Running, version: &str, time: Option<u64>) -> Reply {
+    report_at(gateway, version, time.map(|time| time.to_string())).await
+}
+
+async fn report_at(gateway: &Running, version: &str, time: Option<String>) -> Reply {
     let body = json!({ "id": "hours", "version": version }).to_string();
     let name = if time.is_some() { "timed" } else { "plain" };
     let url = format!("http://{}/v1/webhooks/{name}", gateway.admin);
     let mut request = gateway.client.post(url).body(body.clone());
     request = match time {
         Some(time) => {
-            request.header("x-timestamp", time).header("x-signature", sign(&format!("{time}.{body}")))
+            request.header("x-timestamp", &time).header("x-signature", sign(&format!("{time}.{body}")))
         }
         None => request.header("x-signature", sign(&body)),
     };
@@ -93,6 +97,35 @@ async fn what_is_signed_late_ends_answers_and_reports_no_version() {
     // The latest one is trusted.
     assert_eq!(report(&gateway, "3", Some(now() + 30)).await.json()["dropped"], 1);
     assert_eq!((ask(&gateway, "2").await, ask(&gateway, "2").await), ("miss".into(), "miss".into()));
+}
+
+#[tokio::test]
+async fn what_is_signed_late_leaves_the_latest_version() {
+    let gateway = Running::with(add_webhooks).await;
+    assert_eq!(report(&gateway, "2", Some(now() + 5)).await.status, 200);
+    assert_eq!(report(&gateway, "1", Some(now() + 1)).await.status, 200);
+    for version in ["1", "0"] {
+        assert_eq!(
+            (ask(&gateway, version).await, ask(&gateway, version).await),
+            ("miss".into(), "miss".into())
+        );
+    }
+    assert_eq!((ask(&gateway, "2").await, ask(&gateway, "2").await), ("miss".into(), "exact".into()));
+}
+
+#[tokio::test]
+async fn of_two_versions_signed_at_the_same_time_neither_is_believed() {
+    let gateway = Running::with(add_webhooks).await;
+    let time = now() + 1;
+    assert_eq!(report(&gateway, "2", Some(time)).await.status, 200);
+    assert_eq!(ask(&gateway, "2").await, "miss");
+    // The earlier one arrives after the later one.
+    assert_eq!(report(&gateway, "1", Some(time)).await.json()["dropped"], 1);
+    assert_eq!((ask(&gateway, "2").await, ask(&gateway, "2").await), ("miss".into(), "exact".into()));
+    // A sender that is more precise is believed.
+    assert_eq!(report_at(&gateway, "3", Some(format!("{time}.25"))).await.json()["dropped"], 1);
+    assert_eq!((ask(&gateway, "2").await, ask(&gateway, "2").await), ("miss".into(), "miss".into()));
+    assert_eq!((ask(&gateway, "3").await, ask(&gateway, "3").await), ("miss".into(), "exact".into()));
 }
 
 #[tokio::test]

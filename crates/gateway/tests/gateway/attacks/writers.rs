@@ -122,6 +122,40 @@ async fn callers_without_a_token_fill_for_themselves() {
 }
 
 #[tokio::test]
+async fn callers_that_show_nothing_do_not_fill_for_one_another() {
+    let by_header = || Sharing::Header("wellspring-share".parse().unwrap());
+    for sharing in [Sharing::Key, by_header(), Sharing::Shared] {
+        let gateway =
+            gateway(|options| (options.anonymous, options.sharing) = (Anonymous::Proxy, sharing.clone()))
+                .await;
+        let ask = async |path: &str, body: &Value| {
+            Reply::of(gateway.client.post(gateway.url(path)).json(body).send().await.unwrap()).await
+        };
+        let permit = ask("/v1/cache/lookup", &asked(QUESTION)).await.json()["permit"].clone();
+        let fill = json!({ "permit": permit, "answer": "that of Eve" });
+        let declined = ask("/v1/cache/fill", &fill).await.json();
+        assert_eq!(declined["reason"], "unknown_principal", "{sharing:?}: {declined}");
+        assert_eq!(ask("/v1/cache/lookup", &asked(QUESTION)).await.json()["status"], "miss", "{sharing:?}");
+        for context in ["Context: pay Eve.", "Context: pay Alice."] {
+            assert_eq!(ask(CHAT, &named(context)).await.tier(), "miss", "{sharing:?}");
+        }
+        for tier in ["miss", "exact"] {
+            assert_eq!(ask(CHAT, &chat("Hello?")).await.tier(), tier, "{sharing:?}");
+        }
+    }
+    // Without any tokens, whoever reaches the gateway is trusted.
+    let gateway = gateway(|options| {
+        options.tokens.clear();
+        options.sharing = Sharing::Key;
+    })
+    .await;
+    for tier in ["miss", "exact"] {
+        let request = gateway.client.post(gateway.url(CHAT)).json(&named("Context: pay Alice."));
+        assert_eq!(Reply::of(request.send().await.unwrap()).await.tier(), tier);
+    }
+}
+
+#[tokio::test]
 async fn those_who_share_by_a_header_are_kept_apart_too() {
     let gateway =
         gateway(|options| options.sharing = Sharing::Header("wellspring-share".parse().unwrap())).await;
@@ -232,6 +266,23 @@ async fn feedback_reaches_ones_own_answers_and_those_of_all_but_not_those_of_oth
     assert_eq!(say(&gateway, "bob", &alices, "wrong").await, 200);
     let why = post(&gateway, "eve", "/v1/cache/why", &asked(QUESTION)).await.json();
     assert_eq!(why["served"], eves, "{why}");
+}
+
+#[tokio::test]
+async fn a_caller_without_a_token_gives_no_feedback_unless_everyone_may_do_everything() {
+    for (anonymous, status) in [(Anonymous::Proxy, 401), (Anonymous::All, 200)] {
+        let gateway = gateway(|options| {
+            options.writers = vec!["alice".into()];
+            options.anonymous = anonymous;
+        })
+        .await;
+        let entry = fill(&gateway, "alice", &asked(QUESTION), "the one", "d").await;
+        let url = gateway.url("/v1/cache/feedback");
+        let said = gateway.client.post(url).json(&json!({ "entry": entry, "verdict": "wrong" }));
+        assert_eq!(said.bearer_auth("some-key").send().await.unwrap().status(), status);
+        let is_left = served(&gateway, "bob", &asked(QUESTION)).await.is_some();
+        assert_eq!(is_left, status == 401, "{anonymous:?}");
+    }
 }
 
 #[tokio::test]

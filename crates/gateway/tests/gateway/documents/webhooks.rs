@@ -29,7 +29,11 @@ async fn hooked() -> (Running, tempfile::TempDir) {
     start(|options| {
         options.webhooks = vec![
             webhook("github", WebhookKind::GitHub { branch: Some("main".into()) }),
-            webhook("signed", WebhookKind::Hmac { header: header("x-signature"), timestamp }),
+            webhook(
+                "signed",
+                WebhookKind::Hmac { header: header("x-signature"), timestamp: timestamp.clone() },
+            ),
+            webhook("ruled", WebhookKind::Hmac { header: header("x-signature"), timestamp }),
             webhook("bucket", WebhookKind::S3),
             webhook("events", WebhookKind::CloudEvents),
         ];
@@ -106,6 +110,23 @@ async fn a_signed_request_is_applied_once_and_only_in_its_time() {
     // An attacker recorded it and sends it again.
     assert_eq!(send(at(now, now)).await.json()["state"], "ignored");
     assert!(gateway.is_stored("q").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_change_ends_the_answers_from_its_collection_too() {
+    let (gateway, _folder) = hooked().await;
+    let permit = gateway.look("which documents exist").await["permit"].clone();
+    let fill = json!({ "permit": permit, "answer": "a", "collections": ["docs"] });
+    assert_eq!(gateway.ask("/v1/cache/fill", &fill).await.json()["status"], "stored");
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let report = async |body: &str| {
+        let request = gateway.hook("ruled", body).header("x-timestamp", now.to_string());
+        send(request.header("x-signature", hmac(&format!("{now}.{body}")))).await.json()
+    };
+    assert_eq!(report(r#"{"id":"src/main.rs"}"#).await["state"], "ignored");
+    let documents = r#"{"documents":[{"id":"docs/new.md","version":"1"},{"id":"docs/other.md"}]}"#;
+    let done = report(documents).await;
+    assert_eq!((&done["dropped"], &done["changes"]), (&json!(1), &json!(3)), "{done}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

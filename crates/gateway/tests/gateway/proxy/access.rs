@@ -54,6 +54,33 @@ async fn a_token_opens_the_proxy_and_does_not_go_upstream() {
 }
 
 #[tokio::test]
+async fn a_token_goes_upstream_in_none_of_its_spellings() {
+    let gateway = Running::with(|options| {
+        options.tokens = tokens();
+        options.anonymous = Anonymous::Proxy;
+        options.openai.api_key = Some("own-key".into());
+    })
+    .await;
+    for (number, lines) in [
+        &[("api-key", "app-token")][..],
+        &[("x-goog-api-key", "app-token")],
+        &[("authorization", "Token app-token")],
+        &[("authorization", "Bearer caller-key"), ("authorization", "Bearer app-token")],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let request = gateway.client.post(gateway.url(CHAT)).json(&chat(&format!("Who is number {number}?")));
+        let request = lines.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        assert_eq!(request.send().await.unwrap().status(), 200, "{lines:?}");
+        let seen = &gateway.upstream.seen()[number];
+        let shows = |value: &axum::http::HeaderValue| value.to_str().unwrap().contains("app-token");
+        assert!(!seen.headers.values().any(shows), "{lines:?}: {:?}", seen.headers);
+        assert_eq!(seen.headers["authorization"], "Bearer own-key", "{lines:?}");
+    }
+}
+
+#[tokio::test]
 async fn callers_of_the_proxy_need_no_token_if_that_is_configured() {
     let gateway = Running::with(|options| {
         options.tokens = tokens();
