@@ -52,7 +52,7 @@ fn heard(listener: Listener, headers: &HeaderMap) -> Result<(), Problem> {
     if listener == Listener::Public {
         return Ok(());
     }
-    match headers.keys().find(|name| header_names().any(|known| known == name.as_str())) {
+    match headers.keys().find(|name| header_fields::names().any(|known| known == name.as_str())) {
         Some(name) => Err(Problem::invalid(format!(
             "the header `{name}` is not read at this address: use the body or the query"
         ))),

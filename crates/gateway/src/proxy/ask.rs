@@ -2,8 +2,8 @@
 
 use axum::body::Body;
 use axum::extract::{Extension, Request, State};
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use serde_json::{Map, Value};

@@ -191,7 +191,7 @@ mod tests {
         let believed =
             |time: Option<Duration>, version: &str| report(&deliveries, time, version) == job(Some(version));
         assert!(!believed(None, "1"));
-        assert!(!believed(Some(began - SECOND), "1"));
+        assert!(!believed(Some(began.checked_sub(SECOND).unwrap()), "1"));
         assert!(believed(Some(began + 5 * SECOND), "2"));
         assert!(believed(Some(began + 5 * SECOND), "2"), "it is sent again");
         assert!(!believed(Some(began + 4 * SECOND), "1"));
@@ -219,7 +219,7 @@ mod tests {
         let at = |seconds: u32| Some(deliveries.began + seconds * SECOND);
         let first = report(&deliveries, at(2), "2");
         assert!(deliveries.overtaken(&first).is_empty());
-        for time in [at(1), Some(deliveries.began - SECOND)] {
+        for time in [at(1), Some(deliveries.began.checked_sub(SECOND).unwrap())] {
             let late = report(&deliveries, time, "1");
             assert_eq!((&late, deliveries.overtaken(&late)), (&job(None), job(Some("2"))));
         }
