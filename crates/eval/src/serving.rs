@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_the_cheap_stages_accept_is_served_whatever_the_others_score() {
-        let pairs = [pair(0.99, false, 9.0), same(0.98), pair(0.97, false, 9.0)];
+        let pairs = [pair(0.9, false, 9.0), same(0.899), pair(0.85, false, 9.0)];
         let judge = with_enough_for(&pairs[1]);
         assert!(!judge.is_enough(&pairs[0]), "else it would come first");
         let candidates: Vec<&Examined> = pairs.iter().collect();

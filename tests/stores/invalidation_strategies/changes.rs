@@ -58,7 +58,8 @@ async fn version_bump_of_everything(flavour: Flavour) {
     let done = change(&one, &[Change::Everything]).await;
     let calls = calls_of(&server, "evalsha") - before;
     assert_eq!(done.dropped(), 200);
-    assert!(calls <= 16 + 16, "one script for each bucket, and cleaning up behind: {calls}");
+    // One script for each bucket, and some for cleaning up and for what the processes do beside it.
+    assert!(calls < 4 * 16, "not one for each of the 200 answers: {calls}");
     for n in 0..200 {
         assert!(!is_hit(&two, &format!("question {n}")).await);
     }
