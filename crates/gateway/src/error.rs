@@ -186,7 +186,14 @@ pub(super) async fn in_dialect(request: Request, next: Next) -> Response {
     let dialect = Dialect::of(request.uri().path(), request.headers());
     let response = next.run(request).await;
     match response.extensions().get::<Problem>() {
-        Some(problem) if dialect != Dialect::Plain => problem.response(dialect),
+        Some(problem) if dialect != Dialect::Plain => {
+            let mut rewritten = problem.response(dialect);
+            // What methods a path has is not the problem's to know.
+            rewritten
+                .headers_mut()
+                .extend(response.headers().get(header::ALLOW).map(|allow| (header::ALLOW, allow.clone())));
+            rewritten
+        }
         _ => response,
     }
 }

@@ -156,14 +156,11 @@ pub(super) fn answer(entry: &Entry, api: Api) -> Option<Value> {
     parse(api, stored.form, stored.body).map(|folded| folded.answer)
 }
 
-/// Whether the usage is wanted, and the recording in `entry` lacks it because no one asked for it. It is
-/// wanted at the end of a stream by those who ask for it, and in a whole answer by everyone.
+/// Whether the usage is wanted at the end of a stream, and the recording in `entry` lacks it because no one
+/// asked for it.
 pub(super) fn lacks_usage(entry: &Entry, api: Api, wanted: Form) -> bool {
-    let is_optional = matches!(api, Api::Chat | Api::Completions);
-    let lacks = |stored: Form| {
-        !stored.with_usage && (wanted.with_usage || is_optional && stored.is_stream && !wanted.is_stream)
-    };
-    let stored = StoredRecording::of(entry, api).filter(|stored| lacks(stored.form));
+    let stored =
+        StoredRecording::of(entry, api).filter(|stored| wanted.with_usage && !stored.form.with_usage);
     let folded = stored.and_then(|stored| parse(api, stored.form, stored.body));
     folded.is_some_and(|folded| folded.is_understood && folded.answer["usage"].is_null())
 }

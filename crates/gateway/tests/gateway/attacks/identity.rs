@@ -87,7 +87,8 @@ async fn two_tokens_are_two_tenants_whatever_key_they_send() {
     })
     .await;
     let ask = async |token: &str| {
-        tier(&shared, CHAT, &[("wellspring-token", token), ("x-goog-api-key", token)]).await
+        tier(&shared, CHAT, &[("wellspring-token", token), ("x-goog-api-key", &format!("key {token}!"))])
+            .await
     };
     assert_eq!((ask("1").await, ask("3").await), ("miss".into(), "exact".into()));
 }

@@ -18,7 +18,7 @@ async fn a_page_of_another_origin_reaches_neither_listener() {
     let send = async |address: std::net::SocketAddr, method: &str, path: &str, lines: &[(&str, &str)]| {
         let request = gateway.client.request(method.parse().unwrap(), format!("http://{address}{path}"));
         let body = if path == CHANGED { json!({ "everything": true }) } else { chat("Who?") };
-        let mut request = if method == "GET" { request } else { request.json(&body) };
+        let mut request = if method == "POST" { request.json(&body) } else { request };
         for (name, value) in lines {
             request = request.header(*name, *value);
         }

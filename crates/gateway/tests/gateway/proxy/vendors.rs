@@ -621,37 +621,6 @@ async fn an_answer_that_reports_an_error_is_not_kept_wherever_it_stands() {
     assert!(gateway.cache.entries(None, 10).await.unwrap().is_empty());
 }
 
-/// A whole answer has its usage, and clients read it without looking. It used to be made from a stream that
-/// was recorded without it.
-#[tokio::test]
-async fn a_stream_without_its_usage_serves_no_one_who_asks_for_a_whole_answer() {
-    let gateway = Running::start().await;
-    for path in [CHAT, COMPLETIONS] {
-        let asked = crate::proxy::request(path, "good", "When does the café close?");
-        assert_eq!(gateway.ask(path, &streamed(asked.clone())).await.tier(), "miss");
-        let whole = gateway.ask(path, &asked).await;
-        assert_eq!(whole.header("cache-status"), "wellspring; fwd=miss; detail=usage", "{path}");
-        assert_eq!(whole.json()["usage"]["total_tokens"], 18);
-        // The new recording serves both.
-        for (request, form) in [(asked.clone(), "application/json"), (streamed(asked), "text/event-stream")] {
-            let again = gateway.ask(path, &request).await;
-            assert_eq!(again.tier(), "exact", "{path} {form}");
-            assert!(again.header("content-type").starts_with(form));
-        }
-    }
-    // A vendor that never sends it is not asked repeatedly.
-    let stream = sse(&[delta(json!({ "content": "At six." })), end("stop", json!({}))]);
-    let whole = json!({ "id": "c", "object": "chat.completion", "choices": [
-        { "index": 0, "message": { "role": "assistant", "content": "At six." }, "finish_reason": "stop" },
-    ] });
-    let silent = recorded(CHAT, "silent", &json!({ "stream": stream, "whole": whole }));
-    assert_eq!(gateway.ask(CHAT, &streamed(silent.clone())).await.tier(), "miss");
-    for tier in ["miss", "exact", "exact"] {
-        assert_eq!(gateway.ask(CHAT, &silent).await.tier(), tier);
-        assert_eq!(gateway.ask(CHAT, &streamed(silent.clone())).await.tier(), "exact");
-    }
-}
-
 /// Groq's streams hold the usage in a field of Groq's own, where no client of whole answers looks for it.
 #[tokio::test]
 async fn the_usage_in_a_stream_of_groq_stands_where_whole_answers_have_it() {
