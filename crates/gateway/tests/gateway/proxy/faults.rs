@@ -229,6 +229,7 @@ async fn another_caller_asks_anew_where_there_is_nothing_to_follow() {
     }
     assert!(!second.is_finished() && gateway.upstream.calls() == 1);
     first.abort();
+    eventually("the second is at it", async || gateway.upstream.calls() == 2).await;
     gateway.upstream.release();
     let second = second.await.unwrap();
     assert_eq!((second.status, second.tier()), (200, "miss"));
