@@ -1,5 +1,7 @@
 //! Answers that end because something changed.
 
+use std::time::Duration;
+
 use wellspring::store::RefusedReason;
 use wellspring::{Change, Corpus, Dependency, FillOutcome, Lookup, Namespace, Query, Scope};
 
@@ -54,12 +56,20 @@ async fn version_bump_of_everything(flavour: Flavour) {
         put(&one, &format!("question {n}"), "old", vec![Dependency::document(n.to_string())]).await;
     }
     let Lookup::Miss(begun) = two.lookup(exactly("begun")).await.unwrap() else { panic!("not stored") };
-    let before = calls_of(&server, "evalsha");
+    // The last of the claims above are given back behind their answers.
+    let mut before = calls_of(&server, "evalsha");
+    loop {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let now = calls_of(&server, "evalsha");
+        if now == before {
+            break;
+        }
+        before = now;
+    }
     let done = change(&one, &[Change::Everything]).await;
     let calls = calls_of(&server, "evalsha") - before;
     assert_eq!(done.dropped(), 200);
-    // One script for each bucket, and some for cleaning up and for what the processes do beside it.
-    assert!(calls < 4 * 16, "not one for each of the 200 answers: {calls}");
+    assert!(calls <= 16 + 16, "one script for each bucket, and cleaning up behind: {calls}");
     for n in 0..200 {
         assert!(!is_hit(&two, &format!("question {n}")).await);
     }
