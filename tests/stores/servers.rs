@@ -208,10 +208,7 @@ async fn a_proxy_delays_each_direction_without_narrowing_it() {
     assert!(timed(1) >= delay);
     proxy.delay_replies(delay);
     let both = timed(1_000);
-    assert!(
-        both >= 2 * delay && both < 1_000 * delay,
-        "a thousand commands, one after another, took {both:?}"
-    );
+    assert!(both >= 2 * delay && both < 100 * delay, "a thousand commands took {both:?}");
 }
 
 #[test]
