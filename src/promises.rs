@@ -137,8 +137,8 @@ fn read<T: Promise>(file: &ChecksummedFile, lines: &[String]) -> Result<BTreeMap
     let mut kept: BTreeMap<u64, T> = BTreeMap::new();
     for (n, line) in lines.iter().enumerate() {
         let mut words = line.splitn(3, ' ');
-        // There must be a greater id for the next one.
-        let id = |word: &str| word.parse::<u64>().ok().filter(|id| *id < u64::MAX);
+        // There must be room for the ids to come, each greater than the last.
+        let id = |word: &str| word.parse::<u64>().ok().filter(|id| *id < 1 << 63);
         match (words.next(), words.next().and_then(id), words.next()) {
             (Some("add"), Some(id), Some(json)) => {
                 let promise = serde_json::from_str(json);
