@@ -1,18 +1,23 @@
 //! The numbers: the current state, recent history, and what happened to answers.
 
-use axum::extract::State;
+use axum::extract::{Extension, State};
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use wellspring::journal;
 use wellspring::key::Corpus;
 use wellspring::metrics::SIMILARITY_FLOOR;
 
 use super::{Answered, Asked, json, parameters};
 use crate::Gateway;
+use crate::auth::{Caller, Permission};
+use crate::error::Problem;
 use crate::telemetry::SAMPLE_EVERY;
 
 /// Everything that the page shows at a glance.
-pub(super) async fn overview(State(gateway): State<Gateway>) -> Answered {
+pub(super) async fn overview(
+    State(gateway): State<Gateway>,
+    Extension(caller): Extension<Caller>,
+) -> Answered {
     let (cache, telemetry) = (gateway.cache(), gateway.telemetry());
     let unshown = cache.budgets(&Corpus::default()).unshown(cache.match_policy());
     let calls = telemetry.calls();
@@ -35,13 +40,26 @@ pub(super) async fn overview(State(gateway): State<Gateway>) -> Answered {
         "index_bytes": cache.index_bytes(),
         "metrics": cache.metrics(),
         // None if the store does not answer.
-        "store": cache.status().await.ok(),
+        "store": store(&gateway, &caller).await?,
         // None if the store is local.
         "connection": cache.store_connection(),
         "upstreams": upstreams,
         "feedback": { "right": telemetry.feedback().right().total(), "wrong": telemetry.feedback().wrong().total() },
         "samples": telemetry.samples().all(),
     }))
+}
+
+/// The state of the store. Which documents are held is shown to those who may read contents.
+async fn store(gateway: &Gateway, caller: &Caller) -> Result<Value, Problem> {
+    let Ok(status) = gateway.cache().status().await else { return Ok(Value::Null) };
+    let mut store = json(&status)?.0;
+    for corpus in store["corpora"].as_array_mut().into_iter().flatten() {
+        corpus["holds"] = corpus["held"].as_array().map_or(0, Vec::len).into();
+        if let Some(corpus) = corpus.as_object_mut().filter(|_| !caller.may(Permission::Admin)) {
+            corpus.remove("held");
+        }
+    }
+    Ok(store)
 }
 
 /// Hits and the feedback on them by similarity, which shows where a threshold would fit.

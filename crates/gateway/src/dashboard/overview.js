@@ -168,7 +168,7 @@ const pairs = (all) => h("dl", { class: "pairs" }, all.filter(Boolean).map(([nam
 
 function guarded({ metrics, feedback, store }) {
   const refused = Object.values(metrics.refused).reduce((sum, one) => sum + one, 0);
-  const held = store?.corpora.flatMap((corpus) => corpus.held).length ?? 0;
+  const held = store?.corpora.reduce((sum, corpus) => sum + corpus.holds, 0) ?? 0;
   return h("section", { class: "card w4" }, h("h2", {}, "Kept fresh"), pairs([
     ["Changes reported", count(metrics.changes)],
     ["Answers ended by them", count(metrics.dropped)],

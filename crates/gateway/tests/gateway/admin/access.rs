@@ -46,6 +46,15 @@ async fn each_route_needs_its_scope() {
             assert_eq!(is_let_in, token == scope || token == "admin", "{path} with {token}");
         }
     }
+    // Which documents are being updated is content.
+    gateway.cache.begin_update(&wellspring::Corpus::default(), "secret plan").await.unwrap();
+    for (token, may_see) in [("read", false), ("admin", true)] {
+        let request =
+            gateway.client.get(gateway.admin_url("/admin/overview")).header("wellspring-token", token);
+        let overview = Reply::of(request.send().await.unwrap()).await;
+        assert_eq!(overview.body.contains("secret plan"), may_see, "{}", overview.body);
+        assert_eq!(overview.json()["store"]["corpora"][0]["holds"], 1);
+    }
     // The page and its description reveal nothing about stored answers.
     for path in ["/", "/assets/app.js", "/openapi.json", "/healthz"] {
         assert_eq!(ask("GET", path, None).await, 200, "{path}");
