@@ -1,6 +1,6 @@
 //! `wellspring calibrate`: fits the verifier's calibration to labelled questions.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -26,7 +26,7 @@ use super::output::{self, Column, table};
 pub(crate) struct CalibrateArgs {
     /// The pairs, as JSON lines; - reads standard input
     file: String,
-    /// Write the calibration to this file
+    /// Write the calibration to this file; - writes it to standard output, without the report
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
     /// Name the calibration
@@ -68,6 +68,10 @@ pub(crate) async fn run(args: CalibrateArgs, context: &Context) -> anyhow::Resul
         Ok::<_, Error>(calibration)
     })
     .await??;
+    if write.as_deref() == Some(Path::new("-")) {
+        output::line(calibration.to_json().trim_end())?;
+        return Ok(Exit::Success);
+    }
     if let Some(path) = &write {
         std::fs::write(path, calibration.to_json())
             .with_context(|| format!("cannot write {}", path.display()))?;

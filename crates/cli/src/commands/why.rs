@@ -20,6 +20,9 @@ use crate::config::Opening;
 pub(crate) struct WhyArgs {
     /// The question; - reads it from standard input
     question: String,
+    /// Accept only an exact match
+    #[arg(long, conflicts_with_all = ["threshold", "max_false_hit_rate"])]
+    exact: bool,
     #[command(flatten)]
     match_policy: MatchPolicyArgs,
     #[command(flatten)]
@@ -27,7 +30,10 @@ pub(crate) struct WhyArgs {
 }
 
 pub(crate) async fn run(args: WhyArgs, context: &Context) -> anyhow::Result<Exit> {
-    let query = args.match_policy.apply(args.scope.query(input::question(args.question)?));
+    let mut query = args.match_policy.apply(args.scope.query(input::question(args.question)?));
+    if args.exact {
+        query = query.exact_only();
+    }
     let cache = context.config.open_cache(Opening::Existing).await?;
     let explanation = cache.explain(query).await?;
     cache.close().await?;
