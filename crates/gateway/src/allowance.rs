@@ -9,50 +9,21 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use axum::extract::Request;
 use axum::http::StatusCode;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use moka::sync::Cache as BoundedCache;
 use wellspring::key::Corpus;
 
-use crate::Gateway;
-use crate::auth::{Caller, Permission, sha256};
+use crate::auth::sha256;
 use crate::error::Problem;
-use crate::limits::{Identity, RequestLimits};
+use crate::identity::{Identity, SERVED, Served};
+use crate::limits::RequestLimits;
 
 /// How long a corpus stays known for a caller that does not use it, and how many are remembered at most.
 const KNOWN: (Duration, u64) = (Duration::from_hours(1), 100_000);
 /// The number of callers above which callers that have not used their allowance are forgotten.
 const SWEEP: usize = 10_000;
-
-tokio::task_local! {
-    /// Whose request the task serves.
-    pub(super) static SERVED: Served;
-}
-
-/// What an allowance needs to know of the caller.
-#[derive(Debug, Clone)]
-pub(super) struct Served {
-    identity: Identity,
-    may_invalidate: bool,
-    is_admin: bool,
-}
-
-impl Served {
-    pub(super) fn of(gateway: &Gateway, request: &Request) -> Self {
-        let may = |permission| match request.extensions().get::<Caller>() {
-            Some(caller) if caller.token.is_some() => caller.may(permission),
-            // Without tokens, only this machine is served.
-            _ => gateway.tokens().is_empty(),
-        };
-        Self {
-            identity: Identity::of(request),
-            may_invalidate: may(Permission::Invalidate),
-            is_admin: may(Permission::Admin),
-        }
-    }
-}
 
 /// What is left of each caller's allowance.
 #[derive(Debug)]

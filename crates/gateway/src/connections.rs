@@ -3,13 +3,15 @@
 //! Each listener has its own places, so that a client that takes all the places of one listener does not
 //! affect the other. A connection beyond them gets one of a few reserve places. A reserve connection is
 //! served the health checks, and any other request gets a reply to come back later. Connections beyond the
-//! reserve are closed. A client that connects and sends nothing, or that stops reading, loses its place:
-//! HTTP's own timeouts begin with the first bytes, and none of them notices a reader that has stopped.
+//! reserve are closed. A client that connects and sends nothing, that stops reading, or that has no request on
+//! its HTTP/2 connection for a while, loses its place: HTTP's own timeouts begin with the first bytes, none of
+//! them notices a reader that has stopped, and HTTP/2 has none for a connection that only answers pings.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ use axum::response::Response;
 use axum_server::accept::Accept;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tower_layer::Layer as _;
 
 use crate::error::{Dialect, Problem};
@@ -45,6 +47,8 @@ pub(super) struct Times {
     pub(super) open: Duration,
     /// Between two moments at which the client takes some of what is sent.
     pub(super) write: Duration,
+    /// Between two requests on a connection of HTTP/2: at least this, and less than twice as much.
+    pub(super) idle: Duration,
 }
 
 /// The places of a listener.
@@ -54,11 +58,46 @@ pub(super) struct Places {
     reserve: Arc<Semaphore>,
 }
 
-/// The kind of place that a request's connection has; an extension of every request.
+/// The kind of place that a connection has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+enum Place {
     Regular,
     Reserve,
+}
+
+/// A request's connection; an extension of every request.
+#[derive(Debug, Clone)]
+pub(super) struct Connection {
+    place: Place,
+    requests: Arc<Requests>,
+}
+
+/// The requests of a connection.
+#[derive(Debug, Default)]
+struct Requests {
+    running: AtomicUsize,
+    /// Whether there was one since the connection was last checked.
+    is_used: AtomicBool,
+}
+
+/// A request that keeps its connection open.
+#[derive(Debug)]
+pub(super) struct Running(Arc<Requests>);
+
+impl Connection {
+    /// Keeps the connection open until the request was responded to.
+    pub(super) fn run(&self) -> Running {
+        self.requests.is_used.store(true, Ordering::Relaxed);
+        self.requests.running.fetch_add(1, Ordering::Relaxed);
+        Running(Arc::clone(&self.requests))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.is_used.store(true, Ordering::Relaxed);
+        self.0.running.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Places {
@@ -129,7 +168,7 @@ where
     A: Accept<I, S, Future: Send> + 'static,
 {
     type Stream = Watched<A::Stream>;
-    type Service = AddExtension<A::Service, Place>;
+    type Service = AddExtension<A::Service, Connection>;
     type Future = Accepting<(Self::Stream, Self::Service)>;
 
     fn accept(&self, stream: I, service: S) -> Self::Future {
@@ -140,9 +179,11 @@ where
             let (stream, service) = accepting.await?;
             let life = (place == Place::Reserve).then(|| timer(RESERVE_LIFE));
             let opening = Some((timer(times.open), 0));
-            let watched =
-                Watched { stream, opening, standing: None, life, write: times.write, _permit: permit };
-            Ok((watched, Extension(place).layer(service)))
+            let connection = Connection { place, requests: Arc::default() };
+            let requests = Arc::clone(&connection.requests);
+            let (standing, idle) = (None, None);
+            let watched = Watched { stream, opening, standing, life, idle, requests, times, _permit: permit };
+            Ok((watched, Extension(connection).layer(service)))
         })
     }
 }
@@ -165,7 +206,10 @@ pub(super) struct Watched<S> {
     standing: Option<Pin<Box<Sleep>>>,
     /// Only for connections in reserve.
     life: Option<Pin<Box<Sleep>>>,
-    write: Duration,
+    /// Only for HTTP/2: until it is checked whether there was a request.
+    idle: Option<Pin<Box<Sleep>>>,
+    requests: Arc<Requests>,
+    times: Times,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -178,6 +222,7 @@ impl<S> Watched<S> {
         *matched += same;
         let is_preface_still = same == read.len() && *matched < PREFACE.len();
         if !is_preface_still {
+            self.idle = (*matched == PREFACE.len()).then(|| timer(self.times.idle));
             self.opening = None;
         }
     }
@@ -185,7 +230,19 @@ impl<S> Watched<S> {
     fn is_late(&mut self, context: &mut Context<'_>) -> bool {
         let opening = self.opening.as_mut().is_some_and(|(timer, _)| timer.as_mut().poll(context).is_ready());
         let life = self.life.as_mut().is_some_and(|timer| timer.as_mut().poll(context).is_ready());
-        opening || life
+        opening || life || self.is_idle(context)
+    }
+
+    fn is_idle(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(timer) = &mut self.idle else { return false };
+        while timer.as_mut().poll(context).is_ready() {
+            let was_used = self.requests.is_used.swap(false, Ordering::Relaxed);
+            if !was_used && self.requests.running.load(Ordering::Relaxed) == 0 {
+                return true;
+            }
+            timer.as_mut().reset(Instant::now() + self.times.idle);
+        }
+        false
     }
 
     /// Passes on the result of a write, or ends a connection that has stood still for too long.
@@ -194,7 +251,7 @@ impl<S> Watched<S> {
             self.standing = None;
             return went;
         }
-        let write = self.write;
+        let write = self.times.write;
         if self.standing.get_or_insert_with(|| timer(write)).as_mut().poll(context).is_ready() {
             return Poll::Ready(Err(late("the client does not read what it asked for")));
         }
@@ -256,7 +313,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
 /// Serves connections in reserve the health checks only, and only one request.
 pub(super) async fn in_place(request: Request, next: Next) -> Response {
-    if request.extensions().get::<Place>() != Some(&Place::Reserve) {
+    let place = request.extensions().get::<Connection>().map(|connection| connection.place);
+    if place != Some(Place::Reserve) {
         return next.run(request).await;
     }
     let dialect = Dialect::of(request.uri().path(), request.headers());
@@ -278,11 +336,13 @@ mod tests {
 
     use super::*;
 
+    const SECOND: Duration = Duration::from_secs(1);
+
     /// Whether the gateway still waits for a connection that has sent `sent` and nothing more.
     async fn is_opening(sent: &[u8]) -> bool {
         let (mut client, server) = tokio::io::duplex(64);
         let places = Places::new(1);
-        let times = Times { open: Duration::from_secs(1), write: Duration::from_secs(1) };
+        let times = Times { open: SECOND, write: SECOND, idle: SECOND };
         let watching = Watching { inner: axum_server::accept::DefaultAcceptor::new(), places, times };
         let (mut stream, _) = watching.accept(server, Nothing).await.unwrap();
         tokio::io::AsyncWriteExt::write_all(&mut client, sent).await.unwrap();
@@ -307,7 +367,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_says_nothing_or_stands_still_is_late() {
         let places = Places::new(1);
-        let times = Times { open: Duration::from_secs(1), write: Duration::from_secs(2) };
+        let times = Times { open: SECOND, write: 2 * SECOND, idle: SECOND };
         let watching = Watching { inner: axum_server::accept::DefaultAcceptor::new(), places, times };
         let (client, server) = tokio::io::duplex(4);
         let (mut stream, _) = watching.accept(server, Nothing).await.unwrap();
@@ -316,6 +376,37 @@ mod tests {
         let error = tokio::io::AsyncWriteExt::write_all(&mut stream, b"more than four").await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         drop((stream, client));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_of_http_2_without_requests_ends() {
+        let times = Times { open: SECOND, write: SECOND, idle: 10 * SECOND };
+        let inner = axum_server::accept::DefaultAcceptor::new();
+        let watching = Watching { inner, places: Places::new(1), times };
+        let (mut client, server) = tokio::io::duplex(64);
+        let (mut stream, _) = watching.accept(server, Nothing).await.unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut client, PREFACE).await.unwrap();
+        stream.read_exact(&mut [0; PREFACE.len()]).await.unwrap();
+        let connection = Connection { place: Place::Regular, requests: Arc::clone(&stream.requests) };
+        let running = connection.run();
+        // A ping every second is no request.
+        let pinging = tokio::spawn(async move {
+            while tokio::io::AsyncWriteExt::write_all(&mut client, b"p").await.is_ok() {
+                tokio::time::sleep(SECOND).await;
+            }
+        });
+        let started = Instant::now();
+        let read = async |stream: &mut Watched<_>, seconds: u32| {
+            while started.elapsed() < seconds * SECOND {
+                stream.read_u8().await?;
+            }
+            io::Result::Ok(())
+        };
+        read(&mut stream, 60).await.unwrap();
+        drop(running);
+        read(&mut stream, 70).await.unwrap();
+        assert_eq!(read(&mut stream, 80).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        pinging.abort();
     }
 
     #[test]

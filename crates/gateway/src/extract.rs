@@ -12,10 +12,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
-use crate::Gateway;
 use crate::error::Problem;
 use crate::limits::apart;
 use crate::proxy::json;
+use crate::{Gateway, body};
 
 /// The query: what follows the `?`.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ pub(super) async fn object(gateway: &Gateway, request: Request) -> Result<Map<St
 
 /// The object in `body`.
 pub(super) async fn object_in(gateway: &Gateway, body: Body) -> Result<Map<String, Value>, Problem> {
-    let body = gateway.options().limits.read(body).await?;
+    let body = body::read(gateway, body).await?;
     parsed(gateway, body).await
 }
 
@@ -87,25 +87,32 @@ async fn parsed(gateway: &Gateway, body: Bytes) -> Result<Map<String, Value>, Pr
     .await?
 }
 
-/// The same, with numbers that [keep their text](json::read), for values that are only compared.
-pub(super) async fn exact_object(gateway: &Gateway, request: Request) -> Result<Map<String, Value>, Problem> {
+/// The same, with numbers that [keep their text](json::read), for values that are only compared; and what
+/// `work` makes of it, whose time may grow with the length of the body.
+pub(super) async fn exact_object<T: Send + 'static>(
+    gateway: &Gateway,
+    request: Request,
+    work: impl FnOnce(Map<String, Value>) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
     no_query(request.uri())?;
     let limits = gateway.options().limits;
-    let body = limits.read(request.into_body()).await?;
+    let body = body::read(gateway, request.into_body()).await?;
     apart(gateway, body.len(), move || {
         limits.check_json(&body)?;
-        match std::str::from_utf8(&body).ok().and_then(json::read) {
+        let fields = match std::str::from_utf8(&body).ok().and_then(json::read) {
             Some(value) => json::fields(value).ok_or_else(no_object),
             // This call reports what is wrong.
             None => fields(&body),
-        }
+        };
+        drop(body);
+        work(fields?)
     })
     .await?
 }
 
 /// Reads the object in `body`; none if it is empty. (Serde would also accept an array, as the fields in order.)
 pub(super) async fn read<T: DeserializeOwned>(gateway: &Gateway, body: Body) -> Result<Option<T>, Problem> {
-    let body = gateway.options().limits.read(body).await?;
+    let body = body::read(gateway, body).await?;
     if body.is_empty() {
         return Ok(None);
     }

@@ -12,6 +12,7 @@
 mod admin;
 mod allowance;
 pub mod auth;
+mod body;
 mod cache_api;
 mod connections;
 pub mod cors;
@@ -22,6 +23,7 @@ mod extract;
 mod header_fields;
 mod health;
 mod hosts;
+mod identity;
 pub mod limits;
 pub mod listen;
 mod openapi;

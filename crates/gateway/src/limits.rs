@@ -1,34 +1,33 @@
 //! What one request, one caller, and all callers together may use of the gateway; a request for more gets a
 //! clear 4xx.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::Response;
-use bytes::Bytes;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::BodyExt as _;
 use tokio::sync::Semaphore;
 
-use crate::allowance::{SERVED, Served};
-use crate::auth::{Caller, Listener, Token, sha256};
+use crate::auth::Listener;
+use crate::connections::Connection;
 use crate::error::Problem;
-use crate::{Gateway, health};
+use crate::identity::{Identity, SERVED, Served};
+use crate::{Gateway, body, health};
 
 /// The number of requests after which the rates of callers that have gone are forgotten.
 const SWEEP: u32 = 10_000;
 
 /// The size in bytes from which a body is processed off the threads that serve requests: about a millisecond
 /// of work.
-const LARGE: usize = 64 << 10;
+pub(super) const LARGE: usize = 64 << 10;
 
 /// The limits on requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,34 +94,6 @@ impl Default for RequestLimits {
 }
 
 impl RequestLimits {
-    /// The whole body of a request.
-    pub(super) async fn read(&self, body: Body) -> Result<Bytes, Problem> {
-        self.read_at_most(body, self.body_bytes).await
-    }
-
-    /// The whole body of a webhook, whose sender is not known yet.
-    pub(super) async fn read_webhook(&self, body: Body) -> Result<Bytes, Problem> {
-        self.read_at_most(body, self.webhook_bytes).await
-    }
-
-    async fn read_at_most(&self, body: Body, most: usize) -> Result<Bytes, Problem> {
-        let collected = tokio::time::timeout(self.body_timeout, Limited::new(body, most).collect());
-        match collected.await {
-            Ok(Ok(collected)) => Ok(collected.to_bytes()),
-            Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                format!("the body has more than {most} bytes"),
-            )),
-            Ok(Err(_)) => Err(Problem::invalid("the body broke off")),
-            Err(_) => Err(Problem::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "timeout",
-                format!("the body did not arrive within {} s", self.body_timeout.as_secs()),
-            )),
-        }
-    }
-
     /// Checks how deep the JSON in `body` is nested and how many values and names it holds. This happens
     /// before the body is parsed, because a parsed value takes up to a hundred times as much memory as the
     /// two bytes that it may be written in. A number that is more than a plain integer counts as three,
@@ -195,9 +166,14 @@ pub(super) async fn apart<T: Send + 'static>(
     }
     let failed = || Problem::internal("the gateway failed on this request");
     let turn = Arc::clone(&gateway.admission().large).acquire_owned().await.map_err(|_| failed())?;
+    // What the caller may use is counted there, too.
+    let served = SERVED.try_with(Served::clone).ok();
     let done = tokio::task::spawn_blocking(move || {
         let _held = turn;
-        work()
+        match served {
+            Some(served) => SERVED.sync_scope(served, work),
+            None => work(),
+        }
     });
     done.await.map_err(|_| failed())
 }
@@ -272,8 +248,10 @@ pub(super) async fn admit(
     let admission = gateway.admission();
     admission.check_rate(|| Identity::of(&request).key())?;
     let served = Served::of(&gateway, &request);
+    let running = request.extensions().get().map(Connection::run);
     if listener != Listener::Public {
-        return Ok(SERVED.scope(served, next.run(request)).await);
+        let response = SERVED.scope(served, body::decompressed(request, next)).await;
+        return Ok(holding(response, running));
     }
     let Ok(place) = Arc::clone(&admission.places).try_acquire_owned() else {
         return Err(Problem::new(
@@ -283,47 +261,18 @@ pub(super) async fn admit(
         )
         .retry_after(Duration::from_secs(1)));
     };
-    let response = SERVED.scope(served, next.run(request)).await;
-    Ok(response.map(|body| {
+    let response = SERVED.scope(served, body::decompressed(request, next)).await;
+    Ok(holding(response, (running, place)))
+}
+
+/// `response`, which holds `held` until it was sent.
+fn holding(response: Response, held: impl Send + 'static) -> Response {
+    response.map(|body| {
         Body::new(body.map_frame(move |frame| {
-            let _held = &place;
+            let _held = &held;
             frame
         }))
-    }))
-}
-
-/// The identity whose rate counts: the token if it is known, else the address. A caller can change anything
-/// that no one has checked, such as the upstream's key, as often as it likes.
-#[derive(Debug, Clone)]
-pub(super) enum Identity {
-    Token(Token),
-    Address(Option<IpAddr>),
-}
-
-impl Identity {
-    pub(super) fn of(request: &Request) -> Self {
-        if let Some(Caller { token: Some(token), .. }) = request.extensions().get() {
-            return Self::Token(token.clone());
-        }
-        let address = request.extensions().get::<ConnectInfo<SocketAddr>>();
-        Self::Address(address.map(|info| network(info.0.ip())))
-    }
-
-    /// What the caller is counted under.
-    pub(super) fn key(&self) -> [u8; 32] {
-        match self {
-            Self::Token(token) => sha256(&format!("token:{}", token.name())),
-            Self::Address(address) => sha256(&address.map(|address| address.to_string()).unwrap_or_default()),
-        }
-    }
-}
-
-/// The address, or for IPv6 its network of 64 bits, since one caller has all the addresses of that network.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        address @ IpAddr::V4(_) => address,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -368,16 +317,5 @@ mod tests {
         ] {
             assert!(is_refused(bad), "{bad}");
         }
-    }
-
-    #[test]
-    fn a_network_is_one_caller() {
-        let network = |text: &str| network(text.parse().unwrap()).to_string();
-        assert_eq!(network("2001:db8:1:2:3:4:5:6"), network("2001:db8:1:2::1"));
-        assert_ne!(network("2001:db8:1:2::1"), network("2001:db8:1:3::1"));
-        assert_eq!(
-            (network("10.0.0.1").as_str(), network("::ffff:10.0.0.1").as_str()),
-            ("10.0.0.1", "10.0.0.1")
-        );
     }
 }

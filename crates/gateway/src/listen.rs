@@ -22,7 +22,8 @@ use crate::connections::{self, Places, Times, Watching};
 use crate::telemetry::Samples;
 use crate::{Anonymous, Gateway, admin_router, public_router, webhook_router};
 
-/// How long a client may take to send the head of a request, or to begin the next request on a connection.
+/// How long a client may take to send the head of a request, or to begin the next request on a connection; over
+/// HTTP/2, up to twice as long.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most bytes of headers that a request has over HTTP/2: as many as are accepted over HTTP/1.1. Directives
 /// may be headers, and are longer than what hyper accepts over HTTP/2 by default (16 KiB).
@@ -159,7 +160,7 @@ impl Bound {
         gateway.resume().await;
         let handle = Handle::new();
         let limits = gateway.options().limits;
-        let times = Times { open: limits.open_timeout, write: limits.write_timeout };
+        let times = Times { open: limits.open_timeout, write: limits.write_timeout, idle: HEADER_TIMEOUT };
         let (callers, others) = connections::shares(limits.connections, 1 + usize::from(webhooks.is_some()));
         let listen =
             |listener, router, most| run(listener, tls.clone(), router, &handle, Places::new(most), times);

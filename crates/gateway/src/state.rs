@@ -10,6 +10,7 @@ use wellspring::error::Result;
 
 use crate::allowance::Allowances;
 use crate::auth::Token;
+use crate::body::Room;
 use crate::documents::{Keys, Queue};
 use crate::health::{StoreCheck, StoreState};
 use crate::limits::Admission;
@@ -34,6 +35,7 @@ struct Inner {
     followers: Arc<Followers>,
     permits: Permits,
     admission: Admission,
+    room: Room,
     allowances: Allowances,
     telemetry: Telemetry,
     queue: Queue,
@@ -64,6 +66,7 @@ impl Gateway {
             followers: Arc::default(),
             permits: Permits::new(options.permits, options.permit_ttl),
             admission: Admission::new(&options.limits),
+            room: Room::new(&options.limits),
             allowances: Allowances::new(&options.limits),
             telemetry: Telemetry::new(),
             queue: Queue::open(options.journal.clone())?,
@@ -169,6 +172,10 @@ impl Gateway {
 
     pub(super) fn allowances(&self) -> &Allowances {
         &self.inner.allowances
+    }
+
+    pub(super) fn room(&self) -> &Room {
+        &self.inner.room
     }
 
     pub(super) fn admission(&self) -> &Admission {

@@ -16,12 +16,11 @@ use crate::Gateway;
 use crate::auth::Caller;
 use crate::error::Problem;
 use crate::extract::exact_object;
-use crate::limits;
+use crate::identity::Identity;
 
 /// The most requests in a batch.
 const MOST: usize = 100;
 
-type Fields = Result<Map<String, Value>, Problem>;
 type Answered = Result<Value, Problem>;
 
 pub(super) async fn lookup(
@@ -29,11 +28,8 @@ pub(super) async fn lookup(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
-    let (headers, requests) = read(&gateway, request).await?;
-    let asked = requests
-        .into_iter()
-        .map(|fields| lookup::Asked::read(&gateway, &caller, &headers, fields?))
-        .collect();
+    let headers = request.headers().clone();
+    let asked = read(&gateway, &caller, request, lookup::Asked::read).await?;
     Ok(together(lookup::look_up_all(&gateway, &caller, &headers, asked).await))
 }
 
@@ -42,10 +38,8 @@ pub(super) async fn fill(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
-    let (headers, requests) = read(&gateway, request).await?;
-    let filled =
-        requests.into_iter().map(async |fields| fill::fill_one(&gateway, &caller, &headers, fields?).await);
-    Ok(together(join_all(filled).await))
+    let fills = read(&gateway, &caller, request, fill::Fill::read).await?;
+    Ok(together(join_all(fills.into_iter().map(async |fill| fill?.store(&gateway).await)).await))
 }
 
 pub(super) async fn put(
@@ -53,15 +47,36 @@ pub(super) async fn put(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
-    let (headers, requests) = read(&gateway, request).await?;
-    let read = requests.into_iter().map(|fields| putting::Put::read(&gateway, &caller, &headers, fields?));
-    Ok(together(putting::put_all(&gateway, read.collect()).await))
+    let puts = read(&gateway, &caller, request, putting::Put::read).await?;
+    Ok(together(putting::put_all(&gateway, puts).await))
 }
 
-/// The requests of a batch; each counts as one request against the caller's rate.
-async fn read(gateway: &Gateway, request: Request) -> Result<(HeaderMap, Vec<Fields>), Problem> {
-    let (headers, caller) = (request.headers().clone(), limits::Identity::of(&request).key());
-    let mut fields = exact_object(gateway, request).await?;
+/// The requests of a batch, as `each` reads them; each counts as one request against the caller's rate.
+async fn read<T: Send + 'static>(
+    gateway: &Gateway,
+    caller: &Caller,
+    request: Request,
+    each: fn(&Gateway, &Caller, &HeaderMap, Map<String, Value>) -> Result<T, Problem>,
+) -> Result<Vec<Result<T, Problem>>, Problem> {
+    let (identity, headers) = (Identity::of(&request).key(), request.headers().clone());
+    let (reading, caller) = (gateway.clone(), caller.clone());
+    exact_object(gateway, request, move |fields| {
+        let requests = requests(&reading, identity, fields)?.into_iter();
+        Ok(requests
+            .map(|request| match request {
+                Value::Object(fields) => each(&reading, &caller, &headers, fields),
+                _ => Err(Problem::invalid("the request is not an object")),
+            })
+            .collect())
+    })
+    .await
+}
+
+fn requests(
+    gateway: &Gateway,
+    caller: [u8; 32],
+    mut fields: Map<String, Value>,
+) -> Result<Vec<Value>, Problem> {
     let requests = fields.remove("requests");
     if let Some(name) = fields.keys().next() {
         return Err(Problem::invalid(format!(
@@ -86,11 +101,7 @@ async fn read(gateway: &Gateway, request: Request) -> Result<(HeaderMap, Vec<Fie
     }
     // The request itself was counted when it was admitted.
     gateway.admission().charge(caller, requests.len() - 1)?;
-    let fields = |request| match request {
-        Value::Object(fields) => Ok(fields),
-        _ => Err(Problem::invalid("the request is not an object")),
-    };
-    Ok((headers, requests.into_iter().map(fields).collect()))
+    Ok(requests)
 }
 
 fn together(answered: Vec<Answered>) -> Json<Value> {

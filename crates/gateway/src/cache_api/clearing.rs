@@ -52,7 +52,7 @@ struct Wanted {
 }
 
 pub(super) async fn clear(State(gateway): State<Gateway>, request: Request) -> Result<Json<Value>, Problem> {
-    let mut fields = exact_object(&gateway, request).await?;
+    let mut fields = exact_object(&gateway, request, Ok).await?;
     let parameters = match fields.remove("parameters") {
         None | Some(Value::Null) => None,
         Some(Value::Object(parameters)) => Some(parameters),

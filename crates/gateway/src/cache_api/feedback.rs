@@ -55,6 +55,10 @@ pub(super) async fn feedback(
     let directives = Directives::new(Some(shared.into()), &headers, &gateway.options().limits)?;
     let (corpus, question) = (directives.corpus.clone().unwrap_or_default(), directives.question.as_deref());
     gateway.allowances().take_corpus(&corpus)?;
+    // Both are remembered; that an answer was wrong counts as the change that it becomes.
+    if verdict == Feedback::Right {
+        gateway.allowances().take_changes(1)?;
+    }
     let cache = gateway.cache();
     let is_operator = caller.token.is_some() && caller.may(Permission::Admin);
     let entry = if is_operator {

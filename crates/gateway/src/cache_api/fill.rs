@@ -5,8 +5,8 @@ use axum::extract::{Extension, Request, State};
 use axum::http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use wellspring::cache::FillOutcome;
-use wellspring::entry::{Answer, Usage};
+use wellspring::cache::{FillOutcome, FillPermit};
+use wellspring::entry::{Answer, Dependency, Usage};
 use wellspring::error::ErrorKind;
 
 use crate::Gateway;
@@ -59,28 +59,40 @@ pub(super) async fn fill(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
-    let headers = request.headers().clone();
-    let fields = exact_object(&gateway, request).await?;
-    fill_one(&gateway, &caller, &headers, fields).await.map(Json)
+    let (headers, reading) = (request.headers().clone(), gateway.clone());
+    let read = move |fields| Fill::read(&reading, &caller, &headers, fields);
+    exact_object(&gateway, request, read).await?.store(&gateway).await.map(Json)
 }
 
-pub(super) async fn fill_one(
-    gateway: &Gateway,
-    caller: &Caller,
-    headers: &HeaderMap,
-    mut fields: Map<String, Value>,
-) -> Result<Value, Problem> {
-    let made = Made::take(&mut fields)?;
-    let directives = Directives::new(Some(fields.into()), headers, &gateway.options().limits)?;
-    let Some(name) = &directives.permit else { return Err(Problem::invalid("the body has no permit")) };
-    let permit =
-        gateway.permits().take(name, holder(caller, headers).as_deref()).ok_or_else(permits::gone)?;
-    if let Some(question) = &directives.question {
-        permits::check_question(&permit, question)?;
+/// An answer to be stored with its permit.
+pub(super) struct Fill {
+    permit: FillPermit,
+    answer: Answer,
+    dependencies: Vec<Dependency>,
+}
+
+impl Fill {
+    pub(super) fn read(
+        gateway: &Gateway,
+        caller: &Caller,
+        headers: &HeaderMap,
+        mut fields: Map<String, Value>,
+    ) -> Result<Self, Problem> {
+        let made = Made::take(&mut fields)?;
+        let directives = Directives::new(Some(fields.into()), headers, &gateway.options().limits)?;
+        let Some(name) = &directives.permit else { return Err(Problem::invalid("the body has no permit")) };
+        let permit =
+            gateway.permits().take(name, holder(caller, headers).as_deref()).ok_or_else(permits::gone)?;
+        if let Some(question) = &directives.question {
+            permits::check_question(&permit, question)?;
+        }
+        Ok(Self { permit, answer: made.answer(&directives), dependencies: directives.dependencies() })
     }
-    let dependencies = directives.dependencies();
-    let outcome = permit.fill(made.answer(&directives), dependencies).await;
-    outcome_json(gateway, outcome).await
+
+    pub(super) async fn store(self, gateway: &Gateway) -> Result<Value, Problem> {
+        let outcome = self.permit.fill(self.answer, self.dependencies).await;
+        outcome_json(gateway, outcome).await
+    }
 }
 
 /// The outcome of a fill.

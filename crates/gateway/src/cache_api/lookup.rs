@@ -45,8 +45,7 @@ pub(super) async fn lookup(
     request: Request,
 ) -> Result<Json<Value>, Problem> {
     let headers = request.headers().clone();
-    let fields = exact_object(&gateway, request).await?;
-    let Asked { query, waits, .. } = Asked::read(&gateway, &caller, &headers, fields)?;
+    let Asked { query, waits, .. } = Asked::of(&gateway, &caller, request).await?;
     let cache = gateway.cache();
     let found = if waits {
         cache.lookup_or_wait(query).await.map_err(|error| own(&error))?
@@ -154,9 +153,7 @@ pub(super) async fn why(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
-    let headers = request.headers().clone();
-    let fields = exact_object(&gateway, request).await?;
-    let Asked { query, .. } = Asked::read(&gateway, &caller, &headers, fields)?;
+    let Asked { query, .. } = Asked::of(&gateway, &caller, request).await?;
     let explanation = gateway.cache().explain(query).await?;
     let failed = |_| Problem::invalid("the explanation has no JSON");
     let mut body = serde_json::to_value(&explanation).map_err(failed)?;
@@ -189,6 +186,11 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    async fn of(gateway: &Gateway, caller: &Caller, request: Request) -> Result<Self, Problem> {
+        let (made, caller, headers) = (gateway.clone(), caller.clone(), request.headers().clone());
+        exact_object(gateway, request, move |fields| Self::read(&made, &caller, &headers, fields)).await
+    }
+
     /// The question in `fields`, whose numbers keep their text.
     pub(super) fn read(
         gateway: &Gateway,

@@ -32,9 +32,9 @@ pub(super) async fn put(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Json<Value>, Problem> {
-    let headers = request.headers().clone();
-    let fields = exact_object(&gateway, request).await?;
-    Put::read(&gateway, &caller, &headers, fields)?.store(&gateway).await.map(Json)
+    let (headers, reading) = (request.headers().clone(), gateway.clone());
+    let read = move |fields| Put::read(&reading, &caller, &headers, fields);
+    exact_object(&gateway, request, read).await?.store(&gateway).await.map(Json)
 }
 
 /// Stores several answers, whose questions are embedded together.

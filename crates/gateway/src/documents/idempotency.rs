@@ -18,9 +18,9 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache as BoundedCache;
 use sha2::{Digest as _, Sha256};
 
-use crate::Gateway;
 use crate::auth::Caller;
 use crate::error::Problem;
+use crate::{Gateway, body};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -80,7 +80,7 @@ pub(super) async fn once(
     let caller = request.extensions().get::<Caller>().and_then(|caller| caller.token.as_ref());
     let key = digest(&[caller.map_or("", |token| token.name()).as_bytes(), key.as_bytes()]);
     let (head, body) = request.into_parts();
-    let body = gateway.options().limits.read(body).await?;
+    let body = body::read(&gateway, body).await?;
     let fingerprint =
         digest(&[head.method.as_str().as_bytes(), head.uri.to_string().as_bytes(), body.as_ref()]);
     let keys = gateway.idempotency();

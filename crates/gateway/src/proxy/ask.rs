@@ -8,6 +8,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use wellspring::cache::{FillPermit, Hit, Lookup, Query};
+use wellspring::key::EntryId;
 
 use super::api::Api;
 use super::control::Control;
@@ -24,7 +25,7 @@ use super::upstream_fill::UpstreamFill;
 use crate::auth::Caller;
 use crate::error::Problem;
 use crate::writers::{self, Said};
-use crate::{Gateway, Price, header_fields, limits, permits};
+use crate::{Gateway, Price, body, header_fields, limits, permits};
 
 /// The field of a body that is meant for the gateway.
 pub(super) const FIELD: &str = "wellspring";
@@ -35,8 +36,8 @@ enum Found {
     Hit(Hit),
     /// The caller gets the upstream's answer, which may be stored.
     Make(FillPermit, Forward, Matching),
-    /// Another caller is already receiving the answer.
-    Follow(Following),
+    /// Another caller is already receiving the answer, which will be stored under this id.
+    Follow(EntryId, Following),
     /// The upstream's answer goes to the caller and is not stored.
     Pass(Forward),
 }
@@ -72,7 +73,7 @@ pub(super) async fn ask(
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let body = gateway.options().limits.read(body).await?;
+    let body = body::read(&gateway, body).await?;
     let length = body.len();
     let (api, headers, control) = (Api::of(&head.uri), head.headers.clone(), Control::of(&head.headers));
     let reading = {
@@ -155,7 +156,7 @@ pub(super) async fn ask(
             // What only follows a miss is boxed, here and below: a hit would be moved around with room for it.
             Box::pin(upstream_fill.start(outgoing)).await
         }
-        Found::Follow(following) => Ok(reply::followed(following)),
+        Found::Follow(id, following) => Ok(reply::followed(following, ids().await.map(|ids| ids.show(id)))),
         Found::Pass(forward) => Box::pin(pass(&gateway, outgoing, forward)).await,
     }?;
     if lacks_sources {
@@ -222,11 +223,15 @@ fn read(gateway: &Gateway, caller: &Caller, head: &Parts, body: Bytes) -> Result
 /// caller must not believe that they took effect.
 pub(super) fn refuse_directives(body: &[u8]) -> Result<(), Problem> {
     let quoted = format!("\"{FIELD}\"");
-    let is_named = || body.windows(quoted.len()).any(|window| window == quoted.as_bytes());
-    if json::has(body, FIELD) || is_named() {
+    let is_quoted = || body.windows(quoted.len()).any(|window| window == quoted.as_bytes());
+    if is_quoted() || json::names(body, FIELD) {
         return Err(Problem::invalid(
             "the body has a field wellspring but is ambiguous: it is not valid JSON, or a name occurs twice",
         ));
+    }
+    // Some upstreams also read UTF-16 and UTF-32, in which text has zeros.
+    if body.contains(&0) || std::str::from_utf8(body).is_err() {
+        return Err(Problem::invalid("the body is not JSON in UTF-8 (RFC 8259, 8.1)"));
     }
     Ok(())
 }
@@ -274,14 +279,15 @@ async fn look_up(
 ) -> Found {
     let mut forward = Forward::Request;
     if !control.no_cache {
-        let may_follow = form.is_stream && !control.only_if_cached;
+        // How long the answer will live is not known before it is whole.
+        let may_follow = form.is_stream && !control.only_if_cached && !control.limits_age();
         let id = if may_follow { gateway.cache().entry_id(&query).ok() } else { None };
         let looking = look(gateway, query.clone(), control, Forward::Miss, matching);
         let found = match id {
             Some(id) => tokio::select! {
                 biased;
                 found = looking => found,
-                following = gateway.followers().follow((id, form)) => Found::Follow(following),
+                following = gateway.followers().follow((id, form)) => Found::Follow(id, following),
             },
             None => looking.await,
         };

@@ -43,6 +43,11 @@ impl Control {
         control
     }
 
+    /// Whether the caller does not accept every answer that is fresh.
+    pub(super) fn limits_age(&self) -> bool {
+        self.max_age.is_some() || self.min_fresh.is_some()
+    }
+
     /// Whether an answer of this age, with this time left, is acceptable to the caller.
     pub(super) fn accepts(&self, age: Duration, left: Duration) -> bool {
         self.max_age.is_none_or(|most| age.as_secs() <= most.as_secs() && !most.is_zero())

@@ -2,8 +2,8 @@
 //! for.
 //!
 //! A response is kept if it answers its request: one vector for each input, in order, of the requested kind.
-//! Callers that send the same request at the same time share one call; if its response is not kept, each
-//! makes its own call.
+//! Callers that send the same request at the same time share one call. If its response is not kept, each
+//! makes its own call; if the caller that makes it leaves, the next one makes it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ use super::sharing::tenant;
 use super::upstream::{Outgoing, passed_on};
 use crate::auth::Caller;
 use crate::error::Problem;
-use crate::{Gateway, header_fields, limits};
+use crate::{Gateway, body, header_fields, limits};
 
 /// How long vectors are kept. A model may change while its name stays the same.
 const TTL: Duration = Duration::from_hours(24);
@@ -45,8 +45,8 @@ const OVERHEAD: usize = 256;
 pub(crate) struct Embeddings {
     responses: BoundedCache<[u8; 32], CachedResponse>,
     /// A caller that asks the upstream holds the lock for its request. If a lock is evicted, that costs one
-    /// more call.
-    calls: BoundedCache<[u8; 32], Arc<Mutex<()>>>,
+    /// more call. The value is whether the last call ended without a response to keep.
+    calls: BoundedCache<[u8; 32], Arc<Mutex<bool>>>,
 }
 
 #[derive(Debug, Clone)]
@@ -72,7 +72,7 @@ pub(super) async fn embed(
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, body) = request.into_parts();
-    let body = gateway.options().limits.read(body).await?;
+    let body = body::read(&gateway, body).await?;
     let (length, control) = (body.len(), Control::of(&head.headers));
     let mut has_directives = header_fields::is_any(&head.headers);
     let reading = {
@@ -113,24 +113,38 @@ async fn respond(
         return Err(Problem::not_cached());
     }
     let call = embeddings.calls.get_with(key, Arc::default);
-    let _calling = match Arc::clone(&call).try_lock_owned() {
+    let mut calling = match call.try_lock() {
         Ok(calling) => Some(calling),
         Err(_) if control.no_cache => None,
         Err(_) => {
-            drop(call.lock().await);
+            let calling = call.lock().await;
             if let Some(cached) = fresh() {
                 return Ok(hit(cached));
             }
-            None
+            Some(calling).filter(|was_in_vain| !**was_in_vain)
         }
     };
+    // Remains so if this caller leaves.
+    calling.iter_mut().for_each(|was_in_vain| **was_in_vain = false);
+    let called = call_upstream(gateway, outgoing, &fields, key).await;
+    calling.iter_mut().for_each(|was_in_vain| **was_in_vain = !matches!(called, Ok((_, true))));
+    called.map(|(response, _)| response)
+}
+
+/// The upstream's response, and whether it was kept.
+async fn call_upstream(
+    gateway: &Gateway,
+    outgoing: Outgoing,
+    fields: &Map<String, Value>,
+    key: [u8; 32],
+) -> Result<(Response, bool), Problem> {
     let most = gateway.options().limits.body_bytes;
     let mut response = outgoing.send(gateway).await?;
     let mut passed = passed_on(&response, Body::empty());
     Forward::Miss.write_headers(passed.headers_mut(), false, None, None);
     if response.status() != StatusCode::OK || response.headers().contains_key(header::CONTENT_ENCODING) {
         *passed.body_mut() = Body::from_stream(response.bytes_stream());
-        return Ok(passed);
+        return Ok((passed, false));
     }
     let mut body = BytesMut::new();
     while let Some(piece) = response.chunk().await.map_err(|_| {
@@ -141,15 +155,17 @@ async fn respond(
             let rest = response.bytes_stream();
             let whole = futures::stream::once(async { Ok(body.freeze()) }).chain(rest);
             *passed.body_mut() = Body::from_stream(whole);
-            return Ok(passed);
+            return Ok((passed, false));
         }
     }
     let body = body.freeze();
-    if answers(&fields, &body) {
-        embeddings.responses.insert(key, CachedResponse { body: body.clone(), stored: Instant::now() });
+    let is_kept = answers(fields, &body);
+    if is_kept {
+        let cached = CachedResponse { body: body.clone(), stored: Instant::now() };
+        gateway.embeddings().responses.insert(key, cached);
     }
     *passed.body_mut() = Body::from(body);
-    Ok(passed)
+    Ok((passed, is_kept))
 }
 
 /// A request for vectors, and the key under which they are kept.
@@ -187,7 +203,7 @@ fn read(
 /// Whether `body` holds a vector for each input of the request `fields`, in the same order and in the
 /// requested form.
 fn answers(fields: &Map<String, Value>, body: &[u8]) -> bool {
-    let Ok(Value::Object(answer)) = serde_json::from_slice(body) else { return false };
+    let Some(Value::Object(answer)) = json::unambiguous(body) else { return false };
     let inputs = match fields.get("input") {
         Some(Value::String(_)) => 1,
         // A list of numbers is one text in the form of tokens.
@@ -218,12 +234,18 @@ fn answers(fields: &Map<String, Value>, body: &[u8]) -> bool {
 fn length(vector: &Value, is_base64: bool) -> Option<usize> {
     if !is_base64 {
         let numbers = vector.as_array()?;
-        return numbers.iter().all(Value::is_number).then_some(numbers.len());
+        return numbers.iter().all(is_finite).then_some(numbers.len());
     }
     let bytes = BASE64.decode(vector.as_str()?).ok()?;
     let (numbers, rest) = bytes.as_chunks::<4>();
     let is_finite = numbers.iter().all(|bytes| f32::from_le_bytes(*bytes).is_finite());
     (rest.is_empty() && is_finite).then_some(numbers.len())
+}
+
+/// Whether `number` is one, and clients can read it into 32 bits.
+fn is_finite(number: &Value) -> bool {
+    #[expect(clippy::cast_possible_truncation, reason = "too large a number becomes infinite")]
+    number.as_f64().is_some_and(|number| (number as f32).is_finite())
 }
 
 fn hit(cached: CachedResponse) -> Response {
@@ -268,6 +290,8 @@ mod tests {
             data(&format!("{},{}", item(0, "[1]"), item(1, "[2,3]"))),
             data(&format!("{},{}", item(0, "[1]"), item(1, "[null]"))),
             data(&format!("{},{}", item(0, "[1]"), item(1, "[1e400]"))),
+            data(&format!("{},{}", item(0, "[1]"), item(1, "[1e39]"))),
+            data(&format!("{},{}", item(0, "[1]"), "{\"index\":1,\"embedding\":[3],\"embedding\":[2]}")),
             data(&format!("{},{}", item(0, "[]"), item(1, "[]"))),
             data(&format!("{},{}", item(0, "\"AAAAAA==\""), item(1, "\"AAAAAA==\""))),
             good.replacen('{', "{\"error\":{\"code\":502},", 1),

@@ -30,6 +30,12 @@ pub(super) fn object(body: &[u8]) -> Option<Map<String, Value>> {
     }
 }
 
+/// The value in `body`, with ordinary numbers. None if a name appears twice in an object, or a number is out of
+/// range.
+pub(super) fn unambiguous(body: &[u8]) -> Option<Value> {
+    serde_json::from_slice(body).ok().map(|Unambiguous(value)| value)
+}
+
 /// The value in `text`, in which numbers keep their text.
 pub(crate) fn read(text: &str) -> Option<Value> {
     serde_json::from_str(&guarded(text)).ok()
@@ -207,6 +213,23 @@ fn is_written_so(token: &str) -> bool {
 pub(super) fn has(body: &[u8], name: &str) -> bool {
     serde_json::from_slice::<Fields>(body)
         .is_ok_and(|Fields(fields)| fields.iter().any(|(field, _)| field == name))
+}
+
+/// Whether `body` holds the string `name`, however its characters are written, be it JSON or not.
+pub(super) fn names(body: &[u8], name: &str) -> bool {
+    let mut at = 0;
+    while let Some(start) = body.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == b'"')) {
+        let start = at + start;
+        at = end_of_string(body, start);
+        // Each character takes up to twelve bytes.
+        let string = &body[start..at];
+        if string.len() <= 12 * name.len() + 2
+            && serde_json::from_slice::<Cow<'_, str>>(string).is_ok_and(|string| string == name)
+        {
+            return true;
+        }
+    }
+    false
 }
 
 /// The object in `body` without the field `name`; all other fields stay as they are.

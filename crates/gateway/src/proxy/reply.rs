@@ -143,13 +143,16 @@ pub(super) fn hit(
 }
 
 /// The response to a caller that follows a stream that another caller requested (RFC 9211, 2.6).
-pub(super) fn followed(following: Following) -> Response {
+pub(super) fn followed(following: Following, entry: Option<ShownId>) -> Response {
     let mut response = Response::new(following.into_body());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     headers.insert(CACHE_STATUS, HeaderValue::from_static("wellspring; fwd=uri-miss; collapsed"));
     headers.insert(TIER, HeaderValue::from_static("shared"));
+    if let Some(entry) = entry {
+        insert(headers, ENTRY, &entry.to_string());
+    }
     response
 }
 

@@ -19,7 +19,7 @@ use super::{json, path};
 use crate::auth::Caller;
 use crate::error::{Problem, no_method, no_route};
 use crate::limits::apart;
-use crate::{Gateway, header_fields, vendor};
+use crate::{Gateway, body, header_fields, vendor};
 
 /// The methods that are passed on, and their list as a header's value.
 const METHODS: [Method; 7] =
@@ -71,14 +71,19 @@ pub(super) async fn pass_through(
         }
         outgoing
     } else {
-        let body = gateway.options().limits.read(body).await?;
-        // Some clients send the field with every request.
+        let body = body::read(&gateway, body).await?;
+        // Some clients send the field with every request. A body without it is not parsed.
+        let limits = gateway.options().limits;
         let (body, has_field) = apart(&gateway, body.len(), move || {
+            if !json::names(&body, FIELD) {
+                return Ok::<_, Problem>((body, false));
+            }
+            limits.check_json(&body)?;
             let stripped = json::has(&body, FIELD).then(|| json::without(&body, FIELD)).flatten();
             let has_field = stripped.is_some();
-            (stripped.unwrap_or(body), has_field)
+            Ok((stripped.unwrap_or(body), has_field))
         })
-        .await?;
+        .await??;
         has_directives |= has_field;
         Outgoing::new(&gateway, &head, &caller, body)?
     };

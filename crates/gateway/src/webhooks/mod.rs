@@ -28,11 +28,11 @@ use wellspring::error::{Error, ErrorKind};
 use wellspring::key::Corpus;
 
 pub(super) use self::deliveries::Deliveries;
-use crate::Gateway;
 use crate::documents::{self, Action, Job, submitted_response};
 use crate::error::Problem;
 use crate::extract::{self, Named};
 use crate::rules::{Mapped, Rules};
+use crate::{Gateway, body};
 
 /// The most files that one request may report; beyond it, everything is invalidated.
 const MOST_FILES: usize = 10_000;
@@ -121,7 +121,7 @@ async fn receive(
         WebhookKind::S3 | WebhookKind::CloudEvents => signature::check_bearer(webhook, &head.headers)?,
     }
     let limits = &gateway.options().limits;
-    let body = limits.read_webhook(body).await?;
+    let body = body::read_webhook(&gateway, body).await?;
     let reported = match &webhook.kind {
         WebhookKind::Hmac { header, timestamp } => {
             let signed = signature::check_timed(webhook, header, timestamp.as_ref(), &head.headers, &body)?;

@@ -147,6 +147,9 @@ async fn embeddings(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMa
         "object": "list", "model": request["model"], "data": data,
         "usage": { "prompt_tokens": 2, "total_tokens": 2 },
     });
+    if request["model"] == "held" {
+        let _ = inner.released.subscribe().wait_for(|released| *released).await;
+    }
     if request["model"] == "slow" {
         tokio::time::sleep(PAUSE).await;
         // In pieces, and therefore without a length.

@@ -37,6 +37,25 @@ async fn a_follower_reads_the_pieces_as_they_come() {
 }
 
 #[tokio::test]
+async fn a_follower_is_shown_the_entry_and_may_limit_how_long_the_answer_must_live() {
+    let gateway = Running::start().await;
+    let mut first = gateway.post(CHAT, &asked(CHAT)).send().await.unwrap();
+    first.chunk().await.unwrap().unwrap();
+    let second = gateway.post(CHAT, &asked(CHAT)).send().await.unwrap();
+    assert_eq!(second.headers()["wellspring-entry"], first.headers()["wellspring-entry"]);
+    for (limit, tier) in [("max-age=5", "exact"), ("min-fresh=5", "exact"), ("min-fresh=99999999", "miss")] {
+        let gateway = Running::start().await;
+        let mut first = gateway.post(CHAT, &asked(CHAT)).send().await.unwrap();
+        first.chunk().await.unwrap().unwrap();
+        let second = tokio::spawn(gateway.post(CHAT, &asked(CHAT)).header("cache-control", limit).send());
+        crate::support::eventually("both ask", async || gateway.gateway.in_flight() == 2).await;
+        gateway.upstream.release();
+        let second = Reply::of(second.await.unwrap().unwrap()).await;
+        assert_eq!(second.tier(), tier, "{limit}");
+    }
+}
+
+#[tokio::test]
 async fn who_comes_after_a_change_does_not_follow_what_was_begun_before() {
     let corpus = Corpus::default();
     for is_held in [false, true] {

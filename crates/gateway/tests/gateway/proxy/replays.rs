@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::proxy::{CHAT, COMPLETIONS, MESSAGES, RESPONSES, request, streamed};
 use crate::running::Running;
+use crate::support::eventually;
 
 const APIS: [&str; 4] = [CHAT, MESSAGES, RESPONSES, COMPLETIONS];
 const QUESTION: &str = "When does the café close?";
@@ -143,6 +144,21 @@ async fn embeddings_have_an_exact_cache_and_models_go_through() {
     assert_eq!(gateway.upstream.calls(), before + 1);
     assert_eq!(replies.iter().filter(|reply| reply.tier() == "miss").count(), 1);
     assert!(replies.iter().all(|reply| reply.body == replies[0].body));
+    // A caller that leaves hands its call over to one of the others.
+    let before = gateway.upstream.calls();
+    let asked = json!({ "model": "held", "input": ["a", "b"] });
+    let post = |asked: &Value| tokio::spawn(gateway.post("/v1/embeddings", asked).send());
+    let leader = post(&asked);
+    eventually("the leader calls", async || gateway.upstream.calls() == before + 1).await;
+    let others: Vec<_> = (0..10).map(|_| post(&asked)).collect();
+    eventually("the others wait", async || gateway.gateway.in_flight() == 11).await;
+    leader.abort();
+    eventually("another one calls", async || gateway.upstream.calls() > before + 1).await;
+    gateway.upstream.release();
+    for other in others {
+        assert_eq!(other.await.unwrap().unwrap().status(), 200);
+    }
+    assert_eq!(gateway.upstream.calls(), before + 2);
     let models = gateway.client.get(gateway.url("/v1/models")).send().await.unwrap();
     assert_eq!(models.json::<Value>().await.unwrap()["data"][0]["id"], "good");
 }
