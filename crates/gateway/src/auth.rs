@@ -17,13 +17,27 @@ use subtle::ConstantTimeEq as _;
 use wellspring::error::{Error, ErrorKind, Result};
 
 use crate::error::Problem;
-use crate::proxy::KEYS;
+use crate::listener::Listener;
 use crate::{Anonymous, Gateway, hosts, own_headers};
 
 /// The header that carries a token without getting in the way of the upstream's key.
 pub const TOKEN_HEADER: HeaderName = HeaderName::from_static("wellspring-token");
 /// The header in which Anthropic's clients send their key.
 pub const API_KEY_HEADER: HeaderName = HeaderName::from_static("x-api-key");
+
+/// The headers in which callers identify themselves to the upstream, or to another gateway in front of it.
+pub(crate) const KEYS: [HeaderName; 10] = [
+    header::AUTHORIZATION,
+    API_KEY_HEADER,
+    HeaderName::from_static("api-key"),
+    header::COOKIE,
+    HeaderName::from_static("x-goog-api-key"),
+    HeaderName::from_static("ocp-apim-subscription-key"),
+    HeaderName::from_static("cf-aig-authorization"),
+    HeaderName::from_static("x-litellm-api-key"),
+    HeaderName::from_static("x-portkey-api-key"),
+    HeaderName::from_static("helicone-auth"),
+];
 
 /// What a token allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,17 +140,6 @@ pub fn sha256(secret: &str) -> [u8; 32] {
 
 fn bad_token(why: &str) -> Error {
     Error::new(ErrorKind::Config, format!("not a token: {why}"))
-}
-
-/// The listener that a request came in through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listener {
-    /// The proxy's listener.
-    Public,
-    /// The listener of administration and ingestion.
-    Admin,
-    /// The listener of webhooks alone.
-    Webhooks,
 }
 
 /// Who is calling; an extension of every request.

@@ -12,8 +12,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
+use crate::admission::apart;
 use crate::error::Problem;
-use crate::limits::apart;
 use crate::proxy::json;
 use crate::{Gateway, body};
 

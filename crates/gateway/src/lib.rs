@@ -10,6 +10,7 @@
 //! [`admin_router`].
 
 mod admin;
+mod admission;
 mod allowance;
 pub mod auth;
 mod body;
@@ -26,6 +27,7 @@ mod hosts;
 mod identity;
 pub mod limits;
 pub mod listen;
+mod listener;
 mod openapi;
 mod options;
 mod own_headers;
@@ -37,7 +39,6 @@ mod state;
 pub mod telemetry;
 mod vendor;
 pub mod webhooks;
-mod writers;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
@@ -49,7 +50,8 @@ pub use self::listen::{Listeners, Tls, serve};
 pub use self::options::{Anonymous, Disconnected, Options, Sharing, Upstream};
 pub use self::price::Price;
 pub use self::state::Gateway;
-use crate::auth::{Listener, Permission};
+use crate::auth::Permission;
+use crate::listener::Listener;
 
 /// What the public listener serves: the proxy, the cache itself and the health checks.
 pub fn public_router(gateway: &Gateway) -> Router {
@@ -96,7 +98,7 @@ fn finish(routes: Router<Gateway>, gateway: &Gateway, listener: Listener) -> Rou
             from_fn_with_state(gateway.clone(), telemetry::observe),
             CatchPanicLayer::custom(error::panicked),
             from_fn_with_state((gateway.clone(), listener), auth::identify),
-            from_fn_with_state((gateway.clone(), listener), limits::admit),
+            from_fn_with_state((gateway.clone(), listener), admission::admit),
         ))
         .with_state(gateway.clone())
 }

@@ -5,8 +5,8 @@
 
 use axum::http::{HeaderMap, HeaderName};
 
-use crate::auth::Listener;
 use crate::error::Problem;
+use crate::listener::Listener;
 use crate::{Options, Sharing, header_fields};
 
 /// The prefix of their names.

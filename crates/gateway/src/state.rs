@@ -8,12 +8,12 @@ use tokio_util::task::TaskTracker;
 use wellspring::cache::Cache;
 use wellspring::error::Result;
 
+use crate::admission::Admission;
 use crate::allowance::Allowances;
 use crate::auth::Token;
 use crate::body::Room;
 use crate::documents::{Keys, Queue};
 use crate::health::{StoreCheck, StoreState};
-use crate::limits::Admission;
 use crate::permits::Permits;
 use crate::proxy::{Embeddings, Followers, Upstreams};
 use crate::telemetry::Telemetry;

@@ -162,17 +162,6 @@ impl Calibration {
         Arc::clone(&BUNDLED)
     }
 
-    /// The calibration that comes with Wellspring for the comparer of `encoder`, a model's `name@revision`;
-    /// none if there is none. Blocks while a file is read.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Model`] if it cannot be read or was made for another comparer.
-    #[cfg(feature = "_local")]
-    pub fn bundled_for(encoder: &str) -> Result<Option<Arc<Self>>> {
-        super::late_interaction::calibration_for(encoder)
-    }
-
     /// Reads a calibration as [`to_json`](Self::to_json) writes it.
     ///
     /// # Errors

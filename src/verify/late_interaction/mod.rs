@@ -98,14 +98,17 @@ pub fn comparer_for(encoder: &str) -> Result<Option<String>> {
     Ok(Bundled::of(encoder)?.map(|bundled| bundled.name()))
 }
 
-/// The calibration of that comparer, if there is one yet.
-///
-/// # Errors
-///
-/// [`ErrorKind::Model`] if no comparer is found at all, or if a manifest or the calibration cannot be read or
-/// was made for another comparer.
-pub(super) fn calibration_for(encoder: &str) -> Result<Option<Arc<Calibration>>> {
-    Bundled::of(encoder)?.map_or(Ok(None), |bundled| bundled.calibration())
+impl Calibration {
+    /// The calibration that comes with Wellspring for the comparer of `encoder`, a model's `name@revision`;
+    /// none if there is none. Blocks while a file is read.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Model`] if no comparer is found at all, or if a manifest or the calibration cannot be read or
+    /// was made for another comparer.
+    pub fn bundled_for(encoder: &str) -> Result<Option<Arc<Self>>> {
+        Bundled::of(encoder)?.map_or(Ok(None), |bundled| bundled.calibration())
+    }
 }
 
 #[async_trait]

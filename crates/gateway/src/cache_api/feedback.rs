@@ -22,8 +22,7 @@ use crate::auth::{Caller, Permission};
 use crate::documents::{Job, submitted_response};
 use crate::error::Problem;
 use crate::extract::{object, typed};
-use crate::proxy::{Directives, holder};
-use crate::writers;
+use crate::proxy::{Directives, holder, writers};
 use crate::{Gateway, Sharing};
 
 /// The fields that feedback has besides `question`, `corpus` and `tenant`, which are those of a lookup.

@@ -16,8 +16,8 @@ use crate::Gateway;
 use crate::auth::{Caller, Permission};
 use crate::error::Problem;
 use crate::extract::{exact_object, or_default, typed};
+use crate::proxy::writers::{self, Said};
 use crate::proxy::{Directives, holder, joined, json as exact, tenant};
-use crate::writers::{self, Said};
 
 /// The fields of a lookup that `wellspring` does not have in a request to the proxy.
 const OWN: [&str; 4] = ["embedding", "private", "renew", "wait"];

@@ -22,10 +22,10 @@ use super::reply::{self, Forward};
 use super::sharing::{holder, tenant};
 use super::upstream::{Outgoing, passed_on};
 use super::upstream_fill::UpstreamFill;
+use super::writers::{self, Said};
 use crate::auth::Caller;
 use crate::error::Problem;
-use crate::writers::{self, Said};
-use crate::{Gateway, Price, body, header_fields, limits, permits};
+use crate::{Gateway, Price, admission, body, header_fields, permits};
 
 /// The field of a body that is meant for the gateway.
 pub(super) const FIELD: &str = "wellspring";
@@ -80,7 +80,7 @@ pub(super) async fn ask(
         let (gateway, caller) = (gateway.clone(), caller.clone());
         move || read(&gateway, &caller, &head, body)
     };
-    let asked = match limits::apart(&gateway, length, reading).await?? {
+    let asked = match admission::apart(&gateway, length, reading).await?? {
         Read::Question(asked) => asked,
         Read::Other(outgoing) => {
             let mut passed = Box::pin(pass(&gateway, outgoing, Forward::Bypass("no-object"))).await?;

@@ -30,7 +30,7 @@ use super::sharing::tenant;
 use super::upstream::{Outgoing, passed_on};
 use crate::auth::Caller;
 use crate::error::Problem;
-use crate::{Gateway, body, header_fields, limits};
+use crate::{Gateway, admission, body, header_fields};
 
 /// How long vectors are kept. A model may change while its name stays the same.
 const TTL: Duration = Duration::from_hours(24);
@@ -79,7 +79,7 @@ pub(super) async fn embed(
         let gateway = gateway.clone();
         move || read(&gateway, &caller, &head, body)
     };
-    let (outgoing, asked) = limits::apart(&gateway, length, reading).await??;
+    let (outgoing, asked) = admission::apart(&gateway, length, reading).await??;
     has_directives |= asked.as_ref().is_some_and(|asked| asked.has_field);
     let mut response = respond(&gateway, control, outgoing, asked).await?;
     if has_directives {

@@ -24,6 +24,7 @@ mod sse;
 mod through;
 mod upstream;
 mod upstream_fill;
+pub(super) mod writers;
 
 use axum::Router;
 use axum::routing::post;
@@ -36,7 +37,7 @@ pub(super) use self::followers::Followers;
 pub use self::irrelevant::HeaderPattern;
 pub use self::own_key::PathPattern;
 pub(super) use self::recording::RECORDING;
-pub(super) use self::sharing::{KEYS, header_label, holder, joined, tenant, token_label};
+pub(super) use self::sharing::{header_label, holder, joined, tenant, token_label};
 pub(super) use self::upstream::Upstreams;
 use crate::Gateway;
 

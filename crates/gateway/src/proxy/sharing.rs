@@ -6,27 +6,13 @@
 
 use std::collections::BTreeMap;
 
-use axum::http::{HeaderMap, HeaderName, header};
+use axum::http::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 use wellspring::key::composed;
 
 use super::irrelevant::HeaderPattern;
-use crate::auth::{API_KEY_HEADER, Caller, sha256};
+use crate::auth::{Caller, KEYS, sha256};
 use crate::{Options, Sharing};
-
-/// The headers in which callers identify themselves to the upstream, or to another gateway in front of it.
-pub(crate) const KEYS: [HeaderName; 10] = [
-    header::AUTHORIZATION,
-    API_KEY_HEADER,
-    HeaderName::from_static("api-key"),
-    header::COOKIE,
-    HeaderName::from_static("x-goog-api-key"),
-    HeaderName::from_static("ocp-apim-subscription-key"),
-    HeaderName::from_static("cf-aig-authorization"),
-    HeaderName::from_static("x-litellm-api-key"),
-    HeaderName::from_static("x-portkey-api-key"),
-    HeaderName::from_static("helicone-auth"),
-];
 
 /// What the callers that share answers have in common; none if everyone shares. Reveals no secret.
 pub(crate) fn tenant(options: &Options, caller: &Caller, headers: &HeaderMap) -> Option<String> {

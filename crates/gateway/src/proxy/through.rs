@@ -16,9 +16,9 @@ use super::ask::{FIELD, pass};
 use super::reply::{self, Forward};
 use super::upstream::Outgoing;
 use super::{json, path};
+use crate::admission::apart;
 use crate::auth::Caller;
 use crate::error::{Problem, no_method, no_route};
-use crate::limits::apart;
 use crate::{Gateway, body, header_fields, vendor};
 
 /// The methods that are passed on, and their list as a header's value.

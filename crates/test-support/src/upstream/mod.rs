@@ -9,7 +9,9 @@
 //! `text`, or its `whole`.
 
 mod agent;
-pub mod wire;
+mod wire;
+
+pub use agent::text;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};

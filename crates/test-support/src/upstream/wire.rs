@@ -3,12 +3,7 @@
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::agent::{Said, says};
-
-/// The text of the answer with this number.
-pub fn text(number: usize) -> String {
-    format!("Answer {number}: the café closes at 18:00.")
-}
+use super::agent::{Said, says, text};
 
 pub(super) fn whole(path: &str, request: &Value, number: usize) -> Value {
     match path {

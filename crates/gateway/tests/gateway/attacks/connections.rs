@@ -31,7 +31,8 @@ async fn who_connects_and_says_nothing_loses_the_place() {
     // After a client has sent something, HTTP's own timeouts apply.
     let mut slow = TcpStream::connect(gateway.public).await.unwrap();
     slow.write_all(&HEALTH[..10]).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    let mut later = TcpStream::connect(gateway.public).await.unwrap();
+    assert!(is_closed(&mut later).await, "its time ends after that of the first");
     slow.write_all(&HEALTH[10..]).await.unwrap();
     let mut response = String::new();
     slow.read_to_string(&mut response).await.unwrap();

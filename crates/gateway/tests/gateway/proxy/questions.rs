@@ -216,7 +216,7 @@ async fn a_permit_of_a_lookup_before_retrieval_is_filled() {
         .get_or_fill(query(), |_| async { Err::<(&str, Vec<_>), _>("not found".into()) })
         .await
         .unwrap();
-    assert_eq!(&*found.answer.text, crate::upstream::wire::text(1));
+    assert_eq!(&*found.answer.text, crate::upstream::text(1));
     let again = gateway.ask(CHAT, &asked).await;
     assert_eq!((again.status, again.json()["error"]["code"].as_str()), (410, Some("permit_gone")));
 }
@@ -267,7 +267,7 @@ async fn an_answer_that_the_conversation_holds_is_not_given_to_it_again() {
             request[turns] = all.into();
             request["wellspring"] = json!({ "question": QUESTION, "conversation": "c" });
             let reply = gateway.ask(path, &request).await;
-            let text = crate::upstream::wire::text(gateway.upstream.calls());
+            let text = crate::upstream::text(gateway.upstream.calls());
             (reply.tier().to_owned(), reply.header("cache-status").contains("held"), text)
         };
         let first = ask(&[]).await;

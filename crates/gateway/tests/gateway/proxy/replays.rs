@@ -52,7 +52,7 @@ async fn an_answer_is_replayed_in_the_other_form_with_its_usage() {
         let replayed = gateway.ask(path, &request(path, "good", stream)).await;
         assert_eq!(replayed.tier(), "exact", "{path}");
         let number = gateway.upstream.calls();
-        let text = crate::upstream::wire::text(number);
+        let text = crate::upstream::text(number);
         assert!(replayed.json().to_string().contains(&text), "{path} {}", replayed.body);
         let name = if is_openai { "completion_tokens" } else { "output_tokens" };
         assert!(replayed.json()["usage"][name] == 7, "{path} {}", replayed.body);

@@ -12,8 +12,9 @@ use axum::http::HeaderMap;
 use wellspring::cache::{Principal, Visibility};
 use wellspring::key::{Scope, TenantId};
 
+use super::directives::Directives;
+use super::sharing::holder;
 use crate::auth::{Caller, Permission};
-use crate::proxy::{Directives, holder};
 use crate::{Gateway, Sharing};
 
 /// The name that makes everyone a writer.
@@ -24,7 +25,7 @@ const NO_TOKEN: &str = "no token";
 
 /// The origin of what is filled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Said {
+pub(crate) enum Said {
     /// Something that the caller says.
     ByCaller,
     /// What the upstream says to just this request.
@@ -34,7 +35,7 @@ pub(super) enum Said {
 impl Said {
     /// Classifies what a request to the proxy fills: it is the caller's word if the caller itself says which
     /// part of the request counts.
-    pub(super) fn of(directives: &Directives) -> Self {
+    pub(crate) fn of(directives: &Directives) -> Self {
         let is_plain =
             directives.question.is_none() && directives.permit.is_none() && directives.ignore.is_empty();
         if is_plain { Self::ByUpstream } else { Self::ByCaller }
@@ -42,7 +43,7 @@ impl Said {
 }
 
 /// The principal under which `caller` asks and fills; none if what it fills is served to no one else.
-pub(super) fn principal(
+pub(crate) fn principal(
     gateway: &Gateway,
     caller: &Caller,
     headers: &HeaderMap,
@@ -64,7 +65,7 @@ pub(super) fn principal(
 }
 
 /// The tenants whose answers `caller` is served: those of `tenant`, and the caller's own within it.
-pub(super) fn tenants(caller: &Caller, headers: &HeaderMap, tenant: Option<String>) -> [Option<TenantId>; 3] {
+pub(crate) fn tenants(caller: &Caller, headers: &HeaderMap, tenant: Option<String>) -> [Option<TenantId>; 3] {
     let shared = tenant.into_iter().fold(Scope::new(), Scope::tenant);
     let own = |name: fn(Option<String>) -> String| shared.clone().own(&name(holder(caller, headers)));
     [shared.tenant_id(), own(of_word).tenant_id(), own(of_all_else).tenant_id()]
