@@ -84,6 +84,8 @@ pub(crate) fn header_label(value: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header;
+
     use super::*;
     use crate::auth::{Permission, Token};
 
