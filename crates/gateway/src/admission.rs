@@ -1,8 +1,10 @@
 //! Which requests are admitted, and where the work on them is done.
 
 use std::num::NonZeroU32;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,9 +12,10 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::Response;
+use bytes::Bytes;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
-use http_body_util::BodyExt as _;
+use http_body::{Frame, SizeHint};
 use tokio::sync::Semaphore;
 
 use crate::connections::Connection;
@@ -137,13 +140,34 @@ pub(super) async fn admit(
 }
 
 /// `response`, which holds `held` until it was sent.
-fn holding(response: Response, held: impl Send + 'static) -> Response {
-    response.map(|body| {
-        Body::new(body.map_frame(move |frame| {
-            let _held = &held;
-            frame
-        }))
-    })
+fn holding(response: Response, held: impl Send + Unpin + 'static) -> Response {
+    response.map(|body| Body::new(Holding { body, _held: held }))
+}
+
+/// A body that holds something until it was sent. (The adapters of `http_body_util` forget its length.)
+struct Holding<T> {
+    body: Body,
+    _held: T,
+}
+
+impl<T: Unpin> http_body::Body for Holding<T> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 #[cfg(test)]

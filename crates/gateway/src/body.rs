@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,6 +21,8 @@ use crate::limits::{LARGE, RequestLimits};
 
 /// How many bodies of the longest length all requests together may hold.
 const LONGEST_AT_ONCE: usize = 64;
+/// The codings of a body that are read.
+const CODINGS: [&str; 5] = ["gzip", "deflate", "br", "zstd", "identity"];
 /// The unit in which memory for bodies is counted, in bytes.
 const UNIT: usize = 1 << 10;
 
@@ -119,22 +121,28 @@ async fn receive(room: &Room, mut body: Limited<Body>, most: usize) -> Result<By
 
 /// Decompresses the body of `request` if it has a `Content-Encoding` (RFC 9110, 8.4): what it says to the
 /// gateway must be read, and limits are for what it contains. The upstream gets it as it is read here.
-/// Codings other than gzip, deflate, br and zstd get a 415 with `Accept-Encoding`, and so do several codings.
+/// Any other coding than [those](CODINGS) gets a 415 with `Accept-Encoding`, and so do several at once.
 pub(super) async fn decompressed(mut request: Request, next: Next) -> Response {
     let headers = request.headers_mut();
     let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
     let Some(coding) = codings.next() else { return next.run(request).await };
-    let coding = match (coding.to_str().map(str::to_ascii_lowercase).as_deref(), codings.next()) {
-        (Ok("identity" | ""), None) => {
-            headers.remove(header::CONTENT_ENCODING);
-            return next.run(request).await;
-        }
-        // Names are the same in any case, and this one has two (RFC 9110, 8.4.1).
-        (Ok("x-gzip"), None) => HeaderValue::from_static("gzip"),
-        (Ok(coding), None) => HeaderValue::from_str(coding).unwrap_or(HeaderValue::from_static("unknown")),
-        _ => HeaderValue::from_static("several"),
+    let coding = coding.to_str().unwrap_or_default().trim().to_ascii_lowercase();
+    // Names are the same in any case, and this one has two (RFC 9110, 8.4.1).
+    let coding = if coding == "x-gzip" { "gzip" } else { &coding };
+    let known = CODINGS.into_iter().find(|known| *known == coding && codings.next().is_none());
+    let Some(known) = known else {
+        let message = "the body has a Content-Encoding that is not read here: send it uncompressed";
+        let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", message);
+        let mut refused = problem.into_response();
+        let accepted = HeaderValue::from_static("gzip, deflate, br, zstd");
+        refused.headers_mut().insert(header::ACCEPT_ENCODING, accepted);
+        return refused;
     };
-    headers.insert(header::CONTENT_ENCODING, coding);
+    if known == "identity" {
+        headers.remove(header::CONTENT_ENCODING);
+        return next.run(request).await;
+    }
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(known));
     let inner = tower::service_fn(|request: axum::http::Request<_>| {
         let next = next.clone();
         async move { Ok::<_, std::convert::Infallible>(next.run(request.map(Body::new)).await) }

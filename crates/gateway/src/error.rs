@@ -188,10 +188,12 @@ pub(super) async fn in_dialect(request: Request, next: Next) -> Response {
     match response.extensions().get::<Problem>() {
         Some(problem) if dialect != Dialect::Plain => {
             let mut rewritten = problem.response(dialect);
-            // What methods a path has is not the problem's to know.
-            rewritten
-                .headers_mut()
-                .extend(response.headers().get(header::ALLOW).map(|allow| (header::ALLOW, allow.clone())));
+            // What methods a path has, and what it reads, is not the problem's to know.
+            for name in [header::ALLOW, header::ACCEPT_ENCODING] {
+                if let Some(value) = response.headers().get(&name) {
+                    rewritten.headers_mut().insert(name, value.clone());
+                }
+            }
             rewritten
         }
         _ => response,

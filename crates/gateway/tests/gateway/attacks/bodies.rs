@@ -160,6 +160,7 @@ async fn what_is_compressed_is_read_and_counts_as_what_it_contains() {
         let refused = send(CHAT, coding, body.clone()).await;
         assert_eq!((refused.status, gateway.upstream.calls()), (415, calls), "{coding}");
         assert!(refused.header("accept-encoding").contains("gzip"));
+        assert_eq!(refused.json()["error"]["code"], "unsupported_encoding", "{}", refused.body);
     }
     assert_eq!(send(CHAT, "x-gzip", body.clone()).await.status, 200);
     assert_eq!(send(CHAT, "identity", chat("Who?").to_string().into_bytes()).await.tier(), "exact");

@@ -22,6 +22,7 @@ async fn a_hit_is_byte_for_byte_what_was_received() {
             assert_eq!((hit.status, hit.tier()), (200, "exact"), "{path}");
             assert_eq!(hit.body, miss.body, "{path}");
             assert_eq!(hit.header("wellspring-entry"), miss.header("wellspring-entry"));
+            assert_eq!(hit.header("content-length"), hit.body.len().to_string());
             let media_type = |reply: &crate::running::Reply| {
                 reply.header("content-type").split(';').next().unwrap().to_owned()
             };
