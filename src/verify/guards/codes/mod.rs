@@ -47,6 +47,15 @@ fn kept_from(reading: &Reading) -> usize {
     reading.retracted().checked_sub(1).map_or(0, |last| reading.place(last).1)
 }
 
+/// Whether two questions differ by `difference`, which must not depend on their order.
+#[cfg(test)]
+fn differ_both_ways(difference: impl Fn(&Reading, &Reading) -> Option<Sides>, a: &str, b: &str) -> bool {
+    let (a, b) = (Reading::of(a), Reading::of(b));
+    let differ = difference(&a, &b).is_some();
+    assert_eq!(differ, difference(&b, &a).is_some());
+    differ
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
