@@ -20,8 +20,8 @@ use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
-use self::curve::Curve;
 pub use self::curve::wilson_upper95;
+use self::curve::{Curve, Outcome};
 use self::logistic::{Logistic, Row};
 use self::ways::{Tried, Way};
 use super::budgets::Budgets;
@@ -58,7 +58,8 @@ pub struct Sample {
     /// measure.
     pub is_measured: bool,
     /// The group of questions that it comes from, such as a domain; 0 by default. If there are several
-    /// groups, thresholds are chosen on scores of models that have seen no pair of the same group.
+    /// groups, thresholds are chosen on scores of models that have seen no pair of the same group, and from ten
+    /// groups on, they allow for how much the groups differ.
     pub group: u32,
 }
 
@@ -349,16 +350,21 @@ impl Calibration {
     pub fn with_thresholds_of(&self, samples: &[Sample]) -> Result<Self> {
         enough(samples)?;
         let measured = || samples.iter().filter(|sample| sample.is_measured);
-        let scored = measured().map(|sample| (self.cheap(&sample.features), sample.is_same)).collect();
-        let cheap = Fitted::new(self.cheap.model.clone(), Curve::of(scored));
-        let scored = |full: &Fitted| {
-            let score = |sample: &Sample| {
-                let terms = terms::values(&sample.features, Some(sample.logit?));
-                Some((full.model.probability(&terms), sample.is_same))
-            };
-            measured().filter_map(score).collect()
+        let outcome = |sample: &Sample, probability| Outcome {
+            probability,
+            is_same: sample.is_same,
+            group: sample.group,
         };
-        let full = self.full.as_ref().map(|full| Fitted::new(full.model.clone(), Curve::of(scored(full))));
+        let cheap = measured().map(|sample| outcome(sample, self.cheap(&sample.features))).collect();
+        let cheap = Fitted::new(self.cheap.model.clone(), Curve::of(cheap));
+        let outcomes = |full: &Fitted| {
+            let outcome = |sample: &Sample| {
+                let terms = terms::values(&sample.features, Some(sample.logit?));
+                Some(outcome(sample, full.model.probability(&terms)))
+            };
+            measured().filter_map(outcome).collect()
+        };
+        let full = self.full.as_ref().map(|full| Fitted::new(full.model.clone(), Curve::of(outcomes(full))));
         Ok(Self { cheap, full, ..self.clone() })
     }
 }
@@ -414,15 +420,16 @@ fn fitted<'a>(
         scorer: None,
         positives: positives as u64,
         negatives: negatives as u64,
-        scorer_from: low_end(&cheap.scores),
+        scorer_from: low_end(&cheap.outcomes),
         cheap: cheap.fitted(CalibratedStage::Cheap, &cheap_rows),
         full: full.map(|full| full.fitted(CalibratedStage::Full, &full_rows)),
     })
 }
 
 /// The probability below which one in a hundred pairs of the same question lies.
-fn low_end(scored: &[(f64, bool)]) -> f64 {
-    let mut same: Vec<f64> = scored.iter().filter(|(_, is_same)| *is_same).map(|(p, _)| *p).collect();
+fn low_end(outcomes: &[Outcome]) -> f64 {
+    let same = outcomes.iter().filter(|outcome| outcome.is_same);
+    let mut same: Vec<f64> = same.map(|outcome| outcome.probability).collect();
     same.sort_by(f64::total_cmp);
     same.get(same.len() / 100).copied().unwrap_or_default()
 }

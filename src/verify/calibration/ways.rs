@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::curve::Curve;
+use super::curve::{Curve, Outcome};
 use super::logistic::{Logistic, Row};
 use super::{CalibratedStage, Fitted, terms};
 
@@ -52,15 +52,15 @@ const CLEARLY: f64 = 1.05;
 /// How much a way finds in rows that it has not seen.
 pub(super) struct Tried<'a> {
     pub(super) way: Way<'a>,
-    pub(super) scores: Vec<(f64, bool)>,
+    pub(super) outcomes: Vec<Outcome>,
     pub(super) found: f64,
 }
 
 impl<'a> Tried<'a> {
     fn of(way: Way<'a>, stage: CalibratedStage, rows: &[Row]) -> Self {
-        let scores = held_out(rows, |rows| way.model(stage, rows));
-        let found = Curve::of(scores.clone()).found();
-        Self { way, scores, found }
+        let outcomes = held_out(rows, |rows| way.model(stage, rows));
+        let found = Curve::of(outcomes.clone()).found();
+        Self { way, outcomes, found }
     }
 
     /// The way that finds the most; if none clearly does, the first of them.
@@ -70,7 +70,7 @@ impl<'a> Tried<'a> {
     }
 
     pub(super) fn fitted(self, stage: CalibratedStage, rows: &[Row]) -> Fitted {
-        Fitted::new(self.way.model(stage, rows), Curve::of(self.scores))
+        Fitted::new(self.way.model(stage, rows), Curve::of(self.outcomes))
     }
 }
 
@@ -78,7 +78,7 @@ impl<'a> Tried<'a> {
 ///
 /// Rows of a group stay together, because a threshold must hold for questions of an unseen kind. With fewer
 /// groups than parts, consecutive rows stay together, because they are often about the same text.
-fn held_out(rows: &[Row], model: impl Fn(&[Row]) -> Logistic) -> Vec<(f64, bool)> {
+fn held_out(rows: &[Row], model: impl Fn(&[Row]) -> Logistic) -> Vec<Outcome> {
     let groups: BTreeSet<u32> = rows.iter().map(|row| row.group).collect();
     let fold = |at: usize| {
         if groups.len() < FOLDS {
@@ -91,7 +91,12 @@ fn held_out(rows: &[Row], model: impl Fn(&[Row]) -> Logistic) -> Vec<(f64, bool)
             let place = |(at, row): (usize, &Row)| (fold(at) != held).then(|| row.clone());
             let model = model(&rows.iter().enumerate().filter_map(place).collect::<Vec<_>>());
             let held_out = rows.iter().enumerate().filter(|(at, row)| row.is_measured && fold(*at) == held);
-            held_out.map(|(_, row)| (model.probability(&row.terms), row.is_same)).collect::<Vec<_>>()
+            let outcome = |row: &Row| Outcome {
+                probability: model.probability(&row.terms),
+                is_same: row.is_same,
+                group: row.group,
+            };
+            held_out.map(|(_, row)| outcome(row)).collect::<Vec<_>>()
         })
         .collect()
 }
