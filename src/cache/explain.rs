@@ -44,7 +44,7 @@ pub struct Explanation {
     /// The least similarity at which a candidate is looked at; none if none is.
     pub threshold: Option<f32>,
     /// The nearest other questions, nearest first, whatever their similarity. None if the question is
-    /// too long to be embedded, or in a script that the model does not know.
+    /// too long to be embedded, in a script that the model does not know, or to be matched exactly.
     pub candidates: Vec<ExplainedCandidate>,
     /// The entry that would be served; none for a miss.
     pub served: Option<EntryId>,
@@ -167,7 +167,7 @@ impl Cache {
         let exact = inner.store.lookup(&key.corpus, key.exact).await?.found;
         let unshown = inner.verifier.budgets(Some(&key.corpus)).unshown(prepared.match_policy);
         let unknown_script = inner.unknown_script(&key.text);
-        let is_searched = unshown.is_none() && unknown_script.is_none();
+        let is_searched = prepared.is_embedded() && unshown.is_none() && unknown_script.is_none();
         let mut explanation = Explanation {
             question: key.text.to_string(),
             corpus: key.corpus.clone(),
@@ -186,7 +186,7 @@ impl Cache {
             explanation.decision =
                 "bypass: the question follows up on another one, and its conversation is not known".into();
         } else {
-            explanation.decide(inner.settings.candidates);
+            explanation.decide(inner.settings.candidates, prepared.is_embedded());
         }
         Ok(explanation)
     }
@@ -194,7 +194,12 @@ impl Cache {
     async fn candidates(&self, prepared: &Prepared) -> Result<Vec<ExplainedCandidate>> {
         let inner = &self.inner;
         let embedding = match &prepared.given {
-            _ if inner.unknown_script(&prepared.key.text).is_some() || !prepared.key.is_whole() => None,
+            _ if !prepared.is_embedded()
+                || inner.unknown_script(&prepared.key.text).is_some()
+                || !prepared.key.is_whole() =>
+            {
+                None
+            }
             Some(given) => Some(given.clone()),
             None => inner.embed(&prepared.key.text).await?,
         };
@@ -306,7 +311,7 @@ fn surest(candidates: &[ExplainedCandidate]) -> Option<usize> {
 
 impl Explanation {
     /// Decides as a lookup that looks at `looked_at` candidates does.
-    fn decide(&mut self, looked_at: usize) {
+    fn decide(&mut self, looked_at: usize, is_by_meaning: bool) {
         if self.exact_state == EntryState::Live {
             self.served = Some(self.exact);
             self.decision = "hit: the same question was answered before".into();
@@ -323,6 +328,7 @@ impl Explanation {
         }
         let why = match (self.exact_state, self.unknown_script, self.unshown, self.candidates.first()) {
             (EntryState::Dead(reason), ..) => format!("the stored answer may not be served: {reason}"),
+            _ if !is_by_meaning => "exact matches only, as was asked for".into(),
             (_, Some(script), ..) => format!("the model does not know {script}: exact matches only"),
             (_, None, Some(unshown), _) => unshown.to_string(),
             (_, None, None, None) => "nothing similar is stored".into(),

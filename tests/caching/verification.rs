@@ -117,6 +117,9 @@ async fn all_that_is_undecided_is_verified_the_likeliest_first_and_the_surest_is
         assert_eq!(cache.metrics().verifications["custom"]["undecided"], 4);
         let explained = cache.explain(Query::new(ASKED)).await.unwrap();
         assert_eq!(explained.served, Some(hit.entry.id), "the explanation decides as the lookup did");
+        let exactly = cache.explain(Query::new(ASKED).exact_only()).await.unwrap();
+        assert_eq!((exactly.served, exactly.candidates.len(), exactly.threshold), (None, 0, None));
+        assert_eq!(exactly.decision, "miss: exact matches only, as was asked for");
     }
 }
 
