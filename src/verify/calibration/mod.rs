@@ -4,7 +4,8 @@
 //! [`CalibratedStage::Full`] also sees the logit. With each of them comes a record of what its thresholds
 //! accepted on labelled data that it was not fitted on. From this record, a budget of false hits becomes a
 //! threshold by the upper end of a confidence interval, or none if the data cannot show it. It never guesses:
-//! "insufficient" is an outcome.
+//! "insufficient" is an outcome. The interval allows for how much domains differ, so that a budget also holds for
+//! a domain that is not among the labelled ones.
 //!
 //! The default is bundled with the model `question-comparer` and says how it was made. Your own labelled
 //! pairs give a better one: [`Calibration::fit`] starts from scratch, [`Calibration::refit`] starts from this
