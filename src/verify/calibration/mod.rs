@@ -72,7 +72,7 @@ impl Sample {
 }
 
 /// The share of a budget that the cheap stage may use beside a full one. With the whole budget for each, a hit in
-/// twenty of a stream of SQuAD's questions was false at 2 %; with a half, one in forty.
+/// twenty of a stream of `SQuAD`'s questions was false at 2 %; with a half, one in forty.
 const CHEAP_SHARE: f64 = 0.5;
 
 /// One stage: a model and what its thresholds accepted.
