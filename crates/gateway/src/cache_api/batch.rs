@@ -22,6 +22,8 @@ use crate::identity::Identity;
 const MOST: usize = 100;
 
 type Answered = Result<Value, Problem>;
+/// Reads one request of a batch.
+type Each<T> = fn(&Gateway, &Caller, &HeaderMap, Map<String, Value>) -> Result<T, Problem>;
 
 pub(super) async fn lookup(
     State(gateway): State<Gateway>,
@@ -56,7 +58,7 @@ async fn read<T: Send + 'static>(
     gateway: &Gateway,
     caller: &Caller,
     request: Request,
-    each: fn(&Gateway, &Caller, &HeaderMap, Map<String, Value>) -> Result<T, Problem>,
+    each: Each<T>,
 ) -> Result<Vec<Result<T, Problem>>, Problem> {
     let (identity, headers) = (Identity::of(&request).key(), request.headers().clone());
     let (reading, caller) = (gateway.clone(), caller.clone());

@@ -124,10 +124,14 @@ async fn respond(
             Some(calling).filter(|was_in_vain| !**was_in_vain)
         }
     };
-    // Remains so if this caller leaves.
-    calling.iter_mut().for_each(|was_in_vain| **was_in_vain = false);
+    if let Some(was_in_vain) = &mut calling {
+        // Remains so if this caller leaves.
+        **was_in_vain = false;
+    }
     let called = call_upstream(gateway, outgoing, &fields, key).await;
-    calling.iter_mut().for_each(|was_in_vain| **was_in_vain = !matches!(called, Ok((_, true))));
+    if let Some(was_in_vain) = &mut calling {
+        **was_in_vain = !matches!(called, Ok((_, true)));
+    }
     called.map(|(response, _)| response)
 }
 
