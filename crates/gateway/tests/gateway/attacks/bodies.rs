@@ -199,7 +199,7 @@ async fn bodies_that_arrive_together_have_a_limit_of_their_own() {
     for _ in 0..70 {
         let mut stream = tokio::net::TcpStream::connect(gateway.public).await.unwrap();
         let _ = stream.write_all(head.as_bytes()).await;
-        let _ = stream.write_all(&[b' '; 127 << 10]).await;
+        let _ = stream.write_all(&vec![b' '; 127 << 10]).await;
         arriving.push(stream);
     }
     crate::support::eventually("there is no room", is_full).await;
