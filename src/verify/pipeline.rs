@@ -164,6 +164,11 @@ impl Pipeline {
         self.scorer.as_deref().filter(|_| calibration.uses_scorer())
     }
 
+    /// The last stage that runs with `calibration`.
+    fn last_stage(&self, calibration: &Calibration) -> CalibratedStage {
+        if self.scorer_of(calibration).is_some() { CalibratedStage::Full } else { CalibratedStage::Cheap }
+    }
+
     /// Whether the similarity is high enough for a check.
     fn floor_check(&self, candidate: &Candidate<'_>) -> Check {
         let least = self.least_similarity(candidate.match_policy).into();
@@ -177,7 +182,7 @@ impl Pipeline {
     /// What the cheap probability decides on a candidate that no guard vetoed.
     fn cheap(&self, calibration: &Calibration, features: &Features, rate: f64) -> (Outcome, f64) {
         let probability = calibration.cheap(features);
-        let outcome = match calibration.threshold(CalibratedStage::Cheap, rate) {
+        let outcome = match calibration.cheap_threshold(self.last_stage(calibration), rate) {
             Some(threshold) if probability >= threshold => Outcome::Accepted,
             _ if self.scorer_of(calibration).is_none() || probability < calibration.scorer_from() => {
                 Outcome::Rejected
@@ -196,9 +201,11 @@ impl Pipeline {
         let (outcome, probability) = self.cheap(calibration, features, rate);
         let reasons = calibration.reasons(features, None, REASONS);
         let inputs: Vec<String> = reasons.iter().map(|(name, value)| format!("{name} {value:+.1}")).collect();
-        let threshold = match calibration.threshold(CalibratedStage::Cheap, rate) {
+        let last = self.last_stage(calibration);
+        let least = calibration.least_budget(CalibratedStage::Cheap);
+        let threshold = match calibration.cheap_threshold(last, rate) {
             Some(threshold) => format!("{threshold:.4} is needed"),
-            None => not_shown(calibration, CalibratedStage::Cheap),
+            None => not_shown(least.map(|least| least / Calibration::cheap_budget(last, 1.0))),
         };
         let detail = format!(
             "probability {probability:.4}, {threshold} (log-odds by {}{})",
@@ -240,7 +247,7 @@ impl Pipeline {
         let passed = threshold.is_some_and(|threshold| probability >= threshold);
         let needed = match threshold {
             Some(threshold) => format!("{threshold:.4} is needed"),
-            None => not_shown(calibration, CalibratedStage::Full),
+            None => not_shown(calibration.least_budget(CalibratedStage::Full)),
         };
         let detail = format!(
             "probability {probability:.4}, {needed} (logit {logit:.3} of {}{})",
@@ -297,9 +304,9 @@ impl Pipeline {
     }
 }
 
-/// For reasons: that `stage` of the calibration accepts nothing at the requested rate.
-fn not_shown(calibration: &Calibration, stage: CalibratedStage) -> String {
-    match calibration.least_budget(stage).and_then(|least| Budgets::From(least).least()) {
+/// For reasons: that a stage accepts nothing at the requested rate, only from `least` on.
+fn not_shown(least: Option<f64>) -> String {
+    match least.and_then(|least| Budgets::From(least).least()) {
         Some(least) => format!("no probability shows a false-hit rate below {least}"),
         None => "no probability shows a false-hit rate".into(),
     }

@@ -83,13 +83,14 @@ fn by_settings(
     stage: CalibratedStage,
     budget: f64,
 ) -> (Judge, Option<f32>) {
-    let enough = calibration.threshold(CalibratedStage::Cheap, budget);
+    let enough = calibration.cheap_threshold(stage, budget);
     let threshold = calibration.threshold(stage, budget).map(lossy);
     (Judge::new(policy, calibration, stage).with_enough(enough), threshold)
 }
 
 /// The lowest cheap probability from which on the budget is kept on the samples for measuring.
 fn least_enough(judge: &Judge, data: &dyn Calibrating, budget: f64) -> Option<f64> {
+    let budget = Calibration::cheap_budget(judge.stage, budget);
     let samples = data.samples();
     let measured = samples.iter().filter(|sample| sample.is_measured);
     let cheap = |sample: &Sample| lossy(judge.calibration.cheap(&sample.features));

@@ -242,39 +242,47 @@ impl Calibration {
     }
 
     /// The least probability to accept at `stage` so that at most this share of the hits is false, by the
-    /// upper end of the 95 % interval on labelled data. None if the data cannot show it. The cheap stage gets half
-    /// of the rate where there is a full one.
+    /// upper end of the 95 % interval on labelled data, if no other stage accepts anything. None if the data cannot
+    /// show it.
     pub fn threshold(&self, stage: CalibratedStage, max_false_hit_rate: f64) -> Option<f64> {
-        self.stage(stage)?.threshold(max_false_hit_rate * self.share(stage))
+        self.stage(stage)?.threshold(max_false_hit_rate)
     }
 
-    /// The share of a budget that `stage` may use. What the cheap stage accepts, the full stage does not see. Most
-    /// of it, the full stage would accept, too, but few of its false hits: they come on top of the full stage's.
-    fn share(&self, stage: CalibratedStage) -> f64 {
-        if stage == CalibratedStage::Cheap && self.full.is_some() { CHEAP_SHARE } else { 1.0 }
+    /// The least probability to accept at the cheap stage, if `last` is the last stage that runs.
+    pub fn cheap_threshold(&self, last: CalibratedStage, max_false_hit_rate: f64) -> Option<f64> {
+        self.cheap.threshold(Self::cheap_budget(last, max_false_hit_rate))
+    }
+
+    /// What the cheap stage may use of a budget: all of it where it is the last stage, else half. What it accepts,
+    /// the full stage does not see. Most of it, the full stage would accept, too, but few of the false hits in it:
+    /// they come on top of the full stage's.
+    pub fn cheap_budget(last: CalibratedStage, max_false_hit_rate: f64) -> f64 {
+        match last {
+            CalibratedStage::Cheap => max_false_hit_rate,
+            CalibratedStage::Full => max_false_hit_rate * CHEAP_SHARE,
+        }
     }
 
     /// The least `max_false_hit_rate` for which [`threshold`](Self::threshold) returns one; none if the
     /// labelled data show no rate below 1, or if there is no such stage.
     pub fn least_budget(&self, stage: CalibratedStage) -> Option<f64> {
-        let least = self.stage(stage)?.least_budget()? / self.share(stage);
-        Some(least).filter(|&least| least < 1.0)
+        self.stage(stage)?.least_budget()
     }
 
     /// Whether this calibration's own labelled data show this rate. If they are too few, a calibration that
     /// was [moved](Self::refit) keeps the thresholds that it started with.
     pub fn is_shown(&self, max_false_hit_rate: f64) -> bool {
-        [CalibratedStage::Cheap, CalibratedStage::Full].into_iter().any(|stage| {
-            let rate = max_false_hit_rate * self.share(stage);
-            self.stage(stage).is_some_and(|stage| stage.curve.threshold(rate).is_some())
-        })
+        let mut stages = std::iter::once(&self.cheap).chain(&self.full);
+        stages.any(|stage| stage.curve.threshold(max_false_hit_rate).is_some())
     }
 
     /// Which false-hit rates the stages up to `last` can show: those that one of these stages can show alone.
     pub fn budgets(&self, last: CalibratedStage) -> Budgets {
         let full =
             (last == CalibratedStage::Full).then(|| self.least_budget(CalibratedStage::Full)).flatten();
-        let shown = self.least_budget(CalibratedStage::Cheap).into_iter().chain(full);
+        let cheap =
+            self.least_budget(CalibratedStage::Cheap).map(|least| least / Self::cheap_budget(last, 1.0));
+        let shown = cheap.into_iter().chain(full);
         Budgets::From(shown.reduce(f64::min).unwrap_or(1.0))
     }
 

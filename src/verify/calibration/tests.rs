@@ -40,6 +40,18 @@ fn a_budget_that_the_data_cannot_show_has_no_threshold() {
 }
 
 #[test]
+fn the_cheap_stage_has_the_whole_budget_only_where_it_is_the_last() {
+    let calibration = Calibration::bundled();
+    for rate in [0.02, 0.05, 0.1, 0.2] {
+        let whole = calibration.threshold(CalibratedStage::Cheap, rate);
+        assert_eq!(calibration.cheap_threshold(CalibratedStage::Cheap, rate), whole);
+        let half = calibration.threshold(CalibratedStage::Cheap, rate / 2.0);
+        assert_eq!(calibration.cheap_threshold(CalibratedStage::Full, rate), half);
+        assert!(half.is_none() || half > whole, "{rate}");
+    }
+}
+
+#[test]
 fn the_least_budget_is_that_of_the_stages_in_use() {
     let calibration = fit(600);
     for stage in [CalibratedStage::Cheap, CalibratedStage::Full] {

@@ -95,13 +95,14 @@ fn departure(base: &Calibration, learned: &Calibration, words: &[Word]) -> usize
 }
 
 fn serves(calibration: &Calibration, sample: &Sample, rate: f64) -> bool {
-    let reaches = |stage, probability: f64| {
-        calibration.threshold(stage, rate).is_some_and(|least| probability >= least)
-    };
-    reaches(CalibratedStage::Cheap, calibration.cheap(&sample.features))
-        || sample
-            .logit
-            .is_some_and(|logit| reaches(CalibratedStage::Full, calibration.full(&sample.features, logit)))
+    let reaches =
+        |threshold: Option<f64>, probability: f64| threshold.is_some_and(|least| probability >= least);
+    let last = if sample.logit.is_some() { CalibratedStage::Full } else { CalibratedStage::Cheap };
+    reaches(calibration.cheap_threshold(last, rate), calibration.cheap(&sample.features))
+        || sample.logit.is_some_and(|logit| {
+            let threshold = calibration.threshold(CalibratedStage::Full, rate);
+            reaches(threshold, calibration.full(&sample.features, logit))
+        })
 }
 
 #[cfg(test)]
