@@ -250,7 +250,12 @@ impl Calibration {
 
     /// The least probability to accept at the cheap stage, if `last` is the last stage that runs.
     pub fn cheap_threshold(&self, last: CalibratedStage, max_false_hit_rate: f64) -> Option<f64> {
-        self.cheap.threshold(Self::cheap_budget(last, max_false_hit_rate))
+        self.cheap.threshold(Self::cheap_budget(self.last_of(last), max_false_hit_rate))
+    }
+
+    /// The last of the stages up to `last` that there is.
+    fn last_of(&self, last: CalibratedStage) -> CalibratedStage {
+        if self.full.is_some() { last } else { CalibratedStage::Cheap }
     }
 
     /// What the cheap stage may use of a budget: all of it where it is the last stage, else half. What it accepts,
@@ -280,8 +285,8 @@ impl Calibration {
     pub fn budgets(&self, last: CalibratedStage) -> Budgets {
         let full =
             (last == CalibratedStage::Full).then(|| self.least_budget(CalibratedStage::Full)).flatten();
-        let cheap =
-            self.least_budget(CalibratedStage::Cheap).map(|least| least / Self::cheap_budget(last, 1.0));
+        let share = Self::cheap_budget(self.last_of(last), 1.0);
+        let cheap = self.least_budget(CalibratedStage::Cheap).map(|least| least / share);
         let shown = cheap.into_iter().chain(full);
         Budgets::From(shown.reduce(f64::min).unwrap_or(1.0))
     }
