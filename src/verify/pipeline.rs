@@ -503,16 +503,22 @@ mod tests {
         );
         let explained = pipeline.explain(pair).await.unwrap();
         assert!(!explained.accepted);
-        let least =
-            |stage| Budgets::From(pipeline.base.calibration.least_budget(stage).unwrap()).least().unwrap();
-        for (name, stage) in [("cheap", CalibratedStage::Cheap), ("scorer", CalibratedStage::Full)] {
+        let least = |stage, share: f64| {
+            let least = pipeline.base.calibration.least_budget(stage).unwrap();
+            Budgets::From(least / share).least().unwrap()
+        };
+        // Beside the scorer, the cheap stage has a part of the budget.
+        let beside = Calibration::cheap_budget(CalibratedStage::Full, 1.0);
+        for (name, stage, share) in
+            [("cheap", CalibratedStage::Cheap, beside), ("scorer", CalibratedStage::Full, 1.0)]
+        {
             let check = explained.checks.iter().find(|check| check.name == name).unwrap();
-            let message = format!("no probability shows a false-hit rate below {}", least(stage));
+            let message = format!("no probability shows a false-hit rate below {}", least(stage, share));
             assert!(!check.passed && check.detail.contains(&message), "{check:?}");
         }
         // Without the scorer, its stage shows nothing.
         let without = pipeline.clone().without_scorer().budgets(None);
-        assert_eq!(without.least(), Some(least(CalibratedStage::Cheap)));
+        assert_eq!(without.least(), Some(least(CalibratedStage::Cheap, 1.0)));
     }
 
     #[tokio::test]
